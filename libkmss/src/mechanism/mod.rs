@@ -1,0 +1,133 @@
+//! Mechanisms as typed values: what the doors parse into, what policies and the audit name, what backends compute.
+//!
+//! A `Mechanism` is complete and well-formed in itself (lengths, ranges, combinations of its parameters). Whether a key
+//! fits it and whether a backend offers it is decided later.
+
+mod cipher;
+mod ec;
+mod hash;
+mod kdf;
+mod mac;
+mod rsa;
+mod sm;
+
+pub use cipher::{BlockCipher, CipherMode, Ctr, Gcm};
+pub use ec::{Curve, EcMechanism, EcdhKdf};
+pub use hash::Hash;
+pub use kdf::{HkdfSalt, KdfMechanism};
+pub use mac::MacMechanism;
+pub use rsa::{Oaep, Pss, RsaMechanism};
+pub use sm::Sm2Mechanism;
+
+use std::borrow::Cow;
+
+/// One algorithm with its parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// Key (pair) generation for a key type; sizes and curves are in the key's specification.
+    Generate(KeyType),
+    /// A message digest.
+    Digest(Hash),
+    /// RSA signatures and encryption (RFC 8017).
+    Rsa(RsaMechanism),
+    /// Signatures and key agreement on elliptic curves.
+    Ec(EcMechanism),
+    /// SM2 signatures and encryption (GB/T 32918).
+    Sm2(Sm2Mechanism),
+    /// A block cipher in a mode of operation, key wrapping included.
+    Cipher(BlockCipher, CipherMode),
+    /// A message authentication code.
+    Mac(MacMechanism),
+    /// Key derivation from a secret key.
+    Kdf(KdfMechanism),
+}
+
+impl Mechanism {
+    /// The standard's name without prefix (`RSA_PKCS`, `SHA256_RSA_PKCS_PSS`, `AES_GCM`), as audit and policies show it.
+    #[must_use]
+    pub fn name(&self) -> Cow<'static, str> {
+        match self {
+            Self::Generate(t) => Cow::Borrowed(t.generation_name()),
+            Self::Digest(h) => Cow::Borrowed(h.name()),
+            Self::Rsa(m) => m.name(),
+            Self::Ec(m) => m.name(),
+            Self::Sm2(m) => Cow::Borrowed(m.name()),
+            Self::Cipher(c, m) => Cow::Owned(format!("{}_{}", c.name(), m.name())),
+            Self::Mac(m) => m.name(),
+            Self::Kdf(m) => Cow::Borrowed(m.name()),
+        }
+    }
+}
+
+/// Type of a key, as fine as mechanisms distinguish it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum KeyType {
+    /// RSA, any modulus size.
+    Rsa,
+    /// A Weierstrass curve ([`Curve::P256`] and so on).
+    Ec,
+    /// Ed25519 (RFC 8032).
+    EcEdwards,
+    /// X25519 (RFC 7748).
+    EcMontgomery,
+    /// SM2 (GB/T 32918).
+    Sm2,
+    /// AES, 128, 192 or 256 bits.
+    Aes,
+    /// SM4 (GB/T 32907), 128 bits.
+    Sm4,
+    /// A secret of any length without an algorithm of its own.
+    GenericSecret,
+    /// A secret for HMAC with one hash.
+    Hmac(Hash),
+    /// A secret for HKDF.
+    Hkdf,
+}
+
+impl KeyType {
+    /// Whether keys of this type come in pairs.
+    #[must_use]
+    pub const fn is_asymmetric(self) -> bool {
+        matches!(self, Self::Rsa | Self::Ec | Self::EcEdwards | Self::EcMontgomery | Self::Sm2)
+    }
+
+    /// Whether this is a secret used by MACs and key derivation (generic, HMAC or HKDF).
+    #[must_use]
+    pub const fn is_generic(self) -> bool {
+        matches!(self, Self::GenericSecret | Self::Hmac(_) | Self::Hkdf)
+    }
+
+    /// Short name for people, audit and policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA",
+            Self::Ec => "EC",
+            Self::EcEdwards => "Ed25519",
+            Self::EcMontgomery => "X25519",
+            Self::Sm2 => "SM2",
+            Self::Aes => "AES",
+            Self::Sm4 => "SM4",
+            Self::GenericSecret => "generic",
+            Self::Hmac(_) => "HMAC",
+            Self::Hkdf => "HKDF",
+        }
+    }
+
+    const fn generation_name(self) -> &'static str {
+        match self {
+            Self::Rsa => "RSA_PKCS_KEY_PAIR_GEN",
+            Self::Ec => "EC_KEY_PAIR_GEN",
+            Self::EcEdwards => "EC_EDWARDS_KEY_PAIR_GEN",
+            Self::EcMontgomery => "EC_MONTGOMERY_KEY_PAIR_GEN",
+            Self::Sm2 => "SM2_KEY_PAIR_GEN",
+            Self::Aes => "AES_KEY_GEN",
+            Self::Sm4 => "SM4_KEY_GEN",
+            Self::GenericSecret => "GENERIC_SECRET_KEY_GEN",
+            Self::Hmac(_) => "HMAC_KEY_GEN",
+            Self::Hkdf => "HKDF_KEY_GEN",
+        }
+    }
+}
