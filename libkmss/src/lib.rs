@@ -11,6 +11,7 @@ pub mod clock;
 pub mod error;
 pub mod key;
 pub mod mechanism;
+pub mod os;
 pub mod permit;
 pub mod policy;
 pub mod quota;
