@@ -11,7 +11,6 @@ use cryptoki_sys::*;
 use libkmss::config::Config;
 use libkmss::kms::Kms;
 use libkmss::os::{Lock, Rank};
-use libkmss::tenant::Namespace;
 use once_cell::race::OnceBox;
 
 use crate::guard;
@@ -190,6 +189,7 @@ pub(crate) fn finalize() -> Result<()> {
     let module = module();
     let slots = module.slots.lock().take().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
     drop(module.sessions_where(|_| true));
+    crate::entry::state::forget();
     for token in slots.tokens.values() {
         // Nobody logged in is fine here.
         let _ = token.logout();
@@ -242,8 +242,8 @@ pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
     })
 }
 
-/// Takes in a namespace that was just made or made anew.
-pub(crate) fn adopt(_namespace: &Namespace) -> Result<()> {
+/// Takes in tokens that were just made, or made anew.
+pub(crate) fn look_again() -> Result<()> {
     module().with_slots(Look::Read, |_| Ok(()))
 }
 
