@@ -3,6 +3,21 @@
 //! Three doors (PKCS#11, C ABI, remote) translate into calls of this crate; the [`pipeline`] decides, audits and lets a
 //! [`backend`] compute. The crate is synchronous, starts no thread and installs no signal handler.
 
+pub mod audit;
+pub mod auth;
+pub mod backend;
+pub mod caller;
+pub mod clock;
 pub mod error;
+pub mod key;
 pub mod mechanism;
+pub mod os;
+pub mod permit;
+pub mod policy;
+pub mod quota;
+pub mod random;
+pub mod seal;
 pub mod secret;
+pub mod store;
+pub mod suite;
+pub mod tenant;
