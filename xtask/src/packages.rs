@@ -12,7 +12,7 @@ pub(crate) type Need = &'static [&'static str];
 
 const SOFTHSM: Need = &["softhsm2"];
 const OPENSC: Need = &["opensc"];
-const NGINX: Need = &["nginx-light", "nginx-core", "nginx-full", "nginx-extras"];
+const NGINX: Need = &["nginx-light", "nginx", "nginx-core", "nginx-full", "nginx-extras"];
 const ENGINE: Need = &["libengine-pkcs11-openssl"];
 const OPENSSL: Need = &["openssl"];
 const CURL: Need = &["curl"];
@@ -44,7 +44,7 @@ if [ ! -e "$policy" ]; then
 fi
 export DEBIAN_FRONTEND=noninteractive
 install() {
-    apt-get install --yes --quiet --no-install-recommends "$@"
+    apt-get install --yes --quiet --no-install-recommends -o Dpkg::Use-Pty=0 "$@"
 }
 if ! install "$@"; then
     echo 'trying once more with fresh package lists' >&2
