@@ -78,6 +78,8 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Header { check: false } => {
             header::write_header(&project).map(|path| println!("wrote {}", path.display()))
         }
-        Command::Setup => packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there")),
+        Command::Setup => {
+            packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))
+        }
     }
 }

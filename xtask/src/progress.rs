@@ -60,6 +60,8 @@ impl Progress {
             bar.finish_and_clear();
         }
         let (outcome, shown) = match &result {
+            // Not the step's fault, and nobody waits for its summary.
+            Err(Error::Interrupted) => return result.map(drop),
             Ok(shown) => (Outcome::Done, shown.clone()),
             Err(error) => (Outcome::Failed, chain(error)),
         };

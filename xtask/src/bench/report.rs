@@ -154,6 +154,12 @@ impl Results {
         let Some(row) = self.rows.iter().find(|row| row.workload == mark.workload && row.threads == 1) else {
             return ("not measured", String::new());
         };
+        // `find-by-id-10000` says nothing when the token was not filled with 10,000 objects in time.
+        let filled = mark.workload.replace("find-by-id", "token-create");
+        let filling = self.rows.iter().find(|other| filled != mark.workload && other.workload == filled);
+        if let Some(note) = filling.map(|other| other.note(0)).filter(|note| !note.is_empty()) {
+            return ("not measured", note);
+        }
         let figure = row.modules.first().and_then(|figures| figures.median);
         let (reached, measured) = match (&mark.goal, row.ratios.first(), figure) {
             (Goal::Ratio(goal), Some(ratio), _) => (ratio.median > *goal, format!("{} ×", ratio.text())),
@@ -169,7 +175,9 @@ impl Results {
         for row in self.rows.iter().filter(|row| row.threads == 1) {
             for (index, module) in self.modules.iter().enumerate() {
                 let note = row.note(index);
-                if !note.is_empty() {
+                // What the others do not offer, the table says already.
+                let offered = index == 0 || row.modules.get(index).is_some_and(|figures| figures.status == "ok");
+                if offered && !note.is_empty() {
                     let _ = writeln!(text, "- `{}`, {}: {note}", row.workload, module.name);
                 }
             }
@@ -254,7 +262,7 @@ fn grouped(digits: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
     use super::*;
 
@@ -286,6 +294,16 @@ mod tests {
     fn the_rate_of_finds_counts_whatever_the_other_module_does() {
         let text = results(&row("find-by-id-10000", "ops", 123_456.0, 0.5)).marks_for_people();
         assert!(text.contains("123,456 /s"), "{text}");
+    }
+
+    #[test]
+    fn a_token_that_was_not_filled_in_time_proves_no_rate() {
+        let mut rows = results(
+            &[row("token-create-10000", "ops", 9.0, 1.0), row("find-by-id-10000", "ops", 90_000.0, 1.0)].join(","),
+        );
+        rows.rows[0].modules[0].note = "only 12 objects within 1 s".to_owned();
+        let text = rows.marks_for_people();
+        assert!(text.contains("only 12 objects") && !text.contains("90,000"), "{text}");
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
         scene.keep();
     }
     if matches!(result, Err(Error::Interrupted)) {
+        eprintln!("\n{}", scene.farewell());
         return result;
     }
     if options.json {

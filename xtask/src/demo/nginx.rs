@@ -7,7 +7,6 @@ use crate::packages::is_root;
 use crate::process::{Job, Output, Service};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -45,9 +44,7 @@ impl<'s> Nginx<'s> {
         }
         let mut shown =
             vec![format!("HTTPS on port {}: {fetched} pages by curl, each with a handshake of its own", self.port)];
-        let users = workers.iter().filter_map(|pid| std::fs::metadata(format!("/proc/{pid}")).ok()).map(|m| m.uid());
-        let users: BTreeSet<u32> = users.collect();
-        if is_root() && users.contains(&0) {
+        if is_root() && workers.iter().any(|pid| user_of(pid).is_none_or(|uid| uid == "0")) {
             return Err(Error::check("a worker of nginx runs as root"));
         }
         let who = if is_root() { "root master, workers of user www-data" } else { "run as the present user" };
@@ -164,6 +161,13 @@ fn config(scene: &Scene<'_>, root: &Path, port: u16) -> String {
 fn workers_of(master: u32) -> BTreeSet<String> {
     let children = std::fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap_or_default();
     children.split_whitespace().map(str::to_owned).collect()
+}
+
+/// The effective user of a process. (The owner of its folder in /proc is root for one that may not be dumped.)
+fn user_of(pid: &str) -> Option<String> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let users = status.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    users.split_whitespace().nth(1).map(str::to_owned)
 }
 
 fn free_port() -> Result<u16, Error> {
