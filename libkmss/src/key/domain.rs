@@ -133,4 +133,14 @@ pub struct Keyring {
     pub private: Option<Arc<DomainKey>>,
     /// For session objects; never leaves the process.
     pub ephemeral: Arc<DomainKey>,
+    /// The private domain key in the hands of the security officer, who only re-wraps it.
+    pub escrow: Option<Arc<Escrow>>,
+}
+
+/// The secret of a private domain key, held to be wrapped under another credential, not to be used.
+#[derive(Debug)]
+pub struct Escrow {
+    pub(crate) suite: Suite,
+    pub(crate) version: u32,
+    pub(crate) secret: Secret,
 }
