@@ -77,9 +77,13 @@ pub(super) fn disable(scene: &Scene<'_>, nginx: &Nginx<'_>) -> Result<Vec<String
     Ok(shown)
 }
 
-/// Every record of the trail.
+/// Every event of the trail, oldest first.
 fn records(scene: &Scene<'_>) -> Result<Vec<Value>, Error> {
-    let lines = scene.kmss(&["audit", "tail", "-n", ALL, "--json"]).run()?.stdout;
+    parse(&scene.kmss(&["audit", "tail", "-n", ALL, "--json"]).run()?.stdout)
+}
+
+/// One JSON document a line.
+fn parse(lines: &str) -> Result<Vec<Value>, Error> {
     let parse = |line| serde_json::from_str(line).map_err(|source| Error::Json { what: "an audit record", source });
     lines.lines().filter(|line| !line.trim().is_empty()).map(parse).collect()
 }
@@ -103,18 +107,48 @@ impl Counts {
 }
 
 fn is_signature(record: &Value, key: &str) -> bool {
-    concerns(record, key) && text(record, "outcome") == Some("success")
+    signs_with(record, key) && text(record, "outcome") == Some("success")
 }
 
 fn is_refused_signature(record: &Value, key: &str) -> bool {
-    concerns(record, key) && text(record, "outcome").is_some_and(|outcome| outcome != "success")
+    signs_with(record, key) && text(record, "outcome") == Some("denied")
 }
 
 /// Whether the record is about signing with the key of this name.
-fn concerns(record: &Value, key: &str) -> bool {
-    text(record, "action") == Some("sign") && text(record, "key") == Some(key)
+fn signs_with(record: &Value, key: &str) -> bool {
+    let object = record.get("object").unwrap_or(&Value::Null);
+    text(record, "action") == Some("sign") && text(object, "name") == Some(key)
 }
 
 fn text<'r>(record: &'r Value, name: &str) -> Option<&'r str> {
     record.get(name).and_then(Value::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    const TRAIL: &str = r#"
+{"seq":1,"kind":"event","action":"sign","outcome":"success","object":{"id":"01","class":"private","name":"web"}}
+{"seq":2,"kind":"event","action":"sign","outcome":"success","object":{"id":"02","class":"private","name":"signer"}}
+{"seq":3,"kind":"event","action":"verify","outcome":"success","object":{"id":"01","class":"public","name":"web"}}
+{"seq":4,"kind":"event","action":"sign","outcome":"denied","object":{"id":"01","class":"private","name":"web"},"reason":"r"}
+{"seq":5,"kind":"close"}
+"#;
+
+    #[test]
+    fn only_released_signatures_of_the_key_are_counted() {
+        let counts = Counts::of(&parse(TRAIL).unwrap());
+        assert_eq!((counts.web, counts.signer), (1, 1));
+    }
+
+    #[test]
+    fn a_refusal_is_told_from_a_signature() {
+        let records = parse(TRAIL).unwrap();
+        let refused: Vec<_> = records.iter().filter(|record| is_refused_signature(record, WEB)).collect();
+        assert_eq!(refused.len(), 1);
+        assert_eq!(text(refused.first().unwrap(), "reason"), Some("r"));
+    }
 }
