@@ -50,11 +50,15 @@ impl Project {
     pub(crate) fn build(&self, profile: &str) -> Result<Products, Error> {
         // Cargo would put the profile `dist` into the very folder that `cargo xtask dist` makes.
         let target = if profile == "dist" { self.target.join("dist-build") } else { self.target.clone() };
-        self.cargo()
-            .args(["build", "--package", "pkcs11-provider", "--package", "cli", "--profile", profile])
-            .arg("--target-dir")
-            .arg(&target)
-            .show()?;
+        // The tests need the whole workspace: building a part of it first would unite the dependencies' features
+        // in another way and compile many of them twice.
+        let packages = if profile == "dev" {
+            ["--workspace"].as_slice()
+        } else {
+            ["--package", "pkcs11-provider", "--package", "cli"].as_slice()
+        };
+        let job = self.cargo().args(["build", "--profile", profile]).args(packages);
+        job.arg("--target-dir").arg(&target).show()?;
         let folder = target.join(if profile == "dev" { "debug" } else { profile });
         let products = Products { module: folder.join("libkmss.so"), command: folder.join("kmss") };
         for file in [&products.module, &products.command] {

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::project::{Products, Project};
-use crate::{dist, header, packages};
+use crate::{bench, dist, header, packages};
 use std::time::Instant;
 
 /// What to test.
@@ -20,6 +20,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let products = project.build("dev")?;
     header::check(project)?;
     let exports = dist::check_shared_object(project, &products.module)?;
+    bench::test_tool(project)?;
     cargo_test(project, &products, &options.rest)?;
     eprintln!(
         "\nall tests passed in {:.0} s; include/kmss.h is up to date; libkmss.so exports {exports} functions, all of \
@@ -31,7 +32,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
 
 fn cargo_test(project: &Project, products: &Products, rest: &[String]) -> Result<(), Error> {
     // The paths are those of the build above: cargo makes cdylibs for tests under other names.
-    let job = project.cargo().args(["test", "--workspace"]).args(rest);
+    let job = project.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(rest);
     job.env("KMSS_MODULE", &products.module)
         .env("KMSS_COMMAND", &products.command)
         .env("KMSS_INCLUDE", project.root.join("include"))

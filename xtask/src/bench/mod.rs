@@ -4,6 +4,7 @@ mod report;
 
 use crate::error::Error;
 use crate::packages;
+use crate::process::Job;
 use crate::project::{Products, Project, create_folder, read, write};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -65,17 +66,22 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
 }
 
 /// p11bench is a workspace of its own, so that nothing of it reaches the products.
-fn build_tool(project: &Project) -> Result<PathBuf, Error> {
+fn tool(project: &Project, command: &str) -> (Job, PathBuf) {
     let target = project.target.join("p11bench");
-    let manifest = project.root.join("tests/p11bench/Cargo.toml");
-    project
-        .cargo()
-        .args(["build", "--release", "--locked", "--manifest-path"])
-        .arg(manifest)
-        .arg("--target-dir")
-        .arg(&target)
-        .show()?;
+    let job = project.cargo().args([command, "--locked", "--manifest-path"]);
+    let job = job.arg(project.root.join("tests/p11bench/Cargo.toml")).arg("--target-dir").arg(&target);
+    (job, target)
+}
+
+fn build_tool(project: &Project) -> Result<PathBuf, Error> {
+    let (job, target) = tool(project, "build");
+    job.arg("--release").show()?;
     Ok(target.join("release/p11bench"))
+}
+
+/// Runs p11bench's own tests.
+pub(crate) fn test_tool(project: &Project) -> Result<(), Error> {
+    tool(project, "test").0.arg("--quiet").run().map(drop)
 }
 
 fn kmss_token(project: &Project, products: &Products, scratch: &TempDir) -> Result<PathBuf, Error> {
