@@ -7,6 +7,7 @@ pub mod audit;
 pub mod auth;
 pub mod backend;
 pub mod caller;
+pub mod catalog;
 pub mod clock;
 pub mod error;
 pub mod key;
