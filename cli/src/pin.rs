@@ -48,7 +48,8 @@ pub fn new(source: &Source<'_>) -> Result<Secret, Failure> {
 fn given(source: &Source<'_>) -> Result<Option<Secret>, Failure> {
     if let Some(path) = source.file {
         let text = Zeroizing::new(
-            std::fs::read(path).map_err(|e| format!("cannot read the {} from `{}`: {e}", source.what, path.display()))?,
+            std::fs::read(path)
+                .map_err(|e| format!("cannot read the {} from `{}`: {e}", source.what, path.display()))?,
         );
         let line = text.split(|b| *b == b'\n').next().unwrap_or_default();
         return Ok(Some(Secret::copy_of(line.strip_suffix(b"\r").unwrap_or(line))));

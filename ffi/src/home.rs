@@ -31,7 +31,9 @@ pub unsafe extern "C" fn kmss_open(home: *const c_char, out: *mut *mut kmss) -> 
     enter(|| {
         // SAFETY: the caller's promise.
         let config = match unsafe { text(home, "home") }? {
-            Some(path) => Config::load()?.at(std::path::absolute(path).map_err(|_| Failure::argument("home is no path"))?),
+            Some(path) => {
+                Config::load()?.at(std::path::absolute(path).map_err(|_| Failure::argument("home is no path"))?)
+            }
             None => Config::load()?,
         };
         if out.is_null() {

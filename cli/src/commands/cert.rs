@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use libkmss::caller::Caller;
 use libkmss::catalog::ObjectKind;
 use libkmss::key::{Body, Object, Storage};
 use libkmss::kms::Kms;
-use libkmss::caller::Caller;
 use libkmss::operation::ImportDocument;
 use rcgen::{CertificateParams, DistinguishedName, DnType, SerialNumber};
 use serde_json::{Value, json};
@@ -35,10 +35,14 @@ fn request(context: &Context, named: &NamedKey, subject: &SubjectArgs, out: Opti
     let (kms, caller) = context.user(&named.token.token)?;
     let signer = TokenKey::new(&kms, &caller, &named.name)?;
     let pem = params(subject)?.serialize_request(&signer)?.pem()?;
-    kms.close();
+    kms.close()?;
     let Some(path) = out else { return output::line(pem.trim_end()) };
     write(path, &pem)?;
-    report(context, &json!({ "request": path }), &format!("Wrote the request for key `{}` to `{}`.", named.name, path.display()))
+    report(
+        context,
+        &json!({ "request": path }),
+        &format!("Wrote the request for key `{}` to `{}`.", named.name, path.display()),
+    )
 }
 
 fn self_sign(
@@ -57,7 +61,7 @@ fn self_sign(
     params.serial_number = Some(serial_number(&kms)?);
     let certificate = params.self_signed(&signer)?;
     let stored = store(&kms, &caller, certificate.der(), &named.name, Some(signer.object()))?;
-    kms.close();
+    kms.close()?;
     if let Some(path) = out {
         write(path, &certificate.pem())?;
     }
@@ -76,7 +80,7 @@ fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<(),
     let (kms, caller) = context.user(token)?;
     let parts = key::parts(&kms, &caller, name)?;
     let stored = store(&kms, &caller, &certificate.to_der()?, name, parts.first())?;
-    kms.close();
+    kms.close()?;
     let beside = if parts.is_empty() { "no key has that name" } else { "it shares the CKA_ID of its key" };
     report(
         context,
@@ -89,7 +93,7 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
     let (kms, caller) = context.user(token)?;
     let mut objects = Vec::new();
     key::all(&kms, &caller, ObjectKind::Certificate, &mut objects)?;
-    kms.close();
+    kms.close()?;
     let described: Vec<Value> = objects.iter().map(|o| describe(o)).collect();
     if context.global.json {
         return output::json(&described);
@@ -157,7 +161,8 @@ fn distinguished_name(text: &str) -> Result<DistinguishedName, Failure> {
         }
     }
     for part in &parts {
-        let (field, value) = part.split_once('=').ok_or_else(|| format!("`{part}` in the subject is not FIELD=value"))?;
+        let (field, value) =
+            part.split_once('=').ok_or_else(|| format!("`{part}` in the subject is not FIELD=value"))?;
         let field = match field.trim().to_ascii_uppercase().as_str() {
             "CN" => DnType::CommonName,
             "O" => DnType::OrganizationName,

@@ -37,7 +37,11 @@ pub fn run(global: Global, args: &DoctorArgs) -> Result<ExitCode, Failure> {
                 output::line(&format!("     {}", finding.cure))?;
             }
         }
-        output::line(if fine { "Nothing is wrong that can be seen from here." } else { "Cure the marked points, top first." })?;
+        output::line(if fine {
+            "Nothing is wrong that can be seen from here."
+        } else {
+            "Cure the marked points, top first."
+        })?;
     }
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -83,7 +87,8 @@ fn configuration(config: &Config, findings: &mut Vec<Finding>) {
     }
     if explanation.environment_ignored {
         findings.push(wrong(
-            "KMSS_CONF and KMSS_HOME are ignored, because this program runs with more rights than its caller".to_owned(),
+            "KMSS_CONF and KMSS_HOME are ignored, because this program runs with more rights than its caller"
+                .to_owned(),
             "put the home into /etc/kmss/kmss.toml".to_owned(),
         ));
     }
@@ -93,7 +98,9 @@ fn configuration(config: &Config, findings: &mut Vec<Finding>) {
     let source = match explanation.home {
         HomeSource::Environment => "KMSS_HOME",
         HomeSource::File => "the configuration file",
-        HomeSource::Default => "the default; programs that clear their environment (nginx) need a file or `env KMSS_HOME;`",
+        HomeSource::Default => {
+            "the default; programs that clear their environment (nginx) need a file or `env KMSS_HOME;`"
+        }
         HomeSource::Caller => "--home",
     };
     findings.push(fine(format!("the home is `{}`, from {source}", config.home.display())));

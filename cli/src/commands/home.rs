@@ -25,7 +25,7 @@ pub fn run(context: &Context, command: HomeCommand) -> Result<(), Failure> {
         return Err(format!("there is a home at `{}` already", config.home.display()).into());
     }
     let kms = Kms::create(&config, group.as_deref())?;
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "home": config.home, "group": group, "suite": config.suite.name() }));
     }

@@ -57,7 +57,7 @@ fn generate(
     } else {
         kms.perform(&caller, GenerateSecret { spec, draft })?
     };
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&describe(&made));
     }
@@ -81,14 +81,16 @@ fn draft(kms: &Kms, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
     let (kms, caller) = context.user(token)?;
     let mut keys = Vec::new();
-    for kind in [ObjectKind::Private, ObjectKind::Secret, ObjectKind::Public] {
+    for kind in
+        [ObjectKind::Key(KeyClass::Private), ObjectKind::Key(KeyClass::Secret), ObjectKind::Key(KeyClass::Public)]
+    {
         all(&kms, &caller, kind, &mut keys)?;
     }
     // A pair is one line: its public half is shown only where it stands alone.
     let private: Vec<String> = names(&keys, KeyClass::Private);
     keys.retain(|o| o.key().is_some_and(|k| k.class != KeyClass::Public || !private.contains(&k.name)));
     keys.sort_by(|a, b| name_of(a).cmp(name_of(b)));
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&keys.iter().map(|o| describe(o)).collect::<Vec<_>>());
     }
@@ -113,7 +115,7 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
 fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
     let (kms, caller) = context.user(&named.token.token)?;
     let found = require(&kms, &caller, named)?;
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&found.iter().map(|o| describe(o)).collect::<Vec<_>>());
     }
@@ -146,7 +148,7 @@ fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<
     for object in require(&kms, &officer, named)? {
         kms.perform(&officer, ChangeState { key: ObjectRef::from(&object), state })?;
     }
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "state": state.name() }));
     }
@@ -160,7 +162,7 @@ fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure
     for object in &found {
         kms.perform(&caller, Destroy { object: ObjectRef::from(object) })?;
     }
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "destroyed": named.name, "objects": found.len() }));
     }
@@ -183,7 +185,9 @@ fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Objec
     let found = parts(kms, caller, &named.name)?;
     if found.is_empty() {
         let (name, token) = (&named.name, &named.token.token);
-        return Err(format!("no key named `{name}` in token `{token}`; `kmss key list --token {token}` shows them").into());
+        return Err(
+            format!("no key named `{name}` in token `{token}`; `kmss key list --token {token}` shows them").into()
+        );
     }
     Ok(found)
 }

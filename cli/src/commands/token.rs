@@ -53,7 +53,7 @@ fn init(context: &Context, label: &str) -> Result<(), Failure> {
     let namespace = kms.initialize(None, label, &so_pin)?;
     let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
     kms.set_user_pin(&officer, "user", &user_pin)?;
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&describe(&kms, &namespace)?);
     }
@@ -72,7 +72,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     for n in &namespaces {
         let Some(kms) = &kms else { break };
         let user = pin_words(kms.credential_state(n, Holder::User("user"))?);
-        let so = pin_words(kms.credential_state(n, Holder::SecurityOfficer)?);
+        let so = pin_words(kms.credential_state(n, Holder::Officer)?);
         rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), user, so]);
     }
     output::table(
@@ -89,7 +89,7 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
         return output::json(&describe(&kms, &namespace)?);
     }
     let user = pin_words(kms.credential_state(&namespace, Holder::User("user"))?);
-    let so = pin_words(kms.credential_state(&namespace, Holder::SecurityOfficer)?);
+    let so = pin_words(kms.credential_state(&namespace, Holder::Officer)?);
     for (name, value) in [
         ("Label", output::plain(&namespace.name)),
         ("Slot", namespace.ordinal.to_string()),
@@ -110,7 +110,7 @@ fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {
     let namespace = find_token(&kms, label)?;
     confirm(yes, &format!("Destroy token `{label}` with every key in it, for good?"))?;
     kms.remove(&namespace, &context.so_pin(label)?)?;
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "deleted": label }));
     }
@@ -127,12 +127,12 @@ fn set_pin(context: &Context, label: &str, so: bool, reset: bool, source: &Sourc
         kms.set_user_pin(&officer, "user", &pin::new(source)?)?;
     } else if so {
         let old = context.so_pin(label)?;
-        kms.change_pin(&caller, Holder::SecurityOfficer, &old, &pin::new(source)?)?;
+        kms.change_pin(&caller, Holder::Officer, &old, &pin::new(source)?)?;
     } else {
         let old = context.user_pin(label)?;
         kms.change_pin(&caller, Holder::User("user"), &old, &pin::new(source)?)?;
     }
-    kms.close();
+    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "token": label, "changed": source.what }));
     }
@@ -165,7 +165,7 @@ fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
         "id": namespace.id,
         "tenant": namespace.tenant,
         "user_pin": state(Holder::User("user"))?,
-        "so_pin": state(Holder::SecurityOfficer)?,
+        "so_pin": state(Holder::Officer)?,
         "policy_required": namespace.policy_required,
     }))
 }
