@@ -47,7 +47,7 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
         return line(empty);
     }
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     for row in rows {
         table.add_row(row);
     }

@@ -107,7 +107,7 @@ pub unsafe extern "C" fn kmss_sign(
         let mechanism = mechanism(algorithm)?;
         let needed = signature_len_of(&session, &key, &mechanism)?;
         // SAFETY: the caller's promise.
-        let Some(room) = (unsafe { room(signature, signature_len, needed) }?) else { return Ok(()) };
+        let Some(room) = unsafe { room(signature, signature_len, needed) }? else { return Ok(()) };
         let operation = Sign { key: ObjectRef::clone(&key), how: mechanism.into() };
         let mut signing = session.kms.begin(&session.caller, operation)?;
         let made = signing.finish(data.len(), |running| {

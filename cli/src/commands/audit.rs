@@ -49,7 +49,7 @@ fn show(context: &Context, entry: &Entry) -> Result<(), Failure> {
 /// One record as a line for people.
 fn sentence(record: &Record) -> String {
     let text = |field: &Option<String>| {
-        field.as_deref().map(|t| output::plain(&String::from_utf8_lossy(&decode_text(t)))).unwrap_or_default()
+        field.as_deref().map(|t| output::plain(&String::from_utf8_lossy(&decode_text(t).0))).unwrap_or_default()
     };
     let mut line = format!("{}  ", output::time(record.time.0));
     if record.kind != "event" {

@@ -9,7 +9,7 @@ use libkmss::mechanism::{Curve, EcMechanism, Hash, Mechanism, RsaMechanism};
 use libkmss::operation::{ObjectRef, Sign};
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use x509_cert::der::Encode as _;
-use x509_cert::der::asn1::{SequenceOf, UintRef};
+use x509_cert::der::asn1::UintRef;
 
 use crate::output::Failure;
 
@@ -113,8 +113,5 @@ fn ecdsa_der(raw: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
 }
 
 fn integers(a: &[u8], b: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
-    let mut sequence = SequenceOf::<UintRef<'_>, 2>::new();
-    sequence.add(UintRef::new(a)?)?;
-    sequence.add(UintRef::new(b)?)?;
-    sequence.to_der()
+    vec![UintRef::new(a)?, UintRef::new(b)?].to_der()
 }
