@@ -3,3 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 pub mod arch;
+pub mod built;
+pub mod c;
+pub mod home;
+pub mod openssl;
+pub mod p11;
+pub mod program;

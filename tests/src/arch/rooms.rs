@@ -220,7 +220,7 @@ fn way_back(arrows: &BTreeMap<&str, BTreeMap<String, String>>, from: &str, to: &
         }
         for next in arrows.get(here.as_str()).into_iter().flat_map(BTreeMap::keys) {
             if seen.insert(next.clone()) {
-                ways.push_back([way.as_slice(), &[next.clone()]].concat());
+                ways.push_back([way.as_slice(), std::slice::from_ref(next)].concat());
             }
         }
     }
