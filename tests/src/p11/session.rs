@@ -461,6 +461,22 @@ impl Session {
         self.stream(self.entry(|l| l.C_DecryptUpdate), self.entry(|l| l.C_DecryptFinal), parts)
     }
 
+    /// C_DecryptUpdate.
+    ///
+    /// # Errors
+    /// As the module says.
+    pub fn decrypt_update(&self, part: &[u8]) -> Res<Vec<u8>> {
+        self.one_shot(self.entry(|l| l.C_DecryptUpdate), part)
+    }
+
+    /// C_DecryptFinal.
+    ///
+    /// # Errors
+    /// As the module says.
+    pub fn decrypt_final(&self) -> Res<Vec<u8>> {
+        self.last(self.entry(|l| l.C_DecryptFinal))
+    }
+
     /// C_DigestUpdate.
     ///
     /// # Errors
