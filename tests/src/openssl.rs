@@ -31,15 +31,12 @@ impl Judge {
         Self { folder: tempfile::tempdir().expect("a folder can be made") }
     }
 
-    /// Writes a file and gives its path.
+    /// Writes a file.
     ///
     /// # Panics
     /// Where it cannot be written.
-    #[must_use]
-    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
-        let path = self.folder.path().join(name);
-        fs::write(&path, bytes).expect("the folder is ours");
-        path
+    pub fn file(&self, name: &str, bytes: &[u8]) {
+        fs::write(self.folder.path().join(name), bytes).expect("the folder is ours");
     }
 
     /// Reads a file that `openssl` wrote.

@@ -12,17 +12,18 @@ const MESSAGE: &[u8] = b"the quick brown fox jumps over the lazy dog, and then o
 /// Thales Luna's numbers for the Chinese algorithms.
 mod sm {
     use cryptoki_sys::{CK_KEY_TYPE, CK_MECHANISM_TYPE};
-    pub const CKK_SM4: CK_KEY_TYPE = 0x8000_0015;
-    pub const CKK_SM2: CK_KEY_TYPE = 0x8000_0016;
-    pub const SM3: CK_MECHANISM_TYPE = 0x8000_0B01;
-    pub const SM3_HMAC: CK_MECHANISM_TYPE = 0x8000_0B02;
-    pub const SM4_KEY_GEN: CK_MECHANISM_TYPE = 0x8000_0B10;
-    pub const SM4_ECB: CK_MECHANISM_TYPE = 0x8000_0B11;
-    pub const SM4_CBC: CK_MECHANISM_TYPE = 0x8000_0B12;
-    pub const SM4_CBC_PAD: CK_MECHANISM_TYPE = 0x8000_0B13;
-    pub const SM2_KEY_PAIR_GEN: CK_MECHANISM_TYPE = 0x8000_0B20;
-    pub const SM2: CK_MECHANISM_TYPE = 0x8000_0B21;
-    pub const SM2_SM3: CK_MECHANISM_TYPE = 0x8000_0B22;
+
+    pub(crate) const CKK_SM4: CK_KEY_TYPE = 0x8000_0015;
+    pub(crate) const CKK_SM2: CK_KEY_TYPE = 0x8000_0016;
+    pub(crate) const SM3: CK_MECHANISM_TYPE = 0x8000_0B01;
+    pub(crate) const SM3_HMAC: CK_MECHANISM_TYPE = 0x8000_0B02;
+    pub(crate) const SM4_KEY_GEN: CK_MECHANISM_TYPE = 0x8000_0B10;
+    pub(crate) const SM4_ECB: CK_MECHANISM_TYPE = 0x8000_0B11;
+    pub(crate) const SM4_CBC: CK_MECHANISM_TYPE = 0x8000_0B12;
+    pub(crate) const SM4_CBC_PAD: CK_MECHANISM_TYPE = 0x8000_0B13;
+    pub(crate) const SM2_KEY_PAIR_GEN: CK_MECHANISM_TYPE = 0x8000_0B20;
+    pub(crate) const SM2: CK_MECHANISM_TYPE = 0x8000_0B21;
+    pub(crate) const SM2_SM3: CK_MECHANISM_TYPE = 0x8000_0B22;
 }
 
 type Pair = (CK_OBJECT_HANDLE, CK_OBJECT_HANDLE);
@@ -445,7 +446,9 @@ fn key_agreement_agrees_with_openssl() {
         agreements.push(("X25519", CKM_EC_MONTGOMERY_KEY_PAIR_GEN, curve::X25519, 32, 32));
     }
     for (algorithm, mechanism, parameters, point_length, length) in agreements {
-        let (public, private) = pair(&session, mechanism, parameters);
+        let derives = [flag(CKA_TOKEN, false), flag(CKA_DERIVE, true)];
+        let parameters_only = [raw(CKA_EC_PARAMS, parameters), flag(CKA_TOKEN, false)];
+        let (public, private) = session.generate_pair(mechanism, &parameters_only, &derives).unwrap();
         judge.succeed(&format!("genpkey -algorithm {algorithm} -out peer.pem"));
         judge.succeed("pkey -in peer.pem -pubout -outform DER -out peer.der");
         let info = judge.read("peer.der");
@@ -654,8 +657,9 @@ fn macs_agree_with_openssl() {
     let session = token.user();
     let judge = Judge::new();
     judge.file("msg", MESSAGE);
-    let value: Vec<u8> = (1..=32).collect();
+    let value: Vec<u8> = (1..=64).collect();
     let key = secret(&session, CKK_GENERIC_SECRET, &value);
+    let short = secret(&session, CKK_GENERIC_SECRET, &value[..7]);
     for (name, mechanism) in [
         ("sha1", CKM_SHA_1_HMAC),
         ("sha224", CKM_SHA224_HMAC),
@@ -672,6 +676,14 @@ fn macs_agree_with_openssl() {
         let said = judge.succeed(&format!("mac -digest {name} -macopt hexkey:{} -binary -in msg HMAC", hex(&value)));
         let mac = session.sign(mechanism, key, MESSAGE).unwrap();
         assert_eq!(mac, said.stdout, "{name}");
+        if !built::stand_in() {
+            let line = format!("mac -digest {name} -macopt hexkey:{} -binary -in msg HMAC", hex(&value[..7]));
+            assert_eq!(
+                session.sign(mechanism, short, MESSAGE).unwrap(),
+                judge.succeed(&line).stdout,
+                "{name}, short key"
+            );
+        }
         session.verify_parts(mechanism, key, &[&MESSAGE[..3], &MESSAGE[3..]], &mac).unwrap();
         assert_eq!(session.verify(mechanism, key, b"other", &mac).unwrap_err().0, CKR_SIGNATURE_INVALID);
     }

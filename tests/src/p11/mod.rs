@@ -241,23 +241,32 @@ impl Module {
         self.slots(false).ok()?.into_iter().find(spare)
     }
 
+    /// Initialises a token in the spare slot, without a user's PIN.
+    ///
+    /// # Panics
+    /// Where that fails.
+    #[must_use]
+    pub fn new_bare_token(&self, label: &str) -> Token {
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _guard = lock(&ONE_AT_A_TIME);
+        let spare = self.spare_slot().expect("there is always a spare slot");
+        self.init_token(spare, SO_PIN, label).expect("the spare slot takes a token");
+        let slot = self.slot_of(label).expect("the new token is listed");
+        Token { module: *self, slot, label: label.to_owned() }
+    }
+
     /// Initialises a token in the spare slot, with both PINs.
     ///
     /// # Panics
     /// Where that fails.
     #[must_use]
     pub fn new_token(&self, label: &str) -> Token {
-        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-        let guard = lock(&ONE_AT_A_TIME);
-        let spare = self.spare_slot().expect("there is always a spare slot");
-        self.init_token(spare, SO_PIN, label).expect("the spare slot takes a token");
-        let slot = self.slot_of(label).expect("the new token is listed");
-        drop(guard);
-        let session = self.open(slot, true).expect("a session opens");
+        let token = self.new_bare_token(label);
+        let session = token.public();
         session.login(CKU_SO, SO_PIN).expect("the officer logs in");
         session.init_pin(PIN).expect("the officer sets the user's PIN");
         session.close().expect("a session closes");
-        Token { module: *self, slot, label: label.to_owned() }
+        token
     }
 }
 
