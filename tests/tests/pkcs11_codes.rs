@@ -159,7 +159,7 @@ fn mixed_attributes_fill_what_they_can() {
     let session = token("mixed-attributes").user();
     let key = aes(&session, &[text(CKA_LABEL, "mixed"), flag(CKA_SENSITIVE, true), flag(CKA_EXTRACTABLE, false)]);
     let (mut label, mut value, mut modulus, mut short) = ([0_u8; 16], [0_u8; 64], [0_u8; 16], [0_u8; 2]);
-    let mut place = |kind, buffer: &mut [u8]| CK_ATTRIBUTE {
+    let place = |kind, buffer: &mut [u8]| CK_ATTRIBUTE {
         type_: kind,
         pValue: buffer.as_mut_ptr().cast(),
         ulValueLen: buffer.len() as CK_ULONG,
