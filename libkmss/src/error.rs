@@ -135,10 +135,22 @@ impl ErrorKind {
     pub const fn class(self) -> ErrorClass {
         use ErrorKind as K;
         match self {
-            K::NotLoggedIn | K::PinIncorrect | K::PinLocked | K::PinInvalid | K::PinNotInitialized | K::Denied
-            | K::KeyState | K::QuotaExceeded => ErrorClass::Authority,
+            K::NotLoggedIn
+            | K::PinIncorrect
+            | K::PinLocked
+            | K::PinInvalid
+            | K::PinNotInitialized
+            | K::Denied
+            | K::KeyState
+            | K::QuotaExceeded => ErrorClass::Authority,
             K::NotFound | K::AlreadyExists | K::Conflict | K::Busy => ErrorClass::Existence,
-            K::Config | K::HomeUnsafe | K::ReadOnly | K::Storage | K::Damaged | K::TooNew | K::AuditUnavailable
+            K::Config
+            | K::HomeUnsafe
+            | K::ReadOnly
+            | K::Storage
+            | K::Damaged
+            | K::TooNew
+            | K::AuditUnavailable
             | K::BackendUnavailable => ErrorClass::Environment,
             K::Internal => ErrorClass::Bug,
             _ => ErrorClass::Request,

@@ -3,6 +3,26 @@
 //! Three doors (PKCS#11, C ABI, remote) translate into calls of this crate; the [`pipeline`] decides, audits and lets a
 //! [`backend`] compute. The crate is synchronous, starts no thread and installs no signal handler.
 
+pub mod audit;
+pub mod auth;
+pub mod backend;
+pub mod catalog;
+pub mod caller;
+pub mod clock;
+pub mod config;
 pub mod error;
+pub mod key;
+pub mod kms;
 pub mod mechanism;
+pub mod operation;
+pub mod os;
+pub mod permit;
+pub mod pipeline;
+pub mod policy;
+pub mod quota;
+pub mod random;
+pub mod seal;
 pub mod secret;
+pub mod store;
+pub mod suite;
+pub mod tenant;

@@ -1,0 +1,64 @@
+//! The audit: one record in the kernel before any result leaves.
+
+use std::time::Duration;
+
+use crate::caller::Caller;
+use crate::clock::Timestamp;
+use crate::error::{ErrorKind, Result};
+use crate::key::Action;
+use crate::permit::Subject;
+
+/// What became of an operation, or how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// About to change something.
+    Intent,
+    /// Gives out first results; the end is still to come.
+    Begun,
+    /// Done.
+    Success,
+    /// Refused by policy, quota, state or attributes.
+    Denied(ErrorKind),
+    /// Admitted, but failed.
+    Failed(ErrorKind),
+    /// Never finished.
+    Abandoned,
+}
+
+/// One event, as the pipeline hands it over. Holds nothing secret.
+#[derive(Clone, Debug)]
+pub struct AuditEvent<'a> {
+    /// When.
+    pub time: Timestamp,
+    /// Who; absent for events before anybody is known.
+    pub caller: Option<&'a Caller>,
+    /// What.
+    pub action: Action,
+    /// On what.
+    pub subject: &'a Subject,
+    /// The second key of wrap, unwrap and derive.
+    pub also: Option<&'a Subject>,
+    /// Name of the mechanism, where one is involved.
+    pub mechanism: Option<&'a str>,
+    /// Bytes of data processed, where any.
+    pub data_len: Option<u64>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// A sentence why, for anything but success; empty otherwise. Never holds data of the user.
+    pub reason: &'a str,
+    /// The deciding policy rule; empty where there is none.
+    pub rule: &'a str,
+    /// Tags that policies ask for.
+    pub tags: &'a [String],
+    /// Time since the operation began.
+    pub duration: Duration,
+}
+
+/// Takes events. When `record` returns `Ok`, the record is in the kernel and survives the death of the process.
+pub trait AuditSink: Send + Sync {
+    /// Records an event.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`]: the operation must be refused.
+    fn record(&self, event: &AuditEvent<'_>) -> Result<()>;
+}

@@ -1,0 +1,227 @@
+//! Backends compute. Each call asks for a [`Permit`], which only the pipeline makes.
+//!
+//! A backend stores nothing: what it makes it returns as an opaque locator, sealed under the domain key that the permit
+//! offers ([`Permit::domain_key`]), and gets back inside the permit's key version.
+
+use crate::error::Result;
+use crate::key::{BackendId, KeyComponents, KeySpec, Material};
+use crate::mechanism::{Hash, KeyType, Mechanism};
+use crate::permit::Permit;
+use crate::random::Random;
+
+/// A verb that a mechanism can be offered for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Verb {
+    Generate,
+    Sign,
+    Verify,
+    Encrypt,
+    Decrypt,
+    Wrap,
+    Unwrap,
+    Derive,
+    Digest,
+}
+
+/// Where keys are made and used.
+///
+/// Methods take the permit's key version as the key; errors are [`KeyType`](crate::error::ErrorKind::KeyType) where its
+/// type does not fit the mechanism and [`MechanismUnsupported`](crate::error::ErrorKind::MechanismUnsupported) where the
+/// backend does not offer the mechanism for the verb. Parameters that cannot work with the key are
+/// [`MechanismParameter`](crate::error::ErrorKind::MechanismParameter).
+pub trait Backend: Send + Sync {
+    /// The name that key versions carry.
+    fn id(&self) -> &BackendId;
+
+    /// Starts a signature or MAC.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>>;
+
+    /// Starts a verification.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>>;
+
+    /// Starts an encryption.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>>;
+
+    /// Starts a decryption. Authenticated modes release nothing before the tag was checked.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>>;
+
+    /// Starts a digest.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn digest(&self, permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>>;
+
+    /// Makes a secret key.
+    ///
+    /// # Errors
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) for sizes that are not offered.
+    fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material>;
+
+    /// Makes a key pair: the private half (for the permit's new object) and the public half.
+    ///
+    /// # Errors
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) and [`CurveUnsupported`](crate::error::ErrorKind::CurveUnsupported)
+    /// for what is not offered.
+    fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)>;
+
+    /// Takes a key in. Components are checked for consistency (a point on its curve, a modulus that is the product of
+    /// its primes) and completed where they may be incomplete.
+    ///
+    /// # Errors
+    /// [`AttributeValue`](crate::error::ErrorKind::AttributeValue) for components that make no key,
+    /// [`TemplateIncomplete`](crate::error::ErrorKind::TemplateIncomplete) where too many are missing.
+    fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material>;
+
+    /// Gives the permit's key out in clear. Whether that is allowed was decided before.
+    ///
+    /// # Errors
+    /// [`KeyUnextractable`](crate::error::ErrorKind::KeyUnextractable) where the device refuses.
+    fn export(&self, permit: &Permit) -> Result<KeyComponents>;
+
+    /// Wraps the permit's second key under its first. Private keys are wrapped as PKCS #8 (RFC 5958).
+    ///
+    /// # Errors
+    /// [`KeyNotWrappable`](crate::error::ErrorKind::KeyNotWrappable) where mechanism and key do not fit.
+    fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>>;
+
+    /// Unwraps `wrapped` under the permit's key into its new object.
+    ///
+    /// `key_type` is the type expected; `len` the length in bytes of a secret key where the caller states one (where it
+    /// is absent, all unwrapped bytes are the key).
+    ///
+    /// # Errors
+    /// [`WrappedKeyInvalid`](crate::error::ErrorKind::WrappedKeyInvalid) (one error for every way to be wrong) and
+    /// [`WrappedKeyLength`](crate::error::ErrorKind::WrappedKeyLength).
+    fn unwrap(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        wrapped: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material>;
+
+    /// Derives a secret key from the permit's key into its new object. Where `len` is absent the mechanism's natural
+    /// length is used (the field size of ECDH, the fixed length of the key type, the hash length of HKDF).
+    ///
+    /// # Errors
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) where the mechanism cannot yield `len` bytes.
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, key_type: KeyType, len: Option<usize>)
+    -> Result<Material>;
+
+    /// Destroys what the permit's key versions name in the device. The software engine holds nothing.
+    ///
+    /// # Errors
+    /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) when the device cannot be reached.
+    fn destroy(&self, permit: &Permit) -> Result<()>;
+
+    /// Mixes caller's bytes into the random source.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where there is nothing to mix into.
+    fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()>;
+
+    /// Random bytes for the caller.
+    ///
+    /// # Errors
+    /// The generator fails.
+    fn random(&self, permit: &Permit, out: &mut [u8]) -> Result<()>;
+
+    /// Random bytes for the core itself (nonces, identifiers, domain keys).
+    fn entropy(&self) -> &dyn Random;
+}
+
+/// A signature or MAC under way.
+pub trait Signing: Send {
+    /// Adds message bytes.
+    ///
+    /// # Errors
+    /// [`DataLength`](crate::error::ErrorKind::DataLength) where the mechanism signs short data only and it is exceeded.
+    fn update(&mut self, data: &[u8]) -> Result<()>;
+
+    /// Length of the signature in bytes; exact.
+    fn signature_len(&self) -> usize;
+
+    /// Writes the signature to the front of `out`, which is at least [`Self::signature_len`] long; returns its length.
+    ///
+    /// # Errors
+    /// [`DataLength`](crate::error::ErrorKind::DataLength), [`DataInvalid`](crate::error::ErrorKind::DataInvalid).
+    fn finish(&mut self, out: &mut [u8]) -> Result<usize>;
+}
+
+/// A verification under way.
+pub trait Verifying: Send {
+    /// Adds message bytes.
+    ///
+    /// # Errors
+    /// As [`Signing::update`].
+    fn update(&mut self, data: &[u8]) -> Result<()>;
+
+    /// Checks the signature.
+    ///
+    /// # Errors
+    /// [`SignatureInvalid`](crate::error::ErrorKind::SignatureInvalid),
+    /// [`SignatureLength`](crate::error::ErrorKind::SignatureLength), and as [`Signing::finish`].
+    fn finish(&mut self, signature: &[u8]) -> Result<()>;
+}
+
+/// An encryption or decryption under way.
+pub trait Ciphering: Send {
+    /// Upper bound for what [`Self::update`] with `input` bytes writes; 0 where everything comes at the end.
+    fn update_len(&self, input: usize) -> usize;
+
+    /// Processes a part; returns the number of bytes written to the front of `out` (at least [`Self::update_len`]).
+    ///
+    /// # Errors
+    /// Length and data errors of the mechanism.
+    fn update(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize>;
+
+    /// Upper bound for what finishing with `input` more bytes writes.
+    fn finish_len(&self, input: usize) -> usize;
+
+    /// Processes the last part (perhaps empty) and ends; returns the number of bytes written to the front of `out` (at
+    /// least [`Self::finish_len`]).
+    ///
+    /// # Errors
+    /// [`DataLength`](crate::error::ErrorKind::DataLength),
+    /// [`EncryptedDataLength`](crate::error::ErrorKind::EncryptedDataLength),
+    /// [`EncryptedDataInvalid`](crate::error::ErrorKind::EncryptedDataInvalid).
+    fn finish(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize>;
+}
+
+/// A digest under way.
+pub trait Digesting: Send {
+    /// Adds message bytes.
+    ///
+    /// # Errors
+    /// None in practice.
+    fn update(&mut self, data: &[u8]) -> Result<()>;
+
+    /// Length of the digest in bytes.
+    fn digest_len(&self) -> usize;
+
+    /// Writes the digest to the front of `out`.
+    ///
+    /// # Errors
+    /// `out` too short.
+    fn finish(&mut self, out: &mut [u8]) -> Result<usize>;
+
+    /// A second digest that goes on from here.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where the state cannot be copied.
+    fn fork(&self) -> Result<Box<dyn Digesting>>;
+}

@@ -1,0 +1,13 @@
+//! Keys and the objects around them: what is stored, what it may be used for, and in which state it is.
+
+mod domain;
+mod object;
+mod spec;
+mod state;
+mod usage;
+
+pub use domain::{DomainKey, Escrow, Keyring};
+pub use object::{BackendId, Body, CachedKey, Date, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage};
+pub use spec::{KeyComponents, KeySpec, Material};
+pub use state::KeyState;
+pub use usage::{Action, Protection, Usage};

@@ -1,0 +1,330 @@
+//! Objects of a namespace: keys with their versions, certificates and data.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use once_cell::race::OnceBox;
+use serde::{Deserialize, Serialize};
+
+use super::{KeyState, Protection, Usage};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mechanism::{Curve, KeyType};
+use crate::tenant::{NamespaceId, ObjectId};
+
+/// Where an object lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Storage {
+    /// In the store, until it is destroyed.
+    #[default]
+    Stored,
+    /// In this process, until its session ends.
+    Session,
+}
+
+/// An object of a namespace.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Object {
+    /// Identity; survives renaming and is never reused.
+    pub id: ObjectId,
+    /// The namespace it belongs to.
+    pub namespace: NamespaceId,
+    /// Whether only authenticated users see it. Private records are sealed under the private domain key.
+    pub private: bool,
+    /// Whether attributes may be changed.
+    pub modifiable: bool,
+    /// Whether it may be copied.
+    pub copyable: bool,
+    /// Whether it may be destroyed.
+    pub destroyable: bool,
+    /// Label shown to people (UTF-8 where well made); indexed; need not be unique.
+    #[serde(with = "serde_bytes")]
+    pub label: Vec<u8>,
+    /// Identifier that ties key pair and certificate together (CKA_ID); indexed; need not be unique.
+    #[serde(with = "serde_bytes")]
+    pub identifier: Vec<u8>,
+    /// Attributes that only a door understands, by the door's own number.
+    pub attributes: BTreeMap<u64, serde_bytes::ByteBuf>,
+    /// What it is.
+    pub body: Body,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Grows with each change; sealed into the record.
+    pub edition: u64,
+    /// Where it lives; not part of the record.
+    #[serde(skip)]
+    pub storage: Storage,
+    /// Store revision it was read at, 0 for what was never stored.
+    #[serde(skip)]
+    pub revision: u64,
+}
+
+impl Object {
+    /// The key, where the object is one.
+    #[must_use]
+    pub const fn key(&self) -> Option<&Key> {
+        match &self.body {
+            Body::Key(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// The context that binds the material of one key version to this object: id and version number.
+    #[must_use]
+    pub fn material_context(&self, version: u32) -> Vec<u8> {
+        material_context(self.id, version)
+    }
+}
+
+/// See [`Object::material_context`]; for objects that are only being made.
+pub(crate) fn material_context(id: ObjectId, version: u32) -> Vec<u8> {
+    [b"kmss/1 material ".as_slice(), &id.0, &version.to_be_bytes()].concat()
+}
+
+/// What an object is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Body {
+    /// A key, or one half of a pair.
+    Key(Box<Key>),
+    /// A certificate.
+    Certificate {
+        /// The DER encoding (X.509).
+        #[serde(with = "serde_bytes")]
+        value: Vec<u8>,
+    },
+    /// Data of an application.
+    Data {
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        value: Vec<u8>,
+    },
+}
+
+/// Which part of a key an object holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyClass {
+    /// A secret (symmetric) key.
+    Secret,
+    /// The private half of a pair.
+    Private,
+    /// The public half of a pair.
+    Public,
+}
+
+/// A key.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Key {
+    /// Name that policies and commands use, unique among the keys of its namespace; both halves of a pair carry it.
+    /// Empty for session keys.
+    pub name: String,
+    /// Name of the key a session key came from, for policies; empty otherwise.
+    pub origin: String,
+    /// Which part this is.
+    pub class: KeyClass,
+    /// The type.
+    pub key_type: KeyType,
+    /// What it may be used for.
+    pub usage: Usage,
+    /// How its secret part is protected.
+    pub protection: Protection,
+    /// The state.
+    pub state: KeyState,
+    /// Mechanism names it may be used with ([`Mechanism::name`](crate::mechanism::Mechanism::name) does not apply: the
+    /// numbers are the door's); empty means any.
+    pub allowed_mechanisms: Vec<u64>,
+    /// First day of use.
+    pub start: Option<Date>,
+    /// Last day of use.
+    pub end: Option<Date>,
+    /// Number of the version that new operations use.
+    pub primary: u32,
+    /// All versions, oldest first; at least one.
+    pub versions: Vec<KeyVersion>,
+}
+
+impl Key {
+    /// The version that new operations use.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when the record names a version it does not hold.
+    pub fn primary(&self) -> Result<&KeyVersion> {
+        self.version(self.primary)
+    }
+
+    /// The version `number`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when there is none.
+    pub fn version(&self, number: u32) -> Result<&KeyVersion> {
+        self.versions
+            .iter()
+            .find(|v| v.number == number)
+            .ok_or_else(|| Error::new(ErrorKind::Damaged, "the key record names a version it does not hold"))
+    }
+}
+
+/// One version of a key: the material, wherever it is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeyVersion {
+    /// Number, starting at 1.
+    pub number: u32,
+    /// When it was made.
+    pub created: Timestamp,
+    /// The backend that holds it.
+    pub backend: BackendId,
+    /// Opaque bytes that only that backend reads.
+    #[serde(with = "serde_bytes")]
+    pub locator: Vec<u8>,
+    /// Modulus or field size, or length of a secret, in bits.
+    pub bits: u32,
+    /// The public part.
+    pub public: PublicComponents,
+    /// Key check value, empty where there is none.
+    #[serde(with = "serde_bytes")]
+    pub check_value: Vec<u8>,
+    /// The backend's parsed form, for as long as this record is in memory.
+    #[serde(skip)]
+    pub cache: CachedKey,
+}
+
+/// Name of a backend (`soft`, or what the configuration calls an HSM or server).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct BackendId(pub String);
+
+impl BackendId {
+    /// The built-in software engine.
+    #[must_use]
+    pub fn soft() -> Self {
+        Self("soft".to_owned())
+    }
+}
+
+/// The public part of a key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PublicComponents {
+    /// A secret key has none.
+    #[default]
+    None,
+    /// An RSA public key, big-endian without leading zeros.
+    Rsa {
+        /// n
+        #[serde(with = "serde_bytes")]
+        modulus: Vec<u8>,
+        /// e
+        #[serde(with = "serde_bytes")]
+        exponent: Vec<u8>,
+    },
+    /// A point, encoded as [`Curve::point_len`] describes; empty where only the private scalar is known and the
+    /// backend could not compute it.
+    Ec {
+        /// The curve.
+        curve: Curve,
+        /// The encoded point.
+        #[serde(with = "serde_bytes")]
+        point: Vec<u8>,
+    },
+}
+
+/// A calendar day (UTC) as eight ASCII digits `YYYYMMDD`, which compare as days do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Date(pub [u8; 8]);
+
+impl Date {
+    /// The day of `t`.
+    #[must_use]
+    pub fn of(t: Timestamp) -> Self {
+        let seconds = i64::try_from(t.0 / 1000).unwrap_or(i64::MAX);
+        let day = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH).date();
+        let text = format!("{:04}{:02}{:02}", day.year(), u8::from(day.month()), day.day());
+        Self(text.as_bytes().try_into().unwrap_or(*b"99991231"))
+    }
+
+    /// Eight digits that name an existing day.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AttributeValue`] for anything else.
+    pub fn parse(digits: &[u8]) -> Result<Self> {
+        let bad = || Error::new(ErrorKind::AttributeValue, "a date is eight digits YYYYMMDD");
+        let array: [u8; 8] = digits.try_into().map_err(|_| bad())?;
+        if !array.iter().all(u8::is_ascii_digit) {
+            return Err(bad());
+        }
+        let number = |range: std::ops::Range<usize>| {
+            array.get(range).and_then(|d| std::str::from_utf8(d).ok()).and_then(|d| d.parse::<u16>().ok())
+        };
+        let (year, month, day) = (number(0..4), number(4..6), number(6..8));
+        let month = month.and_then(|m| u8::try_from(m).ok()).and_then(|m| time::Month::try_from(m).ok());
+        let day = day.and_then(|d| u8::try_from(d).ok());
+        match (year, month, day) {
+            (Some(y), Some(m), Some(d)) if time::Date::from_calendar_date(i32::from(y), m, d).is_ok() => {
+                Ok(Self(array))
+            }
+            _ => Err(bad()),
+        }
+    }
+}
+
+/// The parsed form of a key, kept beside its record so that it lives and dies with it.
+///
+/// A clone starts empty: a changed record is parsed anew. Never blocks (two threads may both parse; one result stays).
+#[derive(Default)]
+pub struct CachedKey(OnceBox<(u32, Arc<dyn Any + Send + Sync>)>);
+
+impl CachedKey {
+    /// The parsed form of type `T` that was put in during fork epoch `epoch`.
+    #[must_use]
+    pub fn get<T: Any + Send + Sync>(&self, epoch: u32) -> Option<Arc<T>> {
+        let (made, parsed) = self.0.get()?;
+        if *made != epoch {
+            return None;
+        }
+        Arc::clone(parsed).downcast().ok()
+    }
+
+    /// Keeps `parsed`; a no-op where something is kept already.
+    pub fn put<T: Any + Send + Sync>(&self, epoch: u32, parsed: &Arc<T>) {
+        let _ = self.0.set(Box::new((epoch, Arc::clone(parsed) as Arc<dyn Any + Send + Sync>)));
+    }
+}
+
+impl Clone for CachedKey {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl fmt::Debug for CachedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CachedKey(..)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn dates_are_days_that_exist() {
+        assert!(Date::parse(b"20240229").is_ok());
+        for bad in [b"20230229".as_slice(), b"2023022", b"2023-2-1", b"20231301"] {
+            assert_eq!(Date::parse(bad).unwrap_err().kind(), ErrorKind::AttributeValue);
+        }
+        assert_eq!(Date::of(Timestamp(1_709_164_800_000)), Date(*b"20240229"));
+        assert!(Date(*b"20240229") < Date(*b"20240301"));
+    }
+
+    #[test]
+    fn a_cached_key_is_seen_only_in_the_process_that_parsed_it() {
+        let cache = CachedKey::default();
+        cache.put(3, &Arc::new(42_u32));
+        assert_eq!(cache.get::<u32>(3).as_deref(), Some(&42));
+        assert!(cache.get::<u32>(4).is_none());
+        assert!(cache.clone().get::<u32>(3).is_none());
+    }
+}

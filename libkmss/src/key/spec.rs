@@ -1,0 +1,111 @@
+//! What goes into a backend to make a key, and what comes out.
+
+use super::object::PublicComponents;
+use crate::mechanism::{Curve, KeyType};
+use crate::secret::Secret;
+
+/// What to generate. Type and size always fit each other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeySpec {
+    /// An RSA pair.
+    Rsa {
+        /// Modulus size in bits.
+        bits: u32,
+        /// Public exponent, big-endian without leading zeros.
+        exponent: Vec<u8>,
+    },
+    /// A pair on a curve (Weierstrass, Edwards, Montgomery or SM2).
+    Ec(Curve),
+    /// A secret key.
+    Secret {
+        /// AES, SM4, generic, HMAC or HKDF.
+        key_type: KeyType,
+        /// Length in bytes.
+        len: usize,
+    },
+}
+
+impl KeySpec {
+    /// The type of the key to be made.
+    #[must_use]
+    pub const fn key_type(&self) -> KeyType {
+        match self {
+            Self::Rsa { .. } => KeyType::Rsa,
+            Self::Ec(Curve::Ed25519) => KeyType::EcEdwards,
+            Self::Ec(Curve::X25519) => KeyType::EcMontgomery,
+            Self::Ec(Curve::Sm2) => KeyType::Sm2,
+            Self::Ec(_) => KeyType::Ec,
+            Self::Secret { key_type, .. } => *key_type,
+        }
+    }
+}
+
+/// A key in clear, on its way in or out of a backend. Integers are big-endian without leading zeros, except scalars,
+/// which have the full length of their curve's field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyComponents {
+    /// An RSA private key (RFC 8017, 3.2). The CRT values may be empty on import; all are filled on export.
+    RsaPrivate {
+        /// n
+        modulus: Vec<u8>,
+        /// e; may be empty on import when p and q are given
+        exponent: Vec<u8>,
+        /// d
+        private_exponent: Secret,
+        /// p
+        prime_1: Secret,
+        /// q
+        prime_2: Secret,
+        /// d mod (p − 1)
+        exponent_1: Secret,
+        /// d mod (q − 1)
+        exponent_2: Secret,
+        /// q⁻¹ mod p
+        coefficient: Secret,
+    },
+    /// A private key on a curve: scalar, or the 32-byte seed of Ed25519 and X25519.
+    EcPrivate {
+        /// The curve.
+        curve: Curve,
+        /// Scalar or seed.
+        scalar: Secret,
+    },
+    /// A secret key's bytes.
+    Secret {
+        /// Its type.
+        key_type: KeyType,
+        /// Its bytes.
+        value: Secret,
+    },
+    /// A public key.
+    Public(PublicComponents),
+}
+
+impl KeyComponents {
+    /// The type of the key.
+    #[must_use]
+    pub const fn key_type(&self) -> KeyType {
+        match self {
+            Self::RsaPrivate { .. } => KeyType::Rsa,
+            Self::EcPrivate { curve, .. } => KeySpec::Ec(*curve).key_type(),
+            Self::Secret { key_type, .. } => *key_type,
+            Self::Public(PublicComponents::Ec { curve, .. }) => KeySpec::Ec(*curve).key_type(),
+            Self::Public(_) => KeyType::Rsa,
+        }
+    }
+}
+
+/// What a backend made or took in: the opaque locator to store, and what may be known of the key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    /// Type of the key.
+    pub key_type: KeyType,
+    /// Opaque bytes that only this backend reads; empty for public keys.
+    pub locator: Vec<u8>,
+    /// Modulus or field size, or length of a secret, in bits.
+    pub bits: u32,
+    /// The public part; of private keys too.
+    pub public: PublicComponents,
+    /// Key check value (PKCS#11 3.2, CKA_CHECK_VALUE): 3 bytes for secret keys, empty otherwise.
+    pub check_value: Vec<u8>,
+}

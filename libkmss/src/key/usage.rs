@@ -1,0 +1,204 @@
+//! Actions, and what a key's attributes say of them.
+
+use super::object::KeyClass;
+use crate::mechanism::KeyType;
+
+/// What is done: the verb that policies, quotas and the audit speak of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Action {
+    /// Look objects up.
+    Find,
+    /// Make a key.
+    Generate,
+    /// Bring a key, certificate or data object in.
+    Import,
+    /// Read the secret part of an extractable key.
+    Export,
+    /// Sign or compute a MAC.
+    Sign,
+    /// Verify a signature or MAC.
+    Verify,
+    /// Encrypt.
+    Encrypt,
+    /// Decrypt.
+    Decrypt,
+    /// Wrap another key.
+    Wrap,
+    /// Unwrap a key.
+    Unwrap,
+    /// Derive a key.
+    Derive,
+    /// Digest data.
+    Digest,
+    /// Draw random bytes.
+    Random,
+    /// Change, rename or copy an object.
+    Manage,
+    /// Disable, enable or otherwise move a key between states.
+    ChangeState,
+    /// Destroy an object.
+    Destroy,
+    /// Authenticate.
+    Login,
+    /// Give authentication up.
+    Logout,
+    /// Set or reset a PIN.
+    SetPin,
+    /// Make a namespace, or make it anew.
+    Initialize,
+}
+
+impl Action {
+    /// The word in audit records and policies.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Find => "find",
+            Self::Generate => "generate",
+            Self::Import => "import",
+            Self::Export => "export",
+            Self::Sign => "sign",
+            Self::Verify => "verify",
+            Self::Encrypt => "encrypt",
+            Self::Decrypt => "decrypt",
+            Self::Wrap => "wrap",
+            Self::Unwrap => "unwrap",
+            Self::Derive => "derive",
+            Self::Digest => "digest",
+            Self::Random => "random",
+            Self::Manage => "manage",
+            Self::ChangeState => "change-state",
+            Self::Destroy => "destroy",
+            Self::Login => "login",
+            Self::Logout => "logout",
+            Self::SetPin => "set-pin",
+            Self::Initialize => "initialize",
+        }
+    }
+
+    /// Whether the action changes what exists, so that its intent is recorded before the effect.
+    #[must_use]
+    pub const fn has_effect(self) -> bool {
+        matches!(
+            self,
+            Self::Generate
+                | Self::Import
+                | Self::Manage
+                | Self::ChangeState
+                | Self::Destroy
+                | Self::SetPin
+                | Self::Initialize
+        )
+    }
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of its own in every standard")]
+pub struct Usage {
+    pub encrypt: bool,
+    pub decrypt: bool,
+    pub sign: bool,
+    pub sign_recover: bool,
+    pub verify: bool,
+    pub verify_recover: bool,
+    pub wrap: bool,
+    pub unwrap: bool,
+    pub derive: bool,
+}
+
+impl Usage {
+    /// Everything a key of this type and class can do: what a key gets whose maker names no usage.
+    #[must_use]
+    pub const fn all_for(key_type: KeyType, class: KeyClass) -> Self {
+        let mut usage = Self {
+            encrypt: false,
+            decrypt: false,
+            sign: false,
+            sign_recover: false,
+            verify: false,
+            verify_recover: false,
+            wrap: false,
+            unwrap: false,
+            derive: false,
+        };
+        match (class, key_type) {
+            (KeyClass::Private, KeyType::Rsa | KeyType::Sm2) => {
+                usage.sign = true;
+                usage.decrypt = true;
+                usage.unwrap = true;
+            }
+            (KeyClass::Public, KeyType::Rsa | KeyType::Sm2) => {
+                usage.verify = true;
+                usage.encrypt = true;
+                usage.wrap = true;
+            }
+            (KeyClass::Private, KeyType::Ec) => {
+                usage.sign = true;
+                usage.derive = true;
+            }
+            (KeyClass::Public, KeyType::Ec) => {
+                usage.verify = true;
+                usage.derive = true;
+            }
+            (KeyClass::Private, KeyType::EcEdwards) => usage.sign = true,
+            (KeyClass::Public, KeyType::EcEdwards) => usage.verify = true,
+            (KeyClass::Private | KeyClass::Public, KeyType::EcMontgomery) => usage.derive = true,
+            (KeyClass::Secret, KeyType::Aes | KeyType::Sm4) => {
+                usage.encrypt = true;
+                usage.decrypt = true;
+                usage.sign = true;
+                usage.verify = true;
+                usage.wrap = true;
+                usage.unwrap = true;
+                usage.derive = true;
+            }
+            (KeyClass::Secret, _) => {
+                usage.sign = true;
+                usage.verify = true;
+                usage.derive = true;
+            }
+            _ => {}
+        }
+        usage
+    }
+
+    /// Whether the attributes allow `action`; actions that no usage attribute governs are allowed.
+    #[must_use]
+    pub const fn allows(&self, action: Action) -> bool {
+        match action {
+            Action::Encrypt => self.encrypt,
+            Action::Decrypt => self.decrypt,
+            Action::Sign => self.sign,
+            Action::Verify => self.verify,
+            Action::Wrap => self.wrap,
+            Action::Unwrap => self.unwrap,
+            Action::Derive => self.derive,
+            _ => true,
+        }
+    }
+}
+
+/// How a key's secret part is protected, and what is known of its past.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[expect(clippy::struct_excessive_bools, reason = "each is an attribute of its own in PKCS#11")]
+pub struct Protection {
+    /// The secret part cannot be read in clear.
+    pub sensitive: bool,
+    /// The key may be wrapped.
+    pub extractable: bool,
+    /// `sensitive` has been true since the key was generated.
+    pub always_sensitive: bool,
+    /// `extractable` has been false since the key was generated.
+    pub never_extractable: bool,
+    /// The key was generated here (or is a copy of one that was).
+    pub local: bool,
+    /// The key may wrap keys that demand a trusted wrapping key.
+    pub trusted: bool,
+    /// The key may only be wrapped by a trusted key.
+    pub wrap_with_trusted: bool,
+    /// The user authenticates for each use.
+    pub always_authenticate: bool,
+}

@@ -1,0 +1,263 @@
+//! A mutex that `fork` cannot leave locked by a thread that no longer exists.
+
+use std::cell::UnsafeCell;
+use std::ops::{Deref, DerefMut};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::fork;
+
+/// The order in which nested locks are taken: only a higher rank while a lower one is held, never two of one rank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// Module state of a door.
+    Module,
+    /// Login state and object tables of a door's tokens.
+    Token,
+    /// A shard of a door's sessions.
+    Session,
+    /// Caches of the core.
+    Cache,
+    /// The audit segment.
+    Audit,
+    /// The store's connection.
+    Store,
+}
+
+/// What happens to the value of a [`Lock`] around a fork, while it is held.
+#[derive(Debug)]
+pub struct Hooks<T> {
+    /// Before the fork.
+    pub before: fn(&mut T),
+    /// After it, in the parent.
+    pub parent: fn(&mut T),
+    /// After it, in the child.
+    pub child: fn(&mut T),
+}
+
+impl<T> Default for Hooks<T> {
+    fn default() -> Self {
+        Self { before: |_| (), parent: |_| (), child: |_| () }
+    }
+}
+
+/// Mutual exclusion for short sections; see [`Rank`] for nesting. Not poisoned by panics.
+pub struct Lock<T> {
+    // INVARIANT: allocated by `with_hooks`, freed by `drop`. Not a `Box`, because the fork handlers keep the address.
+    shared: NonNull<Shared<T>>,
+}
+
+#[repr(C)]
+struct Shared<T> {
+    // INVARIANT: first, so that the address of the lock is the address of the allocation.
+    raw: RawLock,
+    hooks: Hooks<T>,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached only through a guard (or by fork hooks while the lock is held), one thread at a time.
+unsafe impl<T: Send> Sync for Lock<T> {}
+// SAFETY: as above; nothing is tied to the thread that made the lock.
+unsafe impl<T: Send> Send for Lock<T> {}
+
+impl<T: Send> Lock<T> {
+    /// A lock around `value`.
+    pub fn new(rank: Rank, value: T) -> Self {
+        Self::with_hooks(rank, value, Hooks::default())
+    }
+
+    /// A lock whose value is prepared for forks by `hooks`.
+    pub fn with_hooks(rank: Rank, value: T, hooks: Hooks<T>) -> Self {
+        let shared = Box::leak(Box::new(Shared { raw: RawLock::new(), hooks, value: UnsafeCell::new(value) })).into();
+        let lock = Self { shared };
+        fork::register(Registered { rank, raw: &raw const lock.shared().raw, run: run_hook::<T> });
+        lock
+    }
+
+    /// Waits for the lock.
+    pub fn lock(&self) -> Guard<'_, T> {
+        self.shared().raw.lock();
+        Guard { lock: self }
+    }
+}
+
+impl<T> Lock<T> {
+    const fn shared(&self) -> &Shared<T> {
+        // SAFETY: by the invariant of the field.
+        unsafe { self.shared.as_ref() }
+    }
+}
+
+impl<T> Drop for Lock<T> {
+    fn drop(&mut self) {
+        fork::unregister(&raw const self.shared().raw);
+        // SAFETY: by the invariant of the field; guards borrow the lock, so none is left.
+        drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
+    }
+}
+
+impl<T> std::fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Lock(..)")
+    }
+}
+
+/// Holds a [`Lock`].
+pub struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: the guard holds the lock.
+        unsafe { &*self.lock.shared().value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard holds the lock and is borrowed mutably.
+        unsafe { &mut *self.lock.shared().value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.shared().raw.unlock();
+    }
+}
+
+/// Which hook to run; see [`Hooks`].
+#[derive(Clone, Copy)]
+pub(super) struct HookNames {
+    pub(super) before: u8,
+    pub(super) parent: u8,
+    pub(super) child: u8,
+}
+
+const HOOKS: HookNames = HookNames { before: 0, parent: 1, child: 2 };
+
+/// A lock as the fork handlers know it.
+pub(super) struct Registered {
+    pub(super) rank: Rank,
+    pub(super) raw: *const RawLock,
+    run: unsafe fn(*const RawLock, u8),
+}
+
+impl Registered {
+    /// Runs one hook on the lock's value; the lock must be held by this thread.
+    pub(super) fn run(&self, which: impl Fn(&HookNames) -> u8) {
+        // SAFETY: `raw` and `run` come from one `Lock<T>`, which unregisters itself before it is freed, and the fork
+        // handlers hold it.
+        unsafe { (self.run)(self.raw, which(&HOOKS)) };
+    }
+}
+
+/// # Safety
+/// `raw` is the first field of a live `Shared<T>` whose lock this thread holds.
+unsafe fn run_hook<T>(raw: *const RawLock, which: u8) {
+    // SAFETY: by the contract above and `repr(C)`.
+    let shared = unsafe { &*raw.cast::<Shared<T>>() };
+    // SAFETY: the lock is held, so nobody else reaches the value.
+    let value = unsafe { &mut *shared.value.get() };
+    match which {
+        0 => (shared.hooks.before)(value),
+        1 => (shared.hooks.parent)(value),
+        _ => (shared.hooks.child)(value),
+    }
+}
+
+/// A futex mutex without a guard. 0 free, 1 held, 2 held with waiters.
+pub(super) struct RawLock(AtomicU32);
+
+impl RawLock {
+    pub(super) const fn new() -> Self {
+        Self(AtomicU32::new(0))
+    }
+
+    pub(super) fn lock(&self) {
+        if self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
+            return;
+        }
+        for _ in 0..100 {
+            if self.0.load(Ordering::Relaxed) == 0
+                && self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
+            {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        while self.0.swap(2, Ordering::Acquire) != 0 {
+            // SAFETY: the address is valid for the life of the lock; a spurious return only repeats the loop.
+            unsafe {
+                libc::syscall(
+                    libc::SYS_futex,
+                    self.0.as_ptr(),
+                    libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+                    2,
+                    std::ptr::null::<libc::timespec>(),
+                );
+            }
+        }
+    }
+
+    pub(super) fn unlock(&self) {
+        if self.0.swap(0, Ordering::Release) == 2 {
+            // SAFETY: as above; waking nobody is harmless.
+            unsafe {
+                libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::os::epoch;
+
+    #[test]
+    fn a_lock_admits_one_thread_at_a_time() {
+        let lock = Lock::new(Rank::Cache, 0_u64);
+        std::thread::scope(|s| {
+            for _ in 0..4 {
+                s.spawn(|| (0..10_000).for_each(|_| *lock.lock() += 1));
+            }
+        });
+        assert_eq!(*lock.lock(), 40_000);
+    }
+
+    #[test]
+    fn a_child_forked_while_another_thread_holds_a_lock_gets_it_free_with_hooks_run() {
+        let hooks = Hooks { before: |v: &mut u32| *v += 1, parent: |v| *v += 10, child: |v| *v += 100 };
+        let lock = Lock::with_hooks(Rank::Cache, 0_u32, hooks);
+        let before = epoch();
+        let stop = AtomicU32::new(0);
+        std::thread::scope(|s| {
+            s.spawn(|| {
+                while stop.load(Ordering::Relaxed) == 0 {
+                    drop(lock.lock());
+                }
+            });
+            for _ in 0..50 {
+                *lock.lock() = 0;
+                // SAFETY: the child only takes our lock and leaves with _exit.
+                let pid = unsafe { libc::fork() };
+                if pid == 0 {
+                    let fine = *lock.lock() == 101 && epoch() == before + 1;
+                    // SAFETY: ends the child without running the parent's handlers.
+                    unsafe { libc::_exit(i32::from(!fine)) };
+                }
+                let mut status = -1;
+                // SAFETY: waits for the child just made.
+                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
+                assert_eq!(status, 0);
+                assert_eq!(*lock.lock(), 11);
+            }
+            stop.store(1, Ordering::Relaxed);
+        });
+    }
+}

@@ -1,0 +1,159 @@
+//! Permits: proof that the pipeline admitted one action.
+//!
+//! Every backend call asks for one. `Permit::issue` is called by the pipeline alone (a test reads the sources).
+
+use std::sync::Arc;
+
+use crate::caller::Caller;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Storage};
+use crate::tenant::ObjectId;
+
+/// What an action is about.
+#[derive(Clone, Debug)]
+pub enum Subject {
+    /// An existing object.
+    Object(Arc<Object>),
+    /// An object that is about to exist.
+    New(NewObject),
+    /// The namespace itself (find, digest, random, login).
+    Namespace,
+}
+
+/// An object that is about to exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewObject {
+    /// The identity it will have.
+    pub id: ObjectId,
+    /// Where it will live.
+    pub storage: Storage,
+    /// Whether it will be private.
+    pub private: bool,
+    /// The name asked for (a key's name is made unique when it is stored); may be empty.
+    pub name: String,
+}
+
+/// Proof that one action on one subject was admitted, with what a backend needs to carry it out.
+#[derive(Debug)]
+pub struct Permit {
+    action: Action,
+    caller: Caller,
+    subject: Subject,
+    also: Option<Subject>,
+    generation: u64,
+    issued: Timestamp,
+}
+
+impl Permit {
+    /// Issues a permit. For the pipeline only.
+    pub(crate) const fn issue(
+        action: Action,
+        caller: Caller,
+        subject: Subject,
+        also: Option<Subject>,
+        generation: u64,
+        issued: Timestamp,
+    ) -> Self {
+        Self { action, caller, subject, also, generation, issued }
+    }
+
+    /// The admitted action.
+    #[must_use]
+    pub const fn action(&self) -> Action {
+        self.action
+    }
+
+    /// Who was admitted.
+    #[must_use]
+    pub const fn caller(&self) -> &Caller {
+        &self.caller
+    }
+
+    /// What the action is about.
+    #[must_use]
+    pub const fn subject(&self) -> &Subject {
+        &self.subject
+    }
+
+    /// The second subject of wrapping (the wrapped key), unwrapping and derivation (the new key).
+    #[must_use]
+    pub const fn also(&self) -> Option<&Subject> {
+        self.also.as_ref()
+    }
+
+    /// Store generation of the decision.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Time of the decision.
+    #[must_use]
+    pub const fn issued(&self) -> Timestamp {
+        self.issued
+    }
+
+    /// The admitted key and the version to use.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when the permit is not about a key.
+    pub fn key(&self) -> Result<Granted<'_>> {
+        granted(Some(&self.subject))
+    }
+
+    /// The second key ([`Self::also`]) and the version to use.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when there is none.
+    pub fn second_key(&self) -> Result<Granted<'_>> {
+        granted(self.also.as_ref())
+    }
+
+    /// The object to be made: the second subject of unwrap and derive, else the subject.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] when the permit makes nothing.
+    pub fn new_object(&self) -> Result<&NewObject> {
+        match (&self.subject, &self.also) {
+            (_, Some(Subject::New(new))) | (Subject::New(new), None) => Ok(new),
+            _ => Err(Error::new(ErrorKind::Internal, "the permit makes no object")),
+        }
+    }
+
+    /// The domain key that seals material kept where `storage` and `private` say.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for private objects of a caller who has not authenticated.
+    pub fn domain_key(&self, storage: Storage, private: bool) -> Result<&Arc<DomainKey>> {
+        let ring = &self.caller.keyring;
+        match (storage, private) {
+            (Storage::Session, _) => Ok(&ring.ephemeral),
+            (Storage::Stored, false) => Ok(&ring.public),
+            (Storage::Stored, true) => ring
+                .private
+                .as_ref()
+                .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user")),
+        }
+    }
+}
+
+/// A key that a permit admits.
+#[derive(Clone, Copy, Debug)]
+pub struct Granted<'a> {
+    /// The object.
+    pub object: &'a Arc<Object>,
+    /// Its key.
+    pub key: &'a Key,
+    /// The version to use.
+    pub version: &'a KeyVersion,
+}
+
+fn granted(subject: Option<&Subject>) -> Result<Granted<'_>> {
+    let Some(Subject::Object(object)) = subject else {
+        return Err(Error::new(ErrorKind::Internal, "the permit names no key"));
+    };
+    let key =
+        object.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the permit names an object without a key"))?;
+    Ok(Granted { object, key, version: key.primary()? })
+}

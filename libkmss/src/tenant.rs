@@ -1,0 +1,110 @@
+//! Tenants and their namespaces.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// A 128-bit random identifier in the form of 32 lower-case hex digits.
+macro_rules! identifier {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; 16]);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{self}")
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Error;
+
+            fn from_str(s: &str) -> Result<Self> {
+                let bad = || Error::new(ErrorKind::Arguments, "an identifier is 32 hex digits");
+                let digits = s.as_bytes();
+                let mut id = [0; 16];
+                if digits.len() != 32 {
+                    return Err(bad());
+                }
+                for (byte, pair) in id.iter_mut().zip(digits.chunks_exact(2)) {
+                    let text = std::str::from_utf8(pair).map_err(|_| bad())?;
+                    *byte = u8::from_str_radix(text, 16).map_err(|_| bad())?;
+                }
+                Ok(Self(id))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+                s.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str> as serde::Deserialize>::deserialize(d)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+identifier! {
+    /// Identity of a namespace; survives renaming and restarts.
+    NamespaceId
+}
+identifier! {
+    /// Identity of an object; never reused.
+    ObjectId
+}
+
+/// One namespace of one tenant: what a token is to PKCS#11.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Namespace {
+    /// Stable identity.
+    pub id: NamespaceId,
+    /// Tenant that owns it (`default` unless configured).
+    pub tenant: String,
+    /// Name, unique within the tenant for everything made through the command; PKCS#11 may repeat labels.
+    pub name: String,
+    /// Position in which it was made, starting at 0; never reused.
+    pub ordinal: u32,
+    /// Incarnation: starts at 1 and grows when the namespace is initialised anew, which destroys its objects.
+    pub incarnation: u32,
+    /// Whether a policy set must exist for anything to be allowed.
+    pub policy_required: bool,
+}
+
+impl Namespace {
+    /// The tenant of everything that names none.
+    pub const DEFAULT_TENANT: &'static str = "default";
+}
+
+impl fmt::Display for Namespace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn identifiers_survive_text_and_refuse_anything_else() {
+        let id = ObjectId([0xab; 16]);
+        assert_eq!(id.to_string().parse::<ObjectId>().unwrap(), id);
+        assert!("ab".parse::<ObjectId>().is_err());
+        assert!("+".repeat(32).parse::<ObjectId>().is_err());
+        assert!("é".repeat(16).parse::<ObjectId>().is_err());
+    }
+}
