@@ -30,7 +30,10 @@ fn every_member_with_sources_is_checked() {
 fn check(name: &str, files: &[(&str, &str)]) -> Vec<String> {
     let files: Vec<(String, &str)> = files.iter().map(|(f, t)| (format!("{name}/src/{f}"), *t)).collect();
     let source = CrateSource::parse(name, files.iter().map(|(f, t)| (f.as_str(), *t))).unwrap();
-    check_crate(&source).iter().map(ToString::to_string).collect()
+    let hall =
+        [("libkmss/src/store/mod.rs", "mod sqlite; pub use sqlite::Engine;"), ("libkmss/src/store/sqlite.rs", "")];
+    let hall = CrateSource::parse("libkmss", hall).unwrap();
+    check_crate(&source, Some(&hall)).iter().map(ToString::to_string).collect()
 }
 
 #[track_caller]
@@ -93,7 +96,15 @@ fn only_kms_names_implementations() {
     fine("libkmss", &with("kms.rs"));
     caught("libkmss", &with("pipeline.rs"), "names the implementation `store::sqlite`");
     caught("libkmss", &with("audit/mod.rs"), "names the implementation `store::sqlite`");
+    let hidden = ("pipeline.rs", "use crate::store::X;");
+    caught("libkmss", &[store[0], store[1], hidden], "names the implementation `store::sqlite`");
+    fine(
+        "libkmss",
+        &[store[0], store[1], ("store/contract.rs", "use super::sqlite::X;"), ("lib.rs", "pub use store::X;")],
+    );
     caught("cli", &[("main.rs", "use libkmss::store::sqlite::Sqlite;")], "names the implementation");
+    caught("cli", &[("main.rs", "fn f() { libkmss::store::Engine::open() }")], "names the implementation");
+    fine("cli", &[("main.rs", "use libkmss::store::Store; use libkmss::Kms;")]);
 }
 
 #[test]

@@ -36,21 +36,19 @@ pub const MEMBERS: &[&str] = &["libkmss", "pkcs11-provider", "ffi", "cli", "remo
 /// # Errors
 /// Names the file that cannot be read or parsed.
 pub fn check_workspace(root: &Path) -> Result<Vec<Violation>, source::SourceError> {
-    let mut violations = Vec::new();
-    for member in MEMBERS {
-        if root.join(member).join("src").is_dir() {
-            violations.extend(check_crate(&CrateSource::read(root, member)?));
-        }
-    }
+    let present = MEMBERS.iter().filter(|member| root.join(member).join("src").is_dir());
+    let crates = present.map(|member| CrateSource::read(root, member)).collect::<Result<Vec<_>, _>>()?;
+    let hall = crates.iter().find(|source| source.name == "libkmss");
+    let mut violations: Vec<Violation> = crates.iter().flat_map(|source| check_crate(source, hall)).collect();
     violations.extend(rooms::door_dependencies(root)?);
     violations.sort();
     Ok(violations)
 }
 
-/// Every violation inside one crate.
+/// Every violation inside one crate. `hall` is `libkmss`, where it is known.
 #[must_use]
-pub fn check_crate(source: &CrateSource) -> Vec<Violation> {
-    let mut violations = rooms::check(source);
+pub fn check_crate(source: &CrateSource, hall: Option<&CrateSource>) -> Vec<Violation> {
+    let mut violations = rooms::check(source, hall);
     violations.extend(words::check(source));
     violations.sort();
     violations.dedup();

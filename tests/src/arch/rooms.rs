@@ -17,10 +17,13 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (6, &["policy", "quota", "audit", "auth", "backend", "catalog"]),
     (5, &["store", "seal"]),
     (4, &["permit"]),
-    (3, &["key", "caller"]),
+    (3, &["key", "caller", "principal"]),
     (2, &["mechanism"]),
-    (1, &["error", "secret", "clock", "suite", "random", "tenant", "config", "os"]),
+    (1, &["error", "secret", "clock", "suite", "random", "tenant", "config", "os", "home"]),
 ];
+
+/// The crate whose rooms have floors.
+const HALL: &str = "libkmss";
 
 /// The floor whose rooms must not know each other.
 const DECIDERS: u8 = 6;
@@ -32,34 +35,39 @@ pub const IMPLEMENTATIONS: &[&[&str]] =
 /// The crates that are doors, with the doors each may know.
 const DOORS: &[(&str, &[&str])] = &[("pkcs11-provider", &["ffi"]), ("ffi", &[]), ("cli", &["remote"]), ("remote", &[])];
 
-/// Upward arrows, circles and forbidden looks in one crate.
+/// Upward arrows, circles and forbidden looks in one crate. `hall` is `libkmss`, for the paths that doors name in it.
 #[must_use]
-pub fn check(source: &CrateSource) -> Vec<Violation> {
+pub fn check(source: &CrateSource, hall: Option<&CrateSource>) -> Vec<Violation> {
     let house = House::new(source);
+    let hall = hall.map(House::new);
     let mut violations = Vec::new();
     let mut arrows: BTreeMap<&str, BTreeMap<String, String>> = BTreeMap::new();
     for module in &source.modules {
-        if source.name == "libkmss" && !module.path.is_empty() && floor(room(&module.path)).is_none() {
+        if source.name == HALL && !module.path.is_empty() && floor(room(&module.path)).is_none() {
             let what =
                 format!("the room `{}` has no floor: give it one in tests/src/arch/rooms.rs", room(&module.path));
             violations.push(Violation { place: module.file.clone(), what });
         }
         for named in &module.paths {
             let place = format!("{}:{}", module.file, named.line);
-            if let Some(what) = names_an_implementation(source, module, &house.absolute(module, &named.segments)) {
-                violations.push(Violation { place: place.clone(), what });
-            }
-            let Some(target) = house.resolve(module, &named.segments) else { continue };
-            let (from, to) = (room(&module.path), room(&target));
-            if from == to {
-                continue;
-            }
-            if source.name == "libkmss"
-                && let Some(what) = forbidden_look(from, to)
+            if let ([first, inside @ ..], Some(hall)) = (named.segments.as_slice(), &hall)
+                && first == HALL
+                && let Some(what) = implementation(&hall.follow(inside.to_vec()))
             {
                 violations.push(Violation { place: place.clone(), what });
             }
-            arrows.entry(from).or_default().entry(to.to_owned()).or_insert(place);
+            let Some(target) = house.resolve(module, &named.segments) else { continue };
+            let (from, to) = (room(&module.path), house.room_of(&target));
+            if from == to {
+                continue;
+            }
+            if source.name == HALL {
+                let told = forbidden_look(from, &to);
+                let named = (from != "kms" && from != "lib").then(|| implementation(&target)).flatten();
+                let what = told.into_iter().chain(named);
+                violations.extend(what.map(|what| Violation { place: place.clone(), what }));
+            }
+            arrows.entry(from).or_default().entry(to).or_insert(place);
         }
     }
     violations.extend(circles(&arrows));
@@ -91,29 +99,12 @@ fn forbidden_look(from: &str, to: &str) -> Option<String> {
         .then(|| format!("`{from}` and `{to}` share floor {DECIDERS}, whose rooms never import each other"))
 }
 
-/// Says so where `path` leads into an implementation that the file has no business naming.
-fn names_an_implementation(source: &CrateSource, module: &Module, path: &[String]) -> Option<String> {
-    let inside = match (source.name.as_str(), path) {
-        ("libkmss", path) => path,
-        (_, [first, rest @ ..]) if first == "libkmss" => rest,
-        _ => return None,
-    };
-    let named = IMPLEMENTATIONS.iter().find(|i| starts_with(inside, i))?;
-    let at_home = source.name == "libkmss"
-        && (module.path.is_empty()
-            || room(&module.path) == "kms"
-            || starts_with(&module.path, named)
-            // The parent declares it, and may re-export it for `kms.rs`.
-            || (named.len() == module.path.len() + 1 && starts_with_strs(named, &module.path)));
-    (!at_home).then(|| format!("names the implementation `{}`, which only libkmss/src/kms.rs may do", named.join("::")))
-}
-
-fn starts_with(path: &[String], prefix: &[&str]) -> bool {
-    path.len() >= prefix.len() && path.iter().zip(prefix).all(|(a, b)| a == b)
-}
-
-fn starts_with_strs(path: &[&str], prefix: &[String]) -> bool {
-    path.iter().zip(prefix).all(|(a, b)| a == b)
+/// Says so where a path inside `libkmss` leads into an implementation.
+fn implementation(path: &[String]) -> Option<String> {
+    let named = IMPLEMENTATIONS
+        .iter()
+        .find(|named| path.len() >= named.len() && path.iter().zip(**named).all(|(a, b)| a == b))?;
+    Some(format!("names the implementation `{}`, which only libkmss/src/kms.rs may do", named.join("::")))
 }
 
 /// The modules of one crate, to find out where a path leads.
@@ -156,34 +147,41 @@ impl<'s> House<'s> {
         })
     }
 
-    /// The module of this crate that a path leads into, re-exports followed; `None` for other crates.
+    /// Where a path of this crate leads, from its root, re-exports followed; `None` for other crates.
     fn resolve(&self, module: &Module, segments: &[String]) -> Option<Vec<String>> {
         let local = matches!(segments.first().map(String::as_str), Some("crate" | "self" | "super"))
             || segments.first().is_some_and(|first| self.has_child(&module.path, first));
-        if !local {
-            return None;
-        }
-        let mut path = self.absolute(module, segments);
+        local.then(|| self.follow(self.absolute(module, segments)))
+    }
+
+    /// Follows `pub use` from module to module; what `kms.rs` hands out is its own.
+    fn follow(&self, mut path: Vec<String>) -> Vec<String> {
         // A chain of re-exports is finite; the bound only stops one that points at itself.
         for _ in 0..8 {
-            let depth =
-                (0..=path.len()).rev().find(|&n| path.get(..n).is_some_and(|p| self.modules.contains_key(p)))?;
-            let found = self.modules.get(path.get(..depth)?)?;
-            let next = path.get(depth).and_then(|name| found.reexports.iter().find(|(n, _)| n == name));
-            match next {
-                // Only the root's re-exports change the room.
-                Some((_, behind)) if depth == 0 => {
-                    let mut through = self.absolute(found, behind);
-                    through.extend(path.get(depth + 1..).unwrap_or_default().iter().cloned());
-                    if through == path {
-                        return Some(found.path.clone());
-                    }
-                    path = through;
-                }
-                _ => return Some(found.path.clone()),
+            if path.first().is_some_and(|first| first == "kms") {
+                break;
             }
+            let Some(found) = self.deepest(&path) else { break };
+            let Some(name) = path.get(found.path.len()) else { break };
+            let Some((_, behind)) = found.reexports.iter().find(|(exported, _)| exported == name) else { break };
+            let mut through = self.absolute(found, behind);
+            through.extend(path.get(found.path.len() + 1..).unwrap_or_default().iter().cloned());
+            if through == path {
+                break;
+            }
+            path = through;
         }
-        None
+        path
+    }
+
+    /// The deepest module on the way that a path takes.
+    fn deepest(&self, path: &[String]) -> Option<&'s Module> {
+        (0..=path.len()).rev().find_map(|n| self.modules.get(path.get(..n)?).copied())
+    }
+
+    /// The room that a resolved path ends in.
+    fn room_of(&self, path: &[String]) -> String {
+        self.deepest(path).map_or("lib", |module| room(&module.path)).to_owned()
     }
 }
 
