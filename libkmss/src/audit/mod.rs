@@ -1,4 +1,19 @@
 //! The audit: one record in the kernel before any result leaves.
+//!
+//! [`SegmentSink`] writes hash-chained segments of JSON Lines; docs/audit.md has the schema and says what the chain shows.
+
+mod chain;
+mod encode;
+mod origin;
+mod registry;
+mod segment;
+mod sink;
+mod text;
+
+pub use chain::{Head, MAX_LINE, SegmentId};
+pub use encode::VERSION;
+pub use sink::{AuditOptions, Ownership, SegmentSink};
+pub use text::decode as decode_text;
 
 use std::time::Duration;
 
