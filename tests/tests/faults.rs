@@ -151,7 +151,7 @@ fn the_next_operation_sees_what_another_process_did() {
     assert_ne!(rv.0, CKR_OK, "a key disabled after C_SignInit signed");
     home.kmss("key enable signer --token seen").succeed();
     // A destroyed key is gone.
-    home.kmss("key destroy signer --token seen").succeed();
+    home.kmss("key destroy signer --yes --token seen").succeed();
     refused_any(
         session.sign(CKM_ECDSA, private, &[1; 32]),
         &[CKR_KEY_HANDLE_INVALID, CKR_OBJECT_HANDLE_INVALID, CKR_KEY_FUNCTION_NOT_PERMITTED],

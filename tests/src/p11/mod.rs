@@ -3,9 +3,11 @@
 #![allow(unsafe_code, reason = "calls into C")]
 
 mod attribute;
+pub mod keys;
 mod mechanism;
 mod rv;
 mod session;
+pub mod sm;
 
 use std::ffi::{CString, c_void};
 use std::path::Path;
