@@ -280,6 +280,12 @@ pub enum AuditCommand {
         /// Only records of this principal
         #[arg(long)]
         principal: Option<String>,
+        /// Only records with this outcome (success, denied, failed, …)
+        #[arg(long)]
+        outcome: Option<String>,
+        /// Also what happened to the segments themselves
+        #[arg(long)]
+        all: bool,
     },
     /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
     Verify,

@@ -26,7 +26,7 @@ impl Context {
     /// The configuration cannot be used.
     pub fn new(global: Global) -> Result<Self, Failure> {
         let config = match &global.home {
-            Some(home) => Config::for_home(home)?,
+            Some(home) => Config::load()?.at(std::path::absolute(home)?),
             None => Config::load()?,
         };
         Ok(Self { global, config })

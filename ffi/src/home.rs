@@ -2,7 +2,6 @@
 #![expect(unsafe_code, reason = "entry points of the C interface")]
 
 use std::ffi::c_char;
-use std::path::Path;
 
 use libkmss::config::Config;
 use libkmss::kms::Kms;
@@ -32,7 +31,7 @@ pub unsafe extern "C" fn kmss_open(home: *const c_char, out: *mut *mut kmss) -> 
     enter(|| {
         // SAFETY: the caller's promise.
         let config = match unsafe { text(home, "home") }? {
-            Some(path) => Config::for_home(Path::new(path))?,
+            Some(path) => Config::load()?.at(std::path::absolute(path).map_err(|_| Failure::argument("home is no path"))?),
             None => Config::load()?,
         };
         if out.is_null() {

@@ -15,7 +15,9 @@ mod version;
 
 pub use error::kmss_last_error;
 pub use home::{kmss, kmss_close, kmss_open};
-pub use key::{KMSS_KEY_PRIVATE, KMSS_KEY_PUBLIC, KMSS_KEY_SECRET, kmss_find_key, kmss_key, kmss_key_class, kmss_key_free};
+pub use key::{
+    KMSS_KEY_PRIVATE, KMSS_KEY_PUBLIC, KMSS_KEY_SECRET, kmss_find_key, kmss_key, kmss_key_class, kmss_key_free,
+};
 pub use session::{kmss_login, kmss_logout, kmss_session};
 pub use sign::*;
 pub use status::kmss_status;

@@ -29,42 +29,80 @@ pub struct Kms {
 
 impl Kms {
     /// Opens the home that `config` names; `None` where there is none yet.
-    pub fn open(config: &crate::config::Config) -> Result<Option<Self>> { todo!() }
+    pub fn open(config: &crate::config::Config) -> Result<Option<Self>> {
+        todo!()
+    }
     /// Opens the home, making it (0700, seal, store) where there is none.
-    pub fn create(config: &crate::config::Config) -> Result<Self> { todo!() }
+    pub fn create(config: &crate::config::Config) -> Result<Self> {
+        todo!()
+    }
     /// All namespaces, in the order of their ordinals.
-    pub fn namespaces(&self) -> Result<Vec<Namespace>> { todo!() }
+    pub fn namespaces(&self) -> Result<Vec<Namespace>> {
+        todo!()
+    }
     /// Makes a namespace, or makes `existing` anew: its objects are destroyed, its id and ordinal stay, its user PIN is unset.
     /// For `existing` the PIN must be its officer's PIN.
-    pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> { todo!() }
+    pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+        todo!()
+    }
     /// Removes a namespace with all its objects.
-    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<()> { todo!() }
+    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<()> {
+        todo!()
+    }
     /// An unauthenticated caller: public keyring, principal by the configuration's rules, the door's session number for audit.
-    pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> { todo!() }
+    pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> {
+        todo!()
+    }
     /// The caller after authentication (audited). Errors PinIncorrect, PinLocked, PinNotInitialized.
-    pub fn login(&self, caller: &Caller, credential: &Credential<'_>) -> Result<Caller> { todo!() }
+    pub fn login(&self, caller: &Caller, credential: &Credential<'_>) -> Result<Caller> {
+        todo!()
+    }
     /// As `login` with the officer's PIN, with private objects visible for management (never for use).
-    pub fn administer(&self, caller: &Caller, officer_pin: &Secret) -> Result<Caller> { todo!() }
+    pub fn administer(&self, caller: &Caller, officer_pin: &Secret) -> Result<Caller> {
+        todo!()
+    }
     /// The caller without authentication; forgets cached private objects.
-    pub fn logout(&self, caller: &Caller) -> Result<Caller> { todo!() }
+    pub fn logout(&self, caller: &Caller) -> Result<Caller> {
+        todo!()
+    }
     /// Sets or resets a user's PIN; `officer` is logged in as security officer. Keeps every object.
-    pub fn set_user_pin(&self, officer: &Caller, user: &str, pin: &Secret) -> Result<()> { todo!() }
+    pub fn set_user_pin(&self, officer: &Caller, user: &str, pin: &Secret) -> Result<()> {
+        todo!()
+    }
     /// Changes a PIN by showing the old one.
-    pub fn change_pin(&self, caller: &Caller, holder: Holder<'_>, old: &Secret, new: &Secret) -> Result<()> { todo!() }
+    pub fn change_pin(&self, caller: &Caller, holder: Holder<'_>, old: &Secret, new: &Secret) -> Result<()> {
+        todo!()
+    }
     /// What may be known of a credential.
-    pub fn credential_state(&self, namespace: &Namespace, holder: Holder<'_>) -> Result<CredentialState> { todo!() }
+    pub fn credential_state(&self, namespace: &Namespace, holder: Holder<'_>) -> Result<CredentialState> {
+        todo!()
+    }
     /// A draft with a fresh id.
-    pub fn draft(&self, storage: Storage) -> Result<Draft> { todo!() }
+    pub fn draft(&self, storage: Storage) -> Result<Draft> {
+        todo!()
+    }
     /// Begins an operation.
-    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> { self.pipeline.begin(caller, operation) }
+    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+        self.pipeline.begin(caller, operation)
+    }
     /// Performs a one-shot operation.
-    pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> { self.pipeline.perform(caller, operation) }
+    pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
+        self.pipeline.perform(caller, operation)
+    }
     /// A stored object as it is now (attributes only; no policy on looking).
-    pub fn object(&self, caller: &Caller, id: ObjectId) -> Result<Arc<Object>> { todo!() }
+    pub fn object(&self, caller: &Caller, id: ObjectId) -> Result<Arc<Object>> {
+        todo!()
+    }
     /// The key named `name` of that class.
-    pub fn key(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>> { todo!() }
+    pub fn key(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>> {
+        todo!()
+    }
     /// Number that moves when anything cached may be stale.
-    pub fn generation(&self) -> u64 { todo!() }
+    pub fn generation(&self) -> u64 {
+        todo!()
+    }
     /// Ends the audit segment cleanly and closes the store.
-    pub fn close(&self) { todo!() }
+    pub fn close(&self) {
+        todo!()
+    }
 }

@@ -6,8 +6,8 @@
 pub mod audit;
 pub mod auth;
 pub mod backend;
-pub mod catalog;
 pub mod caller;
+pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod error;

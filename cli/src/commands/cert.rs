@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use libkmss::catalog::Kind;
+use libkmss::catalog::ObjectKind;
 use libkmss::key::{Body, Object, Storage};
 use libkmss::kms::Kms;
 use libkmss::caller::Caller;
@@ -88,7 +88,7 @@ fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<(),
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
     let (kms, caller) = context.user(token)?;
     let mut objects = Vec::new();
-    key::all(&kms, &caller, Kind::Certificate, &mut objects)?;
+    key::all(&kms, &caller, ObjectKind::Certificate, &mut objects)?;
     kms.close();
     let described: Vec<Value> = objects.iter().map(|o| describe(o)).collect();
     if context.global.json {

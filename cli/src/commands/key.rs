@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
-use libkmss::catalog::{Kind, Query};
+use libkmss::catalog::{ObjectKind, Query};
 use libkmss::key::{Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
 use libkmss::kms::Kms;
 use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef};
@@ -81,7 +81,7 @@ fn draft(kms: &Kms, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
     let (kms, caller) = context.user(token)?;
     let mut keys = Vec::new();
-    for kind in [Kind::Private, Kind::Secret, Kind::Public] {
+    for kind in [ObjectKind::Private, ObjectKind::Secret, ObjectKind::Public] {
         all(&kms, &caller, kind, &mut keys)?;
     }
     // A pair is one line: its public half is shown only where it stands alone.
@@ -192,7 +192,7 @@ fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Objec
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn all(kms: &Kms, caller: &Caller, kind: Kind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
+pub fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
     const PAGE: usize = 256;
     let query = Query { kind: Some(kind), ..Query::default() };
     let mut after = None;

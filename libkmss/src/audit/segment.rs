@@ -13,7 +13,7 @@ use crate::clock::Timestamp;
 use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
-const TORN_END: &[u8] = b" torn\n";
+pub(super) const TORN_END: &[u8] = b" torn\n";
 /// Longest torn stretch that is still recovered; beyond it a new segment is begun.
 const TORN_LIMIT: usize = 1 << 20;
 
