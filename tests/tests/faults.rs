@@ -78,7 +78,7 @@ fn what_was_acknowledged_survives_a_kill() {
         all_are_there(&home, "killed", &acknowledged);
         if !built::stand_in() {
             home.audit_is_whole();
-            home.kmss("doctor").succeed();
+            home.kmss("doctor --module").arg(built::module()).succeed();
         }
     }
     // The token is alive: it takes more.
