@@ -10,6 +10,7 @@ use kmss_tests::built;
 use kmss_tests::c;
 use kmss_tests::home::{Home, PIN};
 use kmss_tests::p11::{Module, Session, flag, lead_here, raw, refused_any, text, ulong};
+use kmss_tests::program::Program;
 
 /// The labels of all objects in the token, as another program sees them.
 fn labels(home: &Home, token: &str) -> BTreeSet<String> {
@@ -195,4 +196,50 @@ fn a_changed_audit_record_is_found() {
         std::fs::write(&segment, &original).unwrap();
         home.audit_is_whole();
     }
+}
+
+/// A small file system of its own, gone with the test.
+struct SmallDisk<'h>(&'h Home);
+
+impl<'h> SmallDisk<'h> {
+    /// Mounts it over the home; `None`, said aloud, where that is not allowed.
+    fn mount(home: &'h Home) -> Option<Self> {
+        std::fs::create_dir_all(home.path()).unwrap();
+        let mount = Program::new("mount").words("-t tmpfs -o size=8m,mode=0700 tmpfs").arg(home.path()).run();
+        if !mount.success() {
+            built::skipped("a small file system cannot be mounted here");
+            return None;
+        }
+        Some(Self(home))
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        let _ = Program::new("umount").arg("-l").arg(self.0.path()).run();
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_and_loses_nothing() {
+    if built::only_kmss("audit before the result") {
+        return;
+    }
+    let home = Home::new();
+    let Some(_disk) = SmallDisk::mount(&home) else { return };
+    home.init_token("full");
+    home.generate("full", "signer", "ec:p256", "01");
+    std::fs::write(home.file("digest"), [7; 32]).unwrap();
+    let sign = || home.pkcs11_tool("full", "--sign --mechanism ECDSA --id 01 --input-file digest --output-file sig");
+    sign().succeed();
+    let _ = std::fs::remove_file(home.file("sig"));
+    let filler = home.path().join("filler");
+    // Fills to the last byte: the write that fails ends it.
+    Program::new("dd").args(["if=/dev/zero", &format!("of={}", filler.display()), "bs=4k"]).fail();
+    let refused = (0..40).any(|_| !sign().run().success());
+    assert!(refused, "signatures were released without a place for their records");
+    std::fs::remove_file(&filler).unwrap();
+    sign().succeed();
+    home.audit_is_whole();
+    home.kmss("key list --token full").succeed().mentions("signer");
 }
