@@ -48,7 +48,7 @@ pub(super) struct Open {
 
 impl Open {
     /// Opens the database, making it where it is missing and the home is writable.
-    pub(super) fn open(place: &Place) -> Result<Self> {
+    pub(super) fn at(place: &Place) -> Result<Self> {
         let made = create_file(&place.database, place.mode, b"");
         let identity = identity(&place.database).map_err(|e| {
             let missing = Error::new(ErrorKind::HomeUnsafe, "the store is missing and cannot be made");
@@ -148,8 +148,7 @@ impl Open {
     /// Writes `ops` as revision `number`; inside a write transaction.
     pub(super) fn apply(&self, number: Revision, ops: &[Op]) -> Result<()> {
         let number = i64::try_from(number.0).unwrap_or(i64::MAX >> POSITION_BITS);
-        let mut seq = number << POSITION_BITS;
-        for op in ops {
+        for (seq, op) in (number << POSITION_BITS..).zip(ops) {
             let key = match op {
                 Op::Put(key, value) => {
                     const PUT: &str = "REPLACE INTO kv (key, value, version) VALUES (?1, ?2, ?3)";
@@ -167,7 +166,6 @@ impl Open {
             const FEED: &str = "INSERT INTO changes (seq, key) VALUES (?1, ?2)";
             let mut feed = self.connection.prepare_cached(FEED).map_err(explain)?;
             feed.execute(params![seq, key.as_str()]).map_err(explain)?;
-            seq += 1;
         }
         if number % PRUNE_EVERY == 0 {
             let mut prune = self.connection.prepare_cached("DELETE FROM changes WHERE seq < ?1").map_err(explain)?;

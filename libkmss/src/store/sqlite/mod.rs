@@ -117,7 +117,7 @@ impl SqliteStore {
         let open = match &mut slot.open {
             Some(open) => open,
             none => {
-                let open = Open::open(&self.place)?;
+                let open = Open::at(&self.place)?;
                 if *slot.identity.get_or_insert(open.identity) != open.identity {
                     return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
                 }
