@@ -13,7 +13,7 @@ pub(super) struct Private {
 /// Proof of a security officer's login to one edition of a namespace, carrying the private domain secret sealed off.
 ///
 /// Nothing outside [`auth`](crate::auth) can reach the secret, and nothing in it makes a
-/// [`DomainKey`](crate::key::DomainKey) from it but for a user who shows a PIN.
+/// [`DomainKey`](crate::key::DomainKey) from this token.
 pub struct RewrapToken {
     pub(super) namespace: NamespaceId,
     // Names the public domain key, so that the token dies with the edition of the namespace that it was made for.

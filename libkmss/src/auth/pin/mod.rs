@@ -156,6 +156,19 @@ impl PinAuthenticator {
         })
     }
 
+    /// Checks the security officer's PIN and gives the private domain key for managing objects: listing, changing states,
+    /// destroying. That they are not used is the pipeline's to enforce.
+    ///
+    /// # Errors
+    /// Those of [`Authenticator::authenticate`].
+    pub fn administer(&self, namespace: &Namespace, pin: &Secret) -> Result<Arc<DomainKey>> {
+        let domain = self.domain(namespace)?;
+        let (key, record, private) = self.attempt(namespace, &domain, Holder::Officer, pin)?;
+        let opened = DomainKey::expand(self.seal.suite(), private.version, &private.secret)?;
+        self.conclude(&domain, &key, &record, &Outcome::Right)?;
+        Ok(Arc::new(opened))
+    }
+
     /// Replaces `holder`'s PIN `old` by `new` (`C_SetPIN`). The old one is counted and checked like a login.
     ///
     /// # Errors
