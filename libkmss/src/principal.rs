@@ -77,3 +77,87 @@ fn matches(rule: &PrincipalRule, process: &ProcessIdentity, token: &str) -> bool
         && rule.executable.as_ref().is_none_or(program)
         && rule.token.as_deref().is_none_or(|wanted| wanted == token)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{Explanation, HomeSource};
+
+    fn config(principals: Vec<PrincipalRule>) -> Config {
+        Config {
+            home: PathBuf::new(),
+            suite: crate::suite::Suite::Nist,
+            pin: Default::default(),
+            store: Default::default(),
+            audit: Default::default(),
+            principals,
+            explanation: Explanation {
+                environment_ignored: false,
+                considered: Vec::new(),
+                home: HomeSource::Default,
+                rules_ignored: None,
+            },
+        }
+    }
+
+    fn rule(name: &str) -> PrincipalRule {
+        PrincipalRule {
+            uid: None,
+            gid: None,
+            executable: None,
+            token: None,
+            name: name.to_owned(),
+            roles: vec!["role".to_owned()],
+        }
+    }
+
+    fn nginx() -> ProcessIdentity {
+        ProcessIdentity { uid: 0, gid: 0, pid: 1, executable: "/usr/sbin/nginx".into(), epoch: 0 }
+    }
+
+    #[test]
+    fn the_first_rule_whose_fields_all_match_names_the_principal() {
+        let config = config(vec![
+            PrincipalRule { uid: Some(0), token: Some("other".into()), ..rule("service:a") },
+            PrincipalRule { uid: Some(0), executable: Some("/usr/sbin/apache2".into()), ..rule("service:b") },
+            PrincipalRule { gid: Some(1), ..rule("service:c") },
+            PrincipalRule { executable: Some("/usr/sbin/nginx".into()), token: Some("web".into()), ..rule("service:d") },
+            rule("service:e"),
+        ]);
+        assert_eq!(config.principal(&nginx(), "web").unwrap().name, "service:d");
+        assert_eq!(config.principal(&nginx(), "web").unwrap().roles, ["role"]);
+        assert_eq!(config.principal(&nginx(), "other").unwrap().name, "service:a");
+        assert_eq!(config.principal(&nginx(), "third").unwrap().name, "service:e");
+    }
+
+    #[test]
+    fn without_a_rule_it_is_the_user_of_the_operating_system() {
+        let config = config(Vec::new());
+        assert_eq!(config.principal(&nginx(), "web").unwrap(), Principal { name: "user:root".into(), roles: vec![] });
+        let nobody = ProcessIdentity { uid: 4_000_000_001, ..nginx() };
+        assert_eq!(config.principal(&nobody, "web").unwrap().name, "user:#4000000001");
+    }
+
+    #[test]
+    fn a_rule_for_a_program_never_matches_a_process_whose_program_is_unknown() {
+        let config = config(vec![PrincipalRule { executable: Some("/usr/sbin/nginx".into()), ..rule("service:a") }]);
+        let hidden = ProcessIdentity { executable: PathBuf::new(), ..nginx() };
+        assert_eq!(config.principal(&hidden, "web").unwrap().name, "user:root");
+    }
+
+    #[test]
+    fn the_identity_of_this_process_is_what_the_kernel_says() {
+        let identity = ProcessIdentity::current();
+        assert_eq!(identity.executable, std::env::current_exe().unwrap());
+        assert_eq!((identity.uid, identity.gid), effective_ids());
+        assert!(identity.is_current());
+        assert!(!ProcessIdentity { uid: identity.uid + 1, ..identity }.is_current());
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_while_it_runs_keeps_its_name() {
+        assert_eq!(program("/usr/sbin/nginx (deleted)".into()), Path::new("/usr/sbin/nginx"));
+        assert_eq!(program("/usr/sbin/nginx".into()), Path::new("/usr/sbin/nginx"));
+    }
+}

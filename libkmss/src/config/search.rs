@@ -91,6 +91,7 @@ pub(super) struct Surroundings {
     pub(super) environment_ignored: bool,
     pub(super) user_directory: Option<PathBuf>,
     pub(super) system: PathBuf,
+    pub(super) root_home: PathBuf,
     pub(super) uid: u32,
 }
 
@@ -126,6 +127,7 @@ impl Surroundings {
             environment_ignored: secure && (set(CONF).is_some() || set(HOME).is_some()),
             user_directory: own.or(database).filter(|path| path.is_absolute()),
             system: PathBuf::from(SYSTEM),
+            root_home: PathBuf::from(ROOT_HOME),
             uid,
         })
     }
@@ -219,7 +221,7 @@ impl Surroundings {
 
     fn default_home(&self) -> Option<PathBuf> {
         if self.uid == 0 {
-            return Some(PathBuf::from(ROOT_HOME));
+            return Some(self.root_home.clone());
         }
         self.user_directory.as_ref().map(|directory| directory.join(USER_HOME))
     }

@@ -59,34 +59,7 @@ impl Place {
     /// The top of a home; refuses what others can reach into.
     pub(super) fn of_home(directory: Directory, path: &Path) -> Result<Self> {
         let metadata = directory.metadata().map_err(|e| cannot("inspect the home", path, e))?;
-        let unsafe_home = |what: String| Err(Error::new(ErrorKind::HomeUnsafe, what));
-        let (uid, shown) = (effective_ids().0, path.display());
-        let bits = match metadata.mode() & 0o7777 {
-            SHARED => 0o660,
-            PRIVATE => 0o600,
-            other if other & 0o002 != 0 => {
-                return unsafe_home(format!("everybody can write in the home `{shown}`: run `chmod 700 {shown}`"));
-            }
-            other if other & 0o020 != 0 => {
-                return unsafe_home(format!(
-                    "the group can write in the home `{shown}`: run `chmod 700 {shown}`, or `chmod 2770 {shown}` to share \
-                     it with its group"
-                ));
-            }
-            _ => {
-                return unsafe_home(format!(
-                    "the home `{shown}` must be its owner's alone (0700) or its group's (2770): run `chmod 700 {shown}`"
-                ));
-            }
-        };
-        // Root may work in anybody's home, as a service's master does for its workers.
-        if bits == 0o600 && metadata.uid() != uid && uid != 0 {
-            return unsafe_home(format!(
-                "the home `{shown}` belongs to user {}, and this is user {uid}: set `KMSS_HOME` to another home, or share \
-                 it with `kmss home init --group NAME`",
-                metadata.uid()
-            ));
-        }
+        let bits = admit(metadata.mode(), metadata.uid(), effective_ids().0, path)?;
         let mode = FileMode { uid: metadata.uid(), gid: metadata.gid(), bits };
         Ok(Self { directory, path: path.to_owned(), mode })
     }
@@ -144,6 +117,38 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// The permissions of files in a home with `mode` that belongs to `owner`, if a process of user `uid` may use it.
+pub(super) fn admit(mode: u32, owner: u32, uid: u32, path: &Path) -> Result<u32> {
+    let unsafe_home = |what: String| Err(Error::new(ErrorKind::HomeUnsafe, what));
+    let shown = path.display();
+    let bits = match mode & 0o7777 {
+        SHARED => 0o660,
+        PRIVATE => 0o600,
+        other if other & 0o002 != 0 => {
+            return unsafe_home(format!("everybody can write in the home `{shown}`: run `chmod 700 {shown}`"));
+        }
+        other if other & 0o020 != 0 => {
+            return unsafe_home(format!(
+                "the group can write in the home `{shown}`: run `chmod 700 {shown}`, or `chmod 2770 {shown}` to share it \
+                 with its group"
+            ));
+        }
+        _ => {
+            return unsafe_home(format!(
+                "the home `{shown}` must be its owner's alone (0700) or its group's (2770): run `chmod 700 {shown}`"
+            ));
+        }
+    };
+    // Root may work in anybody's home, as a service's master does for its workers.
+    if bits == 0o600 && owner != uid && uid != 0 {
+        return unsafe_home(format!(
+            "the home `{shown}` belongs to user {owner}, and this is user {uid}: set `KMSS_HOME` to another home, or share \
+             this one with `kmss home init --group NAME`"
+        ));
+    }
+    Ok(bits)
 }
 
 /// The name of a network or cluster file system (`statfs(2)`, linux/magic.h), on which neither locks nor shared pages can
