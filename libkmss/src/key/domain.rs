@@ -1,5 +1,6 @@
 //! Domain keys: the keys under which a namespace's records and key material are sealed.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -133,14 +134,6 @@ pub struct Keyring {
     pub private: Option<Arc<DomainKey>>,
     /// For session objects; never leaves the process.
     pub ephemeral: Arc<DomainKey>,
-    /// The private domain key in the hands of the security officer, who only re-wraps it.
-    pub escrow: Option<Arc<Escrow>>,
-}
-
-/// The secret of a private domain key, held to be wrapped under another credential, not to be used.
-#[derive(Debug)]
-pub struct Escrow {
-    pub(crate) suite: Suite,
-    pub(crate) version: u32,
-    pub(crate) secret: Secret,
+    /// Proof of the security officer's login, which only the authenticator reads.
+    pub officer: Option<Arc<dyn Any + Send + Sync>>,
 }

@@ -80,8 +80,5 @@ impl Operation for GeneratePair {
 
 fn request(spec: &KeySpec, draft: &Draft) -> Request {
     let how = Chosen::from(Mechanism::Generate(spec.key_type()));
-    Request {
-        mechanism: Some(how.mechanism),
-        ..Request::new(Action::Generate, Target::New(draft.subject()))
-    }
+    Request { mechanism: Some(how.mechanism), ..Request::new(Action::Generate, Target::New(draft.subject())) }
 }

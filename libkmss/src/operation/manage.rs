@@ -38,7 +38,7 @@ impl Operation for Update {
     }
 }
 
-/// Gives a key another name.
+/// Gives a key another name; both halves of a pair go together.
 #[derive(Debug)]
 pub struct Rename {
     /// The key.
@@ -48,14 +48,15 @@ pub struct Rename {
 }
 
 impl Operation for Rename {
-    type Running = Arc<Object>;
+    type Running = Vec<Arc<Object>>;
 
     fn request(&self) -> Request {
         Request::new(Action::Manage, Target::Object(self.key.clone()))
     }
 
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        hall.catalog.rename(permit.caller(), object(permit)?, &self.name)
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
+        let key = object(permit)?.key().ok_or_else(|| Error::new(ErrorKind::Arguments, "only keys have a name"))?;
+        hall.catalog.rename(permit.caller(), &key.name, &self.name)
     }
 }
 

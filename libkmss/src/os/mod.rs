@@ -1,9 +1,20 @@
 //! What the operating system lends us and a host process can break: locks that survive `fork`, fork marks, shared
 //! pages. One of the two rooms of this crate that may hold `unsafe`.
-#![expect(unsafe_code, reason = "futexes, mmap and atfork have no safe interface")]
+#![expect(unsafe_code, reason = "futexes, mmap, statfs, record locks and atfork have no safe interface")]
 
+mod directory;
+mod files;
 mod fork;
+mod generation;
 mod lock;
+mod process;
 
+pub use directory::{Directory, Opening};
+mod mark;
+
+pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
+pub use generation::{GenerationPage, Invalidation};
 pub use lock::{Guard, Hooks, Lock, Rank};
+pub use mark::ProcessMark;
+pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};

@@ -12,7 +12,7 @@ pub use unfinished::Unfinished;
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::{Caller, Login};
 use crate::clock::{Clock, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Date, Key};
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{Permit, Subject};
@@ -77,6 +77,41 @@ impl Pipeline {
         self.record(caller, &trace, Outcome::Success, "")?;
         admission.reservation.settle(trace.bytes);
         Ok(result)
+    }
+
+    /// Does something that no key operation is (login, PINs, namespaces) between an intent, where it changes something,
+    /// and its record.
+    ///
+    /// # Errors
+    /// Those of `f`, and [`ErrorKind::AuditUnavailable`].
+    pub fn around<T>(&self, caller: Option<&Caller>, action: Action, f: impl FnOnce() -> Result<T>) -> Result<T> {
+        let trace = Trace {
+            action,
+            subject: Subject::Namespace,
+            also: None,
+            mechanism: None,
+            rule: String::new(),
+            tags: Vec::new(),
+            started: self.clock.monotonic(),
+            bytes: 0,
+        };
+        if action.has_effect() {
+            self.record_for(caller, &trace, Outcome::Intent, "")?;
+        }
+        match f() {
+            Ok(done) => {
+                self.record_for(caller, &trace, Outcome::Success, "")?;
+                Ok(done)
+            }
+            Err(error) => {
+                let outcome = match error.kind().class() {
+                    ErrorClass::Authority => Outcome::Denied(error.kind()),
+                    _ => Outcome::Failed(error.kind()),
+                };
+                self.record_for(caller, &trace, outcome, error.message())?;
+                Err(error)
+            }
+        }
     }
 
     fn start<O: Operation>(
@@ -171,9 +206,13 @@ impl Pipeline {
 
     /// Writes one record.
     fn record(&self, caller: &Caller, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
+        self.record_for(Some(caller), trace, outcome, reason)
+    }
+
+    fn record_for(&self, caller: Option<&Caller>, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
         self.audit.record(&AuditEvent {
             time: self.clock.now(),
-            caller: Some(caller),
+            caller,
             action: trace.action,
             subject: &trace.subject,
             also: trace.also.as_ref(),

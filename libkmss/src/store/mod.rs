@@ -2,9 +2,17 @@
 //!
 //! One synchronous seam for every engine. Values are opaque here; what is secret was sealed before it came.
 
+#[cfg(test)]
+mod contract;
+mod memory;
+mod sqlite;
+
 use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
+
+pub use memory::MemoryStore;
+pub use sqlite::SqliteStore;
 
 /// A key of the store: 1 to 512 bytes of `[a-z0-9/_.~-]`. Order is byte order.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,6 +84,29 @@ pub struct Batch {
     pub invalidates: bool,
 }
 
+impl Batch {
+    /// Most conditions and most changes of one batch.
+    pub const MAX_OPS: usize = 32;
+    /// Most bytes of values in one batch.
+    pub const MAX_BYTES: usize = 256 << 10;
+
+    /// Refuses what not every engine can apply at once.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] for too many bytes (a user's object is too large), [`ErrorKind::Internal`] for too many
+    /// changes.
+    fn admit(&self) -> Result<()> {
+        if self.conditions.len() > Self::MAX_OPS || self.ops.len() > Self::MAX_OPS {
+            return Err(Error::new(ErrorKind::Internal, "a batch has too many changes"));
+        }
+        let bytes = self.ops.iter().map(|op| if let Op::Put(_, value) = op { value.len() } else { 0 }).sum::<usize>();
+        if bytes > Self::MAX_BYTES {
+            return Err(Error::new(ErrorKind::Arguments, "the object is too large to be stored (256 KiB at most)"));
+        }
+        Ok(())
+    }
+}
+
 /// What became of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -119,7 +150,8 @@ pub trait Store: Send + Sync {
     /// See the trait.
     fn commit(&self, batch: &Batch) -> Result<Commit>;
 
-    /// Up to `limit` changes after `since`, oldest first. Never a gap among what is returned.
+    /// Up to `limit` changes after `since`, oldest first, and always whole commits (so possibly a few more than `limit`):
+    /// asking again after the last revision returned leaves no gap.
     ///
     /// # Errors
     /// See the trait; [`ErrorKind::NotFound`] when `since` is older than what the engine keeps.

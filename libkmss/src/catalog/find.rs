@@ -1,0 +1,207 @@
+//! Finding objects by label, identifier and kind, through the index.
+
+use std::sync::Arc;
+
+use super::index::{self, ObjectKind};
+use super::path::{Paths, Term, object_of};
+use super::record::{Domain, Header};
+use super::{Catalog, damaged};
+use crate::caller::Caller;
+use crate::error::{ErrorKind, Result};
+use crate::key::DomainKey;
+use crate::store::StoreKey;
+use crate::tenant::{NamespaceId, ObjectId};
+
+/// Longest result that is kept in memory.
+const CACHED_RESULT: usize = 1024;
+/// Entries read at once.
+const PAGE: usize = 256;
+/// Beyond this many objects of one identifier it is worth looking whether the label has fewer.
+const MANY: usize = 64;
+
+/// What an object must have; all that is given must match. Labels and identifiers match as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// Its label.
+    pub label: Option<Vec<u8>>,
+    /// Its identifier.
+    pub identifier: Option<Vec<u8>>,
+    /// Its kind.
+    pub kind: Option<ObjectKind>,
+}
+
+/// A search as the cache knows it.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub(super) struct Search {
+    pub(super) namespace: NamespaceId,
+    incarnation: u32,
+    /// Whether private objects were looked for, too.
+    pub(super) private: bool,
+    query: Query,
+    after: Option<ObjectId>,
+    limit: usize,
+}
+
+/// A result and the generation of the store it was found in.
+#[derive(Clone)]
+pub(super) struct Found {
+    generation: u64,
+    objects: Arc<[ObjectId]>,
+}
+
+impl Catalog {
+    /// Up to `limit` objects that match `query`, by id, after (not including) `after`. Private ones are among them when
+    /// the caller holds their key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] when an index entry was tampered with.
+    pub fn find(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+        let generation = self.store.generation();
+        let search = Search {
+            namespace: caller.namespace.id,
+            incarnation: caller.namespace.incarnation,
+            private: caller.keyring.private.is_some(),
+            query: query.clone(),
+            after,
+            limit,
+        };
+        if let Some(found) = self.searches.get(&search)
+            && found.generation == generation
+        {
+            return Ok(found.objects.to_vec());
+        }
+        let objects = self.search(caller, query, after, limit)?;
+        if objects.len() <= CACHED_RESULT {
+            self.searches.put(search, Found { generation, objects: objects.as_slice().into() });
+        }
+        Ok(objects)
+    }
+
+    /// How many objects of the namespace the caller may see.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn count(&self, caller: &Caller) -> Result<usize> {
+        let (mut count, mut after) = (0, None);
+        loop {
+            let page = self.walk(&Paths::of(&caller.namespace), caller.keyring.private.is_some(), after, PAGE)?;
+            count += page.len();
+            after = page.last().copied();
+            if page.len() < PAGE {
+                return Ok(count);
+            }
+        }
+    }
+
+    fn search(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+        let paths = Paths::of(&caller.namespace);
+        let private = caller.keyring.private.as_deref();
+        if *query == Query::default() {
+            return self.walk(&paths, private.is_some(), after, limit);
+        }
+        let mut found = self.search_under(&caller.keyring.public, &paths, query, after, limit)?;
+        if let Some(private) = private {
+            found.extend(self.search_under(private, &paths, query, after, limit)?);
+            found.sort_unstable();
+            found.dedup();
+            found.truncate(limit);
+        }
+        Ok(found)
+    }
+
+    /// All objects, whatever they are: the records themselves in order, none of them opened.
+    fn walk(&self, paths: &Paths, private: bool, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+        let mut after = after.map(|id| paths.object(id)).transpose()?;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.store.scan(&paths.objects(), after.as_ref(), PAGE.min(limit.max(16)))?;
+            let Some((last, _)) = page.last() else { break };
+            after = Some(last.clone());
+            for (path, entry) in &page {
+                let id = object_of(path)?;
+                let (header, _) = Header::parse(&entry.value).map_err(|e| match e.kind() {
+                    ErrorKind::Damaged => damaged(id, "its header is damaged").with_source(e),
+                    _ => e,
+                })?;
+                if private || header.domain != Domain::Private {
+                    found.push(id);
+                }
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// Searches the index entries made with one domain key.
+    fn search_under(
+        &self,
+        key: &DomainKey,
+        paths: &Paths,
+        query: &Query,
+        after: Option<ObjectId>,
+        limit: usize,
+    ) -> Result<Vec<ObjectId>> {
+        let (through, and) = self.plan(key, paths, query)?;
+        let prefix = paths.entries(through);
+        let mut after = after.map(|id| paths.entry(through, id)).transpose()?;
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let page = self.store.scan(&prefix, after.as_ref(), PAGE)?;
+            let mut candidates = Vec::with_capacity(page.len());
+            for (path, entry) in &page {
+                let (id, kind) = index::read(key, path, &entry.value)?;
+                if query.kind.is_none_or(|wanted| wanted == kind) {
+                    candidates.push(id);
+                }
+            }
+            if let Some(term) = and {
+                candidates = self.those_under(key, paths, term, candidates)?;
+            }
+            found.extend(candidates);
+            if page.len() < PAGE {
+                break;
+            }
+            after = page.into_iter().last().map(|(path, _)| path);
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+
+    /// The term to go through, and another to look at for each object; entries themselves tell the kind.
+    fn plan(&self, key: &DomainKey, paths: &Paths, query: &Query) -> Result<(Term, Option<Term>)> {
+        let label = query.label.as_ref().map(|label| index::label(key, label)).transpose()?;
+        let identifier = query.identifier.as_ref().map(|id| index::identifier(key, id)).transpose()?;
+        Ok(match (identifier, label) {
+            (Some(identifier), Some(label)) => {
+                let entries = |term| self.store.scan(&paths.entries(term), None, MANY).map(|e| e.len());
+                if entries(identifier)? == MANY && entries(label)? < MANY {
+                    (label, Some(identifier))
+                } else {
+                    (identifier, Some(label))
+                }
+            }
+            (Some(term), None) | (None, Some(term)) => (term, None),
+            // Without a kind there is nothing to look for, which `search` has handled.
+            (None, None) => (index::kind(key, query.kind.unwrap_or(ObjectKind::Data))?, None),
+        })
+    }
+
+    /// Those of `candidates` that have an entry under `term`, too.
+    fn those_under(
+        &self,
+        key: &DomainKey,
+        paths: &Paths,
+        term: Term,
+        mut candidates: Vec<ObjectId>,
+    ) -> Result<Vec<ObjectId>> {
+        let entries: Vec<StoreKey> = candidates.iter().map(|id| paths.entry(term, *id)).collect::<Result<_>>()?;
+        let read = self.store.get_many(&entries)?;
+        let mut genuine = Vec::with_capacity(entries.len());
+        for (path, entry) in entries.iter().zip(read) {
+            genuine.push(entry.map(|e| index::read(key, path, &e.value)).transpose()?.is_some());
+        }
+        let mut genuine = genuine.into_iter();
+        candidates.retain(|_| genuine.next().unwrap_or(false));
+        Ok(candidates)
+    }
+}

@@ -1,0 +1,165 @@
+//! Names of keys: unique in their namespace, guarded by a record each.
+//!
+//! There are two places per name, one for a public half and one for everything else; the halves of a pair share a
+//! name by taking one place each, a secret key takes both. The guards lie under the public domain key, because a
+//! name must be unique among public and private objects: whoever holds the root key but no PIN can test guesses of names,
+//! and reads none.
+
+use subtle::ConstantTimeEq;
+
+use super::index::proof;
+use super::path::{Paths, Term};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{DomainKey, Key, KeyClass, Object};
+use crate::store::{Store, StoreKey};
+use crate::tenant::ObjectId;
+
+/// A place of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Taken by private halves, and by secret keys.
+    Main,
+    /// Taken by public halves, and by secret keys.
+    Public,
+}
+
+impl Place {
+    /// The places that a key of `class` takes.
+    pub(super) const fn of(class: KeyClass) -> &'static [Self] {
+        match class {
+            KeyClass::Secret => &[Self::Main, Self::Public],
+            KeyClass::Private => &[Self::Main],
+            KeyClass::Public => &[Self::Public],
+        }
+    }
+
+    const fn index(self) -> &'static str {
+        match self {
+            Self::Main => "name",
+            Self::Public => "name of public half",
+        }
+    }
+}
+
+/// Path of the guard of `name` in `place`.
+pub(super) fn guard(key: &DomainKey, paths: &Paths, place: Place, name: &str) -> Result<StoreKey> {
+    paths.name(key.index_term(place.index(), name.as_bytes()).map(Term::of)?)
+}
+
+/// Paths of the guards that a key of `class` needs for `name`.
+pub(super) fn guards(key: &DomainKey, paths: &Paths, class: KeyClass, name: &str) -> Result<Vec<StoreKey>> {
+    Place::of(class).iter().map(|place| guard(key, paths, *place, name)).collect()
+}
+
+/// What the guard at `path` holds for the object `id`.
+pub(super) fn content(key: &DomainKey, path: &StoreKey, id: ObjectId) -> Result<Vec<u8>> {
+    let Term(mac) = proof(key, path, &id.0)?;
+    Ok([id.0, mac].concat())
+}
+
+/// The object that the guard at `path` belongs to.
+pub(super) fn read(key: &DomainKey, path: &StoreKey, guard: &[u8]) -> Result<ObjectId> {
+    let damaged = || Error::new(ErrorKind::Damaged, "the record of a key name is damaged");
+    let (id, mac) = guard.split_first_chunk::<16>().ok_or_else(damaged)?;
+    let genuine: bool = proof(key, path, id)?.0.as_slice().ct_eq(mac).into();
+    if genuine { Ok(ObjectId(*id)) } else { Err(damaged()) }
+}
+
+/// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken). A private and a
+/// public key that come together get the same.
+pub(super) fn choose(
+    store: &dyn Store,
+    (key, paths): (&DomainKey, &Paths),
+    wanted: &[String],
+    objects: &mut [Object],
+) -> Result<()> {
+    let mut taken: Vec<StoreKey> = Vec::new();
+    for group in groups(wanted, objects) {
+        let classes: Vec<KeyClass> = group.iter().filter_map(|i| objects.get(*i)?.key()).map(|k| k.class).collect();
+        let base = group.iter().filter_map(|i| wanted.get(*i)).find(|n| !n.is_empty()).map_or("key", String::as_str);
+        let needed = |number: u64| -> Result<Vec<StoreKey>> {
+            let name = numbered(base, number);
+            let guards = classes.iter().map(|class| guards(key, paths, *class, &name));
+            Ok(guards.collect::<Result<Vec<_>>>()?.concat())
+        };
+        let free = |number: u64| -> Result<bool> {
+            let needed = needed(number)?;
+            Ok(!needed.iter().any(|g| taken.contains(g)) && store.get_many(&needed)?.iter().all(Option::is_none))
+        };
+        let number = first_free(free)?;
+        taken.extend(needed(number)?);
+        for i in group {
+            if let Some(key) = objects.get_mut(i).and_then(key_mut) {
+                key.name = numbered(base, number);
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn key_mut(object: &mut Object) -> Option<&mut Key> {
+    match &mut object.body {
+        crate::key::Body::Key(key) => Some(key),
+        _ => None,
+    }
+}
+
+fn numbered(base: &str, number: u64) -> String {
+    if number == 1 { base.to_owned() } else { format!("{base}-{number}") }
+}
+
+/// A free number whose predecessor is taken, or 1. Few looks even where thousands of keys want one name: doubles until
+/// one is free, then halves the distance.
+fn first_free(free: impl Fn(u64) -> Result<bool>) -> Result<u64> {
+    let (mut taken, mut candidate) = (0, 1);
+    while !free(candidate)? {
+        taken = candidate;
+        candidate *= 2;
+    }
+    while candidate - taken > 1 {
+        let middle = taken + (candidate - taken) / 2;
+        if free(middle)? {
+            candidate = middle;
+        } else {
+            taken = middle;
+        }
+    }
+    Ok(candidate)
+}
+
+/// Which keys share a name: a private and a public one that want the same, or that are the only ones of their kind.
+fn groups(wanted: &[String], objects: &[Object]) -> Vec<Vec<usize>> {
+    let of = |class| {
+        let keys = objects.iter().enumerate().filter_map(|(i, o)| Some((i, o.key()?)));
+        keys.filter(|(_, k)| k.class == class).map(|(i, _)| i).collect::<Vec<_>>()
+    };
+    let mut publics = of(KeyClass::Public);
+    let privates = of(KeyClass::Private);
+    let only_pair = privates.len() == 1 && publics.len() == 1;
+    let mut groups: Vec<Vec<usize>> = of(KeyClass::Secret).into_iter().map(|i| vec![i]).collect();
+    for private in privates {
+        let partner = publics.iter().position(|public| only_pair || wanted.get(*public) == wanted.get(private));
+        groups.push(std::iter::once(private).chain(partner.map(|at| publics.remove(at))).collect());
+    }
+    groups.extend(publics.into_iter().map(|i| vec![i]));
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_first_free_number_is_found_with_few_looks() {
+        for used in [0_u64, 1, 2, 3, 7, 8, 9, 1000, 10_000] {
+            let looks = std::cell::Cell::new(0);
+            let found = first_free(|n| {
+                looks.set(looks.get() + 1);
+                Ok(n > used)
+            });
+            assert_eq!(found.unwrap(), used + 1);
+            assert!(looks.get() <= 30);
+        }
+    }
+}

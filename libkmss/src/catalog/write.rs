@@ -1,0 +1,234 @@
+//! Making, changing and destroying objects. Each is one batch: the record, its index entries and its names together.
+
+use std::sync::Arc;
+
+use super::path::Paths;
+use super::record::Domain;
+use super::{Catalog, index, key_for, name, not_found, record};
+use crate::caller::Caller;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Body, DomainKey, KeyClass, Object, Storage};
+use crate::store::{Batch, Commit, Condition, Op, Revision};
+use crate::tenant::ObjectId;
+
+/// How often a name is chosen anew when others take it at the same moment.
+const ATTEMPTS: usize = 100;
+
+impl Catalog {
+    /// Stores new objects, all or none. Keys get names that are unique in the namespace (the wanted one, or with a number
+    /// behind it; both halves of a pair get the same); names and editions are filled into `objects`, too.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
+    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; those of the store.
+    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+        let paths = Paths::of(&caller.namespace);
+        let wanted: Vec<String> =
+            objects.iter().map(|o| o.key().map_or_else(String::new, |k| k.name.clone())).collect();
+        for object in objects.iter_mut() {
+            if object.storage != Storage::Stored || object.namespace != caller.namespace.id {
+                return Err(Error::new(ErrorKind::Internal, "an object was to be stored in a foreign place"));
+            }
+            object.edition = 1;
+        }
+        for _ in 0..ATTEMPTS {
+            name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
+            let mut batch = open_batch(&paths)?;
+            for object in objects.iter() {
+                let guards = guards_of(&caller.keyring.public, &paths, object)?;
+                batch.conditions.push(Condition::Absent(paths.object(object.id)?));
+                batch.conditions.extend(guards.iter().cloned().map(Condition::Absent));
+                let key = key_of(caller, object)?;
+                batch.ops.push(self.write(key, &paths, object)?);
+                batch.ops.extend(index::changes(key.0, &paths, None, Some(object))?);
+                for guard in guards {
+                    let content = name::content(&caller.keyring.public, &guard, object.id)?;
+                    batch.ops.push(Op::Put(guard, content));
+                }
+            }
+            match self.store.commit(&batch)? {
+                Commit::Committed(revision) => {
+                    let kept = objects.iter().map(|o| self.remember(&caller.namespace, o.clone(), revision));
+                    return Ok(kept.collect());
+                }
+                Commit::Conflict => self.require_open(&paths)?,
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "others took every name that was tried"))
+    }
+
+    /// Stores a changed object in place of the one it was made from.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone,
+    /// [`ErrorKind::Internal`] when identity, name, class or visibility differ.
+    pub fn update(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
+        let old = self.current(caller, object)?;
+        let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
+        let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
+        if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
+            return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
+        }
+        let new = Object { edition: next_edition(&old)?, ..object.clone() };
+        let paths = Paths::of(&caller.namespace);
+        let mut batch = open_batch(&paths)?;
+        batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+        let key = key_of(caller, &new)?;
+        batch.ops.push(self.write(key, &paths, &new)?);
+        batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
+        let revision = self.apply(&paths, &batch)?;
+        Ok(self.remember(&caller.namespace, new, revision))
+    }
+
+    /// Renames a key; both halves of a pair go together.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] when the name is taken, [`ErrorKind::NotFound`] when no key has the old one or the
+    /// caller cannot see all of them, [`ErrorKind::Conflict`], [`ErrorKind::Arguments`] for an empty name.
+    pub fn rename(&self, caller: &Caller, from: &str, to: &str) -> Result<Vec<Arc<Object>>> {
+        if to.is_empty() {
+            return Err(Error::new(ErrorKind::Arguments, "a key needs a name"));
+        }
+        let paths = Paths::of(&caller.namespace);
+        let public = &caller.keyring.public;
+        let mut batch = open_batch(&paths)?;
+        let mut renamed: Vec<Object> = Vec::new();
+        for old in self.named(caller, &paths, from)? {
+            let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
+            if let Some(key) = name::key_mut(&mut new) {
+                key.name = to.to_owned();
+            }
+            batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+            batch.ops.push(self.write(key_of(caller, &new)?, &paths, &new)?);
+            batch.ops.extend(guards_of(public, &paths, &old)?.into_iter().map(Op::Delete));
+            for guard in guards_of(public, &paths, &new)? {
+                if from != to && self.store.get(&guard)?.is_some() {
+                    return Err(Error::new(ErrorKind::AlreadyExists, format!("the name `{to}` is taken")));
+                }
+                if from != to {
+                    batch.conditions.push(Condition::Absent(guard.clone()));
+                }
+                let content = name::content(public, &guard, new.id)?;
+                batch.ops.push(Op::Put(guard, content));
+            }
+            renamed.push(new);
+        }
+        let revision = self.apply(&paths, &batch)?;
+        Ok(renamed.into_iter().map(|object| self.remember(&caller.namespace, object, revision)).collect())
+    }
+
+    /// Destroys an object: its record, its index entries and its name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone.
+    pub fn destroy(&self, caller: &Caller, object: &Object) -> Result<()> {
+        let old = self.current(caller, object)?;
+        let paths = Paths::of(&caller.namespace);
+        let record = paths.object(old.id)?;
+        let mut batch = open_batch(&paths)?;
+        batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
+        batch.ops.push(Op::Delete(record));
+        batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
+        batch.ops.extend(guards_of(&caller.keyring.public, &paths, &old)?.into_iter().map(Op::Delete));
+        self.apply(&paths, &batch)?;
+        self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
+        Ok(())
+    }
+
+    /// The stored object that `object` was made from.
+    fn current(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
+        let current = self.get(caller, object.id)?;
+        if current.revision == object.revision { Ok(current) } else { Err(conflict()) }
+    }
+
+    /// Every key called `name`: one secret key, or the halves of a pair.
+    fn named(&self, caller: &Caller, paths: &Paths, name: &str) -> Result<Vec<Arc<Object>>> {
+        let public = &caller.keyring.public;
+        // A secret key takes all the places there are.
+        let guards = name::guards(public, paths, KeyClass::Secret, name)?;
+        let mut ids: Vec<ObjectId> = Vec::new();
+        for (guard, entry) in guards.iter().zip(self.store.get_many(&guards)?) {
+            if let Some(entry) = entry {
+                ids.push(name::read(public, guard, &entry.value)?);
+            }
+        }
+        ids.dedup();
+        if ids.is_empty() {
+            return Err(not_found());
+        }
+        ids.into_iter().map(|id| self.get(caller, id)).collect()
+    }
+
+    fn write(&self, (key, domain): (&DomainKey, Domain), paths: &Paths, object: &Object) -> Result<Op> {
+        let path = paths.object(object.id)?;
+        let content = (object, size_of(object));
+        let record = record::seal((key, domain), &*self.random, &path, object.edition, content)?;
+        Ok(Op::Put(path, record))
+    }
+
+    fn apply(&self, paths: &Paths, batch: &Batch) -> Result<Revision> {
+        match self.store.commit(batch)? {
+            Commit::Committed(revision) => Ok(revision),
+            Commit::Conflict => {
+                self.require_open(paths)?;
+                Err(conflict())
+            }
+        }
+    }
+
+    fn require_open(&self, paths: &Paths) -> Result<()> {
+        match self.store.get(&paths.closed()?)? {
+            None => Ok(()),
+            Some(_) => Err(Error::new(ErrorKind::NotFound, "the namespace was made anew or removed")),
+        }
+    }
+}
+
+/// A batch that applies only while the namespace's incarnation is not over.
+fn open_batch(paths: &Paths) -> Result<Batch> {
+    Ok(Batch { conditions: vec![Condition::Absent(paths.closed()?)], ops: Vec::new(), invalidates: true })
+}
+
+fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
+    key_for(&caller.keyring, object.private)
+        .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
+}
+
+fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {
+    object.key().map_or_else(|| Ok(Vec::new()), |key| name::guards(public, paths, key.class, &key.name))
+}
+
+fn next_edition(old: &Object) -> Result<u64> {
+    old.edition.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Internal, "an edition ran out"))
+}
+
+fn conflict() -> Error {
+    Error::new(ErrorKind::Conflict, "the object was changed meanwhile: read it again")
+}
+
+/// A guess at the length of the encoded record, generous so that the encoder need not move what it wrote.
+fn size_of(object: &Object) -> usize {
+    let body = match &object.body {
+        Body::Key(key) => 1024 + key.versions.iter().map(|v| 1024 + v.locator.len() * 2).sum::<usize>(),
+        Body::Certificate { value } | Body::Data { value } => value.len(),
+    };
+    let attributes: usize = object.attributes.values().map(|v| v.len() + 16).sum();
+    512 + object.label.len() + object.identifier.len() + attributes + body
+}
+
+/// Stores many objects with few commits, each of its own as [`Catalog::create`] would make it. For tests of size.
+#[cfg(test)]
+pub(super) fn store_many(catalog: &Catalog, caller: &Caller, objects: &[Object]) -> Result<()> {
+    let paths = Paths::of(&caller.namespace);
+    for chunk in objects.chunks(8) {
+        let mut batch = open_batch(&paths)?;
+        for object in chunk {
+            let object = Object { edition: 1, ..object.clone() };
+            let key = key_of(caller, &object)?;
+            batch.ops.push(catalog.write(key, &paths, &object)?);
+            batch.ops.extend(index::changes(key.0, &paths, None, Some(&object))?);
+        }
+        let _ = catalog.store.commit(&batch)?;
+    }
+    Ok(())
+}

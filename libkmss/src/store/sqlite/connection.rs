@@ -1,0 +1,361 @@
+//! One connection to the database file: how it is opened, which schema it must find, and its statements.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags, OptionalExtension, params};
+
+use super::failure::explain;
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::{FileMode, ProcessMark, create_file};
+use crate::store::{Change, Condition, Entry, Op, Revision, StoreKey};
+
+/// `KMSS` in the header of the file (PRAGMA application_id).
+const APPLICATION: i64 = 0x4B4D_5353;
+/// Version of the schema (PRAGMA user_version).
+const SCHEMA_VERSION: i64 = 1;
+/// The schema, one statement per table. Revisions count commits: `changes.seq` is the revision times 64 plus the
+/// position in its batch, the newest row is the newest revision, and the newest is never pruned.
+const SCHEMA: [(&str, &str); 2] = [
+    ("changes", "CREATE TABLE changes (seq INTEGER PRIMARY KEY, key TEXT NOT NULL)"),
+    ("kv", "CREATE TABLE kv (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID"),
+];
+/// See [`SCHEMA`].
+const POSITION_BITS: u32 = 6;
+/// Commits that the change feed keeps, at least.
+const KEPT: i64 = if cfg!(test) { 256 } else { 4096 };
+/// The feed is pruned in commits whose revision is a multiple of this.
+const PRUNE_EVERY: i64 = 64;
+
+/// Where the database is and whose it is.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) database: PathBuf,
+    pub(super) mark: PathBuf,
+    pub(super) mode: FileMode,
+}
+
+/// An open connection. Not to be carried across a fork.
+pub(super) struct Open {
+    // INVARIANT: declared before the mark, so that it is closed first.
+    connection: Connection,
+    _mark: Option<ProcessMark>,
+    /// Device and inode of the file.
+    pub(super) identity: (u64, u64),
+    pub(super) read_only: bool,
+}
+
+impl Open {
+    /// Opens the database, making it where it is missing and the home is writable.
+    pub(super) fn at(place: &Place) -> Result<Self> {
+        let made = create_file(&place.database, place.mode, b"");
+        let identity = identity(&place.database).map_err(|e| {
+            let missing = Error::new(ErrorKind::HomeUnsafe, "the store is missing and cannot be made");
+            missing.with_source(made.err().unwrap_or(e))
+        })?;
+        // Without write access there is nothing to lose, so no mark.
+        let mark = match ProcessMark::take(&place.mark) {
+            Ok(mark) => Some(mark),
+            Err(_) if !may_write(&place.mark) => None,
+            Err(e) => return Err(e),
+        };
+        let connection = match connect(&place.database, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+            Err(e) if matches!(e.kind(), ErrorKind::HomeUnsafe | ErrorKind::ReadOnly) => {
+                connect(&place.database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|_| e)?
+            }
+            other => other?,
+        };
+        let read_only = connection.is_readonly(MAIN_DB).map_err(explain)?;
+        Ok(Self { connection, _mark: mark, identity, read_only })
+    }
+
+    /// Starts a transaction that reads one state of the store.
+    pub(super) fn begin_read(&self) -> Result<Transaction<'_>> {
+        self.begin("BEGIN DEFERRED")
+    }
+
+    /// Starts a transaction that holds the write lock.
+    pub(super) fn begin_write(&self) -> Result<Transaction<'_>> {
+        self.begin("BEGIN IMMEDIATE")
+    }
+
+    fn begin(&self, sql: &str) -> Result<Transaction<'_>> {
+        self.run(sql)?;
+        Ok(Transaction { open: self, done: false })
+    }
+
+    fn run(&self, sql: &str) -> Result<()> {
+        self.connection.prepare_cached(sql).and_then(|mut s| s.execute([])).map(drop).map_err(explain)
+    }
+
+    /// Whether the file at the path is no longer the one that is open.
+    pub(super) fn has_moved(&self) -> Result<bool> {
+        let mut moved = 0;
+        self.connection.file_control(None::<&str>, FileControl::HasMoved(&mut moved)).map_err(explain)?;
+        Ok(moved != 0)
+    }
+
+    pub(super) fn get(&self, key: &StoreKey) -> Result<Option<Entry>> {
+        let mut select =
+            self.connection.prepare_cached("SELECT value, version FROM kv WHERE key = ?1").map_err(explain)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(Entry { value: row.get(0)?, version: revision(row.get(1)?) });
+        select.query_row([key.as_str()], read).optional().map_err(explain)
+    }
+
+    pub(super) fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>> {
+        const FROM: &str = "SELECT key, value, version FROM kv WHERE key >= ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+        const AFTER: &str = "SELECT key, value, version FROM kv WHERE key > ?1 AND key < ?2 ORDER BY key LIMIT ?3";
+        // DEL comes after every character that a key may have.
+        let end = format!("{prefix}\x7f");
+        let (sql, start) = match after {
+            Some(after) if after.as_str() >= prefix => (AFTER, after.as_str()),
+            _ => (FROM, prefix),
+        };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut select = self.connection.prepare_cached(sql).map_err(explain)?;
+        let mut rows = select.query(params![start, end, limit]).map_err(explain)?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next().map_err(explain)? {
+            let key = stored_key(row.get(0).map_err(explain)?)?;
+            let version = revision(row.get(2).map_err(explain)?);
+            found.push((key, Entry { value: row.get(1).map_err(explain)?, version }));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn holds(&self, condition: &Condition) -> Result<bool> {
+        let (key, wanted) = match condition {
+            Condition::Absent(key) => (key, None),
+            Condition::Version(key, version) => (key, Some(*version)),
+        };
+        let mut select = self.connection.prepare_cached("SELECT version FROM kv WHERE key = ?1").map_err(explain)?;
+        let found = select.query_row([key.as_str()], |row| row.get(0)).optional().map_err(explain)?;
+        Ok(found.map(revision) == wanted)
+    }
+
+    /// The newest revision.
+    pub(super) fn newest(&self) -> Result<Revision> {
+        Ok(self.end_of_feed("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1")?.unwrap_or_default())
+    }
+
+    fn end_of_feed(&self, sql: &str) -> Result<Option<Revision>> {
+        let mut select = self.connection.prepare_cached(sql).map_err(explain)?;
+        let seq = select.query_row([], |row| row.get::<_, i64>(0)).optional().map_err(explain)?;
+        Ok(seq.map(|seq| revision(seq >> POSITION_BITS)))
+    }
+
+    /// Writes `ops` as revision `number`; inside a write transaction.
+    pub(super) fn apply(&self, number: Revision, ops: &[Op]) -> Result<()> {
+        let number = i64::try_from(number.0).unwrap_or(i64::MAX >> POSITION_BITS);
+        for (seq, op) in (number << POSITION_BITS..).zip(ops) {
+            let key = match op {
+                Op::Put(key, value) => {
+                    const PUT: &str = "REPLACE INTO kv (key, value, version) VALUES (?1, ?2, ?3)";
+                    let mut put = self.connection.prepare_cached(PUT).map_err(explain)?;
+                    put.execute(params![key.as_str(), value, number]).map_err(explain)?;
+                    key
+                }
+                Op::Delete(key) => {
+                    let mut delete =
+                        self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1").map_err(explain)?;
+                    delete.execute([key.as_str()]).map_err(explain)?;
+                    key
+                }
+            };
+            const FEED: &str = "INSERT INTO changes (seq, key) VALUES (?1, ?2)";
+            let mut feed = self.connection.prepare_cached(FEED).map_err(explain)?;
+            feed.execute(params![seq, key.as_str()]).map_err(explain)?;
+        }
+        if number % PRUNE_EVERY == 0 {
+            let mut prune = self.connection.prepare_cached("DELETE FROM changes WHERE seq < ?1").map_err(explain)?;
+            prune.execute([(number - KEPT) << POSITION_BITS]).map_err(explain)?;
+        }
+        Ok(())
+    }
+
+    /// Whole commits after `since`, about `limit` changes; inside a read transaction.
+    pub(super) fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
+        let oldest = self.end_of_feed("SELECT seq FROM changes ORDER BY seq LIMIT 1")?.unwrap_or_default();
+        if since.0 < oldest.0.saturating_sub(1) {
+            return Err(Error::new(ErrorKind::NotFound, "the change feed does not reach back that far"));
+        }
+        let Some(first) = i64::try_from(since.0).ok().and_then(|s| s.checked_add(1)?.checked_mul(1 << POSITION_BITS))
+        else {
+            return Ok(Vec::new());
+        };
+        const FEED: &str = "SELECT seq, key FROM changes WHERE seq >= ?1 ORDER BY seq";
+        let mut select = self.connection.prepare_cached(FEED).map_err(explain)?;
+        let mut rows = select.query([first]).map_err(explain)?;
+        let (mut changes, mut whole): (Vec<Change>, usize) = (Vec::new(), 0);
+        while let Some(row) = rows.next().map_err(explain)? {
+            let revision = revision(row.get::<_, i64>(0).map_err(explain)? >> POSITION_BITS);
+            if changes.last().is_some_and(|last| last.revision != revision) {
+                whole = changes.len();
+            }
+            if changes.len() >= limit.max(1) {
+                // In the middle of a commit: drop its beginning, unless it is all there is.
+                if whole > 0 {
+                    changes.truncate(whole);
+                    break;
+                }
+            }
+            changes.push(Change { revision, key: stored_key(row.get(1).map_err(explain)?)? });
+        }
+        Ok(changes)
+    }
+}
+
+/// A transaction; rolled back unless it was committed.
+pub(super) struct Transaction<'a> {
+    open: &'a Open,
+    done: bool,
+}
+
+impl Transaction<'_> {
+    /// Makes it durable.
+    pub(super) fn commit(mut self) -> Result<()> {
+        self.open.run("COMMIT")?;
+        self.done = true;
+        Ok(())
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.done && !self.open.connection.is_autocommit() {
+            // Where even this fails, the caller closes the connection, which rolls back as well.
+            let _ = self.open.run("ROLLBACK");
+        }
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+    std::fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
+}
+
+fn may_write(path: &Path) -> bool {
+    // Opening for writing changes nothing; the page is no file of SQLite, whose locks closing it could drop.
+    std::fs::OpenOptions::new().write(true).open(path).is_ok()
+}
+
+fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
+    let connection = Connection::open_with_flags(path, access | flags).map_err(explain)?;
+    // No handler: whoever finds the store busy waits outside the lock, where a fork need not wait as well.
+    connection.busy_timeout(std::time::Duration::ZERO).map_err(explain)?;
+    connection.set_prepared_statement_cache_capacity(32);
+    for (option, on) in [
+        // Closing happens before every fork, and must not cost a checkpoint, nor delete the log under others.
+        (DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true),
+        // Else SQLite, built with STAT4, plans every scan anew for its bounds, which takes four times as long as the scan.
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true),
+        // The file is not trusted to hold anything but two tables.
+        (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
+        (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_TRIGGER, false),
+        (DbConfig::SQLITE_DBCONFIG_ENABLE_VIEW, false),
+    ] {
+        connection.set_db_config(option, on).map_err(explain)?;
+    }
+    let settings = "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
+                    PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 8388608;";
+    connection.execute_batch(settings).map_err(explain)?;
+    require_schema(&connection)?;
+    Ok(connection)
+}
+
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, sql: &str) -> Result<T> {
+    connection.query_row(sql, [], |row| row.get(0)).map_err(explain)
+}
+
+/// Makes sure that the file is ours, of a version we know, in WAL mode; an empty one becomes so.
+fn require_schema(connection: &Connection) -> Result<()> {
+    let header = || -> Result<(i64, i64)> {
+        Ok((pragma(connection, "PRAGMA application_id")?, pragma(connection, "PRAGMA user_version")?))
+    };
+    if header()? == (0, 0) && tables(connection)?.is_empty() {
+        set_wal(connection)?;
+        create_schema(connection, &header)?;
+    }
+    match header()? {
+        (APPLICATION, SCHEMA_VERSION) => {}
+        (APPLICATION, version) if version > SCHEMA_VERSION => {
+            let what = format!(
+                "the store has schema {version}, this kmss knows up to {SCHEMA_VERSION}: install the newer kmss that wrote it"
+            );
+            return Err(Error::new(ErrorKind::TooNew, what));
+        }
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Damaged,
+                "the store file was not made by kmss, or its header is damaged",
+            ));
+        }
+    }
+    let expected = SCHEMA.map(|(name, sql)| (name.to_owned(), Some(sql.to_owned())));
+    if tables(connection)? != expected {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            "the store holds other tables than kmss makes: restore it from a backup",
+        ));
+    }
+    set_wal(connection)
+}
+
+fn set_wal(connection: &Connection) -> Result<()> {
+    let mode: String = pragma(connection, "PRAGMA journal_mode")?;
+    if mode == "wal" || connection.is_readonly(MAIN_DB).map_err(explain)? {
+        return Ok(());
+    }
+    match pragma::<String>(connection, "PRAGMA journal_mode = WAL")?.as_str() {
+        "wal" => Ok(()),
+        _ => Err(Error::new(
+            ErrorKind::HomeUnsafe,
+            "the home's file system cannot hold the store's log and shared memory",
+        )),
+    }
+}
+
+fn create_schema(connection: &Connection, header: &dyn Fn() -> Result<(i64, i64)>) -> Result<()> {
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(explain)?;
+    let made = header().and_then(|found| {
+        if found == (0, 0) {
+            for (_, sql) in SCHEMA {
+                connection.execute_batch(sql).map_err(explain)?;
+            }
+            let stamp = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA_VERSION};");
+            connection.execute_batch(&stamp).map_err(explain)?;
+        }
+        connection.execute_batch("COMMIT").map_err(explain)
+    });
+    if made.is_err() && !connection.is_autocommit() {
+        let _ = connection.execute_batch("ROLLBACK");
+    }
+    made
+}
+
+/// Name and text of everything in the schema but what SQLite makes itself.
+fn tables(connection: &Connection) -> Result<Vec<(String, Option<String>)>> {
+    let sql = "SELECT name, sql FROM sqlite_schema ORDER BY name";
+    let mut select = connection.prepare(sql).map_err(explain)?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).map_err(explain)?;
+    rows.collect::<rusqlite::Result<_>>().map_err(explain)
+}
+
+fn revision(number: i64) -> Revision {
+    Revision(u64::try_from(number).unwrap_or(0))
+}
+
+fn stored_key(text: String) -> Result<StoreKey> {
+    StoreKey::new(text).map_err(|e| Error::new(ErrorKind::Damaged, "the store holds an impossible key").with_source(e))
+}
+
+#[cfg(test)]
+impl Open {
+    /// Makes the database full at `pages` pages.
+    pub(super) fn limit_pages(&self, pages: u32) -> Result<()> {
+        self.connection.execute_batch(&format!("PRAGMA max_page_count = {pages}")).map_err(explain)
+    }
+}

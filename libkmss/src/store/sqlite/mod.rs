@@ -1,0 +1,224 @@
+//! SQLite as a store: one file in the home, shared by any number of processes on this host.
+//!
+//! One connection per process, under a lock that a fork waits for: before a fork it is closed, and both sides open it
+//! again when they need it (a connection carried into a child loses commits). Whoever finds the database busy waits
+//! outside that lock, in equal steps of 100 µs, so that neither writers starve each other nor a fork waits for another
+//! process.
+//!
+//! Outcomes are always known here, so no `txn/` keys: COMMIT either succeeded, or left the write-ahead log without a
+//! valid commit frame. The one exception is a device that fails to flush: such a batch is reported as
+//! [`ErrorKind::Storage`] and invisible to all, but may appear if every process dies before the next commit overwrites it.
+
+mod connection;
+mod failure;
+#[cfg(test)]
+mod processes;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use self::connection::{Open, Place};
+use super::{Batch, Change, Commit, Entry, Revision, Store, StoreKey};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::{FileMode, GenerationPage, Hooks, Lock, Rank, require_local};
+
+/// How long a call waits for other processes unless told otherwise.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Pause between two attempts. Constant: growing pauses starve those who wait longest.
+const PAUSE: Duration = Duration::from_micros(100);
+/// Pause between two looks of [`Store::wait`].
+const WATCH_PAUSE: Duration = Duration::from_millis(2);
+
+const REPLACED: &str = "the store file was moved or replaced while in use: restart every process that uses this home";
+
+/// The store in the file `store.db` of a home.
+pub struct SqliteStore {
+    place: Place,
+    clock: Arc<dyn Clock>,
+    patience: Duration,
+    /// Missing only in a read-only home that never had one.
+    page: Option<GenerationPage>,
+    unstable: AtomicU64,
+    connection: Lock<Slot>,
+}
+
+/// The connection, if there is one now.
+#[derive(Default)]
+struct Slot {
+    open: Option<Open>,
+    /// Device and inode of the file this store was opened with.
+    identity: Option<(u64, u64)>,
+}
+
+impl SqliteStore {
+    /// Opens the store of the directory `home`, making its files where they are missing. They take `mode`.
+    ///
+    /// A home that cannot be written to is opened for reading, provided that its files are complete.
+    ///
+    /// # Errors
+    /// [`ErrorKind::HomeUnsafe`] for network file systems, a second copy of this library in the process, and files that
+    /// cannot be opened; [`ErrorKind::TooNew`]; [`ErrorKind::Damaged`]; [`ErrorKind::Busy`].
+    pub fn open(home: &Path, mode: FileMode, clock: Arc<dyn Clock>) -> Result<Self> {
+        // SQLite is told to refuse links, so the path to the home must be free of them.
+        let home = home.canonicalize().map_err(|e| {
+            Error::new(ErrorKind::HomeUnsafe, "the home is missing or cannot be entered").with_source(e)
+        })?;
+        require_local(&home)?;
+        let mark = home.join("store.generation");
+        let page = match GenerationPage::open(&mark, mode) {
+            Ok(page) => Some(page),
+            Err(e) if e.kind() == ErrorKind::ReadOnly => None,
+            Err(e) => return Err(e),
+        };
+        let hooks = Hooks { before: |slot: &mut Slot| slot.open = None, ..Hooks::default() };
+        let store = Self {
+            place: Place { database: home.join("store.db"), mark, mode },
+            clock,
+            patience: PATIENCE,
+            page,
+            unstable: AtomicU64::new(1),
+            connection: Lock::with_hooks(Rank::Store, Slot::default(), hooks),
+        };
+        store.with(|_| Ok(()))?;
+        Ok(store)
+    }
+
+    /// The same store with another limit to waiting for other processes.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Runs `f` on the connection, again and again while other processes are in the way. `f` must change nothing unless it
+    /// succeeds.
+    fn with<R>(&self, f: impl Fn(&Open) -> Result<R>) -> Result<R> {
+        let start = self.clock.monotonic();
+        loop {
+            match self.attempt(&f) {
+                Err(e)
+                    if e.kind() == ErrorKind::Busy && self.clock.monotonic().saturating_sub(start) < self.patience =>
+                {
+                    std::thread::sleep(PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    fn attempt<R>(&self, f: &impl Fn(&Open) -> Result<R>) -> Result<R> {
+        let mut guard = self.connection.lock();
+        let slot = &mut *guard;
+        let open = match &mut slot.open {
+            Some(open) => open,
+            none => {
+                let open = Open::at(&self.place)?;
+                if *slot.identity.get_or_insert(open.identity) != open.identity {
+                    return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
+                }
+                none.insert(open)
+            }
+        };
+        let result = f(open);
+        if let Err(e) = &result
+            && matches!(e.kind(), ErrorKind::Storage | ErrorKind::Damaged | ErrorKind::Internal | ErrorKind::HomeUnsafe)
+        {
+            // Nothing of a transaction that could not even be rolled back stays behind.
+            slot.open = None;
+        }
+        result
+    }
+
+    fn apply(&self, open: &Open, batch: &Batch) -> Result<Commit> {
+        let (true, Some(page)) = (!open.read_only, &self.page) else {
+            return Err(Error::new(ErrorKind::ReadOnly, "the home is read-only"));
+        };
+        let transaction = open.begin_write()?;
+        if open.has_moved()? {
+            return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
+        }
+        page.repair();
+        for condition in &batch.conditions {
+            if !open.holds(condition)? {
+                return Ok(Commit::Conflict);
+            }
+        }
+        let newest = open.newest()?;
+        if batch.ops.is_empty() {
+            return Ok(Commit::Committed(newest));
+        }
+        let next = Revision(newest.0 + 1);
+        // Odd before others can see the change, even again only after it was committed or rolled back.
+        let _invalidation = if batch.invalidates { Some(page.invalidate()?) } else { None };
+        // Dropped first: a rollback comes before the page is even.
+        let transaction = transaction;
+        open.apply(next, &batch.ops)?;
+        transaction.commit()?;
+        Ok(Commit::Committed(next))
+    }
+}
+
+impl Store for SqliteStore {
+    fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Entry>>> {
+        self.with(|open| match keys {
+            [key] => Ok(vec![open.get(key)?]),
+            keys => {
+                let _one_state = open.begin_read()?;
+                keys.iter().map(|key| open.get(key)).collect()
+            }
+        })
+    }
+
+    fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>> {
+        self.with(|open| open.scan(prefix, after, limit))
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Commit> {
+        batch.admit()?;
+        self.with(|open| self.apply(open, batch))
+    }
+
+    fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
+        self.with(|open| {
+            let _one_state = open.begin_read()?;
+            open.changes(since, limit)
+        })
+    }
+
+    fn wait(&self, since: Revision, timeout: Duration) -> Result<Revision> {
+        let start = self.clock.monotonic();
+        loop {
+            let newest = self.with(Open::newest)?;
+            let left = timeout.saturating_sub(self.clock.monotonic().saturating_sub(start));
+            if newest > since || left.is_zero() {
+                return Ok(newest);
+            }
+            std::thread::sleep(WATCH_PAUSE.min(left));
+        }
+    }
+
+    fn generation(&self) -> u64 {
+        match &self.page {
+            Some(page) => page.read(),
+            None => self.unstable.fetch_add(2, Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        // Under the lock, as every use of SQLite is, so that no fork cuts through the closing.
+        self.connection.lock().open = None;
+    }
+}
+
+impl std::fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SqliteStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
