@@ -195,7 +195,8 @@ fn bounded_integer(value: &[u8]) -> Result<&[u8]> {
     if number.len() * 8 > MAX_RSA_BITS as usize { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) } else { Ok(number) }
 }
 
-fn stripped(value: &[u8]) -> &[u8] {
+/// A big-endian number without its leading zeros.
+pub(crate) fn stripped(value: &[u8]) -> &[u8] {
     let zeros = value.iter().take_while(|b| **b == 0).count();
     value.get(zeros..).unwrap_or_default()
 }
