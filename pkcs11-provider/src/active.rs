@@ -68,22 +68,35 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Unlocks what waits for a context-specific login; whether there was anything under way.
-    pub(crate) fn unlock(&mut self) -> bool {
-        fn one<R>(slot: &mut Option<Box<Ongoing<R>>>) -> bool {
-            slot.as_mut().is_some_and(|operation| {
+    /// Unlocks what waits for a context-specific login.
+    pub(crate) fn unlock(&mut self) {
+        fn one<R>(slot: &mut Option<Box<Ongoing<R>>>) {
+            if let Some(operation) = slot {
                 operation.locked = false;
-                true
-            })
+            }
+        }
+        one(&mut self.encrypt);
+        one(&mut self.decrypt);
+        one(&mut self.sign);
+        one(&mut self.verify);
+        one(&mut self.verify_signature);
+    }
+
+    /// Ends all at the caller's wish; the first error.
+    pub(crate) fn cancel(self) -> Result<()> {
+        fn one<R>(slot: Option<Box<Ongoing<R>>>) -> Result<()> {
+            slot.map_or(Ok(()), Ongoing::cancel)
         }
         [
-            one(&mut self.encrypt),
-            one(&mut self.decrypt),
-            one(&mut self.sign),
-            one(&mut self.verify),
-            one(&mut self.verify_signature),
+            one(self.encrypt),
+            one(self.decrypt),
+            one(self.digest),
+            one(self.sign),
+            one(self.verify),
+            one(self.verify_signature),
         ]
-        .contains(&true)
+        .into_iter()
+        .collect()
     }
 
     /// Whether anything with a key is under way.

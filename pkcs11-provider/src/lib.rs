@@ -8,6 +8,7 @@ extern crate ffi as _;
 
 mod active;
 mod attributes;
+mod cipher;
 mod entry;
 mod guard;
 mod handles;
@@ -99,7 +100,7 @@ mod functions {
             C_DigestInit(session: Session, mechanism: Mechanism) => digest::init;
             C_Digest(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => digest::one_shot;
             C_DigestUpdate(session: Session, part: Bytes, part_len: Len) => digest::update;
-            C_DigestKey(a: Session, b: Object) => unsupported;
+            C_DigestKey(session: Session, key: Object) => digest::key;
             C_DigestFinal(session: Session, out: Bytes, out_len: LenOut) => digest::last;
             C_SignInit(session: Session, mechanism: Mechanism, key: Object) => sign::init;
             C_Sign(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => sign::one_shot;
@@ -205,5 +206,26 @@ mod functions {
                 j: ObjectOut
             ) => unsupported;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, clippy::indexing_slicing)]
+    use super::*;
+
+    /// The function pointers of a list, which follow its version.
+    fn pointers<T>(list: &'static T) -> &'static [usize] {
+        let words = size_of::<T>() / size_of::<usize>();
+        // SAFETY: a list is a version, padded to a word, and function pointers; nothing else.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(list).cast::<usize>().add(1), words - 1) }
+    }
+
+    #[test]
+    fn no_list_has_a_hole_and_each_longer_one_starts_with_the_shorter() {
+        let lists = [pointers(&LIST_2_40), pointers(&LIST_3_0), pointers(&LIST_3_2)];
+        assert_eq!(lists.map(<[usize]>::len), [68, 92, 104]);
+        assert!(lists.iter().all(|list| list.iter().all(|&function| function != 0)));
+        assert!(lists[2].starts_with(lists[1]) && lists[1].starts_with(lists[0]));
     }
 }

@@ -17,7 +17,7 @@ use crate::rv::{Result, Rv};
 const MAX_RSA_BITS: CK_ULONG = 8192;
 const MIN_RSA_BITS: CK_ULONG = 2048;
 /// Largest generic, HMAC or HKDF key in bytes, as the mechanism table says.
-const MAX_SECRET_LEN: usize = 4096;
+const MAX_SECRET_LEN: usize = 65_536;
 const F4: [u8; 3] = [1, 0, 1];
 
 /// What C_CreateObject is to make.

@@ -208,7 +208,9 @@ mod tests {
         check_arguments(&arguments).unwrap();
         arguments.CreateMutex = Some(create);
         assert_eq!(check_arguments(&arguments), Err(Rv(CKR_ARGUMENTS_BAD)));
-        (arguments.DestroyMutex, arguments.LockMutex, arguments.UnlockMutex) = (Some(other), Some(other), Some(other));
+        arguments.DestroyMutex = Some(other);
+        arguments.LockMutex = Some(other);
+        arguments.UnlockMutex = Some(other);
         check_arguments(&arguments).unwrap();
         arguments.flags = 0;
         assert_eq!(check_arguments(&arguments), Err(Rv(CKR_CANT_LOCK)));

@@ -1,44 +1,100 @@
-//! Placeholder until the real file is merged.
-#![allow(missing_docs)]
+//! What version 3.2 adds: verification that takes the signature first (PKCS#11 3.2, 5.16), and validation flags.
 
 use cryptoki_sys::*;
+use zeroize::Zeroizing;
 
+use super::verify::{self, Verification};
+use crate::module;
+use crate::raw::pointers::{reference, slice, write};
 use crate::rv::{Result, Rv};
+use crate::session::{self, Place};
 
+const PLACE: Place<Verification> = |operations| &mut operations.verify_signature;
+
+/// Longest signature that is kept; none of any mechanism comes near.
+const MAX_SIGNATURE: usize = 1 << 20;
+
+/// C_VerifySignatureInit (5.16.1). A NULL mechanism cancels.
+///
+/// # Safety
+/// `mechanism` is NULL or a valid mechanism, `signature` is NULL or valid for `signature_len` bytes.
 pub(crate) unsafe fn verify_signature_init(
-    _session: CK_SESSION_HANDLE,
-    _mechanism: *mut CK_MECHANISM,
-    _key: CK_OBJECT_HANDLE,
-    _signature: *mut CK_BYTE,
-    _signature_len: CK_ULONG,
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    key: CK_OBJECT_HANDLE,
+    signature: *mut CK_BYTE,
+    signature_len: CK_ULONG,
 ) -> Result<()> {
-    Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    if mechanism.is_null() {
+        return session::cancel(session, PLACE);
+    }
+    // SAFETY: the contract of this function.
+    let (mechanism, signature) = unsafe { (reference(mechanism)?, slice(signature, signature_len)?) };
+    if signature.len() > MAX_SIGNATURE {
+        return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
+    }
+    session::begin(session, PLACE, |view| {
+        // SAFETY: the contract of this function.
+        let mut operation = unsafe { verify::start(view, mechanism, key) }?;
+        operation.held = Some(Zeroizing::new(signature.to_vec()));
+        Ok(operation)
+    })
 }
 
+/// C_VerifySignature (5.16.2).
+///
+/// # Safety
+/// `data` is NULL or valid for `data_len` bytes.
 pub(crate) unsafe fn verify_signature(
-    _session: CK_SESSION_HANDLE,
-    _data: *mut CK_BYTE,
-    _data_len: CK_ULONG,
+    session: CK_SESSION_HANDLE,
+    data: *mut CK_BYTE,
+    data_len: CK_ULONG,
 ) -> Result<()> {
-    Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    let mut operation = session::take(session, PLACE)?;
+    // SAFETY: the contract of this function.
+    let data = unsafe { slice(data, data_len) }?;
+    verify::check_single(&operation)?;
+    let signature = operation.held.take().unwrap_or_default();
+    verify::finish(operation, data, &signature)
 }
 
+/// C_VerifySignatureUpdate (5.16.3).
+///
+/// # Safety
+/// `part` is NULL or valid for `part_len` bytes.
 pub(crate) unsafe fn verify_signature_update(
-    _session: CK_SESSION_HANDLE,
-    _part: *mut CK_BYTE,
-    _part_len: CK_ULONG,
+    session: CK_SESSION_HANDLE,
+    part: *mut CK_BYTE,
+    part_len: CK_ULONG,
 ) -> Result<()> {
-    Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    let operation = session::take(session, PLACE)?;
+    // SAFETY: the contract of this function.
+    verify::add(operation, unsafe { slice(part, part_len) }?)
 }
 
-pub(crate) unsafe fn verify_signature_final(_session: CK_SESSION_HANDLE) -> Result<()> {
-    Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+/// C_VerifySignatureFinal (5.16.4).
+///
+/// # Safety
+/// None.
+pub(crate) unsafe fn verify_signature_final(session: CK_SESSION_HANDLE) -> Result<()> {
+    let mut operation = session::take(session, PLACE)?;
+    let signature = operation.held.take().unwrap_or_default();
+    verify::finish(operation, &[], &signature)
 }
 
+/// C_GetSessionValidationFlags (5.6.12): nothing here is validated.
+///
+/// # Safety
+/// `flags` is NULL or valid for writes.
 pub(crate) unsafe fn session_validation_flags(
-    _session: CK_SESSION_HANDLE,
-    _kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
-    _flags: *mut CK_FLAGS,
+    session: CK_SESSION_HANDLE,
+    kind: CK_SESSION_VALIDATION_FLAGS_TYPE,
+    flags: *mut CK_FLAGS,
 ) -> Result<()> {
-    Err(Rv(CKR_FUNCTION_NOT_SUPPORTED))
+    module::with_session(session, |_| ())?;
+    if kind != CKS_LAST_VALIDATION_OK {
+        return Err(Rv(CKR_ARGUMENTS_BAD));
+    }
+    // SAFETY: the contract of this function.
+    unsafe { write(flags, 0) }
 }

@@ -25,8 +25,8 @@ const EDWARDS: Sizes = (255, 255);
 const SM2: Sizes = (256, 256);
 const AES: Sizes = (16, 32);
 const SM4: Sizes = (16, 16);
-/// Generic, HMAC and HKDF keys: 1 byte to 4 KiB.
-const SECRET: Sizes = (1, 4096);
+/// Generic, HMAC and HKDF keys: 1 byte to 64 KiB.
+const SECRET: Sizes = (1, 65_536);
 
 const fn row(number: CK_MECHANISM_TYPE, (min, max): Sizes, flags: CK_FLAGS, shape: Shape) -> Row {
     Row { number, min, max, flags, shape }

@@ -160,8 +160,18 @@ impl Input<'_> {
         if output.is_query() || !output.overlaps(data, bytes.len()) {
             return Ok(Self::Apart(bytes));
         }
-        Ok(Self::Copied(Zeroizing::new(bytes.to_vec())))
+        let mut copy = zeroed(bytes.len())?;
+        copy.copy_from_slice(bytes);
+        Ok(Self::Copied(copy))
     }
+}
+
+/// `len` zero bytes that are wiped when dropped. `CKR_HOST_MEMORY` where there is no room, instead of an abort.
+pub(crate) fn zeroed(len: usize) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(len).map_err(|_| Rv(CKR_HOST_MEMORY))?;
+    bytes.resize(len, 0);
+    Ok(Zeroizing::new(bytes))
 }
 
 impl std::ops::Deref for Input<'_> {
