@@ -14,7 +14,7 @@ use libkmss::kms::Kms;
 
 use crate::active::{Ongoing, Operations};
 use crate::module;
-use crate::object::Search;
+use crate::search::Search;
 use crate::rv::{Result, Rv};
 use crate::token::Token;
 
