@@ -8,14 +8,17 @@ extern crate ffi as _;
 
 mod active;
 mod cipher;
+mod attributes;
 mod entry;
 mod guard;
 mod handles;
+mod making;
 mod mechanisms;
 mod module;
 mod object;
 mod raw;
 mod rv;
+mod search;
 mod session;
 mod token;
 
