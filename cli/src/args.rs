@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
 #[derive(Debug, Parser)]
 #[command(name = "kmss", version, propagate_version = true, arg_required_else_help = true)]
-pub struct Cli {
+pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
     pub global: Global,
@@ -18,7 +18,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Args, Clone, Debug)]
-pub struct Global {
+pub(crate) struct Global {
     /// The home directory (else KMSS_HOME, a kmss.toml, or the default)
     #[arg(long, global = true, value_name = "DIR")]
     pub home: Option<PathBuf>,
@@ -41,7 +41,7 @@ pub struct Global {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// The home directory
     #[command(subcommand)]
     Home(HomeCommand),
@@ -76,7 +76,7 @@ pub enum Command {
 
 /// `kmss home …`
 #[derive(Debug, Subcommand)]
-pub enum HomeCommand {
+pub(crate) enum HomeCommand {
     /// Make the home directory (otherwise the first token does)
     Init {
         /// Let the members of this group use it (mode 2770 instead of 0700)
@@ -90,7 +90,7 @@ pub enum HomeCommand {
 
 /// A cipher suite.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum SuiteArg {
+pub(crate) enum SuiteArg {
     /// AES-256-GCM, HMAC-SHA-256, SHA-256
     Nist,
     /// SM4-GCM, HMAC-SM3, SM3
@@ -99,7 +99,7 @@ pub enum SuiteArg {
 
 /// `kmss token …`
 #[derive(Debug, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Make a token, with SO PIN and user PIN
     Init {
         /// Its label, at most 32 bytes
@@ -141,7 +141,7 @@ pub enum TokenCommand {
 
 /// The token a command works on.
 #[derive(Args, Clone, Debug)]
-pub struct TokenArg {
+pub(crate) struct TokenArg {
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
     pub token: String,
@@ -149,7 +149,7 @@ pub struct TokenArg {
 
 /// `kmss key …`
 #[derive(Debug, Subcommand)]
-pub enum KeyCommand {
+pub(crate) enum KeyCommand {
     /// Generate a key or key pair
     Generate {
         /// Its name and label
@@ -192,7 +192,7 @@ pub enum KeyCommand {
 
 /// A key by its name.
 #[derive(Args, Clone, Debug)]
-pub struct NamedKey {
+pub(crate) struct NamedKey {
     /// Name of the key
     pub name: String,
     /// The token
@@ -202,7 +202,7 @@ pub struct NamedKey {
 
 /// `kmss cert …`
 #[derive(Debug, Subcommand)]
-pub enum CertCommand {
+pub(crate) enum CertCommand {
     /// Make a certificate request (PKCS #10), signed inside the token
     Request {
         /// The key
@@ -251,7 +251,7 @@ pub enum CertCommand {
 
 /// What a certificate or request says.
 #[derive(Args, Clone, Debug)]
-pub struct SubjectArgs {
+pub(crate) struct SubjectArgs {
     /// Subject, for example `CN=localhost,O=Example`
     #[arg(long)]
     pub subject: String,
@@ -262,7 +262,7 @@ pub struct SubjectArgs {
 
 /// `kmss audit …`
 #[derive(Debug, Subcommand)]
-pub enum AuditCommand {
+pub(crate) enum AuditCommand {
     /// Show the newest records
     Tail {
         /// How many
@@ -293,7 +293,7 @@ pub enum AuditCommand {
 
 /// `kmss config …`
 #[derive(Args, Debug)]
-pub struct ConfigArgs {
+pub(crate) struct ConfigArgs {
     /// The client
     pub client: Client,
     /// Label of the token
@@ -309,7 +309,7 @@ pub struct ConfigArgs {
 
 /// A client program.
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum Client {
+pub(crate) enum Client {
     /// OpenSSL through its PKCS#11 engine or provider
     Openssl,
     /// nginx
@@ -320,7 +320,7 @@ pub enum Client {
 
 /// `kmss doctor`
 #[derive(Args, Debug)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// Path of the module [default: found beside this command or in the library directories]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,

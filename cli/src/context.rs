@@ -12,7 +12,7 @@ use crate::output::Failure;
 use crate::pin::{self, Source};
 
 /// Options and configuration of one run.
-pub struct Context {
+pub(crate) struct Context {
     /// The options.
     pub global: Global,
     /// The configuration.
@@ -24,7 +24,7 @@ impl Context {
     ///
     /// # Errors
     /// The configuration cannot be used.
-    pub fn new(global: Global) -> Result<Self, Failure> {
+    pub(crate) fn new(global: Global) -> Result<Self, Failure> {
         let config = match &global.home {
             Some(home) => Config::load()?.at(std::path::absolute(home)?),
             None => Config::load()?,
@@ -36,7 +36,7 @@ impl Context {
     ///
     /// # Errors
     /// There is none, or it cannot be used.
-    pub fn kms(&self) -> Result<Kms, Failure> {
+    pub(crate) fn kms(&self) -> Result<Kms, Failure> {
         Kms::open(&self.config)?.ok_or_else(|| {
             format!("there is no home at `{}`; make a token with `kmss token init LABEL`", self.config.home.display())
                 .into()
@@ -47,7 +47,7 @@ impl Context {
     ///
     /// # Errors
     /// See [`pin::existing`].
-    pub fn user_pin(&self, token: &str) -> Result<Secret, Failure> {
+    pub(crate) fn user_pin(&self, token: &str) -> Result<Secret, Failure> {
         pin::existing(&self.user_source(&format!("user PIN of `{token}`")))
     }
 
@@ -55,12 +55,12 @@ impl Context {
     ///
     /// # Errors
     /// See [`pin::existing`].
-    pub fn so_pin(&self, token: &str) -> Result<Secret, Failure> {
+    pub(crate) fn so_pin(&self, token: &str) -> Result<Secret, Failure> {
         pin::existing(&self.so_source(&format!("SO PIN of `{token}`")))
     }
 
     /// Where the user's PIN comes from.
-    pub fn user_source<'a>(&'a self, what: &'a str) -> Source<'a> {
+    pub(crate) fn user_source<'a>(&'a self, what: &'a str) -> Source<'a> {
         Source {
             what,
             env: self.global.pin_env.as_deref(),
@@ -70,7 +70,7 @@ impl Context {
     }
 
     /// Where the SO's PIN comes from.
-    pub fn so_source<'a>(&'a self, what: &'a str) -> Source<'a> {
+    pub(crate) fn so_source<'a>(&'a self, what: &'a str) -> Source<'a> {
         Source {
             what,
             env: self.global.so_pin_env.as_deref(),
@@ -83,7 +83,7 @@ impl Context {
     ///
     /// # Errors
     /// No such token, wrong PIN, locked PIN.
-    pub fn user(&self, token: &str) -> Result<(Kms, Caller), Failure> {
+    pub(crate) fn user(&self, token: &str) -> Result<(Kms, Caller), Failure> {
         let kms = self.kms()?;
         let namespace = find_token(&kms, token)?;
         let caller = kms.enter(&namespace, 0)?;
@@ -96,7 +96,7 @@ impl Context {
     ///
     /// # Errors
     /// No such token, wrong PIN, locked PIN.
-    pub fn officer(&self, token: &str) -> Result<(Kms, Caller), Failure> {
+    pub(crate) fn officer(&self, token: &str) -> Result<(Kms, Caller), Failure> {
         let kms = self.kms()?;
         let namespace = find_token(&kms, token)?;
         let caller = kms.enter(&namespace, 0)?;
@@ -109,7 +109,7 @@ impl Context {
 ///
 /// # Errors
 /// None, or several (PKCS#11 programs may give one label twice).
-pub fn find_token(kms: &Kms, label: &str) -> Result<Namespace, Failure> {
+pub(crate) fn find_token(kms: &Kms, label: &str) -> Result<Namespace, Failure> {
     let mut found = kms.namespaces()?.into_iter().filter(|n| n.name == label);
     match (found.next(), found.next()) {
         (Some(namespace), None) => Ok(namespace),

@@ -7,10 +7,10 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 /// The error of a command: a sentence with its causes.
-pub type Failure = Box<dyn Error + Send + Sync>;
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Prints an error with its causes on standard error.
-pub fn error(error: &dyn Error) {
+pub(crate) fn error(error: &dyn Error) {
     let mut line = format!("kmss: {error}");
     let mut cause = error.source();
     while let Some(source) = cause {
@@ -24,7 +24,7 @@ pub fn error(error: &dyn Error) {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer_pretty(&mut out, value)?;
     Ok(writeln!(out)?)
@@ -34,7 +34,7 @@ pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn line(text: &str) -> Result<(), Failure> {
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
     Ok(writeln!(std::io::stdout(), "{text}")?)
 }
 
@@ -42,7 +42,7 @@ pub fn line(text: &str) -> Result<(), Failure> {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) -> Result<(), Failure> {
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) -> Result<(), Failure> {
     if rows.is_empty() {
         return line(empty);
     }
@@ -55,12 +55,12 @@ pub fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &
 }
 
 /// `bytes` as lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 /// Milliseconds since the epoch as a date and time in UTC.
-pub fn time(ms: u64) -> String {
+pub(crate) fn time(ms: u64) -> String {
     let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
     i64::try_from(ms / 1000)
         .ok()
@@ -70,6 +70,6 @@ pub fn time(ms: u64) -> String {
 }
 
 /// What text may hold that a terminal would obey, made visible.
-pub fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }

@@ -10,7 +10,7 @@ use crate::output::Failure;
 
 /// Where a PIN comes from.
 #[derive(Clone, Copy, Debug)]
-pub struct Source<'a> {
+pub(crate) struct Source<'a> {
     /// What the prompt calls it (`user PIN of token …`).
     pub what: &'a str,
     /// The variable named on the command line.
@@ -25,7 +25,7 @@ pub struct Source<'a> {
 ///
 /// # Errors
 /// The variable is not set, the file cannot be read, or there is nobody to ask.
-pub fn existing(source: &Source<'_>) -> Result<Secret, Failure> {
+pub(crate) fn existing(source: &Source<'_>) -> Result<Secret, Failure> {
     match given(source)? {
         Some(pin) => Ok(pin),
         None => prompt(source, source.what),
@@ -36,7 +36,7 @@ pub fn existing(source: &Source<'_>) -> Result<Secret, Failure> {
 ///
 /// # Errors
 /// As [`existing`], and where the two entries differ.
-pub fn new(source: &Source<'_>) -> Result<Secret, Failure> {
+pub(crate) fn new(source: &Source<'_>) -> Result<Secret, Failure> {
     if let Some(pin) = given(source)? {
         return Ok(pin);
     }

@@ -7,33 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use libkmss::error::{Error, ErrorKind};
 use libkmss::secret::Secret;
 
-use crate::error::remember;
+use crate::failure::Failure;
 use crate::status::kmss_status;
-
-/// Why a call failed: a status and a sentence.
-pub(crate) struct Failure {
-    pub(crate) status: kmss_status,
-    pub(crate) sentence: String,
-}
-
-impl Failure {
-    pub(crate) fn argument(sentence: &str) -> Self {
-        Self { status: kmss_status::KMSS_INVALID_ARGUMENT, sentence: sentence.to_owned() }
-    }
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        let mut sentence = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(source) = cause {
-            sentence.push_str(": ");
-            sentence.push_str(&source.to_string());
-            cause = source.source();
-        }
-        Self { status: error.kind().into(), sentence }
-    }
-}
 
 /// Longest output and input a C caller may name, in bytes; larger sizes are mistakes.
 const MAX_LEN: usize = isize::MAX as usize;
@@ -46,7 +21,7 @@ pub(crate) fn enter(body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
         Err(_) => Failure { status: kmss_status::KMSS_INTERNAL, sentence: "a bug in KMSS was caught".to_owned() },
     };
     let status = failure.status;
-    remember(failure);
+    failure.remember();
     status
 }
 

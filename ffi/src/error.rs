@@ -1,20 +1,11 @@
-//! The last failure of each thread.
+//! Telling C why a call failed.
 #![expect(unsafe_code, reason = "an entry point of the C interface")]
 
-use std::cell::RefCell;
 use std::ffi::c_char;
 
-use crate::boundary::{Failure, deliver, enter};
+use crate::boundary::{deliver, enter};
+use crate::failure::Failure;
 use crate::status::kmss_status;
-
-thread_local! {
-    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Keeps the sentence of a failure for the calling thread.
-pub(crate) fn remember(failure: Failure) {
-    LAST.with(|last| *last.borrow_mut() = failure.sentence);
-}
 
 /// Copies the sentence of the calling thread's last failure, NUL-terminated, into `buffer` of `*len` bytes; `*len`
 /// becomes its size with the NUL. Empty where nothing failed yet.
@@ -23,7 +14,7 @@ pub(crate) fn remember(failure: Failure) {
 /// `buffer` is NULL or points to `*len` writable bytes; `len` points to a `size_t`.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn kmss_last_error(buffer: *mut c_char, len: *mut usize) -> kmss_status {
-    let mut sentence = LAST.with(|last| last.borrow().clone()).into_bytes();
+    let mut sentence = Failure::last().into_bytes();
     sentence.retain(|b| *b != 0);
     sentence.push(0);
     // SAFETY: the caller's promise, passed on.

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use libkmss::os::{Lock, Rank};
 
-use crate::boundary::Failure;
+use crate::failure::Failure;
 use crate::status::kmss_status;
 
 /// All live handles of one type.

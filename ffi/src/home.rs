@@ -6,7 +6,8 @@ use std::ffi::c_char;
 use libkmss::config::Config;
 use libkmss::kms::Kms;
 
-use crate::boundary::{Failure, enter, put, text};
+use crate::boundary::{enter, put, text};
+use crate::failure::Failure;
 use crate::handle::Registry;
 use crate::status::kmss_status;
 

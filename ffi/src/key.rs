@@ -7,7 +7,8 @@ use libkmss::error::{Error, ErrorKind};
 use libkmss::key::KeyClass;
 use libkmss::operation::ObjectRef;
 
-use crate::boundary::{Failure, enter, put, text};
+use crate::boundary::{enter, put, text};
+use crate::failure::Failure;
 use crate::handle::Registry;
 use crate::session::{SESSIONS, kmss_session};
 use crate::status::kmss_status;

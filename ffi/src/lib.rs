@@ -5,6 +5,7 @@
 
 mod boundary;
 mod error;
+mod failure;
 mod handle;
 mod home;
 mod key;

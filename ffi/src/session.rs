@@ -9,7 +9,8 @@ use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind};
 use libkmss::kms::Kms;
 
-use crate::boundary::{Failure, enter, put, secret, text};
+use crate::boundary::{enter, put, secret, text};
+use crate::failure::Failure;
 use crate::handle::Registry;
 use crate::home::{HOMES, kmss};
 use crate::status::kmss_status;
@@ -19,12 +20,12 @@ pub struct kmss_session {
     _opaque: [u8; 0],
 }
 
-pub(crate) struct Session {
+pub(crate) struct LoggedIn {
     pub(crate) kms: Arc<Kms>,
     pub(crate) caller: Caller,
 }
 
-pub(crate) static SESSIONS: Registry<Session> = Registry::new();
+pub(crate) static SESSIONS: Registry<LoggedIn> = Registry::new();
 
 /// Logs in to the token labelled `token` as its user.
 ///
@@ -63,7 +64,7 @@ pub unsafe extern "C" fn kmss_login(
         let caller = kms.enter(&namespace, 0)?;
         let caller = kms.login(&caller, &Credential::UserPin { name: "user", pin: &pin })?;
         // SAFETY: the caller's promise.
-        unsafe { put(out, SESSIONS.insert(Session { kms, caller }), "out") }
+        unsafe { put(out, SESSIONS.insert(LoggedIn { kms, caller }), "out") }
     })
 }
 

@@ -8,9 +8,10 @@ use libkmss::key::PublicComponents;
 use libkmss::mechanism::{BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, Pss, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::{ObjectRef, Sign, Verify};
 
-use crate::boundary::{Failure, bytes, enter, room};
+use crate::boundary::{bytes, enter, room};
+use crate::failure::Failure;
 use crate::key::{KEYS, kmss_key};
-use crate::session::{SESSIONS, Session, kmss_session};
+use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
 
 /// A signature or MAC algorithm over the message (not over its digest). Plain numbers in C, so that any other value is an
@@ -130,7 +131,7 @@ pub unsafe extern "C" fn kmss_sign(
 }
 
 /// Length of the signature, from what is public of the key: asking for it is no use of the key.
-fn signature_len_of(session: &Session, key: &ObjectRef, mechanism: &Mechanism) -> Result<usize, Failure> {
+fn signature_len_of(session: &LoggedIn, key: &ObjectRef, mechanism: &Mechanism) -> Result<usize, Failure> {
     let object = match key {
         ObjectRef::Stored(id) => session.kms.object(&session.caller, *id)?,
         ObjectRef::Session(object) => Arc::clone(object),

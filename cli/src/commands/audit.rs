@@ -19,7 +19,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// A sentence for standard error.
-pub fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, Failure> {
+pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, Failure> {
     match command {
         AuditCommand::Tail { lines, follow, action, key, principal, outcome, all } => {
             let filter = Filter { action, key, principal, outcome, events_only: !all, ..Filter::default() };

@@ -22,7 +22,7 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// A sentence for standard error.
-pub fn run(context: &Context, command: CertCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: CertCommand) -> Result<(), Failure> {
     match command {
         CertCommand::Request { key, subject, out } => request(context, &key, &subject, out.as_deref()),
         CertCommand::SelfSign { key, subject, days, out } => self_sign(context, &key, &subject, days, out.as_deref()),

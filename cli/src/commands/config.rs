@@ -14,7 +14,7 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// The module or the token is not found.
-pub fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
     let module = module::find(args.module.as_deref())?;
     let facts = Facts {
         module: module.display().to_string(),

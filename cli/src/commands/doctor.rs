@@ -22,7 +22,7 @@ struct Finding {
 ///
 /// # Errors
 /// Standard output is closed.
-pub fn run(global: Global, args: &DoctorArgs) -> Result<ExitCode, Failure> {
+pub(super) fn run(global: Global, args: &DoctorArgs) -> Result<ExitCode, Failure> {
     let json = global.json;
     let findings = examine(global, args);
     let fine = findings.iter().all(|f| f.fine);

@@ -12,7 +12,7 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// The home exists, or cannot be made.
-pub fn run(context: &Context, command: HomeCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: HomeCommand) -> Result<(), Failure> {
     let HomeCommand::Init { group, suite } = command;
     let mut config = context.config.clone();
     if let Some(suite) = suite {

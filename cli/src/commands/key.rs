@@ -18,7 +18,7 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// A sentence for standard error.
-pub fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
     match command {
         KeyCommand::Generate { name, token, key_type, id, extractable } => {
             generate(context, &name, &token.token, &key_type, id.as_deref(), extractable)
@@ -173,7 +173,7 @@ fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+pub(super) fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
     let mut found = Vec::new();
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
         found.extend(kms.key(caller, name, class)?);
@@ -196,7 +196,7 @@ fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Objec
 ///
 /// # Errors
 /// The store cannot be read.
-pub fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
+pub(super) fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
     const PAGE: usize = 256;
     let query = Query { kind: Some(kind), ..Query::default() };
     let mut after = None;
@@ -271,7 +271,7 @@ fn describe(object: &Object) -> Value {
 ///
 /// # Errors
 /// Anything that is not pairs of hex digits.
-pub fn parse_hex(text: &str) -> Result<Vec<u8>, Failure> {
+pub(super) fn parse_hex(text: &str) -> Result<Vec<u8>, Failure> {
     let bad = || format!("`{text}` is not pairs of hex digits");
     if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad().into());

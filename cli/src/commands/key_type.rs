@@ -9,7 +9,7 @@ use crate::output::Failure;
 ///
 /// # Errors
 /// A sentence that lists what there is.
-pub fn parse(text: &str) -> Result<KeySpec, Failure> {
+pub(super) fn parse(text: &str) -> Result<KeySpec, Failure> {
     let lower = text.to_ascii_lowercase();
     let (kind, size) = lower.split_once(':').map_or((lower.as_str(), None), |(k, s)| (k, Some(s)));
     let unknown = || {
@@ -41,7 +41,7 @@ pub fn parse(text: &str) -> Result<KeySpec, Failure> {
 }
 
 /// What a key is, for people: `RSA 2048`, `EC P-256`, `AES 256`.
-pub fn describe(key: &Key) -> String {
+pub(super) fn describe(key: &Key) -> String {
     let Ok(version) = key.primary() else { return key.key_type.name().to_owned() };
     match &version.public {
         PublicComponents::Ec { curve, .. } if key.key_type == KeyType::Ec => format!("EC {}", curve.name()),

@@ -22,7 +22,7 @@ use crate::output::Failure;
 ///
 /// # Errors
 /// A sentence for standard error.
-pub fn run(cli: Cli) -> Result<ExitCode, Failure> {
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
         Command::Completions { shell } => shell::completions(shell),
         Command::Man { directory } => shell::man(&directory)?,

@@ -11,7 +11,7 @@ const NAMES: [&str; 2] = ["libkmss_pkcs11.so", "libkmss.so"];
 ///
 /// # Errors
 /// None was found.
-pub fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
+pub(super) fn find(named: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(path) = named {
         return std::path::absolute(path).map_err(Into::into);
     }

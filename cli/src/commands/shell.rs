@@ -8,7 +8,7 @@ use crate::args::Cli;
 use crate::output::{self, Failure};
 
 /// Prints completions for `shell`.
-pub fn completions(shell: clap_complete::Shell) {
+pub(super) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Cli::command(), "kmss", &mut std::io::stdout());
 }
 
@@ -16,7 +16,7 @@ pub fn completions(shell: clap_complete::Shell) {
 ///
 /// # Errors
 /// The directory cannot be written.
-pub fn man(directory: &Path) -> Result<(), Failure> {
+pub(super) fn man(directory: &Path) -> Result<(), Failure> {
     std::fs::create_dir_all(directory)?;
     clap_mangen::generate_to(Cli::command(), directory)?;
     output::line(&format!("Wrote man pages to `{}`.", directory.display()))

@@ -19,7 +19,7 @@ const LABEL_MAX: usize = 32;
 ///
 /// # Errors
 /// A sentence for standard error.
-pub fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
     match command {
         TokenCommand::Init { label } => init(context, &label),
         TokenCommand::List => list(context),
@@ -143,7 +143,7 @@ fn set_pin(context: &Context, label: &str, so: bool, reset: bool, source: &Sourc
 ///
 /// # Errors
 /// The answer is no, or nobody can answer.
-pub fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
+pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }
@@ -184,6 +184,6 @@ fn pin_words(state: CredentialState) -> String {
 }
 
 /// The serial number that PKCS#11 programs see.
-pub fn serial(namespace: &Namespace) -> String {
+pub(super) fn serial(namespace: &Namespace) -> String {
     namespace.id.to_string().split_at(16).0.to_owned()
 }

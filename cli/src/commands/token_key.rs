@@ -14,7 +14,7 @@ use x509_cert::der::asn1::UintRef;
 use crate::output::Failure;
 
 /// A signing key that stays where it is.
-pub struct TokenKey<'a> {
+pub(super) struct TokenKey<'a> {
     kms: &'a Kms,
     caller: &'a Caller,
     object: Arc<Object>,
@@ -28,7 +28,7 @@ impl<'a> TokenKey<'a> {
     ///
     /// # Errors
     /// There is none, or X.509 signatures by its type are not offered.
-    pub fn new(kms: &'a Kms, caller: &'a Caller, name: &str) -> Result<Self, Failure> {
+    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, name: &str) -> Result<Self, Failure> {
         let object =
             kms.key(caller, name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`"))?;
         let version = object.key().ok_or("the object is no key")?.primary()?;
@@ -59,7 +59,7 @@ impl<'a> TokenKey<'a> {
     }
 
     /// The key's object.
-    pub const fn object(&self) -> &Arc<Object> {
+    pub(super) const fn object(&self) -> &Arc<Object> {
         &self.object
     }
 

@@ -97,6 +97,8 @@ pub(super) struct Checker<'a> {
     held_from: usize,
     gaps: Vec<Gap>,
     remembered: Vec<u64>,
+    /// Within a line that is too long.
+    inside: bool,
     closed: bool,
     too_new: bool,
 }
@@ -116,6 +118,7 @@ impl<'a> Checker<'a> {
             held_from: 0,
             gaps: Vec::new(),
             remembered: vec![0; REMEMBERED],
+            inside: false,
             closed: false,
             too_new: false,
         }
@@ -130,10 +133,7 @@ impl<'a> Checker<'a> {
     pub(super) fn take(&mut self, piece: Piece<'_>) {
         let bytes = match piece {
             Piece::Line(bytes) => bytes,
-            Piece::Part(bytes) => {
-                self.lines += u64::from(bytes.last() == Some(&b'\n'));
-                return self.stray(bytes);
-            }
+            Piece::Part(bytes) => return self.part(bytes),
         };
         self.lines += 1;
         let Some(line) = Line::split(bytes) else { return self.stray(bytes) };
@@ -309,9 +309,29 @@ impl<'a> Checker<'a> {
         true
     }
 
+    /// A part of a line that is too long, or the end of the file.
+    fn part(&mut self, bytes: &[u8]) {
+        if !self.inside {
+            self.lines += 1;
+        }
+        match self.strays.last_mut().filter(|_| self.inside) {
+            Some(stray) => {
+                stray.bytes.extend_from_slice(bytes);
+                self.stray_bytes += bytes.len();
+                self.bound_strays();
+            }
+            None => self.stray(bytes),
+        }
+        self.inside = bytes.last() != Some(&b'\n');
+    }
+
     fn stray(&mut self, bytes: &[u8]) {
-        self.strays.push(Stray { bytes: bytes.to_vec(), number: self.lines.max(1) });
+        self.strays.push(Stray { bytes: bytes.to_vec(), number: self.lines });
         self.stray_bytes += bytes.len();
+        self.bound_strays();
+    }
+
+    fn bound_strays(&mut self) {
         while self.strays.len() > STRAYS || self.stray_bytes > STRAY_BYTES {
             let oldest = self.strays.remove(0);
             self.stray_bytes -= oldest.bytes.len();

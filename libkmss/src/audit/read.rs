@@ -18,8 +18,8 @@ const SLACK_MS: u64 = 60_000;
 /// Bytes read at once from the end of a segment.
 const BLOCK: u64 = 64 * 1024;
 
-/// Place of a record among all: time, then segment, then number.
-type Place = (u64, SegmentId, u64);
+/// Place of a record among all: time, then segment, then number; the last tells apart what repeats one of another.
+type Place = (u64, SegmentId, u64, u64);
 
 /// A reader of a log that remembers how far it came.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl AuditTail {
     /// # Errors
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn last(&mut self, count: usize) -> Result<Vec<Entry>> {
-        let mut newest = Newest { count, places: BinaryHeap::new(), entries: BTreeMap::new() };
+        let mut newest = Newest { count, left: u64::MAX, places: BinaryHeap::new(), entries: BTreeMap::new() };
         let mut segments = self.segments()?;
         segments.sort_by_key(|(_, modified)| Reverse(*modified));
         self.offsets.clear();
@@ -87,7 +87,12 @@ impl AuditTail {
                         unfinished = 0;
                     }
                     // The rest of this line may still come.
-                    Piece::Part(part) => unfinished += part.len() as u64,
+                    Piece::Part(part) => {
+                        unfinished += part.len() as u64;
+                        if part.last() == Some(&b'\n') {
+                            at += std::mem::take(&mut unfinished);
+                        }
+                    }
                 }
             }
             self.offsets.insert(id, at);
@@ -149,6 +154,8 @@ impl Iterator for Follow {
 /// The newest entries seen so far.
 struct Newest {
     count: usize,
+    /// Counts down.
+    left: u64,
     places: BinaryHeap<Reverse<Place>>,
     entries: BTreeMap<Place, Entry>,
 }
@@ -161,10 +168,12 @@ impl Newest {
     }
 
     fn add(&mut self, entry: Entry) {
-        let place = place(&entry);
-        if self.entries.insert(place.clone(), entry).is_none() {
-            self.places.push(Reverse(place));
-        }
+        let (time, segment, seq) = place(&entry);
+        // Later lines come first.
+        self.left -= 1;
+        let place = (time, segment, seq, self.left);
+        self.places.push(Reverse(place.clone()));
+        self.entries.insert(place, entry);
         while self.entries.len() > self.count {
             let Some(Reverse(oldest)) = self.places.pop() else { break };
             self.entries.remove(&oldest);
@@ -172,7 +181,7 @@ impl Newest {
     }
 }
 
-fn place(entry: &Entry) -> Place {
+fn place(entry: &Entry) -> (u64, SegmentId, u64) {
     (entry.record.time.0, entry.segment.clone(), entry.record.seq)
 }
 

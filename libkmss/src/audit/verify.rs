@@ -189,12 +189,15 @@ impl Work<'_> {
         if let Some(known) = known.filter(|k| k.state == State::Closed) {
             // Another process may have gone on since the store was read; it told the store before it wrote.
             let still = self.registered_meanwhile(&report.segment).is_none_or(|now| now == *known);
-            if still && (end.last.is_some_and(|last| last > known.seq) || end.torn) {
-                let (first, last) = (known.seq.saturating_add(1), end.last.unwrap_or_default());
-                report.add(match first <= last {
-                    true => Finding::records(Found::Extended, first, last, None),
-                    false => Finding::whole(Found::Extended),
-                });
+            if still && end.last.is_some_and(|last| last > known.seq) {
+                report.add(Finding::records(
+                    Found::Extended,
+                    known.seq.saturating_add(1),
+                    end.last.unwrap_or_default(),
+                    None,
+                ));
+            } else if still && end.torn && end.last == Some(known.seq) {
+                report.add(Finding::whole(Found::Extended));
             }
         }
         let nothing = end.last.is_none();

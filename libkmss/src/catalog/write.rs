@@ -215,3 +215,20 @@ fn size_of(object: &Object) -> usize {
     let attributes: usize = object.attributes.values().map(|v| v.len() + 16).sum();
     512 + object.label.len() + object.identifier.len() + attributes + body
 }
+
+/// Stores many objects with few commits, each of its own as [`Catalog::create`] would make it. For tests of size.
+#[cfg(test)]
+pub(super) fn store_many(catalog: &Catalog, caller: &Caller, objects: &[Object]) -> Result<()> {
+    let paths = Paths::of(&caller.namespace);
+    for chunk in objects.chunks(8) {
+        let mut batch = open_batch(&paths)?;
+        for object in chunk {
+            let object = Object { edition: 1, ..object.clone() };
+            let key = key_of(caller, &object)?;
+            batch.ops.push(catalog.write(key, &paths, &object)?);
+            batch.ops.extend(index::changes(key.0, &paths, None, Some(&object))?);
+        }
+        let _ = catalog.store.commit(&batch)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,146 @@
+//! Tests of the catalogue, over both engines where the engine could matter.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod damage;
+mod find;
+mod namespace;
+mod objects;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::*;
+use crate::caller::{Login, Principal};
+use crate::clock::Timestamp;
+use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
+use crate::mechanism::KeyType;
+use crate::store::{MemoryStore, SqliteStore};
+use crate::suite::Suite;
+
+/// Randomness of the operating system.
+pub(super) struct OsRandom;
+
+impl Random for OsRandom {
+    fn fill(&self, out: &mut [u8]) -> Result<()> {
+        let mut source = std::fs::File::open("/dev/urandom").unwrap();
+        std::io::Read::read_exact(&mut source, out).unwrap();
+        Ok(())
+    }
+}
+
+pub(super) struct Bench {
+    pub(super) catalog: Catalog,
+    pub(super) store: Arc<dyn Store>,
+    pub(super) home: Arc<DomainKey>,
+    /// A caller with everything.
+    pub(super) user: Caller,
+    /// The same, not logged in.
+    pub(super) public: Caller,
+    _dir: Option<tempfile::TempDir>,
+}
+
+impl Bench {
+    pub(super) fn memory() -> Self {
+        Self::over(Arc::new(MemoryStore::default()), None, Suite::Nist)
+    }
+
+    pub(super) fn sqlite() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mode = crate::os::FileMode::of_home(dir.path()).unwrap();
+        let store = SqliteStore::open(dir.path(), mode, Arc::new(crate::clock::SystemClock::default())).unwrap();
+        Self::over(Arc::new(store), Some(dir), Suite::Nist)
+    }
+
+    pub(super) fn over(store: Arc<dyn Store>, dir: Option<tempfile::TempDir>, suite: Suite) -> Self {
+        let fresh = || Arc::new(DomainKey::ephemeral(suite, &OsRandom).unwrap());
+        let home = fresh();
+        let catalog = Catalog::new(Arc::clone(&store), Arc::new(OsRandom), Arc::clone(&home));
+        let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh() };
+        let namespace = namespace_at(0);
+        catalog.put_namespace(None, &namespace).unwrap();
+        let user = Caller {
+            principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
+            namespace: Arc::new(namespace),
+            login: Login::User("user".into()),
+            keyring: Arc::new(keyring.clone()),
+            session: 1,
+        };
+        let keyring = Arc::new(Keyring { private: None, ..keyring });
+        let public = Caller { login: Login::None, keyring, ..user.clone() };
+        Self { catalog, store, home, user, public, _dir: dir }
+    }
+
+    /// A second catalogue over the same store, as another process would have.
+    pub(super) fn another(&self) -> Catalog {
+        Catalog::new(Arc::clone(&self.store), Arc::new(OsRandom), Arc::clone(&self.home))
+    }
+
+    pub(super) fn make(&self, object: Object) -> Arc<Object> {
+        self.catalog.create(&self.user, &mut [object]).unwrap().remove(0)
+    }
+}
+
+pub(super) fn both() -> [Bench; 2] {
+    [Bench::memory(), Bench::sqlite()]
+}
+
+pub(super) fn namespace_at(ordinal: u32) -> Namespace {
+    let mut id = [0; 16];
+    OsRandom.fill(&mut id).unwrap();
+    let name = format!("token{ordinal}");
+    Namespace { id: NamespaceId(id), tenant: "default".into(), name, ordinal, incarnation: 1, policy_required: false }
+}
+
+pub(super) fn data(of: &Caller, label: &str, identifier: &[u8]) -> Object {
+    let mut id = [0; 16];
+    OsRandom.fill(&mut id).unwrap();
+    Object {
+        id: ObjectId(id),
+        namespace: of.namespace.id,
+        private: false,
+        modifiable: true,
+        copyable: true,
+        destroyable: true,
+        label: label.into(),
+        identifier: identifier.to_vec(),
+        attributes: BTreeMap::from([(0x8000_0001, serde_bytes::ByteBuf::from(b"attribute".to_vec()))]),
+        body: Body::Data { value: b"value".to_vec() },
+        created: Timestamp(1_700_000_000_000),
+        edition: 0,
+        storage: Storage::Stored,
+        revision: 0,
+    }
+}
+
+pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
+    let version = KeyVersion {
+        number: 1,
+        created: Timestamp(1),
+        backend: BackendId::soft(),
+        locator: vec![9; 1200],
+        bits: 2048,
+        public: PublicComponents::Rsa { modulus: vec![0xC5; 256], exponent: vec![1, 0, 1] },
+        check_value: Vec::new(),
+        cache: CachedKey::default(),
+    };
+    let key = Key {
+        name: name.into(),
+        origin: String::new(),
+        class,
+        key_type: KeyType::Rsa,
+        usage: Usage::default(),
+        protection: Protection::default(),
+        state: KeyState::Active,
+        allowed_mechanisms: Vec::new(),
+        start: None,
+        end: Some(crate::key::Date(*b"20991231")),
+        primary: 1,
+        versions: vec![version],
+    };
+    let private = class != KeyClass::Public;
+    Object { private, body: Body::Key(Box::new(key)), ..data(of, name, b"id") }
+}
+
+pub(super) fn name_of(object: &Object) -> &str {
+    &object.key().unwrap().name
+}
