@@ -237,3 +237,12 @@ fn changes_of_credentials_invalidate_and_counters_do_not() {
     bench.auth.initialize(&bench.namespace, &pin(SO_PIN)).unwrap();
     assert_eq!(flags(), [true; 4]);
 }
+
+#[test]
+fn an_officer_who_manages_objects_shows_the_pin_for_it_and_is_counted() {
+    let bench = Bench::with_user();
+    let managed = bench.auth.administer(&bench.namespace, &pin(SO_PIN)).unwrap();
+    assert!(same(&managed, &bench.private("user", PIN)));
+    assert_eq!(kind(bench.auth.administer(&bench.namespace, &pin(PIN))), ErrorKind::PinIncorrect);
+    assert_eq!(bench.auth.state(&bench.namespace, Holder::Officer).unwrap().failures, 1);
+}
