@@ -7,11 +7,10 @@ mod files;
 mod fork;
 mod generation;
 mod lock;
+mod mark;
 mod process;
 
 pub use directory::{Directory, Opening};
-mod mark;
-
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};
