@@ -7,6 +7,8 @@ mod fork;
 mod generation;
 mod lock;
 mod mark;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
