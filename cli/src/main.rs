@@ -1,2 +1,24 @@
-//! Skeleton.
-fn main() {}
+//! `kmss`: the command for operators.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the audit was tampered with (`audit verify`).
+
+mod args;
+mod commands;
+mod context;
+mod output;
+mod pin;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = args::Cli::parse();
+    match commands::run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            output::error(error.as_ref());
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Permits: proof that the pipeline admitted one action.
 //!
-//! Every backend call asks for one. [`Permit::issue`] is called by the pipeline alone (a test reads the sources).
+//! Every backend call asks for one. `Permit::issue` is called by the pipeline alone (a test reads the sources).
 
 use std::sync::Arc;
 

@@ -1,1 +1,228 @@
-//! Skeleton.
+//! The PKCS#11 door of KMSS: a virtual HSM as one shared object, with the C ABI in the same file.
+//!
+//! This file is the table of all functions. `entry` reads what the host passes, the other modules are safe Rust, and the
+//! hall (`libkmss`) decides and computes.
+
+// The C ABI's symbols come in with it.
+extern crate ffi as _;
+
+mod active;
+mod cipher;
+mod entry;
+mod guard;
+mod handles;
+mod mechanisms;
+mod module;
+mod object;
+mod raw;
+mod rv;
+mod session;
+mod token;
+
+use functions::{LIST_2_40, LIST_3_0, LIST_3_2};
+
+/// The table. What is not offered yet says so.
+#[expect(unsafe_code, reason = "C calls these functions, three of them by name")]
+#[expect(non_snake_case, reason = "the names are the standard's")]
+mod functions {
+    use cryptoki_sys::*;
+
+    use crate::entry::{
+        decrypt, digest, dual, encrypt, general, keys, object as objects, random, session as sessions, sign,
+        slot_token, state, v3_2, verify,
+    };
+
+    type Bytes = CK_BYTE_PTR;
+    type Len = CK_ULONG;
+    type LenOut = CK_ULONG_PTR;
+    type Mechanism = CK_MECHANISM_PTR;
+    type Object = CK_OBJECT_HANDLE;
+    type ObjectOut = CK_OBJECT_HANDLE_PTR;
+    type Pointer = *mut std::ffi::c_void;
+    type Session = CK_SESSION_HANDLE;
+    type SessionOut = CK_SESSION_HANDLE_PTR;
+    type Slot = CK_SLOT_ID;
+    type Template = CK_ATTRIBUTE_PTR;
+
+    crate::guard::function_table! {
+        v2_40 {
+            C_Initialize(arguments: Pointer) => general::initialize;
+            C_Finalize(reserved: Pointer) => general::finalize;
+            C_GetInfo(info: *mut CK_INFO) => general::info;
+            #[unsafe(no_mangle)]
+            C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) => general::function_list;
+            C_GetSlotList(present: CK_BBOOL, slots: *mut CK_SLOT_ID, count: LenOut) => slot_token::slot_list;
+            C_GetSlotInfo(slot: Slot, info: *mut CK_SLOT_INFO) => slot_token::slot_info;
+            C_GetTokenInfo(slot: Slot, info: *mut CK_TOKEN_INFO) => slot_token::token_info;
+            C_GetMechanismList(slot: Slot, mechanisms: *mut CK_MECHANISM_TYPE, count: LenOut)
+                => slot_token::mechanism_list;
+            C_GetMechanismInfo(slot: Slot, mechanism: CK_MECHANISM_TYPE, info: *mut CK_MECHANISM_INFO)
+                => slot_token::mechanism_info;
+            C_InitToken(slot: Slot, pin: Bytes, pin_len: Len, label: Bytes) => slot_token::init_token;
+            C_InitPIN(session: Session, pin: Bytes, pin_len: Len) => slot_token::init_pin;
+            C_SetPIN(session: Session, old: Bytes, old_len: Len, new: Bytes, new_len: Len) => slot_token::set_pin;
+            C_OpenSession(slot: Slot, flags: CK_FLAGS, application: Pointer, notify: CK_NOTIFY, session: SessionOut)
+                => sessions::open;
+            C_CloseSession(session: Session) => sessions::close;
+            C_CloseAllSessions(slot: Slot) => sessions::close_all;
+            C_GetSessionInfo(session: Session, info: *mut CK_SESSION_INFO) => sessions::info;
+            C_GetOperationState(session: Session, state: Bytes, state_len: LenOut) => state::save;
+            C_SetOperationState(
+                session: Session, state: Bytes, state_len: Len, encryption_key: Object, authentication_key: Object
+            ) => state::restore;
+            C_Login(session: Session, user: CK_USER_TYPE, pin: Bytes, pin_len: Len) => sessions::login;
+            C_Logout(session: Session) => sessions::logout;
+            C_CreateObject(session: Session, template: Template, count: Len, object: ObjectOut) => objects::create;
+            C_CopyObject(session: Session, object: Object, template: Template, count: Len, copy: ObjectOut)
+                => objects::copy;
+            C_DestroyObject(session: Session, object: Object) => objects::destroy;
+            C_GetObjectSize(session: Session, object: Object, size: LenOut) => objects::size;
+            C_GetAttributeValue(session: Session, object: Object, template: Template, count: Len)
+                => objects::attributes;
+            C_SetAttributeValue(session: Session, object: Object, template: Template, count: Len)
+                => objects::set_attributes;
+            C_FindObjectsInit(session: Session, template: Template, count: Len) => objects::find_init;
+            C_FindObjects(session: Session, objects: ObjectOut, max: Len, count: LenOut) => objects::find;
+            C_FindObjectsFinal(session: Session) => objects::find_final;
+            C_EncryptInit(session: Session, mechanism: Mechanism, key: Object) => encrypt::init;
+            C_Encrypt(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => encrypt::one_shot;
+            C_EncryptUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => encrypt::update;
+            C_EncryptFinal(session: Session, out: Bytes, out_len: LenOut) => encrypt::last;
+            C_DecryptInit(session: Session, mechanism: Mechanism, key: Object) => decrypt::init;
+            C_Decrypt(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => decrypt::one_shot;
+            C_DecryptUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => decrypt::update;
+            C_DecryptFinal(session: Session, out: Bytes, out_len: LenOut) => decrypt::last;
+            C_DigestInit(session: Session, mechanism: Mechanism) => digest::init;
+            C_Digest(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => digest::one_shot;
+            C_DigestUpdate(session: Session, part: Bytes, part_len: Len) => digest::update;
+            C_DigestKey(session: Session, key: Object) => digest::key;
+            C_DigestFinal(session: Session, out: Bytes, out_len: LenOut) => digest::last;
+            C_SignInit(session: Session, mechanism: Mechanism, key: Object) => sign::init;
+            C_Sign(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => sign::one_shot;
+            C_SignUpdate(session: Session, part: Bytes, part_len: Len) => sign::update;
+            C_SignFinal(session: Session, out: Bytes, out_len: LenOut) => sign::last;
+            C_SignRecoverInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_SignRecover(a: Session, b: Bytes, c: Len, d: Bytes, e: LenOut) => unsupported;
+            C_VerifyInit(session: Session, mechanism: Mechanism, key: Object) => verify::init;
+            C_Verify(session: Session, data: Bytes, data_len: Len, signature: Bytes, signature_len: Len)
+                => verify::one_shot;
+            C_VerifyUpdate(session: Session, part: Bytes, part_len: Len) => verify::update;
+            C_VerifyFinal(session: Session, signature: Bytes, signature_len: Len) => verify::last;
+            C_VerifyRecoverInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_VerifyRecover(a: Session, b: Bytes, c: Len, d: Bytes, e: LenOut) => unsupported;
+            C_DigestEncryptUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => dual::digest_encrypt;
+            C_DecryptDigestUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => dual::decrypt_digest;
+            C_SignEncryptUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => dual::sign_encrypt;
+            C_DecryptVerifyUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
+                => dual::decrypt_verify;
+            C_GenerateKey(session: Session, mechanism: Mechanism, template: Template, count: Len, key: ObjectOut)
+                => keys::generate;
+            C_GenerateKeyPair(
+                session: Session, mechanism: Mechanism, public: Template, public_count: Len, private: Template,
+                private_count: Len, public_key: ObjectOut, private_key: ObjectOut
+            ) => keys::generate_pair;
+            C_WrapKey(
+                session: Session, mechanism: Mechanism, wrapping: Object, key: Object, wrapped: Bytes,
+                wrapped_len: LenOut
+            ) => keys::wrap;
+            C_UnwrapKey(
+                session: Session, mechanism: Mechanism, unwrapping: Object, wrapped: Bytes, wrapped_len: Len,
+                template: Template, count: Len, key: ObjectOut
+            ) => keys::unwrap;
+            C_DeriveKey(
+                session: Session, mechanism: Mechanism, base: Object, template: Template, count: Len, key: ObjectOut
+            ) => keys::derive;
+            C_SeedRandom(session: Session, seed: Bytes, seed_len: Len) => random::seed;
+            C_GenerateRandom(session: Session, random: Bytes, random_len: Len) => random::generate;
+            C_GetFunctionStatus(session: Session) => general::not_parallel;
+            C_CancelFunction(session: Session) => general::not_parallel;
+            C_WaitForSlotEvent(flags: CK_FLAGS, slot: *mut CK_SLOT_ID, reserved: Pointer)
+                => slot_token::wait_for_slot_event;
+        }
+        v3_0 {
+            #[unsafe(no_mangle)]
+            C_GetInterfaceList(interfaces: *mut CK_INTERFACE, count: LenOut) => general::interface_list;
+            #[unsafe(no_mangle)]
+            C_GetInterface(name: Bytes, version: *mut CK_VERSION, interface: *mut *mut CK_INTERFACE, flags: CK_FLAGS)
+                => general::interface;
+            C_LoginUser(session: Session, user: CK_USER_TYPE, pin: Bytes, pin_len: Len, name: Bytes, name_len: Len)
+                => sessions::login_user;
+            C_SessionCancel(session: Session, flags: CK_FLAGS) => sessions::cancel;
+            C_MessageEncryptInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_EncryptMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len, h: Bytes, i: LenOut)
+                => unsupported;
+            C_EncryptMessageBegin(a: Session, b: Pointer, c: Len, d: Bytes, e: Len) => unsupported;
+            C_EncryptMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut, h: CK_FLAGS)
+                => unsupported;
+            C_MessageEncryptFinal(a: Session) => unsupported;
+            C_MessageDecryptInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_DecryptMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len, h: Bytes, i: LenOut)
+                => unsupported;
+            C_DecryptMessageBegin(a: Session, b: Pointer, c: Len, d: Bytes, e: Len) => unsupported;
+            C_DecryptMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut, h: CK_FLAGS)
+                => unsupported;
+            C_MessageDecryptFinal(a: Session) => unsupported;
+            C_MessageSignInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_SignMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut) => unsupported;
+            C_SignMessageBegin(a: Session, b: Pointer, c: Len) => unsupported;
+            C_SignMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut) => unsupported;
+            C_MessageSignFinal(a: Session) => unsupported;
+            C_MessageVerifyInit(a: Session, b: Mechanism, c: Object) => unsupported;
+            C_VerifyMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len) => unsupported;
+            C_VerifyMessageBegin(a: Session, b: Pointer, c: Len) => unsupported;
+            C_VerifyMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len) => unsupported;
+            C_MessageVerifyFinal(a: Session) => unsupported;
+        }
+        v3_2 {
+            C_EncapsulateKey(
+                a: Session, b: Mechanism, c: Object, d: Template, e: Len, f: Bytes, g: LenOut, h: ObjectOut
+            ) => unsupported;
+            C_DecapsulateKey(a: Session, b: Mechanism, c: Object, d: Template, e: Len, f: Bytes, g: Len, h: ObjectOut)
+                => unsupported;
+            C_VerifySignatureInit(
+                session: Session, mechanism: Mechanism, key: Object, signature: Bytes, signature_len: Len
+            ) => v3_2::verify_signature_init;
+            C_VerifySignature(session: Session, data: Bytes, data_len: Len) => v3_2::verify_signature;
+            C_VerifySignatureUpdate(session: Session, part: Bytes, part_len: Len) => v3_2::verify_signature_update;
+            C_VerifySignatureFinal(session: Session) => v3_2::verify_signature_final;
+            C_GetSessionValidationFlags(session: Session, kind: CK_SESSION_VALIDATION_FLAGS_TYPE, flags: *mut CK_FLAGS)
+                => v3_2::session_validation_flags;
+            C_AsyncComplete(a: Session, b: Bytes, c: *mut CK_ASYNC_DATA) => unsupported;
+            C_AsyncGetID(a: Session, b: Bytes, c: LenOut) => unsupported;
+            C_AsyncJoin(a: Session, b: Bytes, c: Len, d: Bytes, e: Len) => unsupported;
+            C_WrapKeyAuthenticated(
+                a: Session, b: Mechanism, c: Object, d: Object, e: Bytes, f: Len, g: Bytes, h: LenOut
+            ) => unsupported;
+            C_UnwrapKeyAuthenticated(
+                a: Session, b: Mechanism, c: Object, d: Bytes, e: Len, f: Template, g: Len, h: Bytes, i: Len,
+                j: ObjectOut
+            ) => unsupported;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(unsafe_code, clippy::indexing_slicing)]
+    use super::*;
+
+    /// The function pointers of a list, which follow its version.
+    fn pointers<T>(list: &'static T) -> &'static [usize] {
+        let words = size_of::<T>() / size_of::<usize>();
+        // SAFETY: a list is a version, padded to a word, and function pointers; nothing else.
+        unsafe { std::slice::from_raw_parts(std::ptr::from_ref(list).cast::<usize>().add(1), words - 1) }
+    }
+
+    #[test]
+    fn no_list_has_a_hole_and_each_longer_one_starts_with_the_shorter() {
+        let lists = [pointers(&LIST_2_40), pointers(&LIST_3_0), pointers(&LIST_3_2)];
+        assert_eq!(lists.map(<[usize]>::len), [68, 92, 104]);
+        assert!(lists.iter().all(|list| list.iter().all(|&function| function != 0)));
+        assert!(lists[2].starts_with(lists[1]) && lists[1].starts_with(lists[0]));
+    }
+}

@@ -1,2 +1,85 @@
-//! Skeleton.
-fn main() {}
+//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header` and `setup`.
+
+mod bench;
+mod demo;
+mod dist;
+mod error;
+mod header;
+mod packages;
+mod process;
+mod progress;
+mod project;
+mod test;
+
+use clap::{Parser, Subcommand};
+use error::Error;
+use process::Interrupt;
+use project::Project;
+use std::error::Error as _;
+use std::process::ExitCode;
+
+/// Commands for building, showing, testing and measuring KMSS.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the main job: nginx, OpenSSL, Java and pkcs11-tool with keys that live in KMSS
+    Demo(demo::Options),
+    /// Install what is missing, build, and run all tests
+    Test(test::Options),
+    /// Make `target/dist`: the command, the shared object, the header and their description files
+    Dist,
+    /// Compare with SoftHSM2 and write docs/BENCHMARKS.md
+    Bench(bench::Options),
+    /// Write include/kmss.h from the sources of the C ABI
+    Header {
+        /// Only compare, and fail when the file is out of date
+        #[arg(long)]
+        check: bool,
+    },
+    /// Install the Debian packages that demo, test and bench use
+    Setup,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Error::Interrupted) => {
+            eprintln!("\ninterrupted; everything that was started is stopped");
+            ExitCode::from(130)
+        }
+        Err(error) => {
+            eprintln!("error: {error}");
+            let mut cause = error.source();
+            while let Some(source) = cause {
+                eprintln!("  caused by: {source}");
+                cause = source.source();
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), Error> {
+    let interrupt = Interrupt::watch()?;
+    let project = Project::find(interrupt)?;
+    match command {
+        Command::Demo(options) => demo::run(&project, &options),
+        Command::Test(options) => test::run(&project, &options),
+        Command::Dist => dist::run(&project),
+        Command::Bench(options) => bench::run(&project, &options),
+        Command::Header { check: true } => header::check(&project),
+        Command::Header { check: false } => {
+            header::write_header(&project).map(|path| println!("wrote {}", path.display()))
+        }
+        Command::Setup => {
+            packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))
+        }
+    }
+}

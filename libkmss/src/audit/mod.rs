@@ -1,4 +1,29 @@
 //! The audit: one record in the kernel before any result leaves.
+//!
+//! [`SegmentSink`] writes hash-chained segments of JSON Lines; docs/audit.md has the schema and says what the chain shows.
+
+mod chain;
+mod check;
+mod encode;
+mod lines;
+mod origin;
+mod read;
+mod record;
+mod registry;
+mod report;
+mod segment;
+mod sink;
+mod text;
+mod verify;
+
+pub use chain::{Head, MAX_LINE, SegmentId};
+pub use encode::VERSION;
+pub use read::AuditTail;
+pub use record::{Entry, Filter, Record, RecordObject};
+pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
+pub use sink::{AuditOptions, Ownership, SegmentSink};
+pub use text::decode as decode_text;
+pub use verify::verify;
 
 use std::time::Duration;
 

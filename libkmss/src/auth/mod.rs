@@ -1,5 +1,8 @@
 //! Authentication: who somebody is, and which domain key that unlocks.
 
+mod pin;
+mod rewrap;
+
 use std::sync::Arc;
 
 use crate::caller::Login;
@@ -7,6 +10,9 @@ use crate::error::Result;
 use crate::key::DomainKey;
 use crate::secret::Secret;
 use crate::tenant::Namespace;
+
+pub use pin::{Holder, PinAuthenticator};
+pub use rewrap::RewrapToken;
 
 /// What somebody shows.
 #[derive(Debug)]
@@ -29,6 +35,8 @@ pub struct Authenticated {
     pub login: Login,
     /// The private domain key; absent for the security officer, who uses no private object.
     pub private: Option<Arc<DomainKey>>,
+    /// What lets the security officer give users PINs without using their objects; absent for everybody else.
+    pub rewrap: Option<Arc<RewrapToken>>,
 }
 
 /// What may be known of a credential's state without showing it.

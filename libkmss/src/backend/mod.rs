@@ -3,6 +3,8 @@
 //! A backend stores nothing: what it makes it returns as an opaque locator, sealed under the domain key that the permit
 //! offers ([`Permit::domain_key`]), and gets back inside the permit's key version.
 
+pub mod soft;
+
 use crate::error::Result;
 use crate::key::{BackendId, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};

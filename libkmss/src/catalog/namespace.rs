@@ -43,19 +43,20 @@ impl Catalog {
         })
     }
 
-    /// Stores a namespace: a new one where `expected` is `None`, else in place of `expected`. Its position never changes,
-    /// its incarnation only through [`Catalog::wipe`].
+    /// Stores a namespace: a new one where `expected` is `None`, else in place of `expected`; `with` is applied in the same
+    /// commit. Its position never changes, its incarnation only through [`Catalog::renew`].
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when the stored record is not `expected`, or id or position of a new one are taken.
-    pub fn put_namespace(&self, expected: Option<&Namespace>, namespace: &Namespace) -> Result<()> {
+    pub fn put_namespace(&self, expected: Option<&Namespace>, namespace: &Namespace, with: Batch) -> Result<()> {
         let path = path::namespace(namespace.id)?;
-        let batch = match expected {
+        let mut batch = Batch { invalidates: true, ..with };
+        match expected {
             None => {
                 let ordinal = path::ordinal(namespace.ordinal)?;
                 let record = self.seal_namespace(&path, 1, namespace)?;
-                let conditions = vec![Condition::Absent(path.clone()), Condition::Absent(ordinal.clone())];
-                Batch { conditions, ops: vec![Op::Put(path, record), Op::Put(ordinal, Vec::new())], invalidates: true }
+                batch.conditions.extend([Condition::Absent(path.clone()), Condition::Absent(ordinal.clone())]);
+                batch.ops.extend([Op::Put(path, record), Op::Put(ordinal, Vec::new())]);
             }
             Some(old) => {
                 let kept = |n: &Namespace| (n.id, n.ordinal, n.incarnation);
@@ -64,50 +65,51 @@ impl Catalog {
                 }
                 let (condition, edition) = self.expect(&path, old)?;
                 let record = self.seal_namespace(&path, edition, namespace)?;
-                Batch { conditions: vec![condition], ops: vec![Op::Put(path, record)], invalidates: true }
+                batch.conditions.push(condition);
+                batch.ops.push(Op::Put(path, record));
             }
-        };
+        }
         self.apply_namespace(&batch)
     }
 
-    /// Makes `namespace` anew: at once all its objects are gone for every process, then their records are removed.
-    /// Returns the namespace in its next incarnation.
+    /// Makes `namespace` anew as `next`, its next incarnation, and applies `with` in the same commit: at once all objects
+    /// are gone for every process, then their records are removed.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when the stored record is not `namespace`. Trouble while removing records is logged only:
     /// nothing can reach them any more, and the next call removes them.
-    pub fn wipe(&self, namespace: &Namespace) -> Result<Namespace> {
+    pub fn renew(&self, namespace: &Namespace, next: &Namespace, with: Batch) -> Result<()> {
+        let kept = |n: &Namespace| (n.id, n.ordinal);
+        if kept(namespace) != kept(next) || namespace.incarnation.checked_add(1) != Some(next.incarnation) {
+            return Err(Error::new(ErrorKind::Internal, "a namespace would be made anew as another one"));
+        }
         let path = path::namespace(namespace.id)?;
         let (condition, edition) = self.expect(&path, namespace)?;
-        let incarnation = namespace.incarnation.checked_add(1);
-        let incarnation = incarnation.ok_or_else(|| Error::new(ErrorKind::Internal, "the incarnations ran out"))?;
-        let next = Namespace { incarnation, ..namespace.clone() };
-        let record = self.seal_namespace(&path, edition, &next)?;
-        self.close(condition, Op::Put(path, record), namespace)?;
-        self.sweep_logged(&next);
-        Ok(next)
+        let record = self.seal_namespace(&path, edition, next)?;
+        self.close(condition, Op::Put(path, record), namespace, with)?;
+        self.sweep_logged(next);
+        Ok(())
     }
 
-    /// Removes a namespace with everything in it. Its position stays taken.
+    /// Removes a namespace with everything in it, and applies `with` in the same commit. Its position stays taken.
     ///
     /// # Errors
-    /// As [`Catalog::wipe`].
-    pub fn remove_namespace(&self, namespace: &Namespace) -> Result<()> {
+    /// As [`Catalog::renew`].
+    pub fn remove_namespace(&self, namespace: &Namespace, with: Batch) -> Result<()> {
         let path = path::namespace(namespace.id)?;
         let (condition, _) = self.expect(&path, namespace)?;
-        self.close(condition, Op::Delete(path), namespace)?;
+        self.close(condition, Op::Delete(path), namespace, with)?;
         // Nothing of the current incarnation is kept either.
         self.sweep_logged(&Namespace { incarnation: 0, ..namespace.clone() });
         Ok(())
     }
 
-    fn close(&self, condition: Condition, op: Op, namespace: &Namespace) -> Result<()> {
+    fn close(&self, condition: Condition, op: Op, namespace: &Namespace, with: Batch) -> Result<()> {
         let closed = Paths::of(namespace).closed()?;
-        self.apply_namespace(&Batch {
-            conditions: vec![condition],
-            ops: vec![op, Op::Put(closed, Vec::new())],
-            invalidates: true,
-        })?;
+        let mut batch = Batch { invalidates: true, ..with };
+        batch.conditions.push(condition);
+        batch.ops.extend([op, Op::Put(closed, Vec::new())]);
+        self.apply_namespace(&batch)?;
         let of = namespace.id;
         self.objects.retain(|(namespace, _, _), _| *namespace != of);
         self.searches.retain(|search, _| search.namespace != of);

@@ -1,5 +1,6 @@
 //! Domain keys: the keys under which a namespace's records and key material are sealed.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -133,4 +134,6 @@ pub struct Keyring {
     pub private: Option<Arc<DomainKey>>,
     /// For session objects; never leaves the process.
     pub ephemeral: Arc<DomainKey>,
+    /// Proof of the security officer's login, which only the authenticator reads.
+    pub officer: Option<Arc<dyn Any + Send + Sync>>,
 }

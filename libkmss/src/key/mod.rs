@@ -7,6 +7,7 @@ mod state;
 mod usage;
 
 pub use domain::{DomainKey, Keyring};
+pub(crate) use object::material_context;
 pub use object::{BackendId, Body, CachedKey, Date, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage};
 pub use spec::{KeyComponents, KeySpec, Material};
 pub use state::KeyState;

@@ -1,5 +1,8 @@
 //! Actions, and what a key's attributes say of them.
 
+use super::object::KeyClass;
+use crate::mechanism::KeyType;
+
 /// What is done: the verb that policies, quotas and the audit speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -107,6 +110,61 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// Everything a key of this type and class can do: what a key gets whose maker names no usage.
+    #[must_use]
+    pub const fn all_for(key_type: KeyType, class: KeyClass) -> Self {
+        let mut usage = Self {
+            encrypt: false,
+            decrypt: false,
+            sign: false,
+            sign_recover: false,
+            verify: false,
+            verify_recover: false,
+            wrap: false,
+            unwrap: false,
+            derive: false,
+        };
+        match (class, key_type) {
+            (KeyClass::Private, KeyType::Rsa | KeyType::Sm2) => {
+                usage.sign = true;
+                usage.decrypt = true;
+                usage.unwrap = true;
+            }
+            (KeyClass::Public, KeyType::Rsa | KeyType::Sm2) => {
+                usage.verify = true;
+                usage.encrypt = true;
+                usage.wrap = true;
+            }
+            (KeyClass::Private, KeyType::Ec) => {
+                usage.sign = true;
+                usage.derive = true;
+            }
+            (KeyClass::Public, KeyType::Ec) => {
+                usage.verify = true;
+                usage.derive = true;
+            }
+            (KeyClass::Private, KeyType::EcEdwards) => usage.sign = true,
+            (KeyClass::Public, KeyType::EcEdwards) => usage.verify = true,
+            (KeyClass::Private | KeyClass::Public, KeyType::EcMontgomery) => usage.derive = true,
+            (KeyClass::Secret, KeyType::Aes | KeyType::Sm4) => {
+                usage.encrypt = true;
+                usage.decrypt = true;
+                usage.sign = true;
+                usage.verify = true;
+                usage.wrap = true;
+                usage.unwrap = true;
+                usage.derive = true;
+            }
+            (KeyClass::Secret, _) => {
+                usage.sign = true;
+                usage.verify = true;
+                usage.derive = true;
+            }
+            _ => {}
+        }
+        usage
+    }
+
     /// Whether the attributes allow `action`; actions that no usage attribute governs are allowed.
     #[must_use]
     pub const fn allows(&self, action: Action) -> bool {

@@ -40,7 +40,12 @@ impl FileMode {
         Ok(Self { owner: meta.uid(), group: meta.gid(), mode })
     }
 
-    /// Gives the open `file` this owner, group and mode. Where the process may not give files away (it is not root), the
+    /// Permission bits of a directory: what files have, entering it, and for a shared home its group for what is made in it.
+    const fn directory(self) -> u32 {
+        if self.mode & 0o060 == 0 { 0o700 } else { 0o2770 }
+    }
+
+    /// Gives the open `file` (or directory) this owner, group and mode. Where the process may not give files away (it is not root), the
     /// owner stays, which a shared home allows: its group is what counts there.
     ///
     /// # Errors
@@ -56,8 +61,9 @@ impl FileMode {
                 other => other?,
             }
         }
-        if file.metadata()?.mode() & 0o7777 != self.mode {
-            file.set_permissions(std::fs::Permissions::from_mode(self.mode))?;
+        let mode = if meta.is_dir() { self.directory() } else { self.mode };
+        if file.metadata()?.mode() & 0o7777 != mode {
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
         }
         Ok(())
     }

@@ -2,10 +2,14 @@
 //! pages. One of the two rooms of this crate that may hold `unsafe`.
 #![expect(unsafe_code, reason = "futexes, mmap, statfs, record locks and atfork have no safe interface")]
 
+mod directory;
 mod files;
 mod fork;
 mod generation;
 mod lock;
+mod process;
+
+pub use directory::{Directory, Opening};
 mod mark;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -15,3 +19,4 @@ pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
+pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};

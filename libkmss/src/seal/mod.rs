@@ -1,8 +1,12 @@
 //! The seal: who holds the root key. It wraps and unwraps sealed keys, nothing else.
 
+mod file;
+
 use crate::error::Result;
 use crate::secret::Secret;
 use crate::suite::Suite;
+
+pub use file::FileSeal;
 
 /// Holder of a root key (a key file, an HSM, a remote service).
 pub trait Seal: Send + Sync {

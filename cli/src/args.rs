@@ -1,0 +1,327 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Keys that live in KMSS: tokens, keys, certificates, audit.
+#[derive(Debug, Parser)]
+#[command(name = "kmss", version, propagate_version = true, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct Global {
+    /// The home directory (else KMSS_HOME, a kmss.toml, or the default)
+    #[arg(long, global = true, value_name = "DIR")]
+    pub home: Option<PathBuf>,
+    /// Print JSON instead of tables and sentences
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Read the user PIN from this environment variable [default: KMSS_PIN where set]
+    #[arg(long, global = true, value_name = "VAR")]
+    pub pin_env: Option<String>,
+    /// Read the user PIN from the first line of this file
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "pin_env")]
+    pub pin_file: Option<PathBuf>,
+    /// Read the SO PIN from this environment variable [default: KMSS_SO_PIN where set]
+    #[arg(long, global = true, value_name = "VAR")]
+    pub so_pin_env: Option<String>,
+    /// Read the SO PIN from the first line of this file
+    #[arg(long, global = true, value_name = "FILE", conflicts_with = "so_pin_env")]
+    pub so_pin_file: Option<PathBuf>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The home directory
+    #[command(subcommand)]
+    Home(HomeCommand),
+    /// Tokens: what PKCS#11 programs see as slots
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Certificates and certificate requests
+    #[command(subcommand)]
+    Cert(CertCommand),
+    /// The audit trail
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Print ready configuration for a client program
+    Config(ConfigArgs),
+    /// Find out why a program cannot load the module or see its keys
+    Doctor(DoctorArgs),
+    /// Print completions for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write man pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// The directory
+        directory: PathBuf,
+    },
+}
+
+/// `kmss home …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum HomeCommand {
+    /// Make the home directory (otherwise the first token does)
+    Init {
+        /// Let the members of this group use it (mode 2770 instead of 0700)
+        #[arg(long, value_name = "NAME")]
+        group: Option<String>,
+        /// Cipher suite of the home [default: the configuration's, else nist]
+        #[arg(long)]
+        suite: Option<SuiteArg>,
+    },
+}
+
+/// A cipher suite.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SuiteArg {
+    /// AES-256-GCM, HMAC-SHA-256, SHA-256
+    Nist,
+    /// SM4-GCM, HMAC-SM3, SM3
+    Gm,
+}
+
+/// `kmss token …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make a token, with SO PIN and user PIN
+    Init {
+        /// Its label, at most 32 bytes
+        label: String,
+    },
+    /// List tokens
+    List,
+    /// Show one token
+    Show {
+        /// Its label
+        label: String,
+    },
+    /// Destroy a token with all its objects
+    Delete {
+        /// Its label
+        label: String,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Change a PIN, or let the SO reset the user's
+    SetPin {
+        /// The token's label
+        label: String,
+        /// Change the SO PIN instead of the user PIN
+        #[arg(long, conflicts_with = "reset")]
+        so: bool,
+        /// The SO sets a new user PIN, which also unlocks it; every object stays
+        #[arg(long)]
+        reset: bool,
+        /// Read the new PIN from this environment variable [default: KMSS_NEW_PIN where set]
+        #[arg(long, value_name = "VAR")]
+        new_pin_env: Option<String>,
+        /// Read the new PIN from the first line of this file
+        #[arg(long, value_name = "FILE")]
+        new_pin_file: Option<PathBuf>,
+    },
+}
+
+/// The token a command works on.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct TokenArg {
+    /// Label of the token
+    #[arg(long, value_name = "LABEL")]
+    pub token: String,
+}
+
+/// `kmss key …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Generate a key or key pair
+    Generate {
+        /// Its name and label
+        name: String,
+        /// The token
+        #[command(flatten)]
+        token: TokenArg,
+        /// rsa:2048…8192, ec:p256, ec:p384, ec:p521, ed25519, x25519, sm2, aes:128|192|256, sm4, hmac:BITS
+        #[arg(long = "type", value_name = "TYPE")]
+        key_type: String,
+        /// CKA_ID in hex [default: taken from the key's unique id]
+        #[arg(long, value_name = "HEX")]
+        id: Option<String>,
+        /// Allow the key to be wrapped by other keys (it stays sensitive)
+        #[arg(long)]
+        extractable: bool,
+    },
+    /// List keys
+    List {
+        /// The token
+        #[command(flatten)]
+        token: TokenArg,
+    },
+    /// Show one key
+    Show(NamedKey),
+    /// Disable a key: it protects nothing new, but still decrypts and verifies (by the SO)
+    Disable(NamedKey),
+    /// Enable a disabled key (by the SO)
+    Enable(NamedKey),
+    /// Destroy a key for good, both halves of a pair
+    Destroy {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+/// A key by its name.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct NamedKey {
+    /// Name of the key
+    pub name: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+}
+
+/// `kmss cert …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Make a certificate request (PKCS #10), signed inside the token
+    Request {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// What it says
+        #[command(flatten)]
+        subject: SubjectArgs,
+        /// Where to write it (PEM); else to standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Make a self-signed certificate, signed inside the token, and store it beside its key
+    SelfSign {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// What it says
+        #[command(flatten)]
+        subject: SubjectArgs,
+        /// Days until it expires
+        #[arg(long, default_value_t = 90)]
+        days: u32,
+        /// Also write it to this file (PEM)
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Store a certificate (PEM or DER) beside the key it belongs to
+    Import {
+        /// The file
+        file: PathBuf,
+        /// The token
+        #[command(flatten)]
+        token: TokenArg,
+        /// Its label; the key of that name gives the CKA_ID
+        #[arg(long)]
+        name: String,
+    },
+    /// List certificates
+    List {
+        /// The token
+        #[command(flatten)]
+        token: TokenArg,
+    },
+}
+
+/// What a certificate or request says.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct SubjectArgs {
+    /// Subject, for example `CN=localhost,O=Example`
+    #[arg(long)]
+    pub subject: String,
+    /// A DNS name or IP address it is for; may be repeated
+    #[arg(long = "dns", value_name = "NAME")]
+    pub names: Vec<String>,
+}
+
+/// `kmss audit …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AuditCommand {
+    /// Show the newest records
+    Tail {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20)]
+        lines: usize,
+        /// Go on as records come
+        #[arg(short, long)]
+        follow: bool,
+        /// Only records of this action
+        #[arg(long)]
+        action: Option<String>,
+        /// Only records of the key with this name
+        #[arg(long)]
+        key: Option<String>,
+        /// Only records of this principal
+        #[arg(long)]
+        principal: Option<String>,
+        /// Only records with this outcome (success, denied, failed, …)
+        #[arg(long)]
+        outcome: Option<String>,
+        /// Also what happened to the segments themselves
+        #[arg(long)]
+        all: bool,
+    },
+    /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
+    Verify,
+}
+
+/// `kmss config …`
+#[derive(Args, Debug)]
+pub(crate) struct ConfigArgs {
+    /// The client
+    pub client: Client,
+    /// Label of the token
+    #[arg(long, value_name = "LABEL")]
+    pub token: Option<String>,
+    /// Name of the key
+    #[arg(long, value_name = "NAME")]
+    pub key: Option<String>,
+    /// Path of the module [default: found beside this command or in the library directories]
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+}
+
+/// A client program.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Client {
+    /// OpenSSL through its PKCS#11 engine or provider
+    Openssl,
+    /// nginx
+    Nginx,
+    /// Java's SunPKCS11
+    Java,
+}
+
+/// `kmss doctor`
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Path of the module [default: found beside this command or in the library directories]
+    #[arg(long, value_name = "FILE")]
+    pub module: Option<PathBuf>,
+}

@@ -1,0 +1,128 @@
+//! `kmss audit`: showing and verifying the trail.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Verdict, decode_text};
+use libkmss::kms::Kms;
+
+use crate::args::AuditCommand;
+use crate::context::Context;
+use crate::output::{self, Failure};
+
+/// How often `--follow` looks for new records.
+const INTERVAL: Duration = Duration::from_millis(200);
+
+/// Runs `kmss audit`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, Failure> {
+    match command {
+        AuditCommand::Tail { lines, follow, action, key, principal, outcome, all } => {
+            let filter = Filter { action, key, principal, outcome, events_only: !all, ..Filter::default() };
+            tail(context, lines, follow, filter)
+        }
+        AuditCommand::Verify => verify(context),
+    }
+}
+
+fn tail(context: &Context, lines: usize, follow: bool, filter: Filter) -> Result<ExitCode, Failure> {
+    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter);
+    for entry in tail.last(lines)? {
+        show(context, &entry)?;
+    }
+    if follow {
+        for entry in tail.follow(INTERVAL) {
+            show(context, &entry?)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show(context: &Context, entry: &Entry) -> Result<(), Failure> {
+    if context.global.json { output::line(&entry.raw) } else { output::line(&sentence(&entry.record)) }
+}
+
+/// One record as a line for people.
+fn sentence(record: &Record) -> String {
+    let text = |field: &Option<String>| {
+        field.as_deref().map(|t| output::plain(&String::from_utf8_lossy(&decode_text(t).0))).unwrap_or_default()
+    };
+    let mut line = format!("{}  ", output::time(record.time.0));
+    if record.kind != "event" {
+        line.push_str(&format!("{:<9} segment written by process {}", record.kind, record.pid.unwrap_or_default()));
+        return line;
+    }
+    let object = record.object.as_ref().map(|o| {
+        let name = [&o.name, &o.origin, &o.label].into_iter().map(text).find(|n| !n.is_empty());
+        let name = name.unwrap_or_else(|| o.id.chars().take(8).collect());
+        format!("{} {}{name}", o.class, if o.storage.is_some() { "session key of " } else { "" })
+    });
+    line.push_str(&format!(
+        "{:<9} {:<12} {:<24} {:<20} {}",
+        text(&record.outcome),
+        text(&record.action),
+        object.unwrap_or_default(),
+        text(&record.mechanism),
+        text(&record.principal),
+    ));
+    let reason = text(&record.reason);
+    if !reason.is_empty() {
+        line.push_str(&format!("  ({reason})"));
+    }
+    line.trim_end().to_owned()
+}
+
+fn verify(context: &Context) -> Result<ExitCode, Failure> {
+    let kms = context.kms()?;
+    let bar = if std::io::stderr().is_terminal() && !context.global.json {
+        ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
+    } else {
+        ProgressBar::hidden()
+    };
+    let report = kms.verify_audit(&mut |progress| {
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes);
+        bar.set_message(format!("{} records", progress.records));
+    });
+    bar.finish_and_clear();
+    if context.global.json {
+        output::json(&report)?;
+    } else {
+        explain(&report)?;
+    }
+    Ok(match report.verdict {
+        Verdict::Whole => ExitCode::SUCCESS,
+        Verdict::Tampered => ExitCode::from(3),
+        Verdict::Unverified => ExitCode::FAILURE,
+    })
+}
+
+fn explain(report: &Report) -> Result<(), Failure> {
+    for segment in &report.segments {
+        for finding in &segment.findings {
+            output::line(&format!("segment {}: {finding}", segment.segment))?;
+        }
+        if segment.more_findings > 0 {
+            output::line(&format!("segment {}: {} more findings", segment.segment, segment.more_findings))?;
+        }
+        if let Some(error) = &segment.error {
+            output::line(&format!("segment {}: {error}", segment.segment))?;
+        }
+    }
+    for finding in &report.findings {
+        output::line(&finding.to_string())?;
+    }
+    for error in &report.errors {
+        output::line(error)?;
+    }
+    let counts = format!("{} records in {} segments", report.records, report.segments.len());
+    output::line(&match report.verdict {
+        Verdict::Whole => format!("The audit trail is whole: {counts}."),
+        Verdict::Tampered => format!("The audit trail was TAMPERED WITH: {counts}; keep a copy and see docs/audit.md."),
+        Verdict::Unverified => format!("The audit trail could not be verified in full: {counts}."),
+    })
+}

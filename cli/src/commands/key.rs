@@ -1,0 +1,285 @@
+//! `kmss key`: generating, listing, disabling and destroying keys.
+
+use std::sync::Arc;
+
+use libkmss::caller::Caller;
+use libkmss::catalog::{ObjectKind, Query};
+use libkmss::key::{Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
+use libkmss::kms::Kms;
+use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef};
+use serde_json::{Value, json};
+
+use super::{key_type, token};
+use crate::args::{KeyCommand, NamedKey};
+use crate::context::Context;
+use crate::output::{self, Failure};
+
+/// Runs `kmss key`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
+    match command {
+        KeyCommand::Generate { name, token, key_type, id, extractable } => {
+            generate(context, &name, &token.token, &key_type, id.as_deref(), extractable)
+        }
+        KeyCommand::List { token } => list(context, &token.token),
+        KeyCommand::Show(key) => show(context, &key),
+        KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
+        KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
+        KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
+    }
+}
+
+fn generate(
+    context: &Context,
+    name: &str,
+    token: &str,
+    type_text: &str,
+    id: Option<&str>,
+    extractable: bool,
+) -> Result<(), Failure> {
+    let spec = key_type::parse(type_text)?;
+    let identifier = id.map(parse_hex).transpose()?;
+    let (kms, caller) = context.user(token)?;
+    if parts(&kms, &caller, name)?.first().is_some() {
+        return Err(format!("a key named `{name}` exists already in token `{token}`").into());
+    }
+    let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
+    let mut draft = draft(&kms, name, &spec, private_class)?;
+    draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
+    draft.private = true;
+    draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
+    let made = if spec.key_type().is_asymmetric() {
+        let mut public = self::draft(&kms, name, &spec, KeyClass::Public)?;
+        public.identifier.clone_from(&draft.identifier);
+        kms.perform(&caller, GeneratePair { spec, private: draft, public })?.0
+    } else {
+        kms.perform(&caller, GenerateSecret { spec, draft })?
+    };
+    kms.close()?;
+    if context.global.json {
+        return output::json(&describe(&made));
+    }
+    let key = made.key().ok_or("the new object is no key")?;
+    output::line(&format!(
+        "Generated {} key `{}` in token `{token}` (CKA_ID {}).",
+        key_type::describe(key),
+        output::plain(&key.name),
+        output::hex(&made.identifier)
+    ))
+}
+
+fn draft(kms: &Kms, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
+    let mut draft = kms.draft(Storage::Stored)?;
+    name.clone_into(&mut draft.name);
+    draft.label = name.as_bytes().to_vec();
+    draft.usage = Usage::all_for(spec.key_type(), class);
+    Ok(draft)
+}
+
+fn list(context: &Context, token: &str) -> Result<(), Failure> {
+    let (kms, caller) = context.user(token)?;
+    let mut keys = Vec::new();
+    for kind in
+        [ObjectKind::Key(KeyClass::Private), ObjectKind::Key(KeyClass::Secret), ObjectKind::Key(KeyClass::Public)]
+    {
+        all(&kms, &caller, kind, &mut keys)?;
+    }
+    // A pair is one line: its public half is shown only where it stands alone.
+    let private: Vec<String> = names(&keys, KeyClass::Private);
+    keys.retain(|o| o.key().is_some_and(|k| k.class != KeyClass::Public || !private.contains(&k.name)));
+    keys.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    kms.close()?;
+    if context.global.json {
+        return output::json(&keys.iter().map(|o| describe(o)).collect::<Vec<_>>());
+    }
+    let row = |object: &Arc<Object>| {
+        let key = object.key()?;
+        Some([
+            output::plain(&key.name),
+            key_type::describe(key),
+            class_name(key.class).to_owned(),
+            key.state.name().to_owned(),
+            output::hex(&object.identifier),
+            output::time(object.created.0),
+        ])
+    };
+    output::table(
+        ["NAME", "TYPE", "CLASS", "STATE", "CKA_ID", "CREATED (UTC)"],
+        keys.iter().filter_map(row).collect(),
+        &format!("No keys yet; make one with `kmss key generate NAME --token {token} --type rsa:2048`."),
+    )
+}
+
+fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
+    let (kms, caller) = context.user(&named.token.token)?;
+    let found = require(&kms, &caller, named)?;
+    kms.close()?;
+    if context.global.json {
+        return output::json(&found.iter().map(|o| describe(o)).collect::<Vec<_>>());
+    }
+    for object in &found {
+        let Some(key) = object.key() else { continue };
+        for (name, value) in [
+            ("Name", output::plain(&key.name)),
+            ("Label", output::plain(&String::from_utf8_lossy(&object.label))),
+            ("Class", class_name(key.class).to_owned()),
+            ("Type", key_type::describe(key)),
+            ("State", key.state.name().to_owned()),
+            ("Uses", uses(&key.usage).join(", ")),
+            ("Sensitive", yes(key.protection.sensitive)),
+            ("Extractable", yes(key.protection.extractable)),
+            ("Made here", yes(key.protection.local)),
+            ("CKA_ID", output::hex(&object.identifier)),
+            ("Version", format!("{} of {}", key.primary, key.versions.len())),
+            ("Created", output::time(object.created.0)),
+            ("Unique id", object.id.to_string()),
+        ] {
+            output::line(&format!("{name:<12} {value}"))?;
+        }
+        output::line("")?;
+    }
+    Ok(())
+}
+
+fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<(), Failure> {
+    let (kms, officer) = context.officer(&named.token.token)?;
+    for object in require(&kms, &officer, named)? {
+        kms.perform(&officer, ChangeState { key: ObjectRef::from(&object), state })?;
+    }
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "name": named.name, "state": state.name() }));
+    }
+    output::line(&format!("Key `{}` is {}. Every process sees it from its next operation.", named.name, state.name()))
+}
+
+fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
+    let (kms, caller) = context.user(&named.token.token)?;
+    let found = require(&kms, &caller, named)?;
+    token::confirm(yes, &format!("Destroy key `{}`, for good?", named.name))?;
+    for object in &found {
+        kms.perform(&caller, Destroy { object: ObjectRef::from(object) })?;
+    }
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "destroyed": named.name, "objects": found.len() }));
+    }
+    output::line(&format!("Destroyed key `{}` ({} objects).", named.name, found.len()))
+}
+
+/// All parts of a key: private and public half, or the secret key.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+    let mut found = Vec::new();
+    for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
+        found.extend(kms.key(caller, name, class)?);
+    }
+    Ok(found)
+}
+
+fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
+    let found = parts(kms, caller, &named.name)?;
+    if found.is_empty() {
+        let (name, token) = (&named.name, &named.token.token);
+        return Err(
+            format!("no key named `{name}` in token `{token}`; `kmss key list --token {token}` shows them").into()
+        );
+    }
+    Ok(found)
+}
+
+/// Every stored object of a kind.
+///
+/// # Errors
+/// The store cannot be read.
+pub(super) fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
+    const PAGE: usize = 256;
+    let query = Query { kind: Some(kind), ..Query::default() };
+    let mut after = None;
+    loop {
+        let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
+        for id in &page {
+            into.push(kms.object(caller, *id)?);
+        }
+        after = page.last().copied();
+        if page.len() < PAGE {
+            return Ok(());
+        }
+    }
+}
+
+fn names(objects: &[Arc<Object>], class: KeyClass) -> Vec<String> {
+    objects.iter().filter_map(|o| o.key()).filter(|k| k.class == class).map(|k| k.name.clone()).collect()
+}
+
+fn name_of(object: &Arc<Object>) -> &str {
+    object.key().map_or("", |k: &Key| k.name.as_str())
+}
+
+const fn class_name(class: KeyClass) -> &'static str {
+    match class {
+        KeyClass::Secret => "secret",
+        KeyClass::Private => "private",
+        KeyClass::Public => "public",
+    }
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}
+
+fn uses(usage: &Usage) -> Vec<&'static str> {
+    [
+        (usage.encrypt, "encrypt"),
+        (usage.decrypt, "decrypt"),
+        (usage.sign, "sign"),
+        (usage.verify, "verify"),
+        (usage.wrap, "wrap"),
+        (usage.unwrap, "unwrap"),
+        (usage.derive, "derive"),
+    ]
+    .into_iter()
+    .filter_map(|(has, name)| has.then_some(name))
+    .collect()
+}
+
+fn describe(object: &Object) -> Value {
+    let Some(key) = object.key() else { return Value::Null };
+    json!({
+        "name": key.name,
+        "label": String::from_utf8_lossy(&object.label),
+        "class": class_name(key.class),
+        "type": key_type::describe(key),
+        "state": key.state.name(),
+        "uses": uses(&key.usage),
+        "sensitive": key.protection.sensitive,
+        "extractable": key.protection.extractable,
+        "local": key.protection.local,
+        "cka_id": output::hex(&object.identifier),
+        "version": key.primary,
+        "versions": key.versions.len(),
+        "created_ms": object.created.0,
+        "id": object.id,
+    })
+}
+
+/// Bytes written in hex.
+///
+/// # Errors
+/// Anything that is not pairs of hex digits.
+pub(super) fn parse_hex(text: &str) -> Result<Vec<u8>, Failure> {
+    let bad = || format!("`{text}` is not pairs of hex digits");
+    if text.is_empty() || !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(bad().into());
+    }
+    text.as_bytes()
+        .chunks_exact(2)
+        .map(|pair| {
+            std::str::from_utf8(pair).ok().and_then(|p| u8::from_str_radix(p, 16).ok()).ok_or_else(|| bad().into())
+        })
+        .collect()
+}

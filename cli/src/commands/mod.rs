@@ -1,0 +1,38 @@
+//! One file per noun.
+
+mod audit;
+mod cert;
+mod config;
+mod doctor;
+mod home;
+mod key;
+mod key_type;
+mod module;
+mod shell;
+mod token;
+mod token_key;
+
+use std::process::ExitCode;
+
+use crate::args::{Cli, Command};
+use crate::context::Context;
+use crate::output::Failure;
+
+/// Runs a command.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.command {
+        Command::Completions { shell } => shell::completions(shell),
+        Command::Man { directory } => shell::man(&directory)?,
+        Command::Doctor(args) => return doctor::run(cli.global, &args),
+        Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
+        Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
+        Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
+        Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
+        Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
+        Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

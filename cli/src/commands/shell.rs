@@ -1,0 +1,23 @@
+//! Completions and man pages.
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+
+use crate::args::Cli;
+use crate::output::{self, Failure};
+
+/// Prints completions for `shell`.
+pub(super) fn completions(shell: clap_complete::Shell) {
+    clap_complete::generate(shell, &mut Cli::command(), "kmss", &mut std::io::stdout());
+}
+
+/// Writes a man page per command into `directory`.
+///
+/// # Errors
+/// The directory cannot be written.
+pub(super) fn man(directory: &Path) -> Result<(), Failure> {
+    std::fs::create_dir_all(directory)?;
+    clap_mangen::generate_to(Cli::command(), directory)?;
+    output::line(&format!("Wrote man pages to `{}`.", directory.display()))
+}

@@ -1,0 +1,189 @@
+//! `kmss token`: making, showing and destroying tokens, and their PINs.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use libkmss::auth::{Credential, CredentialState};
+use libkmss::kms::{Holder, Kms};
+use libkmss::tenant::Namespace;
+use serde_json::{Value, json};
+
+use crate::args::TokenCommand;
+use crate::context::{Context, find_token};
+use crate::output::{self, Failure};
+use crate::pin::{self, Source};
+
+/// Longest label PKCS#11 can show, in bytes (PKCS#11 3.2, CK_TOKEN_INFO).
+const LABEL_MAX: usize = 32;
+
+/// Runs `kmss token`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
+    match command {
+        TokenCommand::Init { label } => init(context, &label),
+        TokenCommand::List => list(context),
+        TokenCommand::Show { label } => show(context, &label),
+        TokenCommand::Delete { label, yes } => delete(context, &label, yes),
+        TokenCommand::SetPin { label, so, reset, new_pin_env, new_pin_file } => {
+            let source = Source {
+                what: if so { "SO PIN" } else { "user PIN" },
+                env: new_pin_env.as_deref(),
+                file: new_pin_file.as_deref(),
+                default_env: "KMSS_NEW_PIN",
+            };
+            set_pin(context, &label, so, reset, &source)
+        }
+    }
+}
+
+fn init(context: &Context, label: &str) -> Result<(), Failure> {
+    if label.is_empty() || label.len() > LABEL_MAX {
+        return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
+    }
+    let kms = match Kms::open(&context.config)? {
+        Some(kms) => kms,
+        None => Kms::create(&context.config, None)?,
+    };
+    if kms.namespaces()?.iter().any(|n| n.name == label) {
+        return Err(format!("a token labelled `{label}` exists already").into());
+    }
+    let so_pin = pin::new(&context.so_source("SO PIN"))?;
+    let user_pin = pin::new(&context.user_source("user PIN"))?;
+    let namespace = kms.initialize(None, label, &so_pin)?;
+    let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
+    kms.set_user_pin(&officer, "user", &user_pin)?;
+    kms.close()?;
+    if context.global.json {
+        return output::json(&describe(&kms, &namespace)?);
+    }
+    output::line(&format!("Made token `{label}` in slot {}, serial {}.", namespace.ordinal, serial(&namespace)))?;
+    output::line(&format!("Next: `kmss key generate NAME --token {label} --type rsa:2048`."))
+}
+
+fn list(context: &Context) -> Result<(), Failure> {
+    let kms = Kms::open(&context.config)?;
+    let namespaces = kms.as_ref().map_or_else(|| Ok(Vec::new()), Kms::namespaces)?;
+    if context.global.json {
+        let Some(kms) = kms else { return output::json(&json!([])) };
+        return output::json(&namespaces.iter().map(|n| describe(&kms, n)).collect::<Result<Vec<_>, _>>()?);
+    }
+    let mut rows = Vec::new();
+    for n in &namespaces {
+        let Some(kms) = &kms else { break };
+        let user = pin_words(kms.credential_state(n, Holder::User("user"))?);
+        let so = pin_words(kms.credential_state(n, Holder::Officer)?);
+        rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), user, so]);
+    }
+    output::table(
+        ["SLOT", "LABEL", "SERIAL", "USER PIN", "SO PIN"],
+        rows,
+        "No tokens yet; make one with `kmss token init LABEL`.",
+    )
+}
+
+fn show(context: &Context, label: &str) -> Result<(), Failure> {
+    let kms = context.kms()?;
+    let namespace = find_token(&kms, label)?;
+    if context.global.json {
+        return output::json(&describe(&kms, &namespace)?);
+    }
+    let user = pin_words(kms.credential_state(&namespace, Holder::User("user"))?);
+    let so = pin_words(kms.credential_state(&namespace, Holder::Officer)?);
+    for (name, value) in [
+        ("Label", output::plain(&namespace.name)),
+        ("Slot", namespace.ordinal.to_string()),
+        ("Serial", serial(&namespace)),
+        ("Id", namespace.id.to_string()),
+        ("Tenant", output::plain(&namespace.tenant)),
+        ("User PIN", user),
+        ("SO PIN", so),
+        ("Policy", if namespace.policy_required { "required" } else { "none" }.to_owned()),
+    ] {
+        output::line(&format!("{name:<9} {value}"))?;
+    }
+    Ok(())
+}
+
+fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {
+    let kms = context.kms()?;
+    let namespace = find_token(&kms, label)?;
+    confirm(yes, &format!("Destroy token `{label}` with every key in it, for good?"))?;
+    kms.remove(&namespace, &context.so_pin(label)?)?;
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "deleted": label }));
+    }
+    output::line(&format!("Destroyed token `{label}` with all its objects."))
+}
+
+fn set_pin(context: &Context, label: &str, so: bool, reset: bool, source: &Source<'_>) -> Result<(), Failure> {
+    let kms = context.kms()?;
+    let namespace = find_token(&kms, label)?;
+    let caller = kms.enter(&namespace, 0)?;
+    if reset {
+        let so_pin = context.so_pin(label)?;
+        let officer = kms.login(&caller, &Credential::OfficerPin(&so_pin))?;
+        kms.set_user_pin(&officer, "user", &pin::new(source)?)?;
+    } else if so {
+        let old = context.so_pin(label)?;
+        kms.change_pin(&caller, Holder::Officer, &old, &pin::new(source)?)?;
+    } else {
+        let old = context.user_pin(label)?;
+        kms.change_pin(&caller, Holder::User("user"), &old, &pin::new(source)?)?;
+    }
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "token": label, "changed": source.what }));
+    }
+    output::line(&format!("Set the {} of token `{label}`; its objects are untouched.", source.what))
+}
+
+/// Asks before something that cannot be undone.
+///
+/// # Errors
+/// The answer is no, or nobody can answer.
+pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
+    if yes {
+        return Ok(());
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err("this cannot be undone; say --yes to do it without being asked".into());
+    }
+    write!(std::io::stderr(), "{question} [y/N] ")?;
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer)?;
+    if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err("nothing was changed".into()) }
+}
+
+fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
+    let state = |holder| kms.credential_state(namespace, holder).map(pin_json);
+    Ok(json!({
+        "label": namespace.name,
+        "slot": namespace.ordinal,
+        "serial": serial(namespace),
+        "id": namespace.id,
+        "tenant": namespace.tenant,
+        "user_pin": state(Holder::User("user"))?,
+        "so_pin": state(Holder::Officer)?,
+        "policy_required": namespace.policy_required,
+    }))
+}
+
+fn pin_json(state: CredentialState) -> Value {
+    json!({ "set": state.initialized, "failures": state.failures, "attempts_left": state.remaining })
+}
+
+fn pin_words(state: CredentialState) -> String {
+    match state {
+        CredentialState { initialized: false, .. } => "not set".to_owned(),
+        CredentialState { remaining: 0, .. } => "locked".to_owned(),
+        CredentialState { failures: 0, .. } => "set".to_owned(),
+        CredentialState { failures, remaining, .. } => format!("set, {failures} wrong, {remaining} left"),
+    }
+}
+
+/// The serial number that PKCS#11 programs see.
+pub(super) fn serial(namespace: &Namespace) -> String {
+    namespace.id.to_string().split_at(16).0.to_owned()
+}

@@ -1,0 +1,117 @@
+//! A private key in a token, as rcgen signs with it.
+
+use std::sync::Arc;
+
+use libkmss::caller::Caller;
+use libkmss::key::{KeyClass, Object, PublicComponents};
+use libkmss::kms::Kms;
+use libkmss::mechanism::{Curve, EcMechanism, Hash, Mechanism, RsaMechanism};
+use libkmss::operation::{ObjectRef, Sign};
+use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
+use x509_cert::der::Encode as _;
+use x509_cert::der::asn1::UintRef;
+
+use crate::output::Failure;
+
+/// A signing key that stays where it is.
+pub(super) struct TokenKey<'a> {
+    kms: &'a Kms,
+    caller: &'a Caller,
+    object: Arc<Object>,
+    public: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
+    mechanism: Mechanism,
+}
+
+impl<'a> TokenKey<'a> {
+    /// The private key with this name.
+    ///
+    /// # Errors
+    /// There is none, or X.509 signatures by its type are not offered.
+    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, name: &str) -> Result<Self, Failure> {
+        let object =
+            kms.key(caller, name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`"))?;
+        let version = object.key().ok_or("the object is no key")?.primary()?;
+        let hashed = |hash| Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(hash) });
+        let (algorithm, mechanism, public) = match &version.public {
+            PublicComponents::Rsa { modulus, exponent } => {
+                let rsa = Mechanism::Rsa(RsaMechanism::PkcsHash(Hash::Sha256));
+                (&rcgen::PKCS_RSA_SHA256, rsa, rsa_public_key(modulus, exponent)?)
+            }
+            PublicComponents::Ec { curve: Curve::P256, point } => {
+                (&rcgen::PKCS_ECDSA_P256_SHA256, hashed(Hash::Sha256), point.clone())
+            }
+            PublicComponents::Ec { curve: Curve::P384, point } => {
+                (&rcgen::PKCS_ECDSA_P384_SHA384, hashed(Hash::Sha384), point.clone())
+            }
+            PublicComponents::Ec { curve: Curve::P521, point } => {
+                (&rcgen::PKCS_ECDSA_P521_SHA512, hashed(Hash::Sha512), point.clone())
+            }
+            PublicComponents::Ec { curve: Curve::Ed25519, point } => {
+                (&rcgen::PKCS_ED25519, Mechanism::Ec(EcMechanism::EdDsa), point.clone())
+            }
+            PublicComponents::Ec { curve, .. } => {
+                return Err(format!("certificates for {} keys are not offered", curve.name()).into());
+            }
+            PublicComponents::None => return Err("a secret key cannot sign certificates".into()),
+        };
+        Ok(Self { kms, caller, object, public, algorithm, mechanism })
+    }
+
+    /// The key's object.
+    pub(super) const fn object(&self) -> &Arc<Object> {
+        &self.object
+    }
+
+    fn sign_raw(&self, message: &[u8]) -> libkmss::error::Result<Vec<u8>> {
+        let operation = Sign { key: ObjectRef::from(&self.object), how: self.mechanism.clone().into() };
+        let mut signing = self.kms.begin(self.caller, operation)?;
+        signing.finish(message.len(), |running| {
+            let mut signature = vec![0; running.signature_len()];
+            running.update(message)?;
+            let len = running.finish(&mut signature)?;
+            signature.truncate(len);
+            Ok(signature)
+        })
+    }
+}
+
+impl PublicKeyData for TokenKey<'_> {
+    fn der_bytes(&self) -> &[u8] {
+        &self.public
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
+    }
+}
+
+impl SigningKey for TokenKey<'_> {
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
+        let remote = |e: &dyn std::fmt::Display| {
+            // rcgen's error type has no room for a cause; the sentence goes to standard error.
+            crate::output::error(&std::io::Error::other(format!("the token refused to sign: {e}")));
+            rcgen::Error::RemoteKeyError
+        };
+        let raw = self.sign_raw(message).map_err(|e| remote(&e))?;
+        match &self.mechanism {
+            Mechanism::Ec(EcMechanism::Ecdsa { .. }) => ecdsa_der(&raw).map_err(|e| remote(&e)),
+            _ => Ok(raw),
+        }
+    }
+}
+
+/// RSAPublicKey (RFC 8017, A.1.1).
+fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, Failure> {
+    Ok(integers(modulus, exponent)?)
+}
+
+/// ECDSA-Sig-Value (RFC 3279, 2.2.3) of r ‖ s.
+fn ecdsa_der(raw: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
+    let (r, s) = raw.split_at(raw.len() / 2);
+    integers(r, s)
+}
+
+fn integers(a: &[u8], b: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
+    vec![UintRef::new(a)?, UintRef::new(b)?].to_der()
+}

@@ -1,0 +1,75 @@
+//! What people and machines read.
+
+use std::error::Error;
+use std::io::Write as _;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// The error of a command: a sentence with its causes.
+pub(crate) type Failure = Box<dyn Error + Send + Sync>;
+
+/// Prints an error with its causes on standard error.
+pub(crate) fn error(error: &dyn Error) {
+    let mut line = format!("kmss: {error}");
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        line.push_str(&format!(": {source}"));
+        cause = source.source();
+    }
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Prints a value as JSON.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    serde_json::to_writer_pretty(&mut out, value)?;
+    Ok(writeln!(out)?)
+}
+
+/// Prints a line on standard output.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn line(text: &str) -> Result<(), Failure> {
+    Ok(writeln!(std::io::stdout(), "{text}")?)
+}
+
+/// Prints a table, or `empty` where there are no rows.
+///
+/// # Errors
+/// Standard output is closed.
+pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) -> Result<(), Failure> {
+    if rows.is_empty() {
+        return line(empty);
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
+    for row in rows {
+        table.add_row(row);
+    }
+    line(table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n").as_str())
+}
+
+/// `bytes` as lower-case hex.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Milliseconds since the epoch as a date and time in UTC.
+pub(crate) fn time(ms: u64) -> String {
+    let format = time::macros::format_description!("[year]-[month]-[day] [hour]:[minute]:[second]");
+    i64::try_from(ms / 1000)
+        .ok()
+        .and_then(|s| time::OffsetDateTime::from_unix_timestamp(s).ok())
+        .and_then(|t| t.format(&format).ok())
+        .unwrap_or_else(|| ms.to_string())
+}
+
+/// What text may hold that a terminal would obey, made visible.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}

@@ -1,0 +1,254 @@
+//! Reading the log of all processes as one: the newest records, and those to come.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::chain::{MAX_LINE, SegmentId};
+use super::lines::{Lines, Piece};
+use super::record::{Entry, Filter};
+use super::verify::open;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How far the times of neighbouring records may be out of order (threads, clocks that are set).
+const SLACK_MS: u64 = 60_000;
+/// Bytes read at once from the end of a segment.
+const BLOCK: u64 = 64 * 1024;
+
+/// Place of a record among all: time, then segment, then number; the last tells apart what repeats one of another.
+type Place = (u64, SegmentId, u64, u64);
+
+/// A reader of a log that remembers how far it came.
+#[derive(Debug)]
+pub struct AuditTail {
+    dir: PathBuf,
+    filter: Filter,
+    offsets: BTreeMap<SegmentId, u64>,
+}
+
+impl AuditTail {
+    /// A reader of the segments in `dir` (the home's `audit`). It begins with the first record there is.
+    #[must_use]
+    pub const fn new(dir: PathBuf, filter: Filter) -> Self {
+        Self { dir, filter, offsets: BTreeMap::new() }
+    }
+
+    /// The newest `count` records that match, oldest first; [`Self::poll`] goes on behind them.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
+    pub fn last(&mut self, count: usize) -> Result<Vec<Entry>> {
+        let mut newest = Newest { count, left: u64::MAX, places: BinaryHeap::new(), entries: BTreeMap::new() };
+        let mut segments = self.segments()?;
+        segments.sort_by_key(|(_, modified)| Reverse(*modified));
+        self.offsets.clear();
+        for (id, modified) in segments {
+            let mut lines = Backward::new(open(&self.dir.join(id.file_name())).map_err(storage)?).map_err(storage)?;
+            self.offsets.insert(id.clone(), lines.end);
+            if newest.is_beyond(modified) {
+                continue;
+            }
+            while let Some(line) = lines.next().map_err(storage)? {
+                let Some(entry) = Entry::parse(&id, &line) else { continue };
+                if newest.is_beyond(entry.record.time.0) {
+                    break;
+                }
+                if self.filter.matches(&entry.record) {
+                    newest.add(entry);
+                }
+            }
+        }
+        Ok(newest.entries.into_values().collect())
+    }
+
+    /// The records that match and were written since the last call, oldest first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
+    pub fn poll(&mut self) -> Result<Vec<Entry>> {
+        let mut found = Vec::new();
+        for (id, _) in self.segments()? {
+            let from = self.offsets.get(&id).copied().unwrap_or_default();
+            let mut file = open(&self.dir.join(id.file_name())).map_err(storage)?;
+            if file.metadata().map_err(storage)?.len() == from {
+                continue;
+            }
+            file.seek(SeekFrom::Start(from)).map_err(storage)?;
+            let (mut lines, mut at) = (Lines::new(file), from);
+            let mut unfinished = 0;
+            while let Some(piece) = lines.next().map_err(storage)? {
+                match piece {
+                    Piece::Line(line) => {
+                        found.extend(Entry::parse(&id, line).filter(|e| self.filter.matches(&e.record)));
+                        at += unfinished + line.len() as u64;
+                        unfinished = 0;
+                    }
+                    // The rest of this line may still come.
+                    Piece::Part(part) => {
+                        unfinished += part.len() as u64;
+                        if part.last() == Some(&b'\n') {
+                            at += std::mem::take(&mut unfinished);
+                        }
+                    }
+                }
+            }
+            self.offsets.insert(id, at);
+        }
+        found.sort_by_cached_key(place);
+        Ok(found)
+    }
+
+    /// All records from here on as they come; looks every `interval` and never ends.
+    pub fn follow(self, interval: Duration) -> impl Iterator<Item = Result<Entry>> {
+        Follow { tail: self, interval, ready: VecDeque::new() }
+    }
+
+    /// The segments with the time of their last change in milliseconds.
+    fn segments(&self) -> Result<Vec<(SegmentId, u64)>> {
+        let entries = match fs::read_dir(&self.dir) {
+            Ok(entries) => entries,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(e) => return Err(storage(e)),
+        };
+        let mut found = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(storage)?;
+            let Some(id) = entry.file_name().to_str().and_then(SegmentId::of_file) else { continue };
+            let meta = entry.metadata().map_err(storage)?;
+            if !meta.is_file() {
+                continue;
+            }
+            let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+            found.push((id, u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
+        }
+        Ok(found)
+    }
+}
+
+struct Follow {
+    tail: AuditTail,
+    interval: Duration,
+    ready: VecDeque<Entry>,
+}
+
+impl Iterator for Follow {
+    type Item = Result<Entry>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(entry) = self.ready.pop_front() {
+                return Some(Ok(entry));
+            }
+            match self.tail.poll() {
+                Ok(found) if found.is_empty() => std::thread::sleep(self.interval),
+                Ok(found) => self.ready.extend(found),
+                Err(e) => return Some(Err(e)),
+            }
+        }
+    }
+}
+
+/// The newest entries seen so far.
+struct Newest {
+    count: usize,
+    /// Counts down.
+    left: u64,
+    places: BinaryHeap<Reverse<Place>>,
+    entries: BTreeMap<Place, Entry>,
+}
+
+impl Newest {
+    /// Whether nothing from `time` or before can be among them.
+    fn is_beyond(&self, time: u64) -> bool {
+        let oldest = self.places.peek().map(|Reverse((time, ..))| *time);
+        self.entries.len() >= self.count && oldest.is_none_or(|oldest| time.saturating_add(SLACK_MS) < oldest)
+    }
+
+    fn add(&mut self, entry: Entry) {
+        let (time, segment, seq) = place(&entry);
+        // Later lines come first.
+        self.left -= 1;
+        let place = (time, segment, seq, self.left);
+        self.places.push(Reverse(place.clone()));
+        self.entries.insert(place, entry);
+        while self.entries.len() > self.count {
+            let Some(Reverse(oldest)) = self.places.pop() else { break };
+            self.entries.remove(&oldest);
+        }
+    }
+}
+
+fn place(entry: &Entry) -> (u64, SegmentId, u64) {
+    (entry.record.time.0, entry.segment.clone(), entry.record.seq)
+}
+
+/// Lines of a file, last first. What stands behind the last line feed is left out.
+struct Backward {
+    file: File,
+    /// Behind the last line feed.
+    end: u64,
+    /// Where `pending` begins in the file.
+    from: u64,
+    /// What was read and not yet returned.
+    pending: Vec<u8>,
+}
+
+impl Backward {
+    fn new(file: File) -> io::Result<Self> {
+        let len = file.metadata()?.len();
+        let mut this = Self { file, end: len, from: len, pending: Vec::new() };
+        loop {
+            if let Some(at) = this.pending.iter().rposition(|b| *b == b'\n') {
+                this.pending.truncate(at + 1);
+                this.end = this.from + this.pending.len() as u64;
+                return Ok(this);
+            }
+            this.end = this.from;
+            if this.from == 0 {
+                return Ok(this);
+            }
+            this.pending.clear();
+            this.extend()?;
+        }
+    }
+
+    /// The line before those returned so far, with its line feed.
+    fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            let before = self.pending.len().saturating_sub(1);
+            if let Some(at) = self.pending.get(..before).and_then(|b| b.iter().rposition(|b| *b == b'\n')) {
+                return Ok(Some(self.pending.split_off(at + 1)));
+            }
+            if self.from == 0 {
+                return Ok(Some(std::mem::take(&mut self.pending)).filter(|line| !line.is_empty()));
+            }
+            if self.pending.len() > MAX_LINE {
+                // No record is that long; what is left of the line has no line feed and is no record either.
+                self.pending.clear();
+            }
+            self.extend()?;
+        }
+    }
+
+    /// Reads the block before `pending`.
+    fn extend(&mut self) -> io::Result<()> {
+        let len = self.from.min(BLOCK);
+        self.file.seek(SeekFrom::Start(self.from - len))?;
+        let mut block = Vec::new();
+        (&self.file).take(len).read_to_end(&mut block)?;
+        if block.len() as u64 != len {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        block.append(&mut self.pending);
+        self.pending = block;
+        self.from -= len;
+        Ok(())
+    }
+}
+
+fn storage(error: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, "cannot read the audit segments").with_source(error)
+}

@@ -1,0 +1,187 @@
+//! Records as readers see them. docs/audit.md says what the fields mean; unknown ones are ignored, so that an older reader
+//! can show a newer log.
+
+use serde::{Deserialize, Serialize};
+
+use super::chain::{Head, Line, SegmentId};
+use super::encode::kind;
+use crate::clock::Timestamp;
+
+/// One record, parsed. Text fields are audit text (see [`super::decode_text`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number in its segment.
+    pub seq: u64,
+    /// When.
+    pub time: Timestamp,
+    /// `event`, or what happened to the segment: `genesis`, `resume`, `recovery`, `close`.
+    pub kind: String,
+    /// What was done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+    /// What became of it: `intent`, `begun`, `success`, `denied`, `failed`, `abandoned`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// The kind of error of what was denied or failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// Who.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    /// How it had authenticated: `none`, `user`, `so`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<String>,
+    /// As which user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The door's number of the session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<u64>,
+    /// The tenant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// On what.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object: Option<RecordObject>,
+    /// The second object of wrap, unwrap and derive.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub also: Option<RecordObject>,
+    /// Name of the mechanism.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// Bytes processed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_len: Option<u64>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The deciding rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// Tags that policies asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Microseconds since the operation began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_us: Option<u64>,
+    /// Process that writes from here on (genesis and resume).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<u32>,
+    /// Its user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+    /// Its host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// Its executable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exe: Option<String>,
+    /// Operations refused because they could not be recorded (recovery).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+    /// The chain's hash.
+    pub h: Head,
+}
+
+/// An object as a record names it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordObject {
+    /// Its identity.
+    pub id: String,
+    /// `secret`, `private`, `public`, `certificate`, `data`, or `new` for what is only being made.
+    pub class: String,
+    /// Type of a key.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
+    /// Name of a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Name of the key a session key came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub origin: Option<String>,
+    /// Label of a certificate or data object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
+    /// Version of a key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+    /// `session` for objects that live only in their process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub storage: Option<String>,
+}
+
+/// A record with its origin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The segment it stands in.
+    pub segment: SegmentId,
+    /// The line as it stands there, without its line feed.
+    pub raw: String,
+    /// The same, parsed.
+    pub record: Record,
+}
+
+impl Entry {
+    /// Parses a line; `None` for anything that is no record. Whether it is chained is for the verifier to say.
+    #[must_use]
+    pub(super) fn parse(segment: &SegmentId, line: &[u8]) -> Option<Self> {
+        Line::split(line)?;
+        let raw = std::str::from_utf8(line.strip_suffix(b"\n")?).ok()?;
+        let record = serde_json::from_str(raw).ok()?;
+        Some(Self { segment: segment.clone(), raw: raw.to_owned(), record })
+    }
+}
+
+/// Which records to show. Everything that is set must hold; any setting leaves events only.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// The action's word (`sign`).
+    pub action: Option<String>,
+    /// Name or id of the object or the second one, or name of a session key's origin.
+    pub key: Option<String>,
+    /// The principal.
+    pub principal: Option<String>,
+    /// The outcome's word (`denied`).
+    pub outcome: Option<String>,
+    /// `namespace` or `tenant/namespace`.
+    pub namespace: Option<String>,
+    /// Leave out what is no event.
+    pub events_only: bool,
+}
+
+impl Filter {
+    /// Whether the record is wanted.
+    #[must_use]
+    pub fn matches(&self, record: &Record) -> bool {
+        let is = |wanted: &Option<String>, value: &Option<String>| wanted.is_none() || wanted == value;
+        (!self.events_only || record.kind == kind::EVENT)
+            && is(&self.action, &record.action)
+            && is(&self.principal, &record.principal)
+            && is(&self.outcome, &record.outcome)
+            && self
+                .key
+                .as_deref()
+                .is_none_or(|key| [&record.object, &record.also].into_iter().flatten().any(|o| o.is(key)))
+            && self.namespace.as_deref().is_none_or(|wanted| record.is_in(wanted))
+    }
+}
+
+impl RecordObject {
+    fn is(&self, name: &str) -> bool {
+        self.id == name || [&self.name, &self.origin, &self.label].into_iter().flatten().any(|n| n == name)
+    }
+}
+
+impl Record {
+    fn is_in(&self, wanted: &str) -> bool {
+        match (&self.tenant, &self.namespace) {
+            (Some(tenant), Some(name)) => {
+                wanted == name || wanted.strip_prefix(tenant.as_str()).and_then(|r| r.strip_prefix('/')) == Some(name)
+            }
+            _ => false,
+        }
+    }
+}

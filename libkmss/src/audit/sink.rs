@@ -1,0 +1,348 @@
+//! The sink of a process: one segment at a time, opened at the first record, left behind by forked children.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::chain::{Head, SegmentId};
+use super::encode::{self, LineBuffer, Predecessor, kind};
+use super::origin::Origin;
+use super::registry::{self, State};
+use super::segment::{self, Segment};
+use super::{AuditEvent, AuditSink, Outcome};
+use crate::clock::Clock;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, Storage};
+use crate::os::{Hooks, Lock, Rank};
+use crate::permit::Subject;
+use crate::random::Random;
+use crate::store::Store;
+use crate::suite::Suite;
+
+/// Gives a new file or directory of the home its owner, group and mode.
+pub type Ownership = dyn Fn(&File) -> Result<()> + Send + Sync;
+
+/// What is recorded, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+pub struct AuditOptions {
+    /// Record successful digests.
+    pub digest: bool,
+    /// Record successful draws of random bytes.
+    pub random: bool,
+    /// Record successful lookups.
+    pub find: bool,
+    /// Wait for the disk after each record, not only after those of administrative actions.
+    pub sync_all: bool,
+    /// Continue segments that an earlier process of the same user left.
+    pub resume: bool,
+    /// A new segment begins when one has reached this many bytes.
+    pub segment_bytes: u64,
+    /// The store hears of the chain's head after this many records; 0 means only when a segment ends.
+    pub anchor_every: u64,
+}
+
+impl Default for AuditOptions {
+    fn default() -> Self {
+        Self {
+            digest: false,
+            random: false,
+            find: false,
+            sync_all: false,
+            resume: true,
+            segment_bytes: 64 << 20,
+            anchor_every: 10_000,
+        }
+    }
+}
+
+impl AuditOptions {
+    fn wants(&self, event: &AuditEvent<'_>) -> bool {
+        match (event.outcome, event.action) {
+            (Outcome::Denied(_) | Outcome::Failed(_), _) => true,
+            (_, Action::Digest) => self.digest,
+            (_, Action::Random) => self.random,
+            (_, Action::Find) => self.find,
+            _ => true,
+        }
+    }
+
+    fn waits_for_disk(&self, event: &AuditEvent<'_>) -> bool {
+        let refused = matches!(event.outcome, Outcome::Denied(_) | Outcome::Failed(_));
+        self.sync_all
+            || event.action == Action::Export
+            || (event.action == Action::Login && refused)
+            || (event.action.has_effect() && !is_session_object(event.subject))
+    }
+}
+
+/// Writes hash-chained segments of JSON Lines (docs/audit.md) into a directory, one per process.
+///
+/// A record is one `write(2)`; what has an effect, and wrong PINs, also wait for the disk. When a record cannot be written
+/// the operation is refused, and the chain goes on where it stood.
+pub struct SegmentSink {
+    dir: PathBuf,
+    ownership: Arc<Ownership>,
+    suite: Suite,
+    store: Arc<dyn Store>,
+    random: Arc<dyn Random>,
+    clock: Arc<dyn Clock>,
+    options: AuditOptions,
+    writer: Lock<Writer>,
+}
+
+/// What changes with each record. A forked child starts from nothing; the parent's segment is not its own.
+struct Writer {
+    segment: Option<Segment>,
+    /// A file that was made and could not be registered.
+    prepared: Option<(SegmentId, File)>,
+    buffer: LineBuffer,
+}
+
+impl Writer {
+    fn new() -> Self {
+        Self { segment: None, prepared: None, buffer: LineBuffer::new() }
+    }
+}
+
+/// How many segments of other processes are looked at before a new one is made.
+const CANDIDATES: usize = 64;
+/// How often another name is tried for a new segment.
+const NAMES: u32 = 8;
+
+impl SegmentSink {
+    /// A sink that writes into `dir` (made when it is missing); nothing happens before the first record.
+    ///
+    /// `ownership` is applied to everything made. `store` hears of each segment before its first record and of its head
+    /// when it ends, so that the verifier misses what vanished.
+    pub fn new(
+        dir: PathBuf,
+        ownership: Arc<Ownership>,
+        suite: Suite,
+        store: Arc<dyn Store>,
+        random: Arc<dyn Random>,
+        clock: Arc<dyn Clock>,
+        options: AuditOptions,
+    ) -> Self {
+        let hooks = Hooks { child: |writer: &mut Writer| *writer = Writer::new(), ..Hooks::default() };
+        let writer = Lock::with_hooks(Rank::Audit, Writer::new(), hooks);
+        Self { dir, ownership, suite, store, random, clock, options, writer }
+    }
+
+    /// Ends the segment, if there is one: a closing record, on the disk, and its head in the store. A later record opens
+    /// another one (or continues this one).
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`]; the segment is then left open, as if the process had been killed.
+    pub fn close(&self) -> Result<()> {
+        let mut writer = self.writer.lock();
+        let Writer { segment, prepared, buffer } = &mut *writer;
+        *prepared = None;
+        match segment.take() {
+            Some(segment) => self.end(segment, buffer).map_err(unavailable),
+            None => Ok(()),
+        }
+    }
+
+    fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
+        let now = self.clock.now();
+        segment.append(buffer, now, kind::CLOSE, |_| ()).map_err(storage)?;
+        segment.file.sync_data().map_err(storage)?;
+        let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
+        registry::close(&*self.store, &segment.registered(State::Closed, now), reusable)?;
+        // A descriptor that a child took along (between fork and exec) would keep the lock otherwise.
+        segment.file.unlock().map_err(storage)
+    }
+
+    fn append(&self, event: &AuditEvent<'_>) -> Result<Option<Arc<File>>> {
+        let mut writer = self.writer.lock();
+        let Writer { segment, prepared, buffer } = &mut *writer;
+        drop(segment.take_if(|s| s.is_hopeless()));
+        if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
+            self.end(full, buffer)?;
+        }
+        let current = match segment {
+            Some(current) => current,
+            None => segment.insert(self.open(prepared, buffer)?),
+        };
+        current.append(buffer, event.time, kind::EVENT, |out| encode::event(out, event)).map_err(storage)?;
+        if self.options.anchor_every > 0 && current.unanchored() >= self.options.anchor_every {
+            self.anchor(current)?;
+        }
+        Ok(self.options.waits_for_disk(event).then(|| Arc::clone(&current.file)))
+    }
+
+    /// Tells the store how far the segment is. The disk comes first: the store must never know more than it.
+    fn anchor(&self, segment: &mut Segment) -> Result<()> {
+        segment.file.sync_data().map_err(storage)?;
+        let registration = segment.registered(State::Open, self.clock.now());
+        match registry::anchor(&*self.store, &registration) {
+            // A store that is busy hears of a later record.
+            Err(e) if e.kind().is_transient() => (),
+            other => other?,
+        }
+        segment.registration = registration;
+        Ok(())
+    }
+
+    fn open(&self, prepared: &mut Option<(SegmentId, File)>, buffer: &mut LineBuffer) -> Result<Segment> {
+        let origin = Origin::current(&*self.random)?;
+        if prepared.is_none()
+            && self.options.resume
+            && let Some(segment) = self.resume(&origin, buffer)?
+        {
+            return Ok(segment);
+        }
+        let (id, file) = match prepared.take() {
+            Some(made) => made,
+            None => self.create()?,
+        };
+        let now = self.clock.now();
+        let mut line = Vec::new();
+        let mut genesis = |ordinal, previous: Option<&Predecessor>| {
+            let out = buffer.begin(Head::start(self.suite, &id), 0, now, kind::GENESIS);
+            encode::genesis(out, &id, ordinal, self.suite, &origin, previous);
+            let head = buffer.seal(self.suite);
+            line = buffer.line().to_vec();
+            (head, line.len() as u64)
+        };
+        match registry::register(&*self.store, &id, origin.uid, now, &mut genesis) {
+            Ok(registration) => Ok(Segment::new(registration, file, self.suite, line)),
+            Err(e) => {
+                if e.kind() != ErrorKind::AlreadyExists {
+                    *prepared = Some((id, file));
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// The file of a new segment. It is in its directory for good before the store hears of it.
+    fn create(&self) -> Result<(SegmentId, File)> {
+        let dir = self.directory()?;
+        let mut last = None;
+        for _ in 0..NAMES {
+            let mut random = [0; 8];
+            self.random.fill(&mut random)?;
+            let id = SegmentId::new(self.clock.now().0, random);
+            match segment::create(&self.dir.join(id.file_name())) {
+                Ok(file) => {
+                    (self.ownership)(&file)?;
+                    dir.sync_all().map_err(storage)?;
+                    return Ok((id, file));
+                }
+                Err(e) => last = Some(e),
+            }
+        }
+        Err(storage(last.unwrap_or_else(|| io::ErrorKind::Other.into())))
+    }
+
+    fn directory(&self) -> Result<File> {
+        match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Ok(()) => {
+                let made = File::open(&self.dir).map_err(storage)?;
+                (self.ownership)(&made)?;
+                if let Some(parent) = self.dir.parent().filter(|p| *p != Path::new("")) {
+                    File::open(parent).and_then(|p| p.sync_all()).map_err(storage)?;
+                }
+                Ok(made)
+            }
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
+                if !fs::symlink_metadata(&self.dir).map_err(storage)?.is_dir() {
+                    return Err(Error::new(ErrorKind::HomeUnsafe, "the audit directory of the home is no directory"));
+                }
+                File::open(&self.dir).map_err(storage)
+            }
+            Err(e) => Err(storage(e)),
+        }
+    }
+
+    /// Goes on with a segment that a process of this user closed, or left when it was killed.
+    fn resume(&self, origin: &Origin, buffer: &mut LineBuffer) -> Result<Option<Segment>> {
+        if origin.uid == Origin::UNKNOWN_UID {
+            return Ok(None);
+        }
+        for state in [State::Closed, State::Open] {
+            for id in registry::candidates(&*self.store, state, origin.uid, CANDIDATES)? {
+                if let Some(mut segment) = self.take_over(&id, origin.uid)? {
+                    let fill = |out: &mut Vec<u8>| encode::resume(out, origin);
+                    segment.append(buffer, self.clock.now(), kind::RESUME, fill).map_err(storage)?;
+                    return Ok(Some(segment));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// `None` when the segment is in use, or cannot be continued.
+    fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
+        let retire = || registry::retire(&*self.store, uid, id).map(|()| None);
+        let Ok(file) = segment::reopen(&self.dir.join(id.file_name())) else { return retire() };
+        let Some(file) = file else { return Ok(None) };
+        // Under the file's lock: whoever wrote it before has told the store what it had to tell.
+        let Some((found, entry)) = registry::read(&*self.store, id)? else { return retire() };
+        let Some(tail) = segment::tail(&file).map_err(storage)? else { return retire() };
+        let as_registered = match found.state {
+            State::Closed => {
+                (tail.seq, tail.head, tail.len) == (found.seq, found.head, found.len) && tail.torn.is_empty()
+            }
+            State::Open => tail.seq >= found.seq,
+        };
+        if !as_registered || found.uid != uid || tail.len >= self.options.segment_bytes {
+            return retire();
+        }
+        let now = registry::Registration { state: State::Open, time: self.clock.now(), ..found.clone() };
+        if !registry::claim(&*self.store, &found, &entry, &now)? {
+            return Ok(None);
+        }
+        Ok(Some(Segment::continued(now, file, self.suite, tail)))
+    }
+}
+
+impl AuditSink for SegmentSink {
+    fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
+        if !self.options.wants(event) {
+            return Ok(());
+        }
+        match self.append(event).map_err(unavailable)? {
+            // Outside the lock, so that other operations go on; the record itself is in the kernel.
+            Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for SegmentSink {
+    fn drop(&mut self) {
+        // What cannot be closed stays open, which the verifier tells apart.
+        let _ = self.close();
+    }
+}
+
+impl std::fmt::Debug for SegmentSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SegmentSink").field("dir", &self.dir).field("suite", &self.suite).finish_non_exhaustive()
+    }
+}
+
+fn is_session_object(subject: &Subject) -> bool {
+    match subject {
+        Subject::Object(object) => object.storage == Storage::Session,
+        Subject::New(new) => new.storage == Storage::Session,
+        Subject::Namespace => false,
+    }
+}
+
+fn storage(error: io::Error) -> Error {
+    Error::new(ErrorKind::Storage, "cannot write the audit segment").with_source(error)
+}
+
+fn unavailable(cause: Error) -> Error {
+    Error::new(
+        ErrorKind::AuditUnavailable,
+        "the operation was refused because its audit record could not be written; check space and permissions of the home",
+    )
+    .with_source(cause)
+}

@@ -1,0 +1,310 @@
+//! Verifies a whole log: each segment's chain, and all of them against what the store and later segments know.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use super::chain::{MAX_LINE, SegmentId};
+use super::check::{Anchors, Checker, End, Genesis};
+use super::lines::Lines;
+use super::registry::{self, Inventory, Registration, State};
+use super::report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
+use crate::error::{Error, Result};
+use crate::store::Store;
+use crate::suite::Suite;
+
+/// How often the store is read again because segments were registered meanwhile.
+const READS: u32 = 5;
+/// Bytes between two calls of the progress callback.
+const STEP: u64 = 1 << 20;
+
+/// Verifies the segments in `dir` (the home's `audit`). Writers may be at work meanwhile.
+///
+/// With a `store` what was deleted or cut off is missed as well. Nothing in the files is trusted: they may hold anything.
+/// Errors do not end the work; they are in the report, whose verdict is then [`Verdict::Unverified`] at best.
+pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mut dyn FnMut(&Progress)) -> Report {
+    let mut work = Work {
+        suite,
+        store,
+        progress,
+        at: Progress::default(),
+        report: Report {
+            verdict: Verdict::Whole,
+            store_consulted: false,
+            segments: Vec::new(),
+            findings: Vec::new(),
+            errors: Vec::new(),
+            other_files: Vec::new(),
+            records: 0,
+            bytes: 0,
+        },
+    };
+    work.run(dir);
+    work.report
+}
+
+struct Work<'a> {
+    suite: Suite,
+    store: Option<&'a dyn Store>,
+    progress: &'a mut dyn FnMut(&Progress),
+    at: Progress,
+    report: Report,
+}
+
+impl Work<'_> {
+    fn run(&mut self, dir: &Path) {
+        let known = self.store.and_then(|store| match settled_inventory(store) {
+            Ok(known) => Some(known),
+            Err(e) => {
+                self.report.errors.push(format!("cannot read the audit registrations: {}", with_causes(&e)));
+                None
+            }
+        });
+        self.report.store_consulted = known.is_some();
+        let files = self.files(dir);
+        let geneses: BTreeMap<_, _> =
+            files.iter().filter_map(|id| Some((id.clone(), read_genesis(&dir.join(id.file_name()))?))).collect();
+        if let Some(known) = &known {
+            self.judge_inventory(known);
+        }
+        let registered: BTreeMap<_, _> =
+            known.into_iter().flat_map(|k| k.segments).map(|r| (r.segment.clone(), r)).collect();
+        let mut anchors: BTreeMap<SegmentId, Anchors> = BTreeMap::new();
+        for previous in geneses.values().filter_map(|g| g.previous.as_ref()) {
+            let of = anchors.entry(previous.segment.clone()).or_default();
+            of.push((0, previous.genesis));
+            of.extend(previous.seq.zip(previous.head));
+        }
+        self.at.segments_total = files.len() as u64;
+        for id in &files {
+            let known = registered.get(id).cloned().or_else(|| self.registered_meanwhile(id));
+            let report = self.segment(dir, id, known.as_ref(), anchors.remove(id).unwrap_or_default());
+            self.done(report);
+        }
+        // What is left is known and has no file.
+        for (id, registration) in registered.iter().filter(|(id, _)| files.binary_search(id).is_err()) {
+            let mut report = SegmentReport::new(id.clone(), Status::Missing);
+            report.ordinal = Some(registration.ordinal);
+            report.add(Finding::whole(Found::Missing));
+            anchors.remove(id);
+            self.done(report);
+        }
+        for id in anchors.into_keys() {
+            let mut report = SegmentReport::new(id, Status::Missing);
+            report.add(Finding::whole(Found::Missing));
+            self.done(report);
+        }
+        self.report.segments.sort_by(|a, b| a.segment.cmp(&b.segment));
+        self.judge_order(&geneses);
+        self.conclude();
+    }
+
+    /// The segments in the directory, sorted.
+    fn files(&mut self, dir: &Path) -> Vec<SegmentId> {
+        let mut found = Vec::new();
+        let entries = match fs::read_dir(dir) {
+            Ok(entries) => entries,
+            // No record was ever written; the store knows better if that is not so.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return found,
+            Err(e) => {
+                self.report.errors.push(format!("cannot read the audit directory: {e}"));
+                return found;
+            }
+        };
+        for entry in entries {
+            match entry {
+                Ok(entry) => {
+                    let name = entry.file_name();
+                    self.at.bytes_total += entry.metadata().map_or(0, |m| m.len());
+                    match name.to_str().and_then(SegmentId::of_file) {
+                        Some(id) => found.push(id),
+                        None => self.report.other_files.push(name.to_string_lossy().into_owned()),
+                    }
+                }
+                Err(e) => self.report.errors.push(format!("cannot read the audit directory: {e}")),
+            }
+        }
+        found.sort();
+        self.report.other_files.sort();
+        found
+    }
+
+    /// What the store knows by now of a segment it did not know before.
+    fn registered_meanwhile(&self, id: &SegmentId) -> Option<Registration> {
+        registry::read(self.store?, id).ok().flatten().map(|(r, _)| r)
+    }
+
+    fn segment(
+        &mut self,
+        dir: &Path,
+        id: &SegmentId,
+        known: Option<&Registration>,
+        mut anchors: Anchors,
+    ) -> SegmentReport {
+        let mut report = SegmentReport::new(id.clone(), Status::Broken);
+        if let Some(known) = known {
+            report.ordinal = Some(known.ordinal);
+            anchors.push((0, known.genesis));
+            anchors.push((known.seq, known.head));
+        }
+        match self.walk(&dir.join(id.file_name()), &anchors, &mut report) {
+            Ok(end) if end.too_new => {
+                report.status = Status::Unreadable;
+                report.error = Some("written by a newer kmss".to_owned());
+            }
+            Ok(end) => self.judge_end(&mut report, known, &end),
+            Err(e) => {
+                report.status = Status::Unreadable;
+                report.error = Some(e.to_string());
+            }
+        }
+        report
+    }
+
+    fn walk(&mut self, path: &Path, anchors: &Anchors, report: &mut SegmentReport) -> io::Result<End> {
+        let mut lines = Lines::new(open(path)?);
+        let mut checker = Checker::new(self.suite, anchors, report);
+        let (mut bytes, mut told) = (0, 0);
+        while let Some(piece) = lines.next()? {
+            bytes += piece.len() as u64;
+            checker.take(piece);
+            if bytes - told >= STEP {
+                told = bytes;
+                let now = Progress {
+                    bytes: self.report.bytes + bytes,
+                    records: self.report.records + checker.records(),
+                    ..self.at
+                };
+                (self.progress)(&now);
+            }
+        }
+        self.report.bytes += bytes;
+        Ok(checker.finish())
+    }
+
+    /// Compares how a segment ends with what the store knows of its end.
+    fn judge_end(&self, report: &mut SegmentReport, known: Option<&Registration>, end: &End) {
+        if let Some(known) = known.filter(|k| k.state == State::Closed) {
+            // Another process may have gone on since the store was read; it told the store before it wrote.
+            let still = self.registered_meanwhile(&report.segment).is_none_or(|now| now == *known);
+            if still && end.last.is_some_and(|last| last > known.seq) {
+                report.add(Finding::records(
+                    Found::Extended,
+                    known.seq.saturating_add(1),
+                    end.last.unwrap_or_default(),
+                    None,
+                ));
+            } else if still && end.torn && end.last == Some(known.seq) {
+                report.add(Finding::whole(Found::Extended));
+            }
+        }
+        let nothing = end.last.is_none();
+        if known.is_none() && self.report.store_consulted && !nothing {
+            report.add(Finding::whole(Found::Unregistered));
+        }
+        let unregistered = |f: &Finding| f.found == Found::Unregistered;
+        report.status = match report.findings.as_slice() {
+            [only] if unregistered(only) => Status::Unregistered,
+            [_, ..] => Status::Broken,
+            [] if nothing => Status::Empty,
+            [] if end.torn => Status::TornTail,
+            [] if end.closed => Status::Closed,
+            [] => Status::Open,
+        };
+    }
+
+    fn done(&mut self, report: SegmentReport) {
+        self.report.records += report.records;
+        self.at.segments += u64::from(report.status != Status::Missing);
+        self.at.bytes = self.report.bytes;
+        self.at.records = self.report.records;
+        self.report.segments.push(report);
+        (self.progress)(&self.at);
+    }
+
+    /// Numbers are given without gaps, so that a registration that was deleted is missed.
+    fn judge_inventory(&mut self, known: &Inventory) {
+        for _ in &known.damaged {
+            self.report.findings.push(Finding::whole(Found::RegistrationDamaged));
+        }
+        let newest = known.segments.iter().map(|r| r.ordinal).max().unwrap_or(0);
+        let latest = known.latest.as_ref().map_or(0, |(ordinal, _)| *ordinal);
+        if newest > latest {
+            self.report.findings.push(Finding::whole(Found::StoreRolledBack));
+        }
+        let known_ordinals = known.segments.len() as u64 + known.damaged.len() as u64;
+        if known_ordinals < newest.max(latest) {
+            self.report.findings.push(Finding::whole(Found::RegistrationRemoved));
+        }
+    }
+
+    /// Each genesis record names the segment before it.
+    fn judge_order(&mut self, geneses: &BTreeMap<SegmentId, Genesis>) {
+        let by_ordinal: BTreeMap<u64, &SegmentId> = geneses.iter().map(|(id, g)| (g.ordinal, id)).collect();
+        let mut wrong = Vec::new();
+        for (id, genesis) in geneses {
+            let before = genesis.ordinal.checked_sub(1).and_then(|n| by_ordinal.get(&n).copied());
+            let named = genesis.previous.as_ref().map(|p| &p.segment);
+            if before.is_some() && named.is_some() && before != named {
+                wrong.push(id);
+            }
+        }
+        for report in self.report.segments.iter_mut().filter(|r| wrong.contains(&&r.segment)) {
+            report.add(Finding::records(Found::Genesis, 0, 0, None));
+            report.status = Status::Broken;
+        }
+    }
+
+    fn conclude(&mut self) {
+        let report = &mut self.report;
+        let tampered = !report.findings.is_empty() || report.segments.iter().any(|s| !s.findings.is_empty());
+        let unread = !report.errors.is_empty() || report.segments.iter().any(|s| s.status == Status::Unreadable);
+        report.verdict = match (tampered, unread) {
+            (true, _) => Verdict::Tampered,
+            (false, true) => Verdict::Unverified,
+            (false, false) => Verdict::Whole,
+        };
+    }
+}
+
+/// Reads the store until no segment was registered while it was read.
+fn settled_inventory(store: &dyn Store) -> Result<Inventory> {
+    let mut known = registry::inventory(store)?;
+    for _ in 0..READS {
+        let newest = known.segments.iter().map(|r| r.ordinal).max().unwrap_or(0);
+        if known.latest.as_ref().is_none_or(|(latest, _)| *latest <= newest) {
+            break;
+        }
+        known = registry::inventory(store)?;
+    }
+    Ok(known)
+}
+
+/// Opens a segment for reading, never anything but a regular file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
+}
+
+fn read_genesis(path: &Path) -> Option<Genesis> {
+    let mut start = Vec::new();
+    open(path).ok()?.take(MAX_LINE as u64).read_to_end(&mut start).ok()?;
+    let end = start.iter().position(|b| *b == b'\n')?;
+    Genesis::parse(start.get(..=end)?)
+}
+
+fn with_causes(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(next) = cause {
+        text.push_str(": ");
+        text.push_str(&next.to_string());
+        cause = next.source();
+    }
+    text
+}

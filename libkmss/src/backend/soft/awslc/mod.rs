@@ -1,0 +1,61 @@
+//! aws-lc behind safe types: the one room of the software engine that holds `unsafe`.
+//!
+//! Every type owns what it points to and frees it; every call hands over slices with their lengths. A failed call
+//! clears aws-lc's per-thread error queue, so that nothing piles up there and no reason code travels on: callers choose
+//! the error kind from what they were doing. aws-lc keeps no other state, loads no error strings and starts no threads.
+#![expect(
+    unsafe_code,
+    reason = "aws-lc-rs does not offer raw RSA, OAEP with a label, CMAC, KW and more; aws-lc-sys does"
+)]
+
+mod aead;
+mod bn;
+mod cipher;
+mod complete;
+mod ec;
+mod edwards;
+mod kdf;
+mod keywrap;
+mod mac;
+mod md;
+mod owned;
+mod pkcs8;
+mod rsa;
+
+pub(super) use aead::{Aead, GcmEncrypt};
+pub(super) use cipher::{AesBlocks, AesMode};
+pub(super) use complete::complete;
+pub(super) use ec::EcKey;
+pub(super) use edwards::{Ed25519Key, ed25519_verify, x25519_agree, x25519_public};
+pub(super) use kdf::{hkdf_expand, hkdf_extract};
+pub(super) use keywrap::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
+pub(super) use mac::{Cmac, Hmac};
+pub(super) use md::Md;
+pub(super) use pkcs8::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
+pub(super) use rsa::{RawPadding, Rsa, RsaPrivate};
+
+use std::os::raw::c_int;
+
+use crate::error::{Error, ErrorKind};
+
+/// An aws-lc call failed. Why is not told: where it matters, it must not be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Failed;
+
+impl From<Failed> for Error {
+    fn from(_: Failed) -> Self {
+        Self::new(ErrorKind::Internal, "the cryptographic library failed")
+    }
+}
+
+/// The result of an aws-lc call that returns 1 for success.
+fn check(code: c_int) -> Result<(), Failed> {
+    if code == 1 { Ok(()) } else { Err(failed()) }
+}
+
+/// Clears the error queue after a failure.
+fn failed() -> Failed {
+    // SAFETY: takes no arguments and touches only this thread's queue.
+    unsafe { aws_lc_sys::ERR_clear_error() };
+    Failed
+}

@@ -1,0 +1,88 @@
+//! Key derivation: HKDF (RFC 5869) and the X9.63 KDF (SEC 1, 3.6.1).
+
+use hkdf::Hkdf;
+use sm3::Sm3;
+use zeroize::Zeroizing;
+
+use super::awslc::{hkdf_expand, hkdf_extract};
+use super::digest::Hasher;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mechanism::{EcdhKdf, Hash, HkdfSalt, KdfMechanism};
+use crate::secret::Secret;
+
+/// Derives `len` bytes from the secret `input`; without `len`, as many as the hash has.
+pub(super) fn derive(mechanism: &KdfMechanism, input: &Secret, len: Option<usize>) -> Result<Secret> {
+    let KdfMechanism::Hkdf { hash, extract, expand, salt, info } = mechanism;
+    let len = len.unwrap_or(hash.len());
+    let max = if *expand { 255 * hash.len() } else { hash.len() };
+    if len == 0 || len > max {
+        return Err(too_long());
+    }
+    let extracted = extract.then(|| run_extract(*hash, salt, input)).transpose()?;
+    let prk = extracted.as_ref().unwrap_or(input);
+    if *expand {
+        return run_expand(*hash, prk, info, len);
+    }
+    Ok(Secret::copy_of(prk.expose().get(..len).ok_or_else(too_long)?))
+}
+
+fn run_extract(hash: Hash, salt: &HkdfSalt, input: &Secret) -> Result<Secret> {
+    let salt: &[u8] = match salt {
+        // RFC 5869, 2.2: an absent salt is a string of zeros, and so is to HMAC an empty one.
+        HkdfSalt::Zeros => &[],
+        HkdfSalt::Bytes(bytes) => bytes,
+    };
+    if hash == Hash::Sm3 {
+        let (prk, _) = Hkdf::<Sm3>::extract(Some(salt), input.expose());
+        return Ok(Secret::copy_of(&prk));
+    }
+    Ok(hkdf_extract(hash, salt, input.expose())?)
+}
+
+fn run_expand(hash: Hash, prk: &Secret, info: &[u8], len: usize) -> Result<Secret> {
+    if hash != Hash::Sm3 {
+        return Ok(hkdf_expand(hash, prk.expose(), info, len)?);
+    }
+    let kdf = Hkdf::<Sm3>::from_prk(prk.expose())
+        .map_err(|_| Error::new(ErrorKind::KeySize, "the key is shorter than the hash of HKDF"))?;
+    Secret::filled(len, |out| kdf.expand(info, out).map_err(|_| too_long()))
+}
+
+/// Makes `len` bytes of a shared secret; without `len`, as many as the secret has.
+///
+/// Without a KDF, PKCS#11 3.1, 6.3.17 truncates "from the leading end": the trailing bytes stay.
+pub(super) fn after_agreement(kdf: EcdhKdf, shared: &Secret, info: &[u8], len: Option<usize>) -> Result<Secret> {
+    let len = len.unwrap_or(shared.len());
+    match kdf {
+        EcdhKdf::Null => {
+            let skip = shared.len().checked_sub(len).filter(|_| len > 0).ok_or_else(too_long)?;
+            Ok(Secret::copy_of(shared.expose().get(skip..).unwrap_or_default()))
+        }
+        EcdhKdf::X963(hash) => x963(hash, shared, info, len),
+    }
+}
+
+fn x963(hash: Hash, shared: &Secret, info: &[u8], len: usize) -> Result<Secret> {
+    if len == 0 || len > MAX_LEN {
+        return Err(too_long());
+    }
+    Secret::filled(len, |out| {
+        for (counter, chunk) in (1_u32..).zip(out.chunks_mut(hash.len())) {
+            let mut hasher = Hasher::new(hash)?;
+            hasher.update(shared.expose())?;
+            hasher.update(&counter.to_be_bytes())?;
+            hasher.update(info)?;
+            let mut block = Zeroizing::new([0; 64]);
+            hasher.finish(&mut *block)?;
+            chunk.copy_from_slice(block.get(..chunk.len()).unwrap_or_default());
+        }
+        Ok(())
+    })
+}
+
+/// Longest secret in bytes that is made.
+const MAX_LEN: usize = super::material::MAX_SECRET;
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::KeySize, "the mechanism cannot yield a key of this length")
+}

@@ -1,0 +1,65 @@
+//! AES key wrap (SP 800-38F) as encryption and decryption of whole inputs.
+
+use std::sync::Arc;
+
+use super::awslc::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
+use super::buffer::{Transform, front};
+use super::keys::SecretKey;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Length of a semiblock, by which KW and KWP count.
+const SEMIBLOCK: usize = 8;
+
+/// Longest input; aws-lc counts with a C `int`.
+const MAX: usize = i32::MAX as usize - 2 * SEMIBLOCK;
+
+/// KW with its initial value, or KWP.
+pub(super) struct KeyWrap {
+    key: Arc<SecretKey>,
+    iv: Option<[u8; SEMIBLOCK]>,
+    encrypt: bool,
+}
+
+impl KeyWrap {
+    pub(super) const fn new(key: Arc<SecretKey>, iv: Option<[u8; SEMIBLOCK]>, encrypt: bool) -> Self {
+        Self { key, iv, encrypt }
+    }
+
+    fn check_length(&self, len: usize) -> Result<()> {
+        let whole = len.is_multiple_of(SEMIBLOCK);
+        let fits = match (self.encrypt, self.iv.is_some()) {
+            (true, true) => whole && len >= 2 * SEMIBLOCK,
+            (true, false) => len >= 1,
+            (false, true) => whole && len >= 3 * SEMIBLOCK,
+            (false, false) => whole && len >= 2 * SEMIBLOCK,
+        };
+        if fits { Ok(()) } else { Err(Error::new(self.limit().1, "the length does not suit the key wrap")) }
+    }
+}
+
+impl Transform for KeyWrap {
+    fn limit(&self) -> (usize, ErrorKind) {
+        (MAX, if self.encrypt { ErrorKind::DataLength } else { ErrorKind::EncryptedDataLength })
+    }
+
+    fn output_len(&self, input: usize) -> usize {
+        if self.encrypt {
+            input.div_ceil(SEMIBLOCK).saturating_add(1).saturating_mul(SEMIBLOCK)
+        } else {
+            input.saturating_sub(SEMIBLOCK)
+        }
+    }
+
+    fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
+        self.check_length(input.len())?;
+        let out = front(out, self.output_len(input.len()))?;
+        let key = self.key.value.expose();
+        let bad = |_| Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt");
+        Ok(match (&self.iv, self.encrypt) {
+            (Some(iv), true) => kw_wrap(key, iv, input, out).map(|()| out.len())?,
+            (Some(iv), false) => kw_unwrap(key, iv, input, out).map(|()| out.len()).map_err(bad)?,
+            (None, true) => kwp_wrap(key, input, out)?,
+            (None, false) => kwp_unwrap(key, input, out).map_err(bad)?,
+        })
+    }
+}

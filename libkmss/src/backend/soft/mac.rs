@@ -1,0 +1,123 @@
+//! HMAC (FIPS 198-1) and CMAC (SP 800-38B).
+
+use hmac::{HmacReset, KeyInit, Mac};
+use sm3::Sm3;
+use subtle::ConstantTimeEq;
+
+use super::awslc::{Cmac, Hmac};
+use super::buffer::front;
+use super::keys::SecretKey;
+use super::wrong_key;
+use crate::backend::{Signing, Verifying};
+use crate::error::{Error, ErrorKind, Result};
+use crate::mechanism::{BlockCipher, Hash, KeyType, MacMechanism};
+
+/// Longest MAC in bytes.
+const MAX: usize = 64;
+
+enum State {
+    Hmac(Hmac),
+    HmacSm3(Box<HmacReset<Sm3>>),
+    Cmac(Cmac),
+}
+
+/// A MAC under way, to be made or checked.
+pub(super) struct MacOperation {
+    state: State,
+    len: usize,
+}
+
+impl MacOperation {
+    /// Starts a MAC under `key`.
+    pub(super) fn new(key: &SecretKey, mechanism: &MacMechanism) -> Result<Self> {
+        let state = match *mechanism {
+            MacMechanism::Hmac { hash, .. } => {
+                let fits = match key.key_type {
+                    KeyType::Hmac(own) => own == hash,
+                    other => other == KeyType::GenericSecret,
+                };
+                if !fits {
+                    return Err(wrong_key());
+                }
+                match hash {
+                    Hash::Sm3 => State::HmacSm3(Box::new(hmac_sm3(key.value.expose())?)),
+                    nist => State::Hmac(key.hmac(nist)?),
+                }
+            }
+            MacMechanism::Cmac { cipher: BlockCipher::Aes, .. } => {
+                if key.key_type != KeyType::Aes {
+                    return Err(wrong_key());
+                }
+                State::Cmac(key.cmac()?)
+            }
+            MacMechanism::Cmac { cipher: BlockCipher::Sm4, .. } => {
+                return Err(Error::new(ErrorKind::MechanismUnsupported, "CMAC is not offered with SM4"));
+            }
+        };
+        Ok(Self { state, len: mechanism.len() })
+    }
+
+    fn add(&mut self, data: &[u8]) -> Result<()> {
+        match &mut self.state {
+            State::Hmac(hmac) => hmac.update(data)?,
+            State::HmacSm3(hmac) => hmac.update(data),
+            State::Cmac(cmac) => cmac.update(data)?,
+        }
+        Ok(())
+    }
+
+    /// The whole MAC, zeros behind it.
+    fn end(&mut self) -> Result<[u8; MAX]> {
+        let mut mac = [0; MAX];
+        match &mut self.state {
+            State::Hmac(hmac) => {
+                hmac.finish(&mut mac)?;
+            }
+            State::HmacSm3(hmac) => {
+                let bytes = hmac.finalize_reset().into_bytes();
+                front(&mut mac, bytes.len())?.copy_from_slice(&bytes);
+            }
+            State::Cmac(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finish()?),
+        }
+        Ok(mac)
+    }
+}
+
+impl Signing for MacOperation {
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.add(data)
+    }
+
+    fn signature_len(&self) -> usize {
+        self.len
+    }
+
+    fn finish(&mut self, out: &mut [u8]) -> Result<usize> {
+        let out = front(out, self.len)?;
+        out.copy_from_slice(self.end()?.get(..self.len).ok_or_else(too_long)?);
+        Ok(self.len)
+    }
+}
+
+impl Verifying for MacOperation {
+    fn update(&mut self, data: &[u8]) -> Result<()> {
+        self.add(data)
+    }
+
+    fn finish(&mut self, signature: &[u8]) -> Result<()> {
+        if signature.len() != self.len {
+            return Err(Error::new(ErrorKind::SignatureLength, "the MAC has a wrong length"));
+        }
+        let mac = self.end()?;
+        let same = mac.get(..self.len).ok_or_else(too_long)?.ct_eq(signature);
+        if same.into() { Ok(()) } else { Err(Error::new(ErrorKind::SignatureInvalid, "the MAC does not verify")) }
+    }
+}
+
+fn hmac_sm3(key: &[u8]) -> Result<HmacReset<Sm3>> {
+    KeyInit::new_from_slice(key).map_err(|_| Error::new(ErrorKind::Internal, "hmac refused its key"))
+}
+
+fn too_long() -> Error {
+    Error::new(ErrorKind::MechanismParameter, "the MAC is longer than its function yields")
+}

@@ -1,0 +1,300 @@
+//! From components to keys to sealed locators, and back.
+//!
+//! A locator is sealed under the domain key the permit offers, bound to object and version. Its plaintext is one tag
+//! byte and the key: the bytes of a secret, an RSA key as PKCS #8, or a scalar (or seed) on the curve that the tag names.
+
+use std::sync::Arc;
+
+use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
+use super::edwards::{EdKey, XKey};
+use super::keys::{Parsed, SecretKey};
+use super::rng::Generator;
+use super::sm2::Sm2Key;
+use super::{cipher, digest};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyComponents, Material, PublicComponents, material_context};
+use crate::mechanism::{BlockCipher, Curve, Hash, KeyType};
+use crate::permit::Permit;
+use crate::secret::Secret;
+
+/// Longest secret key in bytes.
+pub(super) const MAX_SECRET: usize = 1 << 16;
+
+/// Number of the first version of a key.
+const FIRST_VERSION: u32 = 1;
+
+const TAG_SECRET: u8 = 1;
+const TAG_RSA: u8 = 2;
+/// Tags of curves.
+const CURVES: [(u8, Curve); 6] = [
+    (16, Curve::P256),
+    (17, Curve::P384),
+    (18, Curve::P521),
+    (19, Curve::Ed25519),
+    (20, Curve::X25519),
+    (21, Curve::Sm2),
+];
+
+/// Sizes of RSA keys in bits that are made, and of private keys that are taken in.
+pub(super) const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+/// Smallest RSA public key in bits that is taken in, to verify signatures of the past.
+const RSA_PUBLIC_MIN: u32 = 1024;
+
+/// What is stored of a secret or private key, for the permit's new object.
+pub(super) fn seal(permit: &Permit, key: &Parsed) -> Result<Material> {
+    let new = permit.new_object()?;
+    let context = material_context(new.id, FIRST_VERSION);
+    let domain = permit.domain_key(new.storage, new.private)?;
+    let locator = domain.seal_material(&Generator, &context, &encode(key)?)?;
+    Ok(Material { locator, check_value: check_value(key)?, ..describe(key)? })
+}
+
+/// What is stored of a public key, or of the public half of a pair.
+pub(super) fn describe(key: &Parsed) -> Result<Material> {
+    let bits = match key {
+        Parsed::Rsa(rsa) => rsa.bits(),
+        Parsed::Ec(ec) => ec.curve().bits(),
+        Parsed::Ed(_) => Curve::Ed25519.bits(),
+        Parsed::X(_) => Curve::X25519.bits(),
+        Parsed::Sm2(_) => Curve::Sm2.bits(),
+        Parsed::Secret(secret) => u32::try_from(secret.value.len() * 8).unwrap_or(u32::MAX),
+    };
+    Ok(Material {
+        key_type: key.key_type(),
+        locator: Vec::new(),
+        bits,
+        public: public_of(key)?,
+        check_value: Vec::new(),
+    })
+}
+
+/// The public part.
+pub(super) fn public_of(key: &Parsed) -> Result<PublicComponents> {
+    let ec = |curve, point: Vec<u8>| PublicComponents::Ec { curve, point };
+    Ok(match key {
+        Parsed::Rsa(rsa) => {
+            let (modulus, exponent) = rsa.public()?;
+            PublicComponents::Rsa { modulus, exponent }
+        }
+        Parsed::Ec(key) => ec(key.curve(), key.point()?),
+        Parsed::Ed(key) => ec(Curve::Ed25519, key.public.to_vec()),
+        Parsed::X(key) => ec(Curve::X25519, key.public.to_vec()),
+        Parsed::Sm2(key) => ec(Curve::Sm2, key.point()),
+        Parsed::Secret(_) => PublicComponents::None,
+    })
+}
+
+/// The key check value of PKCS#11 3.1, 4.10.2: of ciphers a zero block, encrypted; of other secrets a SHA-1.
+fn check_value(key: &Parsed) -> Result<Vec<u8>> {
+    let Parsed::Secret(secret) = key else {
+        return Ok(Vec::new());
+    };
+    let value = secret.value.expose();
+    let zeros = [0; BlockCipher::BLOCK];
+    let mut full = match secret.key_type {
+        KeyType::Aes => cipher::encrypt_block(BlockCipher::Aes, value, &zeros)?.to_vec(),
+        KeyType::Sm4 => cipher::encrypt_block(BlockCipher::Sm4, value, &zeros)?.to_vec(),
+        _ => digest::digest(Hash::Sha1, &[value])?,
+    };
+    full.truncate(3);
+    Ok(full)
+}
+
+/// The plaintext of a locator.
+fn encode(key: &Parsed) -> Result<Secret> {
+    let (tag, bytes) = match key {
+        Parsed::Secret(secret) => (TAG_SECRET, secret.value.clone()),
+        Parsed::Rsa(rsa) => (TAG_RSA, rsa_to_pkcs8(rsa)?),
+        other => {
+            let (curve, scalar) = scalar_of(other)?;
+            let (tag, _) = CURVES.iter().find(|(_, c)| *c == curve).ok_or_else(unknown_curve)?;
+            (*tag, scalar)
+        }
+    };
+    Secret::filled(1 + bytes.len(), |out| {
+        let (first, rest) = out.split_first_mut().ok_or_else(unknown_curve)?;
+        *first = tag;
+        rest.copy_from_slice(bytes.expose());
+        Ok(())
+    })
+}
+
+/// The key in the plaintext of a locator.
+pub(super) fn decode(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
+    let damaged = || Error::new(ErrorKind::Damaged, "key material has an unknown form");
+    let (tag, bytes) = plain.expose().split_first().ok_or_else(damaged)?;
+    match *tag {
+        TAG_SECRET if !key_type.is_asymmetric() => from_secret(key_type, Secret::copy_of(bytes)),
+        TAG_RSA => match parse_pkcs8(bytes) {
+            Ok(PrivateKey::Rsa(rsa)) => Ok(Parsed::Rsa(Arc::new(rsa))),
+            _ => Err(damaged()),
+        },
+        tag => {
+            let (_, curve) = CURVES.iter().find(|(t, _)| *t == tag).ok_or_else(damaged)?;
+            from_scalar(*curve, &Secret::copy_of(bytes))
+        }
+    }
+}
+
+/// A key from components that somebody brings.
+pub(super) fn from_components(components: &KeyComponents) -> Result<Parsed> {
+    match components {
+        KeyComponents::Secret { key_type, value } => from_secret(*key_type, value.clone()),
+        KeyComponents::EcPrivate { curve, scalar } => from_scalar(*curve, scalar),
+        KeyComponents::Public(public) => from_public(public),
+        KeyComponents::RsaPrivate {
+            modulus,
+            exponent,
+            private_exponent,
+            prime_1,
+            prime_2,
+            exponent_1,
+            exponent_2,
+            coefficient,
+        } => from_rsa(&RsaPrivate {
+            n: modulus.clone(),
+            e: exponent.clone(),
+            d: private_exponent.clone(),
+            p: prime_1.clone(),
+            q: prime_2.clone(),
+            dp: exponent_1.clone(),
+            dq: exponent_2.clone(),
+            qinv: coefficient.clone(),
+        }),
+    }
+}
+
+/// The components of a key; those of a public key if it has no private part.
+pub(super) fn to_components(key: &Parsed) -> Result<KeyComponents> {
+    Ok(match key {
+        Parsed::Secret(secret) => KeyComponents::Secret { key_type: secret.key_type, value: secret.value.clone() },
+        Parsed::Rsa(rsa) if rsa.is_private() => {
+            let RsaPrivate { n, e, d, p, q, dp, dq, qinv } = rsa.numbers()?;
+            KeyComponents::RsaPrivate {
+                modulus: n,
+                exponent: e,
+                private_exponent: d,
+                prime_1: p,
+                prime_2: q,
+                exponent_1: dp,
+                exponent_2: dq,
+                coefficient: qinv,
+            }
+        }
+        other if is_private(other) => {
+            let (curve, scalar) = scalar_of(other)?;
+            KeyComponents::EcPrivate { curve, scalar }
+        }
+        public => KeyComponents::Public(public_of(public)?),
+    })
+}
+
+/// Whether there is something secret in the key.
+pub(super) fn is_private(key: &Parsed) -> bool {
+    match key {
+        Parsed::Rsa(rsa) => rsa.is_private(),
+        Parsed::Ec(ec) => ec.is_private(),
+        Parsed::Ed(ed) => ed.pair.is_some(),
+        Parsed::X(x) => x.private.is_some(),
+        Parsed::Sm2(sm2) => sm2.is_private(),
+        Parsed::Secret(_) => true,
+    }
+}
+
+/// A secret key of an allowed length.
+pub(super) fn from_secret(key_type: KeyType, value: Secret) -> Result<Parsed> {
+    if !length_fits(key_type, value.len()) {
+        return Err(bad("the secret does not have a length of its type"));
+    }
+    Ok(Parsed::Secret(Arc::new(SecretKey::new(key_type, value))))
+}
+
+/// Whether secret keys of this type may have `len` bytes.
+pub(super) fn length_fits(key_type: KeyType, len: usize) -> bool {
+    match key_type {
+        KeyType::Aes => matches!(len, 16 | 24 | 32),
+        KeyType::Sm4 => len == 16,
+        other => other.is_generic() && (1..=MAX_SECRET).contains(&len),
+    }
+}
+
+/// A private key on a curve.
+pub(super) fn from_scalar(curve: Curve, scalar: &Secret) -> Result<Parsed> {
+    if scalar.len() != curve.field_len() {
+        return Err(bad("the private value does not have the length of its curve"));
+    }
+    Ok(match curve {
+        Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_seed(scalar)?)),
+        Curve::X25519 => Parsed::X(Arc::new(XKey::from_private(scalar)?)),
+        Curve::Sm2 => Parsed::Sm2(Arc::new(Sm2Key::from_scalar(scalar)?)),
+        nist => {
+            let key = EcKey::from_scalar(nist, scalar.expose());
+            Parsed::Ec(Arc::new(key.map_err(|_| bad("the scalar is not a private key on its curve"))?))
+        }
+    })
+}
+
+/// A public key.
+pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
+    match public {
+        PublicComponents::None => Err(incomplete()),
+        PublicComponents::Rsa { modulus, exponent } if modulus.is_empty() || exponent.is_empty() => Err(incomplete()),
+        PublicComponents::Ec { point, .. } if point.is_empty() => Err(incomplete()),
+        PublicComponents::Rsa { modulus, exponent } => {
+            let rsa = Rsa::from_public(modulus, exponent).map_err(|_| bad("this is no RSA public key"))?;
+            if !(RSA_PUBLIC_MIN..=*RSA_BITS.end()).contains(&rsa.bits()) {
+                return Err(bad("RSA public keys have 1024 to 8192 bits"));
+            }
+            Ok(Parsed::Rsa(Arc::new(rsa)))
+        }
+        PublicComponents::Ec { curve, point } => Ok(match curve {
+            Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_public(point)?)),
+            Curve::X25519 => Parsed::X(Arc::new(XKey::from_public(point)?)),
+            Curve::Sm2 => Parsed::Sm2(Arc::new(Sm2Key::from_point(point)?)),
+            nist => {
+                let key = EcKey::from_point(*nist, point);
+                Parsed::Ec(Arc::new(key.map_err(|_| bad("the point is not on its curve"))?))
+            }
+        }),
+    }
+}
+
+fn from_rsa(given: &RsaPrivate) -> Result<Parsed> {
+    let primes = !given.p.is_empty() && !given.q.is_empty();
+    if given.n.is_empty() || given.d.is_empty() || (given.e.is_empty() && !primes) {
+        return Err(incomplete());
+    }
+    let crt = !given.dp.is_empty() && !given.dq.is_empty() && !given.qinv.is_empty();
+    let inconsistent = |_| bad("the numbers do not make an RSA key");
+    let completed =
+        if primes && crt && !given.e.is_empty() { None } else { Some(complete(given).map_err(inconsistent)?) };
+    let rsa = Rsa::from_private(completed.as_ref().unwrap_or(given)).map_err(inconsistent)?;
+    if !RSA_BITS.contains(&rsa.bits()) {
+        return Err(bad("RSA private keys have 2048 to 8192 bits"));
+    }
+    Ok(Parsed::Rsa(Arc::new(rsa)))
+}
+
+/// Curve and private value of a key on a curve.
+fn scalar_of(key: &Parsed) -> Result<(Curve, Secret)> {
+    let public = || Error::new(ErrorKind::Internal, "a public key has no private value");
+    Ok(match key {
+        Parsed::Ec(key) => (key.curve(), key.scalar()?),
+        Parsed::Ed(key) => (Curve::Ed25519, key.pair.as_ref().ok_or_else(public)?.seed()),
+        Parsed::X(key) => (Curve::X25519, key.private.clone().ok_or_else(public)?),
+        Parsed::Sm2(key) => (Curve::Sm2, key.scalar()?),
+        Parsed::Rsa(_) | Parsed::Secret(_) => return Err(unknown_curve()),
+    })
+}
+
+fn bad(message: &'static str) -> Error {
+    Error::new(ErrorKind::AttributeValue, message)
+}
+
+fn incomplete() -> Error {
+    Error::new(ErrorKind::TemplateIncomplete, "parts of the key are missing")
+}
+
+fn unknown_curve() -> Error {
+    Error::new(ErrorKind::Internal, "a key is not on a curve that has a tag")
+}

@@ -1,0 +1,198 @@
+//! The software engine: NIST algorithms by aws-lc, the SM family by RustCrypto.
+//!
+//! It holds nothing. Keys come in with the permit, sealed; their parsed form is kept beside the record they came from.
+
+mod awslc;
+mod buffer;
+mod cipher;
+mod digest;
+mod ec;
+mod edwards;
+mod gcm;
+mod generate;
+mod kdf;
+mod keys;
+mod keywrap;
+mod mac;
+mod material;
+mod rng;
+mod rsa;
+mod signature;
+mod sm2;
+mod sm4;
+#[cfg(test)]
+mod tests;
+mod wrap;
+
+use self::digest::DigestOperation;
+use self::keys::Parsed;
+use self::mac::MacOperation;
+use self::rng::Generator;
+use super::{Backend, Ciphering, Digesting, Signing, Verifying};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{BackendId, KeyComponents, KeySpec, Material};
+use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism};
+use crate::permit::Permit;
+use crate::random::Random;
+
+/// The built-in engine. Cheap to make; several are as good as one.
+#[derive(Debug)]
+pub struct SoftBackend {
+    id: BackendId,
+    generator: Generator,
+}
+
+impl SoftBackend {
+    /// The engine, once its random generator has shown that it works.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when the operating system gives no entropy.
+    pub fn new() -> Result<Self> {
+        Generator.fill(&mut [0; 16])?;
+        Ok(Self { id: BackendId::soft(), generator: Generator })
+    }
+}
+
+impl Backend for SoftBackend {
+    fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>> {
+        Ok(match (keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(key, m, true)?),
+            (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => Box::new(ec::signature(key, *hash, true)?),
+            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, true)?),
+            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, true)?),
+            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
+            (_, mechanism) => return Err(unfit(signs(mechanism))),
+        })
+    }
+
+    fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>> {
+        Ok(match (keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(key, m, false)?),
+            (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
+                Box::new(ec::signature(key, *hash, false)?)
+            }
+            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, false)?),
+            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, false)?),
+            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
+            (_, mechanism) => return Err(unfit(signs(mechanism))),
+        })
+    }
+
+    fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        crypt(permit, mechanism, true)
+    }
+
+    fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        crypt(permit, mechanism, false)
+    }
+
+    fn digest(&self, _permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>> {
+        Ok(Box::new(DigestOperation::new(hash)?))
+    }
+
+    fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
+        material::seal(permit, &generate::secret(spec)?)
+    }
+
+    fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
+        let pair = generate::pair(spec)?;
+        Ok((material::seal(permit, &pair)?, material::describe(&pair)?))
+    }
+
+    fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
+        let key = material::from_components(components)?;
+        match components {
+            KeyComponents::Public(_) => material::describe(&key),
+            _ => material::seal(permit, &key),
+        }
+    }
+
+    fn export(&self, permit: &Permit) -> Result<KeyComponents> {
+        material::to_components(&keys::first(permit)?)
+    }
+
+    fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>> {
+        wrap::wrap(&keys::first(permit)?, mechanism, &keys::second(permit)?)
+    }
+
+    fn unwrap(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        wrapped: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        let key = wrap::unwrap(&keys::first(permit)?, mechanism, wrapped, key_type, len)?;
+        material::seal(permit, &key)
+    }
+
+    fn derive(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        let key = generate::derived(&keys::first(permit)?, mechanism, key_type, len)?;
+        material::seal(permit, &key)
+    }
+
+    fn destroy(&self, _permit: &Permit) -> Result<()> {
+        Ok(())
+    }
+
+    fn seed_random(&self, _permit: &Permit, _seed: &[u8]) -> Result<()> {
+        // aws-lc ignores what callers add; saying that it was mixed in would be a lie.
+        Err(Error::new(ErrorKind::Unsupported, "the generator is seeded by the operating system alone"))
+    }
+
+    fn random(&self, _permit: &Permit, out: &mut [u8]) -> Result<()> {
+        self.generator.fill(out)
+    }
+
+    fn entropy(&self) -> &dyn Random {
+        &self.generator
+    }
+}
+
+fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dyn Ciphering>> {
+    match (keys::first(permit)?, mechanism) {
+        (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(&key, *block, mode, encrypt),
+        (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(key, m, !encrypt),
+        (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(key, m, !encrypt),
+        (_, Mechanism::Cipher(..) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => Err(wrong_key()),
+        _ => Err(unfit(false)),
+    }
+}
+
+/// Whether the mechanism makes signatures or MACs with some key.
+const fn signs(mechanism: &Mechanism) -> bool {
+    matches!(
+        mechanism,
+        Mechanism::Rsa(_)
+            | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EdDsa)
+            | Mechanism::Sm2(_)
+            | Mechanism::Mac(_)
+    )
+}
+
+/// The error for a mechanism that does not go with a key: the key is wrong where the mechanism is right for the verb.
+fn unfit(offered: bool) -> Error {
+    if offered {
+        return wrong_key();
+    }
+    Error::new(ErrorKind::MechanismUnsupported, "the mechanism is not offered for this verb")
+}
+
+fn wrong_key() -> Error {
+    Error::new(ErrorKind::KeyType, "the key does not fit the mechanism")
+}
+
+fn parameter(message: &'static str) -> Error {
+    Error::new(ErrorKind::MechanismParameter, message)
+}

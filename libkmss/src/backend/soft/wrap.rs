@@ -1,0 +1,147 @@
+//! Wrapping keys and unwrapping them.
+
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::awslc::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
+use super::buffer::Transform;
+use super::keys::Parsed;
+use super::sm2::Sm2Key;
+use super::{cipher, material, rsa, wrong_key};
+use crate::backend::Ciphering;
+use crate::error::{Error, ErrorKind, Result};
+use crate::mechanism::{CipherMode, Curve, KeyType, Mechanism, RsaMechanism};
+use crate::secret::Secret;
+
+/// Wraps `target` under `key`.
+pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Result<Vec<u8>> {
+    let plain = plaintext(target)?;
+    let is_secret = matches!(target, Parsed::Secret(_));
+    match (key, mechanism) {
+        (Parsed::Rsa(rsa), Mechanism::Rsa(mechanism @ (RsaMechanism::Pkcs | RsaMechanism::Oaep(_)))) => {
+            let crypt = rsa::crypt(Arc::clone(rsa), mechanism, false)?;
+            if !is_secret || plain.len() > crypt.capacity() {
+                return Err(not_wrappable());
+            }
+            let mut out = vec![0; rsa.len()];
+            let len = crypt.run(plain.expose(), &mut out)?;
+            out.truncate(len);
+            Ok(out)
+        }
+        (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
+            // Nothing says where a PKCS #8 structure ends in a ciphertext that was filled up.
+            if !is_secret && matches!(mode, CipherMode::Ecb | CipherMode::Cbc { .. }) {
+                return Err(not_wrappable());
+            }
+            let wrapped = run(cipher::start(secret, *block, mode, true)?, plain.expose());
+            wrapped.map(|bytes| bytes.to_vec()).map_err(|e| match e.kind() {
+                ErrorKind::DataLength => not_wrappable(),
+                _ => e,
+            })
+        }
+        (_, Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_)) | Mechanism::Cipher(..)) => Err(wrong_key()),
+        _ => Err(unsupported()),
+    }
+}
+
+/// Unwraps a key of type `key_type` (a secret of `len` bytes, where that is known) with `key`.
+pub(super) fn unwrap(
+    key: &Parsed,
+    mechanism: &Mechanism,
+    wrapped: &[u8],
+    key_type: KeyType,
+    len: Option<usize>,
+) -> Result<Parsed> {
+    let plain = match (key, mechanism) {
+        (Parsed::Rsa(rsa), Mechanism::Rsa(mechanism @ (RsaMechanism::Pkcs | RsaMechanism::Oaep(_)))) => {
+            let crypt = rsa::crypt(Arc::clone(rsa), mechanism, true)?;
+            let mut out = Zeroizing::new(vec![0; crypt.capacity()]);
+            crypt.run(wrapped, &mut out).map(|n| Secret::copy_of(out.get(..n).unwrap_or_default()))
+        }
+        (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
+            run(cipher::start(secret, *block, mode, false)?, wrapped).map(|bytes| Secret::copy_of(&bytes))
+        }
+        (_, Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_)) | Mechanism::Cipher(..)) => {
+            return Err(wrong_key());
+        }
+        _ => return Err(unsupported()),
+    }
+    .map_err(|e| match e.kind() {
+        ErrorKind::EncryptedDataLength => {
+            Error::new(ErrorKind::WrappedKeyLength, "the wrapped key has a length that the mechanism never yields")
+        }
+        ErrorKind::EncryptedDataInvalid => invalid(),
+        _ => e,
+    })?;
+    // From here on every error is the same one: what was wrong inside would tell about the plaintext.
+    if key_type.is_asymmetric() { private(&plain, key_type) } else { secret(plain, mechanism, key_type, len) }
+        .map_err(|_| invalid())
+}
+
+/// The secret key in `plain`. In ECB and CBC mode zeros may follow it (PKCS#11 3.1, 6.10.5).
+fn secret(plain: Secret, mechanism: &Mechanism, key_type: KeyType, len: Option<usize>) -> Result<Parsed> {
+    let Some(len) = len.filter(|len| *len != plain.len()) else {
+        return material::from_secret(key_type, plain);
+    };
+    if !matches!(mechanism, Mechanism::Cipher(_, CipherMode::Ecb | CipherMode::Cbc { .. })) {
+        return Err(invalid());
+    }
+    let (value, filling) = plain.expose().split_at_checked(len).ok_or_else(invalid)?;
+    if filling.len() >= 16 || filling.iter().any(|byte| *byte != 0) {
+        return Err(invalid());
+    }
+    material::from_secret(key_type, Secret::copy_of(value))
+}
+
+/// The private key that `plain` is the PKCS #8 form of.
+fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
+    let parsed = if key_type == KeyType::Sm2 {
+        Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain.expose())?))
+    } else {
+        match parse_pkcs8(plain.expose())? {
+            PrivateKey::Rsa(rsa) if material::RSA_BITS.contains(&rsa.bits()) => Parsed::Rsa(Arc::new(rsa)),
+            PrivateKey::Rsa(_) => return Err(invalid()),
+            PrivateKey::Ec(curve, scalar) => material::from_scalar(curve, &scalar)?,
+        }
+    };
+    if parsed.key_type() == key_type { Ok(parsed) } else { Err(invalid()) }
+}
+
+/// What is wrapped: the bytes of a secret, PKCS #8 of a private key.
+fn plaintext(target: &Parsed) -> Result<Secret> {
+    if !material::is_private(target) {
+        return Err(not_wrappable());
+    }
+    Ok(match target {
+        Parsed::Secret(secret) => secret.value.clone(),
+        Parsed::Rsa(rsa) => rsa_to_pkcs8(rsa)?,
+        Parsed::Ec(ec) => ec_to_pkcs8(ec)?,
+        Parsed::Ed(ed) => {
+            let seed = ed.pair.as_ref().ok_or_else(not_wrappable)?.seed();
+            seed_to_pkcs8(Curve::Ed25519, seed.expose())?
+        }
+        Parsed::X(x) => seed_to_pkcs8(Curve::X25519, x.private.as_ref().ok_or_else(not_wrappable)?.expose())?,
+        Parsed::Sm2(sm2) => sm2.to_pkcs8()?,
+    })
+}
+
+/// Runs an operation on one piece of data.
+fn run(mut operation: Box<dyn Ciphering>, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
+    let mut out = Zeroizing::new(vec![0; operation.finish_len(input.len())]);
+    let len = operation.finish(input, &mut out)?;
+    out.truncate(len);
+    Ok(out)
+}
+
+fn not_wrappable() -> Error {
+    Error::new(ErrorKind::KeyNotWrappable, "the mechanism cannot wrap this key")
+}
+
+fn invalid() -> Error {
+    Error::new(ErrorKind::WrappedKeyInvalid, "the wrapped key does not unwrap")
+}
+
+fn unsupported() -> Error {
+    Error::new(ErrorKind::MechanismUnsupported, "the mechanism is not offered for wrapping")
+}

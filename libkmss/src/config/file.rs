@@ -1,0 +1,181 @@
+//! `kmss.toml`: opened safely, parsed strictly, complained about with file, line and a suggestion.
+
+use std::fs::OpenOptions;
+use std::io::{self, Read};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use super::{AuditConfig, PinConfig, PrincipalRule, StoreConfig};
+use crate::error::{Error, ErrorKind, Result};
+use crate::suite::Suite;
+
+/// Largest file that is read.
+const LARGEST: u64 = 1 << 20;
+/// Longest name of a principal or role in bytes.
+const LONGEST_NAME: usize = 128;
+
+/// What a file says.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default, deserialize_with = "home")]
+    pub(super) home: Option<PathBuf>,
+    #[serde(default = "default_suite")]
+    pub(super) suite: Suite,
+    #[serde(default)]
+    pub(super) pin: PinConfig,
+    #[serde(default)]
+    pub(super) store: StoreConfig,
+    #[serde(default)]
+    pub(super) audit: AuditConfig,
+    #[serde(default)]
+    pub(super) principal: Vec<PrincipalRule>,
+}
+
+const fn default_suite() -> Suite {
+    Suite::Nist
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            home: None,
+            suite: default_suite(),
+            pin: PinConfig::default(),
+            store: StoreConfig::default(),
+            audit: AuditConfig::default(),
+            principal: Vec::new(),
+        }
+    }
+}
+
+impl File {
+    /// Opens, checks and parses `path`, which must belong to one of `owners`; `None` where there is none. Also says who
+    /// owns it.
+    pub(super) fn read(path: &Path, owners: &[u32]) -> Result<Option<(Self, u32)>> {
+        let unreadable = |e: io::Error| {
+            Error::new(ErrorKind::Config, format!("cannot read the configuration `{}`", path.display())).with_source(e)
+        };
+        let file = match OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY).open(path) {
+            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
+            other => other.map_err(unreadable)?,
+        };
+        // Asked of what was opened, so nothing can be put in its place in between.
+        let metadata = file.metadata().map_err(unreadable)?;
+        let (shown, owner, mode) = (path.display(), metadata.uid(), metadata.mode());
+        if !metadata.is_file() || metadata.size() > LARGEST {
+            return Err(Error::new(ErrorKind::Config, format!("the configuration `{shown}` is not a plain text file")));
+        }
+        let refused = |what: String| Err(Error::new(ErrorKind::HomeUnsafe, what));
+        if mode & 0o022 != 0 {
+            return refused(format!("others can write the configuration `{shown}`: run `chmod go-w {shown}`"));
+        }
+        if !owners.contains(&owner) {
+            let wanted = owners.first().copied().unwrap_or_default();
+            return refused(format!(
+                "the configuration `{shown}` belongs to user {owner}, who has no say here: run `chown {wanted} {shown}`"
+            ));
+        }
+        let mut text = String::new();
+        file.take(LARGEST).read_to_string(&mut text).map_err(unreadable)?;
+        Ok(Some((Self::parse(path, &text)?, owner)))
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
+        toml::from_str(text).map_err(|e| complaint(path, text, &e))
+    }
+}
+
+/// The error with its place, and the word that was probably meant.
+fn complaint(path: &Path, text: &str, cause: &toml::de::Error) -> Error {
+    let line = cause.span().map_or(1, |span| {
+        let before = text.as_bytes().get(..span.start).unwrap_or_default();
+        before.iter().filter(|b| **b == b'\n').count() + 1
+    });
+    let message = cause.message().trim().replace('\n', ", ");
+    // serde lists what it knows: "unknown field `a`, expected one of `b`, `c`".
+    let mut quoted = message.split('`').skip(1).step_by(2);
+    let meant = quoted.next().filter(|_| message.starts_with("unknown ")).and_then(|wrong| closest(wrong, quoted));
+    let hint = meant.map(|m| format!(": did you mean `{m}`?")).unwrap_or_default();
+    Error::new(ErrorKind::Config, format!("`{}`, line {line}: {message}{hint}", path.display()))
+}
+
+/// The known word that differs least, if it differs little.
+fn closest<'w>(wrong: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
+    let most = wrong.chars().count().div_ceil(3);
+    known.map(|word| (distance(wrong, word), word)).filter(|(d, _)| *d <= most).min().map(|(_, word)| word)
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.chars().count()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let (mut diagonal, mut left) = (i, i + 1);
+        for (y, cell) in b.chars().zip(row.iter_mut().skip(1)) {
+            let best = (diagonal + usize::from(x != y)).min(left + 1).min(*cell + 1);
+            (diagonal, left) = (*cell, best);
+            *cell = best;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A number from `LEAST` to `MOST`.
+pub(super) fn within<'de, const LEAST: u32, const MOST: u32, D: Deserializer<'de>>(d: D) -> Result<u32, D::Error> {
+    let value = i64::deserialize(d)?;
+    u32::try_from(value)
+        .ok()
+        .filter(|v| (LEAST..=MOST).contains(v))
+        .ok_or_else(|| D::Error::custom(format_args!("{value} is not between {LEAST} and {MOST}")))
+}
+
+/// A path that means the same from everywhere.
+pub(super) fn absolute<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(d)?;
+    if path.is_absolute() {
+        return Ok(Some(path));
+    }
+    Err(D::Error::custom(format_args!("`{}` is not an absolute path", path.display())))
+}
+
+/// An absolute path, or one that starts with `~/`.
+fn home<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    let path = PathBuf::deserialize(d)?;
+    if path.is_absolute() || path.starts_with("~") {
+        return Ok(Some(path));
+    }
+    Err(D::Error::custom(format_args!("the home `{}` is not an absolute path", path.display())))
+}
+
+/// `kind:name`.
+pub(super) fn principal_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let text = String::deserialize(d)?;
+    match text.split_once(':') {
+        Some((kind, name)) if is_word(kind) && is_word(name) && text.len() <= LONGEST_NAME => Ok(text),
+        _ => Err(D::Error::custom(format_args!(
+            "`{}` does not name a principal: write `kind:name`, for example `service:order-v1`",
+            text.escape_debug()
+        ))),
+    }
+}
+
+/// Role names.
+pub(super) fn role_names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let roles = Vec::<String>::deserialize(d)?;
+    match roles.iter().find(|role| !is_word(role) || role.len() > LONGEST_NAME) {
+        Some(bad) => Err(D::Error::custom(format_args!(
+            "`{}` does not name a role: use letters, digits and `-_.@/`",
+            bad.escape_debug()
+        ))),
+        None => Ok(roles),
+    }
+}
+
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.@/".contains(&b))
+}

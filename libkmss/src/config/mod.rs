@@ -1,0 +1,141 @@
+//! Where the home is, and every setting.
+//!
+//! The first of these that there is: the file that `KMSS_CONF` names; the home that `KMSS_HOME` names, with its own
+//! `kmss.toml`; `~/.config/kmss/kmss.toml`; `/etc/kmss/kmss.toml`; the default home (`/var/lib/kmss` for root,
+//! `~/.local/share/kmss` for everybody else), with its own `kmss.toml`. `KMSS_HOME` also overrides the home that the file
+//! of `KMSS_CONF` names. The environment is ignored in programs that run with more rights than their caller has.
+
+mod file;
+mod search;
+
+use std::path::PathBuf;
+
+use crate::error::Result;
+use crate::suite::Suite;
+
+pub use search::{Considered, Explanation, HomeSource, Outcome};
+
+/// Every setting, and how it was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Where the home is (absolute; it need not exist).
+    pub home: PathBuf,
+    /// The suite that a new home gets.
+    pub suite: Suite,
+    /// PINs.
+    pub pin: PinConfig,
+    /// The store.
+    pub store: StoreConfig,
+    /// The audit.
+    pub audit: AuditConfig,
+    /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
+    pub principals: Vec<PrincipalRule>,
+    /// How all this was found.
+    pub explanation: Explanation,
+}
+
+impl Config {
+    /// The configuration of this process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::error::ErrorKind::Config) with file and line for what cannot be understood,
+    /// [`ErrorKind::HomeUnsafe`](crate::error::ErrorKind::HomeUnsafe) for a file that others can write.
+    pub fn load() -> Result<Self> {
+        search::Surroundings::of_process()?.load()
+    }
+
+    /// The same settings on another home, as `kmss --home` asks for.
+    #[must_use]
+    pub fn at(mut self, home: PathBuf) -> Self {
+        self.home = home;
+        self.explanation.home = HomeSource::Caller;
+        self
+    }
+}
+
+/// Settings of PINs; they apply to PINs set from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PinConfig {
+    /// Wrong attempts until a PIN locks, 1 to 100.
+    #[serde(deserialize_with = "file::within::<1, 100, _>")]
+    pub max_attempts: u32,
+    /// Shortest PIN in bytes, 4 to 255.
+    #[serde(deserialize_with = "file::within::<4, 255, _>")]
+    pub min_length: u32,
+}
+
+impl Default for PinConfig {
+    fn default() -> Self {
+        Self { max_attempts: 10, min_length: 4 }
+    }
+}
+
+/// Settings of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct StoreConfig {
+    /// How long a write waits for another process, in milliseconds, 1 to 600,000.
+    #[serde(deserialize_with = "file::within::<1, 600_000, _>")]
+    pub busy_timeout_ms: u32,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self { busy_timeout_ms: 5_000 }
+    }
+}
+
+/// Settings of the audit. What is not recorded one by one is summarised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
+pub struct AuditConfig {
+    /// Record each generation of random bytes.
+    pub record_random: bool,
+    /// Record each digest.
+    pub record_digest: bool,
+    /// Record each search for objects.
+    pub record_find: bool,
+    /// Record each operation with a session key.
+    pub record_session: bool,
+    /// How long a record may be in the kernel before it is made durable, in milliseconds, 1 to 60,000.
+    #[serde(deserialize_with = "file::within::<1, 60_000, _>")]
+    pub fsync_interval_ms: u32,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            record_random: false,
+            record_digest: false,
+            record_find: false,
+            record_session: false,
+            fsync_interval_ms: 200,
+        }
+    }
+}
+
+/// A `[[principal]]` rule: a process that has everything it names is `name`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalRule {
+    /// Effective user of the process.
+    pub uid: Option<u32>,
+    /// Effective group of the process.
+    pub gid: Option<u32>,
+    /// The program it runs: an absolute path, as the kernel names it.
+    #[serde(default, deserialize_with = "file::absolute")]
+    pub executable: Option<PathBuf>,
+    /// The token (namespace) it works in.
+    pub token: Option<String>,
+    /// Who it is: `kind:name`, for example `service:order-v1`.
+    #[serde(deserialize_with = "file::principal_name")]
+    pub name: String,
+    /// The roles it has.
+    #[serde(default, deserialize_with = "file::role_names")]
+    pub roles: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

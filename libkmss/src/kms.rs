@@ -1,0 +1,437 @@
+//! The one object a door talks to. The only file that names implementations.
+
+use std::any::Any;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
+pub use crate::auth::Holder;
+use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator, RewrapToken};
+use crate::backend::Backend;
+use crate::backend::soft::SoftBackend;
+use crate::caller::{Caller, Login};
+use crate::catalog::Catalog;
+use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::home::Home;
+use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
+use crate::operation::{Draft, Hall, Operation};
+use crate::os::FileMode;
+use crate::pipeline::{Pipeline, Unfinished};
+use crate::policy::AttributePolicy;
+use crate::principal::ProcessIdentity;
+use crate::quota::Unmetered;
+use crate::random::Random;
+use crate::seal::{FileSeal, Seal};
+use crate::secret::Secret;
+
+use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
+use crate::suite::Suite;
+use crate::tenant::{Namespace, NamespaceId, ObjectId};
+
+/// Directory of the audit segments, below the home.
+const AUDIT: &str = "audit";
+/// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
+const HOME_DOMAIN: &str = "home/domain";
+/// How often a commit that somebody else was faster with is tried again.
+const ATTEMPTS: u32 = 16;
+
+/// An open home.
+pub struct Kms {
+    pipeline: Arc<Pipeline>,
+    config: Config,
+    suite: Suite,
+    store: Arc<dyn Store>,
+    audit: Arc<SegmentSink>,
+    auth: PinAuthenticator,
+    random: Arc<dyn Random>,
+    ephemeral: Arc<DomainKey>,
+}
+
+/// The software engine's generator, as the core draws from it.
+struct Entropy(Arc<dyn Backend>);
+
+impl Random for Entropy {
+    fn fill(&self, out: &mut [u8]) -> Result<()> {
+        self.0.entropy().fill(out)
+    }
+}
+
+impl Kms {
+    /// Opens the home that `config` names; `None` where there is none yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::HomeUnsafe`], [`ErrorKind::Damaged`], [`ErrorKind::TooNew`], [`ErrorKind::Storage`],
+    /// [`ErrorKind::Busy`].
+    pub fn open(config: &Config) -> Result<Option<Self>> {
+        let nothing = |e: Error| if e.kind() == ErrorKind::NotFound { Ok(None) } else { Err(e) };
+        let home = match Home::open(&config.home) {
+            Ok(home) => home,
+            Err(e) => return nothing(e),
+        };
+        let (backend, random) = engine()?;
+        match FileSeal::open(&home, Arc::clone(&random)) {
+            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backend, random).map(Some),
+            Err(e) => nothing(e),
+        }
+    }
+
+    /// Opens the home, making it with its seal where there is none: for the caller alone (0700), or shared with `group`
+    /// (2770).
+    ///
+    /// # Errors
+    /// As [`Self::open`]; [`ErrorKind::Config`] for an unknown group.
+    pub fn create(config: &Config, group: Option<&str>) -> Result<Self> {
+        let home = Home::create(&config.home, group)?;
+        let (backend, random) = engine()?;
+        let seal = FileSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
+        Self::assemble(config, &home, Arc::new(seal), backend, random)
+    }
+
+    fn assemble(
+        config: &Config,
+        home: &Home,
+        seal: Arc<dyn Seal>,
+        backend: Arc<dyn Backend>,
+        random: Arc<dyn Random>,
+    ) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let mode = FileMode::of_home(home.path())?;
+        let patience = Duration::from_millis(u64::from(config.store.busy_timeout_ms));
+        let store = SqliteStore::open(home.path(), mode, Arc::clone(&clock))?.with_patience(patience);
+        let store: Arc<dyn Store> = Arc::new(store);
+        let home_key = home_domain_key(store.as_ref(), seal.as_ref(), random.as_ref())?;
+        let options = AuditOptions {
+            digest: config.audit.record_digest,
+            random: config.audit.record_random,
+            find: config.audit.record_find,
+            ..AuditOptions::default()
+        };
+        let audit = Arc::new(SegmentSink::new(
+            home.path().join(AUDIT),
+            Arc::new(move |file| {
+                let failed =
+                    |e| Error::new(ErrorKind::AuditUnavailable, "cannot set the owner of a segment").with_source(e);
+                mode.apply(file).map_err(failed)
+            }),
+            seal.suite(),
+            Arc::clone(&store),
+            Arc::clone(&random),
+            Arc::clone(&clock),
+            options,
+        ));
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
+        let suite = seal.suite();
+        let pipeline = Pipeline {
+            policy: Arc::new(AttributePolicy),
+            quota: Arc::new(Unmetered),
+            audit: Arc::clone(&audit) as _,
+            clock,
+            store: Arc::clone(&store),
+            hall: Hall { catalog, backends: vec![backend] },
+        };
+        Ok(Self {
+            pipeline: Arc::new(pipeline),
+            config: config.clone(),
+            suite,
+            auth: PinAuthenticator::new(Arc::clone(&store), seal, Arc::clone(&random), config.pin),
+            store,
+            audit,
+            ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
+            random,
+        })
+    }
+
+    /// The suite of the home.
+    #[must_use]
+    pub const fn suite(&self) -> Suite {
+        self.suite
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.pipeline.clock.now()
+    }
+
+    /// A number that moves when anything cached may be stale; costs about a nanosecond.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.store.generation()
+    }
+
+    /// All namespaces, in the order of their ordinals.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn namespaces(&self) -> Result<Vec<Namespace>> {
+        self.catalog().namespaces()
+    }
+
+    /// The ordinal that the next namespace will get.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn next_ordinal(&self) -> Result<u32> {
+        self.catalog().next_ordinal()
+    }
+
+    /// Makes a namespace, or makes `existing` anew: its objects are destroyed, its users are gone, its id and ordinal stay.
+    /// For `existing`, `officer_pin` must be its security officer's PIN, which stays.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PinInvalid`], [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::Conflict`].
+    pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+        let caller = existing.map(|namespace| self.enter(namespace, 0)).transpose()?;
+        self.pipeline.around(caller.as_ref(), Action::Initialize, || match existing {
+            Some(namespace) => self.renew(namespace, name, officer_pin),
+            None => self.add(name, officer_pin),
+        })
+    }
+
+    fn add(&self, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+        let id = NamespaceId(self.fresh_id()?);
+        let mut attempt = 0;
+        loop {
+            let namespace = Namespace {
+                id,
+                tenant: Namespace::DEFAULT_TENANT.to_owned(),
+                name: name.to_owned(),
+                ordinal: self.catalog().next_ordinal()?,
+                incarnation: 1,
+                policy_required: false,
+            };
+            let credentials = self.auth.prepare_initialize(&namespace, officer_pin)?;
+            attempt += 1;
+            match self.catalog().put_namespace(None, &namespace, credentials) {
+                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                done => return done.map(|()| namespace),
+            }
+        }
+    }
+
+    fn renew(&self, namespace: &Namespace, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+        let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
+        let next = Namespace {
+            name: name.to_owned(),
+            incarnation: namespace.incarnation.saturating_add(1),
+            policy_required: false,
+            ..namespace.clone()
+        };
+        let credentials = self.auth.prepare_initialize(&next, officer_pin)?;
+        self.catalog().renew(namespace, &next, credentials)?;
+        Ok(next)
+    }
+
+    /// Removes a namespace with everything in it.
+    ///
+    /// # Errors
+    /// As [`Self::initialize`].
+    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<()> {
+        let caller = self.enter(namespace, 0)?;
+        self.pipeline.around(Some(&caller), Action::Destroy, || {
+            let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
+            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)
+        })
+    }
+
+    /// An unauthenticated caller in `namespace`. `session` is the door's number for its session, for the audit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] when the namespace has been made anew since it was read.
+    pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> {
+        let principal = self.config.principal(&ProcessIdentity::current(), &namespace.name)?;
+        Ok(Caller {
+            principal: Arc::new(principal),
+            namespace: Arc::new(namespace.clone()),
+            login: Login::None,
+            keyring: Arc::new(Keyring {
+                public: self.auth.public_domain_key(namespace)?,
+                private: None,
+                ephemeral: Arc::clone(&self.ephemeral),
+                officer: None,
+            }),
+            session,
+        })
+    }
+
+    /// The caller after authentication.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::PinNotInitialized`].
+    pub fn login(&self, caller: &Caller, credential: &Credential<'_>) -> Result<Caller> {
+        self.pipeline.around(Some(caller), Action::Login, || {
+            let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
+            let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
+            Ok(with_keys(caller, authenticated.login, authenticated.private, officer))
+        })
+    }
+
+    /// The caller as security officer who manages private objects (and never uses them: the pipeline refuses).
+    ///
+    /// # Errors
+    /// As [`Self::login`].
+    pub fn administer(&self, caller: &Caller, officer_pin: &Secret) -> Result<Caller> {
+        self.pipeline.around(Some(caller), Action::Login, || {
+            let private = self.auth.administer(&caller.namespace, officer_pin)?;
+            Ok(with_keys(caller, Login::SecurityOfficer, Some(private), None))
+        })
+    }
+
+    /// The caller without authentication. What private objects left in memory is forgotten.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`].
+    pub fn logout(&self, caller: &Caller) -> Result<Caller> {
+        self.catalog().forget_private(caller.namespace.id);
+        self.pipeline.around(Some(caller), Action::Logout, || Ok(with_keys(caller, Login::None, None, None)))
+    }
+
+    /// Gives `user` a PIN; every object stays. `officer` came from [`Self::login`] as security officer.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for anybody else, [`ErrorKind::PinInvalid`].
+    pub fn set_user_pin(&self, officer: &Caller, user: &str, pin: &Secret) -> Result<()> {
+        self.pipeline.around(Some(officer), Action::SetPin, || {
+            let token = officer.keyring.officer.as_ref().and_then(|any| any.downcast_ref::<RewrapToken>());
+            let token = token.ok_or_else(|| {
+                Error::new(ErrorKind::NotLoggedIn, "only the security officer, logged in, gives users a PIN")
+            })?;
+            self.auth.set_user_pin(&officer.namespace, token, user, pin)
+        })
+    }
+
+    /// Changes a PIN by showing the old one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::PinInvalid`].
+    pub fn change_pin(&self, caller: &Caller, holder: Holder<'_>, old: &Secret, new: &Secret) -> Result<()> {
+        self.pipeline.around(Some(caller), Action::SetPin, || self.auth.change_pin(&caller.namespace, holder, old, new))
+    }
+
+    /// What may be known of a credential without showing it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn credential_state(&self, namespace: &Namespace, holder: Holder<'_>) -> Result<CredentialState> {
+        self.auth.state(namespace, holder)
+    }
+
+    /// A draft with a fresh id.
+    ///
+    /// # Errors
+    /// The random source fails.
+    pub fn draft(&self, storage: Storage) -> Result<Draft> {
+        Ok(Draft::new(ObjectId(self.fresh_id()?), storage))
+    }
+
+    /// Begins an operation.
+    ///
+    /// # Errors
+    /// See [`Pipeline::begin`].
+    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+        self.pipeline.begin(caller, operation)
+    }
+
+    /// Performs an operation that completes at once.
+    ///
+    /// # Errors
+    /// See [`Pipeline::perform`].
+    pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
+        self.pipeline.perform(caller, operation)
+    }
+
+    /// A stored object as it is now: its attributes, never its material.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], also for private objects of a caller who has not authenticated.
+    pub fn object(&self, caller: &Caller, id: ObjectId) -> Result<Arc<Object>> {
+        self.catalog().get(caller, id)
+    }
+
+    /// The key with this name, of this class.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn key(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>> {
+        match self.catalog().find_by_name(caller, name, class) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            found => found.map(Some),
+        }
+    }
+
+    /// Where the audit segments of a home are.
+    #[must_use]
+    pub fn audit_directory(config: &Config) -> PathBuf {
+        config.home.join(AUDIT)
+    }
+
+    /// Verifies the whole audit trail, against what the store knows of it.
+    pub fn verify_audit(&self, progress: &mut dyn FnMut(&Progress)) -> Report {
+        verify(&Self::audit_directory(&self.config), Some(self.store.as_ref()), self.suite, progress)
+    }
+
+    /// Ends the audit segment cleanly. The home stays usable: a later record opens a segment again.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`]: the segment is left open, as after a crash, and nothing is lost.
+    pub fn close(&self) -> Result<()> {
+        self.audit.close()
+    }
+
+    fn catalog(&self) -> &Catalog {
+        &self.pipeline.hall.catalog
+    }
+
+    fn fresh_id(&self) -> Result<[u8; 16]> {
+        let mut id = [0; 16];
+        self.random.fill(&mut id)?;
+        Ok(id)
+    }
+}
+
+fn engine() -> Result<(Arc<dyn Backend>, Arc<dyn Random>)> {
+    let backend: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
+    let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&backend)));
+    Ok((backend, random))
+}
+
+/// `caller` with other keys.
+fn with_keys(
+    caller: &Caller,
+    login: Login,
+    private: Option<Arc<DomainKey>>,
+    officer: Option<Arc<dyn Any + Send + Sync>>,
+) -> Caller {
+    let ring = &caller.keyring;
+    let keyring = Arc::new(Keyring {
+        public: Arc::clone(&ring.public),
+        private,
+        ephemeral: Arc::clone(&ring.ephemeral),
+        officer,
+    });
+    Caller { login, keyring, ..caller.clone() }
+}
+
+/// The home's own domain key; made by whoever comes first.
+fn home_domain_key(store: &dyn Store, seal: &dyn Seal, random: &dyn Random) -> Result<Arc<DomainKey>> {
+    let place = StoreKey::new(HOME_DOMAIN)?;
+    for _ in 0..ATTEMPTS {
+        if let Some(entry) = store.get(&place)? {
+            let secret = seal.unwrap(HOME_DOMAIN, &entry.value)?;
+            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
+        }
+        let secret = Secret::filled(DomainKey::SECRET_LEN, |b| random.fill(b))?;
+        let batch = Batch {
+            conditions: vec![Condition::Absent(place.clone())],
+            ops: vec![Op::Put(place.clone(), seal.wrap(HOME_DOMAIN, &secret)?)],
+            invalidates: false,
+        };
+        if let Commit::Committed(_) = store.commit(&batch)? {
+            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "the home's domain key could not be settled with other processes"))
+}

@@ -1,0 +1,59 @@
+//! Copying objects.
+
+use std::sync::Arc;
+
+use super::{Draft, Hall, ObjectRef, Operation, Request, Target, now};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, Body, Object};
+use crate::permit::{Permit, Subject};
+
+/// Copies an object into a new one, key material included.
+#[derive(Debug)]
+pub struct Copy {
+    /// The object to copy.
+    pub source: ObjectRef,
+    /// The new object's attributes, complete: the source's with the caller's changes. Protection keeps the source's
+    /// history; it may grow stricter, never looser.
+    pub draft: Draft,
+}
+
+impl Operation for Copy {
+    type Running = Arc<Object>;
+
+    fn request(&self) -> Request {
+        Request {
+            also: Some((Action::Manage, Target::New(self.draft.subject()))),
+            ..Request::new(Action::Manage, Target::Object(self.source.clone()))
+        }
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        let Subject::Object(source) = permit.subject() else {
+            return Err(Error::new(ErrorKind::Internal, "a copy needs an object"));
+        };
+        if !source.copyable {
+            return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be copied"));
+        }
+        let namespace = permit.caller().namespace.id;
+        let Body::Key(key) = &source.body else {
+            let object = self.draft.object(namespace, source.body.clone(), now(permit));
+            return hall.keep(permit, object);
+        };
+        let (old, mut new) = (key.protection, self.draft.protection);
+        if (old.sensitive && !new.sensitive) || (!old.extractable && new.extractable) {
+            return Err(Error::new(ErrorKind::AttributeReadOnly, "a copy cannot be less protected than its source"));
+        }
+        new.local = old.local;
+        new.always_sensitive = old.always_sensitive && new.sensitive;
+        new.never_extractable = old.never_extractable && !new.extractable;
+        let backend = hall.backend_of(permit)?;
+        let material = backend.import(permit, &backend.export(permit)?)?;
+        let mut copy = self.draft.key(namespace, backend.id(), key.class, new, material, now(permit));
+        if let Body::Key(copied) = &mut copy.body {
+            copied.key_type = key.key_type;
+            copied.state = key.state;
+            copied.origin = if key.name.is_empty() { key.origin.clone() } else { key.name.clone() };
+        }
+        hall.keep(permit, copy)
+    }
+}

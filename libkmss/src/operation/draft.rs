@@ -1,0 +1,182 @@
+//! Drafts: everything about a new object but its key material.
+
+use std::collections::BTreeMap;
+
+use serde_bytes::ByteBuf;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{
+    BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object, Protection, Storage, Usage,
+};
+use crate::mechanism::KeyType;
+use crate::permit::NewObject;
+use crate::tenant::{NamespaceId, ObjectId};
+
+/// A new object before it exists. Doors fill one from what their caller asks for.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// Its identity, fresh from the random source.
+    pub id: ObjectId,
+    /// Where it will live.
+    pub storage: Storage,
+    /// Whether only authenticated users see it.
+    pub private: bool,
+    /// Whether attributes may be changed.
+    pub modifiable: bool,
+    /// Whether it may be copied.
+    pub copyable: bool,
+    /// Whether it may be destroyed.
+    pub destroyable: bool,
+    /// The label.
+    pub label: Vec<u8>,
+    /// The identifier (CKA_ID).
+    pub identifier: Vec<u8>,
+    /// The door's own attributes.
+    pub attributes: BTreeMap<u64, ByteBuf>,
+    /// Name asked for; empty takes the label (and a generated name where that is empty too).
+    pub name: String,
+    /// Name of the key it is made from, for session keys.
+    pub origin: String,
+    /// For keys: what they may be used for.
+    pub usage: Usage,
+    /// For keys: `sensitive`, `extractable`, `trusted`, `wrap_with_trusted` and `always_authenticate` as asked for; the
+    /// history (`local`, `always_sensitive`, `never_extractable`) is set by the operation.
+    pub protection: Protection,
+    /// For keys: the door's numbers of the only mechanisms allowed; empty for any.
+    pub allowed_mechanisms: Vec<u64>,
+    /// For keys: first day of use.
+    pub start: Option<Date>,
+    /// For keys: last day of use.
+    pub end: Option<Date>,
+}
+
+/// The kind of key that unwrapping or derivation is to yield.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its type.
+    pub key_type: KeyType,
+    /// Length in bytes of a secret key, where the caller states one.
+    pub len: Option<usize>,
+}
+
+impl Draft {
+    /// A draft with the defaults of a public, modifiable, copyable, destroyable object without uses.
+    #[must_use]
+    pub fn new(id: ObjectId, storage: Storage) -> Self {
+        Self {
+            id,
+            storage,
+            private: false,
+            modifiable: true,
+            copyable: true,
+            destroyable: true,
+            label: Vec::new(),
+            identifier: Vec::new(),
+            attributes: BTreeMap::new(),
+            name: String::new(),
+            origin: String::new(),
+            usage: Usage::default(),
+            protection: Protection::default(),
+            allowed_mechanisms: Vec::new(),
+            start: None,
+            end: None,
+        }
+    }
+
+    /// What policy and permit see of it.
+    pub(super) fn subject(&self) -> NewObject {
+        NewObject { id: self.id, storage: self.storage, private: self.private, name: self.wanted_name() }
+    }
+
+    fn wanted_name(&self) -> String {
+        match self.storage {
+            Storage::Session => String::new(),
+            Storage::Stored if !self.name.is_empty() => self.name.clone(),
+            Storage::Stored if !self.label.is_empty() => String::from_utf8_lossy(&self.label).into_owned(),
+            Storage::Stored => format!("key-{}", self.id.to_string().split_at(12).0),
+        }
+    }
+
+    /// The key made of this draft and `material`.
+    pub(super) fn key(
+        self,
+        namespace: NamespaceId,
+        backend: &BackendId,
+        class: KeyClass,
+        protection: Protection,
+        material: Material,
+        now: Timestamp,
+    ) -> Object {
+        let version = KeyVersion {
+            number: 1,
+            created: now,
+            backend: backend.clone(),
+            locator: material.locator,
+            bits: material.bits,
+            public: material.public,
+            check_value: material.check_value,
+            cache: CachedKey::default(),
+        };
+        let key = Key {
+            name: self.wanted_name(),
+            origin: self.origin.clone(),
+            class,
+            key_type: material.key_type,
+            usage: self.usage,
+            protection,
+            state: KeyState::Active,
+            allowed_mechanisms: self.allowed_mechanisms.clone(),
+            start: self.start,
+            end: self.end,
+            primary: 1,
+            versions: vec![version],
+        };
+        self.object(namespace, Body::Key(Box::new(key)), now)
+    }
+
+    /// The object made of this draft and `body`.
+    pub(super) fn object(self, namespace: NamespaceId, body: Body, now: Timestamp) -> Object {
+        Object {
+            id: self.id,
+            namespace,
+            private: self.private,
+            modifiable: self.modifiable,
+            copyable: self.copyable,
+            destroyable: self.destroyable,
+            label: self.label,
+            identifier: self.identifier,
+            attributes: self.attributes,
+            body,
+            created: now,
+            edition: 1,
+            storage: self.storage,
+            revision: 0,
+        }
+    }
+
+    /// `protection` of a key generated here.
+    pub(super) const fn generated(&self) -> Protection {
+        Protection {
+            local: true,
+            always_sensitive: self.protection.sensitive,
+            never_extractable: !self.protection.extractable,
+            ..self.protection
+        }
+    }
+
+    /// `protection` of a key that came from outside.
+    pub(super) const fn foreign(&self) -> Protection {
+        Protection { local: false, always_sensitive: false, never_extractable: false, ..self.protection }
+    }
+
+    /// Dates in order, or an error.
+    pub(super) fn check_dates(&self) -> Result<()> {
+        match (self.start, self.end) {
+            (Some(start), Some(end)) if end < start => {
+                Err(Error::new(ErrorKind::TemplateInconsistent, "the key's end date lies before its start date"))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Encrypting and decrypting.
+
+use super::{Chosen, Hall, ObjectRef, Operation, Request};
+use crate::backend::Ciphering;
+use crate::error::Result;
+use crate::key::Action;
+use crate::permit::Permit;
+
+/// Encrypts with a secret or public key.
+#[derive(Debug)]
+pub struct Encrypt {
+    /// The key.
+    pub key: ObjectRef,
+    /// How.
+    pub how: Chosen,
+}
+
+impl Operation for Encrypt {
+    type Running = Box<dyn Ciphering>;
+
+    fn request(&self) -> Request {
+        self.how.request(Action::Encrypt, &self.key)
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
+        hall.backend_of(permit)?.encrypt(permit, &self.how.mechanism)
+    }
+}
+
+/// Decrypts with a secret or private key.
+#[derive(Debug)]
+pub struct Decrypt {
+    /// The key.
+    pub key: ObjectRef,
+    /// How.
+    pub how: Chosen,
+}
+
+impl Operation for Decrypt {
+    type Running = Box<dyn Ciphering>;
+
+    fn request(&self) -> Request {
+        self.how.request(Action::Decrypt, &self.key)
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
+        hall.backend_of(permit)?.decrypt(permit, &self.how.mechanism)
+    }
+}

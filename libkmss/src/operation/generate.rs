@@ -1,0 +1,84 @@
+//! Generating keys and key pairs.
+
+use std::sync::Arc;
+
+use super::{Chosen, Draft, Hall, Operation, Request, Target, now};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, KeyClass, KeySpec, Object, Protection};
+use crate::mechanism::Mechanism;
+use crate::permit::Permit;
+
+/// Generates a secret key.
+#[derive(Debug)]
+pub struct GenerateSecret {
+    /// What to make.
+    pub spec: KeySpec,
+    /// The key's attributes.
+    pub draft: Draft,
+}
+
+impl Operation for GenerateSecret {
+    type Running = Arc<Object>;
+
+    fn request(&self) -> Request {
+        request(&self.spec, &self.draft)
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        self.draft.check_dates()?;
+        let backend = hall.default_backend()?;
+        let material = backend.generate(permit, &self.spec)?;
+        let protection = self.draft.generated();
+        let namespace = permit.caller().namespace.id;
+        let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
+        hall.keep(permit, key)
+    }
+}
+
+/// Generates a key pair.
+#[derive(Debug)]
+pub struct GeneratePair {
+    /// What to make.
+    pub spec: KeySpec,
+    /// Attributes of the private half.
+    pub private: Draft,
+    /// Attributes of the public half.
+    pub public: Draft,
+}
+
+impl Operation for GeneratePair {
+    type Running = (Arc<Object>, Arc<Object>);
+
+    fn request(&self) -> Request {
+        request(&self.spec, &self.private)
+    }
+
+    /// Returns (private, public).
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
+        self.private.check_dates()?;
+        self.public.check_dates()?;
+        let backend = hall.default_backend()?;
+        let (private, public) = backend.generate_pair(permit, &self.spec)?;
+        let namespace = permit.caller().namespace.id;
+        let mut public_draft = self.public;
+        if public_draft.name.is_empty() {
+            public_draft.name = self.private.subject().name;
+        }
+        let private_history = self.private.generated();
+        let public_history = Protection { local: true, ..public_draft.protection };
+        let objects = vec![
+            self.private.key(namespace, backend.id(), KeyClass::Private, private_history, private, now(permit)),
+            public_draft.key(namespace, backend.id(), KeyClass::Public, public_history, public, now(permit)),
+        ];
+        let mut kept = hall.keep_all(permit, objects)?.into_iter();
+        match (kept.next(), kept.next()) {
+            (Some(private), Some(public)) => Ok((private, public)),
+            _ => Err(Error::new(ErrorKind::Internal, "the catalogue returned half a pair")),
+        }
+    }
+}
+
+fn request(spec: &KeySpec, draft: &Draft) -> Request {
+    let how = Chosen::from(Mechanism::Generate(spec.key_type()));
+    Request { mechanism: Some(how.mechanism), ..Request::new(Action::Generate, Target::New(draft.subject())) }
+}

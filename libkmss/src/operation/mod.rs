@@ -1,0 +1,205 @@
+//! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
+
+mod copy;
+mod derive;
+mod destroy;
+mod digest;
+mod draft;
+mod encrypt;
+mod export;
+mod find;
+mod generate;
+mod import;
+mod manage;
+mod random;
+mod sign;
+mod unwrap;
+mod wrap;
+
+use std::sync::Arc;
+
+pub use copy::Copy;
+pub use derive::Derive;
+pub use destroy::Destroy;
+pub use digest::Digest;
+pub use draft::{Draft, Expected};
+pub use encrypt::{Decrypt, Encrypt};
+pub use export::Export;
+pub use find::Find;
+pub use generate::{GeneratePair, GenerateSecret};
+pub use import::{Import, ImportDocument};
+pub use manage::{ChangeState, Rename, Update};
+pub use random::{DrawRandom, SeedRandom};
+pub use sign::{Sign, Verify};
+pub use unwrap::Unwrap;
+pub use wrap::Wrap;
+
+use crate::backend::Backend;
+use crate::catalog::Catalog;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, BackendId, Object, Storage};
+use crate::mechanism::Mechanism;
+use crate::permit::{NewObject, Permit};
+use crate::tenant::ObjectId;
+
+/// A reference to an existing object, resolved anew by the pipeline at each use.
+#[derive(Clone, Debug)]
+pub enum ObjectRef {
+    /// An object in the store.
+    Stored(ObjectId),
+    /// A session object, which the door holds.
+    Session(Arc<Object>),
+}
+
+impl From<&Arc<Object>> for ObjectRef {
+    fn from(object: &Arc<Object>) -> Self {
+        match object.storage {
+            Storage::Stored => Self::Stored(object.id),
+            Storage::Session => Self::Session(Arc::clone(object)),
+        }
+    }
+}
+
+/// What an operation is about, before anything is resolved.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// An existing object.
+    Object(ObjectRef),
+    /// An object that is about to exist.
+    New(NewObject),
+    /// The namespace itself.
+    Namespace,
+}
+
+/// What an operation is about to do: all that policy, quota, state and audit need to know.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The verb.
+    pub action: Action,
+    /// What it is about.
+    pub target: Target,
+    /// A second object, with the action that is decided on it: the wrapped key, the unwrapped or derived key.
+    pub also: Option<(Action, Target)>,
+    /// The mechanism, where one is involved.
+    pub mechanism: Option<Mechanism>,
+    /// The door's number of the mechanism, held against the key's list of allowed mechanisms.
+    pub mechanism_number: Option<u64>,
+    /// Bytes of data, where known at the start.
+    pub data_len: Option<u64>,
+}
+
+impl Request {
+    /// A request without second object, mechanism or data.
+    #[must_use]
+    pub const fn new(action: Action, target: Target) -> Self {
+        Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None }
+    }
+}
+
+/// A mechanism with the number that the calling door knows it by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The mechanism.
+    pub mechanism: Mechanism,
+    /// The door's number; held against the key's list of allowed mechanisms.
+    pub number: Option<u64>,
+}
+
+impl From<Mechanism> for Chosen {
+    fn from(mechanism: Mechanism) -> Self {
+        Self { mechanism, number: None }
+    }
+}
+
+impl Chosen {
+    /// A request to use `key` by this mechanism.
+    fn request(&self, action: Action, key: &ObjectRef) -> Request {
+        Request {
+            mechanism: Some(self.mechanism.clone()),
+            mechanism_number: self.number,
+            ..Request::new(action, Target::Object(key.clone()))
+        }
+    }
+}
+
+/// An action that the pipeline can admit.
+pub trait Operation {
+    /// What is under way after the start: a multi-part operation, or the result of a one-shot one.
+    type Running;
+
+    /// What is about to happen.
+    fn request(&self) -> Request;
+
+    /// Does it, or starts it. Called once, after the decision.
+    ///
+    /// # Errors
+    /// Those of the backend and the catalogue.
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running>;
+}
+
+/// What operations work with.
+pub struct Hall {
+    /// The objects of all namespaces.
+    pub catalog: Arc<Catalog>,
+    /// All backends; the first is where new keys are made.
+    pub backends: Vec<Arc<dyn Backend>>,
+}
+
+impl Hall {
+    /// The backend that holds the permit's key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when it is not configured.
+    pub fn backend_of(&self, permit: &Permit) -> Result<&Arc<dyn Backend>> {
+        self.backend(&permit.key()?.version.backend)
+    }
+
+    /// The backend named `id`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when it is not configured.
+    pub fn backend(&self, id: &BackendId) -> Result<&Arc<dyn Backend>> {
+        self.backends.iter().find(|b| b.id() == id).ok_or_else(|| {
+            Error::new(ErrorKind::BackendUnavailable, format!("backend `{}` holds the key but is not configured", id.0))
+        })
+    }
+
+    /// Where new keys are made.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when no backend is configured.
+    pub fn default_backend(&self) -> Result<&Arc<dyn Backend>> {
+        self.backends
+            .first()
+            .ok_or_else(|| Error::new(ErrorKind::BackendUnavailable, "no backend is configured to make keys"))
+    }
+
+    /// Stores a new object, or hands a session object to the door. Returns it as it now exists.
+    fn keep(&self, permit: &Permit, object: Object) -> Result<Arc<Object>> {
+        let missing = || Error::new(ErrorKind::Internal, "the catalogue returned nothing");
+        self.keep_all(permit, vec![object])?.pop().ok_or_else(missing)
+    }
+
+    /// As [`Self::keep`] for objects that come to exist together.
+    fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
+        let stored = |o: &Object| o.storage == Storage::Stored;
+        if objects.iter().all(stored) {
+            return self.catalog.create(permit.caller(), &mut objects);
+        }
+        let mut kept = Vec::with_capacity(objects.len());
+        for object in objects {
+            if stored(&object) {
+                kept.append(&mut self.catalog.create(permit.caller(), &mut [object])?);
+            } else {
+                kept.push(Arc::new(object));
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// The time of a permit, which new objects take as their time of creation.
+const fn now(permit: &Permit) -> Timestamp {
+    permit.issued()
+}

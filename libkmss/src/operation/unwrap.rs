@@ -1,0 +1,47 @@
+//! Unwrapping keys.
+
+use std::sync::Arc;
+
+use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, now};
+use crate::error::Result;
+use crate::key::{Action, KeyClass, Object};
+use crate::permit::Permit;
+
+/// Unwraps a key into a new object.
+#[derive(Debug)]
+pub struct Unwrap {
+    /// The unwrapping key.
+    pub unwrapping: ObjectRef,
+    /// How.
+    pub how: Chosen,
+    /// The wrapped key.
+    pub wrapped: Vec<u8>,
+    /// What is expected inside.
+    pub expected: Expected,
+    /// Attributes of the new key.
+    pub draft: Draft,
+}
+
+impl Operation for Unwrap {
+    type Running = Arc<Object>;
+
+    fn request(&self) -> Request {
+        Request {
+            also: Some((Action::Import, Target::New(self.draft.subject()))),
+            data_len: Some(self.wrapped.len() as u64),
+            ..self.how.request(Action::Unwrap, &self.unwrapping)
+        }
+    }
+
+    fn start(mut self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        self.draft.check_dates()?;
+        let backend = hall.backend_of(permit)?;
+        let Expected { key_type, len } = self.expected;
+        let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
+        let class = if key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
+        let protection = self.draft.foreign();
+        self.draft.origin.clone_from(&permit.key()?.key.name);
+        let namespace = permit.caller().namespace.id;
+        hall.keep(permit, self.draft.key(namespace, backend.id(), class, protection, material, now(permit)))
+    }
+}

@@ -1,0 +1,163 @@
+//! Who a process is, when nothing better than the operating system says so.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::caller::Principal;
+use crate::config::{Config, PrincipalRule};
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::{effective_ids, epoch, user_by_id};
+
+/// What the kernel says of this process. No request can change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProcessIdentity {
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+    /// Process number.
+    pub pid: u32,
+    /// The program, as the kernel names it. Empty where `/proc` is not mounted: no rule that names a program matches then.
+    pub executable: PathBuf,
+    epoch: u32,
+}
+
+impl ProcessIdentity {
+    /// That of this process. Costs some microseconds: keep it while it [is current](Self::is_current).
+    #[must_use]
+    pub fn current() -> Self {
+        let (uid, gid) = effective_ids();
+        let link = fs::read_link("/proc/self/exe").unwrap_or_default();
+        Self { uid, gid, pid: std::process::id(), executable: program(link), epoch: epoch() }
+    }
+
+    /// Whether this process is still the same: neither a fork nor a change of user (a server that gives up root) lies
+    /// between.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.epoch == epoch() && (self.uid, self.gid) == effective_ids()
+    }
+}
+
+/// The kernel marks a program that was replaced while it runs (a package update); it is still the same one.
+fn program(link: PathBuf) -> PathBuf {
+    match link.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(path) if !link.exists() => PathBuf::from(OsStr::from_bytes(path)),
+        _ => link,
+    }
+}
+
+impl Config {
+    /// Who `process` is in the namespace `token`: by the first rule whose fields all match, else the operating system's
+    /// user.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] when the user database cannot be read: a guess could be somebody else.
+    pub fn principal(&self, process: &ProcessIdentity, token: &str) -> Result<Principal> {
+        if let Some(rule) = self.principals.iter().find(|rule| matches(rule, process, token)) {
+            return Ok(Principal { name: rule.name.clone(), roles: rule.roles.clone() });
+        }
+        let user = user_by_id(process.uid)
+            .map_err(|e| Error::new(ErrorKind::Config, "the user database cannot be read").with_source(e))?;
+        // A name from the database that looks like a number would be taken for a user without a name.
+        let name = match user {
+            Some(user) if !user.name.is_empty() && !user.name.starts_with('#') => format!("user:{}", user.name),
+            _ => format!("user:#{}", process.uid),
+        };
+        Ok(Principal { name, roles: Vec::new() })
+    }
+}
+
+fn matches(rule: &PrincipalRule, process: &ProcessIdentity, token: &str) -> bool {
+    let program = |path: &PathBuf| process.executable.as_path() == Path::new(path);
+    rule.uid.is_none_or(|uid| uid == process.uid)
+        && rule.gid.is_none_or(|gid| gid == process.gid)
+        && rule.executable.as_ref().is_none_or(program)
+        && rule.token.as_deref().is_none_or(|wanted| wanted == token)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::{Explanation, HomeSource};
+
+    fn config(principals: Vec<PrincipalRule>) -> Config {
+        Config {
+            home: PathBuf::new(),
+            suite: crate::suite::Suite::Nist,
+            pin: Default::default(),
+            store: Default::default(),
+            audit: Default::default(),
+            principals,
+            explanation: Explanation {
+                environment_ignored: false,
+                considered: Vec::new(),
+                home: HomeSource::Default,
+                rules_ignored: None,
+            },
+        }
+    }
+
+    fn rule(name: &str) -> PrincipalRule {
+        PrincipalRule {
+            uid: None,
+            gid: None,
+            executable: None,
+            token: None,
+            name: name.to_owned(),
+            roles: vec!["role".to_owned()],
+        }
+    }
+
+    fn nginx() -> ProcessIdentity {
+        ProcessIdentity { uid: 0, gid: 0, pid: 1, executable: "/usr/sbin/nginx".into(), epoch: 0 }
+    }
+
+    #[test]
+    fn the_first_rule_whose_fields_all_match_names_the_principal() {
+        let config = config(vec![
+            PrincipalRule { uid: Some(0), token: Some("other".into()), ..rule("service:a") },
+            PrincipalRule { uid: Some(0), executable: Some("/usr/sbin/apache2".into()), ..rule("service:b") },
+            PrincipalRule { gid: Some(1), ..rule("service:c") },
+            PrincipalRule { executable: Some("/usr/sbin/nginx".into()), token: Some("web".into()), ..rule("service:d") },
+            rule("service:e"),
+        ]);
+        assert_eq!(config.principal(&nginx(), "web").unwrap().name, "service:d");
+        assert_eq!(config.principal(&nginx(), "web").unwrap().roles, ["role"]);
+        assert_eq!(config.principal(&nginx(), "other").unwrap().name, "service:a");
+        assert_eq!(config.principal(&nginx(), "third").unwrap().name, "service:e");
+    }
+
+    #[test]
+    fn without_a_rule_it_is_the_user_of_the_operating_system() {
+        let config = config(Vec::new());
+        assert_eq!(config.principal(&nginx(), "web").unwrap(), Principal { name: "user:root".into(), roles: vec![] });
+        let nobody = ProcessIdentity { uid: 4_000_000_001, ..nginx() };
+        assert_eq!(config.principal(&nobody, "web").unwrap().name, "user:#4000000001");
+    }
+
+    #[test]
+    fn a_rule_for_a_program_never_matches_a_process_whose_program_is_unknown() {
+        let config = config(vec![PrincipalRule { executable: Some("/usr/sbin/nginx".into()), ..rule("service:a") }]);
+        let hidden = ProcessIdentity { executable: PathBuf::new(), ..nginx() };
+        assert_eq!(config.principal(&hidden, "web").unwrap().name, "user:root");
+    }
+
+    #[test]
+    fn the_identity_of_this_process_is_what_the_kernel_says() {
+        let identity = ProcessIdentity::current();
+        assert_eq!(identity.executable, std::env::current_exe().unwrap());
+        assert_eq!((identity.uid, identity.gid), effective_ids());
+        assert!(identity.is_current());
+        assert!(!ProcessIdentity { uid: identity.uid + 1, ..identity }.is_current());
+    }
+
+    #[test]
+    fn a_program_that_was_replaced_while_it_runs_keeps_its_name() {
+        assert_eq!(program("/usr/sbin/nginx (deleted)".into()), Path::new("/usr/sbin/nginx"));
+        assert_eq!(program("/usr/sbin/nginx".into()), Path::new("/usr/sbin/nginx"));
+    }
+}

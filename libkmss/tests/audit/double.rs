@@ -1,0 +1,287 @@
+//! A store in one file that several processes share, a random source that repeats itself, and events to record.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use libkmss::audit::{AuditEvent, AuditOptions, AuditSink, Outcome, Report, SegmentSink, verify};
+use libkmss::caller::{Caller, Login, Principal};
+use libkmss::clock::{SystemClock, Timestamp};
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::{Action, Body, DomainKey, Keyring, Object, Storage};
+use libkmss::permit::Subject;
+use libkmss::random::Random;
+use libkmss::store::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
+use libkmss::suite::Suite;
+use libkmss::tenant::{Namespace, NamespaceId, ObjectId};
+
+type Map = BTreeMap<String, (u64, Vec<u8>)>;
+
+/// Everything in one file, read and written whole under a lock.
+pub(crate) struct FileStore {
+    path: PathBuf,
+    /// While it exists every commit fails.
+    broken: PathBuf,
+}
+
+impl FileStore {
+    pub(crate) fn new(home: &Path) -> Self {
+        Self { path: home.join("store"), broken: home.join("store-is-broken") }
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Map) -> R) -> R {
+        let lock = File::create(self.path.with_extension("lock")).unwrap();
+        lock.lock().unwrap();
+        let mut map: Map = fs::read(&self.path).map_or_else(|_| Map::new(), |t| serde_json::from_slice(&t).unwrap());
+        let result = f(&mut map);
+        fs::write(self.path.with_extension("new"), serde_json::to_vec(&map).unwrap()).unwrap();
+        fs::rename(self.path.with_extension("new"), &self.path).unwrap();
+        result
+    }
+
+    /// Keys that start with `prefix`.
+    pub(crate) fn keys(&self, prefix: &str) -> Vec<String> {
+        self.with(|map| map.keys().filter(|k| k.starts_with(prefix)).cloned().collect())
+    }
+
+    /// Changes the store behind everybody's back.
+    pub(crate) fn tamper(&self, f: impl FnOnce(&mut Map)) {
+        self.with(f);
+    }
+
+    pub(crate) fn fail(&self, fail: bool) {
+        if fail { fs::write(&self.broken, "").unwrap() } else { fs::remove_file(&self.broken).unwrap() }
+    }
+}
+
+fn entry(found: &(u64, Vec<u8>)) -> Entry {
+    Entry { value: found.1.clone(), version: Revision(found.0) }
+}
+
+impl Store for FileStore {
+    fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Entry>>> {
+        Ok(self.with(|map| keys.iter().map(|k| map.get(k.as_str()).map(entry)).collect()))
+    }
+
+    fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>> {
+        Ok(self.with(|map| {
+            map.iter()
+                .filter(|(k, _)| k.starts_with(prefix) && after.is_none_or(|a| k.as_str() > a.as_str()))
+                .take(limit)
+                .map(|(k, v)| (StoreKey::new(k.as_str()).unwrap(), entry(v)))
+                .collect()
+        }))
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Commit> {
+        if self.broken.exists() {
+            return Err(Error::new(ErrorKind::Storage, "no space left in the double"));
+        }
+        Ok(self.with(|map| {
+            let holds = |c: &Condition| match c {
+                Condition::Absent(k) => !map.contains_key(k.as_str()),
+                Condition::Version(k, v) => map.get(k.as_str()).is_some_and(|(r, _)| *r == v.0),
+            };
+            if !batch.conditions.iter().all(holds) {
+                return Commit::Conflict;
+            }
+            let revision = map.values().map(|(r, _)| *r).max().unwrap_or(0) + 1;
+            for op in &batch.ops {
+                match op {
+                    Op::Put(k, v) => drop(map.insert(k.as_str().to_owned(), (revision, v.clone()))),
+                    Op::Delete(k) => drop(map.remove(k.as_str())),
+                }
+            }
+            Commit::Committed(Revision(revision))
+        }))
+    }
+
+    fn changes(&self, _: Revision, _: usize) -> Result<Vec<Change>> {
+        Ok(Vec::new())
+    }
+
+    fn wait(&self, since: Revision, _: Duration) -> Result<Revision> {
+        Ok(since)
+    }
+
+    fn generation(&self) -> u64 {
+        0
+    }
+}
+
+/// Distinct bytes for each call and process; good enough for names.
+pub(crate) struct Numbers;
+
+static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+impl Random for Numbers {
+    fn fill(&self, out: &mut [u8]) -> Result<()> {
+        let number = (u64::from(std::process::id()) << 32) + COUNTER.fetch_add(1, Ordering::Relaxed);
+        out.iter_mut().zip(number.to_be_bytes().iter().cycle()).for_each(|(o, n)| *o = *n);
+        Ok(())
+    }
+}
+
+/// A home with a log in it.
+pub(crate) struct Home {
+    pub(crate) root: tempfile::TempDir,
+    pub(crate) suite: Suite,
+}
+
+impl Home {
+    pub(crate) fn new(suite: Suite) -> Self {
+        Self { root: tempfile::tempdir().unwrap(), suite }
+    }
+
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.root.path().join("audit")
+    }
+
+    pub(crate) fn store(&self) -> FileStore {
+        FileStore::new(self.root.path())
+    }
+
+    pub(crate) fn sink(&self) -> SegmentSink {
+        sink(self.root.path(), self.suite, AuditOptions::default())
+    }
+
+    pub(crate) fn sink_with(&self, options: AuditOptions) -> SegmentSink {
+        sink(self.root.path(), self.suite, options)
+    }
+
+    /// Records `count` signatures with one sink and closes it.
+    pub(crate) fn write(&self, count: usize) {
+        let sink = self.sink();
+        (0..count).for_each(|_| sink.record(&Example::default().event()).unwrap());
+        sink.close().unwrap();
+    }
+
+    pub(crate) fn verify(&self) -> Report {
+        verify(&self.dir(), Some(&self.store()), self.suite, &mut |_| ())
+    }
+
+    pub(crate) fn verify_without_store(&self) -> Report {
+        verify(&self.dir(), None, self.suite, &mut |_| ())
+    }
+
+    /// Files of the log, oldest first.
+    pub(crate) fn files(&self) -> Vec<PathBuf> {
+        let mut found: Vec<_> = fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        found.sort();
+        found
+    }
+
+    /// Lines of the only file, each with its line feed.
+    pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
+        let files = self.files();
+        assert_eq!(files.len(), 1);
+        fs::read(&files[0]).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+    }
+
+    pub(crate) fn rewrite(&self, lines: &[Vec<u8>]) {
+        fs::write(&self.files()[0], lines.concat()).unwrap();
+    }
+}
+
+pub(crate) fn sink(root: &Path, suite: Suite, options: AuditOptions) -> SegmentSink {
+    SegmentSink::new(
+        root.join("audit"),
+        Arc::new(|_| Ok(())),
+        suite,
+        Arc::new(FileStore::new(root)),
+        Arc::new(Numbers),
+        Arc::new(SystemClock::default()),
+        options,
+    )
+}
+
+/// An event and what it borrows.
+pub(crate) struct Example {
+    pub(crate) caller: Caller,
+    pub(crate) subject: Subject,
+    pub(crate) action: Action,
+    pub(crate) outcome: Outcome,
+    pub(crate) reason: String,
+    pub(crate) rule: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) time: u64,
+}
+
+impl Default for Example {
+    fn default() -> Self {
+        Self {
+            caller: caller("user:www-data"),
+            subject: labelled(b"server certificate"),
+            action: Action::Sign,
+            outcome: Outcome::Success,
+            reason: String::new(),
+            rule: String::new(),
+            tags: Vec::new(),
+            time: 1_760_000_000_000,
+        }
+    }
+}
+
+impl Example {
+    pub(crate) fn of(action: Action, outcome: Outcome) -> Self {
+        Self { action, outcome, ..Self::default() }
+    }
+
+    pub(crate) fn event(&self) -> AuditEvent<'_> {
+        AuditEvent {
+            time: Timestamp(self.time),
+            caller: Some(&self.caller),
+            action: self.action,
+            subject: &self.subject,
+            also: None,
+            mechanism: Some("ECDSA_SHA256"),
+            data_len: Some(32),
+            outcome: self.outcome,
+            reason: &self.reason,
+            rule: &self.rule,
+            tags: &self.tags,
+            duration: Duration::from_micros(42),
+        }
+    }
+}
+
+pub(crate) fn caller(principal: &str) -> Caller {
+    let ring = Arc::new(DomainKey::ephemeral(Suite::Nist, &Numbers).unwrap());
+    Caller {
+        principal: Arc::new(Principal { name: principal.to_owned(), roles: Vec::new() }),
+        namespace: Arc::new(Namespace {
+            id: NamespaceId([1; 16]),
+            tenant: "default".to_owned(),
+            name: "web".to_owned(),
+            ordinal: 0,
+            incarnation: 1,
+            policy_required: false,
+        }),
+        login: Login::User("user".into()),
+        keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
+        session: 7,
+    }
+}
+
+/// A data object with this label.
+pub(crate) fn labelled(label: &[u8]) -> Subject {
+    Subject::Object(Arc::new(Object {
+        id: ObjectId([0xab; 16]),
+        namespace: NamespaceId([1; 16]),
+        private: false,
+        modifiable: true,
+        copyable: true,
+        destroyable: true,
+        label: label.to_vec(),
+        identifier: Vec::new(),
+        attributes: BTreeMap::new(),
+        body: Body::Data { value: Vec::new() },
+        created: Timestamp(0),
+        edition: 1,
+        storage: Storage::Stored,
+        revision: 1,
+    }))
+}

@@ -1,0 +1,8 @@
+//! The audit log from outside: written by processes that fork, die and run out of space; attacked; verified; read.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod attacks;
+mod double;
+mod process;
+mod reading;
+mod writing;

@@ -1,0 +1,227 @@
+//! What a sink writes.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use libkmss::audit::{AuditOptions, AuditSink, AuditTail, Filter, Outcome, SegmentSink, Status, Verdict, decode_text};
+use libkmss::clock::SystemClock;
+use libkmss::error::ErrorKind;
+use libkmss::key::Action;
+use libkmss::suite::Suite;
+
+use crate::double::{Example, FileStore, Home, Numbers, labelled};
+
+#[test]
+fn a_log_just_written_is_whole_in_both_suites() {
+    for suite in [Suite::Nist, Suite::Gm] {
+        let home = Home::new(suite);
+        home.write(5);
+        let report = home.verify();
+        assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
+        assert_eq!(report.segments[0].status, Status::Closed);
+        // Genesis, five events, close.
+        assert_eq!((report.records, report.segments.len()), (7, 1));
+        assert_eq!(home.verify_without_store().verdict, Verdict::Whole);
+    }
+}
+
+#[test]
+fn a_log_of_one_suite_does_not_pass_for_one_of_the_other() {
+    let home = Home::new(Suite::Nist);
+    home.write(5);
+    let other = Home { suite: Suite::Gm, ..home };
+    assert_eq!(other.verify().verdict, Verdict::Tampered);
+}
+
+#[test]
+fn a_log_that_was_never_written_is_whole() {
+    assert_eq!(Home::new(Suite::Nist).verify().verdict, Verdict::Whole);
+}
+
+#[test]
+fn threads_share_one_chain() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink();
+    std::thread::scope(|s| {
+        for _ in 0..4 {
+            s.spawn(|| (0..500).for_each(|_| sink.record(&Example::default().event()).unwrap()));
+        }
+    });
+    let report = home.verify();
+    assert_eq!((report.verdict, report.records), (Verdict::Whole, 2001));
+    assert_eq!(report.segments[0].status, Status::Open);
+}
+
+#[test]
+fn processes_one_after_the_other_continue_one_segment() {
+    let home = Home::new(Suite::Nist);
+    (0..20).for_each(|_| home.write(3));
+    let report = home.verify();
+    assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 1), "{report:?}");
+    assert_eq!((report.segments[0].writers, report.records), (20, 20 * 5));
+}
+
+#[test]
+fn processes_at_one_time_have_a_segment_each() {
+    let home = Home::new(Suite::Nist);
+    let sinks: Vec<_> = (0..5).map(|_| home.sink()).collect();
+    for _ in 0..3 {
+        sinks.iter().for_each(|sink| sink.record(&Example::default().event()).unwrap());
+    }
+    let report = home.verify();
+    assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 5), "{report:?}");
+    let ordinals: BTreeSet<_> = report.segments.iter().map(|s| s.ordinal.unwrap()).collect();
+    assert_eq!(ordinals, (1..=5).collect());
+}
+
+#[test]
+fn a_full_segment_gives_way_to_the_next() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink_with(AuditOptions { segment_bytes: 4000, ..AuditOptions::default() });
+    (0..100).for_each(|_| sink.record(&Example::default().event()).unwrap());
+    drop(sink);
+    let report = home.verify();
+    assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
+    assert!(report.segments.len() > 5 && report.segments.iter().all(|s| s.status == Status::Closed));
+    let events = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1000).unwrap();
+    assert_eq!(events.len(), 100);
+}
+
+#[test]
+fn digests_draws_and_lookups_are_recorded_only_when_asked_for_or_refused() {
+    let home = Home::new(Suite::Nist);
+    let quiet = [Action::Digest, Action::Random, Action::Find];
+    let sink = home.sink();
+    for action in quiet {
+        sink.record(&Example::of(action, Outcome::Success).event()).unwrap();
+    }
+    assert!(!home.dir().exists());
+    for action in quiet {
+        sink.record(&Example::of(action, Outcome::Denied(ErrorKind::Denied)).event()).unwrap();
+    }
+    let all = AuditOptions { digest: true, random: true, find: true, ..AuditOptions::default() };
+    let chatty = home.sink_with(all);
+    for action in quiet {
+        chatty.record(&Example::of(action, Outcome::Success).event()).unwrap();
+    }
+    let events = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(100).unwrap();
+    assert_eq!(events.len(), 6);
+}
+
+#[test]
+fn a_record_says_everything_about_its_event_and_labels_survive_as_they_are() {
+    let home = Home::new(Suite::Nist);
+    let label = b"line\nfeed \x1b[31m \"quoted\" \\x41 \xff\xfe \xe2\x80\xae";
+    let example = Example {
+        subject: labelled(label),
+        outcome: Outcome::Denied(ErrorKind::KeyState),
+        reason: "the key is disabled".to_owned(),
+        rule: "policy/7".to_owned(),
+        tags: vec!["pci".to_owned(), "night\n".to_owned()],
+        ..Example::default()
+    };
+    home.sink().record(&example.event()).unwrap();
+    let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();
+    let record = &found[0].record;
+    let text = |field: &Option<String>| field.clone().unwrap();
+    assert_eq!(decode_text(&text(&record.object.as_ref().unwrap().label)), (label.to_vec(), 0));
+    assert_eq!((text(&record.action), text(&record.outcome)), ("sign".to_owned(), "denied".to_owned()));
+    assert_eq!((text(&record.error), text(&record.reason)), ("key-state".to_owned(), "the key is disabled".to_owned()));
+    assert_eq!((text(&record.principal), text(&record.login)), ("user:www-data".to_owned(), "user".to_owned()));
+    assert_eq!((text(&record.tenant), text(&record.namespace)), ("default".to_owned(), "web".to_owned()));
+    assert_eq!((record.session, record.data_len, record.duration_us), (Some(7), Some(32), Some(42)));
+    assert_eq!((text(&record.rule), text(&record.mechanism)), ("policy/7".to_owned(), "ECDSA_SHA256".to_owned()));
+    assert_eq!(record.tags, ["pci", "night\n"]);
+    assert_eq!(record.object.as_ref().unwrap().id, "ab".repeat(16));
+}
+
+#[test]
+fn fields_without_bound_still_make_a_record_that_can_be_verified() {
+    let home = Home::new(Suite::Nist);
+    let long = "\u{7}".repeat(100_000);
+    let mut example = Example {
+        subject: labelled(long.as_bytes()),
+        outcome: Outcome::Failed(ErrorKind::Internal),
+        reason: long.clone(),
+        rule: long.clone(),
+        tags: vec![long.clone(); 100],
+        ..Example::default()
+    };
+    example.caller.principal = Arc::new(libkmss::caller::Principal { name: long.clone(), roles: Vec::new() });
+    home.sink().record(&example.event()).unwrap();
+    assert_eq!(home.verify().verdict, Verdict::Whole);
+    let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();
+    assert_eq!(decode_text(found[0].record.reason.as_ref().unwrap()).1, 100_000 - 512);
+}
+
+#[test]
+fn an_operation_is_refused_while_the_store_does_not_take_the_registration() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink();
+    home.store().fail(true);
+    for _ in 0..3 {
+        let refused = sink.record(&Example::default().event()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AuditUnavailable);
+    }
+    home.store().fail(false);
+    sink.record(&Example::default().event()).unwrap();
+    let report = home.verify();
+    assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 1), "{report:?}");
+}
+
+#[test]
+fn a_file_that_is_made_gets_its_ownership_before_anything_is_written() {
+    let home = Home::new(Suite::Nist);
+    let calls = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&calls);
+    let sink = SegmentSink::new(
+        home.dir(),
+        Arc::new(move |file: &fs::File| {
+            assert!(file.metadata().unwrap().is_dir() || file.metadata().unwrap().len() == 0);
+            seen.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }),
+        home.suite,
+        Arc::new(FileStore::new(home.root.path())),
+        Arc::new(Numbers),
+        Arc::new(SystemClock::default()),
+        AuditOptions::default(),
+    );
+    sink.record(&Example::default().event()).unwrap();
+    assert_eq!(calls.load(Ordering::Relaxed), 2);
+}
+
+/// `CARGO_PROFILE_TEST_OPT_LEVEL=3 cargo test -p libkmss --test audit -- --ignored --nocapture throughput`
+#[test]
+#[ignore = "a measurement"]
+fn throughput() {
+    for suite in [Suite::Nist, Suite::Gm] {
+        let home = match fs::create_dir_all("/dev/shm").is_ok() {
+            true => Home { root: tempfile::tempdir_in("/dev/shm").unwrap(), suite },
+            false => Home::new(suite),
+        };
+        let sink = home.sink_with(AuditOptions { segment_bytes: 1 << 40, ..AuditOptions::default() });
+        let example = Example::default();
+        let event = example.event();
+        let count = 1_000_000_u32;
+        let start = std::time::Instant::now();
+        for _ in 0..count {
+            sink.record(&event).unwrap();
+        }
+        let written = start.elapsed();
+        sink.close().unwrap();
+        let start = std::time::Instant::now();
+        let report = home.verify();
+        let verified = start.elapsed();
+        assert_eq!(report.verdict, Verdict::Whole);
+        println!(
+            "{}: {:.0} records/s written, {:.0} records/s verified, {} bytes each",
+            suite.name(),
+            f64::from(count) / written.as_secs_f64(),
+            f64::from(count) / verified.as_secs_f64(),
+            report.bytes / u64::from(count),
+        );
+    }
+}

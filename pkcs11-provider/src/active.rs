@@ -1,0 +1,125 @@
+//! Operations under way in a session.
+
+use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
+use libkmss::backend::{Ciphering, Digesting, Signing, Verifying};
+use libkmss::key::Object;
+use libkmss::mechanism::Hash;
+use libkmss::pipeline::Unfinished;
+use zeroize::Zeroizing;
+
+use crate::rv::{Result, Rv};
+use crate::session::SessionView;
+
+/// An operation that its caller may go on with.
+pub(crate) struct Ongoing<R> {
+    /// The operation in the hall.
+    pub(crate) unfinished: Unfinished<R>,
+    /// Whether a part was processed: it is a multi-part operation then.
+    pub(crate) parts: bool,
+    /// A result that did not fit its buffer, or the signature that C_VerifySignatureInit took.
+    pub(crate) held: Option<Zeroizing<Vec<u8>>>,
+    /// The hash of a digest, so that its state can be saved.
+    pub(crate) hash: Option<Hash>,
+    /// Whether the key still waits for its user to log in for this operation (CKA_ALWAYS_AUTHENTICATE).
+    pub(crate) locked: bool,
+    /// The login it was begun under; `None` where it needs none.
+    logins: Option<u64>,
+}
+
+impl<R> Ongoing<R> {
+    /// An operation that uses `key`.
+    pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
+        let locked = key.key().is_some_and(|k| k.protection.always_authenticate);
+        let logins = key.private.then(|| view.token.logins());
+        Self { unfinished, parts: false, held: None, hash: None, locked, logins }
+    }
+
+    /// A digest; it survives logins and logouts.
+    pub(crate) const fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
+        Self { unfinished, parts: false, held: None, hash: Some(hash), locked: false, logins: None }
+    }
+
+    /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.
+    pub(crate) fn survives(&self, logins: u64) -> bool {
+        self.logins.is_none_or(|mine| mine == logins)
+    }
+
+    /// Fails where the user must still log in for this operation.
+    pub(crate) const fn check_unlocked(&self) -> Result<()> {
+        if self.locked { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
+    }
+
+    /// Ends it at the caller's wish.
+    pub(crate) fn cancel(self: Box<Self>) -> Result<()> {
+        Ok(self.unfinished.cancel()?)
+    }
+}
+
+/// What may be under way in a session: one of each kind, which is what dual functions need.
+#[derive(Default)]
+pub(crate) struct Operations {
+    pub(crate) encrypt: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
+    pub(crate) decrypt: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
+    pub(crate) digest: Option<Box<Ongoing<Box<dyn Digesting>>>>,
+    pub(crate) sign: Option<Box<Ongoing<Box<dyn Signing>>>>,
+    pub(crate) verify: Option<Box<Ongoing<Box<dyn Verifying>>>>,
+    /// Of C_VerifySignatureInit, with the signature held.
+    pub(crate) verify_signature: Option<Box<Ongoing<Box<dyn Verifying>>>>,
+}
+
+impl Operations {
+    /// Unlocks what waits for a context-specific login.
+    pub(crate) fn unlock(&mut self) {
+        fn one<R>(slot: &mut Option<Box<Ongoing<R>>>) {
+            if let Some(operation) = slot {
+                operation.locked = false;
+            }
+        }
+        one(&mut self.encrypt);
+        one(&mut self.decrypt);
+        one(&mut self.sign);
+        one(&mut self.verify);
+        one(&mut self.verify_signature);
+    }
+
+    /// Ends all at the caller's wish; the first error.
+    pub(crate) fn cancel(self) -> Result<()> {
+        fn one<R>(slot: Option<Box<Ongoing<R>>>) -> Result<()> {
+            slot.map_or(Ok(()), Ongoing::cancel)
+        }
+        [
+            one(self.encrypt),
+            one(self.decrypt),
+            one(self.digest),
+            one(self.sign),
+            one(self.verify),
+            one(self.verify_signature),
+        ]
+        .into_iter()
+        .collect()
+    }
+
+    /// Whether anything with a key is under way.
+    pub(crate) const fn has_keyed(&self) -> bool {
+        self.encrypt.is_some()
+            || self.decrypt.is_some()
+            || self.sign.is_some()
+            || self.verify.is_some()
+            || self.verify_signature.is_some()
+    }
+
+    /// Takes out what does not survive the login numbered `logins`.
+    pub(crate) fn purge(&mut self, logins: u64) -> Self {
+        fn one<R>(slot: &mut Option<Box<Ongoing<R>>>, logins: u64) -> Option<Box<Ongoing<R>>> {
+            if slot.as_ref().is_some_and(|o| !o.survives(logins)) { slot.take() } else { None }
+        }
+        Self {
+            encrypt: one(&mut self.encrypt, logins),
+            decrypt: one(&mut self.decrypt, logins),
+            digest: None,
+            sign: one(&mut self.sign, logins),
+            verify: one(&mut self.verify, logins),
+            verify_signature: one(&mut self.verify_signature, logins),
+        }
+    }
+}

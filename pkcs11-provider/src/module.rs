@@ -1,0 +1,317 @@
+//! The module: initialised or not, its slots, its sessions. One per process, for good; C_Finalize empties it.
+//!
+//! Fork: every lock here is taken around a fork, so a child finds the state whole. A child that calls C_Initialize starts
+//! clean; one that goes on without it keeps slots, logins, sessions and objects, and loses the operations under way.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cryptoki_sys::*;
+use libkmss::config::Config;
+use libkmss::kms::Kms;
+use libkmss::os::{Lock, Rank};
+use once_cell::race::OnceBox;
+
+use crate::guard;
+use crate::rv::{Result, Rv};
+use crate::session::{Session, SessionView};
+use crate::token::Token;
+
+const SHARDS: usize = 16;
+
+static MODULE: OnceBox<Module> = OnceBox::new();
+
+/// Numbers of sessions are never used twice, not even after C_Finalize.
+static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
+
+struct Module {
+    slots: Lock<Option<Slots>>,
+    sessions: [Lock<HashMap<CK_SESSION_HANDLE, Session>>; SHARDS],
+}
+
+/// What C_Initialize makes. The slots are the initialised tokens and one spare, uninitialised slot.
+struct Slots {
+    /// The process that called C_Initialize, by fork epoch.
+    epoch: u32,
+    config: Config,
+    /// Absent as long as there is no home.
+    kms: Option<Arc<Kms>>,
+    tokens: BTreeMap<CK_SLOT_ID, Arc<Token>>,
+    /// Above every token ever seen.
+    spare: CK_SLOT_ID,
+    /// Store generation at the last look.
+    generation: u64,
+}
+
+/// What is in a slot.
+pub(crate) enum Slot {
+    /// An initialised token.
+    Token(Arc<Token>),
+    /// The spare slot: a token that waits for C_InitToken.
+    Spare,
+}
+
+fn module() -> &'static Module {
+    MODULE.get_or_init(|| {
+        let shard = |_| Lock::new(Rank::Session, HashMap::new());
+        Box::new(Module { slots: Lock::new(Rank::Module, None), sessions: std::array::from_fn(shard) })
+    })
+}
+
+impl Module {
+    fn shard(&self, session: CK_SESSION_HANDLE) -> &Lock<HashMap<CK_SESSION_HANDLE, Session>> {
+        let [first, ..] = &self.sessions;
+        self.sessions.get(usize::try_from(session).unwrap_or(0) % SHARDS).unwrap_or(first)
+    }
+
+    fn sessions_where(&self, wanted: impl Fn(&Session) -> bool) -> Vec<(CK_SESSION_HANDLE, Session)> {
+        let mut found = Vec::new();
+        for shard in &self.sessions {
+            found.extend(shard.lock().extract_if(|_, session| wanted(session)));
+        }
+        found
+    }
+
+    /// Runs `f` on the slots as the store has them now.
+    fn with_slots<T>(&self, look: Look, f: impl FnOnce(&mut Slots) -> Result<T>) -> Result<T> {
+        let mut gone = Vec::new();
+        let result = {
+            let mut guard = self.slots.lock();
+            let slots = guard.as_mut().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
+            slots.refresh(look, &mut gone).and_then(|()| f(slots))
+        };
+        for token in gone {
+            end_sessions(&token);
+        }
+        result
+    }
+}
+
+/// How closely to look at the store for slots.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// Only where the store's generation moved.
+    Glance,
+    /// In any case: C_GetSlotList, which also notices a home that another process made.
+    Read,
+}
+
+impl Slots {
+    /// Brings the slots up to date. Tokens that were removed or made anew by somebody else go to `gone`.
+    fn refresh(&mut self, look: Look, gone: &mut Vec<Arc<Token>>) -> Result<()> {
+        if self.kms.is_none() && look == Look::Read {
+            self.kms = Kms::open(&self.config)?.map(Arc::new);
+            self.generation = 1;
+        }
+        let Some(kms) = &self.kms else {
+            return Ok(());
+        };
+        let generation = kms.generation();
+        // An odd generation says that a commit is under way: look again.
+        if look == Look::Glance && generation == self.generation && generation.is_multiple_of(2) {
+            return Ok(());
+        }
+        let namespaces = kms.namespaces()?;
+        let mut tokens = BTreeMap::new();
+        for namespace in namespaces {
+            let slot = CK_SLOT_ID::from(namespace.ordinal);
+            let token = match self.tokens.remove(&slot) {
+                Some(known) if known.follow(&namespace) => known,
+                other => {
+                    gone.extend(other);
+                    Arc::new(Token::new(Arc::clone(kms), namespace)?)
+                }
+            };
+            tokens.insert(slot, token);
+            self.spare = self.spare.max(slot + 1);
+        }
+        gone.extend(std::mem::replace(&mut self.tokens, tokens).into_values());
+        self.generation = generation;
+        Ok(())
+    }
+
+    fn slot(&self, id: CK_SLOT_ID) -> Result<Slot> {
+        match self.tokens.get(&id) {
+            Some(token) => Ok(Slot::Token(Arc::clone(token))),
+            None if id == self.spare => Ok(Slot::Spare),
+            None => Err(Rv(CKR_SLOT_ID_INVALID)),
+        }
+    }
+}
+
+/// Initialises the module (PKCS#11 3.2, 5.4.1).
+///
+/// `CKR_CRYPTOKI_ALREADY_INITIALIZED`, unless this process was forked from the one that initialised it. A configuration
+/// that cannot be used, or an unsafe home, is `CKR_GENERAL_ERROR` with a line on standard error that names the cause.
+pub(crate) fn initialize() -> Result<()> {
+    guard::install_panic_hook();
+    let module = module();
+    let epoch = libkmss::os::epoch();
+    let (inherited, sessions) = {
+        let mut slots = module.slots.lock();
+        match slots.as_ref() {
+            Some(known) if known.epoch == epoch => return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED)),
+            Some(_) => (slots.take(), module.sessions_where(|_| true)),
+            None => (None, Vec::new()),
+        }
+    };
+    // The parent's: nothing of it is recorded or closed here.
+    drop(sessions);
+    drop(inherited);
+    let opened = Config::load().and_then(|config| Ok((Kms::open(&config)?, config)));
+    let (kms, config) = opened.map_err(|error| {
+        complain(&error);
+        Rv(CKR_GENERAL_ERROR)
+    })?;
+    let fresh = Slots { epoch, config, kms: kms.map(Arc::new), tokens: BTreeMap::new(), spare: 0, generation: 1 };
+    let mut slots = module.slots.lock();
+    if slots.is_some() {
+        drop(slots);
+        return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED));
+    }
+    *slots = Some(fresh);
+    Ok(())
+}
+
+fn complain(error: &libkmss::error::Error) {
+    let mut line = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        line = format!("{line}: {cause}");
+        source = cause.source();
+    }
+    guard::complain(&line);
+}
+
+/// Ends everything (PKCS#11 3.2, 5.4.2).
+pub(crate) fn finalize() -> Result<()> {
+    let module = module();
+    let slots = module.slots.lock().take().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
+    drop(module.sessions_where(|_| true));
+    crate::entry::state::forget();
+    for token in slots.tokens.values() {
+        // Nobody logged in is fine here.
+        let _ = token.logout();
+    }
+    if let Some(kms) = &slots.kms {
+        kms.close();
+    }
+    Ok(())
+}
+
+/// Fails where the module is not initialised.
+pub(crate) fn check_initialized() -> Result<()> {
+    match module().slots.lock().as_ref() {
+        Some(_) => Ok(()),
+        None => Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED)),
+    }
+}
+
+/// All slot ids, the spare one last (PKCS#11 3.2, 5.5.1).
+pub(crate) fn slot_ids() -> Result<Vec<CK_SLOT_ID>> {
+    module().with_slots(Look::Read, |slots| {
+        let ids = slots.tokens.keys().copied();
+        Ok(ids.chain([slots.spare]).collect())
+    })
+}
+
+/// What is in slot `id`.
+pub(crate) fn slot(id: CK_SLOT_ID) -> Result<Slot> {
+    module().with_slots(Look::Glance, |slots| slots.slot(id))
+}
+
+/// The initialised token in slot `id`; `CKR_TOKEN_NOT_RECOGNIZED` for the spare slot.
+pub(crate) fn token(id: CK_SLOT_ID) -> Result<Arc<Token>> {
+    match slot(id)? {
+        Slot::Token(token) => Ok(token),
+        Slot::Spare => Err(Rv(CKR_TOKEN_NOT_RECOGNIZED)),
+    }
+}
+
+/// The hall, making the home where there is none yet: for C_InitToken.
+pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
+    module().with_slots(Look::Read, |slots| match &slots.kms {
+        Some(kms) => Ok(Arc::clone(kms)),
+        None => {
+            let kms = Arc::new(Kms::create(&slots.config)?);
+            slots.kms = Some(Arc::clone(&kms));
+            slots.generation = 1;
+            Ok(kms)
+        }
+    })
+}
+
+/// Takes in tokens that were just made, or made anew.
+pub(crate) fn look_again() -> Result<()> {
+    module().with_slots(Look::Read, |_| Ok(()))
+}
+
+/// Opens a session (PKCS#11 3.2, 5.6.1).
+pub(crate) fn open_session(slot: CK_SLOT_ID, read_write: bool) -> Result<CK_SESSION_HANDLE> {
+    let token = token(slot)?;
+    token.open(read_write)?;
+    let handle = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+    module().shard(handle).lock().insert(handle, Session::new(token, read_write));
+    Ok(handle)
+}
+
+/// Closes a session, with its operations and objects (PKCS#11 3.2, 5.6.2).
+pub(crate) fn close_session(handle: CK_SESSION_HANDLE) -> Result<()> {
+    let closed = module().shard(handle).lock().remove(&handle);
+    end_session(handle, closed.ok_or_else(no_session)?);
+    Ok(())
+}
+
+/// Closes all sessions on a slot (PKCS#11 3.2, 5.6.3).
+pub(crate) fn close_all_sessions(slot: CK_SLOT_ID) -> Result<()> {
+    end_sessions(&*token(slot)?);
+    Ok(())
+}
+
+fn end_sessions(token: &Token) {
+    for (handle, session) in module().sessions_where(|s| std::ptr::eq(&raw const *s.token, token)) {
+        end_session(handle, session);
+    }
+}
+
+/// Runs without a lock: ending operations writes audit records.
+fn end_session(handle: CK_SESSION_HANDLE, session: Session) {
+    let (token, read_write) = (Arc::clone(&session.token), session.read_write);
+    drop(session);
+    token.close(handle, read_write);
+}
+
+/// Ends the operations that used private keys of a login that is over.
+pub(crate) fn purge(token: &Token) {
+    let logins = token.logins();
+    let mut ended = Vec::new();
+    for shard in &module().sessions {
+        for session in shard.lock().values_mut().filter(|s| std::ptr::eq(&raw const *s.token, token)) {
+            session.find = None;
+            ended.push(session.operations.purge(logins));
+        }
+    }
+}
+
+/// Runs `f` on a session, under its shard's lock: short, and without calls into the hall.
+pub(crate) fn with_session<T>(handle: CK_SESSION_HANDLE, f: impl FnOnce(&mut Session) -> T) -> Result<T> {
+    let mut shard = module().shard(handle).lock();
+    let Some(session) = shard.get_mut(&handle) else {
+        drop(shard);
+        return Err(no_session());
+    };
+    session.settle_after_fork();
+    Ok(f(session))
+}
+
+/// A session as one call sees it. No lock is held afterwards.
+pub(crate) fn view(handle: CK_SESSION_HANDLE) -> Result<SessionView> {
+    let (token, read_write) = with_session(handle, |s| (Arc::clone(&s.token), s.read_write))?;
+    let caller = token.caller(handle);
+    Ok(SessionView { kms: Arc::clone(&token.kms), caller, token, handle, read_write })
+}
+
+fn no_session() -> Rv {
+    check_initialized().err().unwrap_or(Rv(CKR_SESSION_HANDLE_INVALID))
+}

@@ -1,0 +1,168 @@
+//! Sessions: which token they belong to, and what is under way in them.
+//!
+//! A session lives in a shard of the module. A thread that works on an operation takes it out of its session, computes
+//! without a lock, and puts it back ([`Taken::keep`]). What another thread calls on the same session meanwhile finds no
+//! operation (`CKR_OPERATION_NOT_INITIALIZED`); PKCS#11 3.2 (5.1) leaves two threads in one session undefined.
+
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+use cryptoki_sys::*;
+use libkmss::caller::{Caller, Login};
+use libkmss::key::Storage;
+use libkmss::kms::Kms;
+
+use crate::active::{Ongoing, Operations};
+use crate::module;
+use crate::object::Search;
+use crate::rv::{Result, Rv};
+use crate::token::Token;
+
+/// One session.
+pub(crate) struct Session {
+    /// The token it was opened on.
+    pub(crate) token: Arc<Token>,
+    /// Whether it is a read/write session.
+    pub(crate) read_write: bool,
+    /// Cryptographic operations under way.
+    pub(crate) operations: Operations,
+    /// The object search under way.
+    pub(crate) find: Option<Search>,
+    epoch: u32,
+}
+
+impl Session {
+    pub(crate) fn new(token: Arc<Token>, read_write: bool) -> Self {
+        Self { token, read_write, operations: Operations::default(), find: None, epoch: libkmss::os::epoch() }
+    }
+
+    /// Ends what was under way in the process that this one was forked from: it is the parent's to finish.
+    pub(crate) fn settle_after_fork(&mut self) {
+        let epoch = libkmss::os::epoch();
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.operations = Operations::default();
+            self.find = None;
+        }
+    }
+}
+
+/// A session as one call sees it: everything that does not change during the call. No lock is held.
+pub(crate) struct SessionView {
+    /// The hall.
+    pub(crate) kms: Arc<Kms>,
+    /// Who asks, logged in or not.
+    pub(crate) caller: Caller,
+    /// The session's token.
+    pub(crate) token: Arc<Token>,
+    /// The session's handle.
+    pub(crate) handle: CK_SESSION_HANDLE,
+    /// Whether it is a read/write session.
+    pub(crate) read_write: bool,
+}
+
+impl SessionView {
+    /// Whether a user (not the security officer) is logged in.
+    pub(crate) fn is_user(&self) -> bool {
+        matches!(self.caller.login, Login::User(_))
+    }
+
+    /// Whether an object with these properties may be created, changed or destroyed here (PKCS#11 3.2, 4.3 and 5.6.1).
+    ///
+    /// `CKR_SESSION_READ_ONLY` for token objects in a read-only session, `CKR_USER_NOT_LOGGED_IN` for private objects
+    /// without a user.
+    pub(crate) fn check_write(&self, storage: Storage, private: bool) -> Result<()> {
+        if storage == Storage::Stored && !self.read_write {
+            return Err(Rv(CKR_SESSION_READ_ONLY));
+        }
+        if private && !self.is_user() {
+            return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+        }
+        Ok(())
+    }
+
+    /// The state of the session (PKCS#11 3.2, 5.6.6).
+    pub(crate) const fn state(&self) -> CK_STATE {
+        match (&self.caller.login, self.read_write) {
+            (Login::None, false) => CKS_RO_PUBLIC_SESSION,
+            (Login::None, true) => CKS_RW_PUBLIC_SESSION,
+            (Login::User(_), false) => CKS_RO_USER_FUNCTIONS,
+            (Login::User(_), true) => CKS_RW_USER_FUNCTIONS,
+            (Login::SecurityOfficer, _) => CKS_RW_SO_FUNCTIONS,
+        }
+    }
+}
+
+/// Where a kind of operation has its place in a session.
+pub(crate) type Place<R> = fn(&mut Operations) -> &mut Option<Box<Ongoing<R>>>;
+
+/// An operation out of its session. Dropped, it has ended; [`Self::keep`] puts it back.
+pub(crate) struct Taken<R> {
+    operation: Box<Ongoing<R>>,
+    session: CK_SESSION_HANDLE,
+    place: Place<R>,
+}
+
+impl<R> Deref for Taken<R> {
+    type Target = Ongoing<R>;
+
+    fn deref(&self) -> &Ongoing<R> {
+        &self.operation
+    }
+}
+
+impl<R> DerefMut for Taken<R> {
+    fn deref_mut(&mut self) -> &mut Ongoing<R> {
+        &mut self.operation
+    }
+}
+
+impl<R> Taken<R> {
+    /// Puts the operation back: it goes on. Where its session was closed meanwhile it ends; where another thread began
+    /// one of its kind, this one ends.
+    pub(crate) fn keep(self) -> Result<()> {
+        let Self { operation, session, place } = self;
+        let mut rest = Some(operation);
+        module::with_session(session, |s| {
+            let slot = place(&mut s.operations);
+            if slot.is_none() {
+                *slot = rest.take();
+            }
+        })?;
+        // An operation that found no place is dropped here, without the lock: that writes an audit record.
+        match rest {
+            None => Ok(()),
+            Some(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
+        }
+    }
+}
+
+/// Takes an operation out of its session.
+///
+/// `CKR_OPERATION_NOT_INITIALIZED` where there is none, or its user logged out.
+pub(crate) fn take<R>(session: CK_SESSION_HANDLE, place: Place<R>) -> Result<Taken<R>> {
+    let (operation, logins) = module::with_session(session, |s| (place(&mut s.operations).take(), s.token.logins()))?;
+    match operation {
+        Some(operation) if operation.survives(logins) => Ok(Taken { operation, session, place }),
+        _ => Err(Rv(CKR_OPERATION_NOT_INITIALIZED)),
+    }
+}
+
+/// Begins an operation: `make` is called without a lock, and only where none of its kind is under way.
+pub(crate) fn begin<R>(
+    session: CK_SESSION_HANDLE,
+    place: Place<R>,
+    make: impl FnOnce(&SessionView) -> Result<Ongoing<R>>,
+) -> Result<()> {
+    if module::with_session(session, |s| place(&mut s.operations).is_some())? {
+        return Err(Rv(CKR_OPERATION_ACTIVE));
+    }
+    let operation = Box::new(make(&module::view(session)?)?);
+    Taken { operation, session, place }.keep()
+}
+
+/// Ends an operation at the caller's wish: an Init function with a NULL mechanism (PKCS#11 3.2, 5.8 and so on).
+pub(crate) fn cancel<R>(session: CK_SESSION_HANDLE, place: Place<R>) -> Result<()> {
+    let operation = module::with_session(session, |s| place(&mut s.operations).take())?;
+    operation.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?.cancel()
+}

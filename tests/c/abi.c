@@ -1,0 +1,122 @@
+/* abi HOME TOKEN KEY MODULE: the C interface against its header, linked with the file that PKCS#11 programs load; then
+ * both faces in one process. */
+#include "kmss.h"
+#include "p11.h"
+#include <pthread.h>
+
+/* Asks a call for one status, and for a sentence where it fails. */
+#define STATUS(wanted, call) \
+    do { \
+        kmss_status got_ = (call); \
+        if (got_ != (wanted)) FAIL("%s gave %d (%s), not %s", #call, (int)got_, last_error(), #wanted); \
+        if (got_ != KMSS_OK) CHECK(strlen(last_error()) > 5); \
+    } while (0)
+
+static const char *last_error(void) {
+    static _Thread_local char sentence[512];
+    size_t size = sizeof sentence;
+    if (kmss_last_error(sentence, &size) != KMSS_OK) return "";
+    return sentence;
+}
+
+static const uint8_t message[] = "signed through the C interface";
+static kmss_session *session;
+static kmss_key *private, *public;
+
+static size_t sign(uint8_t *signature, size_t room) {
+    size_t size = room;
+    STATUS(KMSS_OK, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, sizeof message, signature, &size));
+    return size;
+}
+
+static void *sign_on(void *unused) {
+    uint8_t signature[64];
+    (void)unused;
+    for (int n = 0; n < 20; n++) {
+        size_t size = sign(signature, sizeof signature);
+        STATUS(KMSS_OK, kmss_verify(session, public, KMSS_ECDSA_SHA256, message, sizeof message, signature, size));
+    }
+    return NULL;
+}
+
+/* Wrong arguments come back as a status, never as a crash. */
+static void hostile(kmss *home, const uint8_t *pin, size_t pin_size) {
+    kmss_session *none = NULL;
+    kmss_key *key = NULL;
+    size_t size = 64;
+    uint8_t out[64];
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_open("/nowhere", NULL));
+    STATUS(KMSS_INVALID_HANDLE, kmss_login((kmss *)0x10fff0, "abi", pin, pin_size, &none));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_login(home, NULL, pin, pin_size, &none));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_login(home, "abi", NULL, 5, &none));
+    STATUS(KMSS_NOT_FOUND, kmss_login(home, "no such token", pin, pin_size, &none));
+    STATUS(KMSS_PIN_INCORRECT, kmss_login(home, "abi", (const uint8_t *)"wrong-pin", 9, &none));
+    STATUS(KMSS_NOT_FOUND, kmss_find_key(session, "no such key", KMSS_KEY_PRIVATE, &key));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_find_key(session, "abi", 77, &key));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_find_key(session, "\xff\xfe", KMSS_KEY_PRIVATE, &key));
+    STATUS(KMSS_INVALID_HANDLE, kmss_sign(session, NULL, KMSS_ECDSA_SHA256, message, 1, out, &size));
+    STATUS(KMSS_INVALID_HANDLE, kmss_sign(NULL, private, KMSS_ECDSA_SHA256, message, 1, out, &size));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_sign(session, private, 4711, message, 1, out, &size));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_sign(session, private, KMSS_ECDSA_SHA256, NULL, 5, out, &size));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, 1, out, NULL));
+    STATUS(KMSS_KEY_MISMATCH, kmss_sign(session, private, KMSS_RSA_PKCS1_SHA256, message, 1, out, &size));
+    kmss_key_free(NULL);
+    kmss_logout(NULL);
+    kmss_close(NULL);
+    kmss_key_free((kmss_key *)0x20fff0);
+}
+
+int main(int argc, char **argv) {
+    CHECK(argc == 5);
+    const char *pin = getenv("KMSS_PIN");
+    CHECK(pin != NULL);
+    const uint8_t *pin_bytes = (const uint8_t *)pin;
+    kmss *home = NULL;
+    CHECK(kmss_version()[0] >= '0' && kmss_version()[0] <= '9');
+    STATUS(KMSS_OK, kmss_open(argv[1], &home));
+    STATUS(KMSS_OK, kmss_login(home, argv[2], pin_bytes, strlen(pin), &session));
+    STATUS(KMSS_OK, kmss_find_key(session, argv[3], KMSS_KEY_PRIVATE, &private));
+    STATUS(KMSS_OK, kmss_find_key(session, argv[3], KMSS_KEY_PUBLIC, &public));
+
+    /* A size query, a buffer too small, a buffer that fits. */
+    uint8_t signature[64];
+    size_t size = 0;
+    STATUS(KMSS_OK, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, sizeof message, NULL, &size));
+    CHECK(size == 64);
+    size = 63;
+    STATUS(KMSS_BUFFER_TOO_SMALL, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, sizeof message, signature, &size));
+    CHECK(size == 64);
+    CHECK(sign(signature, sizeof signature) == 64);
+    STATUS(KMSS_OK, kmss_verify(session, public, KMSS_ECDSA_SHA256, message, sizeof message, signature, 64));
+    signature[9] ^= 1;
+    STATUS(KMSS_SIGNATURE_INVALID, kmss_verify(session, public, KMSS_ECDSA_SHA256, message, sizeof message, signature, 64));
+    STATUS(KMSS_SIGNATURE_INVALID, kmss_verify(session, public, KMSS_ECDSA_SHA256, message, sizeof message, signature, 10));
+
+    hostile(home, pin_bytes, strlen(pin));
+
+    pthread_t threads[4];
+    for (int n = 0; n < 4; n++) CHECK(pthread_create(&threads[n], NULL, sign_on, NULL) == 0);
+    for (int n = 0; n < 4; n++) pthread_join(threads[n], NULL);
+
+    /* The other face of the same file, in the same process, on the same home: what one signs the other believes. */
+    CK_MECHANISM ecdsa = {0x1044, NULL, 0};
+    p11_load(argv[4]);
+    OK(p11_initialize());
+    CK_ULONG other = p11_open(p11_slot(argv[2]));
+    OK(p11_login(other));
+    CHECK(sign(signature, sizeof signature) == 64);
+    OK(p11->C_VerifyInit(other, &ecdsa, p11_find(other, CKO_PUBLIC_KEY, argv[3])));
+    OK(p11->C_Verify(other, (CK_BYTE *)message, sizeof message, signature, 64));
+    OK(p11->C_Finalize(NULL));
+    CHECK(sign(signature, sizeof signature) == 64);
+
+    kmss_key_free(private);
+    kmss_key_free(public);
+    STATUS(KMSS_INVALID_HANDLE, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, 1, signature, &size));
+    kmss_key_free(private);
+    kmss_logout(session);
+    kmss_close(home);
+    STATUS(KMSS_INVALID_HANDLE, kmss_find_key(session, argv[3], KMSS_KEY_PRIVATE, &private));
+    puts("the C interface holds");
+    return 0;
+}

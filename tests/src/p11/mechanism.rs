@@ -1,0 +1,160 @@
+//! Mechanisms that own their parameters.
+
+use std::ffi::c_void;
+use std::mem::size_of_val;
+use std::ptr;
+
+use cryptoki_sys::*;
+
+/// A mechanism and everything its parameter points at.
+#[derive(Debug, Clone)]
+pub struct Mech {
+    /// CKM_…
+    pub kind: CK_MECHANISM_TYPE,
+    parameter: Parameter,
+}
+
+#[derive(Debug, Clone)]
+enum Parameter {
+    None,
+    Bytes(Vec<u8>),
+    Ulong(CK_ULONG),
+    Pss(CK_RSA_PKCS_PSS_PARAMS),
+    Oaep { hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, label: Vec<u8> },
+    Gcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: CK_ULONG },
+    Ctr(CK_AES_CTR_PARAMS),
+    Ecdh { kdf: CK_EC_KDF_TYPE, point: Vec<u8> },
+    Hkdf { hash: CK_MECHANISM_TYPE, salt: Vec<u8>, info: Vec<u8> },
+}
+
+impl Mech {
+    /// Without a parameter.
+    #[must_use]
+    pub fn new(kind: CK_MECHANISM_TYPE) -> Self {
+        Self { kind, parameter: Parameter::None }
+    }
+
+    /// With bytes: an IV.
+    #[must_use]
+    pub fn bytes(kind: CK_MECHANISM_TYPE, bytes: &[u8]) -> Self {
+        Self { kind, parameter: Parameter::Bytes(bytes.to_vec()) }
+    }
+
+    /// With a CK_ULONG: the length of a `…_GENERAL` MAC.
+    #[must_use]
+    pub fn ulong(kind: CK_MECHANISM_TYPE, value: CK_ULONG) -> Self {
+        Self { kind, parameter: Parameter::Ulong(value) }
+    }
+
+    /// RSA-PSS.
+    #[must_use]
+    pub fn pss(kind: CK_MECHANISM_TYPE, hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, salt: CK_ULONG) -> Self {
+        Self { kind, parameter: Parameter::Pss(CK_RSA_PKCS_PSS_PARAMS { hashAlg: hash, mgf, sLen: salt }) }
+    }
+
+    /// RSA-OAEP.
+    #[must_use]
+    pub fn oaep(hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, label: &[u8]) -> Self {
+        Self { kind: CKM_RSA_PKCS_OAEP, parameter: Parameter::Oaep { hash, mgf, label: label.to_vec() } }
+    }
+
+    /// AES-GCM.
+    #[must_use]
+    pub fn gcm(iv: &[u8], aad: &[u8], tag_bits: CK_ULONG) -> Self {
+        Self { kind: CKM_AES_GCM, parameter: Parameter::Gcm { iv: iv.to_vec(), aad: aad.to_vec(), tag_bits } }
+    }
+
+    /// AES-CTR.
+    #[must_use]
+    pub fn ctr(bits: CK_ULONG, counter: [u8; 16]) -> Self {
+        Self { kind: CKM_AES_CTR, parameter: Parameter::Ctr(CK_AES_CTR_PARAMS { ulCounterBits: bits, cb: counter }) }
+    }
+
+    /// ECDH1 without a KDF.
+    #[must_use]
+    pub fn ecdh(point: &[u8]) -> Self {
+        Self { kind: CKM_ECDH1_DERIVE, parameter: Parameter::Ecdh { kdf: CKD_NULL, point: point.to_vec() } }
+    }
+
+    /// HKDF, extract and expand, with a salt given as data.
+    #[must_use]
+    pub fn hkdf(hash: CK_MECHANISM_TYPE, salt: &[u8], info: &[u8]) -> Self {
+        let parameter = Parameter::Hkdf { hash, salt: salt.to_vec(), info: info.to_vec() };
+        Self { kind: CKM_HKDF_DERIVE, parameter }
+    }
+
+    /// Hands the C form to `call`; it is valid for that long.
+    pub fn with<T>(&self, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
+        match &self.parameter {
+            Parameter::None => self.give(ptr::null::<c_void>(), 0, call),
+            Parameter::Bytes(bytes) => self.give(bytes.as_ptr(), bytes.len(), call),
+            Parameter::Ulong(value) => self.give(value, size_of_val(value), call),
+            Parameter::Pss(parameters) => self.give(parameters, size_of_val(parameters), call),
+            Parameter::Ctr(parameters) => self.give(parameters, size_of_val(parameters), call),
+            Parameter::Oaep { hash, mgf, label } => {
+                let parameters = CK_RSA_PKCS_OAEP_PARAMS {
+                    hashAlg: *hash,
+                    mgf: *mgf,
+                    source: CKZ_DATA_SPECIFIED,
+                    pSourceData: pointer(label).cast(),
+                    ulSourceDataLen: label.len() as CK_ULONG,
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Gcm { iv, aad, tag_bits } => {
+                let parameters = CK_GCM_PARAMS {
+                    pIv: pointer(iv),
+                    ulIvLen: iv.len() as CK_ULONG,
+                    ulIvBits: iv.len() as CK_ULONG * 8,
+                    pAAD: pointer(aad),
+                    ulAADLen: aad.len() as CK_ULONG,
+                    ulTagBits: *tag_bits,
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Ecdh { kdf, point } => {
+                let parameters = CK_ECDH1_DERIVE_PARAMS {
+                    kdf: *kdf,
+                    ulSharedDataLen: 0,
+                    pSharedData: ptr::null_mut(),
+                    ulPublicDataLen: point.len() as CK_ULONG,
+                    pPublicData: pointer(point),
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Hkdf { hash, salt, info } => {
+                let parameters = CK_HKDF_PARAMS {
+                    bExtract: CK_TRUE,
+                    bExpand: CK_TRUE,
+                    prfHashMechanism: *hash,
+                    ulSaltType: CKF_HKDF_SALT_DATA,
+                    pSalt: pointer(salt),
+                    ulSaltLen: salt.len() as CK_ULONG,
+                    hSaltKey: 0,
+                    pInfo: pointer(info),
+                    ulInfoLen: info.len() as CK_ULONG,
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+        }
+    }
+
+    fn give<P, T>(&self, parameter: *const P, length: usize, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
+        let mut mechanism = CK_MECHANISM {
+            mechanism: self.kind,
+            pParameter: parameter.cast_mut().cast(),
+            ulParameterLen: length as CK_ULONG,
+        };
+        call(&raw mut mechanism)
+    }
+}
+
+impl From<CK_MECHANISM_TYPE> for Mech {
+    fn from(kind: CK_MECHANISM_TYPE) -> Self {
+        Self::new(kind)
+    }
+}
+
+fn pointer(bytes: &[u8]) -> *mut u8 {
+    if bytes.is_empty() { ptr::null_mut() } else { bytes.as_ptr().cast_mut() }
+}

@@ -1,0 +1,42 @@
+//! The C interface: one program against the header, linked with the very file that PKCS#11 programs load.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::PathBuf;
+
+use kmss_tests::built;
+use kmss_tests::c;
+use kmss_tests::home::Home;
+use kmss_tests::program::Program;
+
+/// The folder of `kmss.h`.
+fn include() -> PathBuf {
+    let folder = std::env::var_os("KMSS_INCLUDE").map_or_else(|| built::workspace().join("include"), PathBuf::from);
+    assert!(folder.join("kmss.h").is_file(), "`{}` has no kmss.h: run `cargo xtask header`", folder.display());
+    folder
+}
+
+#[test]
+fn a_c_program_opens_logs_in_finds_signs_and_verifies() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("abi");
+    home.generate("abi", "abi", "ec:p256", "01");
+    let (module, include) = (built::module(), include());
+    let include = format!("-I{}", include.display());
+    let program = c::compile("abi", &[&include, &module.display().to_string()]);
+    let folder = module.parent().expect("a file lies in a folder");
+    let run = Program::new(program).envs(&home.variables()).env("LD_LIBRARY_PATH", folder);
+    run.arg(home.path()).args(["abi", "abi"]).arg(&module).succeed().mentions("the C interface holds");
+    home.audit_is_whole();
+}
+
+#[test]
+fn the_header_stands_alone_in_c() {
+    if built::stand_in() {
+        return;
+    }
+    let include = include();
+    let cc = Program::new("cc").words("-std=c99 -pedantic -Wall -Wextra -Werror -fsyntax-only -x c -include kmss.h");
+    cc.arg(format!("-I{}", include.display())).arg("/dev/null").succeed();
+}

@@ -1,0 +1,108 @@
+//! Java 17 through SunPKCS11: keytool, jarsigner and a program.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::time::Duration;
+
+use kmss_tests::built;
+use kmss_tests::home::{Home, PIN};
+use kmss_tests::program::{Program, Said, installed};
+
+const TOKEN: &str = "java";
+/// A JVM on a busy machine takes its time to start.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A home with a token, and the provider's configuration in `java.cfg`; `None`, said aloud, without Java.
+fn home() -> Option<Home> {
+    if !installed("keytool") || !installed("jarsigner") || !installed("javac") {
+        return None;
+    }
+    let home = Home::with_token(TOKEN);
+    // `Slot 0 (0x1234): …`
+    let text = home.pkcs11_tool("", "--list-slots").succeed().text();
+    let block = text.split("Slot ").find(|b| b.contains(&format!(": {TOKEN}\n"))).expect("the token is listed");
+    let hex = block.split("(0x").nth(1).and_then(|rest| rest.split(')').next()).expect("a slot has an id");
+    let slot = u64::from_str_radix(hex, 16).unwrap();
+    let text =
+        format!("name = KMSS\nlibrary = {}\nslot = {slot}\nattributes = compatibility\n", built::module().display());
+    std::fs::write(home.file("java.cfg"), text).unwrap();
+    Some(home)
+}
+
+fn keytool(home: &Home, command: &str, words: &str) -> Program {
+    let program = home.program("keytool").arg(command).words("-keystore NONE -storetype PKCS11 -storepass").arg(PIN);
+    program.words("-addprovider SunPKCS11 -providerArg java.cfg").words(words).patience(PATIENCE)
+}
+
+#[track_caller]
+fn pair(home: &Home, alias: &str, how: &str) -> Said {
+    keytool(home, "-genkeypair", &format!("-alias {alias} -dname CN={alias} -validity 9 {how}")).succeed()
+}
+
+#[test]
+fn keytool_makes_lists_requests_and_deletes() {
+    let Some(home) = home() else { return };
+    pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
+    pair(&home, "ec1", "-keyalg EC -groupname secp256r1");
+    pair(&home, "ec2", "-keyalg EC -groupname secp384r1");
+    let list = keytool(&home, "-list", "").succeed();
+    for alias in ["rsa1", "ec1", "ec2"] {
+        assert!(list.text().contains(&format!("{alias}, PrivateKeyEntry")), "{list}");
+    }
+    for alias in ["rsa1", "ec1"] {
+        keytool(&home, "-certreq", &format!("-alias {alias} -file {alias}.csr")).succeed();
+        Program::new("openssl").within(home.folder()).words(&format!("req -verify -noout -in {alias}.csr")).succeed();
+        keytool(&home, "-exportcert", &format!("-alias {alias} -rfc -file {alias}.crt")).succeed();
+    }
+    keytool(&home, "-delete", "-alias ec2").succeed();
+    let list = keytool(&home, "-list", "").succeed();
+    assert!(!list.text().contains("ec2"), "{list}");
+    // Other programs see the same keys, whose CKA_ID Java has renamed to the alias: `rsa1` in hex.
+    home.pkcs11_tool(TOKEN, "--list-objects --type privkey").succeed().mentions("72736131");
+}
+
+#[test]
+fn jarsigner_signs_what_it_then_believes() {
+    let Some(home) = home() else { return };
+    pair(&home, "signer", "-keyalg EC -groupname secp256r1");
+    std::fs::write(home.file("note.txt"), "inside the archive").unwrap();
+    home.program("jar").words("cf note.jar note.txt").patience(PATIENCE).succeed();
+    let sign =
+        home.program("jarsigner").words("-keystore NONE -storetype PKCS11 -storepass").arg(PIN).patience(PATIENCE);
+    sign.words("-addprovider SunPKCS11 -providerArg java.cfg -signedjar signed.jar note.jar signer").succeed();
+    home.program("jarsigner").words("-verify signed.jar").patience(PATIENCE).succeed().mentions("jar verified");
+}
+
+#[test]
+fn a_program_signs_encrypts_macs_agrees_and_keeps_keys_from_eight_threads() {
+    let Some(home) = home() else { return };
+    pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
+    pair(&home, "ec1", "-keyalg EC -groupname secp256r1");
+    let source = built::workspace().join("tests/java/Use.java");
+    let java = home.program("java").arg(format!("-Dstand.in={}", built::stand_in())).arg(source);
+    let said = java.args(["java.cfg", PIN, "rsa1", "ec1"]).patience(PATIENCE).succeed();
+    said.mentions("Java is content");
+    if !built::stand_in() {
+        home.audit_is_whole();
+    }
+}
+
+#[test]
+fn java_uses_keys_that_kmss_made() {
+    if built::only_kmss("command") {
+        return;
+    }
+    let Some(home) = home() else { return };
+    for (name, kind, id) in [("rsa1", "rsa:2048", "01"), ("ec1", "ec:p256", "02")] {
+        home.generate(TOKEN, name, kind, id);
+        home.kmss(&format!("cert self-sign {name} --token {TOKEN} --subject CN={name} --dns localhost")).succeed();
+    }
+    let list = keytool(&home, "-list", "").succeed();
+    assert!(list.text().contains("rsa1, PrivateKeyEntry"), "{list}");
+    assert!(list.text().contains("ec1, PrivateKeyEntry"), "{list}");
+    // Without `attributes = compatibility` Java leaves everything to the module's defaults.
+    let configuration = std::fs::read_to_string(home.file("java.cfg")).unwrap();
+    std::fs::write(home.file("plain.cfg"), configuration.replace("attributes = compatibility\n", "")).unwrap();
+    let source = built::workspace().join("tests/java/Use.java");
+    let java = home.program("java").arg(source).args(["plain.cfg", PIN, "rsa1", "ec1"]);
+    java.patience(PATIENCE).succeed().mentions("Java is content");
+}

@@ -1,0 +1,157 @@
+//! OpenSC's pkcs11-tool: the first program that people try.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use kmss_tests::built;
+use kmss_tests::home::{Home, PIN, SO_PIN};
+use kmss_tests::program::{Program, installed};
+
+const TOKEN: &str = "tool";
+
+#[test]
+fn its_own_test_finds_no_error() {
+    if built::only_kmss("OAEP label") || !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "rsa1", "rsa:2048", "01");
+    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    let said = home.pkcs11_tool(TOKEN, "--test").succeed();
+    said.mentions("No errors");
+}
+
+#[test]
+fn its_fork_and_thread_tests_pass() {
+    if built::only_kmss("care for forks") || !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    home.pkcs11_tool("", "--test-fork").succeed();
+    // I: initialise, L: list slots, G: token info, S: session, T: threads; 0 ends with the next word.
+    home.pkcs11_tool("", "--test-threads ILGISLT0 --test-threads ILGISLT0 --test-threads ILGISLT0").succeed();
+}
+
+#[test]
+fn it_makes_lists_uses_and_deletes_keys_of_every_type() {
+    if !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    std::fs::write(home.file("data"), [7_u8; 32]).unwrap();
+    let mut pairs = vec![
+        ("rsa:2048", "10", "RSA-PKCS", "SHA256-RSA-PKCS"),
+        ("rsa:3072", "11", "RSA-PKCS", "SHA512-RSA-PKCS"),
+        ("EC:prime256v1", "12", "ECDSA", "ECDSA"),
+        ("EC:secp384r1", "13", "ECDSA", "ECDSA"),
+        ("EC:secp521r1", "14", "ECDSA", "ECDSA"),
+    ];
+    if !built::stand_in() {
+        pairs.push(("EC:prime256v1", "15", "ECDSA-SHA256", "ECDSA-SHA384"));
+        pairs.push(("EC:edwards25519", "16", "EDDSA", "EDDSA"));
+    }
+    for (kind, id, one, two) in &pairs {
+        home.pkcs11_tool(TOKEN, "--keypairgen").args(["--key-type", kind, "--id", id, "--label", kind]).succeed();
+        for mechanism in [one, two] {
+            let key = ["--id", id, "--mechanism", mechanism, "--input-file", "data"];
+            home.pkcs11_tool(TOKEN, "--sign --output-file sig").args(key).succeed();
+            let verified = home.pkcs11_tool(TOKEN, "--verify --signature-file sig").args(key).succeed();
+            verified.mentions("Signature is valid");
+        }
+        // The tool itself (0.23) cannot read public keys of the other types.
+        if kind.starts_with("rsa") || *kind == "EC:prime256v1" {
+            let read = home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der");
+            read.args(["--id", id]).succeed();
+        }
+    }
+    for size in ["16", "24", "32"] {
+        let id = format!("2{}", size.chars().next().unwrap());
+        home.pkcs11_tool(TOKEN, "--keygen --key-type").args([&format!("AES:{size}"), "--id", &id]).succeed();
+    }
+    let list = home.pkcs11_tool(TOKEN, "--list-objects").succeed().text();
+    for (kind, ..) in &pairs {
+        assert!(list.contains(kind), "`{kind}` is not listed:\n{list}");
+    }
+    assert_eq!(list.matches("Private Key Object").count(), pairs.len(), "{list}");
+    assert_eq!(list.matches("Secret Key Object").count(), 3, "{list}");
+    let without_login = home.pkcs11_tool("", "--token-label tool --list-objects").succeed().text();
+    assert!(!without_login.contains("Private Key Object"), "private keys are listed without a login:\n{without_login}");
+    home.pkcs11_tool(TOKEN, "--delete-object --type privkey --id 12").succeed();
+    let list = home.pkcs11_tool(TOKEN, "--list-objects --type privkey").succeed().text();
+    assert_eq!(list.matches("Private Key Object").count(), pairs.len() - 1, "{list}");
+}
+
+#[test]
+fn its_signatures_convince_openssl() {
+    if !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "rsa1", "rsa:2048", "01");
+    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    std::fs::write(home.file("msg"), "what openssl shall believe").unwrap();
+    let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
+    for (id, mechanism, options) in [
+        ("01", "SHA256-RSA-PKCS", ""),
+        ("01", "SHA256-RSA-PKCS-PSS", "-sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:-1"),
+        ("02", "ECDSA", ""),
+    ] {
+        openssl("dgst -sha256 -binary -out digest msg");
+        let input = if mechanism == "ECDSA" { "digest" } else { "msg" };
+        let sign = home.pkcs11_tool(TOKEN, "--sign --output-file sig --signature-format openssl");
+        sign.args(["--id", id, "--mechanism", mechanism, "--input-file", input]).succeed();
+        home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der --id")
+            .arg(id)
+            .succeed();
+        openssl(&format!("dgst -sha256 {options} -verify pub.der -keyform DER -signature sig msg"));
+    }
+    openssl("pkeyutl -help");
+    home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der --id 01").succeed();
+    openssl("pkeyutl -encrypt -pubin -inkey pub.der -keyform DER -in msg -out sealed");
+    let opened =
+        home.pkcs11_tool(TOKEN, "--decrypt --mechanism RSA-PKCS --id 01 --input-file sealed --output-file opened");
+    opened.succeed();
+    assert_eq!(std::fs::read(home.file("opened")).unwrap(), b"what openssl shall believe");
+}
+
+#[test]
+fn it_keeps_certificates_and_data() {
+    if !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
+    openssl(
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout k.pem -subj /CN=kept -outform DER -out c.der",
+    );
+    home.pkcs11_tool(TOKEN, "--write-object c.der --type cert --id 05 --label kept").succeed();
+    home.pkcs11_tool("", "--token-label tool --read-object --type cert --id 05 --output-file back.der").succeed();
+    assert_eq!(std::fs::read(home.file("back.der")).unwrap(), std::fs::read(home.file("c.der")).unwrap());
+    home.pkcs11_tool("", "--token-label tool --list-objects --type cert").succeed().mentions("kept");
+    openssl("pkey -in k.pem -outform DER -out k.der");
+    home.pkcs11_tool(TOKEN, "--write-object k.der --type privkey --id 05 --label kept").succeed();
+    home.pkcs11_tool(TOKEN, "--list-objects --type privkey").succeed().mentions("kept");
+    std::fs::write(home.file("data"), "a note").unwrap();
+    home.pkcs11_tool(TOKEN, "--write-object data --type data --label note").succeed();
+    home.pkcs11_tool(TOKEN, "--read-object --type data --label note --output-file note").succeed();
+    assert_eq!(std::fs::read(home.file("note")).unwrap(), b"a note");
+}
+
+#[test]
+fn it_manages_tokens_and_pins() {
+    if !installed("pkcs11-tool") {
+        return;
+    }
+    let home = Home::new();
+    home.pkcs11_tool("", "--init-token --slot-index 0 --label made").args(["--so-pin", SO_PIN]).succeed();
+    let officer = home.pkcs11_tool("", "--token-label made --init-pin --login --login-type so");
+    officer.args(["--so-pin", SO_PIN, "--new-pin", PIN]).succeed();
+    let change = home.pkcs11_tool("", "--token-label made --change-pin --login");
+    change.args(["--pin", PIN, "--new-pin", "changed-1"]).succeed();
+    home.pkcs11_tool("made", "--list-objects").fail().mentions("CKR_PIN_INCORRECT");
+    let listed = home.pkcs11_tool("", "--token-label made --login --list-objects").args(["--pin", "changed-1"]);
+    listed.succeed();
+    let slots = home.pkcs11_tool("", "--list-slots").succeed().text();
+    assert!(slots.contains("made"), "{slots}");
+    assert!(slots.contains("uninitialized"), "the spare slot is listed:\n{slots}");
+    home.pkcs11_tool("", "--list-mechanisms --token-label made").succeed().mentions("AES-GCM");
+}

@@ -1,0 +1,152 @@
+//! `cargo xtask dist`: the folder that a distribution packages, and the checks on the shared object.
+
+use crate::error::Error;
+use crate::project::{Project, create_folder, write};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+/// The name that programs record when they link with the shared object.
+const SONAME: &str = "libkmss.so";
+
+/// Makes `target/dist`.
+pub(crate) fn run(project: &Project) -> Result<(), Error> {
+    let products = project.build("dist")?;
+    let dist = project.target.join("dist");
+    remove(&dist)?;
+    for folder in ["bin", "lib/pkgconfig", "include", "share/p11-kit/modules"] {
+        create_folder(&dist.join(folder))?;
+    }
+    copy(&products.command, &dist.join("bin/kmss"))?;
+    let module = dist.join("lib").join(SONAME);
+    copy(&products.module, &module)?;
+    let link = dist.join("lib/libkmss_pkcs11.so");
+    symlink(SONAME, &link).map_err(Error::file("create", &link))?;
+    copy_headers(project, &dist.join("include"))?;
+    write(&dist.join("lib/pkgconfig/kmss.pc"), &pkg_config())?;
+    write(&dist.join("share/p11-kit/modules/kmss.module"), P11_KIT)?;
+    let exports = check_shared_object(project, &module)?;
+    println!("made {}", dist.display());
+    for file in ["bin/kmss", "lib/libkmss.so"] {
+        let path = dist.join(file);
+        let size = std::fs::metadata(&path).map_err(Error::file("read", &path))?.len();
+        println!("  {file:<36} {:>6.1} MB", size as f64 / 1e6);
+    }
+    println!("  lib/libkmss_pkcs11.so                -> {SONAME}");
+    println!("  include/, lib/pkgconfig/kmss.pc, share/p11-kit/modules/kmss.module");
+    println!("{SONAME} exports {exports} functions (C_Get*, kmss_*) and is never unloaded (NODELETE)");
+    Ok(())
+}
+
+/// Whether the shared object exports the two ABIs alone, carries its name and is never unloaded; returns the
+/// number of exported functions.
+pub(crate) fn check_shared_object(project: &Project, module: &Path) -> Result<usize, Error> {
+    let symbols = project.job("nm").args(["--dynamic", "--defined-only"]).arg(module).run()?.stdout;
+    let exported = exported(&symbols);
+    let strangers: Vec<&str> = exported.iter().copied().filter(|name| !belongs(name)).collect();
+    if !strangers.is_empty() {
+        return Err(Error::check(format!("`{}` exports what it must not: {}", module.display(), strangers.join(", "))));
+    }
+    if !exported.contains(&"C_GetFunctionList") {
+        return Err(Error::check(format!("`{}` does not export C_GetFunctionList", module.display())));
+    }
+    let dynamic = project.job("readelf").args(["--dynamic", "--wide"]).arg(module).run()?.stdout;
+    missing_marks(&dynamic).map_or(Ok(exported.len()), |missing| {
+        Err(Error::check(format!("`{}` lacks {missing} in its dynamic section", module.display())))
+    })
+}
+
+/// The names in what `nm -D --defined-only` prints.
+fn exported(nm: &str) -> Vec<&str> {
+    let names = nm.lines().filter_map(|line| line.split_whitespace().nth(2));
+    names.map(|name| name.split('@').next().unwrap_or(name)).collect()
+}
+
+/// `^(C_Get\w+|kmss_\w+)$`
+fn belongs(name: &str) -> bool {
+    let rest = name.strip_prefix("C_Get").or_else(|| name.strip_prefix("kmss_"));
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_'))
+}
+
+/// What `readelf -d` does not show although it should.
+fn missing_marks(dynamic: &str) -> Option<&'static str> {
+    let has = |tag: &str, value: &str| dynamic.lines().any(|line| line.contains(tag) && line.contains(value));
+    if !has("(SONAME)", &format!("[{SONAME}]")) {
+        return Some("the soname");
+    }
+    (!has("(FLAGS_1)", "NODELETE")).then_some("NODELETE")
+}
+
+/// p11-kit finds the module in its own module folder, or by the full path that the packager puts here.
+const P11_KIT: &str = "\
+# KMSS for every program that uses p11-kit.
+module: libkmss_pkcs11.so
+priority: 1
+";
+
+fn pkg_config() -> String {
+    format!(
+        "prefix=${{pcfiledir}}/../..\n\
+         libdir=${{prefix}}/lib\n\
+         includedir=${{prefix}}/include\n\
+         p11_module=${{libdir}}/libkmss_pkcs11.so\n\
+         \n\
+         Name: kmss\n\
+         Description: Key management: the C ABI, and a PKCS#11 module in the same file\n\
+         Version: {}\n\
+         Libs: -L${{libdir}} -lkmss\n\
+         Cflags: -I${{includedir}}\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
+
+fn copy_headers(project: &Project, to: &Path) -> Result<(), Error> {
+    let from = project.root.join("include");
+    let entries = std::fs::read_dir(&from).map_err(Error::file("read", &from))?;
+    for entry in entries {
+        let path = entry.map_err(Error::file("read", &from))?.path();
+        if let (Some("h"), Some(name)) = (path.extension().and_then(|ext| ext.to_str()), path.file_name()) {
+            copy(&path, &to.join(name))?;
+        }
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), Error> {
+    std::fs::copy(from, to).map(drop).map_err(Error::file("create", to))
+}
+
+/// Removes the folder that an earlier run may have left.
+fn remove(folder: &Path) -> Result<(), Error> {
+    match std::fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", folder)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_two_abis_belong_into_the_shared_object() {
+        assert!(belongs("C_GetFunctionList") && belongs("C_GetInterface") && belongs("kmss_open"));
+        for stranger in ["C_Sign", "C_Get", "kmss_", "rust_eh_personality", "sqlite3_open", "kmss_open::h1"] {
+            assert!(!belongs(stranger), "{stranger}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_read_from_what_nm_prints() {
+        let nm = "0000000000012340 T C_GetFunctionList\n00000000000a0000 T kmss_version@@KMSS_1\n";
+        assert_eq!(exported(nm), ["C_GetFunctionList", "kmss_version"]);
+    }
+
+    #[test]
+    fn a_shared_object_without_nodelete_or_soname_is_refused() {
+        let soname = " 0x000000000000000e (SONAME)  Library soname: [libkmss.so]\n";
+        let flags = " 0x000000006ffffffb (FLAGS_1)  Flags: NOW NODELETE\n";
+        assert_eq!(missing_marks(&format!("{soname}{flags}")), None);
+        assert_eq!(missing_marks(soname), Some("NODELETE"));
+        assert_eq!(missing_marks(flags), Some("the soname"));
+    }
+}
