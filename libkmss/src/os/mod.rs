@@ -9,6 +9,8 @@ mod generation;
 mod lock;
 mod mark;
 mod process;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use directory::{Directory, Opening};
 pub use files::{FileMode, create_file, require_local};
