@@ -7,8 +7,8 @@
 extern crate ffi as _;
 
 mod active;
-mod cipher;
 mod attributes;
+mod cipher;
 mod entry;
 mod guard;
 mod handles;

@@ -17,7 +17,7 @@ use crate::rv::{Result, Rv};
 const MAX_RSA_BITS: CK_ULONG = 8192;
 const MIN_RSA_BITS: CK_ULONG = 2048;
 /// Largest generic, HMAC or HKDF key in bytes, as the mechanism table says.
-const MAX_SECRET_LEN: usize = 4096;
+const MAX_SECRET_LEN: usize = 65_536;
 const F4: [u8; 3] = [1, 0, 1];
 
 /// What C_CreateObject is to make.
@@ -195,7 +195,8 @@ fn bounded_integer(value: &[u8]) -> Result<&[u8]> {
     if number.len() * 8 > MAX_RSA_BITS as usize { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) } else { Ok(number) }
 }
 
-fn stripped(value: &[u8]) -> &[u8] {
+/// A big-endian number without its leading zeros.
+pub(crate) fn stripped(value: &[u8]) -> &[u8] {
     let zeros = value.iter().take_while(|b| **b == 0).count();
     value.get(zeros..).unwrap_or_default()
 }

@@ -25,8 +25,8 @@ const EDWARDS: Sizes = (255, 255);
 const SM2: Sizes = (256, 256);
 const AES: Sizes = (16, 32);
 const SM4: Sizes = (16, 16);
-/// Generic, HMAC and HKDF keys: 1 byte to 4 KiB.
-const SECRET: Sizes = (1, 4096);
+/// Generic, HMAC and HKDF keys: 1 byte to 64 KiB.
+const SECRET: Sizes = (1, 65_536);
 
 const fn row(number: CK_MECHANISM_TYPE, (min, max): Sizes, flags: CK_FLAGS, shape: Shape) -> Row {
     Row { number, min, max, flags, shape }
@@ -141,9 +141,9 @@ pub(super) static ROWS: [Row; COUNT] = [
     row(v::CKM_SM3_HMAC_GENERAL, SECRET, SIGNATURE, Shape::Hmac(Hash::Sm3, Length::General)),
     row(v::CKM_SM3_KEY_GEN, SECRET, c::CKF_GENERATE, Shape::Generate(KeyType::Hmac(Hash::Sm3))),
     row(v::CKM_SM4_KEY_GEN, SM4, c::CKF_GENERATE, Shape::Generate(KeyType::Sm4)),
-    row(v::CKM_SM4_ECB, SM4, CIPHER, Shape::Cipher(BlockCipher::Sm4, Mode::Ecb)),
-    row(v::CKM_SM4_CBC, SM4, CIPHER, Shape::Cipher(BlockCipher::Sm4, Mode::Cbc)),
+    row(v::CKM_SM4_ECB, SM4, CIPHER | WRAPPING, Shape::Cipher(BlockCipher::Sm4, Mode::Ecb)),
+    row(v::CKM_SM4_CBC, SM4, CIPHER | WRAPPING, Shape::Cipher(BlockCipher::Sm4, Mode::Cbc)),
     row(v::CKM_SM4_CBC_PAD, SM4, CIPHER | WRAPPING, Shape::Cipher(BlockCipher::Sm4, Mode::CbcPad)),
     row(v::CKM_SM4_CTR, SM4, CIPHER, Shape::Cipher(BlockCipher::Sm4, Mode::Ctr)),
-    row(v::CKM_SM4_GCM, SM4, CIPHER, Shape::Cipher(BlockCipher::Sm4, Mode::Gcm)),
+    row(v::CKM_SM4_GCM, SM4, CIPHER | WRAPPING, Shape::Cipher(BlockCipher::Sm4, Mode::Gcm)),
 ];

@@ -35,6 +35,11 @@ impl Template {
         Self(values.iter().map(|(k, v)| (*k, Zeroizing::new(v.to_vec()))).collect())
     }
 
+    /// A template that no object has.
+    pub(crate) fn unmatchable() -> Self {
+        Self(vec![(CK_UNAVAILABLE_INFORMATION, Zeroizing::default())])
+    }
+
     /// Adds an attribute.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::caller::{Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
+use crate::store::Batch;
 use crate::store::{MemoryStore, SqliteStore};
 use crate::suite::Suite;
 

@@ -23,9 +23,15 @@ fn a_namespace_changes_only_from_what_is_stored() {
     let new = Namespace { name: "renamed".into(), policy_required: true, ..old.clone() };
     bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap();
     assert_eq!(bench.catalog.namespaces().unwrap(), std::slice::from_ref(&new));
-    assert_eq!(bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
     let moved = Namespace { incarnation: 7, ..new.clone() };
-    assert_eq!(bench.catalog.put_namespace(Some(&new), &moved, Batch::default()).unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&new), &moved, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Internal
+    );
 }
 
 #[test]
@@ -89,5 +95,8 @@ fn a_removed_namespace_is_gone_and_its_position_stays_taken() {
     assert!(bench.catalog.namespaces().unwrap().is_empty());
     assert_eq!(bench.catalog.get(&bench.user, made.id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(bench.catalog.next_ordinal().unwrap(), 1);
-    assert_eq!(bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
 }
