@@ -112,7 +112,8 @@ fn files_outrank_each_other_in_the_documented_order_and_the_explanation_says_so(
     assert_eq!(world.load().pin.min_length, 8);
     assert_eq!(world.load().explanation.used(), Some(own.as_path()));
 
-    world.surroundings.conf = Some(world.write("explicit.toml", "home = \"/srv/explicit\"\n[store]\nbusy_timeout_ms = 9\n"));
+    world.surroundings.conf =
+        Some(world.write("explicit.toml", "home = \"/srv/explicit\"\n[store]\nbusy_timeout_ms = 9\n"));
     let config = world.load();
     assert_eq!(config.home, world.folder.path().join("env"));
     assert_eq!(config.store.busy_timeout_ms, 9);

@@ -60,9 +60,13 @@ fn an_empty_directory_becomes_a_home_and_one_with_contents_is_left_alone() {
 fn homes_that_others_can_reach_are_refused_with_the_command_that_helps() {
     let (_folder, path) = folder();
     let home = Home::open_or_create(&path).unwrap();
-    for (bits, hint) in
-        [(0o777, "everybody can write"), (0o770, "chmod 2770"), (0o1777, "everybody"), (0o755, "0700"), (0o2750, "2770")]
-    {
+    for (bits, hint) in [
+        (0o777, "everybody can write"),
+        (0o770, "chmod 2770"),
+        (0o1777, "everybody"),
+        (0o755, "0700"),
+        (0o2750, "2770"),
+    ] {
         set_mode(&path, bits);
         refused(Home::open(&path), hint);
         refused(home.create_file("late"), hint);
@@ -126,9 +130,9 @@ fn files_and_directories_get_the_mode_of_a_private_home() {
         assert_eq!(mode(&home.join(name)), 0o600, "{name}");
     }
     assert_eq!(mode(&home.create_directory("audit").unwrap()), 0o700);
-    let drafts = fs::read_dir(home.path()).unwrap().filter(|e| {
-        e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')
-    });
+    let drafts = fs::read_dir(home.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
     assert_eq!(drafts.count(), 0);
 }
 

@@ -128,9 +128,8 @@ fn a_credential_keeps_the_limit_it_was_made_with() {
     let generous = PinConfig { max_attempts: 100, ..PinConfig::default() };
     let other = PinAuthenticator::new(bench.store.clone(), bench.seal.clone(), Arc::new(SystemRandom), generous);
     let attempt = || other.authenticate(&bench.namespace, &Credential::UserPin { name: "user", pin: &pin(b"wrong") });
-    assert_eq!([kind(attempt()), kind(attempt()), kind(attempt())], [
-        ErrorKind::PinIncorrect,
-        ErrorKind::PinIncorrect,
-        ErrorKind::PinLocked
-    ]);
+    assert_eq!(
+        [kind(attempt()), kind(attempt()), kind(attempt())],
+        [ErrorKind::PinIncorrect, ErrorKind::PinIncorrect, ErrorKind::PinLocked]
+    );
 }
