@@ -96,6 +96,7 @@ mod tests {
                 environment_ignored: false,
                 considered: Vec::new(),
                 home: HomeSource::Default,
+                file_owner: None,
                 rules_ignored: None,
             },
         }

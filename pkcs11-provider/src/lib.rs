@@ -7,15 +7,18 @@
 extern crate ffi as _;
 
 mod active;
+mod attributes;
 mod cipher;
 mod entry;
 mod guard;
 mod handles;
+mod making;
 mod mechanisms;
 mod module;
 mod object;
 mod raw;
 mod rv;
+mod search;
 mod session;
 mod token;
 

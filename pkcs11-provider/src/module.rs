@@ -38,7 +38,7 @@ struct Slots {
     /// Absent as long as there is no home.
     kms: Option<Arc<Kms>>,
     tokens: BTreeMap<CK_SLOT_ID, Arc<Token>>,
-    /// Above every token ever seen.
+    /// The ordinal of the next namespace.
     spare: CK_SLOT_ID,
     /// Store generation at the last look.
     generation: u64,
@@ -124,8 +124,8 @@ impl Slots {
                 }
             };
             tokens.insert(slot, token);
-            self.spare = self.spare.max(slot + 1);
         }
+        self.spare = CK_SLOT_ID::from(kms.next_ordinal()?);
         gone.extend(std::mem::replace(&mut self.tokens, tokens).into_values());
         self.generation = generation;
         Ok(())
@@ -194,10 +194,10 @@ pub(crate) fn finalize() -> Result<()> {
         // Nobody logged in is fine here.
         let _ = token.logout();
     }
-    if let Some(kms) = &slots.kms {
-        kms.close();
+    match &slots.kms {
+        Some(kms) => Ok(kms.close()?),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Fails where the module is not initialised.
@@ -234,7 +234,7 @@ pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
     module().with_slots(Look::Read, |slots| match &slots.kms {
         Some(kms) => Ok(Arc::clone(kms)),
         None => {
-            let kms = Arc::new(Kms::create(&slots.config)?);
+            let kms = Arc::new(Kms::create(&slots.config, None)?);
             slots.kms = Some(Arc::clone(&kms));
             slots.generation = 1;
             Ok(kms)

@@ -1,4 +1,171 @@
-//! Placeholder until the objects are merged.
+//! Objects of a token: made from templates, copied, changed, destroyed (PKCS#11 3.2, 5.7).
 
-/// An object search under way.
-pub(crate) struct Search;
+use std::cell::OnceCell;
+use std::sync::Arc;
+
+use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED};
+use libkmss::caller::Login;
+use libkmss::error::{Error, ErrorClass, ErrorKind};
+use libkmss::key::{KeyComponents, Object, Storage};
+use libkmss::operation::{self, Destroy, Draft, Export, Import, ImportDocument, ObjectRef, Update};
+
+use crate::attributes::components::{self, Given};
+use crate::attributes::draft::{self, Giver};
+use crate::attributes::read::{self, Attributes};
+use crate::attributes::rules::{self, Class, Occasion};
+use crate::attributes::{change, curve, octet_string};
+use crate::raw::template::{Answer, Template};
+use crate::rv::{Result, Rv};
+use crate::session::SessionView;
+
+/// How often a change is tried anew when somebody else changed the object meanwhile.
+const ATTEMPTS: usize = 4;
+
+/// C_CreateObject.
+pub(crate) fn create(view: &SessionView, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    let class = draft::class(template, None)?;
+    let draft = new_draft(view, class, template, Occasion::Create)?;
+    let object = match components::given(template, class)? {
+        Given::Key(components) => view.kms.perform(&view.caller, Import { components, draft })?,
+        Given::Document(body) => view.kms.perform(&view.caller, ImportDocument { body, draft })?,
+    };
+    if !claims_hold(template, &object) {
+        view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(&object) })?;
+        return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+    }
+    Ok(handle(view, &object))
+}
+
+/// C_CopyObject.
+pub(crate) fn copy(view: &SessionView, source: CK_OBJECT_HANDLE, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    let source = view.token.objects.resolve(source, view)?;
+    let mut draft = view.kms.draft(change::copied_storage(&source, template)?)?;
+    change::copied(&mut draft, &source, template, giver(view))?;
+    view.check_write(draft.storage, draft.private)?;
+    let copy = operation::Copy { source: ObjectRef::from(&source), draft };
+    let copied = view.kms.perform(&view.caller, copy)?;
+    Ok(handle(view, &copied))
+}
+
+/// C_DestroyObject.
+pub(crate) fn destroy(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<()> {
+    let object = view.token.objects.resolve(handle, view)?;
+    view.check_write(object.storage, object.private)?;
+    view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(&object) })?;
+    view.token.objects.remove(handle);
+    Ok(())
+}
+
+/// C_GetObjectSize.
+pub(crate) fn size(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<usize> {
+    Ok(read::size(&*view.token.objects.resolve(handle, view)?))
+}
+
+/// An object whose attributes are asked for, with its key material once that was asked for and may be given.
+pub(crate) struct Shown<'a> {
+    view: &'a SessionView,
+    object: Arc<Object>,
+    exported: OnceCell<Option<KeyComponents>>,
+}
+
+impl<'a> Shown<'a> {
+    /// The object behind `handle`.
+    pub(crate) fn new(view: &'a SessionView, handle: CK_OBJECT_HANDLE) -> Result<Self> {
+        Ok(Self { view, object: view.token.objects.resolve(handle, view)?, exported: OnceCell::new() })
+    }
+
+    /// What C_GetAttributeValue says of one attribute.
+    pub(crate) fn answer(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Answer> {
+        Attributes::of(&self.object).answer_with(kind, &self.exported, || self.export())
+    }
+
+    /// The key in clear; `None` where whoever asks may not have it, which is the same as sensitive.
+    fn export(&self) -> Result<Option<KeyComponents>> {
+        let key = ObjectRef::from(&self.object);
+        match self.view.kms.perform(&self.view.caller, Export { key }) {
+            Ok(components) => Ok(Some(components)),
+            Err(e) if withheld(&e) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+}
+
+fn withheld(error: &Error) -> bool {
+    let kind = error.kind();
+    kind.class() == ErrorClass::Authority
+        || matches!(kind, ErrorKind::AttributeSensitive | ErrorKind::KeyUnextractable | ErrorKind::KeyUsage)
+}
+
+/// C_SetAttributeValue.
+pub(crate) fn set_attributes(view: &SessionView, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let object = view.token.objects.resolve(handle, view)?;
+        view.check_write(object.storage, object.private)?;
+        let changed = change::changed(&object, template, giver(view))?;
+        match view.kms.perform(&view.caller, Update { object: changed }) {
+            Ok(updated) if updated.storage == Storage::Session => {
+                return view.token.objects.replace_session_object(handle, updated);
+            }
+            Ok(_) => return Ok(()),
+            Err(e) if e.kind() == ErrorKind::Conflict => {}
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Err(Rv(CKR_FUNCTION_FAILED))
+}
+
+/// A draft with everything that an admitted template says of a new object, which the session may make.
+pub(crate) fn new_draft(view: &SessionView, class: Class, template: &Template, occasion: Occasion) -> Result<Draft> {
+    rules::admit(template, class, occasion)?;
+    let mut draft = view.kms.draft(draft::storage(template)?)?;
+    draft::fill(&mut draft, class, template, occasion, giver(view))?;
+    view.check_write(draft.storage, draft.private)?;
+    keep_curve(&mut draft, class, template);
+    Ok(draft)
+}
+
+/// The handle of an object that was just made; a session object belongs to the session that made it.
+pub(crate) fn handle(view: &SessionView, object: &Arc<Object>) -> CK_OBJECT_HANDLE {
+    view.token.objects.handle_of(object, view.handle)
+}
+
+/// Keeps curve parameters in the form in which they came, where that is not the one we give out.
+pub(crate) fn keep_curve(draft: &mut Draft, class: Class, template: &Template) {
+    let (Some(params), Some(key_type)) = (template.get(c::CKA_EC_PARAMS), class.key_type()) else {
+        return;
+    };
+    if curve::parse(Some(params), key_type).is_ok_and(|curve| curve::params(curve) != params) {
+        draft::keep(draft, c::CKA_EC_PARAMS, params);
+    }
+}
+
+fn giver(view: &SessionView) -> Giver {
+    Giver { user: view.is_user(), officer: view.caller.login == Login::SecurityOfficer }
+}
+
+/// Whether what a template said of a key beyond its material is true of the key that came of it.
+fn claims_hold(template: &Template, object: &Object) -> bool {
+    const CLAIMS: [CK_ATTRIBUTE_TYPE; 6] = [
+        c::CKA_CHECK_VALUE,
+        c::CKA_PUBLIC_KEY_INFO,
+        c::CKA_MODULUS_BITS,
+        c::CKA_MODULUS,
+        c::CKA_PUBLIC_EXPONENT,
+        c::CKA_EC_POINT,
+    ];
+    let attributes = Attributes::of(object);
+    CLAIMS.iter().all(|kind| match (template.get(*kind), attributes.answer(*kind)) {
+        (None | Some([]), _) => true,
+        (Some(_), Answer::Value(known)) if known.is_empty() => true,
+        (Some(claimed), Answer::Value(known)) => same(*kind, claimed, &known),
+        _ => false,
+    })
+}
+
+fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8]) -> bool {
+    match kind {
+        c::CKA_EC_POINT => octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec()),
+        c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
+        _ => claimed == known,
+    }
+}

@@ -223,6 +223,12 @@ fn rules_count_only_from_root_or_the_owner_of_the_home() {
     world.surroundings.uid = STRANGER + 1;
     let config = world.load();
     assert!(config.principals.is_empty());
+    // Another home of somebody else's does not help the file.
+    world.surroundings.conf = None;
+    let elsewhere = world.load().at(world.folder.path().join("user"));
+    assert!(elsewhere.principals.is_empty() && elsewhere.explanation.rules_ignored.is_some());
+    world.surroundings.conf = Some(world.folder.path().join("mine.toml"));
+    let config = world.load();
     assert!(config.explanation.rules_ignored.unwrap().contains("54321"));
 }
 

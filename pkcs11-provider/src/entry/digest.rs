@@ -27,7 +27,8 @@ pub(crate) unsafe fn init(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANI
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
     session::begin(session, PLACE, |view| {
-        let Mechanism::Digest(hash) = parse(mechanism, Verb::Digest, None)?.mechanism else {
+        // SAFETY: the mechanism is valid by the contract of this function.
+        let Mechanism::Digest(hash) = unsafe { parse(mechanism, Verb::Digest, None) }?.mechanism else {
             return Err(Rv(CKR_MECHANISM_INVALID));
         };
         Ok(Ongoing::digest(view.kms.begin(&view.caller, Digest { hash })?, hash))

@@ -29,7 +29,8 @@ pub(crate) unsafe fn init(
     let mechanism = unsafe { reference(mechanism) }?;
     session::begin(session, PLACE, |view| {
         let key = view.token.objects.resolve_key(key, view)?;
-        let how = parse(mechanism, Verb::Encrypt, key.key())?;
+        // SAFETY: the mechanism is valid by the contract of this function.
+        let how = unsafe { parse(mechanism, Verb::Encrypt, key.key()) }?;
         let unfinished = view.kms.begin(&view.caller, Encrypt { key: ObjectRef::from(&key), how }).for_key()?;
         Ok(Ongoing::with_key(unfinished, view, &key))
     })

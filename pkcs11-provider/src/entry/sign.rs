@@ -30,7 +30,8 @@ pub(crate) unsafe fn init(
     let mechanism = unsafe { reference(mechanism) }?;
     session::begin(session, PLACE, |view| {
         let key = view.token.objects.resolve_key(key, view)?;
-        let how = parse(mechanism, Verb::Sign, key.key())?;
+        // SAFETY: the mechanism is valid by the contract of this function.
+        let how = unsafe { parse(mechanism, Verb::Sign, key.key()) }?;
         let unfinished = view.kms.begin(&view.caller, Sign { key: ObjectRef::from(&key), how }).for_key()?;
         Ok(Ongoing::with_key(unfinished, view, &key))
     })

@@ -107,7 +107,7 @@ fn describe(token: &Token, info: &mut CK_TOKEN_INFO) -> Result<()> {
     let sessions = token.sessions();
     (info.ulSessionCount, info.ulRwSessionCount) = (sessions.all, sessions.read_write);
     let user = token.kms.credential_state(&namespace, Holder::User(DEFAULT_USER))?;
-    let officer = token.kms.credential_state(&namespace, Holder::SecurityOfficer)?;
+    let officer = token.kms.credential_state(&namespace, Holder::Officer)?;
     info.flags |= CKF_TOKEN_INITIALIZED;
     if user.initialized {
         info.flags |= CKF_USER_PIN_INITIALIZED;
@@ -231,7 +231,7 @@ pub(crate) unsafe fn set_pin(
     let holder = match &view.caller.login {
         Login::None => Holder::User(DEFAULT_USER),
         Login::User(name) => Holder::User(name),
-        Login::SecurityOfficer => Holder::SecurityOfficer,
+        Login::SecurityOfficer => Holder::Officer,
     };
     Ok(view.kms.change_pin(&view.caller, holder, &old, &new)?)
 }

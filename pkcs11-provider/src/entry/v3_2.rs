@@ -34,7 +34,8 @@ pub(crate) unsafe fn verify_signature_init(
         return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
     }
     session::begin(session, PLACE, |view| {
-        let mut operation = verify::start(view, mechanism, key)?;
+        // SAFETY: the contract of this function.
+        let mut operation = unsafe { verify::start(view, mechanism, key) }?;
         operation.held = Some(Zeroizing::new(signature.to_vec()));
         Ok(operation)
     })

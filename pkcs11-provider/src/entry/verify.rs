@@ -28,17 +28,22 @@ pub(crate) unsafe fn init(
     }
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
-    session::begin(session, PLACE, |view| start(view, mechanism, key))
+    // SAFETY: the contract of this function.
+    session::begin(session, PLACE, |view| unsafe { start(view, mechanism, key) })
 }
 
 /// Begins a verification.
-pub(super) fn start(
+///
+/// # Safety
+/// `mechanism` is valid, with its parameter.
+pub(super) unsafe fn start(
     view: &SessionView,
     mechanism: &CK_MECHANISM,
     key: CK_OBJECT_HANDLE,
 ) -> Result<Ongoing<Verification>> {
     let key = view.token.objects.resolve_key(key, view)?;
-    let how = parse(mechanism, Verb::Verify, key.key())?;
+    // SAFETY: the mechanism is valid by the contract of this function.
+    let how = unsafe { parse(mechanism, Verb::Verify, key.key()) }?;
     let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(&key), how }).for_key()?;
     Ok(Ongoing::with_key(unfinished, view, &key))
 }

@@ -4,3 +4,4 @@
 pub(crate) mod info;
 pub(crate) mod mechanism;
 pub(crate) mod pointers;
+pub(crate) mod template;

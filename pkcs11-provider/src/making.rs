@@ -1,0 +1,168 @@
+//! Keys made of something: generated, unwrapped, derived; and wrapped (PKCS#11 3.2, 5.18).
+
+use cryptoki_sys::{
+    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKK_GENERIC_SECRET, CKO_SECRET_KEY, CKR_KEY_HANDLE_INVALID,
+    CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE,
+    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE,
+    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+};
+use libkmss::key::Object;
+use libkmss::mechanism::{KeyType, Mechanism};
+use libkmss::operation::{Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap};
+
+use crate::attributes::components;
+use crate::attributes::draft::{self, u64_of};
+use crate::attributes::read::Attributes;
+use crate::attributes::rules::{Class, Occasion};
+use crate::mechanisms;
+use crate::object;
+use crate::raw::template::{Answer, Template};
+use crate::rv::{Result, Rv};
+use crate::session::SessionView;
+
+/// C_GenerateKey.
+pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    let mut key_type = generated(how, false)?;
+    // Generic secrets may be made as what they will be used for: HMAC and HKDF keys are generic secrets, too.
+    if key_type == KeyType::GenericSecret
+        && let Some(wanted) = template.number(c::CKA_KEY_TYPE)?.and_then(mechanisms::key_type)
+        && wanted.is_generic()
+    {
+        key_type = wanted;
+    }
+    let class = Class::Secret(key_type);
+    draft::expect_class(template, class)?;
+    let draft = object::new_draft(view, class, template, Occasion::Generate)?;
+    let spec = components::secret_spec(template, key_type)?;
+    let key = view.kms.perform(&view.caller, GenerateSecret { spec, draft })?;
+    Ok(object::handle(view, &key))
+}
+
+/// C_GenerateKeyPair; returns (public, private).
+pub(crate) fn generate_pair(
+    view: &SessionView,
+    how: &Chosen,
+    public: &Template,
+    private: &Template,
+) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
+    let key_type = generated(how, true)?;
+    let (public_class, private_class) = (Class::Public(key_type), Class::Private(key_type));
+    draft::expect_class(public, public_class)?;
+    draft::expect_class(private, private_class)?;
+    let public_draft = object::new_draft(view, public_class, public, Occasion::Generate)?;
+    let mut private_draft = object::new_draft(view, private_class, private, Occasion::Generate)?;
+    object::keep_curve(&mut private_draft, private_class, public);
+    let spec = components::pair_spec(public, private, key_type)?;
+    let pair = GeneratePair { spec, private: private_draft, public: public_draft };
+    let (private, public) = view.kms.perform(&view.caller, pair)?;
+    Ok((object::handle(view, &public), object::handle(view, &private)))
+}
+
+/// C_WrapKey; `parse` reads the mechanism once the wrapping key is known.
+pub(crate) fn wrap(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    wrapping: CK_OBJECT_HANDLE,
+    key: CK_OBJECT_HANDLE,
+) -> Result<Vec<u8>> {
+    let wrapping = view.token.objects.resolve_key(wrapping, view).map_err(wrapping_key)?;
+    let key = view.token.objects.resolve_key(key, view)?;
+    let how = parse(&wrapping).map_err(wrapping_key)?;
+    if let Some(demanded) = template_of(&wrapping, c::CKA_WRAP_TEMPLATE) {
+        let attributes = Attributes::of(&key);
+        let matches = |(kind, value): (_, &[u8])| attributes.answer(kind) == Answer::bytes(value);
+        if !demanded.iter().all(matches) {
+            return Err(Rv(CKR_KEY_NOT_WRAPPABLE));
+        }
+    }
+    let wrap = Wrap { wrapping: ObjectRef::from(&wrapping), key: ObjectRef::from(&key), how };
+    view.kms.perform(&view.caller, wrap).map_err(|e| wrapping_key(e.into()))
+}
+
+/// C_UnwrapKey.
+pub(crate) fn unwrap(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    unwrapping: CK_OBJECT_HANDLE,
+    wrapped: &[u8],
+    mut template: Template,
+) -> Result<CK_OBJECT_HANDLE> {
+    let unwrapping = view.token.objects.resolve_key(unwrapping, view).map_err(unwrapping_key)?;
+    let how = parse(&unwrapping).map_err(unwrapping_key)?;
+    demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
+    let class = draft::class(&template, None)?;
+    let (Class::Private(key_type) | Class::Secret(key_type)) = class else {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    };
+    let draft = object::new_draft(view, class, &template, Occasion::Unwrap)?;
+    let expected = Expected { key_type, len: components::length(&template)? };
+    let unwrapping = ObjectRef::from(&unwrapping);
+    let unwrap = Unwrap { unwrapping, how, wrapped: wrapped.to_vec(), expected, draft };
+    let key = view.kms.perform(&view.caller, unwrap).map_err(|e| unwrapping_key(e.into()))?;
+    Ok(object::handle(view, &key))
+}
+
+/// C_DeriveKey. Class and key type may be left out: a generic secret then.
+pub(crate) fn derive(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    base: CK_OBJECT_HANDLE,
+    mut template: Template,
+) -> Result<CK_OBJECT_HANDLE> {
+    let base = view.token.objects.resolve_key(base, view)?;
+    let how = parse(&base)?;
+    demand(&mut template, &base, c::CKA_DERIVE_TEMPLATE)?;
+    if template.get(c::CKA_KEY_TYPE).is_none() {
+        template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
+    }
+    let class = draft::class(&template, Some(CKO_SECRET_KEY))?;
+    let Class::Secret(key_type) = class else {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    };
+    let draft = object::new_draft(view, class, &template, Occasion::Derive)?;
+    let expected = Expected { key_type, len: components::length(&template)? };
+    let key = view.kms.perform(&view.caller, Derive { base: ObjectRef::from(&base), how, expected, draft })?;
+    Ok(object::handle(view, &key))
+}
+
+/// The type of key that a generation mechanism makes, alone or in pairs.
+fn generated(how: &Chosen, pair: bool) -> Result<KeyType> {
+    match how.mechanism {
+        Mechanism::Generate(key_type) if key_type.is_asymmetric() == pair => Ok(key_type),
+        _ => Err(Rv(CKR_MECHANISM_INVALID)),
+    }
+}
+
+/// Adds what a key's template demands of the keys that are made with it; CKR_TEMPLATE_INCONSISTENT where the caller asks
+/// for something else.
+fn demand(template: &mut Template, key: &Object, kind: CK_ATTRIBUTE_TYPE) -> Result<()> {
+    let Some(demanded) = template_of(key, kind) else {
+        return Ok(());
+    };
+    demanded.iter().try_for_each(|(kind, value)| template.add(kind, value))
+}
+
+/// A template that was stored with a key. One that cannot be read is as good as one that nothing matches.
+fn template_of(key: &Object, kind: CK_ATTRIBUTE_TYPE) -> Option<Template> {
+    let kept = key.attributes.get(&u64_of(kind))?;
+    Some(Template::decode(kept).unwrap_or_else(Template::unmatchable))
+}
+
+const fn wrapping_key(rv: Rv) -> Rv {
+    Rv(match rv.0 {
+        CKR_KEY_HANDLE_INVALID => CKR_WRAPPING_KEY_HANDLE_INVALID,
+        CKR_KEY_TYPE_INCONSISTENT => CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+        CKR_KEY_SIZE_RANGE => CKR_WRAPPING_KEY_SIZE_RANGE,
+        other => other,
+    })
+}
+
+const fn unwrapping_key(rv: Rv) -> Rv {
+    Rv(match rv.0 {
+        CKR_KEY_HANDLE_INVALID => CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+        CKR_KEY_TYPE_INCONSISTENT => CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+        CKR_KEY_SIZE_RANGE => CKR_UNWRAPPING_KEY_SIZE_RANGE,
+        other => other,
+    })
+}

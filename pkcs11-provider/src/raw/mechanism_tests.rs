@@ -1,0 +1,256 @@
+//! Parameters as well-behaved and as hostile callers give them.
+#![allow(clippy::unwrap_used, clippy::undocumented_unsafe_blocks)]
+
+use std::ffi::c_void;
+use std::ptr::null_mut;
+
+use cryptoki_sys::*;
+use libkmss::key::{KeyState, Protection, Usage};
+use libkmss::mechanism::KeyType;
+
+use super::*;
+
+fn parsed(mechanism: CK_MECHANISM_TYPE, at: *const c_void, len: usize, verb: Verb) -> Result<Mechanism> {
+    let raw = CK_MECHANISM { mechanism, pParameter: at.cast_mut(), ulParameterLen: len as CK_ULONG };
+    // SAFETY: callers below give a parameter that is readable for its length, or a length that is refused first.
+    unsafe { parse(&raw, verb, None) }.map(|chosen| chosen.mechanism)
+}
+
+fn with<T>(mechanism: CK_MECHANISM_TYPE, parameter: &T, verb: Verb) -> Result<Mechanism> {
+    parsed(mechanism, (&raw const *parameter).cast(), size_of::<T>(), verb)
+}
+
+fn without(mechanism: CK_MECHANISM_TYPE, verb: Verb) -> Result<Mechanism> {
+    parsed(mechanism, null_mut(), 0, verb)
+}
+
+fn gcm(iv: &mut [u8], aad: &mut [u8]) -> CK_GCM_PARAMS {
+    CK_GCM_PARAMS {
+        pIv: iv.as_mut_ptr(),
+        ulIvLen: iv.len() as CK_ULONG,
+        ulIvBits: 0,
+        pAAD: aad.as_mut_ptr(),
+        ulAADLen: aad.len() as CK_ULONG,
+        ulTagBits: 128,
+    }
+}
+
+#[test]
+fn a_mechanism_is_refused_for_a_verb_it_lacks() {
+    assert_eq!(without(CKM_SHA256, Verb::Sign), Err(Rv(CKR_MECHANISM_INVALID)));
+    assert_eq!(without(CKM_ECDSA, Verb::Encrypt), Err(Rv(CKR_MECHANISM_INVALID)));
+    assert_eq!(without(0xDEAD_BEEF, Verb::Sign), Err(Rv(CKR_MECHANISM_INVALID)));
+}
+
+#[test]
+fn every_mechanism_refuses_a_parameter_of_absurd_length() {
+    let byte = 0_u8;
+    for number in mechanisms::list() {
+        for len in [1, 3, 4097, usize::MAX, usize::MAX / 2 + 1] {
+            for verb in [Verb::Sign, Verb::Encrypt, Verb::Derive, Verb::Wrap, Verb::Digest, Verb::Generate] {
+                // Lengths up to 4097 are only given with a null pointer, so that nothing may be read.
+                let at = if len > 4097 { (&raw const byte).cast() } else { null_mut() };
+                assert!(parsed(number, at, len, verb).is_err(), "{number:#x} {len}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_key_of_another_type_is_refused() {
+    let key = Key {
+        name: String::new(),
+        origin: String::new(),
+        class: libkmss::key::KeyClass::Private,
+        key_type: KeyType::Ec,
+        usage: Usage::default(),
+        protection: Protection::default(),
+        state: KeyState::Active,
+        allowed_mechanisms: Vec::new(),
+        start: None,
+        end: None,
+        primary: 1,
+        versions: Vec::new(),
+    };
+    let raw = CK_MECHANISM { mechanism: CKM_RSA_PKCS, pParameter: null_mut(), ulParameterLen: 0 };
+    let refused = unsafe { parse(&raw, Verb::Sign, Some(&key)) };
+    assert_eq!(refused, Err(Rv(CKR_KEY_TYPE_INCONSISTENT)));
+    let raw = CK_MECHANISM { mechanism: CKM_ECDSA, ..raw };
+    let chosen = unsafe { parse(&raw, Verb::Sign, Some(&key)) }.unwrap();
+    assert_eq!(chosen.number, Some(0x1041));
+}
+
+#[test]
+fn gcm_takes_consistent_lengths_only() {
+    let (mut iv, mut aad) = ([7; 12], [9; 5]);
+    let good = gcm(&mut iv, &mut aad);
+    let expected =
+        Mechanism::Cipher(BlockCipher::Aes, CipherMode::Gcm(Gcm { iv: vec![7; 12], aad: vec![9; 5], tag_len: 16 }));
+    assert_eq!(with(CKM_AES_GCM, &good, Verb::Encrypt), Ok(expected.clone()));
+    assert_eq!(with(CKM_AES_GCM, &CK_GCM_PARAMS { ulIvBits: 96, ..good }, Verb::Encrypt), Ok(expected));
+    for bad in [
+        CK_GCM_PARAMS { ulIvBits: 95, ..good },
+        CK_GCM_PARAMS { ulIvLen: 0, ..good },
+        CK_GCM_PARAMS { ulIvLen: CK_ULONG::MAX, ..good },
+        CK_GCM_PARAMS { pIv: null_mut(), ..good },
+        CK_GCM_PARAMS { pAAD: null_mut(), ..good },
+        CK_GCM_PARAMS { ulAADLen: CK_ULONG::MAX / 2 + 1, ..good },
+        CK_GCM_PARAMS { ulTagBits: 127, ..good },
+        CK_GCM_PARAMS { ulTagBits: 0, ..good },
+        CK_GCM_PARAMS { ulTagBits: CK_ULONG::MAX, ..good },
+    ] {
+        assert_eq!(with(CKM_AES_GCM, &bad, Verb::Decrypt), Err(INVALID));
+    }
+    let at = (&raw const good).cast();
+    assert_eq!(parsed(CKM_AES_GCM, at, size_of::<CK_GCM_PARAMS>() - 1, Verb::Encrypt), Err(INVALID));
+}
+
+#[test]
+fn a_misaligned_parameter_is_read_all_the_same() {
+    let mut iv = [7; 12];
+    let good = gcm(&mut iv, &mut []);
+    let mut bytes = [0_u8; size_of::<CK_GCM_PARAMS>() + 1];
+    // SAFETY: the copy fits behind the first byte.
+    unsafe { bytes.as_mut_ptr().add(1).cast::<CK_GCM_PARAMS>().write_unaligned(good) };
+    let at = bytes.as_ptr().wrapping_add(1).cast();
+    assert!(parsed(CKM_AES_GCM, at, size_of::<CK_GCM_PARAMS>(), Verb::Encrypt).is_ok());
+}
+
+#[test]
+fn pss_hashes_must_agree_with_the_mechanism() {
+    let sha256 = CK_RSA_PKCS_PSS_PARAMS { hashAlg: CKM_SHA256, mgf: CKG_MGF1_SHA256, sLen: 32 };
+    let pss = Pss { hash: Hash::Sha256, mgf: Hash::Sha256, salt_len: 32 };
+    let expected = |message| Ok(Mechanism::Rsa(RsaMechanism::Pss { pss, message }));
+    assert_eq!(with(CKM_RSA_PKCS_PSS, &sha256, Verb::Sign), expected(false));
+    assert_eq!(with(CKM_SHA256_RSA_PKCS_PSS, &sha256, Verb::Sign), expected(true));
+    assert_eq!(with(CKM_SHA384_RSA_PKCS_PSS, &sha256, Verb::Sign), Err(INVALID));
+    assert_eq!(without(CKM_SHA256_RSA_PKCS_PSS, Verb::Sign), Err(INVALID));
+    let salty = CK_RSA_PKCS_PSS_PARAMS { sLen: CK_ULONG::MAX, ..sha256 };
+    assert_eq!(with(CKM_RSA_PKCS_PSS, &salty, Verb::Sign), Err(INVALID));
+}
+
+#[test]
+fn oaep_takes_labels_and_the_defaults_that_openssl_leaves_out() {
+    let mut label = *b"label";
+    let named = CK_RSA_PKCS_OAEP_PARAMS {
+        hashAlg: CKM_SHA256,
+        mgf: CKG_MGF1_SHA1,
+        source: CKZ_DATA_SPECIFIED,
+        pSourceData: label.as_mut_ptr().cast(),
+        ulSourceDataLen: 5,
+    };
+    let oaep = Oaep { hash: Hash::Sha256, mgf: Hash::Sha1, label: label.to_vec() };
+    assert_eq!(with(CKM_RSA_PKCS_OAEP, &named, Verb::Decrypt), Ok(Mechanism::Rsa(RsaMechanism::Oaep(oaep))));
+    let bare = CK_RSA_PKCS_OAEP_PARAMS { hashAlg: 0, mgf: 0, source: 0, pSourceData: null_mut(), ulSourceDataLen: 0 };
+    let oaep = Oaep { hash: Hash::Sha1, mgf: Hash::Sha1, label: Vec::new() };
+    assert_eq!(with(CKM_RSA_PKCS_OAEP, &bare, Verb::Decrypt), Ok(Mechanism::Rsa(RsaMechanism::Oaep(oaep))));
+    for bad in [
+        CK_RSA_PKCS_OAEP_PARAMS { pSourceData: null_mut(), ..named },
+        CK_RSA_PKCS_OAEP_PARAMS { ulSourceDataLen: CK_ULONG::MAX, ..named },
+        CK_RSA_PKCS_OAEP_PARAMS { source: 0, ..named },
+        CK_RSA_PKCS_OAEP_PARAMS { hashAlg: CKM_AES_CBC, ..named },
+        CK_RSA_PKCS_OAEP_PARAMS { mgf: 99, ..named },
+    ] {
+        assert_eq!(with(CKM_RSA_PKCS_OAEP, &bad, Verb::Decrypt), Err(INVALID));
+    }
+}
+
+#[test]
+fn ecdh_takes_a_point_raw_or_as_octet_string() {
+    let raw = vec![4_u8; 65];
+    for mut given in [raw.clone(), crate::attributes::octet_string::wrapped(&raw)] {
+        let p = CK_ECDH1_DERIVE_PARAMS {
+            kdf: CKD_NULL,
+            ulSharedDataLen: 0,
+            pSharedData: null_mut(),
+            ulPublicDataLen: given.len() as CK_ULONG,
+            pPublicData: given.as_mut_ptr(),
+        };
+        let expected = EcMechanism::Ecdh { kdf: EcdhKdf::Null, public: raw.clone(), shared_info: Vec::new() };
+        assert_eq!(with(CKM_ECDH1_DERIVE, &p, Verb::Derive), Ok(Mechanism::Ec(expected)));
+        for bad in [
+            CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: 0, ..p },
+            CK_ECDH1_DERIVE_PARAMS { pPublicData: null_mut(), ..p },
+            CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: CK_ULONG::MAX, ..p },
+            CK_ECDH1_DERIVE_PARAMS { kdf: 0xFFFF, ..p },
+            CK_ECDH1_DERIVE_PARAMS { ulSharedDataLen: 1, ..p },
+        ] {
+            assert_eq!(with(CKM_ECDH1_DERIVE, &bad, Verb::Derive), Err(INVALID));
+        }
+    }
+}
+
+#[test]
+fn hkdf_needs_a_phase_a_hash_and_no_key_as_salt() {
+    let good = CK_HKDF_PARAMS {
+        bExtract: CK_TRUE,
+        bExpand: CK_TRUE,
+        prfHashMechanism: CKM_SHA256,
+        ulSaltType: CKF_HKDF_SALT_NULL,
+        pSalt: null_mut(),
+        ulSaltLen: 0,
+        hSaltKey: 0,
+        pInfo: null_mut(),
+        ulInfoLen: 0,
+    };
+    assert!(with(CKM_HKDF_DERIVE, &good, Verb::Derive).is_ok());
+    for bad in [
+        CK_HKDF_PARAMS { bExtract: CK_FALSE, bExpand: CK_FALSE, ..good },
+        CK_HKDF_PARAMS { prfHashMechanism: CKM_AES_CBC, ..good },
+        CK_HKDF_PARAMS { ulSaltType: CKF_HKDF_SALT_KEY, ..good },
+        CK_HKDF_PARAMS { ulSaltType: CKF_HKDF_SALT_DATA, ulSaltLen: 4, ..good },
+        CK_HKDF_PARAMS { ulInfoLen: CK_ULONG::MAX, ..good },
+    ] {
+        assert_eq!(with(CKM_HKDF_DERIVE, &bad, Verb::Derive), Err(INVALID));
+    }
+}
+
+#[test]
+fn lengths_of_macs_counters_and_ivs_are_bounded() {
+    for (mechanism, len, ok) in [
+        (CKM_SHA256_HMAC_GENERAL, 32, true),
+        (CKM_SHA256_HMAC_GENERAL, 33, false),
+        (CKM_SHA256_HMAC_GENERAL, 0, false),
+        (CKM_AES_CMAC_GENERAL, 16, true),
+        (CKM_AES_CMAC_GENERAL, CK_ULONG::MAX, false),
+    ] {
+        assert_eq!(with::<CK_ULONG>(mechanism, &len, Verb::Sign).is_ok(), ok, "{mechanism:#x} {len}");
+    }
+    for (bits, ok) in [(128, true), (1, true), (0, false), (129, false), (CK_ULONG::MAX, false)] {
+        let ctr = CK_AES_CTR_PARAMS { ulCounterBits: bits, cb: [0; 16] };
+        assert_eq!(with(CKM_AES_CTR, &ctr, Verb::Encrypt).is_ok(), ok);
+    }
+    assert!(with(CKM_AES_CBC, &[0_u8; 16], Verb::Encrypt).is_ok());
+    assert_eq!(with(CKM_AES_CBC, &[0_u8; 15], Verb::Encrypt), Err(INVALID));
+    assert_eq!(without(CKM_AES_CBC_PAD, Verb::Encrypt), Err(INVALID));
+}
+
+#[test]
+fn key_wrap_takes_its_default_initial_value_by_silence() {
+    let default = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrap { iv: [0xA6; 8] });
+    assert_eq!(without(CKM_AES_KEY_WRAP, Verb::Wrap), Ok(default.clone()));
+    assert_eq!(with(CKM_AES_KEY_WRAP, &[0xA6_u8; 8], Verb::Wrap), Ok(default));
+    assert_eq!(with(CKM_AES_KEY_WRAP, &[0xA6_u8; 7], Verb::Wrap), Err(INVALID));
+    assert!(with(CKM_AES_KEY_WRAP_KWP, &DEFAULT_KWP_IV, Verb::Wrap).is_ok());
+    assert_eq!(with(CKM_AES_KEY_WRAP_KWP, &[1_u8; 4], Verb::Wrap), Err(INVALID));
+}
+
+#[test]
+fn eddsa_is_pure_or_refused() {
+    let pure = CK_EDDSA_PARAMS { phFlag: CK_FALSE, ulContextDataLen: 0, pContextData: null_mut() };
+    assert_eq!(with(CKM_EDDSA, &pure, Verb::Sign), without(CKM_EDDSA, Verb::Sign));
+    assert_eq!(with(CKM_EDDSA, &CK_EDDSA_PARAMS { phFlag: CK_TRUE, ..pure }, Verb::Sign), Err(INVALID));
+    assert_eq!(with(CKM_EDDSA, &CK_EDDSA_PARAMS { ulContextDataLen: 1, ..pure }, Verb::Sign), Err(INVALID));
+}
+
+#[test]
+fn sm2_signs_under_the_default_identity_or_a_given_one() {
+    let number = CKM_VENDOR_DEFINED | 0xB22;
+    let id = |m| match m {
+        Ok(Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })) => id,
+        _ => Vec::new(),
+    };
+    assert_eq!(id(without(number, Verb::Sign)), b"1234567812345678");
+    assert_eq!(id(with(number, b"alice", Verb::Sign)), b"alice");
+    assert_eq!(with(number, &[0_u8; 8192], Verb::Sign), Err(INVALID));
+}
