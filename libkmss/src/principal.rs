@@ -96,6 +96,7 @@ mod tests {
                 environment_ignored: false,
                 considered: Vec::new(),
                 home: HomeSource::Default,
+                file_owner: None,
                 rules_ignored: None,
             },
         }
@@ -122,7 +123,11 @@ mod tests {
             PrincipalRule { uid: Some(0), token: Some("other".into()), ..rule("service:a") },
             PrincipalRule { uid: Some(0), executable: Some("/usr/sbin/apache2".into()), ..rule("service:b") },
             PrincipalRule { gid: Some(1), ..rule("service:c") },
-            PrincipalRule { executable: Some("/usr/sbin/nginx".into()), token: Some("web".into()), ..rule("service:d") },
+            PrincipalRule {
+                executable: Some("/usr/sbin/nginx".into()),
+                token: Some("web".into()),
+                ..rule("service:d")
+            },
             rule("service:e"),
         ]);
         assert_eq!(config.principal(&nginx(), "web").unwrap().name, "service:d");

@@ -3,9 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED,
-};
+use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED};
 use libkmss::caller::Login;
 use libkmss::error::{Error, ErrorClass, ErrorKind};
 use libkmss::key::{KeyComponents, Object, Storage};
@@ -166,9 +164,7 @@ fn claims_hold(template: &Template, object: &Object) -> bool {
 
 fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8]) -> bool {
     match kind {
-        c::CKA_EC_POINT => {
-            octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec())
-        }
+        c::CKA_EC_POINT => octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec()),
         c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
         _ => claimed == known,
     }

@@ -117,6 +117,20 @@ impl<K: Hash + Eq, V> Shard<K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::os::testing::{ended_well, fork};
+
+    #[test]
+    fn a_forked_child_starts_with_an_empty_cache_and_its_parent_keeps_what_it_had() {
+        let cache = Cache::new(16);
+        cache.put("a", 1);
+        let child = fork(|| {
+            let empty = cache.get(&"a").is_none();
+            cache.put("a", 2);
+            empty && cache.get(&"a") == Some(2)
+        });
+        assert!(ended_well(child));
+        assert_eq!(cache.get(&"a"), Some(1));
+    }
 
     #[test]
     fn a_cache_is_bounded_and_keeps_what_is_used() {

@@ -14,6 +14,8 @@ use crate::tenant::{NamespaceId, ObjectId};
 
 /// Longest result that is kept in memory.
 const CACHED_RESULT: usize = 1024;
+/// Longest label and identifier of a search that is kept in memory, together, in bytes.
+const CACHED_TERMS: usize = 512;
 /// Entries read at once.
 const PAGE: usize = 256;
 /// Beyond this many objects of one identifier it is worth looking whether the label has fewer.
@@ -71,7 +73,8 @@ impl Catalog {
             return Ok(found.objects.to_vec());
         }
         let objects = self.search(caller, query, after, limit)?;
-        if objects.len() <= CACHED_RESULT {
+        let length = |term: &Option<Vec<u8>>| term.as_ref().map_or(0, Vec::len);
+        if objects.len() <= CACHED_RESULT && length(&query.label) + length(&query.identifier) <= CACHED_TERMS {
             self.searches.put(search, Found { generation, objects: objects.as_slice().into() });
         }
         Ok(objects)

@@ -34,6 +34,8 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
 /// Objects kept in one generation of the cache.
 const CACHED_OBJECTS: usize = 8192;
+/// Records larger than this, in bytes, are read whenever they are needed.
+const CACHED_SIZE: usize = 64 << 10;
 /// Results of searches kept in one generation of the cache.
 const CACHED_SEARCHES: usize = 8192;
 /// A generation number that no store ever returns twice: such an entry is checked at its next use.
@@ -103,8 +105,10 @@ impl Catalog {
                 object
             }
         };
-        let cached = Cached { object: Arc::clone(&object), version: entry.version, generation };
-        self.objects.put(slot, cached);
+        if entry.value.len() <= CACHED_SIZE {
+            let cached = Cached { object: Arc::clone(&object), version: entry.version, generation };
+            self.objects.put(slot, cached);
+        }
         visible(&caller.keyring, &object)
     }
 
@@ -136,8 +140,13 @@ impl Catalog {
     /// Keeps what was just written. Another process may have been faster to write it again, so it is checked once.
     fn remember(&self, namespace: &Namespace, object: Object, revision: Revision) -> Arc<Object> {
         let object = Arc::new(Object { revision: revision.0, storage: Storage::Stored, ..object });
-        let cached = Cached { object: Arc::clone(&object), version: revision, generation: UNCHECKED };
-        self.objects.put((namespace.id, namespace.incarnation, object.id), cached);
+        let slot = (namespace.id, namespace.incarnation, object.id);
+        if write::size_of(&object) <= CACHED_SIZE {
+            let cached = Cached { object: Arc::clone(&object), version: revision, generation: UNCHECKED };
+            self.objects.put(slot, cached);
+        } else {
+            self.objects.remove(&slot);
+        }
         object
     }
 }

@@ -207,7 +207,7 @@ fn conflict() -> Error {
 }
 
 /// A guess at the length of the encoded record, generous so that the encoder need not move what it wrote.
-fn size_of(object: &Object) -> usize {
+pub(super) fn size_of(object: &Object) -> usize {
     let body = match &object.body {
         Body::Key(key) => 1024 + key.versions.iter().map(|v| 1024 + v.locator.len() * 2).sum::<usize>(),
         Body::Certificate { value } | Body::Data { value } => value.len(),

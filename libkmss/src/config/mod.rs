@@ -44,9 +44,11 @@ impl Config {
         search::Surroundings::of_process()?.load()
     }
 
-    /// The same settings on another home, as `kmss --home` asks for.
+    /// The same settings on another home, as `kmss --home` asks for. The rules stay only if the file's owner has a say in
+    /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
+        self.explanation.judge_rules(&home, &mut self.principals);
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self

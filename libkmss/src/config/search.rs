@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::Config;
 use super::file::File;
+use super::{Config, PrincipalRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home;
 use crate::os::{effective_ids, is_secure_execution, user_by_id};
@@ -36,6 +36,8 @@ pub struct Explanation {
     pub considered: Vec<Considered>,
     /// What named the home.
     pub home: HomeSource,
+    /// Who owns the file that counts.
+    pub file_owner: Option<u32>,
     /// Why the file's `[[principal]]` rules are not followed, if so.
     pub rules_ignored: Option<String>,
 }
@@ -45,6 +47,19 @@ impl Explanation {
     #[must_use]
     pub fn used(&self) -> Option<&Path> {
         self.considered.iter().find(|c| c.outcome == Outcome::Used).map(|c| c.path.as_path())
+    }
+
+    /// Drops the rules of a file whose owner, neither root nor `home`'s owner, does not decide who processes are there.
+    pub(super) fn judge_rules(&mut self, home: &Path, rules: &mut Vec<PrincipalRule>) {
+        let master = owner_of(home).unwrap_or(effective_ids().0);
+        let Some(owner) = self.file_owner.filter(|owner| *owner != 0 && *owner != master) else { return };
+        if rules.is_empty() {
+            return;
+        }
+        rules.clear();
+        let why = format!("the file belongs to user {owner}, and the home `{}` to user {master}", home.display());
+        tracing::warn!(reason = %why, "the principal rules of the configuration are not followed");
+        self.rules_ignored = Some(why);
     }
 }
 
@@ -157,17 +172,12 @@ impl Surroundings {
             environment_ignored: self.environment_ignored,
             considered,
             home: source,
+            file_owner: owner,
             rules_ignored: None,
         };
         Self::refuse_contradiction(&explanation, &file)?;
-        let principals = match owner.and_then(|owner| self.no_say(owner, &home)) {
-            Some(why) if !file.principal.is_empty() => {
-                tracing::warn!(reason = %why, "the principal rules of the configuration are not followed");
-                explanation.rules_ignored = Some(why);
-                Vec::new()
-            }
-            _ => file.principal,
-        };
+        let mut principals = file.principal;
+        explanation.judge_rules(&home, &mut principals);
         Ok(Config {
             home,
             suite: file.suite,
@@ -240,13 +250,6 @@ impl Surroundings {
             )),
             _ => Ok(()),
         }
-    }
-
-    /// Why `owner`, who wrote the file, does not decide who processes are in `home`.
-    fn no_say(&self, owner: u32, home: &Path) -> Option<String> {
-        let master = owner_of(home).unwrap_or(self.uid);
-        (owner != 0 && owner != master)
-            .then(|| format!("the file belongs to user {owner}, and the home `{}` to user {master}", home.display()))
     }
 }
 

@@ -112,7 +112,8 @@ fn files_outrank_each_other_in_the_documented_order_and_the_explanation_says_so(
     assert_eq!(world.load().pin.min_length, 8);
     assert_eq!(world.load().explanation.used(), Some(own.as_path()));
 
-    world.surroundings.conf = Some(world.write("explicit.toml", "home = \"/srv/explicit\"\n[store]\nbusy_timeout_ms = 9\n"));
+    world.surroundings.conf =
+        Some(world.write("explicit.toml", "home = \"/srv/explicit\"\n[store]\nbusy_timeout_ms = 9\n"));
     let config = world.load();
     assert_eq!(config.home, world.folder.path().join("env"));
     assert_eq!(config.store.busy_timeout_ms, 9);
@@ -222,6 +223,12 @@ fn rules_count_only_from_root_or_the_owner_of_the_home() {
     world.surroundings.uid = STRANGER + 1;
     let config = world.load();
     assert!(config.principals.is_empty());
+    // Another home of somebody else's does not help the file.
+    world.surroundings.conf = None;
+    let elsewhere = world.load().at(world.folder.path().join("user"));
+    assert!(elsewhere.principals.is_empty() && elsewhere.explanation.rules_ignored.is_some());
+    world.surroundings.conf = Some(world.folder.path().join("mine.toml"));
+    let config = world.load();
     assert!(config.explanation.rules_ignored.unwrap().contains("54321"));
 }
 

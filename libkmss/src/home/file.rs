@@ -42,7 +42,7 @@ impl Home {
         let (place, last) = self.walk(name)?;
         let path = place.path.join(last);
         let file = place.directory.file(last.as_ref(), Opening::New).map_err(|e| cannot("make the file", &path, e))?;
-        place.mode.apply(&file)?;
+        place.mode.apply(&file).map_err(|e| cannot("set the owner of", &path, e))?;
         place.directory.sync().map_err(|e| cannot("write the directory of", &path, e))?;
         Ok(file)
     }
@@ -148,8 +148,8 @@ impl Home {
         .map_err(failed)?;
         refuse_other_than_files(metadata.is_file(), &path)?;
         place.check(&metadata, &path)?;
-        if effective_ids().0 == 0 && metadata.uid() != place.mode.uid && !place.mode.is_shared() {
-            place.directory.change_owner(last.as_ref(), place.mode.uid, place.mode.gid).map_err(failed)?;
+        if effective_ids().0 == 0 && metadata.uid() != place.mode.owner && !place.mode.is_shared() {
+            place.directory.change_owner(last.as_ref(), place.mode.owner, place.mode.group).map_err(failed)?;
         }
         Ok(path)
     }
@@ -180,8 +180,9 @@ impl Home {
         let written = place
             .mode
             .apply(&draft)
-            .and_then(|()| draft.write_all(contents).map_err(failed))
-            .and_then(|()| draft.sync_all().map_err(failed));
+            .and_then(|()| draft.write_all(contents))
+            .and_then(|()| draft.sync_all())
+            .map_err(failed);
         // Closed before it gets its name: no descriptor of ours may close on a file that an engine has locked.
         drop(draft);
         if let Err(e) = written {

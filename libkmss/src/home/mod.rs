@@ -13,15 +13,14 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::{Directory, effective_ids, group_by_name};
+use crate::os::{Directory, FileMode, effective_ids, group_by_name, require_local};
 
-pub use place::FileMode;
-use place::{Place, network_file_system};
+use place::Place;
 
 /// Name of the SQLite store in a home.
-pub const STORE: &str = "kmss.db";
+pub const STORE: &str = "store.db";
 /// Name of the page with the store's generation.
-pub const GENERATION: &str = "generation";
+pub const GENERATION: &str = "store.generation";
 /// Name of the seal's header.
 pub const SEAL: &str = "seal.toml";
 /// Name of the key file seal's root key.
@@ -56,8 +55,14 @@ impl Home {
         let directory = Directory::open(&canonical).map_err(|e| cannot("open the home", &canonical, e))?;
         let metadata = directory.metadata().map_err(|e| cannot("inspect the home", &canonical, e))?;
         let home = Self { path: canonical, identity: (metadata.dev(), metadata.ino()) };
-        home.check_surroundings(&directory)?;
-        Place::of_home(directory, &home.path)?;
+        if metadata.mode() & 0o7777 != PRIVATE && is_empty_and_ours(&home.path)? {
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the directory `{}` is empty and not yet a home", home.path.display()),
+            ));
+        }
+        let mode = Place::of_home(directory, &home.path)?.mode;
+        home.check_surroundings(mode.owner, !mode.is_shared())?;
         Ok(home)
     }
 
@@ -81,6 +86,7 @@ impl Home {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
                 if is_empty_and_ours(path)? {
                     furnish(path, gid)?;
+                    refuse_intruders(path)?;
                 }
             }
             Err(e) => return Err(cannot("make the home", path, e)),
@@ -88,7 +94,7 @@ impl Home {
         let home = Self::open(path)?;
         let mode = home.file_mode()?;
         match gid {
-            Some(gid) if !mode.is_shared() || mode.gid != gid => Err(Error::new(
+            Some(gid) if !mode.is_shared() || mode.group != gid => Err(Error::new(
                 ErrorKind::Arguments,
                 format!(
                     "the home `{}` exists and is not shared with `{}`: to share it, run `chgrp -R {gid} {0}` and `chmod \
@@ -136,21 +142,13 @@ impl Home {
         Place::of_home(directory, &self.path)
     }
 
-    fn check_surroundings(&self, directory: &Directory) -> Result<()> {
-        let kind = directory.file_system().map_err(|e| cannot("inspect the home", &self.path, e))?;
-        if let Some(name) = network_file_system(kind) {
-            return Err(Error::new(
-                ErrorKind::HomeUnsafe,
-                format!(
-                    "the home `{}` lies on a network file system ({name}), where locks and shared pages do not hold: move \
-                     it to a local disk",
-                    self.path.display()
-                ),
-            ));
-        }
+    fn check_surroundings(&self, owner: u32, private: bool) -> Result<()> {
+        require_local(&self.path)?;
+        let mut below = owner;
         for ancestor in self.path.ancestors().skip(1) {
             let metadata = fs::metadata(ancestor).map_err(|e| cannot("inspect", ancestor, e))?;
-            if metadata.mode() & 0o1002 == 0o002 {
+            let (open, sticky) = (metadata.mode() & 0o002 != 0, metadata.mode() & 0o1000 != 0);
+            if open && !sticky {
                 return Err(Error::new(
                     ErrorKind::HomeUnsafe,
                     format!(
@@ -160,6 +158,18 @@ impl Home {
                     ),
                 ));
             }
+            // Root follows nobody into a home that they may have put there for it to find.
+            if open && private && ![0, effective_ids().0].contains(&below) {
+                return Err(Error::new(
+                    ErrorKind::HomeUnsafe,
+                    format!(
+                        "user {below} may have planted the home `{}`, because everybody can write in `{}`: move it",
+                        self.path.display(),
+                        ancestor.display()
+                    ),
+                ));
+            }
+            below = metadata.uid();
         }
         Ok(())
     }
@@ -193,6 +203,22 @@ fn is_empty_and_ours(path: &Path) -> Result<bool> {
         return Ok(false);
     }
     Ok(fs::read_dir(path).map_err(failed)?.next().is_none())
+}
+
+/// What appeared while the directory was still open to others is not ours.
+fn refuse_intruders(path: &Path) -> Result<()> {
+    let failed = |e| cannot("inspect the home", path, e);
+    let ours = effective_ids().0;
+    for entry in fs::read_dir(path).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.metadata().map_err(failed)?.uid() != ours {
+            return Err(Error::new(
+                ErrorKind::HomeUnsafe,
+                format!("somebody else put `{}` into the home: remove it", entry.path().display()),
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn group_number(name: &str) -> Result<u32> {

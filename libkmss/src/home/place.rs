@@ -1,52 +1,12 @@
 //! One directory of a home: what it demands of itself and of the files in it.
 
-use std::fs::{self, File, Metadata};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::{PRIVATE, SHARED, cannot};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::{Directory, effective_ids};
-
-/// Owner, group and permissions that a home gives to its files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileMode {
-    /// The home's owner.
-    pub uid: u32,
-    /// The home's group.
-    pub gid: u32,
-    /// Permission bits of files: 0600, or 0660 in a shared home.
-    pub bits: u32,
-}
-
-impl FileMode {
-    /// Whether the home's group shares it.
-    #[must_use]
-    pub const fn is_shared(self) -> bool {
-        self.bits == 0o660
-    }
-
-    /// Gives an open file of the home its owner, group and permissions.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Storage`] when they cannot be set.
-    pub fn apply(self, file: &File) -> Result<()> {
-        self.own(file, self.bits)
-            .map_err(|e| Error::new(ErrorKind::Storage, "cannot set a file's owner").with_source(e))
-    }
-
-    fn own(self, file: &File, bits: u32) -> std::io::Result<()> {
-        let metadata = file.metadata()?;
-        if (metadata.uid(), metadata.gid()) != (self.uid, self.gid)
-            && fchown(file, Some(self.uid), Some(self.gid)).is_err()
-            && metadata.gid() != self.gid
-        {
-            // Only a privileged process gives files away; what matters in a shared home is the group.
-            fchown(file, None, Some(self.gid))?;
-        }
-        file.set_permissions(fs::Permissions::from_mode(bits))
-    }
-}
+use crate::os::{Directory, FileMode, effective_ids};
 
 /// A checked directory of a home.
 pub(super) struct Place {
@@ -59,8 +19,8 @@ impl Place {
     /// The top of a home; refuses what others can reach into.
     pub(super) fn of_home(directory: Directory, path: &Path) -> Result<Self> {
         let metadata = directory.metadata().map_err(|e| cannot("inspect the home", path, e))?;
-        let bits = admit(metadata.mode(), metadata.uid(), effective_ids().0, path)?;
-        let mode = FileMode { uid: metadata.uid(), gid: metadata.gid(), bits };
+        let mode = admit(metadata.mode(), metadata.uid(), effective_ids().0, path)?;
+        let mode = FileMode { owner: metadata.uid(), group: metadata.gid(), mode };
         Ok(Self { directory, path: path.to_owned(), mode })
     }
 
@@ -75,7 +35,7 @@ impl Place {
                     _ => {}
                 }
                 let made = self.directory.child(name.as_ref()).map_err(failed)?;
-                self.mode.own(made.as_file(), if self.mode.is_shared() { SHARED } else { PRIVATE }).map_err(failed)?;
+                self.mode.apply(made.as_file()).map_err(failed)?;
                 self.directory.sync().map_err(failed)?;
                 made
             }
@@ -88,15 +48,16 @@ impl Place {
 
     /// Refuses a file or directory that somebody outside the home's circle owns or reaches.
     pub(super) fn check(&self, metadata: &Metadata, path: &Path) -> Result<()> {
-        let (circle, shared) = ([self.mode.uid, effective_ids().0, 0], self.mode.is_shared());
+        let (circle, shared) = ([self.mode.owner, effective_ids().0, 0], self.mode.is_shared());
         let unsafe_file = |what: String| Err(Error::new(ErrorKind::HomeUnsafe, what));
         let shown = path.display();
-        if !circle.contains(&metadata.uid()) && !(shared && metadata.gid() == self.mode.gid) {
+        let trusted = circle.contains(&metadata.uid()) || (shared && metadata.gid() == self.mode.group);
+        if !trusted {
             return unsafe_file(format!(
                 "`{shown}` belongs to user {}, who does not own the home: run `chown {}:{} {shown}`",
                 metadata.uid(),
-                self.mode.uid,
-                self.mode.gid
+                self.mode.owner,
+                self.mode.group
             ));
         }
         let forbidden = if shared { 0o007 } else { 0o077 };
@@ -109,10 +70,10 @@ impl Place {
             };
             return unsafe_file(format!("others can reach `{shown}`: run `chmod {wanted} {shown}`"));
         }
-        if metadata.mode() & 0o070 != 0 && metadata.gid() != self.mode.gid {
+        if metadata.mode() & 0o070 != 0 && metadata.gid() != self.mode.group {
             return unsafe_file(format!(
                 "`{shown}` belongs to another group than the home: run `chgrp {} {shown}`",
-                self.mode.gid
+                self.mode.group
             ));
         }
         Ok(())
@@ -149,25 +110,4 @@ pub(super) fn admit(mode: u32, owner: u32, uid: u32, path: &Path) -> Result<u32>
         ));
     }
     Ok(bits)
-}
-
-/// The name of a network or cluster file system (`statfs(2)`, linux/magic.h), on which neither locks nor shared pages can
-/// be relied on.
-pub(super) const fn network_file_system(magic: u32) -> Option<&'static str> {
-    Some(match magic {
-        0x6969 => "NFS",
-        0x517B => "SMB",
-        0xFF53_4D42 => "CIFS",
-        0xFE53_4D42 => "SMB2",
-        0x5346_414F | 0x6B41_4653 => "AFS",
-        0x7375_7245 => "Coda",
-        0x564C => "NCP",
-        0x00C3_6400 => "Ceph",
-        0x0102_1997 => "9P",
-        0x0116_1970 => "GFS2",
-        0x7461_636F => "OCFS2",
-        0x0BD0_0BD0 => "Lustre",
-        0x4750_4653 => "GPFS",
-        _ => return None,
-    })
 }

@@ -48,6 +48,7 @@ fn an_empty_directory_becomes_a_home_and_one_with_contents_is_left_alone() {
     let (_folder, path) = folder();
     fs::create_dir(&path).unwrap();
     set_mode(&path, 0o755);
+    assert_eq!(Home::open(&path).unwrap_err().kind(), ErrorKind::NotFound);
     Home::open_or_create(&path).unwrap();
     assert_eq!(mode(&path), 0o700);
     set_mode(&path, 0o755);
@@ -60,9 +61,14 @@ fn an_empty_directory_becomes_a_home_and_one_with_contents_is_left_alone() {
 fn homes_that_others_can_reach_are_refused_with_the_command_that_helps() {
     let (_folder, path) = folder();
     let home = Home::open_or_create(&path).unwrap();
-    for (bits, hint) in
-        [(0o777, "everybody can write"), (0o770, "chmod 2770"), (0o1777, "everybody"), (0o755, "0700"), (0o2750, "2770")]
-    {
+    home.create_file("early").unwrap();
+    for (bits, hint) in [
+        (0o777, "everybody can write"),
+        (0o770, "chmod 2770"),
+        (0o1777, "everybody"),
+        (0o755, "0700"),
+        (0o2750, "2770"),
+    ] {
         set_mode(&path, bits);
         refused(Home::open(&path), hint);
         refused(home.create_file("late"), hint);
@@ -77,6 +83,21 @@ fn a_strangers_home_is_refused_unless_it_is_shared_or_we_are_root() {
     assert_eq!(admit(0o42770, 1000, 1001, at).unwrap(), 0o660);
     refused(admit(0o40770, 1000, 1000, at), "the group can write");
     refused(admit(0o40702, 1000, 1000, at), "everybody can write");
+}
+
+#[test]
+fn root_does_not_follow_a_stranger_into_a_planted_home() {
+    if !is_root() {
+        return;
+    }
+    let (folder, path) = folder();
+    Home::create(&path, None).unwrap();
+    chown(&path, Some(STRANGER), Some(STRANGER)).unwrap();
+    Home::open(&path).unwrap();
+    set_mode(folder.path(), 0o1777);
+    refused(Home::open(&path), "planted");
+    chown(&path, Some(0), Some(0)).unwrap();
+    Home::open(&path).unwrap();
 }
 
 #[test]
@@ -120,15 +141,15 @@ fn files_and_directories_get_the_mode_of_a_private_home() {
     home.open_or_create_file("audit/b").unwrap();
     home.replace("c", b"x").unwrap();
     assert!(home.create_exclusively("d", b"y").unwrap());
-    let prepared = home.prepare("kmss.db").unwrap();
-    assert_eq!(prepared, home.join("kmss.db"));
-    for name in ["a", "audit/b", "c", "d", "kmss.db"] {
+    let prepared = home.prepare(STORE).unwrap();
+    assert_eq!(prepared, home.join(STORE));
+    for name in ["a", "audit/b", "c", "d", STORE] {
         assert_eq!(mode(&home.join(name)), 0o600, "{name}");
     }
     assert_eq!(mode(&home.create_directory("audit").unwrap()), 0o700);
-    let drafts = fs::read_dir(home.path()).unwrap().filter(|e| {
-        e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')
-    });
+    let drafts = fs::read_dir(home.path())
+        .unwrap()
+        .filter(|e| e.as_ref().unwrap().file_name().to_string_lossy().starts_with('.'));
     assert_eq!(drafts.count(), 0);
 }
 
@@ -143,11 +164,11 @@ fn files_that_root_makes_belong_to_the_owner_of_the_home() {
     home.create_file("a").unwrap();
     home.create_file("audit/b").unwrap();
     home.replace("c", b"x").unwrap();
-    home.prepare("kmss.db").unwrap();
+    home.prepare(STORE).unwrap();
     fs::write(home.join("left-by-root"), "").unwrap();
     set_mode(&home.join("left-by-root"), 0o600);
     home.prepare("left-by-root").unwrap();
-    for name in ["a", "audit", "audit/b", "c", "kmss.db", "left-by-root"] {
+    for name in ["a", "audit", "audit/b", "c", STORE, "left-by-root"] {
         let metadata = fs::metadata(home.join(name)).unwrap();
         assert_eq!((metadata.uid(), metadata.gid()), (STRANGER, STRANGER), "{name}");
     }
@@ -240,13 +261,4 @@ fn files_are_read_replaced_appended_and_removed() {
     home.remove("f").unwrap();
     home.remove("f").unwrap();
     assert!(!home.exists("f").unwrap());
-}
-
-#[test]
-fn network_file_systems_have_names_and_local_ones_do_not() {
-    assert_eq!(network_file_system(0x6969), Some("NFS"));
-    assert_eq!(network_file_system(0xFF53_4D42), Some("CIFS"));
-    for local in [0xEF53, 0x0102_1994, 0x5846_5342, 0x9123_683E, 0x794C_7630] {
-        assert_eq!(network_file_system(local), None);
-    }
 }

@@ -4,7 +4,6 @@
 use std::ffi::{CString, OsStr};
 use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
@@ -136,26 +135,6 @@ impl Directory {
     /// Those of `fsync(2)`.
     pub fn sync(&self) -> io::Result<()> {
         self.0.sync_all()
-    }
-
-    /// The magic number of the file system (`statfs(2)`), in its low 32 bits.
-    ///
-    /// # Errors
-    /// Those of `fstatfs(2)`.
-    pub fn file_system(&self) -> io::Result<u32> {
-        let mut answer = MaybeUninit::<libc::statfs>::uninit();
-        // SAFETY: the descriptor is open and `answer` has the size the call fills.
-        done(unsafe { libc::fstatfs(self.0.as_raw_fd(), answer.as_mut_ptr()) })?;
-        // SAFETY: the call succeeded and filled it.
-        let kind = unsafe { answer.assume_init() }.f_type;
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::as_conversions,
-            clippy::allow_attributes,
-            reason = "the type of the field varies by platform; the magic numbers have 32 bits"
-        )]
-        Ok(kind as u32)
     }
 
     fn open_at(&self, name: &OsStr, flags: libc::c_int, mode: u32) -> io::Result<File> {

@@ -40,7 +40,14 @@ impl FileMode {
         Ok(Self { owner: meta.uid(), group: meta.gid(), mode })
     }
 
-    /// Gives the open `file` this owner, group and mode. Where the process may not give files away (it is not root), the
+    /// Whether the home's group shares it.
+    #[must_use]
+    pub const fn is_shared(&self) -> bool {
+        self.mode & 0o020 != 0
+    }
+
+    /// Gives the open `file` this owner, group and mode; a directory also lets its circle in, and hands on its group where
+    /// the home is shared. Where the process may not give files away (it is not root), the
     /// owner stays, which a shared home allows: its group is what counts there.
     ///
     /// # Errors
@@ -56,8 +63,13 @@ impl FileMode {
                 other => other?,
             }
         }
-        if file.metadata()?.mode() & 0o7777 != self.mode {
-            file.set_permissions(std::fs::Permissions::from_mode(self.mode))?;
+        let wanted = match (meta.is_dir(), self.is_shared()) {
+            (false, _) => self.mode,
+            (true, false) => 0o700,
+            (true, true) => 0o2770,
+        };
+        if file.metadata()?.mode() & 0o7777 != wanted {
+            file.set_permissions(std::fs::Permissions::from_mode(wanted))?;
         }
         Ok(())
     }
@@ -184,6 +196,18 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"first");
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o660);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_of_a_home_can_be_entered_by_whom_its_files_are_for() {
+        for (home, directory) in [(0o700, 0o700), (0o2770, 0o2770)] {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(home)).unwrap();
+            let below = dir.path().join("below");
+            std::fs::create_dir(&below).unwrap();
+            FileMode::of_home(dir.path()).unwrap().apply(&File::open(&below).unwrap()).unwrap();
+            assert_eq!(std::fs::metadata(&below).unwrap().mode() & 0o7777, directory);
+        }
     }
 
     #[test]

@@ -183,6 +183,7 @@ fn map_shared(file: &File, writable: bool) -> io::Result<NonNull<AtomicU64>> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::os::testing::{ended_well, fork};
 
     fn page(dir: &tempfile::TempDir) -> GenerationPage {
         GenerationPage::open(&dir.path().join("generation"), FileMode::of_home(dir.path()).unwrap()).unwrap()
@@ -256,15 +257,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let page = page(&dir);
         let before = page.read();
-        // SAFETY: the child only touches the mapping and leaves with _exit.
-        let pid = unsafe { libc::fork() };
-        if pid == 0 {
-            drop(page.invalidate());
-            // SAFETY: ends the child without running the parent's handlers.
-            unsafe { libc::_exit(0) };
-        }
-        // SAFETY: waits for the child just made.
-        assert_eq!(unsafe { libc::waitpid(pid, std::ptr::null_mut(), 0) }, pid);
+        let child = fork(|| page.invalidate().map(drop).is_ok());
+        assert!(ended_well(child));
         assert_eq!(page.read(), before + 2);
     }
 }

@@ -7,11 +7,12 @@ mod files;
 mod fork;
 mod generation;
 mod lock;
+mod mark;
 mod process;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use directory::{Directory, Opening};
-mod mark;
-
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};

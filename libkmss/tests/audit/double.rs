@@ -261,7 +261,7 @@ pub(crate) fn caller(principal: &str) -> Caller {
             policy_required: false,
         }),
         login: Login::User("user".into()),
-        keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring }),
+        keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
         session: 7,
     }
 }

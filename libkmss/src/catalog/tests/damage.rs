@@ -142,7 +142,7 @@ fn the_store_shows_neither_names_nor_labels_nor_values() {
 fn a_batch_that_was_prepared_before_the_namespace_was_wiped_does_not_apply() {
     let bench = Bench::memory();
     let made = bench.make(data(&bench.user, "a", b"1"));
-    bench.catalog.wipe(&bench.user.namespace).unwrap();
+    super::wipe(&bench.catalog, &bench.user.namespace).unwrap();
     let late = bench.another();
     let e = late.create(&bench.user, &mut [data(&bench.user, "b", b"")]).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);

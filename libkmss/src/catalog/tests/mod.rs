@@ -14,6 +14,7 @@ use crate::caller::{Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
+use crate::store::Batch;
 use crate::store::{MemoryStore, SqliteStore};
 use crate::suite::Suite;
 
@@ -55,9 +56,9 @@ impl Bench {
         let fresh = || Arc::new(DomainKey::ephemeral(suite, &OsRandom).unwrap());
         let home = fresh();
         let catalog = Catalog::new(Arc::clone(&store), Arc::new(OsRandom), Arc::clone(&home));
-        let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh() };
+        let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };
         let namespace = namespace_at(0);
-        catalog.put_namespace(None, &namespace).unwrap();
+        catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let user = Caller {
             principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
             namespace: Arc::new(namespace),
@@ -143,4 +144,10 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
 
 pub(super) fn name_of(object: &Object) -> &str {
     &object.key().unwrap().name
+}
+
+/// Makes `namespace` anew.
+fn wipe(catalog: &Catalog, namespace: &Namespace) -> Result<Namespace> {
+    let next = Namespace { incarnation: namespace.incarnation + 1, ..namespace.clone() };
+    catalog.renew(namespace, &next, Batch::default()).map(|()| next)
 }

@@ -4,14 +4,14 @@ use super::*;
 fn namespaces_read_back_in_the_order_of_their_positions() {
     for bench in both() {
         for ordinal in [2, 1] {
-            bench.catalog.put_namespace(None, &namespace_at(ordinal)).unwrap();
+            bench.catalog.put_namespace(None, &namespace_at(ordinal), Batch::default()).unwrap();
         }
         for catalog in [&bench.catalog, &bench.another()] {
             let ordinals: Vec<u32> = catalog.namespaces().unwrap().iter().map(|n| n.ordinal).collect();
             assert_eq!(ordinals, [0, 1, 2]);
         }
         assert_eq!(bench.catalog.next_ordinal().unwrap(), 3);
-        let clash = bench.catalog.put_namespace(None, &namespace_at(1));
+        let clash = bench.catalog.put_namespace(None, &namespace_at(1), Batch::default());
         assert_eq!(clash.unwrap_err().kind(), ErrorKind::Conflict);
     }
 }
@@ -21,11 +21,17 @@ fn a_namespace_changes_only_from_what_is_stored() {
     let bench = Bench::memory();
     let old = Namespace::clone(&bench.user.namespace);
     let new = Namespace { name: "renamed".into(), policy_required: true, ..old.clone() };
-    bench.catalog.put_namespace(Some(&old), &new).unwrap();
-    assert_eq!(bench.catalog.namespaces().unwrap(), [new.clone()]);
-    assert_eq!(bench.catalog.put_namespace(Some(&old), &new).unwrap_err().kind(), ErrorKind::Conflict);
+    bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap();
+    assert_eq!(bench.catalog.namespaces().unwrap(), std::slice::from_ref(&new));
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
     let moved = Namespace { incarnation: 7, ..new.clone() };
-    assert_eq!(bench.catalog.put_namespace(Some(&new), &moved).unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&new), &moved, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Internal
+    );
 }
 
 #[test]
@@ -49,9 +55,9 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
         let other = bench.another();
         let made: Vec<_> = (0..40).map(|i| bench.make(key(&bench.user, &format!("k{i}"), KeyClass::Secret))).collect();
         other.get(&bench.user, made[0].id).unwrap();
-        let next = bench.catalog.wipe(&bench.user.namespace).unwrap();
+        let next = wipe(&bench.catalog, &bench.user.namespace).unwrap();
         assert_eq!(next.incarnation, 2);
-        assert_eq!(other.namespaces().unwrap(), [next.clone()]);
+        assert_eq!(other.namespaces().unwrap(), std::slice::from_ref(&next));
         assert_eq!(other.get(&bench.user, made[0].id).unwrap_err().kind(), ErrorKind::NotFound);
         let left = bench.store.scan("ns/", None, 1000).unwrap();
         assert!(left.iter().all(|(path, _)| path.as_str().ends_with("/1/closed")), "{left:?}");
@@ -60,7 +66,7 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
         let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
         let fresh = bench.catalog.create(&later, &mut [key(&later, "k0", KeyClass::Secret)]).unwrap().remove(0);
         assert_eq!(name_of(&fresh), "k0");
-        assert_eq!(bench.catalog.wipe(&bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(wipe(&bench.catalog, &bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(other.count(&later).unwrap(), 1);
     }
 }
@@ -69,14 +75,14 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
 fn an_interrupted_sweep_is_finished_by_the_next_and_spares_the_living() {
     let bench = Bench::memory();
     let leftover = Paths::of(&Namespace { incarnation: 1, ..Namespace::clone(&bench.user.namespace) });
-    let next = bench.catalog.wipe(&bench.user.namespace).unwrap();
+    let next = wipe(&bench.catalog, &bench.user.namespace).unwrap();
     let ops = (0..30).map(|i| crate::store::Op::Put(leftover.object(ObjectId([i; 16])).unwrap(), vec![0])).collect();
     let _ = bench.store.commit(&crate::store::Batch { ops, ..Default::default() }).unwrap();
     let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
     for i in 0..40 {
         bench.catalog.create(&later, &mut [data(&later, &format!("d{i}"), b"")]).unwrap();
     }
-    let last = bench.catalog.wipe(&next).unwrap();
+    let last = wipe(&bench.catalog, &next).unwrap();
     assert_eq!(last.incarnation, 3);
     assert_eq!(bench.store.scan("ns/", None, 1000).unwrap().len(), 2, "only the two markers");
 }
@@ -85,9 +91,12 @@ fn an_interrupted_sweep_is_finished_by_the_next_and_spares_the_living() {
 fn a_removed_namespace_is_gone_and_its_position_stays_taken() {
     let bench = Bench::memory();
     let made = bench.make(data(&bench.user, "a", b""));
-    bench.catalog.remove_namespace(&bench.user.namespace).unwrap();
+    bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap();
     assert!(bench.catalog.namespaces().unwrap().is_empty());
     assert_eq!(bench.catalog.get(&bench.user, made.id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(bench.catalog.next_ordinal().unwrap(), 1);
-    assert_eq!(bench.catalog.remove_namespace(&bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
 }

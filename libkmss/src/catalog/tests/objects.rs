@@ -244,3 +244,42 @@ fn session_objects_and_those_of_other_namespaces_are_refused() {
         assert_eq!(bench.catalog.create(&bench.user, &mut [wrong]).unwrap_err().kind(), ErrorKind::Internal);
     }
 }
+
+#[test]
+fn nobody_reads_a_state_older_than_one_that_was_acknowledged() {
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+    for bench in both() {
+        let made = bench.make(key(&bench.user, "k", KeyClass::Secret));
+        let (acknowledged, done) = (AtomicU64::new(made.created.0), AtomicBool::new(false));
+        std::thread::scope(|s| {
+            for _ in 0..2 {
+                s.spawn(|| {
+                    let catalog = bench.another();
+                    while !done.load(Ordering::Acquire) {
+                        let least = acknowledged.load(Ordering::Acquire);
+                        let read = catalog.get(&bench.user, made.id).unwrap().created.0;
+                        let label = (read - made.created.0).to_string();
+                        assert!(read >= least, "{read} was read after {least} was acknowledged");
+                        let query = Query { label: Some(label.clone().into()), ..Query::default() };
+                        let found = catalog.find(&bench.user, &query, None, 10).unwrap();
+                        // Found, or changed between the two calls.
+                        assert!(found == [made.id] || acknowledged.load(Ordering::Acquire) >= read);
+                    }
+                });
+            }
+            let mut object =
+                bench.catalog.update(&bench.user, &Object { label: b"0".to_vec(), ..Object::clone(&made) });
+            for i in 1..=200_u64 {
+                let old = object.unwrap();
+                let new = Object {
+                    label: i.to_string().into(),
+                    created: Timestamp(made.created.0 + i),
+                    ..Object::clone(&old)
+                };
+                object = bench.catalog.update(&bench.user, &new);
+                acknowledged.store(new.created.0, Ordering::Release);
+            }
+            done.store(true, Ordering::Release);
+        });
+    }
+}

@@ -35,10 +35,9 @@ fn a_seal_survives_reopening_and_keeps_its_suite() {
         assert_eq!(FileSeal::open(&home, random()).unwrap_err().kind(), ErrorKind::NotFound);
         let seal = FileSeal::create_or_open(&home, suite, random()).unwrap();
         let wrapped = seal.wrap("a/b", &Secret::copy_of(b"domain key")).unwrap();
-        for again in [
-            FileSeal::open(&home, random()).unwrap(),
-            FileSeal::create_or_open(&home, Suite::Nist, random()).unwrap(),
-        ] {
+        for again in
+            [FileSeal::open(&home, random()).unwrap(), FileSeal::create_or_open(&home, Suite::Nist, random()).unwrap()]
+        {
             assert_eq!((again.suite(), again.key_id()), (suite, seal.key_id()));
             assert_eq!(again.unwrap("a/b", &wrapped).unwrap().expose(), b"domain key");
         }
@@ -158,7 +157,11 @@ fn headers_that_are_newer_damaged_or_of_another_kind_are_told_apart() {
     for (text, kind, hint) in [
         ("format = 2\nfuture = true\n".to_owned(), ErrorKind::TooNew, "format 2"),
         ("format = ".to_owned(), ErrorKind::Damaged, "remove it"),
-        (format!("format = 1\nsuite = \"nist\"\ntype = \"hsm\"\nkey_id = \"{id}\"\n"), ErrorKind::Damaged, "not a key file"),
+        (
+            format!("format = 1\nsuite = \"nist\"\ntype = \"hsm\"\nkey_id = \"{id}\"\n"),
+            ErrorKind::Damaged,
+            "not a key file",
+        ),
         (format!("format = 1\nsuite = \"gm\"\ntype = \"file\"\nkey_id = \"{id}\"\n"), ErrorKind::Damaged, "gm key"),
         ("\u{0}".to_owned(), ErrorKind::Damaged, "remove it"),
     ] {

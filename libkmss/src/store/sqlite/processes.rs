@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::tests::open;
 use super::*;
+use crate::os::testing::{ended_well, fork};
 use crate::store::contract::{check_history, increment, key, put, write};
 
 const HOME: &str = "KMSS_TEST_STORE_HOME";
@@ -104,7 +105,7 @@ fn every_acknowledged_commit_survives_kill_9() {
         let stored = store.get(&key(&format!("{role}/last"))).unwrap().unwrap().value;
         let stored = u64::from_be_bytes(stored.try_into().unwrap());
         assert!(stored == last || stored == last + 1);
-        assert_eq!(store.get(&key(&format!("{role}/{stored}"))).unwrap().is_some(), true);
+        assert!(store.get(&key(&format!("{role}/{stored}"))).unwrap().is_some());
         // Whatever the dead left of the generation, the next writer makes it steady.
         write(&store, vec![put("next", b"")]);
         assert_eq!(store.generation(), store.generation());
@@ -132,26 +133,6 @@ fn a_change_in_one_process_is_seen_by_another_at_once() {
     assert_ne!(store.generation(), before);
     assert_eq!(store.get(&key("revoked")).unwrap().unwrap().value, b"yes");
     assert_eq!(store.changes(first, 10).unwrap()[0].key, key("revoked"));
-}
-
-/// Forks; the child runs `f` and ends with its result.
-#[allow(unsafe_code)]
-fn fork(f: impl FnOnce() -> bool) -> i32 {
-    // SAFETY: only in processes of this test that ran nothing else; the child leaves with _exit.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(false);
-        // SAFETY: ends the child without running the parent's handlers.
-        unsafe { libc::_exit(i32::from(!fine)) };
-    }
-    pid
-}
-
-#[allow(unsafe_code)]
-fn ended_well(pid: i32) -> bool {
-    let mut status = -1;
-    // SAFETY: waits for a child of this process.
-    unsafe { libc::waitpid(pid, &raw mut status, 0) == pid && status == 0 }
 }
 
 #[test]
@@ -191,6 +172,33 @@ fn parent_and_child_go_on_after_a_fork_without_losing_commits() {
     let store = open(dir.path()).unwrap();
     let count = |prefix: &str| store.scan(prefix, None, usize::MAX).unwrap().len();
     assert_eq!([count("thread/"), count("child/"), count("grand/"), count("parent/")], [written, 50, 10, 10]);
+}
+
+#[test]
+fn a_forked_child_inherits_no_connection_and_no_mark() {
+    const NAME: &str = "a_forked_child_inherits_no_connection_and_no_mark";
+    if let Some((home, _)) = role() {
+        let store = open(&home).unwrap();
+        write(&store, vec![put("a", b"1")]);
+        // The generation page is the one file of the home that stays open (without a lock on it).
+        let inherited = || open_files(&home).into_iter().filter(|f| !f.ends_with("store.generation")).count();
+        assert!(inherited() > 0);
+        let marks = || open_files(&home).len() - inherited();
+        assert_eq!(marks(), 2);
+        assert!(ended_well(fork(|| inherited() == 0 && marks() == 1 && store.get(&key("a")).unwrap().is_some())));
+        assert_eq!((inherited(), marks()), (0, 1));
+        assert!(store.get(&key("a")).unwrap().is_some());
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    answers(again(NAME, dir.path(), "forker").spawn().unwrap(), "");
+}
+
+/// What this process has open below `home`.
+fn open_files(home: &Path) -> Vec<PathBuf> {
+    let home = home.canonicalize().unwrap();
+    let all = std::fs::read_dir("/proc/self/fd").unwrap().filter_map(|fd| std::fs::read_link(fd.ok()?.path()).ok());
+    all.filter(|f| f.starts_with(&home)).collect()
 }
 
 /// A user who is neither root nor the owner; the tests of other users need root.

@@ -128,9 +128,47 @@ fn a_credential_keeps_the_limit_it_was_made_with() {
     let generous = PinConfig { max_attempts: 100, ..PinConfig::default() };
     let other = PinAuthenticator::new(bench.store.clone(), bench.seal.clone(), Arc::new(SystemRandom), generous);
     let attempt = || other.authenticate(&bench.namespace, &Credential::UserPin { name: "user", pin: &pin(b"wrong") });
-    assert_eq!([kind(attempt()), kind(attempt()), kind(attempt())], [
-        ErrorKind::PinIncorrect,
-        ErrorKind::PinIncorrect,
+    assert_eq!(
+        [kind(attempt()), kind(attempt()), kind(attempt())],
+        [ErrorKind::PinIncorrect, ErrorKind::PinIncorrect, ErrorKind::PinLocked]
+    );
+}
+
+#[test]
+fn several_connections_to_one_database_share_the_count_and_the_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || {
+        let mode = crate::os::FileMode::of_home(folder.path()).unwrap();
+        let clock = Arc::new(crate::clock::SystemClock::default());
+        let store = Arc::new(crate::store::SqliteStore::open(folder.path(), mode, clock).unwrap());
+        let settings = PinConfig { max_attempts: 3, ..PinConfig::default() };
+        let seal = Arc::new(doubles::TestSeal::new(Suite::Gm));
+        PinAuthenticator::new(store, seal, Arc::new(SystemRandom), settings)
+    };
+    let (first, space) = (open(), namespace(1));
+    first.initialize(&space, &pin(SO_PIN)).unwrap();
+    let officer = first.authenticate(&space, &Credential::OfficerPin(&pin(SO_PIN))).unwrap().rewrap.unwrap();
+    first.set_user_pin(&space, &officer, "user", &pin(PIN)).unwrap();
+    let others: Vec<PinAuthenticator> = (0..6).map(|_| open()).collect();
+    let all = |guess: &[u8]| -> Vec<Result<Authenticated>> {
+        std::thread::scope(|s| {
+            let login = |auth| {
+                let (space, guess) = (&space, pin(guess));
+                s.spawn(move || {
+                    let auth: &PinAuthenticator = auth;
+                    auth.authenticate(space, &Credential::UserPin { name: "user", pin: &guess })
+                })
+            };
+            let threads: Vec<_> = others.iter().map(login).collect();
+            threads.into_iter().map(|t| t.join().unwrap()).collect()
+        })
+    };
+    let keys: Vec<_> = all(PIN).into_iter().map(|login| login.unwrap().private.unwrap()).collect();
+    assert!(keys.iter().all(|key| same(key, &keys[0])));
+    let kinds: Vec<ErrorKind> = all(b"wrong").into_iter().map(kind).collect();
+    assert_eq!(kinds.iter().filter(|k| **k == ErrorKind::PinIncorrect).count(), 3, "{kinds:?}");
+    assert_eq!(
+        kind(first.authenticate(&space, &Credential::UserPin { name: "user", pin: &pin(PIN) })),
         ErrorKind::PinLocked
-    ]);
+    );
 }

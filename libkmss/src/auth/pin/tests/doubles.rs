@@ -122,7 +122,7 @@ pub(super) struct TestSeal {
 }
 
 impl TestSeal {
-    fn new(suite: Suite) -> Self {
+    pub(super) fn new(suite: Suite) -> Self {
         let aead = Aead::new(suite, &Secret::copy_of(&vec![9; suite.aead_key_len()])).unwrap();
         Self { suite, aead, out: AtomicBool::new(false) }
     }

@@ -113,12 +113,8 @@ fn the_store_shows_neither_names_nor_pins_nor_keys() {
 #[test]
 fn records_of_a_newer_version_are_told_from_damage() {
     let bench = Bench::with_user();
-    let place = credential::key(
-        &bench.namespace,
-        &bench.auth.domain(&bench.namespace).unwrap(),
-        Holder::DEFAULT_USER,
-    )
-    .unwrap();
+    let place =
+        credential::key(&bench.namespace, &bench.auth.domain(&bench.namespace).unwrap(), Holder::DEFAULT_USER).unwrap();
     let mut value = bench.store.snapshot().get(place.as_str()).unwrap().value.clone();
     value[0] = 2;
     bench.store.put(place.as_str(), value);

@@ -1,0 +1,14 @@
+//! Tests of the software engine, through the trait that the pipeline uses.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod ciphers;
+mod derivation;
+mod encryption_vectors;
+mod import;
+mod keys;
+mod lab;
+mod macs;
+mod signature_vectors;
+mod signatures;
+mod sm;
+mod wrapping;

@@ -1,0 +1,20 @@
+//! Forks for tests, so that no test needs `unsafe` for one.
+
+/// Forks; the child runs `f`, which only does what a forked child may, and ends with its result. Returns its number.
+pub(crate) fn fork(f: impl FnOnce() -> bool) -> i32 {
+    // SAFETY: the locks of this crate and of the allocator are free in the child; it leaves with _exit.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(false);
+        // SAFETY: ends the child without running the parent's handlers.
+        unsafe { libc::_exit(i32::from(!fine)) };
+    }
+    child
+}
+
+/// Waits for what [`fork`] started and tells whether `f` was true.
+pub(crate) fn ended_well(child: i32) -> bool {
+    let mut status = -1;
+    // SAFETY: waits for a child of this process.
+    unsafe { libc::waitpid(child, &raw mut status, 0) == child && status == 0 }
+}
