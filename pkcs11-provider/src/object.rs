@@ -129,13 +129,13 @@ pub(crate) fn handle(view: &SessionView, object: &Arc<Object>) -> CK_OBJECT_HAND
     view.token.objects.handle_of(object, view.handle)
 }
 
-/// Keeps curve parameters in the form in which they came, where that is not the one we give out.
+/// Keeps a curve's name where the template gave one instead of the OID, so that callers find what they wrote.
 pub(crate) fn keep_curve(draft: &mut Draft, class: Class, template: &Template) {
-    let (Some(params), Some(key_type)) = (template.get(c::CKA_EC_PARAMS), class.key_type()) else {
-        return;
-    };
-    if curve::parse(Some(params), key_type).is_ok_and(|curve| curve::params(curve) != params) {
-        draft::keep(draft, c::CKA_EC_PARAMS, params);
+    match template.get(c::CKA_EC_PARAMS) {
+        Some(params) if class.key_type().is_some() && curve::is_named(params) => {
+            draft::keep(draft, c::CKA_EC_PARAMS, params);
+        }
+        _ => {}
     }
 }
 
