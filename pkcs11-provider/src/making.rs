@@ -9,9 +9,7 @@ use cryptoki_sys::{
 };
 use libkmss::key::Object;
 use libkmss::mechanism::{KeyType, Mechanism};
-use libkmss::operation::{
-    Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap,
-};
+use libkmss::operation::{Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap};
 
 use crate::attributes::components;
 use crate::attributes::draft::{self, u64_of};

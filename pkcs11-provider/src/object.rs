@@ -3,9 +3,7 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED,
-};
+use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED};
 use libkmss::caller::Login;
 use libkmss::error::{Error, ErrorClass, ErrorKind};
 use libkmss::key::{KeyComponents, Object, Storage};
@@ -131,13 +129,13 @@ pub(crate) fn handle(view: &SessionView, object: &Arc<Object>) -> CK_OBJECT_HAND
     view.token.objects.handle_of(object, view.handle)
 }
 
-/// Keeps curve parameters in the form in which they came, where that is not the one we give out.
+/// Keeps a curve's name where the template gave one instead of the OID, so that callers find what they wrote.
 pub(crate) fn keep_curve(draft: &mut Draft, class: Class, template: &Template) {
-    let (Some(params), Some(key_type)) = (template.get(c::CKA_EC_PARAMS), class.key_type()) else {
-        return;
-    };
-    if curve::parse(Some(params), key_type).is_ok_and(|curve| curve::params(curve) != params) {
-        draft::keep(draft, c::CKA_EC_PARAMS, params);
+    match template.get(c::CKA_EC_PARAMS) {
+        Some(params) if class.key_type().is_some() && curve::is_named(params) => {
+            draft::keep(draft, c::CKA_EC_PARAMS, params);
+        }
+        _ => {}
     }
 }
 
@@ -166,9 +164,7 @@ fn claims_hold(template: &Template, object: &Object) -> bool {
 
 fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8]) -> bool {
     match kind {
-        c::CKA_EC_POINT => {
-            octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec())
-        }
+        c::CKA_EC_POINT => octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec()),
         c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
         _ => claimed == known,
     }

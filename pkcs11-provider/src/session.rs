@@ -14,8 +14,8 @@ use libkmss::kms::Kms;
 
 use crate::active::{Ongoing, Operations};
 use crate::module;
-use crate::search::Search;
 use crate::rv::{Result, Rv};
+use crate::search::Search;
 use crate::token::Token;
 
 /// One session.

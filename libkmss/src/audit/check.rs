@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::suite::Suite;
 
 /// Most strays kept, and their bytes; beyond that the oldest count as inserted.
-const STRAYS: usize = 4096;
+const STRAYS: usize = 1024;
 const STRAY_BYTES: usize = 4 << 20;
 /// Most strays that one line is compared with.
 const COMPARED: usize = 8;
@@ -61,6 +61,9 @@ struct Recovery {
 /// A line that did not follow when it was read.
 struct Stray {
     bytes: Vec<u8>,
+    /// Number and hash, where it has the shape of a record.
+    record: Option<(u64, Head)>,
+    /// Line of the file.
     number: u64,
 }
 
@@ -244,11 +247,8 @@ impl<'a> Checker<'a> {
         if line.seq < self.next {
             return None;
         }
-        let fits = |stray: &Stray| {
-            let found = Line::split(&stray.bytes)?;
-            (found.seq.checked_add(1) == Some(line.seq)).then_some(found.head)
-        };
-        let candidates = self.strays.iter().enumerate().rev().filter_map(|(at, s)| Some((at, fits(s)?)));
+        let before = |s: &Stray| s.record.filter(|(seq, _)| seq.checked_add(1) == Some(line.seq));
+        let candidates = self.strays.iter().enumerate().rev().filter_map(|(at, s)| Some((at, before(s)?.1)));
         candidates.take(COMPARED).find(|(_, head)| line.follows(self.suite, *head)).map(|(at, _)| at)
     }
 
@@ -260,8 +260,8 @@ impl<'a> Checker<'a> {
         let number = Some(stray.number);
         if line.seq > self.next {
             // A neighbour under the number before it, which it does not follow, means that both were changed.
-            let split = |s: &Stray| Line::split(&s.bytes).is_some_and(|l| l.seq.checked_add(1) == Some(line.seq));
-            if self.strays.iter().any(split) {
+            let before = |s: &Stray| s.record.is_some_and(|(seq, _)| seq.checked_add(1) == Some(line.seq));
+            if self.strays.iter().any(before) {
                 self.report.add(Finding::records(Found::Edited, line.seq, line.seq, number));
             }
             self.open_gap(line.seq - 1);
@@ -278,7 +278,8 @@ impl<'a> Checker<'a> {
         let mut gap = Gap { first: self.next, last, anchor: self.good };
         while gap.first <= gap.last {
             let fits = |s: &Stray| {
-                Line::split(&s.bytes).is_some_and(|l| l.seq == gap.first && l.follows(self.suite, gap.anchor))
+                s.record.is_some_and(|(seq, _)| seq == gap.first)
+                    && Line::split(&s.bytes).is_some_and(|l| l.follows(self.suite, gap.anchor))
             };
             let Some(at) = self.strays.iter().position(fits) else { break };
             let stray = self.strays.remove(at);
@@ -316,7 +317,9 @@ impl<'a> Checker<'a> {
         }
         match self.strays.last_mut().filter(|_| self.inside) {
             Some(stray) => {
+                // Longer than any record, so that it is none whatever its end looks like.
                 stray.bytes.extend_from_slice(bytes);
+                stray.record = None;
                 self.stray_bytes += bytes.len();
                 self.bound_strays();
             }
@@ -326,7 +329,8 @@ impl<'a> Checker<'a> {
     }
 
     fn stray(&mut self, bytes: &[u8]) {
-        self.strays.push(Stray { bytes: bytes.to_vec(), number: self.lines });
+        let record = Line::split(bytes).map(|l| (l.seq, l.head));
+        self.strays.push(Stray { bytes: bytes.to_vec(), record, number: self.lines });
         self.stray_bytes += bytes.len();
         self.bound_strays();
     }
@@ -355,19 +359,18 @@ impl<'a> Checker<'a> {
     fn judge_tail(&mut self) {
         let mut at = 0;
         while let Some(stray) = self.strays.get(at) {
-            let Some(line) = Line::split(&stray.bytes).filter(|l| l.seq >= self.next) else {
+            if stray.record.is_none_or(|(seq, _)| seq < self.next) {
                 at += 1;
                 continue;
-            };
-            let (seq, follows) = (line.seq, line.follows(self.suite, self.good));
+            }
             let stray = self.strays.remove(at);
             let Some(line) = Line::split(&stray.bytes) else { continue };
-            let number = Some(stray.number);
-            if seq > self.next {
-                self.open_gap(seq - 1);
+            if line.seq > self.next {
+                self.open_gap(line.seq - 1);
             } else {
-                let found = if follows { Found::Reordered } else { Found::Edited };
-                self.report.add(Finding::records(found, seq, seq, number));
+                let moved = line.follows(self.suite, self.good);
+                let found = if moved { Found::Reordered } else { Found::Edited };
+                self.report.add(Finding::records(found, line.seq, line.seq, Some(stray.number)));
             }
             self.adopt(&line);
             self.closed = line.is_kind(kind::CLOSE);
@@ -383,21 +386,22 @@ impl<'a> Checker<'a> {
 
     fn judge(&mut self, stray: &Stray) {
         let number = Some(stray.number);
-        let Some(line) = Line::split(&stray.bytes) else {
+        let Some((seq, head)) = stray.record else {
             return self.report.add(Finding { line: number, ..Finding::whole(Found::Inserted) });
         };
-        let seq = line.seq;
         let gap = self.gaps.iter().position(|g| (g.first..=g.last).contains(&seq));
         let found = if let Some(at) = gap {
-            let gap = self.gaps.remove(at);
-            if gap.first < seq {
-                self.gaps.push(Gap { last: seq - 1, ..gap });
-            }
-            if seq < gap.last {
-                self.gaps.push(Gap { first: seq.saturating_add(1), last: gap.last, anchor: line.head });
+            if self.gaps.len() < STRAYS {
+                let gap = self.gaps.remove(at);
+                if gap.first < seq {
+                    self.gaps.push(Gap { last: seq - 1, ..gap });
+                }
+                if seq < gap.last {
+                    self.gaps.push(Gap { first: seq.saturating_add(1), last: gap.last, anchor: head });
+                }
             }
             Found::Edited
-        } else if seq < self.next && self.remembered.get(slot(seq)) == Some(&short(line.head)) {
+        } else if seq < self.next && self.remembered.get(slot(seq)) == Some(&short(head)) {
             Found::Duplicated
         } else {
             Found::Inserted

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,8 @@ use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
 pub(super) const TORN_END: &[u8] = b" torn\n";
+/// How often a writer looks whether its file is still there.
+const LOOK_EVERY_MS: u64 = 1000;
 /// Longest torn stretch that is still recovered; beyond it a new segment is begun.
 const TORN_LIMIT: usize = 1 << 20;
 
@@ -37,6 +39,8 @@ pub(super) struct Segment {
     lost: u64,
     /// The genesis record, until it is in the file.
     genesis: Option<Vec<u8>>,
+    /// When it was last seen that the file is still in its directory.
+    looked: Timestamp,
 }
 
 impl Segment {
@@ -44,6 +48,7 @@ impl Segment {
     pub(super) fn new(registration: Registration, file: File, suite: Suite, genesis: Vec<u8>) -> Self {
         Self {
             head: Head::start(suite, &registration.segment),
+            looked: registration.time,
             registration,
             file: Arc::new(file),
             suite,
@@ -58,6 +63,7 @@ impl Segment {
     /// Goes on with a file whose end is `tail`.
     pub(super) fn continued(registration: Registration, file: File, suite: Suite, tail: Tail) -> Self {
         Self {
+            looked: registration.time,
             registration,
             file: Arc::new(file),
             suite,
@@ -83,6 +89,15 @@ impl Segment {
     /// Whether so much is torn that a new segment is the better place.
     pub(super) const fn is_hopeless(&self) -> bool {
         self.torn.len() > TORN_LIMIT || (self.next == 0 && !self.torn.is_empty())
+    }
+
+    /// Whether the file was deleted, so that records go nowhere. Looks once a second.
+    pub(super) fn is_deleted(&mut self, now: Timestamp) -> bool {
+        if now.0.abs_diff(self.looked.0) < LOOK_EVERY_MS {
+            return false;
+        }
+        self.looked = now;
+        self.file.metadata().is_ok_and(|m| m.nlink() == 0)
     }
 
     /// Appends a record; `fill` formats its fields. Either the whole record is in the kernel afterwards, or it does not

@@ -159,7 +159,8 @@ impl SegmentSink {
     fn append(&self, event: &AuditEvent<'_>) -> Result<Option<Arc<File>>> {
         let mut writer = self.writer.lock();
         let Writer { segment, prepared, buffer } = &mut *writer;
-        drop(segment.take_if(|s| s.is_hopeless()));
+        // The verifier names what was deleted; what comes is written where it can be read.
+        drop(segment.take_if(|s| s.is_hopeless() || s.is_deleted(event.time)));
         if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
             self.end(full, buffer)?;
         }

@@ -97,7 +97,7 @@ fn cut(bytes: &[u8], limit: usize) -> &[u8] {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     /// Numbers that look random and are the same in each run (xorshift).

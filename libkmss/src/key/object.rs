@@ -272,23 +272,27 @@ impl Date {
 /// The parsed form of a key, kept beside its record so that it lives and dies with it.
 ///
 /// A clone starts empty: a changed record is parsed anew. Never blocks (two threads may both parse; one result stays).
+/// One place per fork epoch, so that a forked child parses a record that it inherited once and not for every use;
+/// deeper descendants than there are places do without.
 #[derive(Default)]
-pub struct CachedKey(OnceBox<(u32, Arc<dyn Any + Send + Sync>)>);
+pub struct CachedKey([OnceBox<(u32, Arc<dyn Any + Send + Sync>)>; 3]);
 
 impl CachedKey {
     /// The parsed form of type `T` that was put in during fork epoch `epoch`.
     #[must_use]
     pub fn get<T: Any + Send + Sync>(&self, epoch: u32) -> Option<Arc<T>> {
-        let (made, parsed) = self.0.get()?;
-        if *made != epoch {
-            return None;
-        }
+        let (_, parsed) = self.0.iter().map_while(OnceBox::get).find(|(made, _)| *made == epoch)?;
         Arc::clone(parsed).downcast().ok()
     }
 
-    /// Keeps `parsed`; a no-op where something is kept already.
+    /// Keeps `parsed`; a no-op where something of this epoch is kept already.
     pub fn put<T: Any + Send + Sync>(&self, epoch: u32, parsed: &Arc<T>) {
-        let _ = self.0.set(Box::new((epoch, Arc::clone(parsed) as Arc<dyn Any + Send + Sync>)));
+        for place in &self.0 {
+            let (made, _) = place.get_or_init(|| Box::new((epoch, Arc::clone(parsed) as Arc<dyn Any + Send + Sync>)));
+            if *made == epoch {
+                return;
+            }
+        }
     }
 }
 
@@ -325,6 +329,11 @@ mod tests {
         cache.put(3, &Arc::new(42_u32));
         assert_eq!(cache.get::<u32>(3).as_deref(), Some(&42));
         assert!(cache.get::<u32>(4).is_none());
+        // A forked child keeps its own.
+        cache.put(4, &Arc::new(43_u32));
+        cache.put(4, &Arc::new(44_u32));
+        assert_eq!(cache.get::<u32>(3).as_deref(), Some(&42));
+        assert_eq!(cache.get::<u32>(4).as_deref(), Some(&43));
         assert!(cache.clone().get::<u32>(3).is_none());
     }
 }

@@ -89,7 +89,7 @@ pub enum EcMechanism {
 /// Key derivation applied to an ECDH shared secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EcdhKdf {
-    /// None: the shared secret's leading bytes.
+    /// None: the shared secret, of which leading bytes are removed where fewer are asked for.
     Null,
     /// ANSI X9.63 with a hash.
     X963(Hash),

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use libkmss::audit::{AuditSink, Found, Report, Status, Verdict};
+use libkmss::audit::{AuditOptions, AuditSink, Found, Report, Status, Verdict};
+use libkmss::clock::{Clock, SystemClock};
 use libkmss::suite::Suite;
 
 use crate::double::{Example, Home};
@@ -309,6 +310,50 @@ fn what_is_no_regular_file_or_no_segment_is_said_and_not_followed() {
     let report = home.verify();
     assert_eq!(report.verdict, Verdict::Unverified);
     assert!(report.segments.iter().any(|s| s.status == Status::Unreadable));
+}
+
+#[test]
+fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the_end_is_not() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
+    (0..25).for_each(|_| sink.record(&Example::default().event()).unwrap());
+    assert_eq!(home.verify().verdict, Verdict::Whole);
+    let mut lines = home.lines();
+    // The honest limit: nothing outside the file knows of the last records.
+    lines.truncate(21);
+    home.rewrite(&lines);
+    assert_eq!((home.verify().verdict, home.verify().records), (Verdict::Whole, 21));
+    lines.truncate(15);
+    home.rewrite(&lines);
+    assert_eq!(findings(&home.verify()), one(Found::Truncated, 15, 20));
+}
+
+#[test]
+fn a_writer_whose_file_is_deleted_goes_on_in_another_and_the_deletion_is_named() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink();
+    let now = SystemClock::default().now().0;
+    sink.record(&Example { time: now, ..Example::default() }.event()).unwrap();
+    fs::remove_file(&home.files()[0]).unwrap();
+    sink.record(&Example { time: now + 5000, ..Example::default() }.event()).unwrap();
+    sink.close().unwrap();
+    let statuses: Vec<_> = home.verify().segments.iter().map(|s| s.status).collect();
+    assert_eq!(statuses, [Status::Missing, Status::Closed]);
+}
+
+#[test]
+fn files_full_of_forged_records_are_judged_in_bounded_time_and_memory() {
+    let home = Home::new(Suite::Nist);
+    home.write(1);
+    let line = |seq: u64| format!("{{\"seq\":{seq},\"h\":\"{}\"}}\n", "0".repeat(64));
+    let mut far: Vec<u8> = home.lines().concat();
+    far.extend(line(u64::MAX - 1).bytes());
+    far.extend((0..50_000).flat_map(|n| line(10 + 3 * n).into_bytes()));
+    fs::write(&home.files()[0], &far).unwrap();
+    let report = home.verify();
+    assert_eq!(report.verdict, Verdict::Tampered);
+    assert_eq!(report.segments[0].findings.len(), 100);
+    assert!(report.segments[0].more_findings > 49_000);
 }
 
 #[test]

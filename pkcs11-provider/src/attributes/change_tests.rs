@@ -1,1 +1,68 @@
-//! Tests.
+//! Changes that callers ask for.
+#![allow(clippy::unwrap_used)]
+
+use cryptoki_sys::*;
+use libkmss::key::{KeyClass, Protection, PublicComponents, Storage};
+use libkmss::mechanism::KeyType;
+use libkmss::tenant::ObjectId;
+
+use super::*;
+use crate::attributes::samples;
+
+const USER: Giver = Giver { user: true, officer: false };
+
+fn aes() -> Object {
+    let protection = Protection { extractable: true, always_sensitive: false, ..Protection::default() };
+    samples::key(KeyClass::Secret, KeyType::Aes, PublicComponents::None, protection)
+}
+
+fn set(template: &[(CK_ATTRIBUTE_TYPE, &[u8])]) -> Result<Object> {
+    changed(&aes(), &Template::of(template), USER)
+}
+
+#[test]
+fn identifiers_and_labels_may_be_changed_and_the_rest_stays() {
+    let object = set(&[(CKA_ID, b"java"), (CKA_LABEL, b"renamed"), (CKA_SIGN, &[0])]).unwrap();
+    assert_eq!((object.identifier.as_slice(), object.label.as_slice()), (b"java".as_slice(), b"renamed".as_slice()));
+    assert!(!object.key().unwrap().usage.sign);
+    assert_eq!((object.revision, object.edition, object.key().unwrap().name.as_str()), (7, 1, "label"));
+}
+
+#[test]
+fn protection_grows_and_never_shrinks() {
+    let object = set(&[(CKA_SENSITIVE, &[1]), (CKA_EXTRACTABLE, &[0]), (CKA_WRAP_WITH_TRUSTED, &[1])]).unwrap();
+    let protection = object.key().unwrap().protection;
+    assert!(protection.sensitive && !protection.extractable && protection.wrap_with_trusted);
+    assert!(!protection.always_sensitive && !protection.never_extractable);
+    for template in [(CKA_SENSITIVE, [0_u8]), (CKA_EXTRACTABLE, [1]), (CKA_WRAP_WITH_TRUSTED, [0])] {
+        let result = changed(&object, &Template::of(&[(template.0, &template.1)]), USER);
+        assert_eq!(result.err(), Some(Rv(CKR_ATTRIBUTE_READ_ONLY)));
+    }
+}
+
+#[test]
+fn what_an_object_is_cannot_be_changed() {
+    for kind in [CKA_TOKEN, CKA_PRIVATE, CKA_LOCAL, CKA_ALWAYS_SENSITIVE] {
+        assert_eq!(set(&[(kind, &[1])]).err(), Some(Rv(CKR_ATTRIBUTE_READ_ONLY)), "{kind:#x}");
+    }
+    assert_eq!(set(&[(CKA_VALUE, b"other")]).err(), Some(Rv(CKR_ATTRIBUTE_READ_ONLY)));
+}
+
+#[test]
+fn dates_must_stay_in_order() {
+    let late = set(&[(CKA_START_DATE, b"20270101"), (CKA_END_DATE, b"20260101")]);
+    assert_eq!(late.err(), Some(Rv(CKR_TEMPLATE_INCONSISTENT)));
+}
+
+#[test]
+fn a_copy_takes_everything_that_its_template_does_not_say() {
+    let source = aes();
+    let template = Template::of(&[(CKA_TOKEN, &[0]), (CKA_LABEL, b"copy"), (CKA_SENSITIVE, &[1])]);
+    assert_eq!(copied_storage(&source, &template), Ok(Storage::Session));
+    assert_eq!(copied_storage(&source, &Template::default()), Ok(Storage::Stored));
+    let mut copy = Draft::new(ObjectId([9; 16]), Storage::Session);
+    copied(&mut copy, &source, &template, USER).unwrap();
+    assert_eq!((copy.label.as_slice(), copy.identifier.as_slice()), (b"copy".as_slice(), b"id".as_slice()));
+    assert!(copy.usage.sign && copy.protection.sensitive && copy.protection.extractable);
+    assert_eq!(copy.allowed_mechanisms, [1]);
+}

@@ -35,6 +35,9 @@ const NAMES: [(Curve, &str); 6] = [
     (Curve::Sm2, "sm2p256v1"),
 ];
 
+/// What OpenSC's pkcs11-tool (0.23) sends for curve25519: a PrintableString that counts one byte too many.
+const OPENSC_CURVE25519: &[u8] = b"\x13\x0bcurve25519";
+
 /// The curve that CKA_EC_PARAMS names, for a key of type `key_type`. Where only one curve fits the type, parameters may
 /// be absent.
 ///
@@ -54,10 +57,17 @@ pub(crate) fn parse(params: Option<&[u8]>, key_type: KeyType) -> Result<Curve> {
         OIDS.iter().chain(&OLD_OIDS).find(|(_, o)| *o == oid).map(|(c, _)| *c)
     } else if let Ok(name) = PrintableStringRef::from_der(params) {
         NAMES.iter().find(|(_, n)| *n == name.as_str()).map(|(c, _)| *c)
+    } else if params == OPENSC_CURVE25519 {
+        Some(Curve::X25519)
     } else {
         return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
     };
     curve.filter(|c| fits(*c, key_type)).ok_or(Rv(CKR_CURVE_NOT_SUPPORTED))
+}
+
+/// Whether parameters name the curve in words rather than by the OID that we give out.
+pub(crate) fn is_named(params: &[u8]) -> bool {
+    PrintableStringRef::from_der(params).is_ok()
 }
 
 /// CKA_EC_PARAMS of a curve: its OID in DER.
@@ -102,6 +112,8 @@ mod tests {
         let name = b"\x13\x0cedwards25519";
         assert_eq!(parse(Some(name), KeyType::EcEdwards), Ok(Curve::Ed25519));
         assert_eq!(parse(Some(b"\x13\x0acurve25519"), KeyType::EcMontgomery), Ok(Curve::X25519));
+        assert_eq!(parse(Some(OPENSC_CURVE25519), KeyType::EcMontgomery), Ok(Curve::X25519));
+        assert!(is_named(name) && !is_named(OPENSC_CURVE25519) && !is_named(&params(Curve::Ed25519)));
         assert_eq!(parse(Some(name), KeyType::EcMontgomery), Err(Rv(CKR_CURVE_NOT_SUPPORTED)));
     }
 

@@ -78,7 +78,13 @@ pub(crate) fn storage(template: &Template) -> Result<Storage> {
 ///
 /// # Errors
 /// Those of [`apply`].
-pub(crate) fn fill(draft: &mut Draft, class: Class, template: &Template, occasion: Occasion, giver: Giver) -> Result<()> {
+pub(crate) fn fill(
+    draft: &mut Draft,
+    class: Class,
+    template: &Template,
+    occasion: Occasion,
+    giver: Giver,
+) -> Result<()> {
     let stored = draft.storage == Storage::Stored;
     draft.private = match class {
         Class::Private(_) => true,

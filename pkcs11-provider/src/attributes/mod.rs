@@ -12,3 +12,5 @@ pub(crate) mod octet_string;
 pub(crate) mod public_key;
 pub(crate) mod read;
 pub(crate) mod rules;
+#[cfg(test)]
+pub(crate) mod samples;

@@ -23,10 +23,8 @@ pub(crate) fn info(public: &PublicComponents) -> Option<Vec<u8>> {
     let (oid, parameters, key) = match public {
         PublicComponents::None => return None,
         PublicComponents::Rsa { modulus, exponent } => {
-            let key = RsaPublicKey {
-                modulus: UintRef::new(modulus).ok()?,
-                public_exponent: UintRef::new(exponent).ok()?,
-            };
+            let key =
+                RsaPublicKey { modulus: UintRef::new(modulus).ok()?, public_exponent: UintRef::new(exponent).ok()? };
             (RSA_ENCRYPTION, Some(Any::null()), key.to_der().ok()?)
         }
         PublicComponents::Ec { point, .. } if point.is_empty() => return None,

@@ -2,9 +2,7 @@
 
 use std::cell::OnceCell;
 
-use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKC_X_509,
-};
+use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKC_X_509};
 use libkmss::key::{Body, Date, Key, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
 use libkmss::secret::Secret;
 
@@ -94,10 +92,12 @@ impl<'a> Attributes<'a> {
             c::CKA_TRUSTED => self.kept_or(kind, || Answer::flag(false)),
             c::CKA_CERTIFICATE_CATEGORY | c::CKA_JAVA_MIDP_SECURITY_DOMAIN => self.kept_or(kind, || Answer::number(0)),
             c::CKA_NAME_HASH_ALGORITHM => self.kept_or(kind, || Answer::number(c::CKM_SHA_1)),
-            c::CKA_SUBJECT | c::CKA_ISSUER | c::CKA_SERIAL_NUMBER | c::CKA_PUBLIC_KEY_INFO => self.kept_or(kind, || {
-                let outline = Outline::read(value);
-                Answer::bytes(outline.and_then(|o| o.field(kind)).unwrap_or_default())
-            }),
+            c::CKA_SUBJECT | c::CKA_ISSUER | c::CKA_SERIAL_NUMBER | c::CKA_PUBLIC_KEY_INFO => {
+                self.kept_or(kind, || {
+                    let outline = Outline::read(value);
+                    Answer::bytes(outline.and_then(|o| o.field(kind)).unwrap_or_default())
+                })
+            }
             _ => self.kept(kind),
         }
     }

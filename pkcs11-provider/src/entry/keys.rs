@@ -53,8 +53,7 @@ pub(crate) unsafe fn generate_pair(
         return Err(Rv(CKR_ARGUMENTS_BAD));
     }
     // SAFETY: the caller's places for two handles, which are not the same.
-    let (public_key, private_key) =
-        unsafe { (pointers::reference(public_key)?, pointers::reference(private_key)?) };
+    let (public_key, private_key) = unsafe { (pointers::reference(public_key)?, pointers::reference(private_key)?) };
     (*public_key, *private_key) = making::generate_pair(&view, &how, &public, &private)?;
     Ok(())
 }

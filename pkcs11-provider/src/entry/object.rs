@@ -109,11 +109,9 @@ pub(crate) unsafe fn find(
     let view = module::view(session)?;
     let most = usize::try_from(max).unwrap_or(MOST).min(MOST);
     // SAFETY: the caller's room for `max` handles, of which `most` are used, and the place for their number.
-    let (room, count) =
-        unsafe { (pointers::slice_mut(handles, most as CK_ULONG)?, pointers::reference(count)?) };
+    let (room, count) = unsafe { (pointers::slice_mut(handles, most as CK_ULONG)?, pointers::reference(count)?) };
     // Out of the session meanwhile: searching takes no lock.
-    let mut search =
-        module::with_session(session, |s| s.find.take())?.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
+    let mut search = module::with_session(session, |s| s.find.take())?.ok_or(Rv(CKR_OPERATION_NOT_INITIALIZED))?;
     let found = search.next(&view, room.len())?;
     module::with_session(session, |s| s.find = Some(search))?;
     for (place, handle) in room.iter_mut().zip(&found) {

@@ -99,7 +99,6 @@ pub(crate) enum Length {
 
 /// A mode of operation, still without parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names say it")]
 pub(crate) enum Mode {
     Ecb,
     Cbc,

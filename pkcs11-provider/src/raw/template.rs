@@ -58,11 +58,6 @@ impl Template {
         self.0.iter().map(|(kind, value)| (*kind, value.as_slice()))
     }
 
-    /// Whether there are no attributes.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The value of an attribute.
     pub(crate) fn get(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
         self.0.iter().find(|(k, _)| *k == kind).map(|(_, v)| v.as_slice())

@@ -82,9 +82,9 @@ pub(super) fn start(
 }
 
 /// One block encrypted alone, for key check values.
-pub(super) fn encrypt_block(cipher: BlockCipher, key: &[u8], block: &[u8; BLOCK]) -> Result<[u8; BLOCK]> {
-    let mut out = [0; BLOCK];
-    blocks(cipher, AesMode::Ecb, Sm4Mode::Ecb, key, &[0; BLOCK], true)?.process(block, &mut out)?;
+pub(super) fn encrypt_block(cipher: BlockCipher, key: &[u8], block: &[u8; BLOCK]) -> Result<Zeroizing<[u8; BLOCK]>> {
+    let mut out = Zeroizing::new([0; BLOCK]);
+    blocks(cipher, AesMode::Ecb, Sm4Mode::Ecb, key, &[0; BLOCK], true)?.process(block, &mut *out)?;
     Ok(out)
 }
 
@@ -241,9 +241,11 @@ impl Ciphering for Blocks {
     }
 
     fn finish(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize> {
-        if !(self.pad && self.encrypt) && !(self.held_len + input.len()).is_multiple_of(BLOCK) {
+        let filled_up = self.pad && self.encrypt;
+        if !filled_up && !(self.held_len + input.len()).is_multiple_of(BLOCK) {
             return Err(self.length_error());
         }
+        let out = front(out, self.finish_len(input.len()))?;
         let done = self.update(input, out)?;
         let rest = out.get_mut(done..).ok_or_else(broken)?;
         let last = match (self.pad, self.encrypt) {

@@ -128,6 +128,7 @@ impl Ciphering for Opening {
         if self.held.len() == 0 {
             return self.open(input, out);
         }
+        let out = front(out, self.finish_len(input.len()))?;
         self.held.push(input, usize::MAX, ErrorKind::EncryptedDataLength)?;
         self.open(self.held.as_slice(), out)
     }

@@ -2,7 +2,7 @@
 
 use hkdf::Hkdf;
 use sm3::Sm3;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::awslc::{hkdf_expand, hkdf_extract};
 use super::digest::Hasher;
@@ -33,8 +33,10 @@ fn run_extract(hash: Hash, salt: &HkdfSalt, input: &Secret) -> Result<Secret> {
         HkdfSalt::Bytes(bytes) => bytes,
     };
     if hash == Hash::Sm3 {
-        let (prk, _) = Hkdf::<Sm3>::extract(Some(salt), input.expose());
-        return Ok(Secret::copy_of(&prk));
+        let (mut prk, _) = Hkdf::<Sm3>::extract(Some(salt), input.expose());
+        let secret = Secret::copy_of(&prk);
+        prk.as_mut_slice().zeroize();
+        return Ok(secret);
     }
     Ok(hkdf_extract(hash, salt, input.expose())?)
 }

@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 use super::awslc::{Cmac, Hmac};
 use super::buffer::front;
 use super::keys::SecretKey;
-use super::wrong_key;
+use super::{parameter, wrong_key};
 use crate::backend::{Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{BlockCipher, Hash, KeyType, MacMechanism};
@@ -30,6 +30,13 @@ pub(super) struct MacOperation {
 impl MacOperation {
     /// Starts a MAC under `key`.
     pub(super) fn new(key: &SecretKey, mechanism: &MacMechanism) -> Result<Self> {
+        let longest = match mechanism {
+            MacMechanism::Hmac { hash, .. } => hash.len(),
+            MacMechanism::Cmac { .. } => Cmac::LEN,
+        };
+        if !(1..=longest).contains(&mechanism.len()) {
+            return Err(parameter("the MAC is longer than its function yields"));
+        }
         let state = match *mechanism {
             MacMechanism::Hmac { hash, .. } => {
                 let fits = match key.key_type {
@@ -94,7 +101,7 @@ impl Signing for MacOperation {
 
     fn finish(&mut self, out: &mut [u8]) -> Result<usize> {
         let out = front(out, self.len)?;
-        out.copy_from_slice(self.end()?.get(..self.len).ok_or_else(too_long)?);
+        out.copy_from_slice(self.end()?.get(..self.len).unwrap_or_default());
         Ok(self.len)
     }
 }
@@ -109,15 +116,11 @@ impl Verifying for MacOperation {
             return Err(Error::new(ErrorKind::SignatureLength, "the MAC has a wrong length"));
         }
         let mac = self.end()?;
-        let same = mac.get(..self.len).ok_or_else(too_long)?.ct_eq(signature);
+        let same = mac.get(..self.len).unwrap_or_default().ct_eq(signature);
         if same.into() { Ok(()) } else { Err(Error::new(ErrorKind::SignatureInvalid, "the MAC does not verify")) }
     }
 }
 
 fn hmac_sm3(key: &[u8]) -> Result<HmacReset<Sm3>> {
     KeyInit::new_from_slice(key).map_err(|_| Error::new(ErrorKind::Internal, "hmac refused its key"))
-}
-
-fn too_long() -> Error {
-    Error::new(ErrorKind::MechanismParameter, "the MAC is longer than its function yields")
 }

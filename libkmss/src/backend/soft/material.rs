@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
 use super::edwards::{EdKey, XKey};
 use super::keys::{Parsed, SecretKey};
@@ -37,6 +39,8 @@ const CURVES: [(u8, Curve); 6] = [
 
 /// Sizes of RSA keys in bits that are made, and of private keys that are taken in.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
+/// Length of the largest modulus in bytes.
+const RSA_MAX_LEN: usize = 1024;
 /// Smallest RSA public key in bits that is taken in, to verify signatures of the past.
 const RSA_PUBLIC_MIN: u32 = 1024;
 
@@ -91,13 +95,13 @@ fn check_value(key: &Parsed) -> Result<Vec<u8>> {
     };
     let value = secret.value.expose();
     let zeros = [0; BlockCipher::BLOCK];
-    let mut full = match secret.key_type {
+    // The rest of the encrypted block is wiped: to GCM it is the hash key.
+    let full = Zeroizing::new(match secret.key_type {
         KeyType::Aes => cipher::encrypt_block(BlockCipher::Aes, value, &zeros)?.to_vec(),
         KeyType::Sm4 => cipher::encrypt_block(BlockCipher::Sm4, value, &zeros)?.to_vec(),
         _ => digest::digest(Hash::Sha1, &[value])?,
-    };
-    full.truncate(3);
-    Ok(full)
+    });
+    Ok(full.iter().take(3).copied().collect())
 }
 
 /// The plaintext of a locator.
@@ -263,6 +267,12 @@ fn from_rsa(given: &RsaPrivate) -> Result<Parsed> {
     let primes = !given.p.is_empty() && !given.q.is_empty();
     if given.n.is_empty() || given.d.is_empty() || (given.e.is_empty() && !primes) {
         return Err(incomplete());
+    }
+    // Before anything is computed: huge numbers would only cost time.
+    let len = given.n.len();
+    let secrets = [&given.d, &given.p, &given.q, &given.dp, &given.dq, &given.qinv];
+    if len > RSA_MAX_LEN || given.e.len() > len || secrets.iter().any(|number| number.len() > len) {
+        return Err(bad("the numbers are too large for an RSA key"));
     }
     let crt = !given.dp.is_empty() && !given.dq.is_empty() && !given.qinv.is_empty();
     let inconsistent = |_| bad("the numbers do not make an RSA key");

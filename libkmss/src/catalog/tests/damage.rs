@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{Batch, Commit, Condition, Op, StoreKey};
+use crate::store::{Commit, Condition, Op, StoreKey};
 
 fn overwrite(bench: &Bench, path: &StoreKey, value: Vec<u8>) {
     let batch = Batch { ops: vec![Op::Put(path.clone(), value)], invalidates: true, ..Batch::default() };
@@ -142,7 +142,7 @@ fn the_store_shows_neither_names_nor_labels_nor_values() {
 fn a_batch_that_was_prepared_before_the_namespace_was_wiped_does_not_apply() {
     let bench = Bench::memory();
     let made = bench.make(data(&bench.user, "a", b"1"));
-    super::wipe(&bench.catalog, &bench.user.namespace).unwrap();
+    bench.wipe(&bench.user.namespace).unwrap();
     let late = bench.another();
     let e = late.create(&bench.user, &mut [data(&bench.user, "b", b"")]).unwrap_err();
     assert_eq!(e.kind(), ErrorKind::NotFound);

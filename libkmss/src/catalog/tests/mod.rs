@@ -14,7 +14,7 @@ use crate::caller::{Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
-use crate::store::{MemoryStore, SqliteStore};
+use crate::store::{Batch, MemoryStore, SqliteStore};
 use crate::suite::Suite;
 
 /// Randomness of the operating system.
@@ -55,7 +55,7 @@ impl Bench {
         let fresh = || Arc::new(DomainKey::ephemeral(suite, &OsRandom).unwrap());
         let home = fresh();
         let catalog = Catalog::new(Arc::clone(&store), Arc::new(OsRandom), Arc::clone(&home));
-        let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };
+        let keyring = Keyring { public: fresh(), private: Some(fresh()), officer: None, ephemeral: fresh() };
         let namespace = namespace_at(0);
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let user = Caller {
@@ -73,6 +73,12 @@ impl Bench {
     /// A second catalogue over the same store, as another process would have.
     pub(super) fn another(&self) -> Catalog {
         Catalog::new(Arc::clone(&self.store), Arc::new(OsRandom), Arc::clone(&self.home))
+    }
+
+    /// Makes `namespace` anew.
+    pub(super) fn wipe(&self, namespace: &Namespace) -> Result<Namespace> {
+        let next = Namespace { incarnation: namespace.incarnation + 1, ..namespace.clone() };
+        self.catalog.renew(namespace, &next, Batch::default()).map(|()| next)
     }
 
     pub(super) fn make(&self, object: Object) -> Arc<Object> {
@@ -143,10 +149,4 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
 
 pub(super) fn name_of(object: &Object) -> &str {
     &object.key().unwrap().name
-}
-
-/// Makes `namespace` anew.
-fn wipe(catalog: &Catalog, namespace: &Namespace) -> Result<Namespace> {
-    let next = Namespace { incarnation: namespace.incarnation + 1, ..namespace.clone() };
-    catalog.renew(namespace, &next, Batch::default()).map(|()| next)
 }

@@ -23,9 +23,15 @@ fn a_namespace_changes_only_from_what_is_stored() {
     let new = Namespace { name: "renamed".into(), policy_required: true, ..old.clone() };
     bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap();
     assert_eq!(bench.catalog.namespaces().unwrap(), std::slice::from_ref(&new));
-    assert_eq!(bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&old), &new, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
     let moved = Namespace { incarnation: 7, ..new.clone() };
-    assert_eq!(bench.catalog.put_namespace(Some(&new), &moved, Batch::default()).unwrap_err().kind(), ErrorKind::Internal);
+    assert_eq!(
+        bench.catalog.put_namespace(Some(&new), &moved, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Internal
+    );
 }
 
 #[test]
@@ -37,7 +43,7 @@ fn a_namespace_record_with_any_byte_changed_is_refused() {
         let mut bad = good.clone();
         bad[at] ^= 0x55;
         let ops = vec![crate::store::Op::Put(path.clone(), bad)];
-        let _ = bench.store.commit(&crate::store::Batch { ops, ..Default::default() }).unwrap();
+        let _ = bench.store.commit(&Batch { ops, ..Batch::default() }).unwrap();
         let kind = bench.another().namespaces().unwrap_err().kind();
         assert!(matches!(kind, ErrorKind::Damaged | ErrorKind::TooNew), "byte {at}: {kind:?}");
     }
@@ -49,7 +55,7 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
         let other = bench.another();
         let made: Vec<_> = (0..40).map(|i| bench.make(key(&bench.user, &format!("k{i}"), KeyClass::Secret))).collect();
         other.get(&bench.user, made[0].id).unwrap();
-        let next = wipe(&bench.catalog, &bench.user.namespace).unwrap();
+        let next = bench.wipe(&bench.user.namespace).unwrap();
         assert_eq!(next.incarnation, 2);
         assert_eq!(other.namespaces().unwrap(), std::slice::from_ref(&next));
         assert_eq!(other.get(&bench.user, made[0].id).unwrap_err().kind(), ErrorKind::NotFound);
@@ -60,7 +66,7 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
         let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
         let fresh = bench.catalog.create(&later, &mut [key(&later, "k0", KeyClass::Secret)]).unwrap().remove(0);
         assert_eq!(name_of(&fresh), "k0");
-        assert_eq!(wipe(&bench.catalog, &bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(bench.wipe(&bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
         assert_eq!(other.count(&later).unwrap(), 1);
     }
 }
@@ -69,14 +75,14 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
 fn an_interrupted_sweep_is_finished_by_the_next_and_spares_the_living() {
     let bench = Bench::memory();
     let leftover = Paths::of(&Namespace { incarnation: 1, ..Namespace::clone(&bench.user.namespace) });
-    let next = wipe(&bench.catalog, &bench.user.namespace).unwrap();
+    let next = bench.wipe(&bench.user.namespace).unwrap();
     let ops = (0..30).map(|i| crate::store::Op::Put(leftover.object(ObjectId([i; 16])).unwrap(), vec![0])).collect();
-    let _ = bench.store.commit(&crate::store::Batch { ops, ..Default::default() }).unwrap();
+    let _ = bench.store.commit(&Batch { ops, ..Batch::default() }).unwrap();
     let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
     for i in 0..40 {
         bench.catalog.create(&later, &mut [data(&later, &format!("d{i}"), b"")]).unwrap();
     }
-    let last = wipe(&bench.catalog, &next).unwrap();
+    let last = bench.wipe(&next).unwrap();
     assert_eq!(last.incarnation, 3);
     assert_eq!(bench.store.scan("ns/", None, 1000).unwrap().len(), 2, "only the two markers");
 }
@@ -89,5 +95,40 @@ fn a_removed_namespace_is_gone_and_its_position_stays_taken() {
     assert!(bench.catalog.namespaces().unwrap().is_empty());
     assert_eq!(bench.catalog.get(&bench.user, made.id).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(bench.catalog.next_ordinal().unwrap(), 1);
-    assert_eq!(bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        bench.catalog.remove_namespace(&bench.user.namespace, Batch::default()).unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
+}
+
+#[test]
+fn what_goes_with_a_change_of_a_namespace_applies_with_it_or_not_at_all() {
+    use crate::store::{Condition, Op, StoreKey};
+    for bench in both() {
+        let beside = StoreKey::new("auth/beside").unwrap();
+        let with = |value: &[u8]| Batch {
+            conditions: vec![Condition::Absent(beside.clone())],
+            ops: vec![Op::Put(beside.clone(), value.to_vec())],
+            invalidates: false,
+        };
+        let old = Namespace::clone(&bench.user.namespace);
+        let next = Namespace { incarnation: 2, name: "again".into(), ..old.clone() };
+        bench.catalog.renew(&old, &next, with(b"1")).unwrap();
+        assert_eq!(bench.store.get(&beside).unwrap().unwrap().value, b"1");
+        // The condition of what goes along holds no more, so nothing happens.
+        let later = Namespace { incarnation: 3, ..next.clone() };
+        assert_eq!(bench.catalog.renew(&next, &later, with(b"2")).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(bench.catalog.remove_namespace(&next, with(b"2")).unwrap_err().kind(), ErrorKind::Conflict);
+        assert_eq!(
+            bench.catalog.put_namespace(None, &namespace_at(5), with(b"2")).unwrap_err().kind(),
+            ErrorKind::Conflict
+        );
+        assert_eq!(bench.catalog.namespaces().unwrap(), std::slice::from_ref(&next));
+        assert_eq!(bench.store.get(&beside).unwrap().unwrap().value, b"1");
+        // Another namespace, or one that skips an incarnation, is no next one.
+        for wrong in [namespace_at(0), Namespace { incarnation: 4, ..next.clone() }, next.clone()] {
+            let e = bench.catalog.renew(&next, &wrong, Batch::default()).unwrap_err();
+            assert_eq!(e.kind(), ErrorKind::Internal);
+        }
+    }
 }

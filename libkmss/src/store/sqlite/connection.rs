@@ -1,5 +1,6 @@
 //! One connection to the database file: how it is opened, which schema it must find, and its statements.
 
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,8 @@ const PRUNE_EVERY: i64 = 64;
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) database: PathBuf,
-    pub(super) mark: PathBuf,
+    /// The file that carries the process's mark; missing in a read-only home that never had one.
+    pub(super) mark: Option<PathBuf>,
     pub(super) mode: FileMode,
 }
 
@@ -47,22 +49,30 @@ pub(super) struct Open {
 }
 
 impl Open {
-    /// Opens the database, making it where it is missing and the home is writable.
-    pub(super) fn at(place: &Place) -> Result<Self> {
-        let made = create_file(&place.database, place.mode, b"");
-        let identity = identity(&place.database).map_err(|e| {
-            let missing = Error::new(ErrorKind::HomeUnsafe, "the store is missing and cannot be made");
-            missing.with_source(made.err().unwrap_or(e))
-        })?;
-        // Without write access there is nothing to lose, so no mark.
-        let mark = match ProcessMark::take(&place.mark) {
-            Ok(mark) => Some(mark),
-            Err(_) if !may_write(&place.mark) => None,
-            Err(e) => return Err(e),
+    /// Opens the database. Where there is no `known` file, it is made if need be; else it must be that one.
+    pub(super) fn at(place: &Place, known: Option<(u64, u64)>) -> Result<Self> {
+        let made = if known.is_none() { create_file(&place.database, place.mode, b"") } else { Ok(()) };
+        let identity = match (identity(&place.database), known) {
+            (Ok(found), known) if known.is_none_or(|known| known == found) => found,
+            (_, Some(_)) => return Err(Error::new(ErrorKind::HomeUnsafe, super::REPLACED)),
+            (found, None) => {
+                let e = Error::new(ErrorKind::HomeUnsafe, "the store is missing and cannot be made");
+                return Err(match made.and(found.map(drop)) {
+                    Err(cause) => e.with_source(cause),
+                    Ok(()) => e,
+                });
+            }
         };
-        let connection = match connect(&place.database, OpenFlags::SQLITE_OPEN_READ_WRITE) {
+        // Without write access there is nothing to lose, so no mark; but then nothing may be written either.
+        let mark = match &place.mark {
+            Some(path) if !is_write_protected(path) => Some(ProcessMark::take(path)?),
+            _ => None,
+        };
+        let read_only = OpenFlags::SQLITE_OPEN_READ_ONLY;
+        let access = if mark.is_some() { OpenFlags::SQLITE_OPEN_READ_WRITE } else { read_only };
+        let connection = match connect(&place.database, access) {
             Err(e) if matches!(e.kind(), ErrorKind::HomeUnsafe | ErrorKind::ReadOnly) => {
-                connect(&place.database, OpenFlags::SQLITE_OPEN_READ_ONLY).map_err(|_| e)?
+                connect(&place.database, read_only).map_err(|_| e)?
             }
             other => other?,
         };
@@ -230,13 +240,14 @@ impl Drop for Transaction<'_> {
     }
 }
 
-fn identity(path: &Path) -> std::io::Result<(u64, u64)> {
+fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
 }
 
-fn may_write(path: &Path) -> bool {
-    // Opening for writing changes nothing; the page is no file of SQLite, whose locks closing it could drop.
-    std::fs::OpenOptions::new().write(true).open(path).is_ok()
+fn is_write_protected(path: &Path) -> bool {
+    // Opening for writing changes nothing, and this is no file of SQLite, whose locks closing it could drop.
+    let opened = std::fs::OpenOptions::new().write(true).open(path);
+    opened.is_err_and(|e| matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem))
 }
 
 fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {

@@ -77,7 +77,7 @@ impl SqliteStore {
         };
         let hooks = Hooks { before: |slot: &mut Slot| slot.open = None, ..Hooks::default() };
         let store = Self {
-            place: Place { database: home.join("store.db"), mark, mode },
+            place: Place { database: home.join("store.db"), mark: page.is_some().then_some(mark), mode },
             clock,
             patience: PATIENCE,
             page,
@@ -117,10 +117,8 @@ impl SqliteStore {
         let open = match &mut slot.open {
             Some(open) => open,
             none => {
-                let open = Open::at(&self.place)?;
-                if *slot.identity.get_or_insert(open.identity) != open.identity {
-                    return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
-                }
+                let open = Open::at(&self.place, slot.identity)?;
+                slot.identity = Some(open.identity);
                 none.insert(open)
             }
         };

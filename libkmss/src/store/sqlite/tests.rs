@@ -168,6 +168,8 @@ fn a_replaced_database_is_noticed_before_a_commit_gets_lost_in_the_old_one() {
     for _ in 0..2 {
         assert_eq!(store.commit(&batch).unwrap_err().kind(), ErrorKind::HomeUnsafe);
     }
+    // Nothing was put in its place, either.
+    assert!(!dir.path().join("store.db").exists());
 }
 
 #[test]
@@ -195,4 +197,28 @@ fn the_write_ahead_log_stays_bounded() {
     }
     let wal = std::fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
     assert!(wal < 9 << 20, "the log has {wal} bytes");
+}
+
+#[test]
+fn what_a_killed_writer_left_of_the_generation_is_repaired_by_any_next_commit() {
+    let (dir, store) = scratch();
+    let before = store.generation();
+    let mode = FileMode::of_home(dir.path()).unwrap();
+    let dead = GenerationPage::open(&dir.path().join("store.generation"), mode).unwrap();
+    std::mem::forget(dead.invalidate().unwrap());
+    assert_ne!(store.generation(), store.generation());
+    write(&store, vec![put("counter", b"1")]);
+    assert_eq!(store.generation(), store.generation());
+    assert_ne!(store.generation(), before);
+}
+
+#[test]
+fn a_revocation_that_others_would_not_see_is_refused() {
+    let (dir, store) = scratch();
+    std::fs::remove_file(dir.path().join("store.generation")).unwrap();
+    let batch = Batch { ops: vec![put("key", b"revoked")], invalidates: true, ..Batch::default() };
+    for _ in 0..2 {
+        assert_eq!(store.commit(&batch).unwrap_err().kind(), ErrorKind::HomeUnsafe);
+        assert_eq!(store.get(&key("key")).map(|_| ()).unwrap_err().kind(), ErrorKind::HomeUnsafe);
+    }
 }

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use super::bn::{Arithmetic, Bn};
 use super::{Failed, RsaPrivate};
 
-/// How many random bases are tried before the key is called broken; each fails for a sound key with probability 1/2.
+/// How many random bases are tried; each fails for a sound key with probability 1/2.
 const ATTEMPTS: usize = 100;
 
 /// The key with all numbers. It must have n and two of {d}, {e}, {p, q}.
@@ -62,10 +62,13 @@ fn factor(a: &Arithmetic, n: &Bn, e: &Bn, d: &Bn) -> Result<(Bn, Bn), Failed> {
     for _ in 0..ATTEMPTS {
         let g = n.random_below()?;
         let mut y = a.mod_exp(&g, &r, n)?;
-        for _ in 0..t {
-            if y.is_zero() || y.is_one() || y.compare(&n1) == Ordering::Equal {
-                break;
+        let mut squarings = 0;
+        while !y.is_zero() && !y.is_one() && y.compare(&n1) != Ordering::Equal {
+            if squarings == t {
+                // For a sound key every base ends in 1: do not try others.
+                return Err(Failed);
             }
+            squarings += 1;
             let square = a.mod_mul(&y, &y, n)?;
             if square.is_one() {
                 let p = a.gcd(&y.minus_one()?, n)?;

@@ -59,3 +59,20 @@ fn failed() -> Failed {
     unsafe { aws_lc_sys::ERR_clear_error() };
     Failed
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_failure_leaves_nothing_in_the_error_queue() {
+        assert!(Rsa::from_public(&[5], &[2]).is_err());
+        assert!(EcKey::from_point(crate::mechanism::Curve::P256, &[4; 65]).is_err());
+        assert!(parse_pkcs8(&[0x30, 0x03, 1, 2, 3]).is_err());
+        let mut out = [0; 16];
+        assert!(Aead::new(&[0; 16], 16).unwrap().open(&[0; 12], &[], &[0; 16], &[0; 16], &mut out).is_err());
+        // SAFETY: reads this thread's queue.
+        assert_eq!(unsafe { aws_lc_sys::ERR_peek_error() }, 0);
+    }
+}

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::lab::{Lab, hex};
 use crate::backend::Backend;
+use crate::backend::soft::keys::Parsed;
 use crate::error::ErrorKind;
 use crate::key::{Body, KeyComponents, KeySpec, Object, PublicComponents};
 use crate::mechanism::{Curve, EcMechanism, Hash, KeyType, MacMechanism, Mechanism, RsaMechanism};
@@ -117,6 +118,19 @@ fn private_objects_need_the_private_domain_key() {
     lab.caller.keyring = Arc::new(ring);
     assert_eq!(lab.backend.export(&lab.on(&key)).unwrap_err().kind(), ErrorKind::NotLoggedIn);
     assert_eq!(lab.generate(KeyType::Aes, 16).unwrap_err().kind(), ErrorKind::NotLoggedIn);
+}
+
+#[test]
+fn a_key_is_parsed_once_and_kept_beside_its_record() {
+    let lab = Lab::new();
+    let key = lab.generate(KeyType::GenericSecret, 32).unwrap();
+    let kept = || key.key().unwrap().versions[0].cache.get::<Parsed>(crate::os::epoch());
+    assert!(kept().is_none());
+    let mac = Mechanism::Mac(MacMechanism::Hmac { hash: Hash::Sha256, len: 32 });
+    lab.sign(&key, &mac, b"m").unwrap();
+    let first = kept().unwrap();
+    lab.sign(&key, &mac, b"m").unwrap();
+    assert!(Arc::ptr_eq(&first, &kept().unwrap()));
 }
 
 #[test]

@@ -28,7 +28,7 @@ impl Lab {
     pub(super) fn new() -> Self {
         let backend = SoftBackend::new().unwrap();
         let domain = || Arc::new(DomainKey::ephemeral(Suite::Nist, backend.entropy()).unwrap());
-        let keyring = Keyring { public: domain(), private: Some(domain()), ephemeral: domain() };
+        let keyring = Keyring { public: domain(), private: Some(domain()), ephemeral: domain(), officer: None };
         let namespace = Namespace {
             id: NamespaceId([1; 16]),
             tenant: Namespace::DEFAULT_TENANT.to_owned(),
