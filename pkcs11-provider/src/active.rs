@@ -50,7 +50,7 @@ impl<R> Ongoing<R> {
     }
 
     /// Ends it at the caller's wish.
-    pub(crate) fn cancel(self: Box<Self>) -> Result<()> {
+    pub(crate) fn cancel(self) -> Result<()> {
         Ok(self.unfinished.cancel()?)
     }
 }
@@ -85,7 +85,7 @@ impl Operations {
     /// Ends all at the caller's wish; the first error.
     pub(crate) fn cancel(self) -> Result<()> {
         fn one<R>(slot: Option<Box<Ongoing<R>>>) -> Result<()> {
-            slot.map_or(Ok(()), Ongoing::cancel)
+            slot.map_or(Ok(()), |operation| operation.cancel())
         }
         [
             one(self.encrypt),

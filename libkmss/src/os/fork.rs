@@ -1,4 +1,4 @@
-//! `fork` as a normal event: before it every [`Lock`](super::Lock) is taken in rank order, after it all are released.
+//! `fork` as a normal event: before it every [`Lock`](super::Lock) is taken, after it all are released.
 //!
 //! So no lock is ever held by a thread that does not exist in the child, and hooks see consistent values. Code that runs
 //! without a lock (a computation on a cached key) may be cut off in the child; [`epoch`] tells such leftovers apart.
@@ -61,10 +61,41 @@ fn for_each(f: impl Fn(&Registered)) {
 }
 
 extern "C" fn prepare() {
-    REGISTRY_LOCK.lock();
-    // SAFETY: registered entries live until `unregister`, which waits for REGISTRY_LOCK.
-    for_each(|e| unsafe { (*e.raw).lock() });
+    let mut round = 0_u32;
+    loop {
+        REGISTRY_LOCK.lock();
+        if take_all() {
+            break;
+        }
+        REGISTRY_LOCK.unlock();
+        round = round.saturating_add(1);
+        pause(round);
+    }
     for_each(|e| e.run(|h| h.before));
+}
+
+/// Takes all locks, or none. Never waits for one: its holder may itself be waiting to make or free a lock.
+fn take_all() -> bool {
+    // SAFETY: `prepare` holds REGISTRY_LOCK.
+    let entries = unsafe { &*REGISTRY.0.get() };
+    // SAFETY: registered entries live until `unregister`, which waits for REGISTRY_LOCK.
+    let Some(held) = entries.iter().position(|e| !unsafe { (*e.raw).try_lock() }) else {
+        return true;
+    };
+    for entry in entries.iter().take(held) {
+        // SAFETY: as above; this thread took the lock just now.
+        unsafe { (*entry.raw).unlock() };
+    }
+    false
+}
+
+/// Lets the holder of a lock go on.
+fn pause(round: u32) {
+    if round < 10 {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(std::time::Duration::from_micros(50));
+    }
 }
 
 extern "C" fn parent() {
