@@ -59,9 +59,7 @@ fn key_material_is_read_once_and_only_where_it_may_be() {
     let shown = |protection| {
         let key = samples::key(KeyClass::Secret, KeyType::Aes, PublicComponents::None, protection);
         let exported = OnceCell::new();
-        let export = || {
-            Ok(Some(KeyComponents::Secret { key_type: KeyType::Aes, value: Secret::copy_of(b"secret") }))
-        };
+        let export = || Ok(Some(KeyComponents::Secret { key_type: KeyType::Aes, value: Secret::copy_of(b"secret") }));
         let first = Attributes::of(&key).answer_with(CKA_VALUE, &exported, export).unwrap();
         let again = || Err(Rv(CKR_GENERAL_ERROR));
         assert_eq!(Attributes::of(&key).answer_with(CKA_VALUE, &exported, again).ok(), Some(first.clone()));
