@@ -104,7 +104,7 @@ pub(crate) fn set_attributes(view: &SessionView, handle: CK_OBJECT_HANDLE, templ
         view.check_write(object.storage, object.private)?;
         let changed = change::changed(&object, template, giver(view))?;
         match view.kms.perform(&view.caller, Update { object: changed }) {
-            Ok(updated) if updated.storage == Storage::Session => {
+            Ok(updated) if updated.storage == Storage::Ephemeral => {
                 return view.token.objects.replace_session_object(handle, updated);
             }
             Ok(_) => return Ok(()),

@@ -67,7 +67,7 @@ pub(crate) fn expect_class(template: &Template, class: Class) -> Result<()> {
 
 /// Where a template wants its object.
 pub(crate) fn storage(template: &Template) -> Result<Storage> {
-    Ok(if template.flag(c::CKA_TOKEN)? == Some(true) { Storage::Stored } else { Storage::Session })
+    Ok(if template.flag(c::CKA_TOKEN)? == Some(true) { Storage::Stored } else { Storage::Ephemeral })
 }
 
 /// Fills a fresh draft from an admitted template.
