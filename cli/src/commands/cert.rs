@@ -196,7 +196,7 @@ fn report(context: &Context, value: &Value, sentence: &str) -> Result<(), Failur
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]
