@@ -25,7 +25,7 @@ impl<T: Send + Sync> Registry<T> {
     }
 
     fn table(&self) -> &Lock<Table<T>> {
-        self.table.get_or_init(|| Lock::new(Rank::Module, Table { next: 1, live: HashMap::new() }))
+        self.table.get_or_init(|| Lock::new(Rank::Door, Table { next: 1, live: HashMap::new() }))
     }
 
     /// A new handle for `value`.

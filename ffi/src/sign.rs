@@ -134,7 +134,7 @@ pub unsafe extern "C" fn kmss_sign(
 fn signature_len_of(session: &LoggedIn, key: &ObjectRef, mechanism: &Mechanism) -> Result<usize, Failure> {
     let object = match key {
         ObjectRef::Stored(id) => session.kms.object(&session.caller, *id)?,
-        ObjectRef::Session(object) => Arc::clone(object),
+        ObjectRef::Ephemeral(object) => Arc::clone(object),
     };
     if let Mechanism::Mac(mac) = mechanism {
         return Ok(mac.len());

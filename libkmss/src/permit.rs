@@ -128,7 +128,7 @@ impl Permit {
     pub fn domain_key(&self, storage: Storage, private: bool) -> Result<&Arc<DomainKey>> {
         let ring = &self.caller.keyring;
         match (storage, private) {
-            (Storage::Session, _) => Ok(&ring.ephemeral),
+            (Storage::Ephemeral, _) => Ok(&ring.ephemeral),
             (Storage::Stored, false) => Ok(&ring.public),
             (Storage::Stored, true) => ring
                 .private

@@ -43,7 +43,7 @@ struct Owned {
 impl ObjectTable {
     /// An empty table.
     pub(crate) fn new() -> Self {
-        Self(Lock::new(Rank::Token, Table::default()))
+        Self(Lock::new(Rank::DoorTable, Table::default()))
     }
 
     /// The handle of `object`; a session object becomes the property of the session `owner`, once.
@@ -51,7 +51,7 @@ impl ObjectTable {
         let mut table = self.0.lock();
         match object.storage {
             Storage::Stored => table.stored_handle(object.id, object.private),
-            Storage::Session => {
+            Storage::Ephemeral => {
                 let handle = fresh();
                 table.session.insert(handle, Owned { object: Arc::clone(object), owner });
                 handle

@@ -12,12 +12,12 @@ use libkmss::mechanism::{KeyType, Mechanism};
 use libkmss::operation::{Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap};
 
 use crate::attributes::components;
-use crate::attributes::draft::{self, u64_of};
+use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
 use crate::mechanisms;
 use crate::object;
-use crate::raw::template::{Answer, Template};
+use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::{Result, Rv};
 use crate::session::SessionView;
 

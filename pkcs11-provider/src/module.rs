@@ -54,8 +54,8 @@ pub(crate) enum Slot {
 
 fn module() -> &'static Module {
     MODULE.get_or_init(|| {
-        let shard = |_| Lock::new(Rank::Session, HashMap::new());
-        Box::new(Module { slots: Lock::new(Rank::Module, None), sessions: std::array::from_fn(shard) })
+        let shard = |_| Lock::new(Rank::DoorShard, HashMap::new());
+        Box::new(Module { slots: Lock::new(Rank::Door, None), sessions: std::array::from_fn(shard) })
     })
 }
 

@@ -13,7 +13,8 @@ use crate::attributes::components::{self, Given};
 use crate::attributes::draft::{self, Giver};
 use crate::attributes::read::{self, Attributes};
 use crate::attributes::rules::{self, Class, Occasion};
-use crate::attributes::{change, curve, octet_string};
+use crate::attributes::{change, curve};
+use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template};
 use crate::rv::{Result, Rv};
 use crate::session::SessionView;
@@ -103,7 +104,7 @@ pub(crate) fn set_attributes(view: &SessionView, handle: CK_OBJECT_HANDLE, templ
         view.check_write(object.storage, object.private)?;
         let changed = change::changed(&object, template, giver(view))?;
         match view.kms.perform(&view.caller, Update { object: changed }) {
-            Ok(updated) if updated.storage == Storage::Session => {
+            Ok(updated) if updated.storage == Storage::Ephemeral => {
                 return view.token.objects.replace_session_object(handle, updated);
             }
             Ok(_) => return Ok(()),

@@ -62,7 +62,7 @@ impl Token {
         let slot = CK_SLOT_ID::from(namespace.ordinal);
         let state =
             State { namespace: Arc::new(namespace), current: public.clone(), public, read_only: 0, read_write: 0 };
-        let (objects, state) = (ObjectTable::new(), Lock::new(Rank::Token, state));
+        let (objects, state) = (ObjectTable::new(), Lock::new(Rank::DoorTable, state));
         Ok(Self { kms, slot, objects, state, logins: AtomicU64::new(0) })
     }
 

@@ -179,7 +179,7 @@ fn distinguished_name(text: &str) -> Result<DistinguishedName, Failure> {
 
 /// A positive random serial number of 16 bytes (RFC 5280, 4.1.2.2).
 fn serial_number(kms: &Kms) -> Result<SerialNumber, Failure> {
-    let mut bytes = kms.draft(Storage::Session)?.id.0;
+    let mut bytes = kms.draft(Storage::Ephemeral)?.id.0;
     if let Some(first) = bytes.first_mut() {
         *first = (*first & 0x7f) | 0x40;
     }
@@ -196,7 +196,7 @@ fn report(context: &Context, value: &Value, sentence: &str) -> Result<(), Failur
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -42,7 +42,7 @@ fn generate(
     let spec = key_type::parse(type_text)?;
     let identifier = id.map(parse_hex).transpose()?;
     let (kms, caller) = context.user(token)?;
-    if parts(&kms, &caller, name)?.first().is_some() {
+    if !parts(&kms, &caller, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
     let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };

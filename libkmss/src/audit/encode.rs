@@ -260,7 +260,7 @@ fn push_new(out: &mut Vec<u8>, new: &NewObject) {
 }
 
 fn push_storage(out: &mut Vec<u8>, storage: Storage) {
-    if storage == Storage::Session {
+    if storage == Storage::Ephemeral {
         push_word(out, "storage", "session");
     }
 }

@@ -330,8 +330,8 @@ impl std::fmt::Debug for SegmentSink {
 
 fn is_session_object(subject: &Subject) -> bool {
     match subject {
-        Subject::Object(object) => object.storage == Storage::Session,
-        Subject::New(new) => new.storage == Storage::Session,
+        Subject::Object(object) => object.storage == Storage::Ephemeral,
+        Subject::New(new) => new.storage == Storage::Ephemeral,
         Subject::Namespace => false,
     }
 }

@@ -21,7 +21,7 @@ pub enum Storage {
     #[default]
     Stored,
     /// In this process, until its session ends.
-    Session,
+    Ephemeral,
 }
 
 /// An object of a namespace.

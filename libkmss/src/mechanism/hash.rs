@@ -34,6 +34,7 @@ impl Hash {
 
     /// Output length in bytes.
     #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "the length of an output, which is never empty")]
     pub const fn len(self) -> usize {
         match self {
             Self::Sha1 => 20,

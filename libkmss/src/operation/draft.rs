@@ -91,7 +91,7 @@ impl Draft {
 
     fn wanted_name(&self) -> String {
         match self.storage {
-            Storage::Session => String::new(),
+            Storage::Ephemeral => String::new(),
             Storage::Stored if !self.name.is_empty() => self.name.clone(),
             Storage::Stored if !self.label.is_empty() => String::from_utf8_lossy(&self.label).into_owned(),
             Storage::Stored => format!("key-{}", self.id.to_string().split_at(12).0),

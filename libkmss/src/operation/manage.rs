@@ -21,7 +21,7 @@ impl Operation for Update {
     fn request(&self) -> Request {
         let target = match self.object.storage {
             Storage::Stored => ObjectRef::Stored(self.object.id),
-            Storage::Session => ObjectRef::Session(Arc::new(self.object.clone())),
+            Storage::Ephemeral => ObjectRef::Ephemeral(Arc::new(self.object.clone())),
         };
         Request::new(Action::Manage, Target::Object(target))
     }
@@ -33,7 +33,7 @@ impl Operation for Update {
         }
         match self.object.storage {
             Storage::Stored => hall.catalog.update(permit.caller(), &self.object),
-            Storage::Session => Ok(Arc::new(self.object)),
+            Storage::Ephemeral => Ok(Arc::new(self.object)),
         }
     }
 }

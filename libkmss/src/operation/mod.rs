@@ -49,14 +49,14 @@ pub enum ObjectRef {
     /// An object in the store.
     Stored(ObjectId),
     /// A session object, which the door holds.
-    Session(Arc<Object>),
+    Ephemeral(Arc<Object>),
 }
 
 impl From<&Arc<Object>> for ObjectRef {
     fn from(object: &Arc<Object>) -> Self {
         match object.storage {
             Storage::Stored => Self::Stored(object.id),
-            Storage::Session => Self::Session(Arc::clone(object)),
+            Storage::Ephemeral => Self::Ephemeral(Arc::clone(object)),
         }
     }
 }

@@ -11,11 +11,11 @@ use super::fork;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
     /// Module state of a door.
-    Module,
+    Door,
     /// Login state and object tables of a door's tokens.
-    Token,
+    DoorTable,
     /// A shard of a door's sessions.
-    Session,
+    DoorShard,
     /// Caches of the core.
     Cache,
     /// The audit segment.

@@ -155,7 +155,7 @@ impl Pipeline {
     fn subject(&self, caller: &Caller, target: &Target) -> Result<Subject> {
         Ok(match target {
             Target::Object(ObjectRef::Stored(id)) => Subject::Object(self.hall.catalog.get(caller, *id)?),
-            Target::Object(ObjectRef::Session(object)) => Subject::Object(Arc::clone(object)),
+            Target::Object(ObjectRef::Ephemeral(object)) => Subject::Object(Arc::clone(object)),
             Target::New(new) => Subject::New(new.clone()),
             Target::Namespace => Subject::Namespace,
         })

@@ -58,9 +58,9 @@ fn dates_must_stay_in_order() {
 fn a_copy_takes_everything_that_its_template_does_not_say() {
     let source = aes();
     let template = Template::of(&[(CKA_TOKEN, &[0]), (CKA_LABEL, b"copy"), (CKA_SENSITIVE, &[1])]);
-    assert_eq!(copied_storage(&source, &template), Ok(Storage::Session));
+    assert_eq!(copied_storage(&source, &template), Ok(Storage::Ephemeral));
     assert_eq!(copied_storage(&source, &Template::default()), Ok(Storage::Stored));
-    let mut copy = Draft::new(ObjectId([9; 16]), Storage::Session);
+    let mut copy = Draft::new(ObjectId([9; 16]), Storage::Ephemeral);
     copied(&mut copy, &source, &template, USER).unwrap();
     assert_eq!((copy.label.as_slice(), copy.identifier.as_slice()), (b"copy".as_slice(), b"id".as_slice()));
     assert!(copy.usage.sign && copy.protection.sensitive && copy.protection.extractable);

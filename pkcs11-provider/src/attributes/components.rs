@@ -9,7 +9,8 @@ use libkmss::mechanism::{Curve, KeyType};
 use libkmss::secret::Secret;
 
 use super::rules::Class;
-use super::{certificate, curve, octet_string};
+use super::{certificate, curve};
+use crate::raw::octet_string;
 use crate::raw::template::Template;
 use crate::rv::{Result, Rv};
 

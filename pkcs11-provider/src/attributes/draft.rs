@@ -1,7 +1,7 @@
 //! Templates → [`Draft`]s: the attributes of an object that is about to exist, with the defaults for what is left out.
 
 use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_CLASS, CK_ULONG, CKC_X_509, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY,
+    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_CLASS, CKC_X_509, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY,
     CKO_PUBLIC_KEY, CKO_SECRET_KEY, CKR_ATTRIBUTE_READ_ONLY, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCOMPLETE,
     CKR_TEMPLATE_INCONSISTENT,
 };
@@ -12,7 +12,7 @@ use serde_bytes::ByteBuf;
 
 use super::rules::{Class, Occasion};
 use crate::mechanisms;
-use crate::raw::template::{self, Template};
+use crate::raw::template::{self, Template, u64_of};
 use crate::rv::{Result, Rv};
 
 /// Who gives a template, as far as attributes ask.
@@ -67,7 +67,7 @@ pub(crate) fn expect_class(template: &Template, class: Class) -> Result<()> {
 
 /// Where a template wants its object.
 pub(crate) fn storage(template: &Template) -> Result<Storage> {
-    Ok(if template.flag(c::CKA_TOKEN)? == Some(true) { Storage::Stored } else { Storage::Session })
+    Ok(if template.flag(c::CKA_TOKEN)? == Some(true) { Storage::Stored } else { Storage::Ephemeral })
 }
 
 /// Fills a fresh draft from an admitted template.
@@ -174,12 +174,6 @@ const fn is_kept(kind: CK_ATTRIBUTE_TYPE, class: Class) -> bool {
 /// Keeps an attribute in the object's record under its own number.
 pub(crate) fn keep(draft: &mut Draft, kind: CK_ATTRIBUTE_TYPE, value: &[u8]) {
     draft.attributes.insert(u64_of(kind), ByteBuf::from(value));
-}
-
-/// A CK_ULONG as the core keeps it.
-#[expect(clippy::useless_conversion, reason = "CK_ULONG has 32 bits on other platforms")]
-pub(crate) fn u64_of(number: CK_ULONG) -> u64 {
-    number.into()
 }
 
 fn raise(field: &mut bool, value: &[u8], later: bool) -> Result<()> {

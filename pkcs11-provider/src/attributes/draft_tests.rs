@@ -28,7 +28,7 @@ fn usage_defaults_to_all_that_the_type_can_do() {
     assert!(rsa.sign && rsa.decrypt && rsa.unwrap && !rsa.derive && !rsa.verify);
     let ec = made(Storage::Stored, Class::Private(KeyType::Ec), &[(CKA_SIGN, &[0])], USER).unwrap().usage;
     assert!(ec.derive && !ec.sign && !ec.decrypt);
-    let hmac = made(Storage::Session, Class::Secret(KeyType::GenericSecret), &[], USER).unwrap().usage;
+    let hmac = made(Storage::Ephemeral, Class::Secret(KeyType::GenericSecret), &[], USER).unwrap().usage;
     assert!(hmac.sign && hmac.verify && hmac.derive && !hmac.encrypt);
 }
 
@@ -40,15 +40,15 @@ fn token_and_private_keys_are_sensitive_and_session_secrets_are_not() {
     };
     assert_eq!(sensitive(Storage::Stored, AES), (true, false));
     assert_eq!(sensitive(Storage::Stored, RSA_PRIVATE), (true, false));
-    assert_eq!(sensitive(Storage::Session, RSA_PRIVATE), (true, false));
-    assert_eq!(sensitive(Storage::Session, AES), (false, true));
+    assert_eq!(sensitive(Storage::Ephemeral, RSA_PRIVATE), (true, false));
+    assert_eq!(sensitive(Storage::Ephemeral, AES), (false, true));
 }
 
 #[test]
 fn keys_are_private_unless_they_are_public_or_said_to_be() {
     let private = |storage, class, giver| made(storage, class, &[], giver).unwrap().private;
-    assert!(private(Storage::Stored, AES, USER) && private(Storage::Session, RSA_PRIVATE, NOBODY));
-    assert!(private(Storage::Session, AES, USER) && !private(Storage::Session, AES, NOBODY));
+    assert!(private(Storage::Stored, AES, USER) && private(Storage::Ephemeral, RSA_PRIVATE, NOBODY));
+    assert!(private(Storage::Ephemeral, AES, USER) && !private(Storage::Ephemeral, AES, NOBODY));
     assert!(!private(Storage::Stored, Class::Public(KeyType::Rsa), USER));
     assert!(!private(Storage::Stored, Class::Certificate, USER));
     assert!(!made(Storage::Stored, AES, &[(CKA_PRIVATE, &[0])], USER).unwrap().private);

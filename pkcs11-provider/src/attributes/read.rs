@@ -7,11 +7,12 @@ use libkmss::key::{Body, Date, Key, KeyComponents, KeyVersion, Object, PublicCom
 use libkmss::secret::Secret;
 
 use super::certificate::Outline;
-use super::draft::{u64_of, usage_field};
+use super::draft::usage_field;
 use super::rules::{self, Class};
-use super::{curve, octet_string, public_key};
+use super::{curve, public_key};
 use crate::mechanisms;
-use crate::raw::template::{Answer, Template};
+use crate::raw::octet_string;
+use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::Result;
 
 /// The attributes of one object.

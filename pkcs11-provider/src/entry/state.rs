@@ -35,7 +35,7 @@ struct Saved {
 static SAVED: OnceBox<Lock<VecDeque<Saved>>> = OnceBox::new();
 
 fn saved() -> &'static Lock<VecDeque<Saved>> {
-    SAVED.get_or_init(|| Box::new(Lock::new(Rank::Session, VecDeque::new())))
+    SAVED.get_or_init(|| Box::new(Lock::new(Rank::DoorShard, VecDeque::new())))
 }
 
 /// Forgets all saved states, for C_Finalize.

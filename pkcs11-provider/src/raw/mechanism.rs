@@ -22,10 +22,11 @@ use libkmss::mechanism::{
 };
 use libkmss::operation::Chosen;
 
-use crate::attributes::draft::u64_of;
-use crate::attributes::octet_string;
 use crate::mechanisms::{self, Length, Mode, Shape};
 use crate::rv::{Result, Rv};
+
+use super::octet_string;
+use super::template::u64_of;
 
 /// Longest buffer that a parameter may point to (additional data of GCM, labels, info): 16 MiB.
 const MAX_BUFFER: usize = 1 << 24;

@@ -158,7 +158,7 @@ fn oaep_takes_labels_and_the_defaults_that_openssl_leaves_out() {
 #[test]
 fn ecdh_takes_a_point_raw_or_as_octet_string() {
     let raw = vec![4_u8; 65];
-    for mut given in [raw.clone(), crate::attributes::octet_string::wrapped(&raw)] {
+    for mut given in [raw.clone(), octet_string::wrapped(&raw)] {
         let p = CK_ECDH1_DERIVE_PARAMS {
             kdf: CKD_NULL,
             ulSharedDataLen: 0,

@@ -3,5 +3,6 @@
 
 pub(crate) mod info;
 pub(crate) mod mechanism;
+pub(crate) mod octet_string;
 pub(crate) mod pointers;
 pub(crate) mod template;

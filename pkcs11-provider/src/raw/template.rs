@@ -77,7 +77,7 @@ impl Template {
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         for (kind, value) in &self.0 {
-            out.extend_from_slice(&(*kind as u64).to_be_bytes());
+            out.extend_from_slice(&u64_of(*kind).to_be_bytes());
             out.extend_from_slice(&(value.len() as u64).to_be_bytes());
             out.extend_from_slice(value);
         }
@@ -97,6 +97,12 @@ impl Template {
         }
         Some(Self(attributes))
     }
+}
+
+/// A CK_ULONG as the core keeps it.
+#[expect(clippy::useless_conversion, reason = "CK_ULONG has 32 bits on other platforms")]
+pub(crate) fn u64_of(number: CK_ULONG) -> u64 {
+    number.into()
 }
 
 /// A CK_BBOOL: one byte, 0 or 1.

@@ -1,7 +1,7 @@
 //! OpenSC's pkcs11-tool.
 
 use super::openssl;
-use super::scene::{SIGNER, Scene, TOKEN};
+use super::scene::{SIGNER, SIGNER_ID, Scene, TOKEN};
 use crate::error::Error;
 
 /// Lists the keys, signs a digest, and has plain OpenSSL verify.
@@ -15,7 +15,7 @@ pub(super) fn sign(scene: &Scene<'_>) -> Result<Vec<String>, Error> {
     let message = scene.message()?;
     scene.plain_openssl(&["dgst", "-sha256", "-binary", "-out", "message.sha256", message]).run()?;
     tool()
-        .args(["--sign", "--mechanism", "ECDSA", "--label", SIGNER, "--signature-format", "openssl"])
+        .args(["--sign", "--mechanism", "ECDSA", "--id", SIGNER_ID, "--signature-format", "openssl"])
         .args(["--input-file", "message.sha256", "--output-file", "tool.sig"])
         .run()?;
     scene.signed(SIGNER);

@@ -17,6 +17,8 @@ pub(super) const TOKEN: &str = "demo";
 pub(super) const WEB: &str = "web";
 /// The EC key that signs files.
 pub(super) const SIGNER: &str = "signer";
+/// Its CKA_ID; pkcs11-tool finds keys to sign with by nothing else.
+pub(super) const SIGNER_ID: &str = "02";
 
 /// Everything the steps share.
 pub(super) struct Scene<'p> {
@@ -139,7 +141,7 @@ impl<'p> Scene<'p> {
 
     /// Step 2.
     pub(super) fn make_keys(&self) -> Result<Vec<String>, Error> {
-        let kinds = [(WEB, "rsa:2048", "01"), (SIGNER, "ec:p256", "02")];
+        let kinds = [(WEB, "rsa:2048", "01"), (SIGNER, "ec:p256", SIGNER_ID)];
         let mut shown = Vec::new();
         for (name, kind, id) in kinds {
             self.kmss(&["key", "generate", name, "--token", TOKEN, "--type", kind, "--id", id]).run()?;

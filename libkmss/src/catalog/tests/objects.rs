@@ -238,7 +238,7 @@ fn an_object_too_large_to_store_is_refused() {
 #[test]
 fn session_objects_and_those_of_other_namespaces_are_refused() {
     let bench = Bench::memory();
-    let session = Object { storage: Storage::Session, ..data(&bench.user, "s", b"") };
+    let session = Object { storage: Storage::Ephemeral, ..data(&bench.user, "s", b"") };
     let foreign = Object { namespace: NamespaceId([1; 16]), ..data(&bench.user, "s", b"") };
     for wrong in [session, foreign] {
         assert_eq!(bench.catalog.create(&bench.user, &mut [wrong]).unwrap_err().kind(), ErrorKind::Internal);

@@ -44,12 +44,12 @@ pub struct SqliteStore {
     /// Missing only in a read-only home that never had one.
     page: Option<GenerationPage>,
     unstable: AtomicU64,
-    connection: Lock<Slot>,
+    connection: Lock<Link>,
 }
 
 /// The connection, if there is one now.
 #[derive(Default)]
-struct Slot {
+struct Link {
     open: Option<Open>,
     /// Device and inode of the file this store was opened with.
     identity: Option<(u64, u64)>,
@@ -75,14 +75,14 @@ impl SqliteStore {
             Err(e) if e.kind() == ErrorKind::ReadOnly => None,
             Err(e) => return Err(e),
         };
-        let hooks = Hooks { before: |slot: &mut Slot| slot.open = None, ..Hooks::default() };
+        let hooks = Hooks { before: |slot: &mut Link| slot.open = None, ..Hooks::default() };
         let store = Self {
             place: Place { database: home.join("store.db"), mark: page.is_some().then_some(mark), mode },
             clock,
             patience: PATIENCE,
             page,
             unstable: AtomicU64::new(1),
-            connection: Lock::with_hooks(Rank::Store, Slot::default(), hooks),
+            connection: Lock::with_hooks(Rank::Store, Link::default(), hooks),
         };
         store.with(|_| Ok(()))?;
         Ok(store)
