@@ -100,10 +100,22 @@ pub(crate) use {entry, function_table};
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::panic)]
+    #![allow(clippy::panic, non_snake_case, unused_unsafe)]
     use super::*;
     use crate::rv::Rv;
-    use cryptoki_sys::CKR_ARGUMENTS_BAD;
+    use cryptoki_sys::{CK_SLOT_ID, CKR_ARGUMENTS_BAD};
+
+    fn faulty(_slot: CK_SLOT_ID) -> Result<()> {
+        panic!("injected")
+    }
+
+    entry! { C_Faulty(slot: CK_SLOT_ID) => faulty }
+
+    #[test]
+    fn no_panic_crosses_an_entry_point() {
+        // SAFETY: the function has no contract.
+        assert_eq!(unsafe { C_Faulty(0) }, CKR_GENERAL_ERROR);
+    }
 
     #[test]
     fn a_panic_becomes_a_general_error_and_the_next_call_works() {

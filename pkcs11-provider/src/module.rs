@@ -304,7 +304,15 @@ pub(crate) fn with_session<T>(handle: CK_SESSION_HANDLE, f: impl FnOnce(&mut Ses
 
 /// A session as one call sees it. No lock is held afterwards.
 pub(crate) fn view(handle: CK_SESSION_HANDLE) -> Result<SessionView> {
-    let (token, read_write) = with_session(handle, |s| (Arc::clone(&s.token), s.read_write))?;
+    view_where(handle, |_| Ok(()))
+}
+
+/// As [`view`] where `check`, under the shard's lock, finds nothing against it.
+pub(crate) fn view_where(
+    handle: CK_SESSION_HANDLE,
+    check: impl FnOnce(&mut Session) -> Result<()>,
+) -> Result<SessionView> {
+    let (token, read_write) = with_session(handle, |s| check(s).map(|()| (Arc::clone(&s.token), s.read_write)))??;
     let caller = token.caller(handle);
     Ok(SessionView { kms: Arc::clone(&token.kms), caller, token, handle, read_write })
 }

@@ -154,10 +154,11 @@ pub(crate) fn begin<R>(
     place: Place<R>,
     make: impl FnOnce(&SessionView) -> Result<Ongoing<R>>,
 ) -> Result<()> {
-    if module::with_session(session, |s| place(&mut s.operations).is_some())? {
-        return Err(Rv(CKR_OPERATION_ACTIVE));
-    }
-    let operation = Box::new(make(&module::view(session)?)?);
+    let view = module::view_where(session, |s| match place(&mut s.operations) {
+        Some(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
+        None => Ok(()),
+    })?;
+    let operation = Box::new(make(&view)?);
     Taken { operation, session, place }.keep()
 }
 
