@@ -16,10 +16,10 @@ use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
 use crate::mechanisms;
+use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 /// C_GenerateKey.
 pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {

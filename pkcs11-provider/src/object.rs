@@ -14,10 +14,10 @@ use crate::attributes::draft::{self, Giver};
 use crate::attributes::read::{self, Attributes};
 use crate::attributes::rules::{self, Class, Occasion};
 use crate::attributes::{change, curve};
+use crate::module::session::SessionView;
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template};
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 /// How often a change is tried anew when somebody else changed the object meanwhile.
 const ATTEMPTS: usize = 4;
