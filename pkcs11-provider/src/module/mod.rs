@@ -85,7 +85,8 @@ impl Module {
         let result = {
             let mut guard = self.slots.lock();
             let slots = guard.as_mut().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
-            slots.refresh(look, &mut gone).and_then(|()| f(slots))
+            slots.refresh(look, &mut gone)?;
+            f(slots)
         };
         for token in gone {
             end_sessions(&token);
@@ -118,12 +119,12 @@ impl Slots {
         if look == Look::Glance && generation == self.generation && generation.is_multiple_of(2) {
             return Ok(());
         }
-        let namespaces = kms.namespaces()?;
+        let mut known = self.tokens.clone();
         let mut tokens = BTreeMap::new();
-        for namespace in namespaces {
+        for namespace in kms.namespaces()? {
             let slot = CK_SLOT_ID::from(namespace.ordinal);
-            let token = match self.tokens.remove(&slot) {
-                Some(known) if known.follow(&namespace) => known,
+            let token = match known.remove(&slot) {
+                Some(token) if token.follow(&namespace) => token,
                 other => {
                     gone.extend(other);
                     Arc::new(Token::new(Arc::clone(kms), namespace)?)
@@ -132,7 +133,8 @@ impl Slots {
             tokens.insert(slot, token);
         }
         self.spare = CK_SLOT_ID::from(kms.next_ordinal()?);
-        gone.extend(std::mem::replace(&mut self.tokens, tokens).into_values());
+        self.tokens = tokens;
+        gone.extend(known.into_values());
         self.generation = generation;
         Ok(())
     }
@@ -154,29 +156,21 @@ pub(crate) fn initialize() -> Result<()> {
     guard::install_panic_hook();
     let module = module();
     let epoch = libkmss::os::epoch();
-    let (inherited, sessions) = {
-        let mut slots = module.slots.lock();
-        match slots.as_ref() {
-            Some(known) if known.epoch == epoch => return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED)),
-            Some(_) => (slots.take(), module.sessions_where(|_| true)),
-            None => (None, Vec::new()),
-        }
-    };
-    // The parent's: nothing of it is recorded or closed here.
-    drop(sessions);
-    drop(inherited);
+    // Held until all is done: a second thread that initialises gets its answer when there is something to use.
+    let mut slots = module.slots.lock();
+    if slots.as_ref().is_some_and(|known| known.epoch == epoch) {
+        return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED));
+    }
+    // What was inherited is the parent's: nothing of it is recorded or closed here.
+    drop(module.sessions_where(|_| true));
+    drop(slots.take());
     let opened = Config::load().and_then(|config| Ok((Kms::open(&config)?, config)));
     let (kms, config) = opened.map_err(|error| {
         complain(&error);
         Rv(CKR_GENERAL_ERROR)
     })?;
-    let fresh = Slots { epoch, config, kms: kms.map(Arc::new), tokens: BTreeMap::new(), spare: 0, generation: 1 };
-    let mut slots = module.slots.lock();
-    if slots.is_some() {
-        drop(slots);
-        return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED));
-    }
-    *slots = Some(fresh);
+    let kms = kms.map(Arc::new);
+    *slots = Some(Slots { epoch, config, kms, tokens: BTreeMap::new(), spare: 0, generation: 1 });
     Ok(())
 }
 
@@ -199,10 +193,11 @@ pub(crate) fn finalize() -> Result<()> {
         // Nobody logged in is fine here.
         let _ = token.logout();
     }
-    match &slots.kms {
-        Some(kms) => Ok(kms.close()?),
-        None => Ok(()),
+    if let Some(Err(error)) = slots.kms.as_ref().map(|kms| kms.close()) {
+        // The segment stays open as after a crash and nothing is lost; the module is finalised all the same.
+        complain(&error);
     }
+    Ok(())
 }
 
 /// Fails where the module is not initialised.
@@ -270,7 +265,9 @@ pub(crate) fn close_session(handle: CK_SESSION_HANDLE) -> Result<()> {
 
 /// Closes all sessions on a slot (PKCS#11 3.2, 5.6.3).
 pub(crate) fn close_all_sessions(slot: CK_SLOT_ID) -> Result<()> {
-    end_sessions(&*token(slot)?);
+    if let Slot::Token(token) = self::slot(slot)? {
+        end_sessions(&token);
+    }
     Ok(())
 }
 

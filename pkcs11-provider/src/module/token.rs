@@ -144,8 +144,11 @@ impl Token {
         };
         let authenticated = self.kms.login(&caller, &credential)?;
         let mut state = self.state.lock();
-        // Another thread may have been faster.
+        // Another thread may have been faster, or closed the last session.
         state.check_login(user)?;
+        if state.read_only + state.read_write == 0 {
+            return Err(Rv(CKR_SESSION_HANDLE_INVALID));
+        }
         let previous = std::mem::replace(&mut state.current, authenticated);
         self.logins.fetch_add(1, Ordering::Relaxed);
         drop(state);
