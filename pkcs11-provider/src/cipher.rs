@@ -4,9 +4,9 @@ use cryptoki_sys::{CKR_BUFFER_TOO_SMALL, CKR_OPERATION_ACTIVE};
 use libkmss::backend::Ciphering;
 use libkmss::error::{Error, ErrorKind};
 
+use crate::module::session::Taken;
 use crate::raw::pointers::{Output, zeroed};
 use crate::rv::{Result, Rv};
-use crate::session::Taken;
 
 /// An encryption or decryption under way.
 pub(crate) type Cipher = Box<dyn Ciphering>;

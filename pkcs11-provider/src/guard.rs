@@ -6,13 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use cryptoki_sys::{CK_RV, CKR_GENERAL_ERROR, CKR_OK};
 
-use crate::rv::Result;
-
 /// Runs an entry point; nothing unwinds out of it.
-pub(crate) fn run(entry: impl FnOnce() -> Result<()>) -> CK_RV {
+pub(crate) fn run(entry: impl FnOnce() -> Result<(), CK_RV>) -> CK_RV {
     match catch_unwind(AssertUnwindSafe(entry)) {
         Ok(Ok(())) => CKR_OK,
-        Ok(Err(rv)) => rv.0,
+        Ok(Err(rv)) => rv,
         Err(payload) => {
             // Dropping a payload may panic again; a few leaked bytes per bug may not.
             std::mem::forget(payload);
@@ -49,17 +47,17 @@ pub(crate) fn complain(what: &dyn std::fmt::Display) {
 
 /// Makes the `extern "C"` functions and the three function lists. A list that lacks a function does not compile.
 ///
-/// `C_Name(argument: type, …) => path;` calls `path` inside the guard; `C_Name(…) => unsupported;` answers
-/// `CKR_FUNCTION_NOT_SUPPORTED`.
+/// `C_Name(argument: type, …) => path;` calls `path` inside the guard, `… => path with more;` with one more argument;
+/// `C_Name(…) => unsupported;` answers `CKR_FUNCTION_NOT_SUPPORTED`.
 macro_rules! function_table {
     (
-        v2_40 { $($(#[$attr2:meta])* $name2:ident($($arg2:ident: $type2:ty),*) => $($path2:ident)::+;)* }
-        v3_0 { $($(#[$attr3:meta])* $name3:ident($($arg3:ident: $type3:ty),*) => $($path3:ident)::+;)* }
-        v3_2 { $($(#[$attr32:meta])* $name32:ident($($arg32:ident: $type32:ty),*) => $($path32:ident)::+;)* }
+        v2_40 { $($(#[$attr2:meta])* $name2:ident($($arg2:ident: $type2:ty),*) => $($path2:ident)::+ $(with $extra2:expr)?;)* }
+        v3_0 { $($(#[$attr3:meta])* $name3:ident($($arg3:ident: $type3:ty),*) => $($path3:ident)::+ $(with $extra3:expr)?;)* }
+        v3_2 { $($(#[$attr32:meta])* $name32:ident($($arg32:ident: $type32:ty),*) => $($path32:ident)::+ $(with $extra32:expr)?;)* }
     ) => {
-        $($crate::guard::entry! { $(#[$attr2])* $name2($($arg2: $type2),*) => $($path2)::+ })*
-        $($crate::guard::entry! { $(#[$attr3])* $name3($($arg3: $type3),*) => $($path3)::+ })*
-        $($crate::guard::entry! { $(#[$attr32])* $name32($($arg32: $type32),*) => $($path32)::+ })*
+        $(entry_point! { $(#[$attr2])* $name2($($arg2: $type2),*) => $($path2)::+ $(with $extra2)? })*
+        $(entry_point! { $(#[$attr3])* $name3($($arg3: $type3),*) => $($path3)::+ $(with $extra3)? })*
+        $(entry_point! { $(#[$attr32])* $name32($($arg32: $type32),*) => $($path32)::+ $(with $extra32)? })*
 
         pub(crate) static LIST_2_40: CK_FUNCTION_LIST = CK_FUNCTION_LIST {
             version: CK_VERSION { major: 2, minor: 40 },
@@ -80,23 +78,21 @@ macro_rules! function_table {
 }
 
 /// One entry point of [`function_table`].
-macro_rules! entry {
+macro_rules! entry_point {
     ($(#[$attr:meta])* $name:ident($($arg:ident: $type:ty),*) => unsupported) => {
         $(#[$attr])*
         pub(crate) unsafe extern "C" fn $name($(_: $type),*) -> CK_RV {
             CKR_FUNCTION_NOT_SUPPORTED
         }
     };
-    ($(#[$attr:meta])* $name:ident($($arg:ident: $type:ty),*) => $($path:ident)::+) => {
+    ($(#[$attr:meta])* $name:ident($($arg:ident: $type:ty),*) => $($path:ident)::+ $(with $extra:expr)?) => {
         $(#[$attr])*
         pub(crate) unsafe extern "C" fn $name($($arg: $type),*) -> CK_RV {
             // SAFETY: the caller keeps the contract of PKCS#11, which is that of the entry function.
-            $crate::guard::run(|| unsafe { $($path)::+($($arg),*) })
+            $crate::guard::run(|| unsafe { $($path)::+($($arg,)* $($extra)?) }.map_err(|rv| rv.0))
         }
     };
 }
-
-pub(crate) use {entry, function_table};
 
 #[cfg(test)]
 mod tests {
@@ -105,11 +101,11 @@ mod tests {
     use crate::rv::Rv;
     use cryptoki_sys::{CK_SLOT_ID, CKR_ARGUMENTS_BAD};
 
-    fn faulty(_slot: CK_SLOT_ID) -> Result<()> {
+    fn faulty(_slot: CK_SLOT_ID) -> Result<(), Rv> {
         panic!("injected")
     }
 
-    entry! { C_Faulty(slot: CK_SLOT_ID) => faulty }
+    entry_point! { C_Faulty(slot: CK_SLOT_ID) => faulty }
 
     #[test]
     fn no_panic_crosses_an_entry_point() {
@@ -121,6 +117,6 @@ mod tests {
     fn a_panic_becomes_a_general_error_and_the_next_call_works() {
         assert_eq!(run(|| panic!("injected")), CKR_GENERAL_ERROR);
         assert_eq!(run(|| Ok(())), CKR_OK);
-        assert_eq!(run(|| Err(Rv(CKR_ARGUMENTS_BAD))), CKR_ARGUMENTS_BAD);
+        assert_eq!(run(|| Err(CKR_ARGUMENTS_BAD)), CKR_ARGUMENTS_BAD);
     }
 }

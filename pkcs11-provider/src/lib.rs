@@ -6,23 +6,17 @@
 // The C ABI's symbols come in with it.
 extern crate ffi as _;
 
-mod active;
 mod attributes;
 mod cipher;
 mod entry;
+#[macro_use]
 mod guard;
-mod handles;
 mod making;
 mod mechanisms;
 mod module;
 mod object;
 mod raw;
 mod rv;
-mod search;
-mod session;
-mod token;
-
-use functions::{LIST_2_40, LIST_3_0, LIST_3_2};
 
 /// The table. What is not offered yet says so.
 #[expect(unsafe_code, reason = "C calls these functions, three of them by name")]
@@ -47,13 +41,26 @@ mod functions {
     type Slot = CK_SLOT_ID;
     type Template = CK_ATTRIBUTE_PTR;
 
-    crate::guard::function_table! {
+    /// The interfaces, as C sees them.
+    pub(crate) struct Interfaces(pub(crate) [CK_INTERFACE; 3]);
+
+    // SAFETY: everything the pointers lead to is static and never written.
+    unsafe impl Sync for Interfaces {}
+
+    /// The default interface comes first.
+    pub(crate) static INTERFACES: Interfaces = Interfaces([
+        general::standard((&raw const LIST_3_2).cast()),
+        general::standard((&raw const LIST_3_0).cast()),
+        general::standard((&raw const LIST_2_40).cast()),
+    ]);
+
+    function_table! {
         v2_40 {
             C_Initialize(arguments: Pointer) => general::initialize;
             C_Finalize(reserved: Pointer) => general::finalize;
             C_GetInfo(info: *mut CK_INFO) => general::info;
             #[unsafe(no_mangle)]
-            C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) => general::function_list;
+            C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) => general::function_list with &LIST_2_40;
             C_GetSlotList(present: CK_BBOOL, slots: *mut CK_SLOT_ID, count: LenOut) => slot_token::slot_list;
             C_GetSlotInfo(slot: Slot, info: *mut CK_SLOT_INFO) => slot_token::slot_info;
             C_GetTokenInfo(slot: Slot, info: *mut CK_TOKEN_INFO) => slot_token::token_info;
@@ -149,10 +156,10 @@ mod functions {
         }
         v3_0 {
             #[unsafe(no_mangle)]
-            C_GetInterfaceList(interfaces: *mut CK_INTERFACE, count: LenOut) => general::interface_list;
+            C_GetInterfaceList(interfaces: *mut CK_INTERFACE, count: LenOut) => general::interface_list with &INTERFACES.0;
             #[unsafe(no_mangle)]
             C_GetInterface(name: Bytes, version: *mut CK_VERSION, interface: *mut *mut CK_INTERFACE, flags: CK_FLAGS)
-                => general::interface;
+                => general::interface with &INTERFACES.0;
             C_LoginUser(session: Session, user: CK_USER_TYPE, pin: Bytes, pin_len: Len, name: Bytes, name_len: Len)
                 => sessions::login_user;
             C_SessionCancel(session: Session, flags: CK_FLAGS) => sessions::cancel;
@@ -212,7 +219,7 @@ mod functions {
 #[cfg(test)]
 mod tests {
     #![allow(unsafe_code, clippy::indexing_slicing)]
-    use super::*;
+    use super::functions::{LIST_2_40, LIST_3_0, LIST_3_2};
 
     /// The function pointers of a list, which follow its version.
     fn pointers<T>(list: &'static T) -> &'static [usize] {

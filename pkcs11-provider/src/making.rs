@@ -16,10 +16,10 @@ use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
 use crate::mechanisms;
+use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 /// C_GenerateKey.
 pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
@@ -100,6 +100,7 @@ pub(crate) fn unwrap(
     let unwrapping = ObjectRef::from(&unwrapping);
     let unwrap = Unwrap { unwrapping, how, wrapped: wrapped.to_vec(), expected, draft };
     let key = view.kms.perform(&view.caller, unwrap).map_err(|e| unwrapping_key(e.into()))?;
+    object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
 }
 
@@ -123,6 +124,7 @@ pub(crate) fn derive(
     let draft = object::new_draft(view, class, &template, Occasion::Derive)?;
     let expected = Expected { key_type, len: components::length(&template)? };
     let key = view.kms.perform(&view.caller, Derive { base: ObjectRef::from(&base), how, expected, draft })?;
+    object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
 }
 

@@ -14,10 +14,10 @@ use crate::attributes::draft::{self, Giver};
 use crate::attributes::read::{self, Attributes};
 use crate::attributes::rules::{self, Class, Occasion};
 use crate::attributes::{change, curve};
+use crate::module::session::SessionView;
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template};
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 /// How often a change is tried anew when somebody else changed the object meanwhile.
 const ATTEMPTS: usize = 4;
@@ -30,11 +30,20 @@ pub(crate) fn create(view: &SessionView, template: &Template) -> Result<CK_OBJEC
         Given::Key(components) => view.kms.perform(&view.caller, Import { components, draft })?,
         Given::Document(body) => view.kms.perform(&view.caller, ImportDocument { body, draft })?,
     };
-    if !claims_hold(template, &object) {
-        view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(&object) })?;
-        return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
-    }
+    admit_claims(view, template, &object)?;
     Ok(handle(view, &object))
+}
+
+/// Destroys an object that came in again where its template said something of it that is not true.
+///
+/// # Errors
+/// CKR_ATTRIBUTE_VALUE_INVALID then.
+pub(crate) fn admit_claims(view: &SessionView, template: &Template, object: &Arc<Object>) -> Result<()> {
+    if claims_hold(template, object) {
+        return Ok(());
+    }
+    view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(object) })?;
+    Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID))
 }
 
 /// C_CopyObject.
@@ -121,7 +130,9 @@ pub(crate) fn new_draft(view: &SessionView, class: Class, template: &Template, o
     let mut draft = view.kms.draft(draft::storage(template)?)?;
     draft::fill(&mut draft, class, template, occasion, giver(view))?;
     view.check_write(draft.storage, draft.private)?;
-    keep_curve(&mut draft, class, template);
+    if matches!(occasion, Occasion::Create | Occasion::Generate) {
+        keep_curve(&mut draft, class, template);
+    }
     Ok(draft)
 }
 
@@ -146,25 +157,30 @@ fn giver(view: &SessionView) -> Giver {
 
 /// Whether what a template said of a key beyond its material is true of the key that came of it.
 fn claims_hold(template: &Template, object: &Object) -> bool {
-    const CLAIMS: [CK_ATTRIBUTE_TYPE; 6] = [
+    const CLAIMS: [CK_ATTRIBUTE_TYPE; 7] = [
         c::CKA_CHECK_VALUE,
         c::CKA_PUBLIC_KEY_INFO,
         c::CKA_MODULUS_BITS,
         c::CKA_MODULUS,
         c::CKA_PUBLIC_EXPONENT,
+        c::CKA_EC_PARAMS,
         c::CKA_EC_POINT,
     ];
     let attributes = Attributes::of(object);
     CLAIMS.iter().all(|kind| match (template.get(*kind), attributes.answer(*kind)) {
         (None | Some([]), _) => true,
         (Some(_), Answer::Value(known)) if known.is_empty() => true,
-        (Some(claimed), Answer::Value(known)) => same(*kind, claimed, &known),
+        (Some(claimed), Answer::Value(known)) => same(*kind, claimed, &known, Class::of(object)),
         _ => false,
     })
 }
 
-fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8]) -> bool {
+fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8], class: Class) -> bool {
     match kind {
+        c::CKA_EC_PARAMS => {
+            let curve = |params| class.key_type().and_then(|t| curve::parse(Some(params), t).ok());
+            curve(claimed).is_some() && curve(claimed) == curve(known)
+        }
         c::CKA_EC_POINT => octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec()),
         c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
         _ => claimed == known,

@@ -10,7 +10,7 @@ use libkmss::mechanism::KeyType;
 use libkmss::operation::Draft;
 use serde_bytes::ByteBuf;
 
-use super::rules::{Class, Occasion};
+use super::rules::{CKA_NSS_DB, Class, Occasion};
 use crate::mechanisms;
 use crate::raw::template::{self, Template, u64_of};
 use crate::rv::{Result, Rv};
@@ -154,6 +154,10 @@ pub(crate) fn apply(
             _ => {}
         }
     }
+    // PKCS#11 3.2, 4.9: only private objects ask for a login of their own.
+    if draft.protection.always_authenticate && !draft.private {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    }
     Ok(())
 }
 
@@ -166,7 +170,10 @@ const fn is_kept(kind: CK_ATTRIBUTE_TYPE, class: Class) -> bool {
             c::CKA_CLASS | c::CKA_TOKEN | c::CKA_CERTIFICATE_TYPE | c::CKA_VALUE | c::CKA_PUBLIC_KEY_INFO
         ),
         _ => {
-            matches!(kind, c::CKA_SUBJECT | c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE)
+            matches!(
+                kind,
+                c::CKA_SUBJECT | c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE | CKA_NSS_DB
+            )
         }
     }
 }

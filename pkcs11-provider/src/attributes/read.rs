@@ -138,7 +138,7 @@ impl<'a> Attributes<'a> {
             c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT | c::CKA_EC_PARAMS | c::CKA_EC_POINT => {
                 self.public(kind, &version.public)
             }
-            c::CKA_SUBJECT => self.kept(kind),
+            c::CKA_SUBJECT | rules::CKA_NSS_DB => self.kept(kind),
             // What is left is CKA_VALUE and the private components of RSA.
             _ => Answer::Sensitive,
         }

@@ -157,8 +157,11 @@ const fn rule(kind: CK_ATTRIBUTE_TYPE, form: Form, classes: u8, family: Family, 
 /// CKA_NSS_EMAIL, which NSS writes with certificates.
 const CKA_NSS_EMAIL: CK_ATTRIBUTE_TYPE = c::CKA_VENDOR_DEFINED | 0x4E53_4352;
 
+/// CKA_NSS_DB, which NSS writes with private keys that it imports.
+pub(super) const CKA_NSS_DB: CK_ATTRIBUTE_TYPE = c::CKA_VENDOR_DEFINED | 0x55A0_DB00;
+
 #[rustfmt::skip]
-const RULES: [Rule; 66] = [
+const RULES: [Rule; 67] = [
     // 4.4 storage objects
     rule(c::CKA_CLASS, Number, ALL, Any, MADE),
     rule(c::CKA_TOKEN, Flag, ALL, Any, MADE | COPY),
@@ -212,6 +215,7 @@ const RULES: [Rule; 66] = [
     rule(c::CKA_WRAP_TEMPLATE, Bytes, PUBLIC | SECRET, Any, MADE | COPY),
     rule(c::CKA_UNWRAP_TEMPLATE, Bytes, PRIVATE | SECRET, Any, MADE | COPY),
     rule(c::CKA_DERIVE_TEMPLATE, Bytes, PRIVATE | SECRET, Any, MADE | COPY),
+    rule(CKA_NSS_DB, Bytes, PAIR, Any, MADE | COPY),
     // 6 the algorithms' own; on private keys the public half may be given too, and is held against the key
     rule(c::CKA_VALUE, Bytes, DATA | CERT | PRIVATE | SECRET, Value, CREATE),
     rule(c::CKA_VALUE_LEN, Number, SECRET, Any, MADE),

@@ -5,12 +5,12 @@ use libkmss::backend::{Digesting, Verb};
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::Digest;
 
-use crate::active::Ongoing;
 use crate::module;
+use crate::module::active::Ongoing;
+use crate::module::session::{self, Place, Taken};
 use crate::raw::mechanism::parse;
 use crate::raw::pointers::{Input, Output, reference, slice};
 use crate::rv::{Result, Rv};
-use crate::session::{self, Place, Taken};
 
 pub(super) type Hashing = Box<dyn Digesting>;
 

@@ -4,9 +4,9 @@ use cryptoki_sys::*;
 
 use super::{decrypt, digest, encrypt, sign, verify};
 use crate::cipher::{self, Cipher, Part};
+use crate::module::session::{self, Place, Taken};
 use crate::raw::pointers::{Input, Output};
 use crate::rv::{Result, Rv};
-use crate::session::{self, Place, Taken};
 
 /// C_DigestEncryptUpdate (5.17.1).
 ///

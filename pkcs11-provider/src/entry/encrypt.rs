@@ -4,12 +4,12 @@ use cryptoki_sys::*;
 use libkmss::backend::Verb;
 use libkmss::operation::{Encrypt, ObjectRef};
 
-use crate::active::Ongoing;
 use crate::cipher::{self, Cipher, Length};
+use crate::module::active::Ongoing;
+use crate::module::session::{self, Place};
 use crate::raw::mechanism::parse;
 use crate::raw::pointers::{Input, Output, reference};
 use crate::rv::{InContext, Result};
-use crate::session::{self, Place};
 
 pub(super) const PLACE: Place<Cipher> = |operations| &mut operations.encrypt;
 

@@ -4,10 +4,10 @@ use std::ffi::c_void;
 
 use cryptoki_sys::*;
 
+use crate::module;
 use crate::raw::info::{MANUFACTURER, library_version, padded};
 use crate::raw::pointers::{reference, slice_mut, write};
 use crate::rv::{Result, Rv};
-use crate::{LIST_2_40, LIST_3_0, LIST_3_2, module};
 
 /// C_Initialize (5.4.1). Locks are the operating system's, whatever the flags say, as long as they may be.
 ///
@@ -52,7 +52,9 @@ pub(crate) unsafe fn finalize(reserved: *mut c_void) -> Result<()> {
     if !reserved.is_null() {
         return Err(Rv(CKR_ARGUMENTS_BAD));
     }
-    module::finalize()
+    module::finalize()?;
+    super::state::forget();
+    Ok(())
 }
 
 /// C_GetInfo (5.4.3).
@@ -62,7 +64,7 @@ pub(crate) unsafe fn finalize(reserved: *mut c_void) -> Result<()> {
 pub(crate) unsafe fn info(info: *mut CK_INFO) -> Result<()> {
     module::check_initialized()?;
     let value = CK_INFO {
-        cryptokiVersion: LIST_3_2.version,
+        cryptokiVersion: CK_VERSION { major: 3, minor: 2 },
         manufacturerID: padded(MANUFACTURER),
         flags: 0,
         libraryDescription: padded("KMSS virtual HSM"),
@@ -76,27 +78,19 @@ pub(crate) unsafe fn info(info: *mut CK_INFO) -> Result<()> {
 ///
 /// # Safety
 /// `list` is NULL or valid for writes.
-pub(crate) unsafe fn function_list(list: *mut *mut CK_FUNCTION_LIST) -> Result<()> {
+pub(crate) unsafe fn function_list(
+    list: *mut *mut CK_FUNCTION_LIST,
+    functions: &'static CK_FUNCTION_LIST,
+) -> Result<()> {
     // SAFETY: the contract of this function.
-    unsafe { write(list, (&raw const LIST_2_40).cast_mut()) }
+    unsafe { write(list, std::ptr::from_ref(functions).cast_mut()) }
 }
 
-const NAME: &std::ffi::CStr = c"PKCS 11";
+/// The name of the standard's interfaces.
+pub(crate) const NAME: &std::ffi::CStr = c"PKCS 11";
 
-/// The interfaces, as C sees them.
-struct Interfaces([CK_INTERFACE; 3]);
-
-// SAFETY: everything the pointers lead to is static and never written.
-unsafe impl Sync for Interfaces {}
-
-/// The default interface comes first.
-static INTERFACES: Interfaces = Interfaces([
-    standard((&raw const LIST_3_2).cast()),
-    standard((&raw const LIST_3_0).cast()),
-    standard((&raw const LIST_2_40).cast()),
-]);
-
-const fn standard(list: *const c_void) -> CK_INTERFACE {
+/// The interface of a function list that the standard defines.
+pub(crate) const fn standard(list: *const c_void) -> CK_INTERFACE {
     CK_INTERFACE {
         pInterfaceName: NAME.as_ptr().cast::<CK_UTF8CHAR>().cast_mut(),
         pFunctionList: list.cast_mut(),
@@ -104,27 +98,26 @@ const fn standard(list: *const c_void) -> CK_INTERFACE {
     }
 }
 
-/// The versions of [`INTERFACES`], in their order.
-fn versions() -> [CK_VERSION; 3] {
-    [LIST_3_2.version, LIST_3_0.version, LIST_2_40.version]
-}
-
 /// C_GetInterfaceList (5.4.5). Works before C_Initialize.
 ///
 /// # Safety
 /// `count` is NULL or valid; `interfaces` is NULL or valid for `*count` structures.
-pub(crate) unsafe fn interface_list(interfaces: *mut CK_INTERFACE, count: *mut CK_ULONG) -> Result<()> {
+pub(crate) unsafe fn interface_list(
+    interfaces: *mut CK_INTERFACE,
+    count: *mut CK_ULONG,
+    all: &'static [CK_INTERFACE],
+) -> Result<()> {
     // SAFETY: the contract of this function.
     let count = unsafe { reference(count) }?;
-    let room = std::mem::replace(count, INTERFACES.0.len() as CK_ULONG);
+    let room = std::mem::replace(count, all.len() as CK_ULONG);
     if interfaces.is_null() {
         return Ok(());
     }
-    if room < INTERFACES.0.len() as CK_ULONG {
+    if room < all.len() as CK_ULONG {
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     }
     // SAFETY: `interfaces` is valid for `room` structures, which are at least as many.
-    unsafe { slice_mut(interfaces, *count) }?.copy_from_slice(&INTERFACES.0);
+    unsafe { slice_mut(interfaces, *count) }?.copy_from_slice(all);
     Ok(())
 }
 
@@ -133,12 +126,14 @@ pub(crate) unsafe fn interface_list(interfaces: *mut CK_INTERFACE, count: *mut C
 /// `CKR_FUNCTION_FAILED` where there is no such interface, as 5.4.6 names no better code.
 ///
 /// # Safety
-/// `name` is NULL or a C string; `version` is NULL or valid; `interface` is NULL or valid for writes.
+/// `name` is NULL or a C string; `version` is NULL or valid; `interface` is NULL or valid for writes; `all` point to
+/// function lists.
 pub(crate) unsafe fn interface(
     name: *mut CK_UTF8CHAR,
     version: *mut CK_VERSION,
     interface: *mut *mut CK_INTERFACE,
     flags: CK_FLAGS,
+    all: &'static [CK_INTERFACE],
 ) -> Result<()> {
     // SAFETY: the contract of this function.
     let known = name.is_null() || unsafe { std::ffi::CStr::from_ptr(name.cast()) } == NAME;
@@ -148,9 +143,12 @@ pub(crate) unsafe fn interface(
         // SAFETY: not NULL, and valid by the contract.
         Some(unsafe { reference(version) }?)
     };
-    let fits = |have: &CK_VERSION| wanted.as_ref().is_none_or(|w| (w.major, w.minor) == (have.major, have.minor));
-    let found = INTERFACES.0.iter().zip(&versions()).find(|(_, have)| fits(have)).map(|(interface, _)| interface);
-    match found {
+    let fits = |interface: &&CK_INTERFACE| {
+        // SAFETY: every function list starts with its version (5.4.4).
+        let have = unsafe { interface.pFunctionList.cast::<CK_VERSION>().read() };
+        wanted.as_ref().is_none_or(|w| (w.major, w.minor) == (have.major, have.minor))
+    };
+    match all.iter().find(fits) {
         Some(found) if known && flags & !CKF_INTERFACE_FORK_SAFE == 0 => {
             // SAFETY: the contract of this function.
             unsafe { write(interface, std::ptr::from_ref(found).cast_mut()) }
@@ -179,7 +177,7 @@ mod tests {
         let version = wanted.as_mut().map_or(std::ptr::null_mut(), |v| &raw mut *v);
         let mut found = std::ptr::null_mut();
         // SAFETY: all pointers are NULL or valid.
-        unsafe { interface(name, version, &raw mut found, CKF_INTERFACE_FORK_SAFE) }?;
+        unsafe { interface(name, version, &raw mut found, CKF_INTERFACE_FORK_SAFE, &crate::functions::INTERFACES.0) }?;
         // SAFETY: an interface points to a list, which starts with its version.
         let version = unsafe { *(*found).pFunctionList.cast::<CK_VERSION>() };
         Ok((version.major, version.minor))

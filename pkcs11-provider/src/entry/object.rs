@@ -3,10 +3,10 @@
 use cryptoki_sys::*;
 
 use crate::module;
+use crate::module::search::Search;
 use crate::object::{self, Shown};
 use crate::raw::{pointers, template};
 use crate::rv::{Result, Rv};
-use crate::search::Search;
 
 /// Most handles that one call of C_FindObjects returns; the next call returns more.
 const MOST: usize = 4096;

@@ -5,11 +5,11 @@ use std::ffi::c_void;
 use cryptoki_sys::*;
 
 use super::slot_token::read_pin;
-use crate::active::Operations;
 use crate::module;
+use crate::module::active::Operations;
+use crate::module::token::{DEFAULT_USER, User};
 use crate::raw::pointers::{slice, write};
 use crate::rv::{Result, Rv};
-use crate::token::{DEFAULT_USER, User};
 
 /// C_OpenSession (5.6.1). Nothing is ever notified.
 ///

@@ -4,11 +4,11 @@ use cryptoki_sys::*;
 use libkmss::backend::{Signing, Verb};
 use libkmss::operation::{ObjectRef, Sign};
 
-use crate::active::Ongoing;
+use crate::module::active::Ongoing;
+use crate::module::session::{self, Place, Taken};
 use crate::raw::mechanism::parse;
 use crate::raw::pointers::{Input, Output, reference, slice};
 use crate::rv::{InContext, Result, Rv};
-use crate::session::{self, Place, Taken};
 
 pub(super) type Signature = Box<dyn Signing>;
 

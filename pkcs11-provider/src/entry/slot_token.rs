@@ -9,10 +9,10 @@ use libkmss::kms::Holder;
 use libkmss::secret::Secret;
 
 use crate::module::Slot;
+use crate::module::token::{DEFAULT_USER, Token};
 use crate::raw::info::{MANUFACTURER, library_version, padded};
 use crate::raw::pointers::{reference, slice, slice_mut, write};
 use crate::rv::{Result, Rv};
-use crate::token::{DEFAULT_USER, Token};
 use crate::{mechanisms, module};
 
 /// Lengths of PINs in bytes.

@@ -14,11 +14,11 @@ use libkmss::os::{Lock, Rank};
 use once_cell::race::OnceBox;
 
 use super::digest::PLACE;
-use crate::active::Ongoing;
 use crate::module;
+use crate::module::active::Ongoing;
+use crate::module::session;
 use crate::raw::pointers::{Output, slice};
 use crate::rv::{Result, Rv};
-use crate::session;
 
 /// How many states are kept; the oldest goes first. Callers restore within moments of saving.
 const KEPT: usize = 256;

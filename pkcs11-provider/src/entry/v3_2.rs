@@ -5,9 +5,9 @@ use zeroize::Zeroizing;
 
 use super::verify::{self, Verification};
 use crate::module;
+use crate::module::session::{self, Place};
 use crate::raw::pointers::{reference, slice, write};
 use crate::rv::{Result, Rv};
-use crate::session::{self, Place};
 
 const PLACE: Place<Verification> = |operations| &mut operations.verify_signature;
 

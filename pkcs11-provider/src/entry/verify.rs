@@ -4,11 +4,11 @@ use cryptoki_sys::*;
 use libkmss::backend::{Verb, Verifying};
 use libkmss::operation::{ObjectRef, Verify};
 
-use crate::active::Ongoing;
+use crate::module::active::Ongoing;
+use crate::module::session::{self, Place, SessionView, Taken};
 use crate::raw::mechanism::parse;
 use crate::raw::pointers::{reference, slice};
 use crate::rv::{InContext, Result, Rv};
-use crate::session::{self, Place, SessionView, Taken};
 
 pub(super) type Verification = Box<dyn Verifying>;
 

@@ -1,5 +1,6 @@
 //! CK_ATTRIBUTE arrays: read once into an owned [`Template`], and filled for C_GetAttributeValue.
 
+use std::fmt;
 use std::mem::size_of;
 
 use cryptoki_sys::{
@@ -17,8 +18,15 @@ const MAX_COUNT: usize = 256;
 const MAX_BYTES: usize = 1 << 24;
 
 /// Attributes with their values as the caller gave them (native byte order), each type once; wiped when dropped.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Template(Vec<(CK_ATTRIBUTE_TYPE, Bytes)>);
+
+/// Types and lengths only: values may be secret.
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.0.iter().map(|(kind, value)| (kind, value.len()))).finish()
+    }
+}
 
 /// A value, wiped when dropped.
 pub(crate) type Bytes = Zeroizing<Vec<u8>>;
@@ -181,7 +189,7 @@ unsafe fn read_level(
 }
 
 /// What is known of an attribute that somebody asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Its value in native byte order.
     Value(Bytes),
@@ -191,6 +199,18 @@ pub(crate) enum Answer {
     Sensitive,
     /// The object has no such attribute.
     Unknown,
+}
+
+/// Values may be secret: their lengths only.
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(value) => write!(f, "Value({} bytes)", value.len()),
+            Self::Nested(template) => write!(f, "Nested({template:?})"),
+            Self::Sensitive => f.write_str("Sensitive"),
+            Self::Unknown => f.write_str("Unknown"),
+        }
+    }
 }
 
 impl Answer {

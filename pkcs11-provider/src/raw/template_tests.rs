@@ -151,3 +151,9 @@ fn damaged_kept_templates_are_no_templates() {
     huge.splice(8..16, u64::MAX.to_be_bytes());
     assert_eq!(Template::decode(&huge), None);
 }
+
+#[test]
+fn a_template_prints_nothing_of_its_values() {
+    let template = Template::of(&[(CKA_VALUE, b"secret")]);
+    assert_eq!(format!("{template:?} {:?}", Answer::bytes(b"secret")), "{17: 6} Value(6 bytes)");
+}

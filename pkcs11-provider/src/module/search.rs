@@ -13,9 +13,9 @@ use libkmss::operation::Find;
 use libkmss::tenant::ObjectId;
 
 use crate::attributes::read::Attributes;
+use crate::module::session::SessionView;
 use crate::raw::template::{Answer, Template};
 use crate::rv::Result;
-use crate::session::SessionView;
 
 /// How many stored objects are looked up at a time.
 const PAGE: usize = 128;

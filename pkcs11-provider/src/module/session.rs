@@ -12,11 +12,11 @@ use libkmss::caller::{Caller, Login};
 use libkmss::key::Storage;
 use libkmss::kms::Kms;
 
-use crate::active::{Ongoing, Operations};
 use crate::module;
+use crate::module::active::{Ongoing, Operations};
+use crate::module::search::Search;
+use crate::module::token::Token;
 use crate::rv::{Result, Rv};
-use crate::search::Search;
-use crate::token::Token;
 
 /// One session.
 pub(crate) struct Session {

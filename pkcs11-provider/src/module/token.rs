@@ -11,7 +11,7 @@ use libkmss::os::{Lock, Rank};
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 
-use crate::handles::ObjectTable;
+use crate::module::handles::ObjectTable;
 use crate::rv::{Result, Rv};
 
 /// An initialised token.

@@ -7,8 +7,8 @@ use libkmss::mechanism::Hash;
 use libkmss::pipeline::Unfinished;
 use zeroize::Zeroizing;
 
+use crate::module::session::SessionView;
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 /// An operation that its caller may go on with.
 pub(crate) struct Ongoing<R> {

@@ -14,8 +14,8 @@ use libkmss::key::{Object, Storage};
 use libkmss::os::{Lock, Rank};
 use libkmss::tenant::ObjectId;
 
+use crate::module::session::SessionView;
 use crate::rv::{Result, Rv};
-use crate::session::SessionView;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 

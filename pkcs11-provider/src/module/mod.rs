@@ -3,6 +3,12 @@
 //! Fork: every lock here is taken around a fork, so a child finds the state whole. A child that calls C_Initialize starts
 //! clean; one that goes on without it keeps slots, logins, sessions and objects, and loses the operations under way.
 
+pub(crate) mod active;
+pub(crate) mod handles;
+pub(crate) mod search;
+pub(crate) mod session;
+pub(crate) mod token;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,9 +20,9 @@ use libkmss::os::{Lock, Rank};
 use once_cell::race::OnceBox;
 
 use crate::guard;
+use crate::module::session::{Session, SessionView};
+use crate::module::token::Token;
 use crate::rv::{Result, Rv};
-use crate::session::{Session, SessionView};
-use crate::token::Token;
 
 const SHARDS: usize = 16;
 
@@ -183,7 +189,6 @@ pub(crate) fn finalize() -> Result<()> {
     let module = module();
     let slots = module.slots.lock().take().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
     drop(module.sessions_where(|_| true));
-    crate::entry::state::forget();
     for token in slots.tokens.values() {
         // Nobody logged in is fine here.
         let _ = token.logout();
