@@ -75,6 +75,8 @@ impl AuditOptions {
             || event.action == Action::Export
             || (event.action == Action::Login && refused)
             || (event.action.has_effect() && !is_session_object(event.subject))
+            || matches!(event.also, Some(Subject::New(new)) if new.storage == Storage::Stored)
+            || (matches!(event.action, Action::Unwrap | Action::Derive) && event.also.is_some_and(is_stored_object))
     }
 }
 
@@ -339,6 +341,10 @@ impl std::fmt::Debug for SegmentSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SegmentSink").field("dir", &self.dir).field("suite", &self.suite).finish_non_exhaustive()
     }
+}
+
+fn is_stored_object(subject: &Subject) -> bool {
+    matches!(subject, Subject::Object(object) if object.storage == Storage::Stored)
 }
 
 fn is_session_object(subject: &Subject) -> bool {
