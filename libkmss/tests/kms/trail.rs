@@ -14,6 +14,8 @@ fn told(config: &Config) -> Vec<(String, String, String)> {
         .into_iter()
         .map(|entry| {
             let record = entry.record;
+            assert!(record.principal.as_ref().is_some_and(|who| who.starts_with("user:")), "{}", entry.raw);
+            assert_eq!(record.namespace.as_deref(), Some("flat"));
             let key = record.object.and_then(|object| object.name).unwrap_or_default();
             (text(record.action), text(record.outcome), key)
         })
