@@ -27,7 +27,6 @@ use crate::quota::Unmetered;
 use crate::random::Random;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
-
 use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
@@ -189,29 +188,46 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::PinInvalid`], [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::Conflict`].
     pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
-        let caller = existing.map(|namespace| self.enter(namespace, 0)).transpose()?;
-        self.pipeline.around(caller.as_ref(), Action::Initialize, || match existing {
+        let planned = match existing {
+            Some(namespace) => namespace.clone(),
+            None => self.plan(name)?,
+        };
+        let caller = match existing {
+            Some(namespace) => self.enter(namespace, 0)?,
+            None => self.founder(&planned)?,
+        };
+        self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
             Some(namespace) => self.renew(namespace, name, officer_pin),
-            None => self.add(name, officer_pin),
+            None => self.add(planned, officer_pin),
         })
     }
 
-    fn add(&self, name: &str, officer_pin: &Secret) -> Result<Namespace> {
-        let id = NamespaceId(self.fresh_id()?);
+    fn plan(&self, name: &str) -> Result<Namespace> {
+        Ok(Namespace {
+            id: NamespaceId(self.fresh_id()?),
+            tenant: Namespace::DEFAULT_TENANT.to_owned(),
+            name: name.to_owned(),
+            ordinal: self.catalog().next_ordinal()?,
+            incarnation: 1,
+            policy_required: false,
+        })
+    }
+
+    /// Whoever is about to make a namespace, for the audit: there is no key yet that it could hold.
+    fn founder(&self, planned: &Namespace) -> Result<Caller> {
+        self.caller(planned, Arc::clone(&self.ephemeral), 0)
+    }
+
+    fn add(&self, planned: Namespace, officer_pin: &Secret) -> Result<Namespace> {
+        let mut namespace = planned;
         let mut attempt = 0;
         loop {
-            let namespace = Namespace {
-                id,
-                tenant: Namespace::DEFAULT_TENANT.to_owned(),
-                name: name.to_owned(),
-                ordinal: self.catalog().next_ordinal()?,
-                incarnation: 1,
-                policy_required: false,
-            };
             let credentials = self.auth.prepare_initialize(&namespace, officer_pin)?;
             attempt += 1;
             match self.catalog().put_namespace(None, &namespace, credentials) {
-                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
+                    namespace.ordinal = self.catalog().next_ordinal()?;
+                }
                 done => return done.map(|()| namespace),
             }
         }
@@ -247,17 +263,17 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Conflict`] when the namespace has been made anew since it was read.
     pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> {
+        self.caller(namespace, self.auth.public_domain_key(namespace)?, session)
+    }
+
+    fn caller(&self, namespace: &Namespace, public: Arc<DomainKey>, session: u64) -> Result<Caller> {
         let _ = self.principal.has_changed(self.pipeline.clock.monotonic());
+        let ephemeral = Arc::clone(&self.ephemeral);
         Ok(Caller {
             principal: self.principal.of(&self.config, namespace)?,
             namespace: Arc::new(namespace.clone()),
             login: Login::None,
-            keyring: Arc::new(Keyring {
-                public: self.auth.public_domain_key(namespace)?,
-                private: None,
-                ephemeral: Arc::clone(&self.ephemeral),
-                officer: None,
-            }),
+            keyring: Arc::new(Keyring { public, private: None, ephemeral, officer: None }),
             session,
         })
     }

@@ -135,11 +135,14 @@ pub(super) struct Noted {
     pub(super) also: Option<String>,
 }
 
+/// Which outcomes cannot be recorded.
+type Trouble = fn(Outcome) -> bool;
+
 /// An audit that may be out of order for some outcomes.
 pub(super) struct Log {
     journal: Arc<Journal>,
     notes: Mutex<Vec<Noted>>,
-    fails: Mutex<Option<fn(Outcome) -> bool>>,
+    fails: Mutex<Option<Trouble>>,
 }
 
 impl Log {
@@ -151,7 +154,7 @@ impl Log {
         self.notes.lock().unwrap().clone()
     }
 
-    pub(super) fn fail(&self, when: fn(Outcome) -> bool) {
+    pub(super) fn fail(&self, when: Trouble) {
         *self.fails.lock().unwrap() = Some(when);
     }
 }
