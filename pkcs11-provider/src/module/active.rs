@@ -30,7 +30,7 @@ impl<R> Ongoing<R> {
     /// An operation that uses `key`.
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
         let locked = key.key().is_some_and(|k| k.protection.always_authenticate);
-        let logins = key.private.then(|| view.token.logins());
+        let logins = key.private.then_some(view.logins);
         Self { unfinished, parts: false, held: None, hash: None, locked, logins }
     }
 
