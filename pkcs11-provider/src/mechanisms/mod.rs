@@ -193,6 +193,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_lists_every_mechanism_with_its_number_and_no_other() {
+        let page = include_str!("../../../docs/mechanisms.md");
+        let rows = page.lines().filter(|line| line.starts_with("| `CKM_"));
+        let mut documented: Vec<String> = rows.filter_map(|row| row.split('`').nth(3).map(str::to_owned)).collect();
+        let mut offered: Vec<String> = list().map(|number| format!("{number:#010X}").replace('X', "x")).collect();
+        documented.sort();
+        offered.sort();
+        assert_eq!(documented, offered);
+    }
+
+    #[test]
     fn every_hash_has_a_number_that_leads_back_to_it() {
         let named = list().filter_map(hash).collect::<Vec<_>>();
         assert_eq!(named.len(), Hash::ALL.len());
