@@ -1,8 +1,12 @@
-//! `fork` as a normal event: before it every [`Lock`](super::Lock) is taken, after it all are released.
+//! `fork` as a normal event: before it every [`Lock`](super::Lock) is taken in rank order, after it all are released.
 //!
 //! So no lock is ever held by a thread that does not exist in the child, and hooks see consistent values. Code that runs
 //! without a lock (a computation on a cached key) may be cut off in the child; [`epoch`] tells such leftovers apart.
+//!
+//! A fork waits for each lock as any thread does, so nobody can starve it; and it does not hold the registry while it
+//! waits, so whoever holds a lock may make and free others meanwhile.
 
+use std::cell::UnsafeCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,11 +16,18 @@ use super::lock::{RawLock, Registered};
 static EPOCH: AtomicU32 = AtomicU32::new(0);
 static REGISTER: Once = Once::new();
 static REGISTRY_LOCK: RawLock = RawLock::new();
-static REGISTRY: Registry = Registry(std::cell::UnsafeCell::new(Vec::new()));
+static REGISTRY: Registry = Registry(UnsafeCell::new(Lists { live: Vec::new(), held: Vec::new() }));
 
-struct Registry(std::cell::UnsafeCell<Vec<Registered>>);
+struct Registry(UnsafeCell<Lists>);
 
-// SAFETY: the vector is only touched while REGISTRY_LOCK is held.
+struct Lists {
+    /// All locks, in the order in which a fork takes them.
+    live: Vec<Registered>,
+    /// What the fork under way holds.
+    held: Vec<Registered>,
+}
+
+// SAFETY: the lists are only touched while REGISTRY_LOCK is held.
 unsafe impl Sync for Registry {}
 
 /// How many forks lie between the first process and this one. Costs a load.
@@ -32,18 +43,18 @@ pub(super) fn register(entry: Registered) {
         // with -z nodelete). A failure (no memory) leaves the process as one without handlers.
         unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
     });
-    with_registry(|entries| {
-        let at = entries.partition_point(|e| e.rank <= entry.rank);
-        entries.insert(at, entry);
+    with_registry(|lists| {
+        let at = lists.live.partition_point(|e| e.rank <= entry.rank);
+        lists.live.insert(at, entry);
     });
 }
 
-/// Removes a lock that is about to be freed.
-pub(super) fn unregister(raw: *const RawLock) {
-    with_registry(|entries| entries.retain(|e| !std::ptr::eq(e.raw, raw)));
+/// Removes a lock whose value is about to be freed: no hook runs on it from then on.
+pub(super) fn unregister(raw: &RawLock) {
+    with_registry(|lists| lists.live.retain(|e| !e.is(raw)));
 }
 
-fn with_registry<R>(f: impl FnOnce(&mut Vec<Registered>) -> R) -> R {
+fn with_registry<R>(f: impl FnOnce(&mut Lists) -> R) -> R {
     REGISTRY_LOCK.lock();
     // SAFETY: REGISTRY_LOCK is held, and `f` cannot reach this function again (callers pass short closures).
     let result = f(unsafe { &mut *REGISTRY.0.get() });
@@ -51,64 +62,60 @@ fn with_registry<R>(f: impl FnOnce(&mut Vec<Registered>) -> R) -> R {
     result
 }
 
-/// Runs `f` on the entries although the lock is already held (between `prepare` and `parent` or `child`).
-fn for_each(f: impl Fn(&Registered)) {
-    // SAFETY: `prepare` took REGISTRY_LOCK on this thread and only `parent` and `child` release it.
-    for entry in unsafe { &*REGISTRY.0.get() } {
-        // A hook that panics must not unwind into the host's fork; its lock is released all the same.
-        let _ = catch_unwind(AssertUnwindSafe(|| f(entry)));
-    }
-}
-
 extern "C" fn prepare() {
-    let mut round = 0_u32;
-    loop {
-        REGISTRY_LOCK.lock();
-        if take_all() {
-            break;
-        }
-        REGISTRY_LOCK.unlock();
-        round = round.saturating_add(1);
-        pause(round);
-    }
-    for_each(|e| e.run(|h| h.before));
-}
-
-/// Takes all locks, or none. Never waits for one: its holder may itself be waiting to make or free a lock.
-fn take_all() -> bool {
-    // SAFETY: `prepare` holds REGISTRY_LOCK.
-    let entries = unsafe { &*REGISTRY.0.get() };
-    // SAFETY: registered entries live until `unregister`, which waits for REGISTRY_LOCK.
-    let Some(held) = entries.iter().position(|e| !unsafe { (*e.raw).try_lock() }) else {
-        return true;
-    };
-    for entry in entries.iter().take(held) {
-        // SAFETY: as above; this thread took the lock just now.
-        unsafe { (*entry.raw).unlock() };
-    }
-    false
-}
-
-/// Lets the holder of a lock go on.
-fn pause(round: u32) {
-    if round < 10 {
+    while !take_all() {
         std::thread::yield_now();
-    } else {
-        std::thread::sleep(std::time::Duration::from_micros(50));
     }
+    run_hooks(|h| h.before);
+}
+
+/// Takes all locks and the registry; false, with nothing held, where a lock made meanwhile is in use.
+fn take_all() -> bool {
+    // In rank order, as everybody does: a holder waits only for higher ranks, which are not held here yet.
+    let mut held = with_registry(|lists| lists.live.clone());
+    held.iter().for_each(|e| e.raw.lock());
+    REGISTRY_LOCK.lock();
+    // SAFETY: REGISTRY_LOCK is held, and stays so until `parent` or `child`.
+    let lists = unsafe { &mut *REGISTRY.0.get() };
+    for late in &lists.live {
+        // A late one may rank below what is held, so it must not be waited for.
+        if !held.iter().any(|e| e.is(&late.raw)) {
+            if !late.raw.try_lock() {
+                REGISTRY_LOCK.unlock();
+                held.iter().for_each(|e| e.raw.unlock());
+                return false;
+            }
+            held.push(late.clone());
+        }
+    }
+    lists.held = held;
+    true
+}
+
+/// Runs a hook on the value of each lock that still has one. Between `prepare` and `parent` or `child`.
+fn run_hooks(which: impl Fn(&super::lock::HookNames) -> u8) {
+    // SAFETY: `prepare` took REGISTRY_LOCK on this thread and only `parent` and `child` release it.
+    for entry in unsafe { &(*REGISTRY.0.get()).live } {
+        // A hook that panics must not unwind into the host's fork; its lock is released all the same.
+        let _ = catch_unwind(AssertUnwindSafe(|| entry.run(&which)));
+    }
+}
+
+/// Releases what `prepare` took.
+fn release() {
+    // SAFETY: as in `run_hooks`.
+    let held = std::mem::take(unsafe { &mut (*REGISTRY.0.get()).held });
+    held.iter().for_each(|e| e.raw.unlock());
+    REGISTRY_LOCK.unlock();
 }
 
 extern "C" fn parent() {
-    for_each(|e| e.run(|h| h.parent));
-    // SAFETY: as in `prepare`, which took these locks on this thread.
-    for_each(|e| unsafe { (*e.raw).unlock() });
-    REGISTRY_LOCK.unlock();
+    run_hooks(|h| h.parent);
+    release();
 }
 
 extern "C" fn child() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
-    for_each(|e| e.run(|h| h.child));
-    // SAFETY: as in `prepare`; the thread that forked is the one that lives on here.
-    for_each(|e| unsafe { (*e.raw).unlock() });
-    REGISTRY_LOCK.unlock();
+    run_hooks(|h| h.child);
+    release();
 }

@@ -3,6 +3,7 @@
 use std::cell::UnsafeCell;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::fork;
@@ -43,14 +44,14 @@ impl<T> Default for Hooks<T> {
 
 /// Mutual exclusion for short sections; see [`Rank`] for nesting. Not poisoned by panics.
 pub struct Lock<T> {
+    rank: Rank,
+    // A fork may wait for a lock that is freed meanwhile, so this part outlives the value.
+    raw: Arc<RawLock>,
     // INVARIANT: allocated by `with_hooks`, freed by `drop`. Not a `Box`, because the fork handlers keep the address.
     shared: NonNull<Shared<T>>,
 }
 
-#[repr(C)]
 struct Shared<T> {
-    // INVARIANT: first, so that the address of the lock is the address of the allocation.
-    raw: RawLock,
     hooks: Hooks<T>,
     value: UnsafeCell<T>,
 }
@@ -68,15 +69,20 @@ impl<T: Send> Lock<T> {
 
     /// A lock whose value is prepared for forks by `hooks`.
     pub fn with_hooks(rank: Rank, value: T, hooks: Hooks<T>) -> Self {
-        let shared = Box::leak(Box::new(Shared { raw: RawLock::new(), hooks, value: UnsafeCell::new(value) })).into();
-        let lock = Self { shared };
-        fork::register(Registered { rank, raw: &raw const lock.shared().raw, run: run_hook::<T> });
-        lock
+        let shared: NonNull<Shared<T>> = Box::leak(Box::new(Shared { hooks, value: UnsafeCell::new(value) })).into();
+        let raw = Arc::new(RawLock::new());
+        let entry = Registered { rank, raw: Arc::clone(&raw), shared: shared.as_ptr().cast(), run: run_hook::<T> };
+        fork::register(entry);
+        Self { rank, raw, shared }
     }
 
     /// Waits for the lock.
+    ///
+    /// # Panics
+    /// In debug builds, where this thread holds a lock of the same or a higher rank: a fork could wait for it for ever.
     pub fn lock(&self) -> Guard<'_, T> {
-        self.shared().raw.lock();
+        nesting::enter(self.rank);
+        self.raw.lock();
         Guard { lock: self }
     }
 }
@@ -90,7 +96,7 @@ impl<T> Lock<T> {
 
 impl<T> Drop for Lock<T> {
     fn drop(&mut self) {
-        fork::unregister(&raw const self.shared().raw);
+        fork::unregister(&self.raw);
         // SAFETY: by the invariant of the field; guards borrow the lock, so none is left.
         drop(unsafe { Box::from_raw(self.shared.as_ptr()) });
     }
@@ -125,8 +131,46 @@ impl<T> DerefMut for Guard<'_, T> {
 
 impl<T> Drop for Guard<'_, T> {
     fn drop(&mut self) {
-        self.lock.shared().raw.unlock();
+        self.lock.raw.unlock();
+        nesting::leave(self.lock.rank);
     }
+}
+
+/// Checks the order of nested locks, in debug builds.
+mod nesting {
+    use super::Rank;
+
+    #[cfg(debug_assertions)]
+    thread_local! {
+        static HELD: std::cell::RefCell<Vec<Rank>> = const { std::cell::RefCell::new(Vec::new()) };
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn enter(rank: Rank) {
+        // While a thread ends its list may be gone; it holds nothing then.
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
+            let highest = held.iter().max().copied();
+            assert!(highest.is_none_or(|highest| highest < rank), "a lock of rank {rank:?} is taken under {highest:?}");
+            held.push(rank);
+        });
+    }
+
+    #[cfg(debug_assertions)]
+    pub(super) fn leave(rank: Rank) {
+        let _ = HELD.try_with(|held| {
+            let mut held = held.borrow_mut();
+            if let Some(at) = held.iter().rposition(|r| *r == rank) {
+                held.remove(at);
+            }
+        });
+    }
+
+    #[cfg(not(debug_assertions))]
+    pub(super) const fn enter(_: Rank) {}
+
+    #[cfg(not(debug_assertions))]
+    pub(super) const fn leave(_: Rank) {}
 }
 
 /// Which hook to run; see [`Hooks`].
@@ -140,26 +184,33 @@ pub(super) struct HookNames {
 const HOOKS: HookNames = HookNames { before: 0, parent: 1, child: 2 };
 
 /// A lock as the fork handlers know it.
+#[derive(Clone)]
 pub(super) struct Registered {
     pub(super) rank: Rank,
-    pub(super) raw: *const RawLock,
-    run: unsafe fn(*const RawLock, u8),
+    pub(super) raw: Arc<RawLock>,
+    shared: *const (),
+    run: unsafe fn(*const (), u8),
 }
 
 impl Registered {
-    /// Runs one hook on the lock's value; the lock must be held by this thread.
+    /// Whether this is the lock of `raw`.
+    pub(super) fn is(&self, raw: &RawLock) -> bool {
+        std::ptr::eq(&raw const *self.raw, raw)
+    }
+
+    /// Runs one hook on the lock's value; the lock must be held by this thread and still be registered.
     pub(super) fn run(&self, which: impl Fn(&HookNames) -> u8) {
-        // SAFETY: `raw` and `run` come from one `Lock<T>`, which unregisters itself before it is freed, and the fork
-        // handlers hold it.
-        unsafe { (self.run)(self.raw, which(&HOOKS)) };
+        // SAFETY: `shared` and `run` come from one `Lock<T>`, which unregisters itself before it frees the value, and the
+        // fork handlers hold both the lock and the registry.
+        unsafe { (self.run)(self.shared, which(&HOOKS)) };
     }
 }
 
 /// # Safety
-/// `raw` is the first field of a live `Shared<T>` whose lock this thread holds.
-unsafe fn run_hook<T>(raw: *const RawLock, which: u8) {
-    // SAFETY: by the contract above and `repr(C)`.
-    let shared = unsafe { &*raw.cast::<Shared<T>>() };
+/// `shared` is a live `Shared<T>` whose lock this thread holds.
+unsafe fn run_hook<T>(shared: *const (), which: u8) {
+    // SAFETY: by the contract above.
+    let shared = unsafe { &*shared.cast::<Shared<T>>() };
     // SAFETY: the lock is held, so nobody else reaches the value.
     let value = unsafe { &mut *shared.value.get() };
     match which {
