@@ -177,7 +177,7 @@ extern "C" {
 
 /**
  * Copies the sentence of the calling thread's last failure, NUL-terminated, into `buffer` of `*len` bytes; `*len`
- * becomes its size with the NUL. Empty where nothing failed yet.
+ * becomes its size with the NUL. Empty where nothing failed yet. A buffer too small leaves the sentence in place.
  *
  * # Safety
  * `buffer` is NULL or points to `*len` writable bytes; `len` points to a `size_t`.
@@ -251,7 +251,8 @@ void kmss_logout(kmss_session *session);
  * recorded.
  *
  * Errors: KMSS_BUFFER_TOO_SMALL, KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_NOT_FOUND (the key was destroyed),
- * KMSS_AUDIT_UNAVAILABLE.
+ * KMSS_AUDIT_UNAVAILABLE; KMSS_NOT_LOGGED_IN for a key that asks for its user's PIN at each use, which only PKCS#11
+ * programs can give.
  *
  * # Safety
  * `data` points to `data_len` bytes; `signature` is NULL or points to `*signature_len` writable bytes; `signature_len`

@@ -15,14 +15,27 @@ const MAX_LEN: usize = isize::MAX as usize;
 
 /// Runs an entry point: its failure is remembered for `kmss_last_error`, a panic becomes `KMSS_INTERNAL`.
 pub(crate) fn enter(body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
-    let failure = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Ok(())) => return kmss_status::KMSS_OK,
-        Ok(Err(failure)) => failure,
-        Err(_) => Failure { status: kmss_status::KMSS_INTERNAL, sentence: "a bug in KMSS was caught".to_owned() },
-    };
-    let status = failure.status;
-    failure.remember();
-    status
+    match guarded(body) {
+        Ok(()) => kmss_status::KMSS_OK,
+        Err(failure) => {
+            let status = failure.status;
+            failure.remember();
+            status
+        }
+    }
+}
+
+/// As [`enter`], for questions about the last failure: theirs takes the place of no other.
+pub(crate) fn enter_unremembered(body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
+    guarded(body).map_or_else(|failure| failure.status, |()| kmss_status::KMSS_OK)
+}
+
+fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
+    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
+        // Dropping a payload may panic again; a few leaked bytes per bug may not.
+        std::mem::forget(payload);
+        Err(Failure { status: kmss_status::KMSS_INTERNAL, sentence: "a bug in KMSS was caught".to_owned() })
+    })
 }
 
 /// A NUL-terminated UTF-8 string; `None` for NULL.

@@ -17,14 +17,14 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
-    /// Keeps the sentence for the calling thread.
+    /// Keeps the sentence for the calling thread; a thread that is ending keeps none.
     pub(crate) fn remember(self) {
-        LAST.with(|last| *last.borrow_mut() = self.sentence);
+        let _ = LAST.try_with(|last| *last.borrow_mut() = self.sentence);
     }
 
     /// The sentence of the calling thread's last failure; empty where nothing failed yet.
     pub(crate) fn last() -> String {
-        LAST.with(|last| last.borrow().clone())
+        LAST.try_with(|last| last.borrow().clone()).unwrap_or_default()
     }
 
     pub(crate) fn argument(sentence: &str) -> Self {

@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use libkmss::error::{Error, ErrorKind};
-use libkmss::key::PublicComponents;
+use libkmss::key::{Object, PublicComponents};
 use libkmss::mechanism::{BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, Pss, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::{ObjectRef, Sign, Verify};
 
 use crate::boundary::{bytes, enter, room};
 use crate::failure::Failure;
 use crate::key::{KEYS, kmss_key};
-use crate::session::{LoggedIn, SESSIONS, kmss_session};
+use crate::session::{SESSIONS, kmss_session};
 use crate::status::kmss_status;
 
 /// A signature or MAC algorithm over the message (not over its digest). Plain numbers in C, so that any other value is an
@@ -85,7 +85,8 @@ fn mechanism(algorithm: kmss_algorithm) -> Result<Mechanism, Failure> {
 /// recorded.
 ///
 /// Errors: KMSS_BUFFER_TOO_SMALL, KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_NOT_FOUND (the key was destroyed),
-/// KMSS_AUDIT_UNAVAILABLE.
+/// KMSS_AUDIT_UNAVAILABLE; KMSS_NOT_LOGGED_IN for a key that asks for its user's PIN at each use, which only PKCS#11
+/// programs can give.
 ///
 /// # Safety
 /// `data` points to `data_len` bytes; `signature` is NULL or points to `*signature_len` writable bytes; `signature_len`
@@ -106,7 +107,15 @@ pub unsafe extern "C" fn kmss_sign(
         // SAFETY: the caller's promise.
         let data = unsafe { bytes(data, data_len, "data") }?;
         let mechanism = mechanism(algorithm)?;
-        let needed = signature_len_of(&session, &key, &mechanism)?;
+        let object = match &*key {
+            ObjectRef::Stored(id) => session.kms.object(&session.caller, *id)?,
+            ObjectRef::Ephemeral(object) => Arc::clone(object),
+        };
+        if object.key().is_some_and(|k| k.protection.always_authenticate) {
+            let sentence = "the key asks for its user's PIN at each use; only PKCS#11 programs can give it";
+            return Err(Error::new(ErrorKind::NotLoggedIn, sentence).into());
+        }
+        let needed = signature_len_of(&object, &mechanism)?;
         // SAFETY: the caller's promise.
         let Some(room) = unsafe { room(signature, signature_len, needed) }? else { return Ok(()) };
         let operation = Sign { key: ObjectRef::clone(&key), how: mechanism.into() };
@@ -131,11 +140,7 @@ pub unsafe extern "C" fn kmss_sign(
 }
 
 /// Length of the signature, from what is public of the key: asking for it is no use of the key.
-fn signature_len_of(session: &LoggedIn, key: &ObjectRef, mechanism: &Mechanism) -> Result<usize, Failure> {
-    let object = match key {
-        ObjectRef::Stored(id) => session.kms.object(&session.caller, *id)?,
-        ObjectRef::Ephemeral(object) => Arc::clone(object),
-    };
+fn signature_len_of(object: &Object, mechanism: &Mechanism) -> Result<usize, Failure> {
     if let Mechanism::Mac(mac) = mechanism {
         return Ok(mac.len());
     }

@@ -76,7 +76,7 @@ pub(crate) fn part(mut operation: Taken<Cipher>, input: &[u8], out: &mut Output<
 /// C_EncryptFinal and C_DecryptFinal, with the last of the input.
 pub(crate) fn last(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>, length: Length) -> Result<()> {
     if operation.held.is_some() {
-        return deliver(operation, input, out);
+        return deliver(operation, out);
     }
     let bound = operation.unfinished.running().finish_len(input.len());
     out.tell(bound);
@@ -124,6 +124,7 @@ fn hold(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>, bound: 
         Err(error) if error.kind() == ErrorKind::BufferTooSmall => {
             out.tell(len);
             operation.held = Some(result);
+            operation.held_from = input.len();
             operation.keep()?;
             Err(Rv(CKR_BUFFER_TOO_SMALL))
         }
@@ -132,7 +133,7 @@ fn hold(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>, bound: 
 }
 
 /// Delivers what was held.
-fn deliver(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>) -> Result<()> {
+fn deliver(mut operation: Taken<Cipher>, mut out: Output<'_>) -> Result<()> {
     let len = operation.held.as_ref().map_or(0, |held| held.len());
     out.tell(len);
     if out.is_query() {
@@ -142,7 +143,8 @@ fn deliver(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>) -> R
         operation.keep()?;
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     }
-    operation.unfinished.finish(input.len(), |_| Ok(()))?;
+    let from = operation.held_from;
+    operation.unfinished.finish(from, |_| Ok(()))?;
     out.put(&operation.held.take().unwrap_or_default());
     Ok(())
 }

@@ -4,8 +4,8 @@ use cryptoki_sys::{
     self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKK_GENERIC_SECRET, CKO_SECRET_KEY, CKR_KEY_HANDLE_INVALID,
     CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
     CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE,
-    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE,
-    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN, CKR_WRAPPING_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
 };
 use libkmss::key::Object;
 use libkmss::mechanism::{KeyType, Mechanism};
@@ -90,6 +90,7 @@ pub(crate) fn unwrap(
 ) -> Result<CK_OBJECT_HANDLE> {
     let unwrapping = view.token.objects.resolve_key(unwrapping, view).map_err(unwrapping_key)?;
     let how = parse(&unwrapping).map_err(unwrapping_key)?;
+    check_login_for_use(&unwrapping)?;
     demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
     let class = draft::class(&template, None)?;
     let (Class::Private(key_type) | Class::Secret(key_type)) = class else {
@@ -113,6 +114,7 @@ pub(crate) fn derive(
 ) -> Result<CK_OBJECT_HANDLE> {
     let base = view.token.objects.resolve_key(base, view)?;
     let how = parse(&base)?;
+    check_login_for_use(&base)?;
     demand(&mut template, &base, c::CKA_DERIVE_TEMPLATE)?;
     if template.get(c::CKA_KEY_TYPE).is_none() {
         template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
@@ -126,6 +128,13 @@ pub(crate) fn derive(
     let key = view.kms.perform(&view.caller, Derive { base: ObjectRef::from(&base), how, expected, draft })?;
     object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
+}
+
+/// A key that asks for its user's login at each use (CKA_ALWAYS_AUTHENTICATE) cannot be used where there is no moment for
+/// one: C_UnwrapKey and C_DeriveKey begin and end in one call.
+fn check_login_for_use(key: &Object) -> Result<()> {
+    let asks = key.key().is_some_and(|k| k.protection.always_authenticate);
+    if asks { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
 }
 
 /// The type of key that a generation mechanism makes, alone or in pairs.

@@ -14,7 +14,7 @@ use crate::attributes::draft::{self, Giver};
 use crate::attributes::read::{self, Attributes};
 use crate::attributes::rules::{self, Class, Occasion};
 use crate::attributes::{change, curve};
-use crate::module::session::SessionView;
+use crate::module::{self, session::SessionView};
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template};
 use crate::rv::{Result, Rv};
@@ -136,9 +136,17 @@ pub(crate) fn new_draft(view: &SessionView, class: Class, template: &Template, o
     Ok(draft)
 }
 
-/// The handle of an object that was just made; a session object belongs to the session that made it.
+/// The handle of an object that was just made; a session object belongs to the session that made it, and ends at once
+/// where that session, or the login that it asks for, ended while it was made.
 pub(crate) fn handle(view: &SessionView, object: &Arc<Object>) -> CK_OBJECT_HANDLE {
-    view.token.objects.handle_of(object, view.handle)
+    let handle = view.token.objects.handle_of(object, view.handle);
+    if object.storage == Storage::Ephemeral {
+        let closed = module::with_session(view.handle, |_| ()).is_err();
+        if closed || (object.private && view.token.logins() != view.logins) {
+            view.token.objects.remove(handle);
+        }
+    }
+    handle
 }
 
 /// Keeps a curve's name where the template gave one instead of the OID, so that callers find what they wrote.

@@ -60,6 +60,15 @@ static void hostile(kmss *home, const uint8_t *pin, size_t pin_size) {
     STATUS(KMSS_INVALID_ARGUMENT, kmss_sign(session, private, KMSS_ECDSA_SHA256, NULL, 5, out, &size));
     STATUS(KMSS_INVALID_ARGUMENT, kmss_sign(session, private, KMSS_ECDSA_SHA256, message, 1, out, NULL));
     STATUS(KMSS_KEY_MISMATCH, kmss_sign(session, private, KMSS_RSA_PKCS1_SHA256, message, 1, out, &size));
+
+    /* Asking for the sentence with a buffer too small does not lose it. */
+    char sentence[512];
+    size_t room = 1;
+    STATUS(KMSS_NOT_FOUND, kmss_find_key(session, "no such key", KMSS_KEY_PRIVATE, &key));
+    CHECK(kmss_last_error(sentence, &room) == KMSS_BUFFER_TOO_SMALL);
+    CHECK(room > 1 && room <= sizeof sentence);
+    CHECK(kmss_last_error(sentence, &room) == KMSS_OK && strstr(sentence, "no such key") != NULL);
+
     kmss_key_free(NULL);
     kmss_logout(NULL);
     kmss_close(NULL);
@@ -107,6 +116,21 @@ int main(int argc, char **argv) {
     CHECK(sign(signature, sizeof signature) == 64);
     OK(p11->C_VerifyInit(other, &ecdsa, p11_find(other, CKO_PUBLIC_KEY, argv[3])));
     OK(p11->C_Verify(other, (CK_BYTE *)message, sizeof message, signature, 64));
+
+    /* A key that asks for the PIN at each use signs nothing here, where nobody can give it. */
+    CK_BYTE yes = 1, p256[] = {6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7};
+    char label[] = "always";
+    CK_ATTRIBUTE asking[] = {{CKA_LABEL, label, 6}, {CKA_TOKEN, &yes, 1}, {0x202 /* CKA_ALWAYS_AUTHENTICATE */, &yes, 1}};
+    CK_ATTRIBUTE open[] = {{CKA_LABEL, label, 6}, {CKA_TOKEN, &yes, 1}, {0x180 /* CKA_EC_PARAMS */, p256, sizeof p256}};
+    CK_MECHANISM generate = {0x1040, NULL, 0};
+    CK_ULONG halves[2];
+    kmss_key *always = NULL;
+    OK(p11->C_GenerateKeyPair(other, &generate, open, 3, asking, 3, &halves[0], &halves[1]));
+    STATUS(KMSS_OK, kmss_find_key(session, label, KMSS_KEY_PRIVATE, &always));
+    size = sizeof signature;
+    STATUS(KMSS_NOT_LOGGED_IN, kmss_sign(session, always, KMSS_ECDSA_SHA256, message, sizeof message, signature, &size));
+    kmss_key_free(always);
+
     OK(p11->C_Finalize(NULL));
     CHECK(sign(signature, sizeof signature) == 64);
 

@@ -342,6 +342,29 @@ fn a_key_that_always_authenticates_asks_before_each_use() {
 }
 
 #[test]
+fn a_key_that_always_authenticates_opens_and_derives_nothing_without_asking() {
+    if built::only_kmss("refusal of calls that leave no moment for a login") {
+        return;
+    }
+    let session = token("always-whole").user();
+    let always = [flag(CKA_PRIVATE, true), flag(CKA_ALWAYS_AUTHENTICATE, true)];
+    let public = [ulong(CKA_MODULUS_BITS, 2048), raw(CKA_PUBLIC_EXPONENT, [1, 0, 1])];
+    let (public, private) = session.generate_pair(CKM_RSA_PKCS_KEY_PAIR_GEN, &public, &always).unwrap();
+    let sealed = session.encrypt(CKM_RSA_PKCS, public, b"sixteen bytes it").unwrap();
+    let readable = [
+        ulong(CKA_CLASS, CKO_SECRET_KEY),
+        ulong(CKA_KEY_TYPE, CKK_GENERIC_SECRET),
+        flag(CKA_SENSITIVE, false),
+        flag(CKA_EXTRACTABLE, true),
+    ];
+    refused(session.unwrap(CKM_RSA_PKCS, private, &sealed, &readable), CKR_USER_NOT_LOGGED_IN);
+    let (public, private) =
+        session.generate_pair(CKM_EC_KEY_PAIR_GEN, &[raw(CKA_EC_PARAMS, curve::P256)], &always).unwrap();
+    let peer = session.get(public, CKA_EC_POINT).unwrap();
+    refused(session.derive(Mech::ecdh(&peer), private, &readable), CKR_USER_NOT_LOGGED_IN);
+}
+
+#[test]
 fn one_operation_of_a_kind_is_active_at_a_time() {
     let session = token("active").user();
     let (_, private) = ec(&session, curve::P256);

@@ -66,3 +66,31 @@ fn a_copy_takes_everything_that_its_template_does_not_say() {
     assert!(copy.usage.sign && copy.protection.sensitive && copy.protection.extractable);
     assert_eq!(copy.allowed_mechanisms, [1]);
 }
+
+#[test]
+fn a_copy_demands_at_least_what_its_source_demands() {
+    let mut source = aes();
+    source.private = true;
+    source.attributes.insert(CKA_WRAP_TEMPLATE, serde_bytes::ByteBuf::from(b"demands".as_slice()));
+    if let Body::Key(key) = &mut source.body {
+        key.class = KeyClass::Private;
+        key.key_type = KeyType::Ec;
+        key.protection.always_authenticate = true;
+        key.allowed_mechanisms = vec![1, 2];
+    }
+    let copy = |kind, value: &[u8]| {
+        let mut copy = Draft::new(ObjectId([9; 16]), Storage::Ephemeral);
+        copied(&mut copy, &source, &Template::of(&[(kind, value)]), USER).map(|()| copy)
+    };
+    let refused = Some(Rv(CKR_ATTRIBUTE_READ_ONLY));
+    assert_eq!(copy(CKA_ALWAYS_AUTHENTICATE, &[0]).err(), refused);
+    assert_eq!(copy(CKA_ALLOWED_MECHANISMS, &[]).err(), refused, "an empty list allows all");
+    assert_eq!(copy(CKA_ALLOWED_MECHANISMS, &[1, 3].map(CK_ULONG::to_ne_bytes).concat()).err(), refused);
+    assert_eq!(copy(CKA_ALLOWED_MECHANISMS, &CK_ULONG::to_ne_bytes(2)).unwrap().allowed_mechanisms, [2]);
+    if let Body::Key(key) = &mut source.body {
+        (key.class, key.key_type, key.protection.always_authenticate) = (KeyClass::Secret, KeyType::Aes, false);
+    }
+    let mut copy = Draft::new(ObjectId([9; 16]), Storage::Ephemeral);
+    let none = copied(&mut copy, &source, &Template::of(&[(CKA_WRAP_TEMPLATE, b"")]), USER);
+    assert_eq!(none.err(), refused, "a wrapping key's demands stay");
+}

@@ -134,7 +134,7 @@ pub(crate) fn apply(
             c::CKA_SENSITIVE => raise(&mut draft.protection.sensitive, value, later)?,
             c::CKA_EXTRACTABLE => lower(&mut draft.protection.extractable, value, later)?,
             c::CKA_WRAP_WITH_TRUSTED => raise(&mut draft.protection.wrap_with_trusted, value, later)?,
-            c::CKA_ALWAYS_AUTHENTICATE => draft.protection.always_authenticate = template::flag(value)?,
+            c::CKA_ALWAYS_AUTHENTICATE => raise(&mut draft.protection.always_authenticate, value, later)?,
             c::CKA_TRUSTED => trust(draft, class, template::flag(value)?, giver)?,
             c::CKA_START_DATE if class.key_type().is_some() => draft.start = date(value)?,
             c::CKA_END_DATE if class.key_type().is_some() => draft.end = date(value)?,
@@ -143,7 +143,17 @@ pub(crate) fn apply(
                 keep(draft, kind, value);
             }
             c::CKA_ALLOWED_MECHANISMS => {
-                draft.allowed_mechanisms = template::numbers(value)?.into_iter().map(u64_of).collect();
+                restrict(
+                    &mut draft.allowed_mechanisms,
+                    template::numbers(value)?.into_iter().map(u64_of).collect(),
+                    later,
+                )?;
+            }
+            // What a key demands of others, a copy demands, too.
+            c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE
+                if later && draft.attributes.get(&u64_of(kind)).is_some_and(|there| *there != value) =>
+            {
+                return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
             }
             // Said of keys that cannot encapsulate: true would be a lie.
             c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE if template::flag(value)? => {
@@ -195,6 +205,16 @@ fn raise(field: &mut bool, value: &[u8], later: bool) -> Result<()> {
 fn lower(field: &mut bool, value: &[u8], later: bool) -> Result<()> {
     let wanted = template::flag(value)?;
     if later && !*field && wanted {
+        return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
+    }
+    *field = wanted;
+    Ok(())
+}
+
+/// Mechanisms may be taken from a list, never added; the empty list allows all.
+fn restrict(field: &mut Vec<u64>, wanted: Vec<u64>, later: bool) -> Result<()> {
+    let wider = wanted.is_empty() || wanted.iter().any(|number| !field.contains(number));
+    if later && !field.is_empty() && wider {
         return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
     }
     *field = wanted;

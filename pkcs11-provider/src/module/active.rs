@@ -18,6 +18,8 @@ pub(crate) struct Ongoing<R> {
     pub(crate) parts: bool,
     /// A result that did not fit its buffer, or the signature that C_VerifySignatureInit took.
     pub(crate) held: Option<Zeroizing<Vec<u8>>>,
+    /// The length of the input that a result held was computed from: what its record says, whatever is passed later.
+    pub(crate) held_from: usize,
     /// The hash of a digest, so that its state can be saved.
     pub(crate) hash: Option<Hash>,
     /// Whether the key still waits for its user to log in for this operation (CKA_ALWAYS_AUTHENTICATE).
@@ -30,13 +32,13 @@ impl<R> Ongoing<R> {
     /// An operation that uses `key`.
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
         let locked = key.key().is_some_and(|k| k.protection.always_authenticate);
-        let logins = key.private.then(|| view.token.logins());
-        Self { unfinished, parts: false, held: None, hash: None, locked, logins }
+        let logins = key.private.then_some(view.logins);
+        Self { unfinished, parts: false, held: None, held_from: 0, hash: None, locked, logins }
     }
 
     /// A digest; it survives logins and logouts.
     pub(crate) const fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
-        Self { unfinished, parts: false, held: None, hash: Some(hash), locked: false, logins: None }
+        Self { unfinished, parts: false, held: None, held_from: 0, hash: Some(hash), locked: false, logins: None }
     }
 
     /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.

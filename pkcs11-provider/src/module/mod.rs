@@ -221,14 +221,6 @@ pub(crate) fn slot(id: CK_SLOT_ID) -> Result<Slot> {
     module().with_slots(Look::Glance, |slots| slots.slot(id))
 }
 
-/// The initialised token in slot `id`; `CKR_TOKEN_NOT_RECOGNIZED` for the spare slot.
-pub(crate) fn token(id: CK_SLOT_ID) -> Result<Arc<Token>> {
-    match slot(id)? {
-        Slot::Token(token) => Ok(token),
-        Slot::Spare => Err(Rv(CKR_TOKEN_NOT_RECOGNIZED)),
-    }
-}
-
 /// The hall, making the home where there is none yet: for C_InitToken.
 pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
     module().with_slots(Look::Read, |slots| match &slots.kms {
@@ -247,13 +239,20 @@ pub(crate) fn look_again() -> Result<()> {
     module().with_slots(Look::Read, |_| Ok(()))
 }
 
-/// Opens a session (PKCS#11 3.2, 5.6.1).
+/// Opens a session (PKCS#11 3.2, 5.6.1). The slots stay locked until it is in its place: C_Finalize, or a token made anew,
+/// comes before it or takes it along.
 pub(crate) fn open_session(slot: CK_SLOT_ID, read_write: bool) -> Result<CK_SESSION_HANDLE> {
-    let token = token(slot)?;
-    token.open(read_write)?;
-    let handle = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
-    module().shard(handle).lock().insert(handle, Session::new(token, read_write));
-    Ok(handle)
+    let module = module();
+    module.with_slots(Look::Glance, |slots| {
+        let token = match slots.slot(slot)? {
+            Slot::Token(token) => token,
+            Slot::Spare => return Err(Rv(CKR_TOKEN_NOT_RECOGNIZED)),
+        };
+        token.open(read_write)?;
+        let handle = NEXT_SESSION.fetch_add(1, Ordering::Relaxed);
+        module.shard(handle).lock().insert(handle, Session::new(token, read_write));
+        Ok(handle)
+    })
 }
 
 /// Closes a session, with its operations and objects (PKCS#11 3.2, 5.6.2).
@@ -318,8 +317,10 @@ pub(crate) fn view_where(
     check: impl FnOnce(&mut Session) -> Result<()>,
 ) -> Result<SessionView> {
     let (token, read_write) = with_session(handle, |s| check(s).map(|()| (Arc::clone(&s.token), s.read_write)))??;
+    // Before the caller: what is begun under a login that ends meanwhile counts as begun under it.
+    let logins = token.logins();
     let caller = token.caller(handle);
-    Ok(SessionView { kms: Arc::clone(&token.kms), caller, token, handle, read_write })
+    Ok(SessionView { kms: Arc::clone(&token.kms), caller, logins, token, handle, read_write })
 }
 
 fn no_session() -> Rv {

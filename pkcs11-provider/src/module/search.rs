@@ -28,6 +28,8 @@ pub(crate) struct Search {
     exact: bool,
     session: VecDeque<CK_OBJECT_HANDLE>,
     stored: VecDeque<ObjectId>,
+    /// Whether `stored` was looked up without a login, so that nothing in it is private.
+    public: bool,
     after: Option<ObjectId>,
     /// Whether the store has no more.
     exhausted: bool,
@@ -49,6 +51,7 @@ impl Search {
             query,
             session: VecDeque::new(),
             stored: VecDeque::new(),
+            public: false,
             after: None,
             exhausted: nothing || token == Ok(Some(false)),
             template,
@@ -88,13 +91,14 @@ impl Search {
         let page = view.kms.perform(&view.caller, page)?;
         self.exhausted = page.len() < PAGE;
         self.after = page.last().copied();
+        self.public = view.caller.keyring.private.is_none();
         self.stored = page.into();
         Ok(())
     }
 
     /// The handle of a stored object that the index named, if it matches the whole template.
     fn admit(&self, view: &SessionView, id: ObjectId) -> Result<Option<CK_OBJECT_HANDLE>> {
-        if self.exact && view.caller.keyring.private.is_none() {
+        if self.exact && self.public {
             return Ok(Some(view.token.objects.handle_of_stored(id, false)));
         }
         match view.kms.object(&view.caller, id) {

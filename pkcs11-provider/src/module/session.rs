@@ -53,6 +53,8 @@ pub(crate) struct SessionView {
     pub(crate) kms: Arc<Kms>,
     /// Who asks, logged in or not.
     pub(crate) caller: Caller,
+    /// The number of the login that the caller comes from, or of an earlier one.
+    pub(crate) logins: u64,
     /// The session's token.
     pub(crate) token: Arc<Token>,
     /// The session's handle.
