@@ -210,6 +210,18 @@ pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Whether the record that the store knows of still stands where it stood when the store was told.
+pub(super) fn stands(mut file: &File, known: &Registration) -> io::Result<bool> {
+    let from = known.len.saturating_sub(MAX_LINE as u64);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(known.len - from).read_to_end(&mut bytes)?;
+    let before = bytes.split_last().map_or(&[][..], |(_, before)| before);
+    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |feed| feed + 1);
+    let line = bytes.get(start..).and_then(Line::split);
+    Ok(line.is_some_and(|l| (l.seq, l.head) == (known.seq, known.head)) && from + bytes.len() as u64 == known.len)
+}
+
 /// The end of an existing segment.
 pub(super) struct Tail {
     /// Number and hash of the last record that is whole.

@@ -283,14 +283,21 @@ impl SegmentSink {
         let Ok(file) = segment::reopen(&self.dir.join(id.file_name())) else { return retire() };
         let Some(file) = file else { return Ok(None) };
         // Under the file's lock: whoever wrote it before has told the store what it had to tell.
-        let Some((found, entry)) = registry::read(&*self.store, id)? else { return retire() };
-        let Some(tail) = segment::tail(&file).map_err(storage)? else { return retire() };
-        let as_registered = match found.state {
-            State::Closed => {
-                (tail.seq, tail.head, tail.len) == (found.seq, found.head, found.len) && tail.torn.is_empty()
-            }
-            State::Open => tail.seq >= found.seq,
+        let (found, entry) = match registry::read(&*self.store, id) {
+            Ok(Some(found)) => found,
+            Ok(None) => return retire(),
+            // The verifier names it; it must not keep everybody from recording what they do.
+            Err(e) if e.kind() == ErrorKind::Damaged => return retire(),
+            Err(e) => return Err(e),
         };
+        let Ok(Some(tail)) = segment::tail(&file) else { return retire() };
+        // What this process tells the store later replaces what the store knows now: a file that contradicts it is left
+        // to the verifier as it is.
+        let as_registered = segment::stands(&file, &found).unwrap_or(false)
+            && match found.state {
+                State::Closed => (tail.seq, tail.len) == (found.seq, found.len) && tail.torn.is_empty(),
+                State::Open => tail.seq >= found.seq,
+            };
         if !as_registered || found.uid != uid || tail.len >= self.options.segment_bytes {
             return retire();
         }

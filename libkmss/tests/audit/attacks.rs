@@ -329,6 +329,40 @@ fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the
 }
 
 #[test]
+fn a_rewritten_segment_of_a_killed_writer_is_not_continued_so_that_the_store_keeps_the_proof() {
+    for suite in [Suite::Nist, Suite::Gm] {
+        let home = Home::new(suite);
+        let killed = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
+        (0..25).for_each(|_| killed.record(&Example::default().event()).unwrap());
+        std::mem::forget(killed);
+        let mut lines = home.lines();
+        edit(&mut lines[7]);
+        rehash(suite, &mut lines, 7);
+        // The forgotten sink still holds the lock of the file; its copy is free, as after a kill.
+        let file = home.files().remove(0);
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, lines.concat()).unwrap();
+        assert_eq!(findings(&home.verify()), one(Found::Rewritten, 20, 20));
+        home.write(2);
+        assert_eq!(findings(&home.verify()), one(Found::Rewritten, 20, 20));
+        assert_eq!(home.files().len(), 2);
+    }
+}
+
+#[test]
+fn damaged_registrations_are_named_and_keep_nobody_from_recording() {
+    let home = Home::new(Suite::Nist);
+    home.write(2);
+    let keys = home.store().keys("audit/segment/");
+    home.store().tamper(|map| map.get_mut(&keys[0]).unwrap().1 = b"{}".to_vec());
+    home.write(2);
+    assert_eq!(home.files().len(), 2);
+    let report = home.verify();
+    assert!(report.findings.iter().any(|f| f.found == Found::RegistrationDamaged));
+    assert_eq!(report.verdict, Verdict::Tampered);
+}
+
+#[test]
 fn a_writer_whose_file_is_deleted_goes_on_in_another_and_the_deletion_is_named() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink();
