@@ -160,7 +160,11 @@ impl SegmentSink {
         let mut writer = self.writer.lock();
         let Writer { segment, prepared, buffer } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
-        drop(segment.take_if(|s| s.is_hopeless() || s.is_deleted(event.time)));
+        if let Some(mut gone) = segment.take_if(|s| s.is_deleted(event.time)) {
+            // Something else may stand under its name: only the store can still say what was written.
+            self.anchor(&mut gone)?;
+        }
+        drop(segment.take_if(|s| s.is_hopeless()));
         if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
             self.end(full, buffer)?;
         }

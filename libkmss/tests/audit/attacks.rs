@@ -376,6 +376,20 @@ fn a_writer_whose_file_is_deleted_goes_on_in_another_and_the_deletion_is_named()
 }
 
 #[test]
+fn a_shorter_copy_put_in_the_place_of_a_segment_in_use_is_named() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink();
+    let now = SystemClock::default().now().0;
+    (0..5).for_each(|_| sink.record(&Example { time: now, ..Example::default() }.event()).unwrap());
+    let copy = home.root.path().join("copy");
+    fs::write(&copy, home.lines()[..4].concat()).unwrap();
+    fs::rename(&copy, &home.files()[0]).unwrap();
+    sink.record(&Example { time: now + 5000, ..Example::default() }.event()).unwrap();
+    sink.close().unwrap();
+    assert_eq!(findings(&home.verify()), one(Found::Truncated, 4, 5));
+}
+
+#[test]
 fn files_full_of_forged_records_are_judged_in_bounded_time_and_memory() {
     let home = Home::new(Suite::Nist);
     home.write(1);
