@@ -1,15 +1,15 @@
 //! One segment: a file that records are appended to, and the end of its chain.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use super::chain::{Head, Line, MAX_LINE};
+use super::chain::{Head, Line, MAX_LINE, SegmentId};
 use super::encode::{self, LineBuffer, kind};
 use super::registry::{Registration, State};
 use crate::clock::Timestamp;
+use crate::os::{Directory, Opening};
 use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
@@ -184,22 +184,15 @@ impl Segment {
 }
 
 /// Makes the file of a new segment, locked by this process.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .append(true)
-        .read(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+pub(super) fn create(dir: &Directory, segment: &SegmentId) -> io::Result<File> {
+    let file = dir.file(segment.file_name().as_ref(), Opening::NewLog)?;
     file.try_lock()?;
     Ok(file)
 }
 
 /// Opens the file of an existing segment; `None` when another process writes it.
-pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
-    let file =
-        OpenOptions::new().append(true).read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+pub(super) fn reopen(dir: &Directory, segment: &SegmentId) -> io::Result<Option<File>> {
+    let file = dir.file(segment.file_name().as_ref(), Opening::Log)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }

@@ -1,6 +1,6 @@
 //! The sink of a process: one segment at a time, opened at the first record, left behind by forked children.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::{AuditEvent, AuditSink, Outcome};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
-use crate::os::{Hooks, Lock, Rank};
+use crate::os::{Directory, Hooks, Lock, Rank};
 use crate::permit::Subject;
 use crate::random::Random;
 use crate::store::Store;
@@ -232,10 +232,10 @@ impl SegmentSink {
             let mut random = [0; 8];
             self.random.fill(&mut random)?;
             let id = SegmentId::new(self.clock.now().0, random);
-            match segment::create(&self.dir.join(id.file_name())) {
+            match segment::create(&dir, &id) {
                 Ok(file) => {
                     (self.ownership)(&file)?;
-                    dir.sync_all().map_err(storage)?;
+                    dir.sync().map_err(storage)?;
                     return Ok((id, file));
                 }
                 Err(e) => last = Some(e),
@@ -244,24 +244,23 @@ impl SegmentSink {
         Err(storage(last.unwrap_or_else(|| io::ErrorKind::Other.into())))
     }
 
-    fn directory(&self) -> Result<File> {
-        match DirBuilder::new().mode(0o700).create(&self.dir) {
-            Ok(()) => {
-                let made = File::open(&self.dir).map_err(storage)?;
-                (self.ownership)(&made)?;
-                if let Some(parent) = self.dir.parent().filter(|p| *p != Path::new("")) {
-                    File::open(parent).and_then(|p| p.sync_all()).map_err(storage)?;
-                }
-                Ok(made)
+    /// The directory, held open: who may write to the home could put a link in its place, and a writer with more rights
+    /// would make files wherever that leads.
+    fn directory(&self) -> Result<Directory> {
+        let made = match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            other => other.map(|()| true).map_err(storage)?,
+        };
+        let dir = Directory::open(&self.dir).map_err(|e| {
+            Error::new(ErrorKind::HomeUnsafe, "the audit directory of the home is no directory").with_source(e)
+        })?;
+        if made {
+            (self.ownership)(dir.as_file())?;
+            if let Some(parent) = self.dir.parent().filter(|p| *p != Path::new("")) {
+                File::open(parent).and_then(|p| p.sync_all()).map_err(storage)?;
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if !fs::symlink_metadata(&self.dir).map_err(storage)?.is_dir() {
-                    return Err(Error::new(ErrorKind::HomeUnsafe, "the audit directory of the home is no directory"));
-                }
-                File::open(&self.dir).map_err(storage)
-            }
-            Err(e) => Err(storage(e)),
         }
+        Ok(dir)
     }
 
     /// Goes on with a segment that a process of this user closed, or left when it was killed.
@@ -284,7 +283,7 @@ impl SegmentSink {
     /// `None` when the segment is in use, or cannot be continued.
     fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
         let retire = || registry::retire(&*self.store, uid, id).map(|()| None);
-        let Ok(file) = segment::reopen(&self.dir.join(id.file_name())) else { return retire() };
+        let Ok(file) = Directory::open(&self.dir).and_then(|dir| segment::reopen(&dir, id)) else { return retire() };
         let Some(file) = file else { return Ok(None) };
         // Under the file's lock: whoever wrote it before has told the store what it had to tell.
         let (found, entry) = match registry::read(&*self.store, id) {

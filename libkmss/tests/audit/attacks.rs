@@ -313,6 +313,23 @@ fn what_is_no_regular_file_or_no_segment_is_said_and_not_followed() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_directory_is_not_followed_by_a_writer() {
+    let home = Home::new(Suite::Nist);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), home.dir()).unwrap();
+    assert!(home.sink().record(&Example::default().event()).is_err());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    // Neither when it takes the place of a directory with segments to be continued.
+    fs::remove_file(home.dir()).unwrap();
+    home.write(2);
+    fs::rename(home.dir(), elsewhere.path().join("audit")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("audit"), home.dir()).unwrap();
+    let before = fs::read(&home.files()[0]).unwrap();
+    assert!(home.sink().record(&Example::default().event()).is_err());
+    assert_eq!(fs::read(&home.files()[0]).unwrap(), before);
+}
+
+#[test]
 fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the_end_is_not() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
