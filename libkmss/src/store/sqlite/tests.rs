@@ -222,3 +222,17 @@ fn a_revocation_that_others_would_not_see_is_refused() {
         assert_eq!(store.get(&key("key")).map(|_| ()).unwrap_err().kind(), ErrorKind::HomeUnsafe);
     }
 }
+
+#[test]
+fn a_link_planted_in_the_place_of_the_log_is_refused_and_not_followed() {
+    for name in ["store.db-wal", "store.db-journal", "store.db-shm"] {
+        let (dir, store) = scratch();
+        drop(store);
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(elsewhere.path(), b"not yours").unwrap();
+        let _ = std::fs::remove_file(dir.path().join(name));
+        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(name)).unwrap();
+        assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::HomeUnsafe, "{name}");
+        assert_eq!(std::fs::read(elsewhere.path()).unwrap(), b"not yours");
+    }
+}
