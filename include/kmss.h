@@ -18,11 +18,6 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#ifdef __cplusplus
-#define KMSS_NOEXCEPT noexcept
-#else
-#define KMSS_NOEXCEPT
-#endif
 
 /**
  * What became of a call. Codes come in ranges: 1–99 correct the call, 100–199 authenticate or ask for permission,

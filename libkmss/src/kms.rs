@@ -1,6 +1,7 @@
 //! The one object a door talks to. The only file that names implementations.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator, RewrapToken};
 use crate::backend::Backend;
 use crate::backend::soft::SoftBackend;
-use crate::caller::{Caller, Login};
+use crate::caller::{Caller, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, SystemClock, Timestamp};
 use crate::config::Config;
@@ -21,7 +22,7 @@ use crate::operation::{Draft, Hall, Operation};
 use crate::os::FileMode;
 use crate::pipeline::{Pipeline, Unfinished};
 use crate::policy::AttributePolicy;
-use crate::principal::ProcessIdentity;
+use crate::principal::CurrentPrincipal;
 use crate::quota::Unmetered;
 use crate::random::Random;
 use crate::seal::{FileSeal, Seal};
@@ -35,6 +36,8 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId};
 const AUDIT: &str = "audit";
 /// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
 const HOME_DOMAIN: &str = "home/domain";
+/// The user of whoever logs in without a name.
+const DEFAULT_USER: &str = "user";
 /// How often a commit that somebody else was faster with is tried again.
 const ATTEMPTS: u32 = 16;
 
@@ -48,6 +51,7 @@ pub struct Kms {
     auth: PinAuthenticator,
     random: Arc<dyn Random>,
     ephemeral: Arc<DomainKey>,
+    principal: CurrentPrincipal,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -133,6 +137,7 @@ impl Kms {
             hall: Hall { catalog, backends: vec![backend] },
         };
         Ok(Self {
+            principal: CurrentPrincipal::new(pipeline.clock.monotonic()),
             pipeline: Arc::new(pipeline),
             config: config.clone(),
             suite,
@@ -242,9 +247,9 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Conflict`] when the namespace has been made anew since it was read.
     pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> {
-        let principal = self.config.principal(&ProcessIdentity::current(), &namespace.name)?;
+        let _ = self.principal.has_changed(self.pipeline.clock.monotonic());
         Ok(Caller {
-            principal: Arc::new(principal),
+            principal: self.principal.of(&self.config, namespace)?,
             namespace: Arc::new(namespace.clone()),
             login: Login::None,
             keyring: Arc::new(Keyring {
@@ -265,7 +270,13 @@ impl Kms {
         self.pipeline.around(Some(caller), Action::Login, || {
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
-            Ok(with_keys(caller, authenticated.login, authenticated.private, officer))
+            let mut known = with_keys(caller, authenticated.login, authenticated.private, officer);
+            if let Login::User(name) = &known.login
+                && **name != *DEFAULT_USER
+            {
+                known.principal = Arc::new(Principal { name: format!("user:{name}"), roles: Vec::new() });
+            }
+            Ok(known)
         })
     }
 
@@ -332,7 +343,7 @@ impl Kms {
     /// # Errors
     /// See [`Pipeline::begin`].
     pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
-        self.pipeline.begin(caller, operation)
+        self.pipeline.begin(&*self.as_now(caller)?, operation)
     }
 
     /// Performs an operation that completes at once.
@@ -340,7 +351,7 @@ impl Kms {
     /// # Errors
     /// See [`Pipeline::perform`].
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
-        self.pipeline.perform(caller, operation)
+        self.pipeline.perform(&*self.as_now(caller)?, operation)
     }
 
     /// A stored object as it is now: its attributes, never its material.
@@ -379,6 +390,17 @@ impl Kms {
     /// [`ErrorKind::AuditUnavailable`]: the segment is left open, as after a crash, and nothing is lost.
     pub fn close(&self) -> Result<()> {
         self.audit.close()
+    }
+
+    /// The caller under the name the process has now: a server's worker, forked from a master that logged in as root, acts
+    /// as its own user. Users who logged in by a name of their own keep it.
+    fn as_now<'a>(&self, caller: &'a Caller) -> Result<Cow<'a, Caller>> {
+        let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER);
+        if named || !self.principal.has_changed(self.pipeline.clock.monotonic()) {
+            return Ok(Cow::Borrowed(caller));
+        }
+        let principal = self.principal.of(&self.config, &caller.namespace)?;
+        Ok(Cow::Owned(Caller { principal, ..caller.clone() }))
     }
 
     fn catalog(&self) -> &Catalog {

@@ -76,7 +76,7 @@ impl Permit {
         &self.subject
     }
 
-    /// The second subject of wrapping (the wrapped key), unwrapping and derivation (the new key).
+    /// The second subject: the wrapped key; the new key of unwrapping, derivation and copying; a pair's public half.
     #[must_use]
     pub const fn also(&self) -> Option<&Subject> {
         self.also.as_ref()
@@ -110,13 +110,13 @@ impl Permit {
         granted(self.also.as_ref())
     }
 
-    /// The object to be made: the second subject of unwrap and derive, else the subject.
+    /// The object to be made: the subject where that is new (of a pair, the private half), else the second subject.
     ///
     /// # Errors
     /// [`ErrorKind::Internal`] when the permit makes nothing.
     pub fn new_object(&self) -> Result<&NewObject> {
         match (&self.subject, &self.also) {
-            (_, Some(Subject::New(new))) | (Subject::New(new), None) => Ok(new),
+            (Subject::New(new), _) | (_, Some(Subject::New(new))) => Ok(new),
             _ => Err(Error::new(ErrorKind::Internal, "the permit makes no object")),
         }
     }

@@ -1,14 +1,19 @@
 //! Who a process is, when nothing better than the operating system says so.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crate::caller::Principal;
 use crate::config::{Config, PrincipalRule};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::{effective_ids, epoch, user_by_id};
+use crate::os::{Lock, Rank, effective_ids, epoch, user_by_id};
+use crate::tenant::{Namespace, NamespaceId};
 
 /// What the kernel says of this process. No request can change it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +44,82 @@ impl ProcessIdentity {
     pub fn is_current(&self) -> bool {
         self.epoch == epoch() && (self.uid, self.gid) == effective_ids()
     }
+}
+
+/// Who this process is, for a door that stays open: noticed anew at once after a fork, and within a second after a change
+/// of user (a server that gives up root without forking).
+#[derive(Debug)]
+pub struct CurrentPrincipal {
+    epoch: AtomicU32,
+    /// When the effective user was last looked at, in milliseconds of the monotonic clock.
+    checked: AtomicU64,
+    /// Whether the process has been somebody else since the door was opened.
+    changed: AtomicBool,
+    state: Lock<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    process: ProcessIdentity,
+    principals: HashMap<NamespaceId, (String, Arc<Principal>)>,
+}
+
+/// How long the effective user is believed, in milliseconds: the system calls would cost more than a cheap operation.
+const BELIEVED: u64 = 1_000;
+
+impl CurrentPrincipal {
+    /// That of the process at `now` (monotonic).
+    #[must_use]
+    pub fn new(now: Duration) -> Self {
+        let known = Known { process: ProcessIdentity::current(), principals: HashMap::new() };
+        Self {
+            epoch: AtomicU32::new(epoch()),
+            checked: AtomicU64::new(milliseconds(now)),
+            changed: AtomicBool::new(false),
+            state: Lock::new(Rank::Cache, known),
+        }
+    }
+
+    /// Whether the process is not, or has not always been, who it was at [`Self::new`]. Costs two loads and a comparison
+    /// of times.
+    pub fn has_changed(&self, now: Duration) -> bool {
+        let now = milliseconds(now);
+        let forked = self.epoch.load(Ordering::Relaxed) != epoch();
+        if forked || now.saturating_sub(self.checked.load(Ordering::Relaxed)) >= BELIEVED {
+            self.look(now);
+        }
+        self.changed.load(Ordering::Relaxed)
+    }
+
+    /// The principal in `namespace` now.
+    ///
+    /// # Errors
+    /// As [`Config::principal`].
+    pub fn of(&self, config: &Config, namespace: &Namespace) -> Result<Arc<Principal>> {
+        let mut known = self.state.lock();
+        if let Some((name, principal)) = known.principals.get(&namespace.id)
+            && *name == namespace.name
+        {
+            return Ok(Arc::clone(principal));
+        }
+        let principal = Arc::new(config.principal(&known.process, &namespace.name)?);
+        known.principals.insert(namespace.id, (namespace.name.clone(), Arc::clone(&principal)));
+        Ok(principal)
+    }
+
+    fn look(&self, now: u64) {
+        let mut known = self.state.lock();
+        if !known.process.is_current() {
+            *known = Known { process: ProcessIdentity::current(), principals: HashMap::new() };
+            self.changed.store(true, Ordering::Relaxed);
+        }
+        self.epoch.store(epoch(), Ordering::Relaxed);
+        self.checked.store(now, Ordering::Relaxed);
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The kernel marks a program that was replaced while it runs (a package update); it is still the same one.

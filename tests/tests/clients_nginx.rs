@@ -183,6 +183,11 @@ fn it_serves_through_reloads_and_killed_workers() {
     let trail: Vec<serde_json::Value> = home.audit(500);
     let signatures = trail.iter().filter(|record| record.to_string().contains("sign")).count();
     assert!(signatures >= 2 * (6 + 9 + 6), "only {signatures} signatures are in the trail");
+    // A worker signs under its own name, not under that of the master who logged in.
+    let newest = trail.iter().rev().filter(|record| record["action"] == "sign" && record["outcome"] == "success");
+    for record in newest.take(20) {
+        assert_eq!(record["principal"], "user:www-data", "{record}");
+    }
     // A revoked key serves no more handshake; the other one goes on.
     home.kmss(&format!("key disable rsa1 --token {TOKEN}")).succeed();
     let (rsa, ec) = (&nginx.ports[0], &nginx.ports[1]);

@@ -151,7 +151,7 @@ Environment=KMSS_HOME={home}
     }
 
     fn java(&self) -> String {
-        let Self { module, home, slot, key, .. } = self;
+        let Self { module, home, token, key, slot } = self;
         format!(
             "\
 # Java (SunPKCS11). Save these lines as kmss-java.cfg:
@@ -162,7 +162,7 @@ slot = {slot}
 attributes = compatibility
 
 # Set KMSS_HOME='{home}' for the JVM. Java shows only keys that have a certificate with the same CKA_ID:
-#   kmss cert self-sign {key} --token … --subject CN=localhost
+#   kmss cert self-sign {key} --token '{token}' --subject CN=localhost
 # List, and sign a jar (keytool asks for the user PIN as the key store password):
 #   keytool -list -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg kmss-java.cfg
 #   jarsigner -keystore NONE -storetype PKCS11 -addprovider SunPKCS11 -providerArg kmss-java.cfg app.jar {key}

@@ -36,7 +36,7 @@ pub(super) struct Segment {
     /// Bytes after the last whole record.
     torn: Vec<u8>,
     /// Events refused because they could not be written, since the last whole record.
-    lost: u64,
+    pub(super) lost: u64,
     /// The genesis record, until it is in the file.
     genesis: Option<Vec<u8>>,
     /// When it was last seen that the file is still in its directory.

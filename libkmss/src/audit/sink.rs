@@ -75,6 +75,8 @@ impl AuditOptions {
             || event.action == Action::Export
             || (event.action == Action::Login && refused)
             || (event.action.has_effect() && !is_session_object(event.subject))
+            || matches!(event.also, Some(Subject::New(new)) if new.storage == Storage::Stored)
+            || (matches!(event.action, Action::Unwrap | Action::Derive) && event.also.is_some_and(is_stored_object))
     }
 }
 
@@ -99,11 +101,13 @@ struct Writer {
     /// A file that was made and could not be registered.
     prepared: Option<(SegmentId, File)>,
     buffer: LineBuffer,
+    /// Events refused while there was no segment to say so in.
+    lost: u64,
 }
 
 impl Writer {
     fn new() -> Self {
-        Self { segment: None, prepared: None, buffer: LineBuffer::new() }
+        Self { segment: None, prepared: None, buffer: LineBuffer::new(), lost: 0 }
     }
 }
 
@@ -138,7 +142,7 @@ impl SegmentSink {
     /// [`ErrorKind::AuditUnavailable`]; the segment is then left open, as if the process had been killed.
     pub fn close(&self) -> Result<()> {
         let mut writer = self.writer.lock();
-        let Writer { segment, prepared, buffer } = &mut *writer;
+        let Writer { segment, prepared, buffer, .. } = &mut *writer;
         *prepared = None;
         match segment.take() {
             Some(segment) => self.end(segment, buffer).map_err(unavailable),
@@ -158,19 +162,31 @@ impl SegmentSink {
 
     fn append(&self, event: &AuditEvent<'_>) -> Result<Option<Arc<File>>> {
         let mut writer = self.writer.lock();
-        let Writer { segment, prepared, buffer } = &mut *writer;
+        let Writer { segment, prepared, buffer, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
         if let Some(mut gone) = segment.take_if(|s| s.is_deleted(event.time)) {
+            *lost = lost.saturating_add(gone.lost);
             // Something else may stand under its name: only the store can still say what was written.
             self.anchor(&mut gone)?;
         }
-        drop(segment.take_if(|s| s.is_hopeless()));
+        if let Some(left) = segment.take_if(|s| s.is_hopeless()) {
+            *lost = lost.saturating_add(left.lost);
+        }
         if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
             self.end(full, buffer)?;
         }
         let current = match segment {
             Some(current) => current,
-            None => segment.insert(self.open(prepared, buffer)?),
+            None => match self.open(prepared, buffer) {
+                Ok(mut opened) => {
+                    opened.lost = std::mem::take(lost);
+                    segment.insert(opened)
+                }
+                Err(e) => {
+                    *lost = lost.saturating_add(1);
+                    return Err(e);
+                }
+            },
         };
         current.append(buffer, event.time, kind::EVENT, |out| encode::event(out, event)).map_err(storage)?;
         if self.options.anchor_every > 0 && current.unanchored() >= self.options.anchor_every {
@@ -336,6 +352,10 @@ impl std::fmt::Debug for SegmentSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SegmentSink").field("dir", &self.dir).field("suite", &self.suite).finish_non_exhaustive()
     }
+}
+
+fn is_stored_object(subject: &Subject) -> bool {
+    matches!(subject, Subject::Object(object) if object.storage == Storage::Stored)
 }
 
 fn is_session_object(subject: &Subject) -> bool {

@@ -79,8 +79,7 @@ impl Work<'_> {
         }
         self.at.segments_total = files.len() as u64;
         for id in &files {
-            let known = registered.get(id).cloned().or_else(|| self.registered_meanwhile(id));
-            let report = self.segment(dir, id, known.as_ref(), anchors.remove(id).unwrap_or_default());
+            let report = self.segment(dir, id, registered.get(id), anchors.remove(id).unwrap_or_default());
             self.done(report);
         }
         // What is left is known and has no file.
@@ -91,7 +90,9 @@ impl Work<'_> {
             anchors.remove(id);
             self.done(report);
         }
-        for id in anchors.into_keys() {
+        // A segment that another's genesis names may have been made after the directory was listed.
+        let gone = |id: &SegmentId| fs::symlink_metadata(dir.join(id.file_name())).is_err();
+        for id in anchors.into_keys().filter(gone) {
             let mut report = SegmentReport::new(id, Status::Missing);
             report.add(Finding::whole(Found::Missing));
             self.done(report);
@@ -131,9 +132,12 @@ impl Work<'_> {
         found
     }
 
-    /// What the store knows by now of a segment it did not know before.
-    fn registered_meanwhile(&self, id: &SegmentId) -> Option<Registration> {
-        registry::read(self.store?, id).ok().flatten().map(|(r, _)| r)
+    /// What the store knows of a segment by now.
+    fn registration(&self, id: &SegmentId) -> Result<Option<Registration>> {
+        match self.store.filter(|_| self.report.store_consulted) {
+            Some(store) => Ok(registry::read(store, id)?.map(|(registration, _)| registration)),
+            None => Ok(None),
+        }
     }
 
     fn segment(
@@ -149,15 +153,19 @@ impl Work<'_> {
             anchors.push((0, known.genesis));
             anchors.push((known.seq, known.head));
         }
-        match self.walk(&dir.join(id.file_name()), &anchors, &mut report) {
-            Ok(end) if end.too_new => {
+        let walked = self.walk(&dir.join(id.file_name()), &anchors, &mut report).map_err(|e| e.to_string());
+        let end = match walked {
+            Ok(end) if end.too_new => Err("written by a newer kmss".to_owned()),
+            other => other,
+        };
+        // What the store knows may be newer by now than what it knew before the walk.
+        match end.and_then(|end| Ok((end, self.registration(id).map_err(|e| with_causes(&e))?))) {
+            // Made, registered and written after the store was read.
+            Ok((_, Some(now))) if known.is_none() => return self.segment(dir, id, Some(&now), anchors),
+            Ok((end, now)) => self.judge_end(&mut report, known, now.as_ref(), &end),
+            Err(error) => {
                 report.status = Status::Unreadable;
-                report.error = Some("written by a newer kmss".to_owned());
-            }
-            Ok(end) => self.judge_end(&mut report, known, &end),
-            Err(e) => {
-                report.status = Status::Unreadable;
-                report.error = Some(e.to_string());
+                report.error = Some(error);
             }
         }
         report
@@ -172,8 +180,10 @@ impl Work<'_> {
             checker.take(piece);
             if bytes - told >= STEP {
                 told = bytes;
+                let so_far = self.report.bytes + bytes;
                 let now = Progress {
-                    bytes: self.report.bytes + bytes,
+                    bytes: so_far,
+                    bytes_total: self.at.bytes_total.max(so_far),
                     records: self.report.records + checker.records(),
                     ..self.at
                 };
@@ -184,19 +194,20 @@ impl Work<'_> {
         Ok(checker.finish())
     }
 
-    /// Compares how a segment ends with what the store knows of its end.
-    fn judge_end(&self, report: &mut SegmentReport, known: Option<&Registration>, end: &End) {
-        if let Some(known) = known.filter(|k| k.state == State::Closed) {
-            // Another process may have gone on since the store was read; it told the store before it wrote.
-            let still = self.registered_meanwhile(&report.segment).is_none_or(|now| now == *known);
-            if still && end.last.is_some_and(|last| last > known.seq) {
-                report.add(Finding::records(
-                    Found::Extended,
-                    known.seq.saturating_add(1),
-                    end.last.unwrap_or_default(),
-                    None,
-                ));
-            } else if still && end.torn && end.last == Some(known.seq) {
+    /// Compares how a segment ends with what the store knew of its end before and after the walk.
+    fn judge_end(
+        &self,
+        report: &mut SegmentReport,
+        known: Option<&Registration>,
+        now: Option<&Registration>,
+        end: &End,
+    ) {
+        // Whoever goes on with a closed segment tells the store before writing.
+        if let Some(known) = known.filter(|k| k.state == State::Closed && now.is_none_or(|now| now == *k)) {
+            if end.last.is_some_and(|last| last > known.seq) {
+                let (first, last) = (known.seq.saturating_add(1), end.last.unwrap_or_default());
+                report.add(Finding::records(Found::Extended, first, last, None));
+            } else if end.torn && end.last == Some(known.seq) {
                 report.add(Finding::whole(Found::Extended));
             }
         }
@@ -219,6 +230,8 @@ impl Work<'_> {
         self.report.records += report.records;
         self.at.segments += u64::from(report.status != Status::Missing);
         self.at.bytes = self.report.bytes;
+        // Writers may be at work.
+        self.at.bytes_total = self.at.bytes_total.max(self.at.bytes);
         self.at.records = self.report.records;
         self.report.segments.push(report);
         (self.progress)(&self.at);

@@ -132,8 +132,7 @@ pub struct Key {
     pub protection: Protection,
     /// The state.
     pub state: KeyState,
-    /// Mechanism names it may be used with ([`Mechanism::name`](crate::mechanism::Mechanism::name) does not apply: the
-    /// numbers are the door's); empty means any.
+    /// The door's numbers of the only mechanisms it may be used with; empty means any.
     pub allowed_mechanisms: Vec<u64>,
     /// First day of use.
     pub start: Option<Date>,
@@ -146,6 +145,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// The name that policies know it by: its own, or that of the key it came from.
+    #[must_use]
+    pub const fn policy_name(&self) -> &String {
+        if self.name.is_empty() { &self.origin } else { &self.name }
+    }
+
     /// The version that new operations use.
     ///
     /// # Errors

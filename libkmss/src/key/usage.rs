@@ -202,3 +202,14 @@ pub struct Protection {
     /// The user authenticates for each use.
     pub always_authenticate: bool,
 }
+
+impl Protection {
+    /// Whether it protects less than `other` did, in what may only grow stricter.
+    #[must_use]
+    pub const fn is_weaker_than(&self, other: Self) -> bool {
+        (other.sensitive && !self.sensitive)
+            || (!other.extractable && self.extractable)
+            || (other.wrap_with_trusted && !self.wrap_with_trusted)
+            || (other.always_authenticate && !self.always_authenticate)
+    }
+}

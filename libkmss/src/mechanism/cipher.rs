@@ -72,15 +72,22 @@ pub struct Gcm {
 }
 
 impl CipherMode {
-    pub(super) const fn name(&self) -> &'static str {
-        match self {
-            Self::Ecb => "ECB",
-            Self::Cbc { .. } => "CBC",
-            Self::CbcPad { .. } => "CBC_PAD",
-            Self::Ctr(_) => "CTR",
-            Self::Gcm(_) => "GCM",
-            Self::KeyWrap { .. } => "KEY_WRAP",
-            Self::KeyWrapPad => "KEY_WRAP_KWP",
+    pub(super) const fn name(&self, cipher: BlockCipher) -> &'static str {
+        match (cipher, self) {
+            (BlockCipher::Aes, Self::Ecb) => "AES_ECB",
+            (BlockCipher::Aes, Self::Cbc { .. }) => "AES_CBC",
+            (BlockCipher::Aes, Self::CbcPad { .. }) => "AES_CBC_PAD",
+            (BlockCipher::Aes, Self::Ctr(_)) => "AES_CTR",
+            (BlockCipher::Aes, Self::Gcm(_)) => "AES_GCM",
+            (BlockCipher::Aes, Self::KeyWrap { .. }) => "AES_KEY_WRAP",
+            (BlockCipher::Aes, Self::KeyWrapPad) => "AES_KEY_WRAP_KWP",
+            (BlockCipher::Sm4, Self::Ecb) => "SM4_ECB",
+            (BlockCipher::Sm4, Self::Cbc { .. }) => "SM4_CBC",
+            (BlockCipher::Sm4, Self::CbcPad { .. }) => "SM4_CBC_PAD",
+            (BlockCipher::Sm4, Self::Ctr(_)) => "SM4_CTR",
+            (BlockCipher::Sm4, Self::Gcm(_)) => "SM4_GCM",
+            (BlockCipher::Sm4, Self::KeyWrap { .. }) => "SM4_KEY_WRAP",
+            (BlockCipher::Sm4, Self::KeyWrapPad) => "SM4_KEY_WRAP_KWP",
         }
     }
 }

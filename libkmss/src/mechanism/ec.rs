@@ -1,7 +1,5 @@
 //! Elliptic-curve mechanisms (FIPS 186-5, SP 800-56A, RFC 7748, RFC 8032).
 
-use std::borrow::Cow;
-
 use super::Hash;
 
 /// A named curve.
@@ -96,12 +94,28 @@ pub enum EcdhKdf {
 }
 
 impl EcMechanism {
-    pub(super) fn name(&self) -> Cow<'static, str> {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Ecdsa { hash: None } => "ECDSA".into(),
-            Self::Ecdsa { hash: Some(h) } => format!("ECDSA_{}", h.name()).into(),
-            Self::EdDsa => "EDDSA".into(),
-            Self::Ecdh { .. } => "ECDH1_DERIVE".into(),
+            Self::Ecdsa { hash: None } => "ECDSA",
+            Self::Ecdsa { hash: Some(h) } => ecdsa_name(*h),
+            Self::EdDsa => "EDDSA",
+            Self::Ecdh { .. } => "ECDH1_DERIVE",
         }
+    }
+}
+
+/// ECDSA with a hash.
+const fn ecdsa_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "ECDSA_SHA1",
+        Hash::Sha224 => "ECDSA_SHA224",
+        Hash::Sha256 => "ECDSA_SHA256",
+        Hash::Sha384 => "ECDSA_SHA384",
+        Hash::Sha512 => "ECDSA_SHA512",
+        Hash::Sha3_224 => "ECDSA_SHA3_224",
+        Hash::Sha3_256 => "ECDSA_SHA3_256",
+        Hash::Sha3_384 => "ECDSA_SHA3_384",
+        Hash::Sha3_512 => "ECDSA_SHA3_512",
+        Hash::Sm3 => "ECDSA_SM3",
     }
 }

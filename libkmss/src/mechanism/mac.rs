@@ -1,7 +1,5 @@
 //! Message authentication codes (FIPS 198-1, SP 800-38B).
 
-use std::borrow::Cow;
-
 use super::{BlockCipher, Hash};
 
 /// A MAC with its output length in bytes.
@@ -33,10 +31,27 @@ impl MacMechanism {
         }
     }
 
-    pub(super) fn name(&self) -> Cow<'static, str> {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Hmac { hash, .. } => format!("{}_HMAC", hash.name()).into(),
-            Self::Cmac { cipher, .. } => format!("{}_CMAC", cipher.name()).into(),
+            Self::Hmac { hash, .. } => hmac_name(*hash),
+            Self::Cmac { cipher: BlockCipher::Aes, .. } => "AES_CMAC",
+            Self::Cmac { cipher: BlockCipher::Sm4, .. } => "SM4_CMAC",
         }
+    }
+}
+
+/// HMAC with a hash.
+const fn hmac_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "SHA1_HMAC",
+        Hash::Sha224 => "SHA224_HMAC",
+        Hash::Sha256 => "SHA256_HMAC",
+        Hash::Sha384 => "SHA384_HMAC",
+        Hash::Sha512 => "SHA512_HMAC",
+        Hash::Sha3_224 => "SHA3_224_HMAC",
+        Hash::Sha3_256 => "SHA3_256_HMAC",
+        Hash::Sha3_384 => "SHA3_384_HMAC",
+        Hash::Sha3_512 => "SHA3_512_HMAC",
+        Hash::Sm3 => "SM3_HMAC",
     }
 }

@@ -19,8 +19,6 @@ pub use mac::MacMechanism;
 pub use rsa::{Oaep, Pss, RsaMechanism};
 pub use sm::Sm2Mechanism;
 
-use std::borrow::Cow;
-
 /// One algorithm with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mechanism {
@@ -45,16 +43,16 @@ pub enum Mechanism {
 impl Mechanism {
     /// The standard's name without prefix (`RSA_PKCS`, `SHA256_RSA_PKCS_PSS`, `AES_GCM`), as audit and policies show it.
     #[must_use]
-    pub fn name(&self) -> Cow<'static, str> {
+    pub const fn name(&self) -> &'static str {
         match self {
-            Self::Generate(t) => Cow::Borrowed(t.generation_name()),
-            Self::Digest(h) => Cow::Borrowed(h.name()),
+            Self::Generate(t) => t.generation_name(),
+            Self::Digest(h) => h.name(),
             Self::Rsa(m) => m.name(),
             Self::Ec(m) => m.name(),
-            Self::Sm2(m) => Cow::Borrowed(m.name()),
-            Self::Cipher(c, m) => Cow::Owned(format!("{}_{}", c.name(), m.name())),
+            Self::Sm2(m) => m.name(),
+            Self::Cipher(c, m) => m.name(*c),
             Self::Mac(m) => m.name(),
-            Self::Kdf(m) => Cow::Borrowed(m.name()),
+            Self::Kdf(m) => m.name(),
         }
     }
 }
@@ -128,6 +126,40 @@ impl KeyType {
             Self::GenericSecret => "GENERIC_SECRET_KEY_GEN",
             Self::Hmac(_) => "HMAC_KEY_GEN",
             Self::Hkdf => "HKDF_KEY_GEN",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_made_of_those_of_their_parts() {
+        for hash in Hash::ALL {
+            let name = |mechanism: Mechanism| mechanism.name();
+            let pss = Pss { hash, mgf: hash, salt_len: 0 };
+            let h = hash.name();
+            assert_eq!(name(Mechanism::Rsa(RsaMechanism::PkcsHash(hash))), format!("{h}_RSA_PKCS"));
+            assert_eq!(name(Mechanism::Rsa(RsaMechanism::Pss { pss, message: true })), format!("{h}_RSA_PKCS_PSS"));
+            assert_eq!(name(Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(hash) })), format!("ECDSA_{h}"));
+            assert_eq!(name(Mechanism::Mac(MacMechanism::Hmac { hash, len: 1 })), format!("{h}_HMAC"));
+        }
+        for cipher in [BlockCipher::Aes, BlockCipher::Sm4] {
+            let modes = [
+                (CipherMode::Ecb, "ECB"),
+                (CipherMode::Cbc { iv: [0; 16] }, "CBC"),
+                (CipherMode::CbcPad { iv: [0; 16] }, "CBC_PAD"),
+                (CipherMode::Ctr(Ctr { counter_bits: 128, block: [0; 16] }), "CTR"),
+                (CipherMode::Gcm(Gcm { iv: vec![0], aad: Vec::new(), tag_len: 16 }), "GCM"),
+                (CipherMode::KeyWrap { iv: [0; 8] }, "KEY_WRAP"),
+                (CipherMode::KeyWrapPad, "KEY_WRAP_KWP"),
+            ];
+            for (mode, word) in modes {
+                assert_eq!(Mechanism::Cipher(cipher, mode).name(), format!("{}_{word}", cipher.name()));
+            }
+            let cmac = Mechanism::Mac(MacMechanism::Cmac { cipher, len: 16 });
+            assert_eq!(cmac.name(), format!("{}_CMAC", cipher.name()));
         }
     }
 }

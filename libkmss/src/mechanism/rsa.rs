@@ -1,7 +1,5 @@
 //! RSA mechanisms (RFC 8017).
 
-use std::borrow::Cow;
-
 use super::Hash;
 
 /// RSA signatures and encryption.
@@ -47,14 +45,46 @@ pub struct Oaep {
 }
 
 impl RsaMechanism {
-    pub(super) fn name(&self) -> Cow<'static, str> {
+    pub(super) const fn name(&self) -> &'static str {
         match self {
-            Self::Pkcs => "RSA_PKCS".into(),
-            Self::X509 => "RSA_X_509".into(),
-            Self::PkcsHash(h) => format!("{}_RSA_PKCS", h.name()).into(),
-            Self::Pss { message: false, .. } => "RSA_PKCS_PSS".into(),
-            Self::Pss { pss, message: true } => format!("{}_RSA_PKCS_PSS", pss.hash.name()).into(),
-            Self::Oaep(_) => "RSA_PKCS_OAEP".into(),
+            Self::Pkcs => "RSA_PKCS",
+            Self::X509 => "RSA_X_509",
+            Self::PkcsHash(h) => pkcs_name(*h),
+            Self::Pss { message: false, .. } => "RSA_PKCS_PSS",
+            Self::Pss { pss, message: true } => pss_name(pss.hash),
+            Self::Oaep(_) => "RSA_PKCS_OAEP",
         }
+    }
+}
+
+/// RSASSA-PKCS1-v1_5 with a hash.
+const fn pkcs_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "SHA1_RSA_PKCS",
+        Hash::Sha224 => "SHA224_RSA_PKCS",
+        Hash::Sha256 => "SHA256_RSA_PKCS",
+        Hash::Sha384 => "SHA384_RSA_PKCS",
+        Hash::Sha512 => "SHA512_RSA_PKCS",
+        Hash::Sha3_224 => "SHA3_224_RSA_PKCS",
+        Hash::Sha3_256 => "SHA3_256_RSA_PKCS",
+        Hash::Sha3_384 => "SHA3_384_RSA_PKCS",
+        Hash::Sha3_512 => "SHA3_512_RSA_PKCS",
+        Hash::Sm3 => "SM3_RSA_PKCS",
+    }
+}
+
+/// RSASSA-PSS with a hash.
+const fn pss_name(hash: Hash) -> &'static str {
+    match hash {
+        Hash::Sha1 => "SHA1_RSA_PKCS_PSS",
+        Hash::Sha224 => "SHA224_RSA_PKCS_PSS",
+        Hash::Sha256 => "SHA256_RSA_PKCS_PSS",
+        Hash::Sha384 => "SHA384_RSA_PKCS_PSS",
+        Hash::Sha512 => "SHA512_RSA_PKCS_PSS",
+        Hash::Sha3_224 => "SHA3_224_RSA_PKCS_PSS",
+        Hash::Sha3_256 => "SHA3_256_RSA_PKCS_PSS",
+        Hash::Sha3_384 => "SHA3_384_RSA_PKCS_PSS",
+        Hash::Sha3_512 => "SHA3_512_RSA_PKCS_PSS",
+        Hash::Sm3 => "SM3_RSA_PKCS_PSS",
     }
 }

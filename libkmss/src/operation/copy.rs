@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Draft, Hall, ObjectRef, Operation, Request, Target, now};
+use crate::caller::Login;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Body, Object};
 use crate::permit::{Permit, Subject};
@@ -36,12 +37,22 @@ impl Operation for Copy {
         }
         let namespace = permit.caller().namespace.id;
         let Body::Key(key) = &source.body else {
+            if source.private && !self.draft.private {
+                return Err(Error::new(ErrorKind::AttributeReadOnly, "a copy of a private object is private"));
+            }
             let object = self.draft.object(namespace, source.body.clone(), now(permit));
             return hall.keep(permit, object);
         };
         let (old, mut new) = (key.protection, self.draft.protection);
-        if (old.sensitive && !new.sensitive) || (!old.extractable && new.extractable) {
+        let listed = &self.draft.allowed_mechanisms;
+        let narrowed = key.allowed_mechanisms.is_empty()
+            || (!listed.is_empty() && listed.iter().all(|number| key.allowed_mechanisms.contains(number)));
+        if new.is_weaker_than(old) || !narrowed || (source.private && !self.draft.private) {
             return Err(Error::new(ErrorKind::AttributeReadOnly, "a copy cannot be less protected than its source"));
+        }
+        self.draft.check_dates()?;
+        if new.trusted && !old.trusted && permit.caller().login != Login::SecurityOfficer {
+            return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
         }
         new.local = old.local;
         new.always_sensitive = old.always_sensitive && new.sensitive;
@@ -52,8 +63,12 @@ impl Operation for Copy {
         if let Body::Key(copied) = &mut copy.body {
             copied.key_type = key.key_type;
             copied.state = key.state;
-            copied.origin = if key.name.is_empty() { key.origin.clone() } else { key.name.clone() };
+            copied.origin.clone_from(key.policy_name());
         }
         hall.keep(permit, copy)
+    }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
     }
 }

@@ -44,9 +44,13 @@ impl Operation for Derive {
             never_extractable: base.protection.never_extractable && !asked.extractable,
             ..asked
         };
-        self.draft.origin.clone_from(if base.name.is_empty() { &base.origin } else { &base.name });
+        self.draft.origin.clone_from(base.policy_name());
         let namespace = permit.caller().namespace.id;
         let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
         hall.keep(permit, key)
+    }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, Draft, Hall, Operation, Request, Target, now};
+use super::{Draft, Hall, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, KeyClass, KeySpec, Object, Protection};
 use crate::mechanism::Mechanism;
@@ -33,6 +33,10 @@ impl Operation for GenerateSecret {
         let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
         hall.keep(permit, key)
     }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
+    }
 }
 
 /// Generates a key pair.
@@ -50,7 +54,10 @@ impl Operation for GeneratePair {
     type Running = (Arc<Object>, Arc<Object>);
 
     fn request(&self) -> Request {
-        request(&self.spec, &self.private)
+        Request {
+            also: Some((Action::Generate, Target::New(self.public_draft().subject()))),
+            ..request(&self.spec, &self.private)
+        }
     }
 
     /// Returns (private, public).
@@ -60,10 +67,7 @@ impl Operation for GeneratePair {
         let backend = hall.default_backend()?;
         let (private, public) = backend.generate_pair(permit, &self.spec)?;
         let namespace = permit.caller().namespace.id;
-        let mut public_draft = self.public;
-        if public_draft.name.is_empty() {
-            public_draft.name = self.private.subject().name;
-        }
+        let public_draft = self.public_draft();
         let private_history = self.private.generated();
         let public_history = Protection { local: true, ..public_draft.protection };
         let objects = vec![
@@ -76,9 +80,24 @@ impl Operation for GeneratePair {
             _ => Err(Error::new(ErrorKind::Internal, "the catalogue returned half a pair")),
         }
     }
+
+    fn made((private, public): &Self::Running) -> Vec<Arc<Object>> {
+        vec![Arc::clone(private), Arc::clone(public)]
+    }
+}
+
+impl GeneratePair {
+    /// The public half's attributes; it carries the name of the private one, where that has a name.
+    fn public_draft(&self) -> Draft {
+        let name = self.private.subject().name;
+        let name = if name.is_empty() { self.public.name.clone() } else { name };
+        Draft { name, ..self.public.clone() }
+    }
 }
 
 fn request(spec: &KeySpec, draft: &Draft) -> Request {
-    let how = Chosen::from(Mechanism::Generate(spec.key_type()));
-    Request { mechanism: Some(how.mechanism), ..Request::new(Action::Generate, Target::New(draft.subject())) }
+    Request {
+        mechanism: Some(Mechanism::Generate(spec.key_type())),
+        ..Request::new(Action::Generate, Target::New(draft.subject()))
+    }
 }

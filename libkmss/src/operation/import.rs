@@ -36,6 +36,10 @@ impl Operation for Import {
         let namespace = permit.caller().namespace.id;
         hall.keep(permit, self.draft.key(namespace, backend.id(), class, protection, material, now(permit)))
     }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
+    }
 }
 
 /// Imports a certificate or a data object.
@@ -60,5 +64,9 @@ impl Operation for ImportDocument {
         }
         let object = self.draft.object(permit.caller().namespace.id, self.body, now(permit));
         hall.keep(permit, object)
+    }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
     }
 }

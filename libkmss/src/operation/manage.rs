@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Hall, ObjectRef, Operation, Request, Target};
-use crate::caller::Login;
+use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Body, KeyState, Object, Storage};
+use crate::key::{Action, Body, Key, KeyState, Object, Storage};
 use crate::permit::{Permit, Subject};
 
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
@@ -31,6 +31,9 @@ impl Operation for Update {
         if !current.modifiable {
             return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be modified"));
         }
+        if let (Some(old), Some(new)) = (current.key(), self.object.key()) {
+            check_change(permit.caller(), old, new)?;
+        }
         match self.object.storage {
             Storage::Stored => hall.catalog.update(permit.caller(), &self.object),
             Storage::Ephemeral => Ok(Arc::new(self.object)),
@@ -51,7 +54,10 @@ impl Operation for Rename {
     type Running = Vec<Arc<Object>>;
 
     fn request(&self) -> Request {
-        Request::new(Action::Manage, Target::Object(self.key.clone()))
+        Request {
+            also: Some((Action::Manage, Target::Renamed(self.name.clone()))),
+            ..Request::new(Action::Manage, Target::Object(self.key.clone()))
+        }
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
@@ -60,7 +66,7 @@ impl Operation for Rename {
     }
 }
 
-/// Moves a key to another state. For the security officer only.
+/// Moves a key to another state. The pipeline admits the security officer only.
 #[derive(Debug)]
 pub struct ChangeState {
     /// The key.
@@ -77,9 +83,6 @@ impl Operation for ChangeState {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        if permit.caller().login != Login::SecurityOfficer {
-            return Err(Error::new(ErrorKind::Denied, "only the security officer changes key states"));
-        }
         let mut changed = Object::clone(object(permit)?);
         let Body::Key(key) = &mut changed.body else {
             return Err(Error::new(ErrorKind::Arguments, "only keys have a state"));
@@ -87,6 +90,32 @@ impl Operation for ChangeState {
         key.state = self.state;
         hall.catalog.update(permit.caller(), &changed)
     }
+}
+
+/// An update changes what its owner may choose: never the state (see [`ChangeState`]), the material or its history, and
+/// protection only to the stricter side.
+fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
+    let fixed = |k: &Key| (k.state, k.key_type, k.class, k.primary, k.versions.len());
+    let material = |k: &Key| k.versions.iter().map(|v| (v.number, v.locator.clone())).collect::<Vec<_>>();
+    if fixed(old) != fixed(new)
+        || (&old.name, &old.origin) != (&new.name, &new.origin)
+        || material(old) != material(new)
+        || old.allowed_mechanisms != new.allowed_mechanisms
+    {
+        return Err(Error::new(
+            ErrorKind::AttributeReadOnly,
+            "the key's state, material and mechanisms stay as they are",
+        ));
+    }
+    let (before, after) = (old.protection, new.protection);
+    let rewritten = after.local != before.local
+        || (after.always_sensitive && !before.always_sensitive)
+        || (after.never_extractable && !before.never_extractable)
+        || (after.trusted && !before.trusted && caller.login != Login::SecurityOfficer);
+    if rewritten || after.is_weaker_than(before) {
+        return Err(Error::new(ErrorKind::AttributeReadOnly, "a key's protection grows stricter only"));
+    }
+    Ok(())
 }
 
 fn object(permit: &Permit) -> Result<&Arc<Object>> {

@@ -35,6 +35,7 @@ pub use unwrap::Unwrap;
 pub use wrap::Wrap;
 
 use crate::backend::Backend;
+use crate::caller::Login;
 use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -70,6 +71,8 @@ pub enum Target {
     New(NewObject),
     /// The namespace itself.
     Namespace,
+    /// The request's own object, under a new name.
+    Renamed(String),
 }
 
 /// What an operation is about to do: all that policy, quota, state and audit need to know.
@@ -94,6 +97,23 @@ impl Request {
     #[must_use]
     pub const fn new(action: Action, target: Target) -> Self {
         Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None }
+    }
+
+    /// Whether it changes what exists, so that its intent is recorded before. Unwrapping and deriving do where the new
+    /// key is stored.
+    #[must_use]
+    pub fn has_effect(&self) -> bool {
+        let stored = |target: &Target| !matches!(target, Target::New(new) if new.storage == Storage::Ephemeral);
+        let also = |(action, target): &(Action, Target)| action.has_effect() && stored(target);
+        self.action.has_effect() || self.also.as_ref().is_some_and(also)
+    }
+
+    /// The stored object that it is about.
+    pub(crate) const fn stored(&self) -> Option<ObjectId> {
+        match &self.target {
+            Target::Object(ObjectRef::Stored(id)) => Some(*id),
+            _ => None,
+        }
     }
 }
 
@@ -136,6 +156,11 @@ pub trait Operation {
     /// # Errors
     /// Those of the backend and the catalogue.
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running>;
+
+    /// The objects it made, for the audit: only now are their names known.
+    fn made(_: &Self::Running) -> Vec<Arc<Object>> {
+        Vec::new()
+    }
 }
 
 /// What operations work with.
@@ -183,6 +208,12 @@ impl Hall {
 
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
+        let officer = permit.caller().login == Login::SecurityOfficer;
+        let trusted = |o: &Object| o.key().is_some_and(|k| k.protection.trusted);
+        // A copy takes its source's word for it.
+        if !officer && permit.action() != Action::Manage && objects.iter().any(trusted) {
+            return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
+        }
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {
             return self.catalog.create(permit.caller(), &mut objects);

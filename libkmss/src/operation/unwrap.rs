@@ -40,8 +40,12 @@ impl Operation for Unwrap {
         let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
         let class = if key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
         let protection = self.draft.foreign();
-        self.draft.origin.clone_from(&permit.key()?.key.name);
+        self.draft.origin.clone_from(permit.key()?.key.policy_name());
         let namespace = permit.caller().namespace.id;
         hall.keep(permit, self.draft.key(namespace, backend.id(), class, protection, material, now(permit)))
+    }
+
+    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
+        vec![Arc::clone(key)]
     }
 }

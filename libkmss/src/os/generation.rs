@@ -48,7 +48,7 @@ impl GenerationPage {
     ///
     /// # Errors
     /// [`ErrorKind::ReadOnly`] when it is missing and cannot be made, [`ErrorKind::HomeUnsafe`] when it is something else
-    /// than a file of [`SIZE`] bytes or cannot be opened.
+    /// than a file of 4096 bytes or cannot be opened.
     pub fn open(path: &Path, mode: FileMode) -> Result<Self> {
         let refused = |e| Error::new(ErrorKind::HomeUnsafe, "the generation page cannot be used").with_source(e);
         match create_file(path, mode, &[0; SIZE]) {

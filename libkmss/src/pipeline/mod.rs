@@ -1,24 +1,27 @@
 //! The one sentence every key operation follows: resolve, decide, reserve, check the state, permit, compute, record,
 //! release.
 
+mod checks;
 mod unfinished;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use unfinished::Unfinished;
 
+use self::checks::{Verdict, check, refused};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
-use crate::caller::{Caller, Login};
+use crate::caller::Caller;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::{Action, Date, Key};
+use crate::key::{Action, Object};
+use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
-use crate::permit::{Permit, Subject};
-use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest};
+use crate::permit::{NewObject, Permit, Subject};
+use crate::policy::PolicyEngine;
 use crate::quota::{QuotaLedger, Reservation};
 use crate::store::Store;
+use crate::tenant::ObjectId;
 
 /// What the pipeline is made of. It knows only the seams.
 pub struct Pipeline {
@@ -36,12 +39,10 @@ pub struct Pipeline {
     pub hall: Hall,
 }
 
-/// What an admission yields beside the permit.
+/// What an admission yields.
 struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
-    rule: String,
-    tags: Vec<String>,
     maximum: Option<u64>,
 }
 
@@ -50,6 +51,20 @@ struct Resolved<'a> {
     request: &'a Request,
     subject: Subject,
     also: Option<(Action, Subject)>,
+}
+
+impl Resolved<'_> {
+    /// Every subject with the action that is decided on it.
+    fn each(&self) -> impl Iterator<Item = (Action, &Subject)> {
+        let also = self.also.as_ref().map(|(action, subject)| (*action, subject));
+        std::iter::once((self.request.action, &self.subject)).chain(also)
+    }
+
+    /// The permit for it.
+    fn permit(&self, caller: &Caller, generation: u64, issued: Timestamp) -> Permit {
+        let also = self.also.as_ref().map(|(_, subject)| subject.clone());
+        Permit::issue(self.request.action, caller.clone(), self.subject.clone(), also, generation, issued)
+    }
 }
 
 impl Pipeline {
@@ -73,10 +88,12 @@ impl Pipeline {
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
         let (admission, mut trace, result) = self.start(caller, operation, &request)?;
-        (trace.rule, trace.tags) = (admission.rule, admission.tags);
-        self.record(caller, &trace, Outcome::Success, "")?;
-        admission.reservation.settle(trace.bytes);
-        Ok(result)
+        trace.made(O::made(&result));
+        let recorded = self.record(caller, &trace, Outcome::Success, "");
+        if recorded.is_ok() || request.has_effect() {
+            admission.reservation.settle(trace.bytes);
+        }
+        recorded.map(|()| result)
     }
 
     /// Does something that no key operation is (login, PINs, namespaces) between an intent, where it changes something,
@@ -85,16 +102,7 @@ impl Pipeline {
     /// # Errors
     /// Those of `f`, and [`ErrorKind::AuditUnavailable`].
     pub fn around<T>(&self, caller: Option<&Caller>, action: Action, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        let trace = Trace {
-            action,
-            subject: Subject::Namespace,
-            also: None,
-            mechanism: None,
-            rule: String::new(),
-            tags: Vec::new(),
-            started: self.clock.monotonic(),
-            bytes: 0,
-        };
+        let trace = Trace::new(action, self.clock.monotonic());
         if action.has_effect() {
             self.record_for(caller, &trace, Outcome::Intent, "")?;
         }
@@ -120,18 +128,15 @@ impl Pipeline {
         operation: O,
         request: &Request,
     ) -> Result<(Admission, Trace, O::Running)> {
-        let started = self.clock.monotonic();
-        let generation = self.store.generation();
-        let resolved = self.resolve(caller, request)?;
-        let trace = Trace::new(&resolved, started);
-        let admission = match self.admit(caller, &resolved, generation) {
+        let mut trace = Trace::of(request, self.clock.monotonic());
+        let admission = match self.admit(caller, request, &mut trace) {
             Ok(admission) => admission,
             Err(refusal) => {
-                self.record(caller, &trace, Outcome::Denied(refusal.kind()), refusal.message())?;
-                return Err(refusal);
+                self.record(caller, &trace, refused(refusal.kind()), refusal.message())?;
+                return Err(self.shown(caller, request, refusal));
             }
         };
-        if request.action.has_effect() {
+        if request.has_effect() {
             self.record(caller, &trace, Outcome::Intent, "")?;
         }
         match operation.start(&self.hall, &admission.permit) {
@@ -143,65 +148,54 @@ impl Pipeline {
         }
     }
 
+    /// Everything that can say no without computing. Fails closed; `trace` learns what is known by then.
+    fn admit(&self, caller: &Caller, request: &Request, trace: &mut Trace) -> Result<Admission> {
+        let generation = self.store.generation();
+        let resolved = self.resolve(caller, request)?;
+        trace.subject = resolved.subject.clone();
+        trace.also = resolved.also.as_ref().map(|(_, subject)| subject.clone());
+        let mut verdict = Verdict::default();
+        let decided = self.decide(caller, &resolved, request.data_len, &mut verdict);
+        (trace.rule, trace.tags) = (verdict.rule, verdict.tags);
+        decided?;
+        let reservation = self.quota.reserve(caller, request.action, &resolved.subject, request.data_len)?;
+        let now = self.clock.now();
+        check(caller, &resolved, now)?;
+        Ok(Admission { permit: resolved.permit(caller, generation, now), reservation, maximum: verdict.maximum })
+    }
+
+    /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.
+    fn shown(&self, caller: &Caller, request: &Request, refusal: Error) -> Error {
+        match request.stored() {
+            Some(id) if refusal.kind() == ErrorKind::Denied && !self.may_list(caller) => not_found(id),
+            _ => refusal,
+        }
+    }
+
     fn resolve<'a>(&self, caller: &Caller, request: &'a Request) -> Result<Resolved<'a>> {
         let subject = self.subject(caller, &request.target)?;
-        let also = match &request.also {
-            Some((action, target)) => Some((*action, self.subject(caller, target)?)),
-            None => None,
+        let also = match (&request.also, &subject) {
+            (Some((action, Target::Renamed(name))), Subject::Object(object)) => {
+                let (id, storage, private) = (object.id, object.storage, object.private);
+                Some((*action, Subject::New(NewObject { id, storage, private, name: name.clone() })))
+            }
+            (Some((action, target)), _) => Some((*action, self.subject(caller, target)?)),
+            (None, _) => None,
         };
         Ok(Resolved { request, subject, also })
     }
 
     fn subject(&self, caller: &Caller, target: &Target) -> Result<Subject> {
-        Ok(match target {
-            Target::Object(ObjectRef::Stored(id)) => Subject::Object(self.hall.catalog.get(caller, *id)?),
-            Target::Object(ObjectRef::Ephemeral(object)) => Subject::Object(Arc::clone(object)),
-            Target::New(new) => Subject::New(new.clone()),
-            Target::Namespace => Subject::Namespace,
-        })
-    }
-
-    /// The decision: everything that can say no without computing. Fails closed.
-    fn admit(&self, caller: &Caller, resolved: &Resolved<'_>, generation: u64) -> Result<Admission> {
-        let request = resolved.request;
-        let now = self.clock.now();
-        let first = Some((request.action, &resolved.subject));
-        let second = resolved.also.as_ref().map(|(action, subject)| (*action, subject));
-        let mut verdict = Verdict::default();
-        for (action, subject) in first.into_iter().chain(second) {
-            verdict.merge(self.policy.decide(&PolicyRequest {
-                caller,
-                action,
-                subject,
-                mechanism: request.mechanism.as_ref(),
-                data_len: request.data_len,
-                time: now,
-            }))?;
+        match target {
+            Target::Object(ObjectRef::Stored(id)) => match self.hall.catalog.get(caller, *id) {
+                Err(e) if e.kind() == ErrorKind::NotFound => Err(not_found(*id)),
+                found => found.map(Subject::Object),
+            },
+            Target::Object(ObjectRef::Ephemeral(object)) => Ok(Subject::Object(Arc::clone(object))),
+            Target::New(new) => Ok(Subject::New(new.clone())),
+            Target::Namespace => Ok(Subject::Namespace),
+            Target::Renamed(_) => Err(Error::new(ErrorKind::Internal, "there is nothing to rename")),
         }
-        verdict.check_length(request.data_len.unwrap_or(0))?;
-        let reservation = self.quota.reserve(caller, request.action, &resolved.subject, request.data_len)?;
-        check_role(caller, request.action, &resolved.subject)?;
-        for (action, subject) in [(request.action, Some(&resolved.subject))]
-            .into_iter()
-            .chain(resolved.also.as_ref().map(|(action, subject)| (*action, Some(subject))))
-        {
-            if let Some(Subject::Object(object)) = subject
-                && let Some(key) = object.key()
-            {
-                check_key(key, action, now)?;
-            }
-        }
-        if let (Subject::Object(object), Some(number)) = (&resolved.subject, request.mechanism_number)
-            && let Some(key) = object.key()
-            && !key.allowed_mechanisms.is_empty()
-            && !key.allowed_mechanisms.contains(&number)
-        {
-            return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));
-        }
-        let also = resolved.also.as_ref().map(|(_, subject)| subject.clone());
-        let subject = resolved.subject.clone();
-        let permit = Permit::issue(request.action, caller.clone(), subject, also, generation, now);
-        Ok(Admission { permit, reservation, rule: verdict.rule, tags: verdict.tags, maximum: verdict.maximum })
     }
 
     /// Writes one record.
@@ -216,7 +210,7 @@ impl Pipeline {
             action: trace.action,
             subject: &trace.subject,
             also: trace.also.as_ref(),
-            mechanism: trace.mechanism.as_deref(),
+            mechanism: trace.mechanism,
             data_len: (trace.bytes > 0).then_some(trace.bytes),
             outcome,
             reason,
@@ -232,7 +226,7 @@ struct Trace {
     action: Action,
     subject: Subject,
     also: Option<Subject>,
-    mechanism: Option<Cow<'static, str>>,
+    mechanism: Option<&'static str>,
     rule: String,
     tags: Vec<String>,
     started: Duration,
@@ -240,96 +234,33 @@ struct Trace {
 }
 
 impl Trace {
-    fn new(resolved: &Resolved<'_>, started: Duration) -> Self {
+    const fn new(action: Action, started: Duration) -> Self {
+        let (subject, also, mechanism) = (Subject::Namespace, None, None);
+        Self { action, subject, also, mechanism, rule: String::new(), tags: Vec::new(), started, bytes: 0 }
+    }
+
+    fn of(request: &Request, started: Duration) -> Self {
         Self {
-            action: resolved.request.action,
-            subject: resolved.subject.clone(),
-            also: resolved.also.as_ref().map(|(_, subject)| subject.clone()),
-            mechanism: resolved.request.mechanism.as_ref().map(crate::mechanism::Mechanism::name),
-            rule: String::new(),
-            tags: Vec::new(),
-            started,
-            bytes: resolved.request.data_len.unwrap_or(0),
+            mechanism: request.mechanism.as_ref().map(Mechanism::name),
+            bytes: request.data_len.unwrap_or(0),
+            ..Self::new(request.action, started)
         }
     }
-}
 
-/// Decisions on all subjects of a request, merged to the strictest.
-#[derive(Default)]
-struct Verdict {
-    rule: String,
-    tags: Vec<String>,
-    maximum: Option<u64>,
-}
-
-impl Verdict {
-    fn merge(&mut self, decision: Decision) -> Result<()> {
-        match decision {
-            Decision::Deny { reason, .. } => Err(Error::new(ErrorKind::Denied, reason)),
-            Decision::Allow { rule, obligations } => {
-                if self.rule.is_empty() {
-                    self.rule = rule;
+    /// Puts objects as they came to exist in the place of what was asked for.
+    fn made(&mut self, objects: Vec<Arc<Object>>) {
+        for object in objects {
+            for subject in std::iter::once(&mut self.subject).chain(&mut self.also) {
+                if matches!(subject, Subject::New(new) if new.id == object.id) {
+                    *subject = Subject::Object(Arc::clone(&object));
                 }
-                for obligation in obligations {
-                    match obligation {
-                        Obligation::AuditTag(tag) => self.tags.push(tag),
-                        Obligation::MaximumData(limit) => {
-                            self.maximum = Some(self.maximum.map_or(limit, |m| m.min(limit)));
-                        }
-                    }
-                }
-                Ok(())
             }
         }
     }
-
-    fn check_length(&self, bytes: u64) -> Result<()> {
-        check_length(self.maximum, bytes)
-    }
 }
 
-fn check_length(maximum: Option<u64>, bytes: u64) -> Result<()> {
-    match maximum {
-        Some(limit) if bytes > limit => {
-            Err(Error::new(ErrorKind::Denied, format!("the policy admits at most {limit} bytes of data")))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The security officer manages and never uses private keys.
-fn check_role(caller: &Caller, action: Action, subject: &Subject) -> Result<()> {
-    let uses = matches!(
-        action,
-        Action::Sign | Action::Decrypt | Action::Export | Action::Wrap | Action::Unwrap | Action::Derive
-    );
-    let private = matches!(subject, Subject::Object(object) if object.private);
-    if caller.login == Login::SecurityOfficer && private && (uses || action == Action::Encrypt) {
-        return Err(Error::new(ErrorKind::Denied, "the security officer uses no private objects"));
-    }
-    Ok(())
-}
-
-/// Usage attributes, state and dates of a key.
-fn check_key(key: &Key, action: Action, now: Timestamp) -> Result<()> {
-    if !key.usage.allows(action) {
-        return Err(Error::new(ErrorKind::KeyUsage, format!("the key's attributes do not allow {}", action.name())));
-    }
-    if !key.state.allows(action) {
-        return Err(Error::new(ErrorKind::KeyState, format!("the key is {}", key.state.name())));
-    }
-    if key.start.is_none() && key.end.is_none() {
-        return Ok(());
-    }
-    let today = Date::of(now);
-    let used = !matches!(action, Action::Find | Action::Manage | Action::ChangeState | Action::Destroy);
-    if used && key.start.is_some_and(|start| today < start) {
-        return Err(Error::new(ErrorKind::KeyState, "the key's start date has not come yet"));
-    }
-    if used && key.end.is_some_and(|end| today > end) {
-        return Err(Error::new(ErrorKind::KeyState, "the key's end date has passed"));
-    }
-    Ok(())
+fn not_found(id: ObjectId) -> Error {
+    Error::new(ErrorKind::NotFound, format!("there is no object `{id}`"))
 }
 
 #[cfg(test)]

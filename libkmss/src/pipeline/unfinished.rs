@@ -1,8 +1,10 @@
 //! Operations under way: the second half of the sentence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use super::{Admission, Pipeline, Trace, check_length};
+use super::checks::{Verdict, check, check_length, refused};
+use super::{Admission, Pipeline, Trace};
 use crate::audit::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
@@ -22,6 +24,8 @@ pub struct Unfinished<R> {
     maximum: Option<u64>,
     reservation: Option<Box<dyn Reservation>>,
     running: R,
+    /// Monotonic time of the decision.
+    decided: Duration,
     epoch: u32,
     begun: bool,
     ended: bool,
@@ -35,9 +39,10 @@ impl<R> Unfinished<R> {
         mut trace: Trace,
         running: R,
     ) -> Self {
-        trace.rule = admission.rule;
-        trace.tags = admission.tags;
+        // What is fed is what counts.
+        trace.bytes = 0;
         Self {
+            decided: pipeline.clock.monotonic(),
             pipeline,
             request,
             permit: admission.permit,
@@ -61,9 +66,7 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// Those of `f`, which end the operation, except [`ErrorKind::BufferTooSmall`].
     pub fn update<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        self.alive()?;
-        let taken = self.count(bytes).and_then(|()| f(&mut self.running));
-        self.settle_error(taken)
+        self.step(bytes, |_| Ok(()), f)
     }
 
     /// Takes `bytes` of input in and lets output leave before the end. The decision is made anew where it is stale; the
@@ -72,15 +75,15 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// As [`Self::update`], and refusals of the new decision.
     pub fn produce<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        self.alive()?;
-        let produced = self.count(bytes).and_then(|()| self.decide_again()).and_then(|()| {
-            if !self.begun {
-                self.pipeline.record(self.permit.caller(), &self.trace, Outcome::Begun, "")?;
-                self.begun = true;
+        let ready = |this: &mut Self| {
+            this.decide_again()?;
+            if !this.begun {
+                this.pipeline.record(this.permit.caller(), &this.trace, Outcome::Begun, "")?;
+                this.begun = true;
             }
-            f(&mut self.running)
-        });
-        self.settle_error(produced)
+            Ok(())
+        };
+        self.step(bytes, ready, f)
     }
 
     /// Takes the last `bytes` of input in, computes, records, and only then releases what `f` returns. What `f` wrote
@@ -91,14 +94,7 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// Those of `f`, refusals of a new decision, and [`ErrorKind::AuditUnavailable`].
     pub fn finish<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        self.alive()?;
-        let before = self.trace.bytes;
-        let computed = self.count(bytes).and_then(|()| self.decide_again()).and_then(|()| f(&mut self.running));
-        if matches!(&computed, Err(e) if e.kind() == ErrorKind::BufferTooSmall) {
-            self.trace.bytes = before;
-            return computed;
-        }
-        let result = self.settle_error(computed)?;
+        let result = self.step(bytes, Self::decide_again, f)?;
         self.end(Outcome::Success, "")?;
         Ok(result)
     }
@@ -111,6 +107,30 @@ impl<R> Unfinished<R> {
         self.end(Outcome::Abandoned, "cancelled by the caller")
     }
 
+    /// Counts `bytes`, lets `ready` refuse, and runs `f`. An error ends the operation, unless the output did not fit:
+    /// then the same input comes again and counts once.
+    fn step<T>(
+        &mut self,
+        bytes: usize,
+        ready: impl FnOnce(&mut Self) -> Result<()>,
+        f: impl FnOnce(&mut R) -> Result<T>,
+    ) -> Result<T> {
+        self.alive()?;
+        let before = self.trace.bytes;
+        self.trace.bytes = before.saturating_add(bytes as u64);
+        if let Err(refusal) = check_length(self.maximum, self.trace.bytes).and_then(|()| ready(self)) {
+            self.end(refused(refusal.kind()), refusal.message())?;
+            return Err(refusal);
+        }
+        let result = f(&mut self.running);
+        match &result {
+            Err(error) if error.kind() == ErrorKind::BufferTooSmall => self.trace.bytes = before,
+            Err(error) => self.end(Outcome::Failed(error.kind()), error.message())?,
+            Ok(_) => {}
+        }
+        result
+    }
+
     fn alive(&self) -> Result<()> {
         if self.ended || self.epoch != crate::os::epoch() {
             return Err(Error::new(ErrorKind::OperationInactive, "the operation has ended"));
@@ -118,51 +138,47 @@ impl<R> Unfinished<R> {
         Ok(())
     }
 
-    /// Counts input; what the policy bounds is refused before it is processed.
-    fn count(&mut self, bytes: usize) -> Result<()> {
-        self.trace.bytes = self.trace.bytes.saturating_add(bytes as u64);
-        check_length(self.maximum, self.trace.bytes)
-    }
-
-    /// Decides again where the store's generation moved or the decision is old.
+    /// Decides again where the store's generation moved or the decision is old. The reservation stays.
     fn decide_again(&mut self) -> Result<()> {
         let generation = self.pipeline.store.generation();
-        let settled = generation.is_multiple_of(2) && generation == self.permit.generation();
-        let age = self.pipeline.clock.now().0.saturating_sub(self.permit.issued().0);
-        if self.request.action.has_effect() || (settled && age < DECISION_LIFE) {
+        if self.request.has_effect() || (self.is_settled(generation) && !self.is_old()) {
             return Ok(());
         }
         let resolved = self.pipeline.resolve(self.permit.caller(), &self.request)?;
-        let admission = self.pipeline.admit(self.permit.caller(), &resolved, generation)?;
-        self.maximum = admission.maximum;
-        self.permit = admission.permit;
+        let mut verdict = Verdict::default();
+        let decided = self.pipeline.decide(self.permit.caller(), &resolved, Some(self.trace.bytes), &mut verdict);
+        (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
+        decided?;
+        let now = self.pipeline.clock.now();
+        check(self.permit.caller(), &resolved, now)?;
+        self.maximum = verdict.maximum;
+        self.decided = self.pipeline.clock.monotonic();
+        self.permit = resolved.permit(self.permit.caller(), generation, now);
         Ok(())
     }
 
-    /// Ends the operation where `result` is an error.
-    fn settle_error<T>(&mut self, result: Result<T>) -> Result<T> {
-        match &result {
-            Err(error) if error.kind() != ErrorKind::BufferTooSmall => {
-                let refused = matches!(
-                    error.kind(),
-                    ErrorKind::Denied | ErrorKind::KeyState | ErrorKind::QuotaExceeded | ErrorKind::NotFound
-                );
-                let outcome = if refused { Outcome::Denied(error.kind()) } else { Outcome::Failed(error.kind()) };
-                self.end(outcome, error.message())?;
-            }
-            _ => {}
-        }
-        result
+    const fn is_settled(&self, generation: u64) -> bool {
+        generation.is_multiple_of(2) && generation == self.permit.generation()
     }
 
+    /// By either clock: one may be set, the other may stand still while the machine sleeps.
+    fn is_old(&self) -> bool {
+        let clock = &self.pipeline.clock;
+        let slept = clock.now().0.abs_diff(self.permit.issued().0);
+        let waited = clock.monotonic().saturating_sub(self.decided);
+        slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)
+    }
+
+    /// Records the end. The quota is booked for results that leave now, or left before.
     fn end(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
         self.ended = true;
+        let recorded = self.pipeline.record(self.permit.caller(), &self.trace, outcome, reason);
         if let Some(reservation) = self.reservation.take()
-            && outcome == Outcome::Success
+            && (self.begun || (outcome == Outcome::Success && recorded.is_ok()))
         {
             reservation.settle(self.trace.bytes);
         }
-        self.pipeline.record(self.permit.caller(), &self.trace, outcome, reason)
+        recorded
     }
 }
 

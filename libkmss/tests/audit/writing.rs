@@ -5,11 +5,16 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use libkmss::audit::{AuditOptions, AuditSink, AuditTail, Filter, Outcome, SegmentSink, Status, Verdict, decode_text};
+use libkmss::audit::{
+    AuditEvent, AuditOptions, AuditSink, AuditTail, Filter, Outcome, SegmentSink, Status, Verdict, decode_text,
+};
 use libkmss::clock::SystemClock;
 use libkmss::error::ErrorKind;
-use libkmss::key::Action;
+use libkmss::key::{Action, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
+use libkmss::mechanism::KeyType;
+use libkmss::permit::{NewObject, Subject};
 use libkmss::suite::Suite;
+use libkmss::tenant::ObjectId;
 
 use crate::double::{Example, FileStore, Home, Numbers, labelled};
 
@@ -138,6 +143,38 @@ fn a_record_says_everything_about_its_event_and_labels_survive_as_they_are() {
 }
 
 #[test]
+fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
+    let home = Home::new(Suite::Nist);
+    let Subject::Object(object) = labelled(b"not the name") else { panic!("an object") };
+    let mut object = Object::clone(&object);
+    object.body = Body::Key(Box::new(Key {
+        name: "tls".to_owned(),
+        origin: "root".to_owned(),
+        class: KeyClass::Private,
+        key_type: KeyType::Ec,
+        usage: Usage::default(),
+        protection: Protection::default(),
+        state: KeyState::Active,
+        allowed_mechanisms: Vec::new(),
+        start: None,
+        end: None,
+        primary: 3,
+        versions: Vec::new(),
+    }));
+    let made = NewObject { id: ObjectId([0xcd; 16]), storage: Storage::Ephemeral, private: true, name: String::new() };
+    let also = Subject::New(made);
+    let example = Example { subject: Subject::Object(Arc::new(object)), action: Action::Derive, ..Example::default() };
+    home.sink().record(&AuditEvent { also: Some(&also), ..example.event() }).unwrap();
+    let found =
+        AuditTail::new(home.dir(), Filter { key: Some("tls".to_owned()), ..Filter::default() }).last(9).unwrap();
+    let (key, new) = (found[0].record.object.clone().unwrap(), found[0].record.also.clone().unwrap());
+    let text = |s: &str| Some(s.to_owned());
+    assert_eq!((key.name, key.origin, key.label, key.storage), (text("tls"), text("root"), None, None));
+    assert_eq!((key.class.as_str(), key.key_type, key.version), ("private", text("EC"), Some(3)));
+    assert_eq!((new.id, new.class.as_str(), new.storage), ("cd".repeat(16), "new", text("session")));
+}
+
+#[test]
 fn fields_without_bound_still_make_a_record_that_can_be_verified() {
     let home = Home::new(Suite::Nist);
     let long = "\u{7}".repeat(100_000);
@@ -169,6 +206,7 @@ fn an_operation_is_refused_while_the_store_does_not_take_the_registration() {
     sink.record(&Example::default().event()).unwrap();
     let report = home.verify();
     assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 1), "{report:?}");
+    assert_eq!((report.segments[0].recoveries, report.segments[0].lost), (1, 3));
 }
 
 #[test]

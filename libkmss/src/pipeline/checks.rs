@@ -1,0 +1,168 @@
+//! Everything that can say no without computing: policies, roles, attributes, states and dates.
+
+use super::{Pipeline, Resolved};
+use crate::audit::Outcome;
+use crate::caller::{Caller, Login};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
+use crate::key::{Action, Date, Key};
+use crate::permit::Subject;
+use crate::policy::{Decision, Obligation, PolicyRequest};
+
+/// Decisions on all subjects of a request, merged to the strictest.
+#[derive(Default)]
+pub(super) struct Verdict {
+    /// The rule that decided first, or the one that denied.
+    pub(super) rule: String,
+    pub(super) tags: Vec<String>,
+    pub(super) maximum: Option<u64>,
+}
+
+impl Verdict {
+    fn merge(&mut self, decision: Decision) -> Result<()> {
+        match decision {
+            Decision::Deny { rule, reason } => {
+                self.rule = rule;
+                Err(Error::new(ErrorKind::Denied, reason))
+            }
+            Decision::Allow { rule, obligations } => {
+                if self.rule.is_empty() {
+                    self.rule = rule;
+                }
+                for obligation in obligations {
+                    match obligation {
+                        Obligation::AuditTag(tag) => self.tags.push(tag),
+                        Obligation::MaximumData(limit) => {
+                            self.maximum = Some(self.maximum.map_or(limit, |m| m.min(limit)));
+                        }
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Pipeline {
+    /// Asks the policy about every subject and fills `verdict`, also when it denies.
+    pub(super) fn decide(
+        &self,
+        caller: &Caller,
+        resolved: &Resolved<'_>,
+        data_len: Option<u64>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let time = self.clock.now();
+        let mechanism = resolved.request.mechanism.as_ref();
+        for (action, subject) in resolved.each() {
+            let request = PolicyRequest { caller, action, subject, mechanism, data_len, time };
+            verdict.merge(self.policy.decide(&request))?;
+        }
+        check_length(verdict.maximum, data_len.unwrap_or(0))
+    }
+
+    /// Whether the policy lets `caller` list its namespace, and so know what exists.
+    pub(super) fn may_list(&self, caller: &Caller) -> bool {
+        let request = PolicyRequest {
+            caller,
+            action: Action::Find,
+            subject: &Subject::Namespace,
+            mechanism: None,
+            data_len: None,
+            time: self.clock.now(),
+        };
+        matches!(self.policy.decide(&request), Decision::Allow { .. })
+    }
+}
+
+/// What roles, attributes, states and dates say to a request.
+pub(super) fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+    for (action, subject) in resolved.each() {
+        check_role(caller, action, subject)?;
+        if let Some(key) = key_of(subject) {
+            check_key(key, action, now)?;
+        }
+    }
+    check_mechanism(resolved)
+}
+
+/// Refuses more data than the policy admits.
+pub(super) fn check_length(maximum: Option<u64>, bytes: u64) -> Result<()> {
+    match maximum {
+        Some(limit) if bytes > limit => {
+            Err(Error::new(ErrorKind::Denied, format!("the policy admits at most {limit} bytes of data")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What the audit says of a refusal: the surroundings may have failed instead.
+pub(super) const fn refused(kind: ErrorKind) -> Outcome {
+    match (kind, kind.class()) {
+        (ErrorKind::NotFound, _) | (_, ErrorClass::Request | ErrorClass::Authority) => Outcome::Denied(kind),
+        _ => Outcome::Failed(kind),
+    }
+}
+
+/// The security officer manages and never uses or makes private objects; nobody else moves keys between states.
+fn check_role(caller: &Caller, action: Action, subject: &Subject) -> Result<()> {
+    let denied = |why| Err(Error::new(ErrorKind::Denied, why));
+    let officer = caller.login == Login::SecurityOfficer;
+    let private = match subject {
+        Subject::Object(object) => object.private,
+        Subject::New(new) => new.private,
+        Subject::Namespace => false,
+    };
+    match (action, subject) {
+        (Action::ChangeState, _) if !officer => denied("only the security officer changes key states"),
+        (Action::Generate | Action::Import, Subject::New(_)) if private && caller.login == Login::None => {
+            Err(Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
+        }
+        (Action::Generate | Action::Import, Subject::New(_)) if private && officer => {
+            denied("the security officer makes no private objects")
+        }
+        (Action::Find | Action::Manage | Action::ChangeState | Action::Destroy, _) => Ok(()),
+        (_, Subject::Object(_)) if private && officer => denied("the security officer uses no private objects"),
+        _ => Ok(()),
+    }
+}
+
+/// Usage attributes, state and dates of a key.
+fn check_key(key: &Key, action: Action, now: Timestamp) -> Result<()> {
+    if !key.usage.allows(action) {
+        return Err(Error::new(ErrorKind::KeyUsage, format!("the key's attributes do not allow {}", action.name())));
+    }
+    if !key.state.allows(action) {
+        return Err(Error::new(ErrorKind::KeyState, format!("the key is {}", key.state.name())));
+    }
+    let used = !matches!(action, Action::Find | Action::Manage | Action::ChangeState | Action::Destroy);
+    if !used || (key.start.is_none() && key.end.is_none()) {
+        return Ok(());
+    }
+    let today = Date::of(now);
+    if key.start.is_some_and(|start| today < start) {
+        return Err(Error::new(ErrorKind::KeyState, "the key's start date has not come yet"));
+    }
+    if key.end.is_some_and(|end| today > end) {
+        return Err(Error::new(ErrorKind::KeyState, "the key's end date has passed"));
+    }
+    Ok(())
+}
+
+/// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for.
+fn check_mechanism(resolved: &Resolved<'_>) -> Result<()> {
+    let request = resolved.request;
+    let Some(key) = key_of(&resolved.subject) else { return Ok(()) };
+    let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
+    if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {
+        return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));
+    }
+    Ok(())
+}
+
+fn key_of(subject: &Subject) -> Option<&Key> {
+    match subject {
+        Subject::Object(object) => object.key(),
+        _ => None,
+    }
+}

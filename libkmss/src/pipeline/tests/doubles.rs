@@ -1,0 +1,365 @@
+//! Doubles that write down what is asked of them, and fail when told to.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::audit::{AuditEvent, AuditSink, Outcome};
+use crate::backend::soft::SoftBackend;
+use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
+use crate::caller::Caller;
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, BackendId, KeyComponents, KeySpec, Material};
+use crate::mechanism::{Hash, KeyType, Mechanism};
+use crate::permit::{Permit, Subject};
+use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest};
+use crate::quota::{QuotaLedger, Reservation};
+use crate::random::Random;
+use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, StoreKey};
+
+/// What happened, in order.
+#[derive(Default)]
+pub(super) struct Journal(Mutex<Vec<String>>);
+
+impl Journal {
+    fn note(&self, line: String) {
+        self.0.lock().unwrap().push(line);
+    }
+
+    pub(super) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    pub(super) fn clear(&self) {
+        drop(self.take());
+    }
+}
+
+/// A policy that denies some actions, and has obligations for the rest.
+pub(super) struct Judge {
+    journal: Arc<Journal>,
+    denied: Mutex<HashSet<&'static str>>,
+    obligations: Mutex<Vec<Obligation>>,
+    /// The lengths it was told, latest last.
+    pub(super) lengths: Mutex<Vec<Option<u64>>>,
+}
+
+impl Judge {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, denied: Mutex::default(), obligations: Mutex::default(), lengths: Mutex::default() }
+    }
+
+    pub(super) fn deny(&self, action: Action) {
+        self.denied.lock().unwrap().insert(action.name());
+    }
+
+    pub(super) fn oblige(&self, obligations: &[Obligation]) {
+        *self.obligations.lock().unwrap() = obligations.to_vec();
+    }
+}
+
+impl PolicyEngine for Judge {
+    fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
+        let name = match request.subject {
+            Subject::Object(object) => object.key().map_or("document", |key| &key.name),
+            Subject::New(new) => &new.name,
+            Subject::Namespace => "namespace",
+        };
+        self.journal.note(format!("policy {} {name}", request.action.name()));
+        self.lengths.lock().unwrap().push(request.data_len);
+        if self.denied.lock().unwrap().contains(request.action.name()) {
+            return Decision::Deny { rule: "rule-no".into(), reason: "the rule says no".into() };
+        }
+        Decision::Allow { rule: "rule-yes".into(), obligations: self.obligations.lock().unwrap().clone() }
+    }
+}
+
+/// A ledger with so many operations left.
+pub(super) struct Budget {
+    journal: Arc<Journal>,
+    pub(super) left: Arc<AtomicI64>,
+}
+
+struct Held {
+    journal: Arc<Journal>,
+    left: Arc<AtomicI64>,
+    settled: bool,
+}
+
+impl Budget {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, left: Arc::new(AtomicI64::new(100)) }
+    }
+}
+
+impl QuotaLedger for Budget {
+    fn reserve(&self, _: &Caller, action: Action, _: &Subject, _: Option<u64>) -> Result<Box<dyn Reservation>> {
+        self.journal.note(format!("reserve {}", action.name()));
+        if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
+            self.left.fetch_add(1, Ordering::SeqCst);
+            return Err(Error::new(ErrorKind::QuotaExceeded, "nothing is left"));
+        }
+        Ok(Box::new(Held { journal: Arc::clone(&self.journal), left: Arc::clone(&self.left), settled: false }))
+    }
+}
+
+impl Reservation for Held {
+    fn settle(mut self: Box<Self>, bytes: u64) {
+        self.settled = true;
+        self.journal.note(format!("settle {bytes}"));
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.left.fetch_add(1, Ordering::SeqCst);
+            self.journal.note("return".into());
+        }
+    }
+}
+
+/// A record as it reached the audit.
+#[derive(Clone, Debug)]
+pub(super) struct Noted {
+    pub(super) action: Action,
+    pub(super) outcome: Outcome,
+    pub(super) reason: String,
+    pub(super) rule: String,
+    pub(super) tags: Vec<String>,
+    pub(super) bytes: Option<u64>,
+    pub(super) mechanism: Option<String>,
+    pub(super) name: String,
+    pub(super) also: Option<String>,
+}
+
+/// An audit that may be out of order for some outcomes.
+pub(super) struct Log {
+    journal: Arc<Journal>,
+    notes: Mutex<Vec<Noted>>,
+    fails: Mutex<Option<fn(Outcome) -> bool>>,
+}
+
+impl Log {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, notes: Mutex::default(), fails: Mutex::default() }
+    }
+
+    pub(super) fn notes(&self) -> Vec<Noted> {
+        self.notes.lock().unwrap().clone()
+    }
+
+    pub(super) fn fail(&self, when: fn(Outcome) -> bool) {
+        *self.fails.lock().unwrap() = Some(when);
+    }
+}
+
+fn name_of(subject: &Subject) -> String {
+    match subject {
+        Subject::Object(object) => object.key().map_or_else(String::new, |key| key.name.clone()),
+        Subject::New(new) => format!("new {}", new.name),
+        Subject::Namespace => String::new(),
+    }
+}
+
+impl AuditSink for Log {
+    fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
+        let word = match event.outcome {
+            Outcome::Denied(_) => "denied".to_owned(),
+            Outcome::Failed(_) => "failed".to_owned(),
+            other => format!("{other:?}").to_lowercase(),
+        };
+        self.journal.note(format!("audit {} {word}", event.action.name()));
+        if self.fails.lock().unwrap().is_some_and(|fails| fails(event.outcome)) {
+            return Err(Error::new(ErrorKind::AuditUnavailable, "no space is left in the double"));
+        }
+        self.notes.lock().unwrap().push(Noted {
+            action: event.action,
+            outcome: event.outcome,
+            reason: event.reason.to_owned(),
+            rule: event.rule.to_owned(),
+            tags: event.tags.to_vec(),
+            bytes: event.data_len,
+            mechanism: event.mechanism.map(str::to_owned),
+            name: name_of(event.subject),
+            also: event.also.map(name_of),
+        });
+        Ok(())
+    }
+}
+
+/// A clock that is set by hand. Starts at noon of 2024-02-29.
+pub(super) struct Watch {
+    pub(super) wall: AtomicU64,
+    pub(super) ticks: AtomicU64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self { wall: AtomicU64::new(1_709_208_000_000), ticks: AtomicU64::new(0) }
+    }
+}
+
+impl Clock for Watch {
+    fn now(&self) -> Timestamp {
+        Timestamp(self.wall.load(Ordering::SeqCst))
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.ticks.load(Ordering::SeqCst))
+    }
+}
+
+/// A store that writes commits down and can run out of space.
+pub(super) struct Shelf {
+    journal: Arc<Journal>,
+    inner: MemoryStore,
+    pub(super) full: AtomicBool,
+    pub(super) odd: AtomicBool,
+}
+
+impl Shelf {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        let (full, odd) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { journal, inner: MemoryStore::default(), full, odd }
+    }
+}
+
+impl Store for Shelf {
+    fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Entry>>> {
+        self.inner.get_many(keys)
+    }
+
+    fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>> {
+        self.inner.scan(prefix, after, limit)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Commit> {
+        self.journal.note("commit".into());
+        if self.full.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::Storage, "no space left"));
+        }
+        self.inner.commit(batch)
+    }
+
+    fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
+        self.inner.changes(since, limit)
+    }
+
+    fn wait(&self, since: Revision, timeout: Duration) -> Result<Revision> {
+        self.inner.wait(since, timeout)
+    }
+
+    fn generation(&self) -> u64 {
+        self.inner.generation() + u64::from(self.odd.load(Ordering::SeqCst))
+    }
+}
+
+/// The software engine, which tells what it is asked to do and can be out of order.
+pub(super) struct Engine {
+    journal: Arc<Journal>,
+    inner: SoftBackend,
+    pub(super) broken: AtomicBool,
+}
+
+impl Engine {
+    pub(super) fn new(journal: Arc<Journal>) -> Self {
+        Self { journal, inner: SoftBackend::new().unwrap(), broken: AtomicBool::new(false) }
+    }
+
+    fn asked(&self, what: &str) -> Result<&SoftBackend> {
+        self.journal.note(format!("backend {what}"));
+        if self.broken.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::BackendUnavailable, "the device does not answer"));
+        }
+        Ok(&self.inner)
+    }
+}
+
+impl Backend for Engine {
+    fn id(&self) -> &BackendId {
+        self.inner.id()
+    }
+
+    fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>> {
+        self.asked("sign")?.sign(permit, mechanism)
+    }
+
+    fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>> {
+        self.asked("verify")?.verify(permit, mechanism)
+    }
+
+    fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.asked("encrypt")?.encrypt(permit, mechanism)
+    }
+
+    fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.asked("decrypt")?.decrypt(permit, mechanism)
+    }
+
+    fn digest(&self, permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>> {
+        self.asked("digest")?.digest(permit, hash)
+    }
+
+    fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
+        self.asked("generate")?.generate(permit, spec)
+    }
+
+    fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
+        self.asked("generate pair")?.generate_pair(permit, spec)
+    }
+
+    fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
+        self.asked("import")?.import(permit, components)
+    }
+
+    fn export(&self, permit: &Permit) -> Result<KeyComponents> {
+        self.asked("export")?.export(permit)
+    }
+
+    fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>> {
+        self.asked("wrap")?.wrap(permit, mechanism)
+    }
+
+    fn unwrap(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        wrapped: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        self.asked("unwrap")?.unwrap(permit, mechanism, wrapped, key_type, len)
+    }
+
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, kind: KeyType, len: Option<usize>) -> Result<Material> {
+        self.asked("derive")?.derive(permit, mechanism, kind, len)
+    }
+
+    fn destroy(&self, permit: &Permit) -> Result<()> {
+        self.asked("destroy")?.destroy(permit)
+    }
+
+    fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {
+        self.asked("seed")?.seed_random(permit, seed)
+    }
+
+    fn random(&self, permit: &Permit, out: &mut [u8]) -> Result<()> {
+        self.asked("random")?.random(permit, out)
+    }
+
+    fn entropy(&self) -> &dyn Random {
+        self.inner.entropy()
+    }
+}
+
+/// The engine's generator for the catalogue.
+pub(super) struct Dice(pub(super) Arc<Engine>);
+
+impl Random for Dice {
+    fn fill(&self, out: &mut [u8]) -> Result<()> {
+        self.0.entropy().fill(out)
+    }
+}
