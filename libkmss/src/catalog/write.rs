@@ -7,7 +7,7 @@ use super::record::Domain;
 use super::{Catalog, index, key_for, name, not_found, record};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, KeyClass, Object, Protection, Storage};
+use crate::key::{Body, DomainKey, KeyClass, Object, Storage};
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
@@ -61,19 +61,13 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone,
-    /// [`ErrorKind::AttributeReadOnly`] when a key would lose protection, [`ErrorKind::Internal`] when identity, name,
-    /// class or visibility differ.
+    /// [`ErrorKind::Internal`] when identity, name, class or visibility differ.
     pub fn update(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
         let old = self.current(caller, object)?;
         let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
         let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
         if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
             return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
-        }
-        if let (Some(was), Some(is)) = (old.key(), object.key())
-            && loosens(&was.protection, &is.protection)
-        {
-            return Err(Error::new(ErrorKind::AttributeReadOnly, "a key's protection cannot be taken back"));
         }
         let new = Object { edition: next_edition(&old)?, ..object.clone() };
         let paths = Paths::of(&caller.namespace);
@@ -202,17 +196,6 @@ fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Dom
 
 fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {
     object.key().map_or_else(|| Ok(Vec::new()), |key| name::guards(public, paths, key.class, &key.name))
-}
-
-/// Whether a key would be less protected, or be said to have been better protected than it was. No door is trusted with
-/// that: what once could not leave must never be able to.
-const fn loosens(was: &Protection, is: &Protection) -> bool {
-    (was.sensitive && !is.sensitive)
-        || (!was.extractable && is.extractable)
-        || (was.wrap_with_trusted && !is.wrap_with_trusted)
-        || (!was.always_sensitive && is.always_sensitive)
-        || (!was.never_extractable && is.never_extractable)
-        || (!was.local && is.local)
 }
 
 fn next_edition(old: &Object) -> Result<u64> {

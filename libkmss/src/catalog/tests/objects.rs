@@ -283,30 +283,3 @@ fn nobody_reads_a_state_older_than_one_that_was_acknowledged() {
         });
     }
 }
-
-#[test]
-fn no_update_takes_a_keys_protection_back() {
-    let bench = Bench::memory();
-    let tight = Protection { sensitive: true, wrap_with_trusted: true, ..Protection::default() };
-    let loose = [
-        Protection { sensitive: false, ..tight },
-        Protection { extractable: true, ..tight },
-        Protection { wrap_with_trusted: false, ..tight },
-        Protection { always_sensitive: true, ..tight },
-        Protection { never_extractable: true, ..tight },
-        Protection { local: true, ..tight },
-    ];
-    let with = |object: &Object, protection| {
-        let mut changed = object.clone();
-        name::key_mut(&mut changed).unwrap().protection = protection;
-        changed
-    };
-    let open = Protection { extractable: true, ..Protection::default() };
-    let made = bench.make(with(&key(&bench.user, "k", KeyClass::Private), open));
-    let made = bench.catalog.update(&bench.user, &with(&made, tight)).unwrap();
-    for protection in loose {
-        let refused = bench.catalog.update(&bench.user, &with(&made, protection)).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::AttributeReadOnly, "{protection:?}");
-    }
-    assert_eq!(bench.another().get(&bench.user, made.id).unwrap().key().unwrap().protection, tight);
-}
