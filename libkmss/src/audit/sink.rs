@@ -167,7 +167,7 @@ impl SegmentSink {
         if let Some(mut gone) = segment.take_if(|s| s.is_deleted(event.time)) {
             *lost = lost.saturating_add(gone.lost);
             // Something else may stand under its name: only the store can still say what was written.
-            self.anchor(&mut gone)?;
+            self.anchor(&mut gone).inspect_err(|_| *lost = lost.saturating_add(1))?;
         }
         if let Some(left) = segment.take_if(|s| s.is_hopeless()) {
             *lost = lost.saturating_add(left.lost);
