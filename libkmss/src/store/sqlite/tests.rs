@@ -236,3 +236,30 @@ fn a_link_planted_in_the_place_of_the_log_is_refused_and_not_followed() {
         assert_eq!(std::fs::read(elsewhere.path()).unwrap(), b"not yours");
     }
 }
+
+#[test]
+fn an_emptied_or_deleted_database_is_damage_and_its_log_is_kept() {
+    for delete in [false, true] {
+        let (dir, store) = scratch();
+        write(&store, vec![put("a", b"1")]);
+        drop(store);
+        let (database, log) = (dir.path().join("store.db"), dir.path().join("store.db-wal"));
+        let kept = std::fs::read(&log).unwrap();
+        assert!(!kept.is_empty());
+        if delete {
+            std::fs::remove_file(&database).unwrap()
+        } else {
+            std::fs::write(&database, b"").unwrap()
+        }
+        assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(std::fs::read(&log).unwrap(), kept);
+    }
+    // Also without a log, once something was revoked.
+    let (dir, store) = scratch();
+    let batch = Batch { ops: vec![put("a", b"1")], invalidates: true, ..Batch::default() };
+    assert!(matches!(store.commit(&batch).unwrap(), Commit::Committed(_)));
+    drop(store);
+    std::fs::write(dir.path().join("store.db"), b"").unwrap();
+    std::fs::remove_file(dir.path().join("store.db-wal")).unwrap();
+    assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
+}
