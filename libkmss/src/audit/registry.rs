@@ -222,7 +222,12 @@ pub(super) fn inventory(store: &dyn Store) -> Result<Inventory> {
 }
 
 fn predecessor(store: &dyn Store, segment: SegmentId) -> Result<Option<Predecessor>> {
-    Ok(read(store, &segment)?.map(|(r, _)| Predecessor {
+    let found = match read(store, &segment) {
+        // The verifier names it; it must not keep everybody from recording what they do.
+        Err(e) if e.kind() == ErrorKind::Damaged => None,
+        other => other?,
+    };
+    Ok(found.map(|(r, _)| Predecessor {
         segment,
         genesis: r.genesis,
         last: (r.state == State::Closed).then_some((r.seq, r.head)),

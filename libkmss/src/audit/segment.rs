@@ -1,15 +1,15 @@
 //! One segment: a file that records are appended to, and the end of its chain.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
-use super::chain::{Head, Line, MAX_LINE};
+use super::chain::{Head, Line, MAX_LINE, SegmentId};
 use super::encode::{self, LineBuffer, kind};
 use super::registry::{Registration, State};
 use crate::clock::Timestamp;
+use crate::os::{Directory, Opening};
 use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
@@ -184,22 +184,15 @@ impl Segment {
 }
 
 /// Makes the file of a new segment, locked by this process.
-pub(super) fn create(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new()
-        .append(true)
-        .read(true)
-        .create_new(true)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)?;
+pub(super) fn create(dir: &Directory, segment: &SegmentId) -> io::Result<File> {
+    let file = dir.file(segment.file_name().as_ref(), Opening::NewLog)?;
     file.try_lock()?;
     Ok(file)
 }
 
 /// Opens the file of an existing segment; `None` when another process writes it.
-pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
-    let file =
-        OpenOptions::new().append(true).read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
+pub(super) fn reopen(dir: &Directory, segment: &SegmentId) -> io::Result<Option<File>> {
+    let file = dir.file(segment.file_name().as_ref(), Opening::Log)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
@@ -208,6 +201,18 @@ pub(super) fn reopen(path: &Path) -> io::Result<Option<File>> {
         Err(std::fs::TryLockError::WouldBlock) => Ok(None),
         Err(std::fs::TryLockError::Error(e)) => Err(e),
     }
+}
+
+/// Whether the record that the store knows of still stands where it stood when the store was told.
+pub(super) fn stands(mut file: &File, known: &Registration) -> io::Result<bool> {
+    let from = known.len.saturating_sub(MAX_LINE as u64);
+    let mut bytes = Vec::new();
+    file.seek(SeekFrom::Start(from))?;
+    file.take(known.len - from).read_to_end(&mut bytes)?;
+    let before = bytes.split_last().map_or(&[][..], |(_, before)| before);
+    let start = before.iter().rposition(|b| *b == b'\n').map_or(0, |feed| feed + 1);
+    let line = bytes.get(start..).and_then(Line::split);
+    Ok(line.is_some_and(|l| (l.seq, l.head) == (known.seq, known.head)) && from + bytes.len() as u64 == known.len)
 }
 
 /// The end of an existing segment.

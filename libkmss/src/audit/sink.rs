@@ -1,6 +1,6 @@
 //! The sink of a process: one segment at a time, opened at the first record, left behind by forked children.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use super::{AuditEvent, AuditSink, Outcome};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
-use crate::os::{Hooks, Lock, Rank};
+use crate::os::{Directory, Hooks, Lock, Rank};
 use crate::permit::Subject;
 use crate::random::Random;
 use crate::store::Store;
@@ -164,7 +164,12 @@ impl SegmentSink {
         let mut writer = self.writer.lock();
         let Writer { segment, prepared, buffer, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
-        if let Some(left) = segment.take_if(|s| s.is_hopeless() || s.is_deleted(event.time)) {
+        if let Some(mut gone) = segment.take_if(|s| s.is_deleted(event.time)) {
+            *lost = lost.saturating_add(gone.lost);
+            // Something else may stand under its name: only the store can still say what was written.
+            self.anchor(&mut gone).inspect_err(|_| *lost = lost.saturating_add(1))?;
+        }
+        if let Some(left) = segment.take_if(|s| s.is_hopeless()) {
             *lost = lost.saturating_add(left.lost);
         }
         if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
@@ -243,10 +248,10 @@ impl SegmentSink {
             let mut random = [0; 8];
             self.random.fill(&mut random)?;
             let id = SegmentId::new(self.clock.now().0, random);
-            match segment::create(&self.dir.join(id.file_name())) {
+            match segment::create(&dir, &id) {
                 Ok(file) => {
                     (self.ownership)(&file)?;
-                    dir.sync_all().map_err(storage)?;
+                    dir.sync().map_err(storage)?;
                     return Ok((id, file));
                 }
                 Err(e) => last = Some(e),
@@ -255,24 +260,23 @@ impl SegmentSink {
         Err(storage(last.unwrap_or_else(|| io::ErrorKind::Other.into())))
     }
 
-    fn directory(&self) -> Result<File> {
-        match DirBuilder::new().mode(0o700).create(&self.dir) {
-            Ok(()) => {
-                let made = File::open(&self.dir).map_err(storage)?;
-                (self.ownership)(&made)?;
-                if let Some(parent) = self.dir.parent().filter(|p| *p != Path::new("")) {
-                    File::open(parent).and_then(|p| p.sync_all()).map_err(storage)?;
-                }
-                Ok(made)
+    /// The directory, held open: who may write to the home could put a link in its place, and a writer with more rights
+    /// would make files wherever that leads.
+    fn directory(&self) -> Result<Directory> {
+        let made = match DirBuilder::new().mode(0o700).create(&self.dir) {
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
+            other => other.map(|()| true).map_err(storage)?,
+        };
+        let dir = Directory::open(&self.dir).map_err(|e| {
+            Error::new(ErrorKind::HomeUnsafe, "the audit directory of the home is no directory").with_source(e)
+        })?;
+        if made {
+            (self.ownership)(dir.as_file())?;
+            if let Some(parent) = self.dir.parent().filter(|p| *p != Path::new("")) {
+                File::open(parent).and_then(|p| p.sync_all()).map_err(storage)?;
             }
-            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {
-                if !fs::symlink_metadata(&self.dir).map_err(storage)?.is_dir() {
-                    return Err(Error::new(ErrorKind::HomeUnsafe, "the audit directory of the home is no directory"));
-                }
-                File::open(&self.dir).map_err(storage)
-            }
-            Err(e) => Err(storage(e)),
         }
+        Ok(dir)
     }
 
     /// Goes on with a segment that a process of this user closed, or left when it was killed.
@@ -295,17 +299,24 @@ impl SegmentSink {
     /// `None` when the segment is in use, or cannot be continued.
     fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
         let retire = || registry::retire(&*self.store, uid, id).map(|()| None);
-        let Ok(file) = segment::reopen(&self.dir.join(id.file_name())) else { return retire() };
+        let Ok(file) = Directory::open(&self.dir).and_then(|dir| segment::reopen(&dir, id)) else { return retire() };
         let Some(file) = file else { return Ok(None) };
         // Under the file's lock: whoever wrote it before has told the store what it had to tell.
-        let Some((found, entry)) = registry::read(&*self.store, id)? else { return retire() };
-        let Some(tail) = segment::tail(&file).map_err(storage)? else { return retire() };
-        let as_registered = match found.state {
-            State::Closed => {
-                (tail.seq, tail.head, tail.len) == (found.seq, found.head, found.len) && tail.torn.is_empty()
-            }
-            State::Open => tail.seq >= found.seq,
+        let (found, entry) = match registry::read(&*self.store, id) {
+            Ok(Some(found)) => found,
+            Ok(None) => return retire(),
+            // The verifier names it; it must not keep everybody from recording what they do.
+            Err(e) if e.kind() == ErrorKind::Damaged => return retire(),
+            Err(e) => return Err(e),
         };
+        let Ok(Some(tail)) = segment::tail(&file) else { return retire() };
+        // What this process tells the store later replaces what the store knows now: a file that contradicts it is left
+        // to the verifier as it is.
+        let as_registered = segment::stands(&file, &found).unwrap_or(false)
+            && match found.state {
+                State::Closed => (tail.seq, tail.len) == (found.seq, found.len) && tail.torn.is_empty(),
+                State::Open => tail.seq >= found.seq,
+            };
         if !as_registered || found.uid != uid || tail.len >= self.options.segment_bytes {
             return retire();
         }

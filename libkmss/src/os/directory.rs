@@ -24,6 +24,10 @@ pub enum Opening {
     Append,
     /// For reading and writing; it must not exist yet.
     New,
+    /// For reading and appending; it must exist.
+    Log,
+    /// For reading and appending; it must not exist yet.
+    NewLog,
 }
 
 impl Directory {
@@ -63,6 +67,8 @@ impl Directory {
             Opening::Write => libc::O_RDWR,
             Opening::Append => libc::O_WRONLY | libc::O_APPEND,
             Opening::New => libc::O_RDWR | libc::O_CREAT | libc::O_EXCL,
+            Opening::Log => libc::O_RDWR | libc::O_APPEND,
+            Opening::NewLog => libc::O_RDWR | libc::O_APPEND | libc::O_CREAT | libc::O_EXCL,
         };
         self.open_at(name, flags | libc::O_NONBLOCK, 0o600)
     }

@@ -97,6 +97,9 @@ pub fn create_file(path: &Path, mode: FileMode, content: &[u8]) -> io::Result<()
         io::Write::write_all(&mut &file, content)?;
         mode.apply(&file)?;
         file.sync_all()?;
+        // Closed before it gets its name: closing any descriptor of a file drops all POSIX locks that this process holds
+        // on it, and another thread may have opened the store by then.
+        drop(file);
         match std::fs::hard_link(&draft, path) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             other => other,

@@ -313,6 +313,23 @@ fn what_is_no_regular_file_or_no_segment_is_said_and_not_followed() {
 }
 
 #[test]
+fn a_link_in_the_place_of_the_directory_is_not_followed_by_a_writer() {
+    let home = Home::new(Suite::Nist);
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(elsewhere.path(), home.dir()).unwrap();
+    assert!(home.sink().record(&Example::default().event()).is_err());
+    assert_eq!(fs::read_dir(elsewhere.path()).unwrap().count(), 0);
+    // Neither when it takes the place of a directory with segments to be continued.
+    fs::remove_file(home.dir()).unwrap();
+    home.write(2);
+    fs::rename(home.dir(), elsewhere.path().join("audit")).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("audit"), home.dir()).unwrap();
+    let before = fs::read(&home.files()[0]).unwrap();
+    assert!(home.sink().record(&Example::default().event()).is_err());
+    assert_eq!(fs::read(&home.files()[0]).unwrap(), before);
+}
+
+#[test]
 fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the_end_is_not() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
@@ -329,6 +346,40 @@ fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the
 }
 
 #[test]
+fn a_rewritten_segment_of_a_killed_writer_is_not_continued_so_that_the_store_keeps_the_proof() {
+    for suite in [Suite::Nist, Suite::Gm] {
+        let home = Home::new(suite);
+        let killed = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
+        (0..25).for_each(|_| killed.record(&Example::default().event()).unwrap());
+        std::mem::forget(killed);
+        let mut lines = home.lines();
+        edit(&mut lines[7]);
+        rehash(suite, &mut lines, 7);
+        // The forgotten sink still holds the lock of the file; its copy is free, as after a kill.
+        let file = home.files().remove(0);
+        fs::remove_file(&file).unwrap();
+        fs::write(&file, lines.concat()).unwrap();
+        assert_eq!(findings(&home.verify()), one(Found::Rewritten, 20, 20));
+        home.write(2);
+        assert_eq!(findings(&home.verify()), one(Found::Rewritten, 20, 20));
+        assert_eq!(home.files().len(), 2);
+    }
+}
+
+#[test]
+fn damaged_registrations_are_named_and_keep_nobody_from_recording() {
+    let home = Home::new(Suite::Nist);
+    home.write(2);
+    let keys = home.store().keys("audit/segment/");
+    home.store().tamper(|map| map.get_mut(&keys[0]).unwrap().1 = b"{}".to_vec());
+    home.write(2);
+    assert_eq!(home.files().len(), 2);
+    let report = home.verify();
+    assert!(report.findings.iter().any(|f| f.found == Found::RegistrationDamaged));
+    assert_eq!(report.verdict, Verdict::Tampered);
+}
+
+#[test]
 fn a_writer_whose_file_is_deleted_goes_on_in_another_and_the_deletion_is_named() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink();
@@ -339,6 +390,20 @@ fn a_writer_whose_file_is_deleted_goes_on_in_another_and_the_deletion_is_named()
     sink.close().unwrap();
     let statuses: Vec<_> = home.verify().segments.iter().map(|s| s.status).collect();
     assert_eq!(statuses, [Status::Missing, Status::Closed]);
+}
+
+#[test]
+fn a_shorter_copy_put_in_the_place_of_a_segment_in_use_is_named() {
+    let home = Home::new(Suite::Nist);
+    let sink = home.sink();
+    let now = SystemClock::default().now().0;
+    (0..5).for_each(|_| sink.record(&Example { time: now, ..Example::default() }.event()).unwrap());
+    let copy = home.root.path().join("copy");
+    fs::write(&copy, home.lines()[..4].concat()).unwrap();
+    fs::rename(&copy, &home.files()[0]).unwrap();
+    sink.record(&Example { time: now + 5000, ..Example::default() }.event()).unwrap();
+    sink.close().unwrap();
+    assert_eq!(findings(&home.verify()), one(Found::Truncated, 4, 5));
 }
 
 #[test]

@@ -76,7 +76,8 @@ pub(super) fn users_prefix(namespace: &Namespace, domain: &Domain) -> String {
     format!("{}user/", prefix(namespace, domain))
 }
 
-fn prefix(namespace: &Namespace, domain: &Domain) -> String {
+/// Where all credentials of this edition are.
+pub(super) fn prefix(namespace: &Namespace, domain: &Domain) -> String {
     format!("auth/{}/{}/", namespace.id, hex(&domain.edition))
 }
 

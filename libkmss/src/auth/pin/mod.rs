@@ -35,6 +35,8 @@ const MAX_PIN: usize = 255;
 const MAX_NAME: usize = 128;
 /// Entries read at once from the store.
 const PAGE: usize = 256;
+/// Credentials that go in the batch which removes a namespace's keys; it has to leave room for what else it carries.
+const REMOVED_AT_ONCE: usize = Batch::MAX_OPS / 2;
 
 /// Whose credential.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,17 +110,34 @@ impl PinAuthenticator {
         self.apply(&self.prepare_initialize(namespace, so_pin)?)
     }
 
-    /// The batch that removes every credential and domain key of `namespace`.
+    /// The batch that removes the domain keys of `namespace`, with as many credentials as fit. The others are sealed under
+    /// the public domain key, so that they die with it; [`Self::set_user_pin`] clears them away.
     ///
     /// # Errors
     /// Those of the store.
     pub fn prepare_remove(&self, namespace: &Namespace) -> Result<Batch> {
-        let mut batch = Batch { invalidates: true, ..Batch::default() };
-        self.each(&format!("auth/{}/", namespace.id), |key, _| {
-            batch.ops.push(Op::Delete(key));
+        let place = domain::key(namespace)?;
+        let found = self.store.scan(&everything_of(namespace), None, REMOVED_AT_ONCE)?;
+        let credentials = found.into_iter().map(|(key, _)| key).filter(|key| *key != place);
+        let ops = std::iter::once(place.clone()).chain(credentials).map(Op::Delete).collect();
+        Ok(Batch { ops, invalidates: true, ..Batch::default() })
+    }
+
+    /// Removes credentials of former editions of `namespace`, which nothing opens any more.
+    fn sweep(&self, namespace: &Namespace, domain: &Domain) -> Result<()> {
+        let (place, current) = (domain::key(namespace)?, credential::prefix(namespace, domain));
+        let mut dead = Vec::new();
+        self.each(&everything_of(namespace), |key, _| {
+            if key != place && !key.as_str().starts_with(&current) {
+                dead.push(Op::Delete(key));
+            }
             Ok(())
         })?;
-        Ok(batch)
+        let conditions = vec![Condition::Version(place, domain.revision)];
+        for ops in dead.chunks(Batch::MAX_OPS) {
+            self.apply(&Batch { conditions: conditions.clone(), ops: ops.to_vec(), invalidates: false })?;
+        }
+        Ok(())
     }
 
     /// The domain key for what everybody who can open the home may see of `namespace`.
@@ -153,7 +172,11 @@ impl PinAuthenticator {
             conditions: vec![Condition::Version(domain::key(namespace)?, domain.revision)],
             ops: vec![self.write(&domain, &key, &record)?],
             invalidates: true,
-        })
+        })?;
+        if let Err(error) = self.sweep(namespace, &domain) {
+            tracing::warn!(namespace = %namespace.id, %error, "credentials of a former edition were left behind");
+        }
+        Ok(())
     }
 
     /// Checks the security officer's PIN and gives the private domain key for managing objects: listing, changing states,
@@ -357,6 +380,11 @@ fn accept_name(name: &str) -> Result<()> {
         ErrorKind::Arguments,
         format!("a user name has 1 to {MAX_NAME} bytes without control characters and is neither `so` nor `none`"),
     ))
+}
+
+/// Where the domain key and the credentials of `namespace` are.
+fn everything_of(namespace: &Namespace) -> String {
+    format!("auth/{}/", namespace.id)
 }
 
 fn unknown(user: &str) -> Error {

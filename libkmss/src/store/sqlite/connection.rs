@@ -63,6 +63,7 @@ impl Open {
                 });
             }
         };
+        refuse_planted(&place.database)?;
         // Without write access there is nothing to lose, so no mark; but then nothing may be written either.
         let mark = match &place.mark {
             Some(path) if !is_write_protected(path) => Some(ProcessMark::take(path)?),
@@ -242,6 +243,20 @@ impl Drop for Transaction<'_> {
 
 fn identity(path: &Path) -> io::Result<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|m| (m.dev(), m.ino()))
+}
+
+/// Refuses links in the places of SQLite's own files. It follows them for these, and gives what they lead to the owner of
+/// the database; who may only write to the home must not choose files for a process with more rights.
+fn refuse_planted(database: &Path) -> Result<()> {
+    for suffix in ["-wal", "-journal", "-shm"] {
+        let mut path = database.as_os_str().to_owned();
+        path.push(suffix);
+        if std::fs::symlink_metadata(&path).is_ok_and(|m| !m.is_file() || m.nlink() > 1) {
+            let what = format!("`{}` is a link or no ordinary file: remove it", path.display());
+            return Err(Error::new(ErrorKind::HomeUnsafe, what));
+        }
+    }
+    Ok(())
 }
 
 fn is_write_protected(path: &Path) -> bool {

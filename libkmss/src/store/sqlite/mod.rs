@@ -75,6 +75,7 @@ impl SqliteStore {
             Err(e) if e.kind() == ErrorKind::ReadOnly => None,
             Err(e) => return Err(e),
         };
+        refuse_emptied(&home.join("store.db"), page.as_ref())?;
         let hooks = Hooks { before: |slot: &mut Link| slot.open = None, ..Hooks::default() };
         let store = Self {
             place: Place { database: home.join("store.db"), mark: page.is_some().then_some(mark), mode },
@@ -159,6 +160,20 @@ impl SqliteStore {
         transaction.commit()?;
         Ok(Commit::Committed(next))
     }
+}
+
+/// Refuses an empty or missing database in a home that has had one: SQLite would delete the log beside it, which may be all
+/// that is left, and everything would seem never to have been. The traces are looked at first, because another process
+/// may be making the database just now.
+fn refuse_emptied(database: &Path, page: Option<&GenerationPage>) -> Result<()> {
+    let holds_something = |path: &Path| std::fs::symlink_metadata(path).is_ok_and(|m| m.len() > 0);
+    let used = holds_something(&database.with_extension("db-wal")) || page.is_some_and(|page| page.read() != 0);
+    if used && !holds_something(database) {
+        let what = "the store was emptied or removed: stop all processes that use the home and restore it from a backup \
+                    (to begin anew, remove the whole home)";
+        return Err(Error::new(ErrorKind::Damaged, what));
+    }
+    Ok(())
 }
 
 impl Store for SqliteStore {

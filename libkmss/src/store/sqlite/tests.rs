@@ -222,3 +222,44 @@ fn a_revocation_that_others_would_not_see_is_refused() {
         assert_eq!(store.get(&key("key")).map(|_| ()).unwrap_err().kind(), ErrorKind::HomeUnsafe);
     }
 }
+
+#[test]
+fn a_link_planted_in_the_place_of_the_log_is_refused_and_not_followed() {
+    for name in ["store.db-wal", "store.db-journal", "store.db-shm"] {
+        let (dir, store) = scratch();
+        drop(store);
+        let elsewhere = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(elsewhere.path(), b"not yours").unwrap();
+        let _ = std::fs::remove_file(dir.path().join(name));
+        std::os::unix::fs::symlink(elsewhere.path(), dir.path().join(name)).unwrap();
+        assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::HomeUnsafe, "{name}");
+        assert_eq!(std::fs::read(elsewhere.path()).unwrap(), b"not yours");
+    }
+}
+
+#[test]
+fn an_emptied_or_deleted_database_is_damage_and_its_log_is_kept() {
+    for delete in [false, true] {
+        let (dir, store) = scratch();
+        write(&store, vec![put("a", b"1")]);
+        drop(store);
+        let (database, log) = (dir.path().join("store.db"), dir.path().join("store.db-wal"));
+        let kept = std::fs::read(&log).unwrap();
+        assert!(!kept.is_empty());
+        if delete {
+            std::fs::remove_file(&database).unwrap()
+        } else {
+            std::fs::write(&database, b"").unwrap()
+        }
+        assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(std::fs::read(&log).unwrap(), kept);
+    }
+    // Also without a log, once something was revoked.
+    let (dir, store) = scratch();
+    let batch = Batch { ops: vec![put("a", b"1")], invalidates: true, ..Batch::default() };
+    assert!(matches!(store.commit(&batch).unwrap(), Commit::Committed(_)));
+    drop(store);
+    std::fs::write(dir.path().join("store.db"), b"").unwrap();
+    std::fs::remove_file(dir.path().join("store.db-wal")).unwrap();
+    assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
+}

@@ -205,6 +205,29 @@ fn a_namespace_that_is_removed_leaves_nothing() {
 }
 
 #[test]
+fn a_namespace_with_many_users_can_be_initialised_anew_and_removed() {
+    let bench = Bench::new(Suite::Nist, PinConfig::default());
+    let officer = bench.officer();
+    let users = Batch::MAX_OPS + 8;
+    for n in 0..users {
+        bench.auth.set_user_pin(&bench.namespace, &officer, &format!("user{n}"), &pin(PIN)).unwrap();
+    }
+    let again = Namespace { incarnation: 2, ..bench.namespace.clone() };
+    let renewal = bench.auth.prepare_initialize(&again, &pin(SO_PIN)).unwrap();
+    // With the namespace's own record, the marker of its end and what else comes to it.
+    assert!(renewal.ops.len() + 8 <= Batch::MAX_OPS, "{}", renewal.ops.len());
+    assert!(matches!(bench.store.commit(&renewal).unwrap(), Commit::Committed(_)));
+    assert!(bench.auth.users(&again).unwrap().is_empty());
+
+    let login = bench.auth.authenticate(&again, &Credential::OfficerPin(&pin(SO_PIN))).unwrap();
+    bench.auth.set_user_pin(&again, &login.rewrap.unwrap(), "user", &pin(PIN)).unwrap();
+    assert_eq!(bench.auth.users(&again).unwrap(), ["user"]);
+    // Domain key, officer, decoy and user: what was left behind is gone.
+    assert_eq!(bench.store.snapshot().len(), 4);
+    assert!(bench.auth.prepare_remove(&again).unwrap().ops.len() <= Batch::MAX_OPS / 2 + 1);
+}
+
+#[test]
 fn of_two_who_initialise_at_once_one_is_told_so() {
     let bench = Bench::with_user();
     let one = bench.auth.prepare_initialize(&bench.namespace, &pin(SO_PIN)).unwrap();
