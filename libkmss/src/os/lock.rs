@@ -298,6 +298,8 @@ mod tests {
                     let held = lock.lock();
                     drop(Lock::new(Rank::Store, ()));
                     drop(held);
+                    // The lock is not fair: on a busy machine this loop would let nobody else in.
+                    std::thread::yield_now();
                 }
             });
             for _ in 0..50 {
