@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::lock::{RawLock, Registered};
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
+/// Forks that wait for the locks.
+static WAITING: AtomicU32 = AtomicU32::new(0);
 static REGISTER: Once = Once::new();
 static REGISTRY_LOCK: RawLock = RawLock::new();
 static REGISTRY: Registry = Registry(std::cell::UnsafeCell::new(Vec::new()));
@@ -23,6 +25,14 @@ unsafe impl Sync for Registry {}
 #[must_use]
 pub fn epoch() -> u32 {
     EPOCH.load(Ordering::Relaxed)
+}
+
+/// Lets a fork that waits for the locks be faster, once and for a moment: a thread that takes one again and again would
+/// keep it waiting for hundreds of milliseconds. Bounded, because this thread may hold a lock that the fork waits for.
+pub(super) fn give_way() {
+    if WAITING.load(Ordering::Relaxed) != 0 {
+        std::thread::sleep(std::time::Duration::from_micros(100));
+    }
 }
 
 /// Adds a lock to those that are taken around a fork.
@@ -62,6 +72,7 @@ fn for_each(f: impl Fn(&Registered)) {
 
 extern "C" fn prepare() {
     let mut round = 0_u32;
+    WAITING.fetch_add(1, Ordering::Relaxed);
     loop {
         REGISTRY_LOCK.lock();
         if take_all() {
@@ -71,6 +82,7 @@ extern "C" fn prepare() {
         round = round.saturating_add(1);
         pause(round);
     }
+    WAITING.fetch_sub(1, Ordering::Relaxed);
     for_each(|e| e.run(|h| h.before));
 }
 
@@ -107,6 +119,8 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
+    // Other threads of the parent, which wait to fork, are not here.
+    WAITING.store(0, Ordering::Relaxed);
     for_each(|e| e.run(|h| h.child));
     // SAFETY: as in `prepare`; the thread that forked is the one that lives on here.
     for_each(|e| unsafe { (*e.raw).unlock() });

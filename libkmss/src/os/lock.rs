@@ -76,6 +76,7 @@ impl<T: Send> Lock<T> {
 
     /// Waits for the lock.
     pub fn lock(&self) -> Guard<'_, T> {
+        fork::give_way();
         self.shared().raw.lock();
         Guard { lock: self }
     }
