@@ -290,7 +290,9 @@ impl Kms {
             if let Login::User(name) = &known.login
                 && **name != *DEFAULT_USER
             {
-                known.principal = Arc::new(Principal { name: format!("user:{name}"), roles: Vec::new() });
+                // With the namespace, so that nobody is taken for a user of the operating system.
+                let name = format!("user:{name}@{}", caller.namespace);
+                known.principal = Arc::new(Principal { name, roles: Vec::new() });
             }
             Ok(known)
         })

@@ -112,7 +112,8 @@ pub(crate) fn set_attributes(view: &SessionView, handle: CK_OBJECT_HANDLE, templ
         let object = view.token.objects.resolve(handle, view)?;
         view.check_write(object.storage, object.private)?;
         let changed = change::changed(&object, template, giver(view))?;
-        match view.kms.perform(&view.caller, Update { object: changed }) {
+        let update = Update { current: ObjectRef::from(&object), object: changed };
+        match view.kms.perform(&view.caller, update) {
             Ok(updated) if updated.storage == Storage::Ephemeral => {
                 return view.token.objects.replace_session_object(handle, updated);
             }

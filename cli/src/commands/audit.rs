@@ -119,7 +119,8 @@ fn explain(report: &Report) -> Result<(), Failure> {
     for error in &report.errors {
         output::line(error)?;
     }
-    let counts = format!("{} records in {} segments", report.records, report.segments.len());
+    let segments = report.segments.len();
+    let counts = format!("{} records in {segments} segment{}", report.records, if segments == 1 { "" } else { "s" });
     output::line(&match report.verdict {
         Verdict::Whole => format!("The audit trail is whole: {counts}."),
         Verdict::Tampered => format!("The audit trail was TAMPERED WITH: {counts}; keep a copy and see docs/audit.md."),

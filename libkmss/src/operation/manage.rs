@@ -11,7 +11,9 @@ use crate::permit::{Permit, Subject};
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
 #[derive(Debug)]
 pub struct Update {
-    /// The object as it is to be; its `revision` must still be the newest.
+    /// The object as it is.
+    pub current: ObjectRef,
+    /// The object as it is to be; a stored one's `revision` must still be the newest.
     pub object: Object,
 }
 
@@ -19,17 +21,16 @@ impl Operation for Update {
     type Running = Arc<Object>;
 
     fn request(&self) -> Request {
-        let target = match self.object.storage {
-            Storage::Stored => ObjectRef::Stored(self.object.id),
-            Storage::Ephemeral => ObjectRef::Ephemeral(Arc::new(self.object.clone())),
-        };
-        Request::new(Action::Manage, Target::Object(target))
+        Request::new(Action::Manage, Target::Object(self.current.clone()))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         let current = object(permit)?;
         if !current.modifiable {
             return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be modified"));
+        }
+        if (current.id, current.storage) != (self.object.id, self.object.storage) {
+            return Err(Error::new(ErrorKind::Internal, "an update would replace another object"));
         }
         if let (Some(old), Some(new)) = (current.key(), self.object.key()) {
             check_change(permit.caller(), old, new)?;

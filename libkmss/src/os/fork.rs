@@ -3,7 +3,7 @@
 //! So no lock is ever held by a thread that does not exist in the child, and hooks see consistent values. Code that runs
 //! without a lock (a computation on a cached key) may be cut off in the child; [`epoch`] tells such leftovers apart.
 //!
-//! A fork waits for each lock as any thread does, so nobody can starve it; and it does not hold the registry while it
+//! A fork waits for each lock as any thread does, and others give way to it meanwhile; and it does not hold the registry while it
 //! waits, so whoever holds a lock may make and free others meanwhile.
 
 use std::cell::UnsafeCell;
@@ -14,6 +14,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::lock::{RawLock, Registered};
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
+/// Forks that wait for the locks.
+static WAITING: AtomicU32 = AtomicU32::new(0);
 static REGISTER: Once = Once::new();
 static REGISTRY_LOCK: RawLock = RawLock::new();
 static REGISTRY: Registry = Registry(UnsafeCell::new(Lists { live: Vec::new(), held: Vec::new() }));
@@ -34,6 +36,14 @@ unsafe impl Sync for Registry {}
 #[must_use]
 pub fn epoch() -> u32 {
     EPOCH.load(Ordering::Relaxed)
+}
+
+/// Lets a fork that waits for the locks be faster, once and for a moment: a thread that takes one again and again would
+/// keep it waiting. Bounded, because this thread may hold a lock that the fork waits for. Costs a load.
+pub(super) fn give_way() {
+    if WAITING.load(Ordering::Relaxed) != 0 {
+        std::thread::sleep(std::time::Duration::from_micros(100));
+    }
 }
 
 /// Adds a lock to those that are taken around a fork.
@@ -63,9 +73,11 @@ fn with_registry<R>(f: impl FnOnce(&mut Lists) -> R) -> R {
 }
 
 extern "C" fn prepare() {
+    WAITING.fetch_add(1, Ordering::Relaxed);
     while !take_all() {
         std::thread::yield_now();
     }
+    WAITING.fetch_sub(1, Ordering::Relaxed);
     run_hooks(|h| h.before);
 }
 
@@ -116,6 +128,8 @@ extern "C" fn parent() {
 
 extern "C" fn child() {
     EPOCH.fetch_add(1, Ordering::Relaxed);
+    // Other threads of the parent, which wait to fork, are not here.
+    WAITING.store(0, Ordering::Relaxed);
     run_hooks(|h| h.child);
     release();
 }

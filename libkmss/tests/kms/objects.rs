@@ -129,23 +129,45 @@ fn names_are_unique_and_the_halves_of_a_pair_share_one() {
 }
 
 #[test]
+fn no_update_loosens_a_key_wherever_it_lives() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    for storage in [Storage::Stored, Storage::Ephemeral] {
+        let key = flat.aes(&user, storage, "k");
+        let mut object = Object::clone(&key);
+        let Body::Key(changed) = &mut object.body else { panic!() };
+        changed.protection.always_sensitive = !changed.protection.always_sensitive;
+        changed.protection.local = false;
+        let update = Update { current: ObjectRef::from(&key), object };
+        assert_eq!(kind(flat.kms.perform(&user, update)), ErrorKind::AttributeReadOnly, "{storage:?}");
+    }
+}
+
+#[test]
 fn an_update_changes_labels_and_never_names_and_needs_the_newest_record() {
     let flat = Flat::new(Suite::Nist);
     let user = flat.user();
     let key = flat.aes(&user, Storage::Stored, "old");
     let relabelled = Object { label: b"new".to_vec(), ..Object::clone(&key) };
-    let updated = flat.kms.perform(&user, Update { object: relabelled.clone() }).unwrap();
+    let updated =
+        flat.kms.perform(&user, Update { current: ObjectRef::from(&key), object: relabelled.clone() }).unwrap();
     assert_eq!((updated.label.as_slice(), name(&updated)), (b"new".as_slice(), "old"));
-    assert_eq!(kind(flat.kms.perform(&user, Update { object: relabelled })), ErrorKind::Conflict);
+    assert_eq!(
+        kind(flat.kms.perform(&user, Update { current: ObjectRef::from(&key), object: relabelled })),
+        ErrorKind::Conflict
+    );
     let query = Query { label: Some(b"new".to_vec()), ..Query::default() };
     let find = || Find { query: &query, after: None, limit: 9 };
     assert_eq!(flat.kms.perform(&user, find()).unwrap(), [key.id]);
     assert!(flat.kms.perform(&flat.public(), find()).unwrap().is_empty());
 
     let fixed = Object { modifiable: false, ..Object::clone(&updated) };
-    let fixed = flat.kms.perform(&user, Update { object: fixed }).unwrap();
+    let fixed = flat.kms.perform(&user, Update { current: ObjectRef::from(&updated), object: fixed }).unwrap();
     let again = Object { modifiable: true, ..Object::clone(&fixed) };
-    assert_eq!(kind(flat.kms.perform(&user, Update { object: again })), ErrorKind::ActionProhibited);
+    assert_eq!(
+        kind(flat.kms.perform(&user, Update { current: ObjectRef::from(&fixed), object: again })),
+        ErrorKind::ActionProhibited
+    );
 }
 
 #[test]

@@ -38,7 +38,7 @@ fn a_usage_that_is_taken_away_after_the_start_ends_the_operation() {
     let mut object = Object::clone(&key);
     let crate::key::Body::Key(changed) = &mut object.body else { panic!() };
     changed.usage.decrypt = false;
-    house.pipeline.perform(&house.user, Update { object }).unwrap();
+    house.pipeline.perform(&house.user, Update { current: ObjectRef::from(&key), object }).unwrap();
     assert_eq!(kind(decrypting.produce(16, |_| Ok(()))), ErrorKind::KeyUsage);
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::KeyUsage));
 }

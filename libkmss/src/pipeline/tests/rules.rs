@@ -35,7 +35,7 @@ fn changed(key: &Arc<Object>, change: impl FnOnce(&mut crate::key::Key)) -> Upda
     let mut object = Object::clone(key);
     let Body::Key(inner) = &mut object.body else { panic!() };
     change(inner);
-    Update { object }
+    Update { current: ObjectRef::from(key), object }
 }
 
 #[test]
