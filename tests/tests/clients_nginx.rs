@@ -152,12 +152,14 @@ fn it_serves_through_reloads_and_killed_workers() {
     let home = home();
     let mut nginx = Nginx::start(&home);
     let first = nginx.wait_for_workers(&BTreeSet::new());
-    for worker in &first {
-        let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
-        let uid = status.lines().find(|l| l.starts_with("Uid:")).unwrap();
-        assert!(uid.contains(&www_data().0.to_string()), "a worker runs as {uid}");
-    }
     nginx.serves(6);
+    // A worker that was forked just now may still be root, until it gives that up.
+    let of_worker = |worker: &u32| {
+        let status = fs::read_to_string(format!("/proc/{worker}/status")).unwrap();
+        let uids = status.lines().find_map(|l| l.strip_prefix("Uid:")).unwrap();
+        uids.split_whitespace().all(|uid| uid == www_data().0.to_string())
+    };
+    nginx.running.wait_until("all workers run as www-data", || first.iter().all(of_worker));
     let mut old = first;
     for _ in 0..3 {
         let pid = fs::read_to_string(home.file("nginx.pid")).unwrap();
