@@ -96,14 +96,21 @@ impl CurrentPrincipal {
     /// # Errors
     /// As [`Config::principal`].
     pub fn of(&self, config: &Config, namespace: &Namespace) -> Result<Arc<Principal>> {
+        let process = {
+            let known = self.state.lock();
+            if let Some((name, principal)) = known.principals.get(&namespace.id)
+                && *name == namespace.name
+            {
+                return Ok(Arc::clone(principal));
+            }
+            known.process.clone()
+        };
+        // The user database may be a network service: it is asked without the lock, which a fork waits for.
+        let principal = Arc::new(config.principal(&process, &namespace.name)?);
         let mut known = self.state.lock();
-        if let Some((name, principal)) = known.principals.get(&namespace.id)
-            && *name == namespace.name
-        {
-            return Ok(Arc::clone(principal));
+        if known.process == process {
+            known.principals.insert(namespace.id, (namespace.name.clone(), Arc::clone(&principal)));
         }
-        let principal = Arc::new(config.principal(&known.process, &namespace.name)?);
-        known.principals.insert(namespace.id, (namespace.name.clone(), Arc::clone(&principal)));
         Ok(principal)
     }
 
