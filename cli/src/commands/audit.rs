@@ -53,7 +53,8 @@ fn sentence(record: &Record) -> String {
     };
     let mut line = format!("{}  ", output::time(record.time.0));
     if record.kind != "event" {
-        line.push_str(&format!("{:<9} segment written by process {}", record.kind, record.pid.unwrap_or_default()));
+        let writer = record.pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
+        line.push_str(&format!("{:<9} segment{writer}", record.kind));
         return line;
     }
     let object = record.object.as_ref().map(|o| {
