@@ -148,8 +148,8 @@ fn signature_len_of(object: &Object, mechanism: &Mechanism) -> Result<usize, Fai
     Ok(match &version.public {
         PublicComponents::Rsa { modulus, .. } => modulus.len(),
         PublicComponents::Ec { curve, .. } => 2 * curve.field_len(),
-        PublicComponents::None => {
-            return Err(Error::new(ErrorKind::KeyType, "a secret key makes MACs, no signatures").into());
+        PublicComponents::None | PublicComponents::Dh { .. } | PublicComponents::Pqc { .. } => {
+            return Err(Error::new(ErrorKind::KeyType, "keys of this type do not sign by this algorithm").into());
         }
     })
 }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header`, `mechanisms` and `setup`.
 
 mod bench;
 mod demo;
@@ -42,6 +42,8 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Write the tables of docs/mechanisms.md from the table of mechanisms
+    Mechanisms,
     /// Install the Debian packages that demo, test and bench use
     Setup,
 }
@@ -77,6 +79,10 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Header { check: true } => header::check(&project),
         Command::Header { check: false } => {
             header::write_header(&project).map(|path| println!("wrote {}", path.display()))
+        }
+        Command::Mechanisms => {
+            let test = project.cargo().args(["test", "-p", "pkcs11-provider", "the_documentation_lists"]);
+            test.env("KMSS_WRITE_DOCS", "1").show()
         }
         Command::Setup => {
             packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))

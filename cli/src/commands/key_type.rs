@@ -45,7 +45,9 @@ pub(super) fn describe(key: &Key) -> String {
     let Ok(version) = key.primary() else { return key.key_type.name().to_owned() };
     match &version.public {
         PublicComponents::Ec { curve, .. } if key.key_type == KeyType::Ec => format!("EC {}", curve.name()),
-        PublicComponents::Ec { .. } => key.key_type.name().to_owned(),
+        PublicComponents::Ec { curve, .. } => curve.name().to_owned(),
+        PublicComponents::Pqc { set, .. } => set.name().to_owned(),
+        PublicComponents::Dh { group, .. } => format!("DH {}", group.name()),
         _ => format!("{} {}", key.key_type.name(), version.bits),
     }
 }

@@ -53,6 +53,10 @@ impl<'a> TokenKey<'a> {
             PublicComponents::Ec { curve, .. } => {
                 return Err(format!("certificates for {} keys are not offered", curve.name()).into());
             }
+            PublicComponents::Dh { .. } | PublicComponents::Pqc { .. } => {
+                let kind = object.key().map_or("these", |key| key.key_type.name());
+                return Err(format!("certificates for {kind} keys are not offered").into());
+            }
             PublicComponents::None => return Err("a secret key cannot sign certificates".into()),
         };
         Ok(Self { kms, caller, object, public, algorithm, mechanism })

@@ -23,6 +23,8 @@ pub enum Verb {
     Wrap,
     Unwrap,
     Derive,
+    Encapsulate,
+    Decapsulate,
     Digest,
 }
 

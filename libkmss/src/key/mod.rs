@@ -3,6 +3,7 @@
 mod domain;
 mod object;
 mod spec;
+mod spki;
 mod state;
 mod usage;
 

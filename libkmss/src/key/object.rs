@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::{KeyState, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{Curve, KeyType};
+use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// Where an object lives.
@@ -231,6 +231,22 @@ pub enum PublicComponents {
         /// The encoded point.
         #[serde(with = "serde_bytes")]
         point: Vec<u8>,
+    },
+    /// A Diffie-Hellman public value.
+    Dh {
+        /// The group.
+        group: DhGroup,
+        /// y, big-endian without leading zeros.
+        #[serde(with = "serde_bytes")]
+        value: Vec<u8>,
+    },
+    /// A post-quantum public key.
+    Pqc {
+        /// The parameter set.
+        set: PqcSet,
+        /// The encoded key of the standard.
+        #[serde(with = "serde_bytes")]
+        value: Vec<u8>,
     },
 }
 

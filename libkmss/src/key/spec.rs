@@ -1,7 +1,7 @@
 //! What goes into a backend to make a key, and what comes out.
 
 use super::object::PublicComponents;
-use crate::mechanism::{Curve, KeyType};
+use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
 use crate::secret::Secret;
 
 /// What to generate. Type and size always fit each other.
@@ -16,6 +16,10 @@ pub enum KeySpec {
     },
     /// A pair on a curve (Weierstrass, Edwards, Montgomery or SM2).
     Ec(Curve),
+    /// A Diffie-Hellman pair.
+    Dh(DhGroup),
+    /// A post-quantum pair.
+    Pqc(PqcSet),
     /// A secret key.
     Secret {
         /// AES, SM4, generic, HMAC or HKDF.
@@ -31,10 +35,9 @@ impl KeySpec {
     pub const fn key_type(&self) -> KeyType {
         match self {
             Self::Rsa { .. } => KeyType::Rsa,
-            Self::Ec(Curve::Ed25519) => KeyType::EcEdwards,
-            Self::Ec(Curve::X25519) => KeyType::EcMontgomery,
-            Self::Ec(Curve::Sm2) => KeyType::Sm2,
-            Self::Ec(_) => KeyType::Ec,
+            Self::Ec(curve) => curve.key_type(),
+            Self::Dh(_) => KeyType::Dh,
+            Self::Pqc(set) => set.key_type(),
             Self::Secret { key_type, .. } => *key_type,
         }
     }
@@ -70,6 +73,23 @@ pub enum KeyComponents {
         /// Scalar or seed.
         scalar: Secret,
     },
+    /// A Diffie-Hellman private key.
+    DhPrivate {
+        /// The group.
+        group: DhGroup,
+        /// The private value x, big-endian.
+        value: Secret,
+    },
+    /// A post-quantum private key.
+    PqcPrivate {
+        /// The parameter set.
+        set: PqcSet,
+        /// The seed it was expanded from (FIPS 203, 7.1; FIPS 204, 6.1); may be empty on import when `value` is given, and
+        /// is on export where it is not known. SLH-DSA has none.
+        seed: Secret,
+        /// The expanded private key of the standard; may be empty on import when `seed` is given.
+        value: Secret,
+    },
     /// A secret key's bytes.
     Secret {
         /// Its type.
@@ -87,10 +107,11 @@ impl KeyComponents {
     pub const fn key_type(&self) -> KeyType {
         match self {
             Self::RsaPrivate { .. } => KeyType::Rsa,
-            Self::EcPrivate { curve, .. } => KeySpec::Ec(*curve).key_type(),
+            Self::EcPrivate { curve, .. } | Self::Public(PublicComponents::Ec { curve, .. }) => curve.key_type(),
+            Self::DhPrivate { .. } | Self::Public(PublicComponents::Dh { .. }) => KeyType::Dh,
+            Self::PqcPrivate { set, .. } | Self::Public(PublicComponents::Pqc { set, .. }) => set.key_type(),
             Self::Secret { key_type, .. } => *key_type,
-            Self::Public(PublicComponents::Ec { curve, .. }) => KeySpec::Ec(*curve).key_type(),
-            Self::Public(_) => KeyType::Rsa,
+            Self::Public(PublicComponents::Rsa { .. } | PublicComponents::None) => KeyType::Rsa,
         }
     }
 }

@@ -29,6 +29,10 @@ pub enum Action {
     Unwrap,
     /// Derive a key.
     Derive,
+    /// Make a shared secret for whoever holds the private key.
+    Encapsulate,
+    /// Recover an encapsulated secret.
+    Decapsulate,
     /// Digest data.
     Digest,
     /// Draw random bytes.
@@ -65,6 +69,8 @@ impl Action {
             Self::Wrap => "wrap",
             Self::Unwrap => "unwrap",
             Self::Derive => "derive",
+            Self::Encapsulate => "encapsulate",
+            Self::Decapsulate => "decapsulate",
             Self::Digest => "digest",
             Self::Random => "random",
             Self::Manage => "manage",
@@ -107,6 +113,10 @@ pub struct Usage {
     pub wrap: bool,
     pub unwrap: bool,
     pub derive: bool,
+    #[serde(default)]
+    pub encapsulate: bool,
+    #[serde(default)]
+    pub decapsulate: bool,
 }
 
 impl Usage {
@@ -123,6 +133,8 @@ impl Usage {
             wrap: false,
             unwrap: false,
             derive: false,
+            encapsulate: false,
+            decapsulate: false,
         };
         match (class, key_type) {
             (KeyClass::Private, KeyType::Rsa | KeyType::Sm2) => {
@@ -143,9 +155,11 @@ impl Usage {
                 usage.verify = true;
                 usage.derive = true;
             }
-            (KeyClass::Private, KeyType::EcEdwards) => usage.sign = true,
-            (KeyClass::Public, KeyType::EcEdwards) => usage.verify = true,
-            (KeyClass::Private | KeyClass::Public, KeyType::EcMontgomery) => usage.derive = true,
+            (KeyClass::Private, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.sign = true,
+            (KeyClass::Public, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.verify = true,
+            (KeyClass::Private | KeyClass::Public, KeyType::EcMontgomery | KeyType::Dh) => usage.derive = true,
+            (KeyClass::Private, KeyType::MlKem) => usage.decapsulate = true,
+            (KeyClass::Public, KeyType::MlKem) => usage.encapsulate = true,
             (KeyClass::Secret, KeyType::Aes | KeyType::Sm4) => {
                 usage.encrypt = true;
                 usage.decrypt = true;
@@ -154,6 +168,12 @@ impl Usage {
                 usage.wrap = true;
                 usage.unwrap = true;
                 usage.derive = true;
+            }
+            (KeyClass::Secret, KeyType::AesXts | KeyType::ChaCha20) => {
+                usage.encrypt = true;
+                usage.decrypt = true;
+                usage.wrap = true;
+                usage.unwrap = true;
             }
             (KeyClass::Secret, _) => {
                 usage.sign = true;
@@ -176,6 +196,8 @@ impl Usage {
             Action::Wrap => self.wrap,
             Action::Unwrap => self.unwrap,
             Action::Derive => self.derive,
+            Action::Encapsulate => self.encapsulate,
+            Action::Decapsulate => self.decapsulate,
             _ => true,
         }
     }

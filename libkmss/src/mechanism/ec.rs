@@ -1,6 +1,6 @@
 //! Elliptic-curve mechanisms (FIPS 186-5, SP 800-56A, RFC 7748, RFC 8032).
 
-use super::Hash;
+use super::{Hash, KeyType};
 
 /// A named curve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -13,10 +13,16 @@ pub enum Curve {
     P384,
     /// NIST P-521 (secp521r1).
     P521,
+    /// secp256k1 (SEC 2).
+    Secp256k1,
     /// Edwards curve of Ed25519.
     Ed25519,
     /// Montgomery curve of X25519.
     X25519,
+    /// Edwards curve of Ed448.
+    Ed448,
+    /// Montgomery curve of X448.
+    X448,
     /// sm2p256v1 (GB/T 32918.5).
     Sm2,
 }
@@ -26,27 +32,72 @@ impl Curve {
     #[must_use]
     pub const fn bits(self) -> u32 {
         match self {
-            Self::P256 | Self::Sm2 => 256,
+            Self::P256 | Self::Secp256k1 | Self::Sm2 => 256,
             Self::P384 => 384,
             Self::P521 => 521,
             Self::Ed25519 | Self::X25519 => 255,
+            Self::Ed448 | Self::X448 => 448,
         }
     }
 
-    /// Length of a scalar or coordinate in bytes.
+    /// Length of a scalar, seed or coordinate in bytes.
     #[must_use]
     pub const fn field_len(self) -> usize {
-        self.bits().div_ceil(8) as usize
+        match self {
+            // RFC 8032, 5.2.5: seeds have a byte more than the field.
+            Self::Ed448 => 57,
+            _ => self.bits().div_ceil(8) as usize,
+        }
     }
 
-    /// Length of an encoded public point: uncompressed SEC 1 (0x04 ‖ X ‖ Y), or the 32 bytes of RFC 7748 and RFC 8032.
+    /// The type of its keys.
+    #[must_use]
+    pub const fn key_type(self) -> KeyType {
+        match self {
+            Self::Ed25519 | Self::Ed448 => KeyType::EcEdwards,
+            Self::X25519 | Self::X448 => KeyType::EcMontgomery,
+            Self::Sm2 => KeyType::Sm2,
+            Self::P256 | Self::P384 | Self::P521 | Self::Secp256k1 => KeyType::Ec,
+        }
+    }
+
+    /// Length of an encoded public point: uncompressed SEC 1 (0x04 ‖ X ‖ Y), or the bytes of RFC 7748 and RFC 8032.
     #[must_use]
     pub const fn point_len(self) -> usize {
         match self {
-            Self::Ed25519 | Self::X25519 => 32,
+            Self::Ed25519 | Self::X25519 | Self::Ed448 | Self::X448 => self.field_len(),
             _ => 1 + 2 * self.field_len(),
         }
     }
+
+    /// The object identifier (RFC 5480, SEC 2, RFC 8410, GB/T 33560).
+    #[must_use]
+    pub const fn oid(self) -> &'static str {
+        match self {
+            Self::P256 => "1.2.840.10045.3.1.7",
+            Self::P384 => "1.3.132.0.34",
+            Self::P521 => "1.3.132.0.35",
+            Self::Secp256k1 => "1.3.132.0.10",
+            Self::Ed25519 => "1.3.101.112",
+            Self::X25519 => "1.3.101.110",
+            Self::Ed448 => "1.3.101.113",
+            Self::X448 => "1.3.101.111",
+            Self::Sm2 => "1.2.156.10197.1.301",
+        }
+    }
+
+    /// Every curve, for tables and tests.
+    pub const ALL: [Self; 9] = [
+        Self::P256,
+        Self::P384,
+        Self::P521,
+        Self::Secp256k1,
+        Self::Ed25519,
+        Self::X25519,
+        Self::Ed448,
+        Self::X448,
+        Self::Sm2,
+    ];
 
     /// The usual name.
     #[must_use]
@@ -55,8 +106,11 @@ impl Curve {
             Self::P256 => "P-256",
             Self::P384 => "P-384",
             Self::P521 => "P-521",
+            Self::Secp256k1 => "secp256k1",
             Self::Ed25519 => "Ed25519",
             Self::X25519 => "X25519",
+            Self::Ed448 => "Ed448",
+            Self::X448 => "X448",
             Self::Sm2 => "SM2",
         }
     }
@@ -112,6 +166,8 @@ const fn ecdsa_name(hash: Hash) -> &'static str {
         Hash::Sha256 => "ECDSA_SHA256",
         Hash::Sha384 => "ECDSA_SHA384",
         Hash::Sha512 => "ECDSA_SHA512",
+        Hash::Sha512_224 => "ECDSA_SHA512_224",
+        Hash::Sha512_256 => "ECDSA_SHA512_256",
         Hash::Sha3_224 => "ECDSA_SHA3_224",
         Hash::Sha3_256 => "ECDSA_SHA3_256",
         Hash::Sha3_384 => "ECDSA_SHA3_384",

@@ -10,6 +10,10 @@ pub enum Hash {
     Sha256,
     Sha384,
     Sha512,
+    #[serde(rename = "sha512-224")]
+    Sha512_224,
+    #[serde(rename = "sha512-256")]
+    Sha512_256,
     Sha3_224,
     Sha3_256,
     Sha3_384,
@@ -19,12 +23,14 @@ pub enum Hash {
 
 impl Hash {
     /// Every hash, for tables and tests.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Sha1,
         Self::Sha224,
         Self::Sha256,
         Self::Sha384,
         Self::Sha512,
+        Self::Sha512_224,
+        Self::Sha512_256,
         Self::Sha3_224,
         Self::Sha3_256,
         Self::Sha3_384,
@@ -38,8 +44,8 @@ impl Hash {
     pub const fn len(self) -> usize {
         match self {
             Self::Sha1 => 20,
-            Self::Sha224 | Self::Sha3_224 => 28,
-            Self::Sha256 | Self::Sha3_256 | Self::Sm3 => 32,
+            Self::Sha224 | Self::Sha512_224 | Self::Sha3_224 => 28,
+            Self::Sha256 | Self::Sha512_256 | Self::Sha3_256 | Self::Sm3 => 32,
             Self::Sha384 | Self::Sha3_384 => 48,
             Self::Sha512 | Self::Sha3_512 => 64,
         }
@@ -54,6 +60,8 @@ impl Hash {
             Self::Sha256 => "SHA256",
             Self::Sha384 => "SHA384",
             Self::Sha512 => "SHA512",
+            Self::Sha512_224 => "SHA512_224",
+            Self::Sha512_256 => "SHA512_256",
             Self::Sha3_224 => "SHA3_224",
             Self::Sha3_256 => "SHA3_256",
             Self::Sha3_384 => "SHA3_384",

@@ -48,6 +48,8 @@ const fn hmac_name(hash: Hash) -> &'static str {
         Hash::Sha256 => "SHA256_HMAC",
         Hash::Sha384 => "SHA384_HMAC",
         Hash::Sha512 => "SHA512_HMAC",
+        Hash::Sha512_224 => "SHA512_224_HMAC",
+        Hash::Sha512_256 => "SHA512_256_HMAC",
         Hash::Sha3_224 => "SHA3_224_HMAC",
         Hash::Sha3_256 => "SHA3_256_HMAC",
         Hash::Sha3_384 => "SHA3_384_HMAC",

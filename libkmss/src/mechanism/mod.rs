@@ -4,18 +4,22 @@
 //! fits it and whether a backend offers it is decided later.
 
 mod cipher;
+mod dh;
 mod ec;
 mod hash;
 mod kdf;
 mod mac;
+mod pqc;
 mod rsa;
 mod sm;
 
 pub use cipher::{BlockCipher, CipherMode, Ctr, Gcm};
+pub use dh::{DhGroup, DhMechanism};
 pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
 pub use kdf::{HkdfSalt, KdfMechanism};
 pub use mac::MacMechanism;
+pub use pqc::{MlDsaSet, MlKemSet, PqcMechanism, PqcSet, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
 pub use sm::Sm2Mechanism;
 
@@ -38,6 +42,10 @@ pub enum Mechanism {
     Mac(MacMechanism),
     /// Key derivation from a secret key.
     Kdf(KdfMechanism),
+    /// Diffie-Hellman over a prime field (SP 800-56A).
+    Dh(DhMechanism),
+    /// Post-quantum signatures and key encapsulation (FIPS 203 to 205).
+    Pqc(PqcMechanism),
 }
 
 impl Mechanism {
@@ -53,6 +61,8 @@ impl Mechanism {
             Self::Cipher(c, m) => m.name(*c),
             Self::Mac(m) => m.name(),
             Self::Kdf(m) => m.name(),
+            Self::Dh(m) => m.name(),
+            Self::Pqc(m) => m.name(),
         }
     }
 }
@@ -66,14 +76,26 @@ pub enum KeyType {
     Rsa,
     /// A Weierstrass curve ([`Curve::P256`] and so on).
     Ec,
-    /// Ed25519 (RFC 8032).
+    /// Ed25519 or Ed448 (RFC 8032).
     EcEdwards,
-    /// X25519 (RFC 7748).
+    /// X25519 or X448 (RFC 7748).
     EcMontgomery,
     /// SM2 (GB/T 32918).
     Sm2,
+    /// Diffie-Hellman in a named group ([`DhGroup`]).
+    Dh,
+    /// ML-DSA (FIPS 204).
+    MlDsa,
+    /// ML-KEM (FIPS 203).
+    MlKem,
+    /// SLH-DSA (FIPS 205).
+    SlhDsa,
     /// AES, 128, 192 or 256 bits.
     Aes,
+    /// Two AES keys for XTS (SP 800-38E), 256 or 512 bits together.
+    AesXts,
+    /// ChaCha20 (RFC 8439), 256 bits.
+    ChaCha20,
     /// SM4 (GB/T 32907), 128 bits.
     Sm4,
     /// A secret of any length without an algorithm of its own.
@@ -88,7 +110,18 @@ impl KeyType {
     /// Whether keys of this type come in pairs.
     #[must_use]
     pub const fn is_asymmetric(self) -> bool {
-        matches!(self, Self::Rsa | Self::Ec | Self::EcEdwards | Self::EcMontgomery | Self::Sm2)
+        matches!(
+            self,
+            Self::Rsa
+                | Self::Ec
+                | Self::EcEdwards
+                | Self::EcMontgomery
+                | Self::Sm2
+                | Self::Dh
+                | Self::MlDsa
+                | Self::MlKem
+                | Self::SlhDsa
+        )
     }
 
     /// Whether this is a secret used by MACs and key derivation (generic, HMAC or HKDF).
@@ -103,10 +136,16 @@ impl KeyType {
         match self {
             Self::Rsa => "RSA",
             Self::Ec => "EC",
-            Self::EcEdwards => "Ed25519",
-            Self::EcMontgomery => "X25519",
+            Self::EcEdwards => "Edwards",
+            Self::EcMontgomery => "Montgomery",
             Self::Sm2 => "SM2",
+            Self::Dh => "DH",
+            Self::MlDsa => "ML-DSA",
+            Self::MlKem => "ML-KEM",
+            Self::SlhDsa => "SLH-DSA",
             Self::Aes => "AES",
+            Self::AesXts => "AES-XTS",
+            Self::ChaCha20 => "ChaCha20",
             Self::Sm4 => "SM4",
             Self::GenericSecret => "generic",
             Self::Hmac(_) => "HMAC",
@@ -121,7 +160,13 @@ impl KeyType {
             Self::EcEdwards => "EC_EDWARDS_KEY_PAIR_GEN",
             Self::EcMontgomery => "EC_MONTGOMERY_KEY_PAIR_GEN",
             Self::Sm2 => "SM2_KEY_PAIR_GEN",
+            Self::Dh => "DH_PKCS_KEY_PAIR_GEN",
+            Self::MlDsa => "ML_DSA_KEY_PAIR_GEN",
+            Self::MlKem => "ML_KEM_KEY_PAIR_GEN",
+            Self::SlhDsa => "SLH_DSA_KEY_PAIR_GEN",
             Self::Aes => "AES_KEY_GEN",
+            Self::AesXts => "AES_XTS_KEY_GEN",
+            Self::ChaCha20 => "CHACHA20_KEY_GEN",
             Self::Sm4 => "SM4_KEY_GEN",
             Self::GenericSecret => "GENERIC_SECRET_KEY_GEN",
             Self::Hmac(_) => "HMAC_KEY_GEN",

@@ -26,7 +26,10 @@ impl Operation for Import {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         self.draft.check_dates()?;
         let class = match &self.components {
-            KeyComponents::RsaPrivate { .. } | KeyComponents::EcPrivate { .. } => KeyClass::Private,
+            KeyComponents::RsaPrivate { .. }
+            | KeyComponents::EcPrivate { .. }
+            | KeyComponents::DhPrivate { .. }
+            | KeyComponents::PqcPrivate { .. } => KeyClass::Private,
             KeyComponents::Secret { .. } => KeyClass::Secret,
             KeyComponents::Public(_) => KeyClass::Public,
         };

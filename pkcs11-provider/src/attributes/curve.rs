@@ -11,16 +11,6 @@ const fn oid(text: &str) -> ObjectIdentifier {
     ObjectIdentifier::new_unwrap(text)
 }
 
-/// The OID that is given out for each curve (RFC 5480, RFC 8410, GB/T 33560).
-pub(super) const OIDS: [(Curve, ObjectIdentifier); 6] = [
-    (Curve::P256, oid("1.2.840.10045.3.1.7")),
-    (Curve::P384, oid("1.3.132.0.34")),
-    (Curve::P521, oid("1.3.132.0.35")),
-    (Curve::Ed25519, oid("1.3.101.112")),
-    (Curve::X25519, oid("1.3.101.110")),
-    (Curve::Sm2, oid("1.2.156.10197.1.301")),
-];
-
 /// What callers also say: GnuPG's and Cryptlib's OIDs, which OpenSC used before RFC 8410.
 const OLD_OIDS: [(Curve, ObjectIdentifier); 2] =
     [(Curve::Ed25519, oid("1.3.6.1.4.1.11591.15.1")), (Curve::X25519, oid("1.3.6.1.4.1.3029.1.5.1"))];
@@ -54,7 +44,7 @@ pub(crate) fn parse(params: Option<&[u8]>, key_type: KeyType) -> Result<Curve> {
         };
     };
     let curve = if let Ok(oid) = ObjectIdentifier::from_der(params) {
-        OIDS.iter().chain(&OLD_OIDS).find(|(_, o)| *o == oid).map(|(c, _)| *c)
+        Curve::ALL.into_iter().find(|c| oid_of(*c) == Some(oid)).or_else(|| old(oid))
     } else if let Ok(name) = PrintableStringRef::from_der(params) {
         NAMES.iter().find(|(_, n)| *n == name.as_str()).map(|(c, _)| *c)
     } else if params == OPENSC_CURVE25519 {
@@ -62,7 +52,7 @@ pub(crate) fn parse(params: Option<&[u8]>, key_type: KeyType) -> Result<Curve> {
     } else {
         return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
     };
-    curve.filter(|c| fits(*c, key_type)).ok_or(Rv(CKR_CURVE_NOT_SUPPORTED))
+    curve.filter(|c| c.key_type() == key_type).ok_or(Rv(CKR_CURVE_NOT_SUPPORTED))
 }
 
 /// Whether parameters name the curve in words rather than by the OID that we give out.
@@ -75,18 +65,12 @@ pub(crate) fn params(curve: Curve) -> Vec<u8> {
     oid_of(curve).and_then(|oid| oid.to_der().ok()).unwrap_or_default()
 }
 
-/// The OID of a curve; `None` for curves younger than this table.
-pub(super) fn oid_of(curve: Curve) -> Option<ObjectIdentifier> {
-    OIDS.iter().find(|(c, _)| *c == curve).map(|(_, oid)| *oid)
+fn oid_of(curve: Curve) -> Option<ObjectIdentifier> {
+    ObjectIdentifier::new(curve.oid()).ok()
 }
 
-const fn fits(curve: Curve, key_type: KeyType) -> bool {
-    match curve {
-        Curve::Ed25519 => matches!(key_type, KeyType::EcEdwards),
-        Curve::X25519 => matches!(key_type, KeyType::EcMontgomery),
-        Curve::Sm2 => matches!(key_type, KeyType::Sm2),
-        _ => matches!(key_type, KeyType::Ec),
-    }
+fn old(oid: ObjectIdentifier) -> Option<Curve> {
+    OLD_OIDS.iter().find(|(_, o)| *o == oid).map(|(c, _)| *c)
 }
 
 #[cfg(test)]
@@ -95,15 +79,8 @@ mod tests {
 
     #[test]
     fn every_curve_is_recognised_by_the_parameters_it_gives_out() {
-        for (curve, kind) in [
-            (Curve::P256, KeyType::Ec),
-            (Curve::P384, KeyType::Ec),
-            (Curve::P521, KeyType::Ec),
-            (Curve::Ed25519, KeyType::EcEdwards),
-            (Curve::X25519, KeyType::EcMontgomery),
-            (Curve::Sm2, KeyType::Sm2),
-        ] {
-            assert_eq!(parse(Some(&params(curve)), kind), Ok(curve));
+        for curve in Curve::ALL {
+            assert_eq!(parse(Some(&params(curve)), curve.key_type()), Ok(curve));
         }
     }
 
@@ -119,8 +96,8 @@ mod tests {
 
     #[test]
     fn unknown_curves_garbage_and_nothing_are_told_apart() {
-        let secp256k1 = [0x06, 0x05, 0x2B, 0x81, 0x04, 0x00, 0x0A];
-        assert_eq!(parse(Some(&secp256k1), KeyType::Ec), Err(Rv(CKR_CURVE_NOT_SUPPORTED)));
+        let brainpool = [0x06, 0x09, 0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, 0x07];
+        assert_eq!(parse(Some(&brainpool), KeyType::Ec), Err(Rv(CKR_CURVE_NOT_SUPPORTED)));
         for garbage in [b"".as_slice(), b"\x06", b"\x06\xff\xff\xff", b"\x30\x00", b"\x06\x05\x2b"] {
             assert_eq!(parse(Some(garbage), KeyType::Ec), Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
         }

@@ -8,7 +8,6 @@ pub(crate) mod change;
 pub(crate) mod components;
 pub(crate) mod curve;
 pub(crate) mod draft;
-pub(crate) mod public_key;
 pub(crate) mod read;
 pub(crate) mod rules;
 #[cfg(test)]

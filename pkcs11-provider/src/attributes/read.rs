@@ -7,9 +7,9 @@ use libkmss::key::{Body, Date, Key, KeyComponents, KeyVersion, Object, PublicCom
 use libkmss::secret::Secret;
 
 use super::certificate::Outline;
+use super::curve;
 use super::draft::usage_field;
 use super::rules::{self, Class};
-use super::{curve, public_key};
 use crate::mechanisms;
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template, u64_of};
@@ -133,7 +133,7 @@ impl<'a> Attributes<'a> {
             }
             c::CKA_CHECK_VALUE => Answer::bytes(&version.check_value),
             c::CKA_VALUE_LEN => Answer::number((version.bits / 8).into()),
-            c::CKA_PUBLIC_KEY_INFO => Answer::bytes(&public_key::info(&version.public).unwrap_or_default()),
+            c::CKA_PUBLIC_KEY_INFO => Answer::bytes(&version.public.spki().unwrap_or_default()),
             c::CKA_MODULUS_BITS => Answer::number(version.bits.into()),
             c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT | c::CKA_EC_PARAMS | c::CKA_EC_POINT => {
                 self.public(kind, &version.public)

@@ -123,7 +123,9 @@ enum Family {
     Any,
     Rsa,
     Curve,
-    /// Curves for private keys, everything for secret keys and documents: CKA_VALUE.
+    Dh,
+    Pqc,
+    /// All but RSA: private keys, secret keys and documents; of public keys those whose public part is one value.
     Value,
 }
 
@@ -147,7 +149,7 @@ const NEVER: u8 = 0;
 const MADE: u8 = CREATE | GENERATE | UNWRAP | DERIVE;
 const ALWAYS: u8 = MADE | COPY | SET;
 
-use Family::{Any, Curve, Rsa, Value};
+use Family::{Any, Curve, Dh, Pqc, Rsa, Value};
 use Form::{Bytes, Date, Flag, Number, Numbers};
 
 const fn rule(kind: CK_ATTRIBUTE_TYPE, form: Form, classes: u8, family: Family, occasions: u8) -> Rule {
@@ -161,7 +163,7 @@ const CKA_NSS_EMAIL: CK_ATTRIBUTE_TYPE = c::CKA_VENDOR_DEFINED | 0x4E53_4352;
 pub(super) const CKA_NSS_DB: CK_ATTRIBUTE_TYPE = c::CKA_VENDOR_DEFINED | 0x55A0_DB00;
 
 #[rustfmt::skip]
-const RULES: [Rule; 67] = [
+const RULES: [Rule; 72] = [
     // 4.4 storage objects
     rule(c::CKA_CLASS, Number, ALL, Any, MADE),
     rule(c::CKA_TOKEN, Flag, ALL, Any, MADE | COPY),
@@ -217,7 +219,7 @@ const RULES: [Rule; 67] = [
     rule(c::CKA_DERIVE_TEMPLATE, Bytes, PRIVATE | SECRET, Any, MADE | COPY),
     rule(CKA_NSS_DB, Bytes, PAIR, Any, MADE | COPY),
     // 6 the algorithms' own; on private keys the public half may be given too, and is held against the key
-    rule(c::CKA_VALUE, Bytes, DATA | CERT | PRIVATE | SECRET, Value, CREATE),
+    rule(c::CKA_VALUE, Bytes, ALL, Value, CREATE),
     rule(c::CKA_VALUE_LEN, Number, SECRET, Any, MADE),
     rule(c::CKA_MODULUS, Bytes, PAIR, Rsa, CREATE),
     rule(c::CKA_MODULUS_BITS, Number, PAIR, Rsa, CREATE | GENERATE),
@@ -230,6 +232,11 @@ const RULES: [Rule; 67] = [
     rule(c::CKA_COEFFICIENT, Bytes, PRIVATE, Rsa, CREATE),
     rule(c::CKA_EC_PARAMS, Bytes, PAIR, Curve, CREATE | GENERATE | UNWRAP),
     rule(c::CKA_EC_POINT, Bytes, PAIR, Curve, CREATE),
+    rule(c::CKA_PRIME, Bytes, PAIR, Dh, CREATE | GENERATE),
+    rule(c::CKA_BASE, Bytes, PAIR, Dh, CREATE | GENERATE),
+    rule(c::CKA_VALUE_BITS, Number, PRIVATE, Dh, GENERATE),
+    rule(c::CKA_PARAMETER_SET, Number, PAIR, Pqc, CREATE | GENERATE | UNWRAP),
+    rule(c::CKA_SEED, Bytes, PRIVATE, Pqc, CREATE),
     // 3.2: nothing here encapsulates yet; both are false, and may be said to be
     rule(c::CKA_ENCAPSULATE, Flag, PUBLIC, Any, MADE),
     rule(c::CKA_DECAPSULATE, Flag, PRIVATE, Any, MADE),
@@ -249,10 +256,23 @@ impl Family {
         match (self, class) {
             (Any, _) | (Value, Class::Data | Class::Certificate | Class::Secret(_)) => true,
             (Rsa, Class::Public(t) | Class::Private(t)) => matches!(t, KeyType::Rsa),
-            (Curve | Value, Class::Public(t) | Class::Private(t)) => t.is_asymmetric() && !matches!(t, KeyType::Rsa),
+            (Value, Class::Private(t)) => !matches!(t, KeyType::Rsa),
+            (Value, Class::Public(t)) => is_one_value(t),
+            (Curve, Class::Public(t) | Class::Private(t)) => {
+                matches!(t, KeyType::Ec | KeyType::EcEdwards | KeyType::EcMontgomery | KeyType::Sm2)
+            }
+            (Dh, Class::Public(t) | Class::Private(t)) => matches!(t, KeyType::Dh),
+            (Pqc, Class::Public(t) | Class::Private(t)) => {
+                matches!(t, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa)
+            }
             _ => false,
         }
     }
+}
+
+/// Whether the public part of such keys is one value: CKA_VALUE.
+const fn is_one_value(key_type: KeyType) -> bool {
+    matches!(key_type, KeyType::Dh | KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa)
 }
 
 /// Whether objects of this class have the attribute.

@@ -1,5 +1,7 @@
 //! The mechanisms this module offers: one table for C_GetMechanismList, C_GetMechanismInfo and for parsing.
 
+#[cfg(test)]
+mod documentation;
 mod key_types;
 mod table;
 mod vendor;
@@ -7,9 +9,10 @@ mod vendor;
 pub(crate) use key_types::{key_type, key_type_number};
 
 use cryptoki_sys::{
-    CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CKF_DECRYPT, CKF_DERIVE, CKF_DIGEST, CKF_ENCRYPT, CKF_GENERATE,
-    CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_UNWRAP, CKF_VERIFY, CKF_WRAP, CKM_SHA_1, CKM_SHA3_224, CKM_SHA3_256,
-    CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512,
+    CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CKF_DECAPSULATE, CKF_DECRYPT, CKF_DERIVE, CKF_DIGEST,
+    CKF_ENCAPSULATE, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_UNWRAP, CKF_VERIFY, CKF_WRAP,
+    CKM_SHA_1, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512,
+    CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
 use libkmss::mechanism::{BlockCipher, Hash, KeyType};
@@ -25,6 +28,8 @@ const fn flags(verb: Verb) -> CK_FLAGS {
         Verb::Wrap => CKF_WRAP,
         Verb::Unwrap => CKF_UNWRAP,
         Verb::Derive => CKF_DERIVE,
+        Verb::Encapsulate => CKF_ENCAPSULATE,
+        Verb::Decapsulate => CKF_DECAPSULATE,
         Verb::Generate => CKF_GENERATE | CKF_GENERATE_KEY_PAIR,
     }
 }
@@ -112,6 +117,9 @@ pub(crate) enum Mode {
 /// One line of the table.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Row {
+    /// The constant that names it.
+    #[cfg_attr(not(test), expect(dead_code, reason = "read by what writes docs/mechanisms.md"))]
+    name: &'static str,
     number: CK_MECHANISM_TYPE,
     min: u32,
     max: u32,
@@ -129,7 +137,7 @@ impl Row {
 
 /// The numbers of all mechanisms, for C_GetMechanismList.
 pub(crate) fn list() -> impl Iterator<Item = CK_MECHANISM_TYPE> {
-    table::ROWS.iter().map(|row| row.number)
+    table::rows().map(|row| row.number)
 }
 
 /// Key sizes and flags of a mechanism, for C_GetMechanismInfo; `None` for one that is not offered.
@@ -140,12 +148,12 @@ pub(crate) fn info(number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_INFO> {
 
 /// The table's line for a mechanism.
 pub(crate) fn row(number: CK_MECHANISM_TYPE) -> Option<&'static Row> {
-    table::ROWS.iter().find(|r| r.number == number)
+    table::rows().find(|r| r.number == number)
 }
 
 /// The mechanism that generates keys of a type.
 pub(crate) fn generation(key_type: KeyType) -> Option<CK_MECHANISM_TYPE> {
-    table::ROWS.iter().find(|r| r.shape == Shape::Generate(key_type)).map(|r| r.number)
+    table::rows().find(|r| r.shape == Shape::Generate(key_type)).map(|r| r.number)
 }
 
 /// The hash that a digest mechanism's number names, as parameters of PSS, OAEP and HKDF do.
@@ -156,6 +164,8 @@ pub(crate) const fn hash(number: CK_MECHANISM_TYPE) -> Option<Hash> {
         CKM_SHA256 => Hash::Sha256,
         CKM_SHA384 => Hash::Sha384,
         CKM_SHA512 => Hash::Sha512,
+        CKM_SHA512_224 => Hash::Sha512_224,
+        CKM_SHA512_256 => Hash::Sha512_256,
         CKM_SHA3_224 => Hash::Sha3_224,
         CKM_SHA3_256 => Hash::Sha3_256,
         CKM_SHA3_384 => Hash::Sha3_384,
@@ -179,7 +189,7 @@ mod tests {
             let info = info(number).unwrap();
             assert!(info.flags != 0 && info.ulMinKeySize <= info.ulMaxKeySize, "{number:#x}");
         }
-        assert_eq!(list().count(), table::ROWS.len());
+        assert_eq!(list().count(), table::rows().count());
     }
 
     #[test]
@@ -190,17 +200,6 @@ mod tests {
         assert!(generate.offers(Verb::Generate) && !generate.offers(Verb::Sign));
         assert!(!row(CKM_AES_GCM).unwrap().offers(Verb::Sign));
         assert!(row(0x7FFF_FFFF).is_none() && info(0x7FFF_FFFF).is_none());
-    }
-
-    #[test]
-    fn the_documentation_lists_every_mechanism_with_its_number_and_no_other() {
-        let page = include_str!("../../../docs/mechanisms.md");
-        let rows = page.lines().filter(|line| line.starts_with("| `CKM_"));
-        let mut documented: Vec<String> = rows.filter_map(|row| row.split('`').nth(3).map(str::to_owned)).collect();
-        let mut offered: Vec<String> = list().map(|number| format!("{number:#010X}").replace('X', "x")).collect();
-        documented.sort();
-        offered.sort();
-        assert_eq!(documented, offered);
     }
 
     #[test]

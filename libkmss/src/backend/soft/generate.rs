@@ -33,7 +33,7 @@ pub(super) fn pair(spec: &KeySpec) -> Result<Parsed> {
             material::from_scalar(*curve, &Secret::filled(curve.field_len(), |out| Generator.fill(out))?)?
         }
         KeySpec::Ec(nist) => Parsed::Ec(Arc::new(EcKey::generate(*nist)?)),
-        KeySpec::Secret { .. } => return Err(unfit(false)),
+        KeySpec::Dh(_) | KeySpec::Pqc(_) | KeySpec::Secret { .. } => return Err(unfit(false)),
     })
 }
 

@@ -146,6 +146,7 @@ pub(super) fn from_components(components: &KeyComponents) -> Result<Parsed> {
         KeyComponents::Secret { key_type, value } => from_secret(*key_type, value.clone()),
         KeyComponents::EcPrivate { curve, scalar } => from_scalar(*curve, scalar),
         KeyComponents::Public(public) => from_public(public),
+        KeyComponents::DhPrivate { .. } | KeyComponents::PqcPrivate { .. } => Err(not_offered()),
         KeyComponents::RsaPrivate {
             modulus,
             exponent,
@@ -251,6 +252,7 @@ pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
             }
             Ok(Parsed::Rsa(Arc::new(rsa)))
         }
+        PublicComponents::Dh { .. } | PublicComponents::Pqc { .. } => Err(not_offered()),
         PublicComponents::Ec { curve, point } => Ok(match curve {
             Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_public(point)?)),
             Curve::X25519 => Parsed::X(Arc::new(XKey::from_public(point)?)),
@@ -303,6 +305,10 @@ fn bad(message: &'static str) -> Error {
 
 fn incomplete() -> Error {
     Error::new(ErrorKind::TemplateIncomplete, "parts of the key are missing")
+}
+
+fn not_offered() -> Error {
+    Error::new(ErrorKind::MechanismUnsupported, "keys of this type are not offered")
 }
 
 fn unknown_curve() -> Error {

@@ -16,6 +16,8 @@ pub(super) fn md_of(hash: Hash) -> Result<*const sys::EVP_MD, Failed> {
             Hash::Sha256 => sys::EVP_sha256(),
             Hash::Sha384 => sys::EVP_sha384(),
             Hash::Sha512 => sys::EVP_sha512(),
+            Hash::Sha512_224 => sys::EVP_sha512_224(),
+            Hash::Sha512_256 => sys::EVP_sha512_256(),
             Hash::Sha3_224 => sys::EVP_sha3_224(),
             Hash::Sha3_256 => sys::EVP_sha3_256(),
             Hash::Sha3_384 => sys::EVP_sha3_384(),

@@ -107,8 +107,8 @@ fn a_key_for_one_hmac_serves_no_other() {
 fn digests_of_abc_are_the_published_ones() {
     let lab = Lab::new();
     let expected = [
-        "a9993e36", "23097d22", "ba7816bf", "cb00753f", "ddaf35a1", "e642824c", "3a985da7", "ec014982", "b751850b",
-        "66c7f0f4",
+        "a9993e36", "23097d22", "ba7816bf", "cb00753f", "ddaf35a1", "4634270f", "53048e26", "e642824c", "3a985da7",
+        "ec014982", "b751850b", "66c7f0f4",
     ];
     for (hash, start) in Hash::ALL.into_iter().zip(expected) {
         let digest = lab.digest(hash, b"abc");

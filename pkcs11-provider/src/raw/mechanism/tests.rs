@@ -6,9 +6,11 @@ use std::ptr::null_mut;
 
 use cryptoki_sys::*;
 use libkmss::key::{KeyState, Protection, Usage};
-use libkmss::mechanism::KeyType;
+use libkmss::mechanism::{CipherMode, EcdhKdf, Gcm, Hash, KeyType, Oaep, Pss};
 
+use super::cipher::DEFAULT_KWP_IV;
 use super::*;
+use crate::raw::octet_string;
 
 fn parsed(mechanism: CK_MECHANISM_TYPE, at: *const c_void, len: usize, verb: Verb) -> Result<Mechanism> {
     let raw = CK_MECHANISM { mechanism, pParameter: at.cast_mut(), ulParameterLen: len as CK_ULONG };

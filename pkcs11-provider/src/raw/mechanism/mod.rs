@@ -1,0 +1,136 @@
+//! CK_MECHANISM and its parameter structures → mechanisms of the core.
+//!
+//! Parameters are copied out of the caller's memory once, by [`Parameter`]; everything after that works on copies. A
+//! length that is not exactly the structure's, a pointer that is null where bytes are announced, and sizes that no
+//! mechanism needs are CKR_MECHANISM_PARAM_INVALID before anything is allocated.
+
+mod cipher;
+mod ec;
+mod kdf;
+mod rsa;
+
+use std::mem::{MaybeUninit, size_of};
+
+use cryptoki_sys::{
+    CK_BYTE, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+};
+use libkmss::backend::Verb;
+use libkmss::key::Key;
+use libkmss::mechanism::{BlockCipher, EcMechanism, MacMechanism, Mechanism, RsaMechanism, Sm2Mechanism};
+use libkmss::operation::Chosen;
+
+use crate::mechanisms::{self, Shape};
+use crate::rv::{Result, Rv};
+
+use super::template::u64_of;
+
+/// Longest buffer that a parameter may point to (additional data of GCM, labels, info): 16 MiB.
+const MAX_BUFFER: usize = 1 << 24;
+
+/// Parses the mechanism that a caller gave for `verb`, with `key` where it uses one (PKCS#11 3.2, 3.5 and the
+/// mechanisms' own sections).
+///
+/// CKR_MECHANISM_INVALID where it is not offered for the verb, CKR_KEY_TYPE_INCONSISTENT where the key does not fit it,
+/// CKR_MECHANISM_PARAM_INVALID for parameters that it cannot have.
+///
+/// # Safety
+/// The parameter, and every buffer that the parameter names, is readable for the length given with it.
+pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) -> Result<Chosen> {
+    let row = mechanisms::row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
+        return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
+    }
+    let parameter = Parameter::new(raw)?;
+    let mechanism = match row.shape {
+        Shape::Generate(key_type) => parameter.absent(Mechanism::Generate(key_type)),
+        Shape::Digest(hash) => parameter.absent(Mechanism::Digest(hash)),
+        Shape::RsaPkcs => parameter.absent(Mechanism::Rsa(RsaMechanism::Pkcs)),
+        Shape::RsaX509 => parameter.absent(Mechanism::Rsa(RsaMechanism::X509)),
+        Shape::RsaPkcsHash(hash) => parameter.absent(Mechanism::Rsa(RsaMechanism::PkcsHash(hash))),
+        Shape::Pss(hash) => parameter.pss(hash),
+        Shape::Oaep => parameter.oaep(),
+        Shape::Ecdsa(hash) => parameter.absent(Mechanism::Ec(EcMechanism::Ecdsa { hash })),
+        Shape::EdDsa => parameter.eddsa(),
+        Shape::Ecdh => parameter.ecdh(),
+        Shape::Hkdf => parameter.hkdf(),
+        Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
+        Shape::Sm2Message => parameter.sm2_identity(),
+        Shape::Sm2Encrypt => parameter.absent(Mechanism::Sm2(Sm2Mechanism::Encrypt)),
+        Shape::Cipher(cipher, mode) => parameter.cipher(mode).map(|m| Mechanism::Cipher(cipher, m)),
+        Shape::Hmac(hash, length) => {
+            parameter.mac_length(length, hash.len()).map(|len| Mechanism::Mac(MacMechanism::Hmac { hash, len }))
+        }
+        Shape::Cmac(length) => parameter
+            .mac_length(length, BlockCipher::BLOCK)
+            .map(|len| Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len })),
+    }?;
+    Ok(Chosen { mechanism, number: Some(u64_of(raw.mechanism)) })
+}
+
+const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
+
+/// The parameter of a mechanism, still in the caller's memory.
+///
+/// INVARIANT: made by [`parse`] alone, whose contract says that the parameter and the buffers it names are readable.
+struct Parameter {
+    at: *const CK_BYTE,
+    len: usize,
+}
+
+impl Parameter {
+    fn new(raw: &CK_MECHANISM) -> Result<Self> {
+        let len = usize::try_from(raw.ulParameterLen).map_err(|_| INVALID)?;
+        if (raw.pParameter.is_null() && len != 0) || len > MAX_BUFFER {
+            return Err(INVALID);
+        }
+        Ok(Self { at: raw.pParameter.cast_const().cast(), len })
+    }
+
+    /// `value`, where no parameter was given.
+    fn absent<T>(&self, value: T) -> Result<T> {
+        if self.len == 0 { Ok(value) } else { Err(INVALID) }
+    }
+
+    /// A copy of the parameter's bytes.
+    fn bytes(&self) -> Result<Vec<u8>> {
+        self.buffer(self.at, self.len)
+    }
+
+    /// A copy of the parameter as one of the structures of PKCS#11.
+    fn structure<T: Plain>(&self) -> Result<T> {
+        if self.at.is_null() || self.len != size_of::<T>() {
+            return Err(INVALID);
+        }
+        let mut copy = MaybeUninit::<T>::uninit();
+        // SAFETY: the parameter is readable for `len` bytes by the contract of `parse`, `len` is the size of T, and a
+        // fresh local does not overlap it. T is `Plain`: every bit pattern of its fields is a value of its type.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.at, copy.as_mut_ptr().cast::<CK_BYTE>(), size_of::<T>());
+            Ok(copy.assume_init())
+        }
+    }
+
+    /// A copy of a buffer that the parameter names (or of itself); `len` was bounded before.
+    #[expect(clippy::unused_self, reason = "the receiver is the proof that `parse` was given readable buffers")]
+    fn buffer(&self, at: *const CK_BYTE, len: usize) -> Result<Vec<u8>> {
+        if len == 0 {
+            return Ok(Vec::new());
+        }
+        if at.is_null() {
+            return Err(INVALID);
+        }
+        // SAFETY: not null, and readable for `len` bytes by the contract of `parse` (see the type's invariant); bytes
+        // need no alignment.
+        Ok(unsafe { std::slice::from_raw_parts(at, len) }.to_vec())
+    }
+}
+
+/// Structures whose fields are integers, bytes and raw pointers only, so that any bytes make a value.
+trait Plain: Copy {}
+
+fn bounded(value: CK_ULONG, max: usize) -> Result<usize> {
+    usize::try_from(value).ok().filter(|v| *v <= max).ok_or(INVALID)
+}
+
+#[cfg(test)]
+mod tests;
