@@ -3,30 +3,30 @@
 use std::fmt;
 
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::Zeroize;
 
-/// Secret bytes of any length (key material, PINs, plaintext held back).
+use crate::os::Guarded;
+
+/// Secret bytes of any length (key material, PINs, plaintext held back), in memory that stays out of core dumps.
 ///
 /// Growing would leave copies behind, so the length is fixed at creation.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
-pub struct Secret(Box<[u8]>);
+pub struct Secret(Guarded);
 
 impl Secret {
-    /// Takes ownership; spare capacity of the vector is wiped, not leaked.
+    /// Takes the bytes over; the vector is wiped.
     #[must_use]
     pub fn new(mut bytes: Vec<u8>) -> Self {
-        if bytes.capacity() == bytes.len() {
-            return Self(bytes.into_boxed_slice());
-        }
-        let exact = Self(bytes.as_slice().into());
+        let secret = Self::copy_of(&bytes);
         bytes.zeroize();
-        exact
+        secret
     }
 
     /// A copy of `bytes`.
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
-        Self(bytes.into())
+        let mut copy = Guarded::zeroed(bytes.len());
+        copy.copy_from_slice(bytes);
+        Self(copy)
     }
 
     /// `len` bytes written by `fill`.
@@ -34,7 +34,7 @@ impl Secret {
     /// # Errors
     /// Whatever `fill` returns; the bytes are wiped then.
     pub fn filled<E>(len: usize, fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
-        let mut secret = Self(vec![0; len].into_boxed_slice());
+        let mut secret = Self(Guarded::zeroed(len));
         fill(&mut secret.0)?;
         Ok(secret)
     }
@@ -55,6 +55,12 @@ impl Secret {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self::copy_of(&self.0)
     }
 }
 

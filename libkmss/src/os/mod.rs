@@ -6,16 +6,19 @@ mod directory;
 mod files;
 mod fork;
 mod generation;
+mod guarded;
 mod lock;
 mod mark;
 mod process;
 #[cfg(test)]
 pub(crate) mod testing;
+pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};
+pub use guarded::Guarded;
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};

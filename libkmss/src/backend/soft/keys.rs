@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
-use super::awslc::{Aead, Cmac, EcKey, Hmac, Rsa};
+use super::awslc::{Aead, Cmac, EcKey, Hmac, Rsa, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::material;
 use super::sm2::Sm2Key;
@@ -54,18 +54,18 @@ impl SecretKey {
 
     /// AES-GCM with whole tags.
     pub(super) fn gcm(&self) -> Result<&Aead> {
-        self.gcm.get_or_try_init(|| Ok(Box::new(Aead::new(self.value.expose(), 16)?)))
+        self.gcm.get_or_try_init(|| Ok(Box::new(in_vault(|| Aead::new(self.value.expose(), 16))?)))
     }
 
     /// A fresh AES-CMAC.
     pub(super) fn cmac(&self) -> Result<Cmac> {
-        let template = self.cmac.get_or_try_init(|| Cmac::new(self.value.expose()).map(Box::new))?;
+        let template = self.cmac.get_or_try_init(|| in_vault(|| Cmac::new(self.value.expose())).map(Box::new))?;
         Ok(template.copy()?)
     }
 
     /// A fresh HMAC. The hash that is used first is kept ready; a key is rarely used with two.
     pub(super) fn hmac(&self, hash: Hash) -> Result<Hmac> {
-        let fresh = || Hmac::new(hash, self.value.expose());
+        let fresh = || in_vault(|| Hmac::new(hash, self.value.expose()));
         let (ready, template) = self.hmac.get_or_try_init(|| fresh().map(|hmac| Box::new((hash, hmac))))?;
         Ok(if *ready == hash { template.copy()? } else { fresh()? })
     }
@@ -87,7 +87,7 @@ fn load(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {
     if let Some(parsed) = granted.version.cache.get::<Parsed>(epoch) {
         return Ok(Parsed::clone(&parsed));
     }
-    let parsed = parse(permit, granted)?;
+    let parsed = in_vault(|| parse(permit, granted))?;
     granted.version.cache.put(epoch, &Arc::new(parsed.clone()));
     Ok(parsed)
 }

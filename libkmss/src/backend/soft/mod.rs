@@ -24,6 +24,7 @@ mod sm4;
 mod tests;
 mod wrap;
 
+use self::awslc::in_vault;
 use self::digest::DigestOperation;
 use self::keys::Parsed;
 use self::mac::MacOperation;
@@ -48,6 +49,7 @@ impl SoftBackend {
     /// # Errors
     /// [`ErrorKind::BackendUnavailable`] when the operating system gives no entropy.
     pub fn new() -> Result<Self> {
+        awslc::install();
         Generator.fill(&mut [0; 16])?;
         Ok(Self { id: BackendId::soft(), generator: Generator })
     }
@@ -95,16 +97,16 @@ impl Backend for SoftBackend {
     }
 
     fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
-        material::seal(permit, &generate::secret(spec)?)
+        in_vault(|| material::seal(permit, &generate::secret(spec)?))
     }
 
     fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
-        let pair = generate::pair(spec)?;
+        let pair = in_vault(|| generate::pair(spec))?;
         Ok((material::seal(permit, &pair)?, material::describe(&pair)?))
     }
 
     fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
-        let key = material::from_components(components)?;
+        let key = in_vault(|| material::from_components(components))?;
         match components {
             KeyComponents::Public(_) => material::describe(&key),
             _ => material::seal(permit, &key),
@@ -127,7 +129,8 @@ impl Backend for SoftBackend {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<Material> {
-        let key = wrap::unwrap(&keys::first(permit)?, mechanism, wrapped, key_type, len)?;
+        let unwrapping = keys::first(permit)?;
+        let key = in_vault(|| wrap::unwrap(&unwrapping, mechanism, wrapped, key_type, len))?;
         material::seal(permit, &key)
     }
 
@@ -138,7 +141,8 @@ impl Backend for SoftBackend {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<Material> {
-        let key = generate::derived(&keys::first(permit)?, mechanism, key_type, len)?;
+        let base = keys::first(permit)?;
+        let key = in_vault(|| generate::derived(&base, mechanism, key_type, len))?;
         material::seal(permit, &key)
     }
 

@@ -18,6 +18,7 @@ mod kdf;
 mod keywrap;
 mod mac;
 mod md;
+mod memory;
 mod owned;
 mod pkcs8;
 mod rsa;
@@ -31,6 +32,7 @@ pub(super) use kdf::{hkdf_expand, hkdf_extract};
 pub(super) use keywrap::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
 pub(super) use mac::{Cmac, Hmac};
 pub(super) use md::Md;
+pub(super) use memory::{in_vault, install};
 pub(super) use pkcs8::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
 pub(super) use rsa::{RawPadding, Rsa, RsaPrivate};
 
