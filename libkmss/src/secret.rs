@@ -29,6 +29,14 @@ impl Secret {
         Self(copy)
     }
 
+    /// `len` bytes written by `fill`, which cannot fail.
+    #[must_use]
+    pub fn of_len(len: usize, fill: impl FnOnce(&mut [u8])) -> Self {
+        let mut secret = Self(Guarded::zeroed(len));
+        fill(&mut secret.0);
+        secret
+    }
+
     /// `len` bytes written by `fill`.
     ///
     /// # Errors

@@ -49,13 +49,13 @@ typedef struct {
     CK_RV (*C_CopyObject)(void);
     CK_RV (*C_DestroyObject)(CK_ULONG, CK_ULONG);
     CK_RV (*C_GetObjectSize)(void);
-    CK_RV (*C_GetAttributeValue)(void);
+    CK_RV (*C_GetAttributeValue)(CK_ULONG, CK_ULONG, CK_ATTRIBUTE *, CK_ULONG);
     CK_RV (*C_SetAttributeValue)(void);
     CK_RV (*C_FindObjectsInit)(CK_ULONG, CK_ATTRIBUTE *, CK_ULONG);
     CK_RV (*C_FindObjects)(CK_ULONG, CK_ULONG *, CK_ULONG, CK_ULONG *);
     CK_RV (*C_FindObjectsFinal)(CK_ULONG);
-    CK_RV (*C_EncryptInit)(void);
-    CK_RV (*C_Encrypt)(void);
+    CK_RV (*C_EncryptInit)(CK_ULONG, CK_MECHANISM *, CK_ULONG);
+    CK_RV (*C_Encrypt)(CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *);
     CK_RV (*C_EncryptUpdate)(void);
     CK_RV (*C_EncryptFinal)(void);
     CK_RV (*C_DecryptInit)(void);

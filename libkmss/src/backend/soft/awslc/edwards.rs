@@ -1,23 +1,25 @@
 //! Ed25519 (RFC 8032) and X25519 (RFC 7748).
 
 use aws_lc_sys as sys;
-use zeroize::Zeroizing;
 
 use super::{Failed, check, failed};
 use crate::secret::Secret;
 
 /// An Ed25519 key pair, expanded from its seed.
 pub(in super::super) struct Ed25519Key {
-    private: Zeroizing<[u8; 64]>,
+    /// 64 bytes: the seed and the public key.
+    private: Secret,
     public: [u8; 32],
 }
 
 impl Ed25519Key {
     pub(in super::super) fn from_seed(seed: &[u8; 32]) -> Self {
-        let mut key = Self { private: Zeroizing::new([0; 64]), public: [0; 32] };
-        // SAFETY: the arrays have the 32, 64 and 32 bytes that the function writes and reads.
-        unsafe { sys::ED25519_keypair_from_seed(key.public.as_mut_ptr(), key.private.as_mut_ptr(), seed.as_ptr()) };
-        key
+        let mut public = [0; 32];
+        let private = Secret::of_len(64, |private| {
+            // SAFETY: the three have the 32, 64 and 32 bytes that the function writes and reads.
+            unsafe { sys::ED25519_keypair_from_seed(public.as_mut_ptr(), private.as_mut_ptr(), seed.as_ptr()) };
+        });
+        Self { private, public }
     }
 
     pub(in super::super) const fn public(&self) -> &[u8; 32] {
@@ -26,14 +28,14 @@ impl Ed25519Key {
 
     /// The seed: the first half of aws-lc's private form.
     pub(in super::super) fn seed(&self) -> Secret {
-        Secret::copy_of(self.private.first_chunk::<32>().map_or(&[], |seed| seed))
+        Secret::copy_of(self.private.expose().first_chunk::<32>().map_or(&[], |seed| seed))
     }
 
     pub(in super::super) fn sign(&self, message: &[u8]) -> Result<[u8; 64], Failed> {
         let mut signature = [0; 64];
         // SAFETY: a signature has 64 bytes, the private form too; the slice is valid for its length.
         check(unsafe {
-            sys::ED25519_sign(signature.as_mut_ptr(), message.as_ptr(), message.len(), self.private.as_ptr())
+            sys::ED25519_sign(signature.as_mut_ptr(), message.as_ptr(), message.len(), self.private.expose().as_ptr())
         })?;
         Ok(signature)
     }

@@ -2,18 +2,24 @@
 
 use std::os::raw::c_int;
 use std::ptr::{null, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_lc_sys as sys;
 
 use super::bn::{self, Bn};
 use super::md::md_of;
+use super::memory::in_vault;
 use super::owned::Owned;
 use super::{Failed, check};
 use crate::mechanism::{Hash, Oaep, Pss};
 use crate::secret::Secret;
 
 /// An RSA public key, perhaps with its private key.
-pub(in super::super) struct Rsa(Owned<sys::RSA>);
+pub(in super::super) struct Rsa {
+    rsa: Owned<sys::RSA>,
+    /// Whether the private key was used: aws-lc has made the values then that it keeps beside the key.
+    used: AtomicBool,
+}
 
 // SAFETY: aws-lc locks what it caches in an RSA (Montgomery values, blinding); nothing else changes after construction.
 unsafe impl Sync for Rsa {}
@@ -63,14 +69,14 @@ impl Rsa {
         let rsa = unsafe { Owned::new(sys::RSA_new()) }?;
         // SAFETY: key and exponent are alive; no callback.
         check(unsafe { sys::RSA_generate_key_ex(rsa.as_ptr(), bits, e.as_ptr(), null_mut()) })?;
-        Ok(Self(rsa))
+        Ok(Self::adopt(rsa))
     }
 
     /// From modulus and exponent, which are checked for plausibility.
     pub(in super::super) fn from_public(n: &[u8], e: &[u8]) -> Result<Self, Failed> {
         let (n, e) = (Bn::from_bytes(n)?, Bn::from_bytes(e)?);
         // SAFETY: both integers are alive; the function copies.
-        unsafe { Owned::new(sys::RSA_new_public_key(n.as_ptr(), e.as_ptr())) }.map(Self)
+        unsafe { Owned::new(sys::RSA_new_public_key(n.as_ptr(), e.as_ptr())) }.map(Self::adopt)
     }
 
     /// From all eight numbers, which are checked against each other.
@@ -93,16 +99,16 @@ impl Rsa {
             )
         };
         // SAFETY: the function returned a key of ours, or null.
-        unsafe { Owned::new(rsa) }.map(Self)
+        unsafe { Owned::new(rsa) }.map(Self::adopt)
     }
 
     /// Takes a key over that aws-lc parsed.
     pub(super) const fn adopt(rsa: Owned<sys::RSA>) -> Self {
-        Self(rsa)
+        Self { rsa, used: AtomicBool::new(false) }
     }
 
     pub(super) const fn as_ptr(&self) -> *mut sys::RSA {
-        self.0.as_ptr()
+        self.rsa.as_ptr()
     }
 
     /// Length of the modulus in bytes.
@@ -161,7 +167,7 @@ impl Rsa {
 
     /// Pads and applies the private key; writes to the front of `out` (of the modulus length at least).
     pub(in super::super) fn sign_raw(&self, pad: RawPadding, data: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        self.raw(sys::RSA_sign_raw, pad, data, out)
+        self.private(|| self.raw(sys::RSA_sign_raw, pad, data, out))
     }
 
     /// Applies the public key and takes the padding of a signature off.
@@ -176,7 +182,7 @@ impl Rsa {
 
     /// Applies the private key and takes the padding off.
     pub(in super::super) fn decrypt(&self, pad: RawPadding, data: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        self.raw(sys::RSA_decrypt, pad, data, out)
+        self.private(|| self.raw(sys::RSA_decrypt, pad, data, out))
     }
 
     /// RSASSA-PKCS1-v1_5 of a ready digest; `out` holds the modulus length at least.
@@ -184,10 +190,11 @@ impl Rsa {
         if out.len() < self.len() {
             return Err(Failed);
         }
-        let mut len = 0;
+        let (nid, mut len) = (nid(hash)?, 0);
         // SAFETY: `out` holds the modulus length, as just checked, and `digest` is valid for its length.
-        check(unsafe {
-            sys::RSA_sign(nid(hash)?, digest.as_ptr(), digest.len(), out.as_mut_ptr(), &raw mut len, self.as_ptr())
+        self.private(|| unsafe {
+            let (at, room) = (digest.as_ptr(), out.as_mut_ptr());
+            check(sys::RSA_sign(nid, at, digest.len(), room, &raw mut len, self.as_ptr()))
         })?;
         Ok(len as usize)
     }
@@ -212,18 +219,10 @@ impl Rsa {
         let (md, mgf, salt) = pss_parameters(pss)?;
         let mut len = 0;
         // SAFETY: the slices are valid for their lengths, which the function keeps to; the table entries are static.
-        check(unsafe {
-            sys::RSA_sign_pss_mgf1(
-                self.as_ptr(),
-                &raw mut len,
-                out.as_mut_ptr(),
-                out.len(),
-                digest.as_ptr(),
-                digest.len(),
-                md,
-                mgf,
-                salt,
-            )
+        self.private(|| unsafe {
+            let (room, size) = (out.as_mut_ptr(), out.len());
+            let (at, length) = (digest.as_ptr(), digest.len());
+            check(sys::RSA_sign_pss_mgf1(self.as_ptr(), &raw mut len, room, size, at, length, md, mgf, salt))
         })?;
         Ok(len)
     }
@@ -259,7 +258,7 @@ impl Rsa {
         let ctx = self.context()?;
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_PKEY_decrypt_init(ctx.as_ptr()) })?;
-        crypt_oaep(sys::EVP_PKEY_decrypt, &ctx, oaep, data, out)
+        self.private(|| crypt_oaep(sys::EVP_PKEY_decrypt, &ctx, oaep, data, out))
     }
 
     /// The key as an `EVP_PKEY` that shares it.
@@ -275,6 +274,16 @@ impl Rsa {
         let pkey = self.to_pkey()?;
         // SAFETY: the context counts its reference to the key; no engine.
         unsafe { Owned::new(sys::EVP_PKEY_CTX_new(pkey.as_ptr(), null_mut())) }
+    }
+
+    /// Uses the private key. The first time aws-lc makes what it keeps beside the key, in the vault as the key itself.
+    fn private<R>(&self, f: impl FnOnce() -> R) -> R {
+        if self.used.load(Ordering::Relaxed) {
+            return f();
+        }
+        let result = in_vault(f);
+        self.used.store(true, Ordering::Relaxed);
+        result
     }
 
     fn raw(&self, f: Raw, pad: RawPadding, data: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
