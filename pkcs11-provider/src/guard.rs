@@ -8,7 +8,12 @@ use cryptoki_sys::{CK_RV, CKR_GENERAL_ERROR, CKR_OK};
 
 /// Runs an entry point; nothing unwinds out of it.
 pub(crate) fn run(entry: impl FnOnce() -> Result<(), CK_RV>) -> CK_RV {
-    match catch_unwind(AssertUnwindSafe(entry)) {
+    let guarded = AssertUnwindSafe(|| {
+        #[cfg(test)]
+        tests::panic_where_wanted();
+        entry()
+    });
+    match catch_unwind(guarded) {
         Ok(Ok(())) => CKR_OK,
         Ok(Err(rv)) => rv,
         Err(payload) => {
@@ -95,11 +100,26 @@ macro_rules! entry_point {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     #![allow(clippy::panic, non_snake_case, unused_unsafe)]
+    use std::cell::Cell;
+
     use super::*;
     use crate::rv::Rv;
     use cryptoki_sys::{CK_SLOT_ID, CKR_ARGUMENTS_BAD};
+
+    thread_local! {
+        static PANICS: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// Whether every entry point that this thread calls panics.
+    pub(crate) fn let_entry_points_panic(wanted: bool) {
+        PANICS.set(wanted);
+    }
+
+    pub(super) fn panic_where_wanted() {
+        assert!(!PANICS.get(), "injected");
+    }
 
     fn faulty(_slot: CK_SLOT_ID) -> Result<(), Rv> {
         panic!("injected")

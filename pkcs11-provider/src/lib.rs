@@ -218,8 +218,10 @@ mod functions {
 
 #[cfg(test)]
 mod tests {
-    #![allow(unsafe_code, clippy::indexing_slicing)]
+    #![allow(unsafe_code, clippy::indexing_slicing, clippy::unwrap_used)]
     use super::functions::{LIST_2_40, LIST_3_0, LIST_3_2};
+    use super::guard;
+    use cryptoki_sys::{CK_RV, CKR_FUNCTION_NOT_SUPPORTED, CKR_GENERAL_ERROR};
 
     /// The function pointers of a list, which follow its version.
     fn pointers<T>(list: &'static T) -> &'static [usize] {
@@ -234,5 +236,30 @@ mod tests {
         assert_eq!(lists.map(<[usize]>::len), [68, 92, 104]);
         assert!(lists.iter().all(|list| list.iter().all(|&function| function != 0)));
         assert!(lists[2].starts_with(lists[1]) && lists[1].starts_with(lists[0]));
+    }
+
+    #[test]
+    fn a_panic_in_any_entry_point_is_a_general_error_and_the_next_call_works() {
+        type Entry =
+            unsafe extern "C" fn(usize, usize, usize, usize, usize, usize, usize, usize, usize, usize) -> CK_RV;
+        let call = |&function: &usize| {
+            // SAFETY: every function of the lists takes at most ten arguments of a word or less, and looks at nothing that
+            // null pointers and zeros could mislead it to.
+            unsafe { std::mem::transmute::<usize, Entry>(function)(0, 0, 0, 0, 0, 0, 0, 0, 0, 0) }
+        };
+        // C_Initialize, the first, would open a home: the others are asked as by a host that forgot it.
+        let (initialize, others) = pointers(&LIST_3_2).split_first().unwrap();
+        guard::tests::let_entry_points_panic(true);
+        assert_eq!(call(initialize), CKR_GENERAL_ERROR);
+        guard::tests::let_entry_points_panic(false);
+        // What is not offered says so without running anything that could panic.
+        let guarded: Vec<_> = others.iter().filter(|f| call(f) != CKR_FUNCTION_NOT_SUPPORTED).collect();
+        assert!(guarded.len() >= 70, "{}", guarded.len());
+        for function in guarded {
+            guard::tests::let_entry_points_panic(true);
+            assert_eq!(call(function), CKR_GENERAL_ERROR);
+            guard::tests::let_entry_points_panic(false);
+            assert_ne!(call(function), CKR_GENERAL_ERROR);
+        }
     }
 }
