@@ -5,6 +5,7 @@
 pub mod arch;
 pub mod built;
 pub mod c;
+pub mod disk;
 pub mod home;
 pub mod openssl;
 pub mod p11;

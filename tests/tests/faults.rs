@@ -8,6 +8,7 @@ use cryptoki_sys::*;
 
 use kmss_tests::built;
 use kmss_tests::c;
+use kmss_tests::disk::SmallDisk;
 use kmss_tests::home::{Home, PIN};
 use kmss_tests::p11::{Module, Session, flag, lead_here, raw, refused_any, text, ulong};
 use kmss_tests::program::Program;
@@ -195,28 +196,6 @@ fn a_changed_audit_record_is_found() {
         assert_eq!(said.code(), Some(3), "{said}");
         std::fs::write(&segment, &original).unwrap();
         home.audit_is_whole();
-    }
-}
-
-/// A small file system of its own, gone with the test.
-struct SmallDisk<'h>(&'h Home);
-
-impl<'h> SmallDisk<'h> {
-    /// Mounts it over the home; `None`, said aloud, where that is not allowed.
-    fn mount(home: &'h Home) -> Option<Self> {
-        std::fs::create_dir_all(home.path()).unwrap();
-        let mount = Program::new("mount").words("-t tmpfs -o size=8m,mode=0700 tmpfs").arg(home.path()).run();
-        if !mount.success() {
-            built::skipped("a small file system cannot be mounted here");
-            return None;
-        }
-        Some(Self(home))
-    }
-}
-
-impl Drop for SmallDisk<'_> {
-    fn drop(&mut self) {
-        let _ = Program::new("umount").arg("-l").arg(self.0.path()).run();
     }
 }
 

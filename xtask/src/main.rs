@@ -1,9 +1,10 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header`, `mechanisms` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header`, `mechanisms`, `fuzz` and `setup`.
 
 mod bench;
 mod demo;
 mod dist;
 mod error;
+mod fuzz;
 mod header;
 mod packages;
 mod process;
@@ -44,6 +45,8 @@ enum Command {
     },
     /// Write the tables of docs/mechanisms.md from the table of mechanisms
     Mechanisms,
+    /// Fuzz every parser that hostile bytes reach
+    Fuzz(fuzz::Options),
     /// Install the Debian packages that demo, test and bench use
     Setup,
 }
@@ -84,6 +87,7 @@ fn run(command: Command) -> Result<(), Error> {
             let test = project.cargo().args(["test", "-p", "pkcs11-provider", "the_documentation_lists"]);
             test.env("KMSS_WRITE_DOCS", "1").show()
         }
+        Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Setup => {
             packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))
         }

@@ -5,6 +5,10 @@
 //! holder of the store's write lock moves it, so that an odd number left behind by a killed process is known to be a
 //! leftover by the next writer, which repairs it. Until then readers look at the store itself.
 //!
+//! Behind the counter stands the number of the newest commit that was acknowledged: a store that ends before it has lost
+//! some, whatever it says itself. (The page is written back when the system likes, so after a power failure it may know
+//! less than the store, never more.)
+//!
 //! The file never shrinks and is never replaced by us. Whoever may write to the home can cut it to nothing, and readers
 //! would then get SIGBUS, as they would from the store's own shared memory: write access to the home is trusted with
 //! availability, never with secrets. Deleting it is noticed by its users within [`CHECK_EVERY`] reads.
@@ -116,6 +120,19 @@ impl GenerationPage {
         Ok(Invalidation { page: self, odd })
     }
 
+    /// Remembers that a commit with this number was acknowledged.
+    pub fn acknowledge(&self, commit: u64) {
+        if self.writable {
+            self.second().fetch_max(commit, Ordering::Release);
+        }
+    }
+
+    /// The highest number of a commit that was acknowledged, as far as this page knows.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.second().load(Ordering::Acquire)
+    }
+
     /// Ends what a killed process left behind. The caller holds the store's write lock.
     pub fn repair(&self) {
         let now = self.counter().load(Ordering::SeqCst);
@@ -133,6 +150,11 @@ impl GenerationPage {
     fn counter(&self) -> &AtomicU64 {
         // SAFETY: by the invariant of the field; the page is aligned and any bit pattern is a number.
         unsafe { self.map.as_ref() }
+    }
+
+    fn second(&self) -> &AtomicU64 {
+        // SAFETY: as above; the page has room for 512 such numbers.
+        unsafe { self.map.add(1).as_ref() }
     }
 }
 

@@ -118,7 +118,10 @@ impl SqliteStore {
         let open = match &mut slot.open {
             Some(open) => open,
             none => {
+                // Read before the store is: others go on committing.
+                let acknowledged = self.page.as_ref().map_or(0, GenerationPage::acknowledged);
                 let open = Open::at(&self.place, slot.identity)?;
+                require_all(acknowledged, open.newest()?)?;
                 slot.identity = Some(open.identity);
                 none.insert(open)
             }
@@ -158,6 +161,7 @@ impl SqliteStore {
         let transaction = transaction;
         open.apply(next, &batch.ops)?;
         transaction.commit()?;
+        page.acknowledge(next.0);
         Ok(Commit::Committed(next))
     }
 }
@@ -174,6 +178,21 @@ fn refuse_emptied(database: &Path, page: Option<&GenerationPage>) -> Result<()> 
         return Err(Error::new(ErrorKind::Damaged, what));
     }
     Ok(())
+}
+
+/// Refuses a store that ends before a commit that was acknowledged. SQLite takes a log whose middle is damaged for one that
+/// ends there, and an older copy of the file for the file.
+fn require_all(acknowledged: u64, newest: Revision) -> Result<()> {
+    if newest.0 >= acknowledged {
+        return Ok(());
+    }
+    let lost = acknowledged - newest.0;
+    let what = format!(
+        "the store lacks its last {lost} commits: it is damaged, or an older copy was put in its place; stop all processes \
+         that use the home and restore the whole home from a backup (to go on with what is there, delete \
+         `store.generation`; `kmss audit verify` tells what is missing)"
+    );
+    Err(Error::new(ErrorKind::Damaged, what))
 }
 
 impl Store for SqliteStore {

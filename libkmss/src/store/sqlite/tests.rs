@@ -263,3 +263,30 @@ fn an_emptied_or_deleted_database_is_damage_and_its_log_is_kept() {
     std::fs::remove_file(dir.path().join("store.db-wal")).unwrap();
     assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
 }
+
+#[test]
+fn commits_that_a_damaged_log_or_an_older_copy_lacks_are_missed() {
+    let (dir, store) = scratch();
+    let file = |name: &str| dir.path().join(name);
+    write(&store, vec![put("a", b"1")]);
+    let before: Vec<_> = ["store.db", "store.db-wal"].map(|name| (name, std::fs::read(file(name)).unwrap())).into();
+    for n in 0..20_u8 {
+        write(&store, vec![put("b", &[n; 100])]);
+    }
+    drop(store);
+    let whole = std::fs::read(file("store.db-wal")).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    std::fs::write(file("store.db-wal"), &damaged).unwrap();
+    let lacking = open(dir.path()).map(drop).unwrap_err();
+    assert_eq!(lacking.kind(), ErrorKind::Damaged);
+    assert!(lacking.to_string().contains("lacks its last"), "{lacking}");
+    for (name, content) in &before {
+        std::fs::write(file(name), content).unwrap();
+    }
+    assert_eq!(open(dir.path()).map(drop).unwrap_err().kind(), ErrorKind::Damaged);
+    // Whoever wants the older copy says so.
+    std::fs::remove_file(file("store.generation")).unwrap();
+    assert_eq!(open(dir.path()).unwrap().get(&key("b")).unwrap(), None);
+}
