@@ -15,7 +15,7 @@ use cryptoki_sys::{
     CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
-use libkmss::mechanism::{BlockCipher, Hash, KeyType};
+use libkmss::mechanism::{BlockCipher, Hash, KeyType, Segment};
 
 /// The flags that offer a verb in CK_MECHANISM_INFO (PKCS#11 3.2, section 3.5).
 const fn flags(verb: Verb) -> CK_FLAGS {
@@ -67,10 +67,19 @@ pub(crate) enum Shape {
     Sm2Encrypt,
     /// A block cipher in a mode.
     Cipher(BlockCipher, Mode),
+    /// ChaCha20-Poly1305.
+    ChaCha20Poly1305,
+    /// A key from data encrypted with AES, chained or not.
+    EncryptData {
+        /// Whether in CBC mode.
+        chained: bool,
+    },
     /// HMAC.
     Hmac(Hash, Length),
     /// CMAC with AES.
     Cmac(Length),
+    /// GMAC with AES.
+    Gmac,
 }
 
 impl Shape {
@@ -85,7 +94,11 @@ impl Shape {
             Self::EdDsa => matches!(key_type, KeyType::EcEdwards),
             Self::Ecdh => matches!(key_type, KeyType::Ec | KeyType::EcMontgomery),
             Self::Sm2Digest | Self::Sm2Message | Self::Sm2Encrypt => matches!(key_type, KeyType::Sm2),
-            Self::Cipher(BlockCipher::Aes, _) | Self::Cmac(_) => matches!(key_type, KeyType::Aes),
+            Self::Cipher(BlockCipher::Aes, Mode::Xts) => matches!(key_type, KeyType::AesXts),
+            Self::Cipher(BlockCipher::Aes, _) | Self::EncryptData { .. } | Self::Cmac(_) | Self::Gmac => {
+                matches!(key_type, KeyType::Aes)
+            }
+            Self::ChaCha20Poly1305 => matches!(key_type, KeyType::ChaCha20),
             Self::Cipher(BlockCipher::Sm4, _) => matches!(key_type, KeyType::Sm4),
             // Which secrets fit which hash is the core's to say.
             Self::Hmac(..) | Self::Hkdf => !key_type.is_asymmetric(),
@@ -108,8 +121,13 @@ pub(crate) enum Mode {
     Ecb,
     Cbc,
     CbcPad,
+    CbcCs1,
     Ctr,
+    Ofb,
+    Cfb(Segment),
     Gcm,
+    Ccm,
+    Xts,
     KeyWrap,
     KeyWrapPad,
 }
@@ -131,7 +149,12 @@ pub(crate) struct Row {
 impl Row {
     /// Whether the mechanism is offered for `verb`.
     pub(crate) const fn offers(&self, verb: Verb) -> bool {
-        self.flags & flags(verb) != 0
+        self.offers_flags(flags(verb))
+    }
+
+    /// Whether one of these flags is among the mechanism's.
+    pub(crate) const fn offers_flags(&self, flags: CK_FLAGS) -> bool {
+        self.flags & flags != 0
     }
 }
 

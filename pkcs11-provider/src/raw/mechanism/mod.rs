@@ -12,7 +12,7 @@ mod rsa;
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;
@@ -25,7 +25,7 @@ use crate::rv::{Result, Rv};
 use super::template::u64_of;
 
 /// Longest buffer that a parameter may point to (additional data of GCM, labels, info): 16 MiB.
-const MAX_BUFFER: usize = 1 << 24;
+pub(super) const MAX_BUFFER: usize = 1 << 24;
 
 /// Parses the mechanism that a caller gave for `verb`, with `key` where it uses one (PKCS#11 3.2, 3.5 and the
 /// mechanisms' own sections).
@@ -56,15 +56,30 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) ->
         Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
         Shape::Sm2Message => parameter.sm2_identity(),
         Shape::Sm2Encrypt => parameter.absent(Mechanism::Sm2(Sm2Mechanism::Encrypt)),
-        Shape::Cipher(cipher, mode) => parameter.cipher(mode).map(|m| Mechanism::Cipher(cipher, m)),
+        Shape::Cipher(cipher, mode) => parameter.cipher(mode, verb).map(|m| Mechanism::Cipher(cipher, m)),
+        Shape::ChaCha20Poly1305 => parameter.chacha(),
+        Shape::EncryptData { chained } => parameter.encrypt_data(chained),
         Shape::Hmac(hash, length) => {
             parameter.mac_length(length, hash.len()).map(|len| Mechanism::Mac(MacMechanism::Hmac { hash, len }))
         }
         Shape::Cmac(length) => parameter
             .mac_length(length, BlockCipher::BLOCK)
             .map(|len| Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len })),
+        Shape::Gmac => parameter.gmac(),
     }?;
     Ok(Chosen { mechanism, number: Some(u64_of(raw.mechanism)) })
+}
+
+/// What a mechanism computes that is chosen for messages, by one of the `CKF_MESSAGE_…` flags (PKCS#11 3.2, 5.9 and so on).
+/// Parameters come with each message; what is given here may be NULL.
+///
+/// As [`parse`].
+pub(crate) fn parse_messages(raw: &CK_MECHANISM, flag: CK_FLAGS, key: Option<&Key>) -> Result<Shape> {
+    let row = mechanisms::row(raw.mechanism).filter(|r| r.offers_flags(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
+        return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
+    }
+    Parameter::new(raw).map(|_| row.shape)
 }
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
