@@ -23,6 +23,9 @@ enum Parameter {
     Oaep { hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, label: Vec<u8> },
     Gcm { iv: Vec<u8>, aad: Vec<u8>, tag_bits: CK_ULONG },
     Ctr(CK_AES_CTR_PARAMS),
+    Ccm { nonce: Vec<u8>, aad: Vec<u8>, tag: CK_ULONG, length: CK_ULONG },
+    ChaCha { nonce: Vec<u8>, aad: Vec<u8> },
+    Data { iv: Option<[u8; 16]>, data: Vec<u8> },
     Ecdh { kdf: CK_EC_KDF_TYPE, point: Vec<u8> },
     Hkdf { hash: CK_MECHANISM_TYPE, salt: Vec<u8>, info: Vec<u8> },
 }
@@ -64,6 +67,27 @@ impl Mech {
         Self { kind: CKM_AES_GCM, parameter: Parameter::Gcm { iv: iv.to_vec(), aad: aad.to_vec(), tag_bits } }
     }
 
+    /// AES-CCM of a message of this length.
+    #[must_use]
+    pub fn ccm(nonce: &[u8], aad: &[u8], tag: CK_ULONG, length: usize) -> Self {
+        let parameter = Parameter::Ccm { nonce: nonce.to_vec(), aad: aad.to_vec(), tag, length: length as CK_ULONG };
+        Self { kind: CKM_AES_CCM, parameter }
+    }
+
+    /// ChaCha20-Poly1305.
+    #[must_use]
+    pub fn chacha(nonce: &[u8], aad: &[u8]) -> Self {
+        let parameter = Parameter::ChaCha { nonce: nonce.to_vec(), aad: aad.to_vec() };
+        Self { kind: CKM_CHACHA20_POLY1305, parameter }
+    }
+
+    /// A key from encrypted data: in CBC mode with an IV, else in ECB mode.
+    #[must_use]
+    pub fn encrypt_data(iv: Option<[u8; 16]>, data: &[u8]) -> Self {
+        let kind = if iv.is_some() { CKM_AES_CBC_ENCRYPT_DATA } else { CKM_AES_ECB_ENCRYPT_DATA };
+        Self { kind, parameter: Parameter::Data { iv, data: data.to_vec() } }
+    }
+
     /// AES-CTR.
     #[must_use]
     pub fn ctr(bits: CK_ULONG, counter: [u8; 16]) -> Self {
@@ -81,6 +105,12 @@ impl Mech {
     pub fn hkdf(hash: CK_MECHANISM_TYPE, salt: &[u8], info: &[u8]) -> Self {
         let parameter = Parameter::Hkdf { hash, salt: salt.to_vec(), info: info.to_vec() };
         Self { kind: CKM_HKDF_DERIVE, parameter }
+    }
+
+    /// The same parameter under another number.
+    #[must_use]
+    pub fn named(self, kind: CK_MECHANISM_TYPE) -> Self {
+        Self { kind, ..self }
     }
 
     /// Hands the C form to `call`; it is valid for that long.
@@ -110,6 +140,36 @@ impl Mech {
                     ulAADLen: aad.len() as CK_ULONG,
                     ulTagBits: *tag_bits,
                 };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Ccm { nonce, aad, tag, length } => {
+                let parameters = CK_CCM_PARAMS {
+                    ulDataLen: *length,
+                    pNonce: pointer(nonce),
+                    ulNonceLen: nonce.len() as CK_ULONG,
+                    pAAD: pointer(aad),
+                    ulAADLen: aad.len() as CK_ULONG,
+                    ulMACLen: *tag,
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::ChaCha { nonce, aad } => {
+                let parameters = CK_SALSA20_CHACHA20_POLY1305_PARAMS {
+                    pNonce: pointer(nonce),
+                    ulNonceLen: nonce.len() as CK_ULONG,
+                    pAAD: pointer(aad),
+                    ulAADLen: aad.len() as CK_ULONG,
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Data { iv: Some(iv), data } => {
+                let parameters =
+                    CK_AES_CBC_ENCRYPT_DATA_PARAMS { iv: *iv, pData: pointer(data), length: data.len() as CK_ULONG };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Data { iv: None, data } => {
+                let parameters =
+                    CK_KEY_DERIVATION_STRING_DATA { pData: pointer(data), ulLen: data.len() as CK_ULONG };
                 self.give(&raw const parameters, size_of_val(&parameters), call)
             }
             Parameter::Ecdh { kdf, point } => {

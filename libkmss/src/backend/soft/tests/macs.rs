@@ -48,7 +48,7 @@ fn gmac_agrees_with_wycheproof() {
             }
         }
     }
-    assert!(valid > 100, "{valid}");
+    assert!(valid > 80, "{valid}");
 }
 
 #[test]
