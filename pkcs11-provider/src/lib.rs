@@ -27,8 +27,8 @@ mod functions {
     use cryptoki_sys::*;
 
     use crate::entry::{
-        decrypt, digest, dual, encrypt, general, keys, message as messages, object as objects, random, session as sessions, sign,
-        slot_token, state, v3_2, verify,
+        decrypt, digest, dual, encrypt, general, keys, message as messages, object as objects, random,
+        session as sessions, sign, slot_token, state, v3_2, verify,
     };
 
     type Bytes = CK_BYTE_PTR;

@@ -61,7 +61,8 @@ fn gmac_agrees_with_openssl_and_takes_its_iv_in_two_forms() {
     let key = secret(&session, CKK_AES, &[7; 16]);
     let iv = [5; 12];
     let (k, i) = (hex(&[7; 16]), hex(&iv));
-    judge.succeed(&format!("mac -cipher AES-128-GCM -macopt hexkey:{k} -macopt hexiv:{i} -in in -binary -out mac GMAC"));
+    judge
+        .succeed(&format!("mac -cipher AES-128-GCM -macopt hexkey:{k} -macopt hexiv:{i} -in in -binary -out mac GMAC"));
     let expected = judge.read("mac");
     let plain = Mech::bytes(CKM_AES_GMAC, &iv);
     assert_eq!(session.sign(plain.clone(), key, MESSAGE).unwrap(), expected);
@@ -132,7 +133,13 @@ fn chacha20_poly1305_gives_the_published_bytes() {
     let inner = secret(&session, CKK_AES, &[6; 16]);
     let wrapped = session.wrap(Mech::chacha(&nonce, b"label"), key, inner).unwrap();
     assert_eq!(wrapped.len(), 32);
-    let back = [ulong(CKA_CLASS, CKO_SECRET_KEY), ulong(CKA_KEY_TYPE, CKK_AES), flag(CKA_TOKEN, false), flag(CKA_SENSITIVE, false), flag(CKA_EXTRACTABLE, true)];
+    let back = [
+        ulong(CKA_CLASS, CKO_SECRET_KEY),
+        ulong(CKA_KEY_TYPE, CKK_AES),
+        flag(CKA_TOKEN, false),
+        flag(CKA_SENSITIVE, false),
+        flag(CKA_EXTRACTABLE, true),
+    ];
     let twin = session.unwrap(Mech::chacha(&nonce, b"label"), key, &wrapped, &back).unwrap();
     assert_eq!(session.get(twin, CKA_VALUE).unwrap(), [6; 16]);
     let other = session.unwrap(Mech::chacha(&nonce, b"other"), key, &wrapped, &back).unwrap_err();
@@ -252,11 +259,7 @@ fn the_length_of_a_wrapped_key_is_told_without_wrapping_it() {
 
 /// A key that can only encrypt and wrap.
 fn secret_for_ciphers(session: &kmss_tests::p11::Session, kind: CK_KEY_TYPE, value: &[u8]) -> CK_OBJECT_HANDLE {
-    let template = [
-        ulong(CKA_CLASS, CKO_SECRET_KEY),
-        ulong(CKA_KEY_TYPE, kind),
-        flag(CKA_TOKEN, false),
-        raw(CKA_VALUE, value),
-    ];
+    let template =
+        [ulong(CKA_CLASS, CKO_SECRET_KEY), ulong(CKA_KEY_TYPE, kind), flag(CKA_TOKEN, false), raw(CKA_VALUE, value)];
     session.create(&template).unwrap()
 }

@@ -54,8 +54,11 @@ impl MessageParameter {
             _ => return Err(INVALID),
         };
         let generator = Generator::new(p.ivGenerator, p.ulIvFixedBits, p.ulIvLen)?;
-        Self { nonce: p.pIv, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }
-            .with_lengths(p.ulIvLen, 1..=256, tag_len)
+        Self { nonce: p.pIv, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }.with_lengths(
+            p.ulIvLen,
+            1..=256,
+            tag_len,
+        )
     }
 
     fn ccm(shape: Shape, p: CK_CCM_MESSAGE_PARAMS) -> Result<Self> {
@@ -75,8 +78,11 @@ impl MessageParameter {
     fn chacha(shape: Shape, p: CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS) -> Result<Self> {
         let nonce_len = if p.ulNonceLen == 96 { 12 } else { p.ulNonceLen };
         let generator = Generator::Caller;
-        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }
-            .with_lengths(nonce_len, 12..=12, 16)
+        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }.with_lengths(
+            nonce_len,
+            12..=12,
+            16,
+        )
     }
 
     fn with_lengths(
@@ -131,7 +137,9 @@ impl MessageParameter {
     pub(crate) fn mechanism(&self, nonce: Vec<u8>, aad: Vec<u8>, wraps: bool) -> Result<Mechanism> {
         let tag_len = self.tag_len;
         Ok(match self.shape {
-            Shape::Cipher(cipher, Mode::Gcm) => Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce, aad, tag_len })),
+            Shape::Cipher(cipher, Mode::Gcm) => {
+                Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce, aad, tag_len }))
+            }
             Shape::Cipher(cipher, Mode::Ccm) => {
                 let data_len = self.data_len.filter(|len| !wraps || *len != 0);
                 Mechanism::Cipher(cipher, CipherMode::Ccm(Ccm { nonce, aad, tag_len, data_len }))

@@ -168,8 +168,7 @@ impl Mech {
                 self.give(&raw const parameters, size_of_val(&parameters), call)
             }
             Parameter::Data { iv: None, data } => {
-                let parameters =
-                    CK_KEY_DERIVATION_STRING_DATA { pData: pointer(data), ulLen: data.len() as CK_ULONG };
+                let parameters = CK_KEY_DERIVATION_STRING_DATA { pData: pointer(data), ulLen: data.len() as CK_ULONG };
                 self.give(&raw const parameters, size_of_val(&parameters), call)
             }
             Parameter::Ecdh { kdf, point } => {

@@ -12,7 +12,8 @@ mod rsa;
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::{
-    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;

@@ -53,9 +53,8 @@ impl WrapKey {
             return Err(Failed);
         }
         // SAFETY: the IV has 8 bytes, and `out` the 8 bytes more than `input` that the function writes.
-        let n = unsafe {
-            sys::AES_wrap_key(self.0.as_ptr(), iv.as_ptr(), out.as_mut_ptr(), input.as_ptr(), input.len())
-        };
+        let n =
+            unsafe { sys::AES_wrap_key(self.0.as_ptr(), iv.as_ptr(), out.as_mut_ptr(), input.as_ptr(), input.len()) };
         if n < 0 { Err(failed()) } else { Ok(()) }
     }
 
@@ -91,9 +90,8 @@ impl UnwrapKey {
             return Err(Failed);
         }
         // SAFETY: the IV has 8 bytes, and `out` the 8 bytes less than `input` that the function writes.
-        let n = unsafe {
-            sys::AES_unwrap_key(self.0.as_ptr(), iv.as_ptr(), out.as_mut_ptr(), input.as_ptr(), input.len())
-        };
+        let n =
+            unsafe { sys::AES_unwrap_key(self.0.as_ptr(), iv.as_ptr(), out.as_mut_ptr(), input.as_ptr(), input.len()) };
         if n < 0 {
             out.zeroize();
             return Err(failed());
