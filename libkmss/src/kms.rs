@@ -27,6 +27,7 @@ use crate::quota::Unmetered;
 use crate::random::Random;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
@@ -210,6 +211,7 @@ impl Kms {
             ordinal: self.catalog().next_ordinal()?,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         })
     }
 

@@ -15,7 +15,6 @@ use crate::attributes::components;
 use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
-use crate::mechanisms;
 use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template, u64_of};
@@ -26,13 +25,13 @@ pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) ->
     let mut key_type = generated(how, false)?;
     // Generic secrets may be made as what they will be used for: HMAC and HKDF keys are generic secrets, too.
     if key_type == KeyType::GenericSecret
-        && let Some(wanted) = template.number(c::CKA_KEY_TYPE)?.and_then(mechanisms::key_type)
+        && let Some(wanted) = template.number(c::CKA_KEY_TYPE)?.and_then(|n| view.profile().key_type(n))
         && wanted.is_generic()
     {
         key_type = wanted;
     }
     let class = Class::Secret(key_type);
-    draft::expect_class(template, class)?;
+    draft::expect_class(template, class, view.profile())?;
     let draft = object::new_draft(view, class, template, Occasion::Generate)?;
     let spec = components::secret_spec(template, key_type)?;
     let key = view.kms.perform(&view.caller, GenerateSecret { spec, draft })?;
@@ -48,8 +47,8 @@ pub(crate) fn generate_pair(
 ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
     let key_type = generated(how, true)?;
     let (public_class, private_class) = (Class::Public(key_type), Class::Private(key_type));
-    draft::expect_class(public, public_class)?;
-    draft::expect_class(private, private_class)?;
+    draft::expect_class(public, public_class, view.profile())?;
+    draft::expect_class(private, private_class, view.profile())?;
     let public_draft = object::new_draft(view, public_class, public, Occasion::Generate)?;
     let mut private_draft = object::new_draft(view, private_class, private, Occasion::Generate)?;
     object::keep_curve(&mut private_draft, private_class, public);
@@ -70,7 +69,7 @@ pub(crate) fn wrap(
     let key = view.token.objects.resolve_key(key, view)?;
     let how = parse(&wrapping).map_err(wrapping_key)?;
     if let Some(demanded) = template_of(&wrapping, c::CKA_WRAP_TEMPLATE) {
-        let attributes = Attributes::of(&key);
+        let attributes = Attributes::of(&key, view.profile());
         let matches = |(kind, value): (_, &[u8])| attributes.answer(kind) == Answer::bytes(value);
         if !demanded.iter().all(matches) {
             return Err(Rv(CKR_KEY_NOT_WRAPPABLE));
@@ -92,7 +91,7 @@ pub(crate) fn unwrap(
     let how = parse(&unwrapping).map_err(unwrapping_key)?;
     check_login_for_use(&unwrapping)?;
     demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
-    let class = draft::class(&template, None)?;
+    let class = draft::class(&template, None, view.profile())?;
     let (Class::Private(key_type) | Class::Secret(key_type)) = class else {
         return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
     };
@@ -119,7 +118,7 @@ pub(crate) fn derive(
     if template.get(c::CKA_KEY_TYPE).is_none() {
         template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
     }
-    let class = draft::class(&template, Some(CKO_SECRET_KEY))?;
+    let class = draft::class(&template, Some(CKO_SECRET_KEY), view.profile())?;
     let Class::Secret(key_type) = class else {
         return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
     };

@@ -10,7 +10,7 @@ use super::certificate::Outline;
 use super::curve;
 use super::draft::usage_field;
 use super::rules::{self, Class};
-use crate::mechanisms;
+use crate::mechanisms::Profile;
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::Result;
@@ -19,12 +19,13 @@ use crate::rv::Result;
 pub(crate) struct Attributes<'a> {
     object: &'a Object,
     class: Class,
+    profile: Profile,
 }
 
 impl<'a> Attributes<'a> {
-    /// The attributes of `object`.
-    pub(crate) fn of(object: &'a Object) -> Self {
-        Self { object, class: Class::of(object) }
+    /// The attributes of `object`, under the numbers of its token.
+    pub(crate) fn of(object: &'a Object, profile: Profile) -> Self {
+        Self { object, class: Class::of(object), profile }
     }
 
     /// What may be told of an attribute without touching key material; [`Answer::Sensitive`] for key material.
@@ -110,15 +111,15 @@ impl<'a> Attributes<'a> {
         }
         let protection = &key.protection;
         match kind {
-            c::CKA_KEY_TYPE => Answer::number(mechanisms::key_type_number(key.key_type)),
+            c::CKA_KEY_TYPE => Answer::number(self.profile.key_type_number(key.key_type)),
             c::CKA_START_DATE => date(key.start),
             c::CKA_END_DATE => date(key.end),
             c::CKA_LOCAL => Answer::flag(protection.local),
             c::CKA_KEY_GEN_MECHANISM if protection.local => {
-                Answer::number(mechanisms::generation(key.key_type).unwrap_or(CK_UNAVAILABLE_INFORMATION))
+                Answer::number(self.profile.generation(key.key_type).unwrap_or(CK_UNAVAILABLE_INFORMATION))
             }
             c::CKA_KEY_GEN_MECHANISM => Answer::number(CK_UNAVAILABLE_INFORMATION),
-            c::CKA_ALLOWED_MECHANISMS => allowed(&key.allowed_mechanisms),
+            c::CKA_ALLOWED_MECHANISMS => allowed(&key.allowed_mechanisms, self.profile),
             c::CKA_SENSITIVE => Answer::flag(protection.sensitive),
             c::CKA_EXTRACTABLE => Answer::flag(protection.extractable),
             c::CKA_ALWAYS_SENSITIVE => Answer::flag(protection.always_sensitive),
@@ -162,7 +163,8 @@ impl<'a> Attributes<'a> {
 
 /// How many bytes an object takes, roughly: all that can be read of it.
 pub(crate) fn size(object: &Object) -> usize {
-    let attributes = Attributes::of(object);
+    // Numbers are equally long in every profile.
+    let attributes = Attributes::of(object, Profile::default());
     let material = object.key().and_then(|k| k.primary().ok()).map_or(0, |v| v.locator.len());
     let visible = rules::all(attributes.class).map(|kind| match attributes.answer(kind) {
         Answer::Value(value) => value.len(),
@@ -189,8 +191,9 @@ fn date(date: Option<Date>) -> Answer {
     Answer::bytes(date.as_ref().map_or(&[], |d| d.0.as_slice()))
 }
 
-fn allowed(numbers: &[u64]) -> Answer {
-    let native = numbers.iter().filter_map(|n| CK_ULONG::try_from(*n).ok()).flat_map(CK_ULONG::to_ne_bytes);
+fn allowed(numbers: &[u64], profile: Profile) -> Answer {
+    let known = numbers.iter().filter_map(|n| CK_ULONG::try_from(*n).ok());
+    let native = known.flat_map(|n| profile.number(n).to_ne_bytes());
     Answer::bytes(&native.collect::<Vec<_>>())
 }
 

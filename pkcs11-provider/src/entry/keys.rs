@@ -7,6 +7,7 @@ use libkmss::operation::Chosen;
 
 use crate::making;
 use crate::module;
+use crate::module::session::SessionView;
 use crate::raw::pointers::{self, Output};
 use crate::raw::{mechanism, template};
 use crate::rv::{Result, Rv};
@@ -25,7 +26,7 @@ pub(crate) unsafe fn generate(
     let view = module::view(session)?;
     // SAFETY: the caller's mechanism, template and place for the handle, as PKCS#11 describes them.
     let (how, template, key) = unsafe {
-        (parsed(mechanism, Verb::Generate, None)?, template::read(attributes, count)?, pointers::reference(key)?)
+        (parsed(&view, mechanism, Verb::Generate, None)?, template::read(attributes, count)?, pointers::reference(key)?)
     };
     *key = making::generate(&view, &how, &template)?;
     Ok(())
@@ -46,7 +47,7 @@ pub(crate) unsafe fn generate_pair(
     let view = module::view(session)?;
     // SAFETY: the caller's mechanism and templates.
     let (how, public, private) = unsafe {
-        let how = parsed(mechanism, Verb::Generate, None)?;
+        let how = parsed(&view, mechanism, Verb::Generate, None)?;
         (how, template::read(public, public_count)?, template::read(private, private_count)?)
     };
     if public_key == private_key {
@@ -71,7 +72,7 @@ pub(crate) unsafe fn wrap(
     // SAFETY: the caller's buffer.
     let mut output = unsafe { Output::new(wrapped, wrapped_len) }?;
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(mechanism, Verb::Wrap, Some(key)) };
+    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) };
     let wrapped = making::wrap(&view, parse, wrapping, key)?;
     if output.put(&wrapped) || output.is_query() { Ok(()) } else { Err(Rv(CKR_BUFFER_TOO_SMALL)) }
 }
@@ -98,7 +99,7 @@ pub(crate) unsafe fn unwrap(
         (wrapped, template::read(attributes, count)?, pointers::reference(key)?)
     };
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(mechanism, Verb::Unwrap, Some(key)) };
+    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) };
     *key = making::unwrap(&view, parse, unwrapping, wrapped, template)?;
     Ok(())
 }
@@ -116,14 +117,14 @@ pub(crate) unsafe fn derive(
     // SAFETY: the caller's template and place for the handle, as PKCS#11 describes them.
     let (template, key) = unsafe { (template::read(attributes, count)?, pointers::reference(key)?) };
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(mechanism, Verb::Derive, Some(key)) };
+    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Derive, Some(key)) };
     *key = making::derive(&view, parse, base, template)?;
     Ok(())
 }
 
 /// # Safety
 /// `mechanism` is NULL or as [`mechanism::parse`] needs it.
-unsafe fn parsed(mechanism: *mut CK_MECHANISM, verb: Verb, key: Option<&Object>) -> Result<Chosen> {
+unsafe fn parsed(view: &SessionView, mechanism: *mut CK_MECHANISM, verb: Verb, key: Option<&Object>) -> Result<Chosen> {
     // SAFETY: the contract of this function.
-    unsafe { mechanism::parse(pointers::reference(mechanism)?, verb, key.and_then(Object::key)) }
+    unsafe { mechanism::parse(pointers::reference(mechanism)?, verb, key.and_then(Object::key), view.profile()) }
 }

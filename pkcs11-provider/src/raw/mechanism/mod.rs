@@ -12,14 +12,15 @@ mod rsa;
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_MECHANISM_PARAM_INVALID,
+    CK_BYTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CKR_MECHANISM_PARAM_INVALID,
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;
-use libkmss::mechanism::{BlockCipher, EcMechanism, MacMechanism, Mechanism, RsaMechanism, Sm2Mechanism};
+use libkmss::mechanism::{BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::Chosen;
 
-use crate::mechanisms::{self, Shape};
+use crate::mechanisms::{Profile, Shape};
 use crate::rv::{Result, Rv};
 
 use super::template::u64_of;
@@ -35,12 +36,12 @@ const MAX_BUFFER: usize = 1 << 24;
 ///
 /// # Safety
 /// The parameter, and every buffer that the parameter names, is readable for the length given with it.
-pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) -> Result<Chosen> {
-    let row = mechanisms::row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, profile: Profile) -> Result<Chosen> {
+    let row = profile.row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
-    let parameter = Parameter::new(raw)?;
+    let parameter = Parameter::new(raw, profile)?;
     let mechanism = match row.shape {
         Shape::Generate(key_type) => parameter.absent(Mechanism::Generate(key_type)),
         Shape::Digest(hash) => parameter.absent(Mechanism::Digest(hash)),
@@ -54,7 +55,8 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) ->
         Shape::Ecdh => parameter.ecdh(),
         Shape::Hkdf => parameter.hkdf(),
         Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
-        Shape::Sm2Message => parameter.sm2_identity(),
+        Shape::Sm2Message => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })),
+        Shape::Sm2MessageDer => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3Der { id })),
         Shape::Sm2Encrypt => parameter.absent(Mechanism::Sm2(Sm2Mechanism::Encrypt)),
         Shape::Cipher(cipher, mode) => parameter.cipher(mode).map(|m| Mechanism::Cipher(cipher, m)),
         Shape::Hmac(hash, length) => {
@@ -64,7 +66,7 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) ->
             .mac_length(length, BlockCipher::BLOCK)
             .map(|len| Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len })),
     }?;
-    Ok(Chosen { mechanism, number: Some(u64_of(raw.mechanism)) })
+    Ok(Chosen { mechanism, number: Some(u64_of(row.number())) })
 }
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
@@ -75,20 +77,26 @@ const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
 struct Parameter {
     at: *const CK_BYTE,
     len: usize,
+    profile: Profile,
 }
 
 impl Parameter {
-    fn new(raw: &CK_MECHANISM) -> Result<Self> {
+    fn new(raw: &CK_MECHANISM, profile: Profile) -> Result<Self> {
         let len = usize::try_from(raw.ulParameterLen).map_err(|_| INVALID)?;
         if (raw.pParameter.is_null() && len != 0) || len > MAX_BUFFER {
             return Err(INVALID);
         }
-        Ok(Self { at: raw.pParameter.cast_const().cast(), len })
+        Ok(Self { at: raw.pParameter.cast_const().cast(), len, profile })
     }
 
     /// `value`, where no parameter was given.
     fn absent<T>(&self, value: T) -> Result<T> {
         if self.len == 0 { Ok(value) } else { Err(INVALID) }
+    }
+
+    /// The hash that a number in the parameter names.
+    fn hash(&self, number: CK_MECHANISM_TYPE) -> Result<Hash> {
+        self.profile.hash(number).ok_or(INVALID)
     }
 
     /// A copy of the parameter's bytes.

@@ -14,6 +14,7 @@ use crate::key::{
 use crate::mechanism::{Curve, Hash, KeyType, Mechanism};
 use crate::permit::{NewObject, Permit, Subject};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
@@ -36,6 +37,7 @@ impl Lab {
             ordinal: 0,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         };
         let caller = Caller {
             principal: Arc::new(Principal { name: "user:lab".to_owned(), roles: Vec::new() }),
