@@ -9,7 +9,9 @@ use cryptoki_sys::{
 };
 use libkmss::key::Object;
 use libkmss::mechanism::{KeyType, Mechanism};
-use libkmss::operation::{Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap};
+use libkmss::operation::{
+    Chosen, Decapsulate, Derive, Draft, Encapsulate, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap,
+};
 
 use crate::attributes::components;
 use crate::attributes::draft;
@@ -18,7 +20,7 @@ use crate::attributes::rules::{Class, Occasion};
 use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template, u64_of};
-use crate::rv::{Result, Rv};
+use crate::rv::{InContext, Result, Rv};
 
 /// C_GenerateKey.
 pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
@@ -129,8 +131,71 @@ pub(crate) fn derive(
     Ok(object::handle(view, &key))
 }
 
+/// The length of the ciphertext that C_EncapsulateKey makes with this key.
+pub(crate) fn ciphertext_len(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+) -> Result<usize> {
+    let key = view.token.objects.resolve_key(key, view)?;
+    let how = parse(&key)?;
+    let len = key.key().and_then(|key| Encapsulate::ciphertext_len(&how.mechanism, key));
+    len.ok_or(Rv(CKR_KEY_TYPE_INCONSISTENT))
+}
+
+/// C_EncapsulateKey; returns the ciphertext and the new key. Class and key type may be left out: a generic secret then.
+pub(crate) fn encapsulate(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+    mut template: Template,
+) -> Result<(Vec<u8>, CK_OBJECT_HANDLE)> {
+    let key = view.token.objects.resolve_key(key, view)?;
+    let how = parse(&key)?;
+    // PKCS#11 3.2, 5.18.8: what contradicts the key's template makes its handle invalid.
+    demand(&mut template, &key, c::CKA_ENCAPSULATE_TEMPLATE).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let (expected, draft) = shared_key(view, &mut template)?;
+    let encapsulate = Encapsulate { key: ObjectRef::from(&key), how, expected, draft };
+    let (new, ciphertext) = view.kms.perform(&view.caller, encapsulate).for_key()?;
+    object::admit_claims(view, &template, &new)?;
+    Ok((ciphertext, object::handle(view, &new)))
+}
+
+/// C_DecapsulateKey. Class and key type may be left out: a generic secret then.
+pub(crate) fn decapsulate(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+    ciphertext: &[u8],
+    mut template: Template,
+) -> Result<CK_OBJECT_HANDLE> {
+    let key = view.token.objects.resolve_key(key, view).map_err(unwrapping_key)?;
+    let how = parse(&key).map_err(unwrapping_key)?;
+    check_login_for_use(&key)?;
+    demand(&mut template, &key, c::CKA_DECAPSULATE_TEMPLATE)?;
+    let (expected, draft) = shared_key(view, &mut template)?;
+    let key = ObjectRef::from(&key);
+    let decapsulate = Decapsulate { key, how, ciphertext: ciphertext.to_vec(), expected, draft };
+    let new = view.kms.perform(&view.caller, decapsulate).for_key().map_err(unwrapping_key)?;
+    object::admit_claims(view, &template, &new)?;
+    Ok(object::handle(view, &new))
+}
+
+/// The secret key that a template of encapsulation wants.
+fn shared_key(view: &SessionView, template: &mut Template) -> Result<(Expected, Draft)> {
+    if template.get(c::CKA_KEY_TYPE).is_none() {
+        template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
+    }
+    let class = draft::class(template, Some(CKO_SECRET_KEY), view.profile())?;
+    let Class::Secret(key_type) = class else {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    };
+    let draft = object::new_draft(view, class, template, Occasion::Derive)?;
+    Ok((Expected { key_type, len: components::length(template)? }, draft))
+}
+
 /// A key that asks for its user's login at each use (CKA_ALWAYS_AUTHENTICATE) cannot be used where there is no moment for
-/// one: C_UnwrapKey and C_DeriveKey begin and end in one call.
+/// one: C_UnwrapKey, C_DeriveKey and C_DecapsulateKey begin and end in one call.
 fn check_login_for_use(key: &Object) -> Result<()> {
     let asks = key.key().is_some_and(|k| k.protection.always_authenticate);
     if asks { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }

@@ -166,7 +166,7 @@ fn giver(view: &SessionView) -> Giver {
 
 /// Whether what a template said of a key beyond its material is true of the key that came of it.
 fn claims_hold(view: &SessionView, template: &Template, object: &Object) -> bool {
-    const CLAIMS: [CK_ATTRIBUTE_TYPE; 7] = [
+    const CLAIMS: [CK_ATTRIBUTE_TYPE; 8] = [
         c::CKA_CHECK_VALUE,
         c::CKA_PUBLIC_KEY_INFO,
         c::CKA_MODULUS_BITS,
@@ -174,6 +174,7 @@ fn claims_hold(view: &SessionView, template: &Template, object: &Object) -> bool
         c::CKA_PUBLIC_EXPONENT,
         c::CKA_EC_PARAMS,
         c::CKA_EC_POINT,
+        c::CKA_PARAMETER_SET,
     ];
     let attributes = Attributes::of(object, view.profile());
     CLAIMS.iter().all(|kind| match (template.get(*kind), attributes.answer(*kind)) {

@@ -23,7 +23,9 @@ impl PublicComponents {
     #[must_use]
     pub fn spki(&self) -> Option<Vec<u8>> {
         let (oid, parameters, key) = match self {
-            Self::None | Self::Dh { .. } | Self::Pqc { .. } => return None,
+            Self::None | Self::Dh { .. } => return None,
+            // RFC 9881, RFC 9935, RFC 9909: the parameter set is the algorithm, and parameters are absent.
+            Self::Pqc { set, value } => (ObjectIdentifier::new(set.oid()).ok()?, None, value.clone()),
             Self::Rsa { modulus, exponent } => {
                 let (modulus, public_exponent) = (UintRef::new(modulus).ok()?, UintRef::new(exponent).ok()?);
                 let key = RsaPublicKey { modulus, public_exponent };

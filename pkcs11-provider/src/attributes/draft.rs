@@ -117,7 +117,12 @@ pub(crate) fn apply(
     let later = matches!(occasion, Occasion::Copy | Occasion::Set);
     for (kind, value) in template.iter() {
         if let Some(field) = usage_field(&mut draft.usage, kind) {
-            *field = template::flag(value)?;
+            let wanted = template::flag(value)?;
+            // Said of keys that cannot encapsulate, true would be a lie.
+            if wanted && matches!(kind, c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE) && !encapsulates(class) {
+                return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+            }
+            *field = wanted;
             continue;
         }
         match kind {
@@ -151,14 +156,14 @@ pub(crate) fn apply(
                 restrict(&mut draft.allowed_mechanisms, wanted, later)?;
             }
             // What a key demands of others, a copy demands, too.
-            c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE
+            c::CKA_WRAP_TEMPLATE
+            | c::CKA_UNWRAP_TEMPLATE
+            | c::CKA_DERIVE_TEMPLATE
+            | c::CKA_ENCAPSULATE_TEMPLATE
+            | c::CKA_DECAPSULATE_TEMPLATE
                 if later && draft.attributes.get(&u64_of(kind)).is_some_and(|there| *there != value) =>
             {
                 return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
-            }
-            // Said of keys that cannot encapsulate: true would be a lie.
-            c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE if template::flag(value)? => {
-                return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
             }
             _ if is_kept(kind, class) => keep(draft, kind, value),
             // Class, type, size and components: whoever makes the object has looked at them.
@@ -183,7 +188,13 @@ const fn is_kept(kind: CK_ATTRIBUTE_TYPE, class: Class) -> bool {
         _ => {
             matches!(
                 kind,
-                c::CKA_SUBJECT | c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE | CKA_NSS_DB
+                c::CKA_SUBJECT
+                    | c::CKA_WRAP_TEMPLATE
+                    | c::CKA_UNWRAP_TEMPLATE
+                    | c::CKA_DERIVE_TEMPLATE
+                    | c::CKA_ENCAPSULATE_TEMPLATE
+                    | c::CKA_DECAPSULATE_TEMPLATE
+                    | CKA_NSS_DB
             )
         }
     }
@@ -250,8 +261,15 @@ pub(crate) const fn usage_field(usage: &mut Usage, kind: CK_ATTRIBUTE_TYPE) -> O
         c::CKA_WRAP => &mut usage.wrap,
         c::CKA_UNWRAP => &mut usage.unwrap,
         c::CKA_DERIVE => &mut usage.derive,
+        c::CKA_ENCAPSULATE => &mut usage.encapsulate,
+        c::CKA_DECAPSULATE => &mut usage.decapsulate,
         _ => return None,
     })
+}
+
+/// Whether keys of this class and type encapsulate or decapsulate.
+const fn encapsulates(class: Class) -> bool {
+    matches!(class, Class::Public(KeyType::MlKem) | Class::Private(KeyType::MlKem))
 }
 
 /// What a key of this class and type can do at all.
@@ -265,8 +283,10 @@ fn usage(class: Class) -> Usage {
         Class::Private(KeyType::Sm2) => Usage { decrypt: true, sign: true, ..none },
         Class::Public(KeyType::EcMontgomery) => none,
         Class::Private(KeyType::EcMontgomery) => Usage { derive: true, ..none },
+        Class::Public(KeyType::MlKem) => Usage { encapsulate: true, ..none },
+        Class::Private(KeyType::MlKem) => Usage { decapsulate: true, ..none },
         Class::Public(_) => Usage { verify: true, ..none },
-        Class::Private(KeyType::EcEdwards) => Usage { sign: true, ..none },
+        Class::Private(KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => Usage { sign: true, ..none },
         Class::Private(_) => Usage { sign: true, derive: true, ..none },
         Class::Secret(KeyType::Aes | KeyType::Sm4) => Usage {
             encrypt: true,

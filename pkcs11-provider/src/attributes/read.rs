@@ -3,12 +3,13 @@
 use std::cell::OnceCell;
 
 use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKC_X_509};
-use libkmss::key::{Body, Date, Key, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
+use libkmss::key::{Body, Date, Key, KeyClass, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
 use libkmss::secret::Secret;
 
 use super::certificate::Outline;
 use super::curve;
 use super::draft::usage_field;
+use super::parameter_set;
 use super::rules::{self, Class};
 use crate::mechanisms::Profile;
 use crate::raw::octet_string;
@@ -127,8 +128,11 @@ impl<'a> Attributes<'a> {
             c::CKA_TRUSTED => Answer::flag(protection.trusted),
             c::CKA_WRAP_WITH_TRUSTED => Answer::flag(protection.wrap_with_trusted),
             c::CKA_ALWAYS_AUTHENTICATE => Answer::flag(protection.always_authenticate),
-            c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE => Answer::flag(false),
-            c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE => {
+            c::CKA_WRAP_TEMPLATE
+            | c::CKA_UNWRAP_TEMPLATE
+            | c::CKA_DERIVE_TEMPLATE
+            | c::CKA_ENCAPSULATE_TEMPLATE
+            | c::CKA_DECAPSULATE_TEMPLATE => {
                 let kept = self.object.attributes.get(&u64_of(kind));
                 Answer::Nested(kept.and_then(|bytes| Template::decode(bytes)).unwrap_or_default())
             }
@@ -139,8 +143,10 @@ impl<'a> Attributes<'a> {
             c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT | c::CKA_EC_PARAMS | c::CKA_EC_POINT => {
                 self.public(kind, &version.public)
             }
+            c::CKA_PARAMETER_SET => self.public(kind, &version.public),
+            c::CKA_VALUE if key.class == KeyClass::Public => self.public(kind, &version.public),
             c::CKA_SUBJECT | rules::CKA_NSS_DB => self.kept(kind),
-            // What is left is CKA_VALUE and the private components of RSA.
+            // What is left is CKA_VALUE, CKA_SEED and the private components of RSA.
             _ => Answer::Sensitive,
         }
     }
@@ -156,6 +162,8 @@ impl<'a> Attributes<'a> {
             (PublicComponents::Ec { point, .. }, c::CKA_EC_POINT) if !point.is_empty() => {
                 Answer::bytes(&octet_string::wrapped(point))
             }
+            (PublicComponents::Pqc { set, .. }, c::CKA_PARAMETER_SET) => Answer::number(parameter_set::number(*set)),
+            (PublicComponents::Pqc { value, .. }, c::CKA_VALUE) => Answer::bytes(value),
             _ => Answer::Unknown,
         }
     }
@@ -177,6 +185,8 @@ fn component(components: &KeyComponents, kind: CK_ATTRIBUTE_TYPE) -> Option<&Sec
     match (components, kind) {
         (KeyComponents::Secret { value, .. }, c::CKA_VALUE) => Some(value),
         (KeyComponents::EcPrivate { scalar, .. }, c::CKA_VALUE) => Some(scalar),
+        (KeyComponents::PqcPrivate { value, .. }, c::CKA_VALUE) => Some(value),
+        (KeyComponents::PqcPrivate { seed, .. }, c::CKA_SEED) => Some(seed),
         (KeyComponents::RsaPrivate { private_exponent, .. }, c::CKA_PRIVATE_EXPONENT) => Some(private_exponent),
         (KeyComponents::RsaPrivate { prime_1, .. }, c::CKA_PRIME_1) => Some(prime_1),
         (KeyComponents::RsaPrivate { prime_2, .. }, c::CKA_PRIME_2) => Some(prime_2),

@@ -124,7 +124,12 @@ pub(crate) unsafe fn derive(
 
 /// # Safety
 /// `mechanism` is NULL or as [`mechanism::parse`] needs it.
-unsafe fn parsed(view: &SessionView, mechanism: *mut CK_MECHANISM, verb: Verb, key: Option<&Object>) -> Result<Chosen> {
+pub(super) unsafe fn parsed(
+    view: &SessionView,
+    mechanism: *mut CK_MECHANISM,
+    verb: Verb,
+    key: Option<&Object>,
+) -> Result<Chosen> {
     // SAFETY: the contract of this function.
     unsafe { mechanism::parse(pointers::reference(mechanism)?, verb, key.and_then(Object::key), view.profile()) }
 }

@@ -15,7 +15,7 @@ use cryptoki_sys::{
     CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
-use libkmss::mechanism::{BlockCipher, Hash, KeyType};
+use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash};
 
 /// The flags that offer a verb in CK_MECHANISM_INFO (PKCS#11 3.2, section 3.5).
 const fn flags(verb: Verb) -> CK_FLAGS {
@@ -73,6 +73,12 @@ pub(crate) enum Shape {
     Hmac(Hash, Length),
     /// CMAC with AES.
     Cmac(Length),
+    /// ML-DSA.
+    MlDsa(Given),
+    /// ML-KEM.
+    MlKem,
+    /// SLH-DSA.
+    SlhDsa(Given),
 }
 
 impl Shape {
@@ -91,10 +97,24 @@ impl Shape {
             }
             Self::Cipher(BlockCipher::Aes, _) | Self::Cmac(_) => matches!(key_type, KeyType::Aes),
             Self::Cipher(BlockCipher::Sm4, _) => matches!(key_type, KeyType::Sm4),
+            Self::MlDsa(_) => matches!(key_type, KeyType::MlDsa),
+            Self::MlKem => matches!(key_type, KeyType::MlKem),
+            Self::SlhDsa(_) => matches!(key_type, KeyType::SlhDsa),
             // Which secrets fit which hash is the core's to say.
             Self::Hmac(..) | Self::Hkdf => !key_type.is_asymmetric(),
         }
     }
+}
+
+/// What a post-quantum signature is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// The message.
+    Message,
+    /// The message, to be hashed first.
+    Hashed(PqcHash),
+    /// The hash of the message; the parameter says which.
+    Digest,
 }
 
 /// Whether a MAC has its full length or one given by the parameter.

@@ -7,6 +7,7 @@ use once_cell::race::OnceBox;
 use super::awslc::{Aead, Cmac, EcKey, Hmac, Rsa, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::material;
+use super::pqc::PqcKey;
 use super::sm2::Sm2Key;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::KeyClass;
@@ -22,6 +23,7 @@ pub(super) enum Parsed {
     Ed(Arc<EdKey>),
     X(Arc<XKey>),
     Sm2(Arc<Sm2Key>),
+    Pqc(PqcKey),
     Secret(Arc<SecretKey>),
 }
 
@@ -33,6 +35,7 @@ impl Parsed {
             Self::Ed(_) => KeyType::EcEdwards,
             Self::X(_) => KeyType::EcMontgomery,
             Self::Sm2(_) => KeyType::Sm2,
+            Self::Pqc(key) => key.set().key_type(),
             Self::Secret(key) => key.key_type,
         }
     }

@@ -8,7 +8,7 @@ use super::awslc::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_p
 use super::buffer::Transform;
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
-use super::{cipher, material, rsa, wrong_key};
+use super::{cipher, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{CipherMode, Curve, KeyType, Mechanism, RsaMechanism};
@@ -98,6 +98,8 @@ fn secret(plain: Secret, mechanism: &Mechanism, key_type: KeyType, len: Option<u
 fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
     let parsed = if key_type == KeyType::Sm2 {
         Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain.expose())?))
+    } else if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
+        Parsed::Pqc(pqc_pkcs8::decode(plain.expose(), key_type)?)
     } else {
         match parse_pkcs8(plain.expose())? {
             PrivateKey::Rsa(rsa) if material::RSA_BITS.contains(&rsa.bits()) => Parsed::Rsa(Arc::new(rsa)),
@@ -123,6 +125,7 @@ fn plaintext(target: &Parsed) -> Result<Secret> {
         }
         Parsed::X(x) => seed_to_pkcs8(Curve::X25519, x.private.as_ref().ok_or_else(not_wrappable)?.expose())?,
         Parsed::Sm2(sm2) => sm2.to_pkcs8()?,
+        Parsed::Pqc(key) => pqc_pkcs8::encode(key)?,
     })
 }
 

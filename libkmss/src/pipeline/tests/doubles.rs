@@ -341,6 +341,27 @@ impl Backend for Engine {
         self.asked("derive")?.derive(permit, mechanism, kind, len)
     }
 
+    fn encapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        kind: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Material, Vec<u8>)> {
+        self.asked("encapsulate")?.encapsulate(permit, mechanism, kind, len)
+    }
+
+    fn decapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        ciphertext: &[u8],
+        kind: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        self.asked("decapsulate")?.decapsulate(permit, mechanism, ciphertext, kind, len)
+    }
+
     fn destroy(&self, permit: &Permit) -> Result<()> {
         self.asked("destroy")?.destroy(permit)
     }

@@ -41,17 +41,19 @@ mod aes;
 mod ec;
 mod hash;
 mod kdf;
+mod pqc;
 mod rsa;
 mod sm;
 
 /// The families, under the names of their tables in docs/mechanisms.md.
-pub(super) static FAMILIES: [(&str, &[Row]); 6] = [
+pub(super) static FAMILIES: [(&str, &[Row]); 7] = [
     ("rsa", rsa::ROWS),
     ("ec", ec::ROWS),
     ("aes", aes::ROWS),
     ("hash", hash::ROWS),
     ("kdf", kdf::ROWS),
     ("sm", sm::ROWS),
+    ("pqc", pqc::ROWS),
 ];
 
 /// Every mechanism this module offers.

@@ -7,6 +7,7 @@
 mod cipher;
 mod ec;
 mod kdf;
+mod pqc;
 mod rsa;
 
 use std::mem::{MaybeUninit, size_of};
@@ -17,7 +18,9 @@ use cryptoki_sys::{
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;
-use libkmss::mechanism::{BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, RsaMechanism, Sm2Mechanism};
+use libkmss::mechanism::{
+    BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism,
+};
 use libkmss::operation::Chosen;
 
 use crate::mechanisms::{Profile, Shape};
@@ -65,6 +68,9 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::Cmac(length) => parameter
             .mac_length(length, BlockCipher::BLOCK)
             .map(|len| Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len })),
+        Shape::MlDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::MlDsa(how))),
+        Shape::MlKem => parameter.absent(Mechanism::Pqc(PqcMechanism::MlKem)),
+        Shape::SlhDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::SlhDsa(how))),
     }?;
     Ok(Chosen { mechanism, number: Some(u64_of(row.number())) })
 }

@@ -11,7 +11,7 @@ use crate::key::{
     Action, BackendId, Body, CachedKey, DomainKey, Key, KeyClass, KeyComponents, KeySpec, KeyState, KeyVersion,
     Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
-use crate::mechanism::{Curve, Hash, KeyType, Mechanism};
+use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
 use crate::permit::{NewObject, Permit, Subject};
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -215,7 +215,34 @@ impl Lab {
     ) -> Made {
         self.make(Some(key), |permit| self.backend.derive(permit, mechanism, key_type, len))
     }
+
+    pub(super) fn encapsulate(
+        &self,
+        key: &Arc<Object>,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Arc<Object>, Vec<u8>)> {
+        let mut ciphertext = Vec::new();
+        let new = self.make(Some(key), |permit| {
+            let (material, made) = self.backend.encapsulate(permit, &ML_KEM, key_type, len)?;
+            ciphertext = made;
+            Ok(material)
+        })?;
+        Ok((new, ciphertext))
+    }
+
+    pub(super) fn decapsulate(
+        &self,
+        key: &Arc<Object>,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Made {
+        self.make(Some(key), |permit| self.backend.decapsulate(permit, &ML_KEM, ciphertext, key_type, len))
+    }
 }
+
+pub(super) const ML_KEM: Mechanism = Mechanism::Pqc(PqcMechanism::MlKem);
 
 pub(super) fn signed(mut operation: Box<dyn Signing>, parts: &[&[u8]]) -> Result<Vec<u8>> {
     for part in parts {
