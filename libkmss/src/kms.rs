@@ -111,6 +111,7 @@ impl Kms {
             digest: config.audit.record_digest,
             random: config.audit.record_random,
             find: config.audit.record_find,
+            session: config.audit.record_session_operations,
             ..AuditOptions::default()
         };
         let audit = Arc::new(SegmentSink::new(

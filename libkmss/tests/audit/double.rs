@@ -285,5 +285,6 @@ pub(crate) fn labelled(label: &[u8]) -> Subject {
         edition: 1,
         storage: Storage::Stored,
         revision: 1,
+        uses: libkmss::key::Attachment::default(),
     }))
 }

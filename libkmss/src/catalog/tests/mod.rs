@@ -124,6 +124,7 @@ pub(super) fn data(of: &Caller, label: &str, identifier: &[u8]) -> Object {
         edition: 0,
         storage: Storage::Stored,
         revision: 0,
+        uses: crate::key::Attachment::default(),
     }
 }
 

@@ -7,6 +7,7 @@ mod effects;
 mod refusals;
 mod rules;
 mod running;
+mod sessions;
 
 use std::sync::Arc;
 

@@ -115,6 +115,7 @@ impl Lab {
             edition: 1,
             storage: Storage::Stored,
             revision: 1,
+            uses: crate::key::Attachment::default(),
         })
     }
 
