@@ -196,7 +196,8 @@ fn uses_by_many_threads_are_all_counted() {
         }
     });
     drop(key);
-    let counted = house.audit.summaries().iter().map(|line| {
+    let summaries = house.audit.summaries();
+    let counted = summaries.iter().map(|line| {
         let count = line.split(": ").nth(1).unwrap().split(' ').next().unwrap();
         count.parse().unwrap_or(0)
     });
