@@ -25,8 +25,8 @@ mod functions {
     use cryptoki_sys::*;
 
     use crate::entry::{
-        decrypt, digest, dual, encapsulate, encrypt, general, keys, object as objects, random, session as sessions, sign,
-        slot_token, state, v3_2, verify,
+        decrypt, digest, dual, encapsulate, encrypt, general, keys, object as objects, random, session as sessions,
+        sign, slot_token, state, v3_2, verify,
     };
 
     type Bytes = CK_BYTE_PTR;

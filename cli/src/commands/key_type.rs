@@ -84,7 +84,19 @@ mod tests {
         assert_eq!(parse("slh-dsa:shake-256f").unwrap(), KeySpec::Pqc(PqcSet::SlhDsa(SlhDsaSet::Shake256f)));
         assert_eq!(parse("secp256k1").unwrap(), parse("ec:secp256k1").unwrap());
         assert_eq!(parse("ed448").unwrap(), KeySpec::Ec(Curve::Ed448));
-        for bad in ["ml-dsa", "ml-dsa:66", "ml-dsa:768", "slh-dsa:128s", "dh:2048", "rsa:x", "ec:p255", "aes:7", "hmac:0", "ed25519:1", ""] {
+        for bad in [
+            "ml-dsa",
+            "ml-dsa:66",
+            "ml-dsa:768",
+            "slh-dsa:128s",
+            "dh:2048",
+            "rsa:x",
+            "ec:p255",
+            "aes:7",
+            "hmac:0",
+            "ed25519:1",
+            "",
+        ] {
             assert!(parse(bad).is_err(), "{bad}");
         }
     }

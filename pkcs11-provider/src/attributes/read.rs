@@ -8,8 +8,8 @@ use libkmss::secret::Secret;
 
 use super::certificate::Outline;
 use super::curve;
-use super::parameter_set;
 use super::draft::usage_field;
+use super::parameter_set;
 use super::rules::{self, Class};
 use crate::mechanisms;
 use crate::raw::octet_string;

@@ -59,7 +59,10 @@ impl MlKemKey {
             return Err(wrong_key());
         }
         if ciphertext.len() != self.set.ciphertext_len() {
-            return Err(Error::new(ErrorKind::WrappedKeyLength, "the ciphertext does not have the length of the key's"));
+            return Err(Error::new(
+                ErrorKind::WrappedKeyLength,
+                "the ciphertext does not have the length of the key's",
+            ));
         }
         Ok(self.key.decapsulate(ciphertext)?)
     }

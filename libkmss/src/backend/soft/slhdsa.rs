@@ -165,7 +165,9 @@ pub(super) struct SlhDsaOperation {
 impl SlhDsaOperation {
     fn add(&mut self, data: &[u8]) -> Result<()> {
         match &mut self.input {
-            Input::Kept { held, digest_len } => held.push(data, digest_len.unwrap_or(MAX_MESSAGE), ErrorKind::DataLength),
+            Input::Kept { held, digest_len } => {
+                held.push(data, digest_len.unwrap_or(MAX_MESSAGE), ErrorKind::DataLength)
+            }
             Input::Hashed(hash) => hash.update(data),
         }
     }

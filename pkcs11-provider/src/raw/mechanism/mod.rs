@@ -17,9 +17,7 @@ use cryptoki_sys::{
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;
-use libkmss::mechanism::{
-    BlockCipher, EcMechanism, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism,
-};
+use libkmss::mechanism::{BlockCipher, EcMechanism, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::Chosen;
 
 use crate::mechanisms::{self, Shape};

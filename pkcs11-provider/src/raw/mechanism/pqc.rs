@@ -29,7 +29,13 @@ impl Parameter {
         self.with_context(input, p.hedgeVariant, p.pContext, p.ulContextLen)
     }
 
-    fn with_context(&self, input: PqcInput, hedge: CK_ULONG, at: *const CK_BYTE, len: CK_ULONG) -> Result<PqcSignature> {
+    fn with_context(
+        &self,
+        input: PqcInput,
+        hedge: CK_ULONG,
+        at: *const CK_BYTE,
+        len: CK_ULONG,
+    ) -> Result<PqcSignature> {
         let hedge = match hedge {
             CKH_HEDGE_PREFERRED => Hedge::Preferred,
             CKH_HEDGE_REQUIRED => Hedge::Required,

@@ -65,9 +65,7 @@ impl MlDsa {
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_PKEY_verify_init(ctx.as_ptr()) })?;
         // SAFETY: the context is alive; both buffers are valid for their lengths.
-        check(unsafe {
-            sys::EVP_PKEY_verify(ctx.as_ptr(), signature.as_ptr(), signature.len(), mu.as_ptr(), mu.len())
-        })
+        check(unsafe { sys::EVP_PKEY_verify(ctx.as_ptr(), signature.as_ptr(), signature.len(), mu.as_ptr(), mu.len()) })
     }
 }
 

@@ -32,8 +32,9 @@ impl MlKem {
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_PKEY_CTX_kem_set_params(ctx.as_ptr(), nid(set)) })?;
         // SAFETY: the context is alive; the seed is valid for its length, of which the function takes only the right one.
-        let made =
-            check(unsafe { sys::EVP_PKEY_keygen_deterministic(ctx.as_ptr(), &raw mut new, seed.as_ptr(), &raw mut len) });
+        let made = check(unsafe {
+            sys::EVP_PKEY_keygen_deterministic(ctx.as_ptr(), &raw mut new, seed.as_ptr(), &raw mut len)
+        });
         // SAFETY: what the function left there, also where it failed, is ours or null.
         let pkey = unsafe { Owned::new(new) };
         made.and(pkey).map(|pkey| Self { pkey, set })
@@ -46,9 +47,8 @@ impl MlKem {
         let start = end.checked_sub(set.public_len()).ok_or(Failed)?;
         let public = key.get(start..end).ok_or(Failed)?;
         // SAFETY: both slices are valid for their lengths; the function copies.
-        let new = unsafe {
-            sys::EVP_PKEY_kem_new_raw_key(nid(set), public.as_ptr(), public.len(), key.as_ptr(), key.len())
-        };
+        let new =
+            unsafe { sys::EVP_PKEY_kem_new_raw_key(nid(set), public.as_ptr(), public.len(), key.as_ptr(), key.len()) };
         // SAFETY: the function's result is ours.
         unsafe { Owned::new(new) }.and_then(|pkey| Self { pkey, set }.checked())
     }

@@ -42,7 +42,8 @@ fn signatures_of_every_set_verify_and_no_changed_one_does() {
         let (private, public) = lab.pair(&KeySpec::Pqc(set)).unwrap();
         let mut signature = lab.sign(&private, &plain(set), MESSAGE).unwrap();
         lab.verify(&public, &plain(set), MESSAGE, &signature).unwrap();
-        let refused = |data: &[u8], signature: &[u8]| lab.verify(&public, &plain(set), data, signature).unwrap_err().kind();
+        let refused =
+            |data: &[u8], signature: &[u8]| lab.verify(&public, &plain(set), data, signature).unwrap_err().kind();
         assert_eq!(refused(b"other", &signature), ErrorKind::SignatureInvalid);
         assert_eq!(refused(MESSAGE, &signature[1..]), ErrorKind::SignatureLength);
         signature[40] ^= 1;
@@ -124,8 +125,7 @@ fn only_what_must_be_deterministic_is() {
         let (private, public) = lab.pair(&KeySpec::Pqc(set)).unwrap();
         for (hedge, same) in [(Hedge::Preferred, false), (Hedge::Required, false), (Hedge::Deterministic, true)] {
             let way = mechanism(set, PqcInput::Message, hedge, b"");
-            let (one, two) =
-                (lab.sign(&private, &way, MESSAGE).unwrap(), lab.sign(&private, &way, MESSAGE).unwrap());
+            let (one, two) = (lab.sign(&private, &way, MESSAGE).unwrap(), lab.sign(&private, &way, MESSAGE).unwrap());
             assert_eq!(one == two, same, "{set:?} {hedge:?}");
             lab.verify(&public, &plain(set), MESSAGE, &one).unwrap();
         }
@@ -199,7 +199,10 @@ fn a_seed_and_what_comes_of_it_make_the_same_key() {
         let wrong = |seed, value| import(seed, value).unwrap_err().kind();
         assert_eq!(wrong(none(), none()), ErrorKind::TemplateIncomplete);
         assert_eq!(wrong(Secret::copy_of(&[1; 31]), none()), ErrorKind::AttributeValue);
-        assert_eq!(wrong(Secret::filled(seed.len(), |_| Ok::<_, ()>(())).unwrap(), value.clone()), ErrorKind::AttributeValue);
+        assert_eq!(
+            wrong(Secret::filled(seed.len(), |_| Ok::<_, ()>(())).unwrap(), value.clone()),
+            ErrorKind::AttributeValue
+        );
         // The public half inside the private key does not belong to the rest any more.
         let mut changed = value.expose().to_vec();
         let middle = if set == ML_KEM { 1200 } else { 70 };
