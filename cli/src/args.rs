@@ -157,7 +157,8 @@ pub(crate) enum KeyCommand {
         /// The token
         #[command(flatten)]
         token: TokenArg,
-        /// rsa:2048…8192, ec:p256, ec:p384, ec:p521, ed25519, x25519, sm2, aes:128|192|256, sm4, hmac:BITS
+        /// rsa:2048…8192, ec:p256|p384|p521|secp256k1, ed25519, ed448, x25519, x448, sm2, dh:ffdhe2048…8192, ml-dsa:44|65|87,
+        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS
         #[arg(long = "type", value_name = "TYPE")]
         key_type: String,
         /// CKA_ID in hex [default: taken from the key's unique id]

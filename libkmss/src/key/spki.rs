@@ -55,6 +55,7 @@ fn oid_of(curve: Curve) -> Option<ObjectIdentifier> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::mechanism::PqcSet;
     use der::Decode;
 
     type Info = SubjectPublicKeyInfo<Any, BitString>;
@@ -86,6 +87,18 @@ mod tests {
         let der = PublicComponents::Rsa { modulus: vec![0xFF; 256], exponent: vec![1, 0, 1] }.spki().unwrap();
         assert_eq!(der.len(), 294);
         assert_eq!(Info::from_der(&der).unwrap().algorithm.parameters, Some(Any::null()));
+    }
+
+    #[test]
+    fn a_post_quantum_key_is_named_by_its_set_alone() {
+        for set in PqcSet::all() {
+            let value = vec![7; set.public_len()];
+            let der = PublicComponents::Pqc { set, value: value.clone() }.spki().unwrap();
+            let read = Info::from_der(&der).unwrap();
+            assert!(read.algorithm.parameters.is_none());
+            assert_eq!(read.algorithm.oid.to_string(), set.oid());
+            assert_eq!(read.subject_public_key.as_bytes(), Some(value.as_slice()));
+        }
     }
 
     #[test]

@@ -4,6 +4,7 @@
 mod again;
 mod doubles;
 mod effects;
+mod encapsulation;
 mod refusals;
 mod rules;
 mod running;
