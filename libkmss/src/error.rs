@@ -98,6 +98,8 @@ pub enum ErrorKind {
     HomeUnsafe,
     /// The home or store is read-only.
     ReadOnly,
+    /// There is not enough memory for what is asked for.
+    Memory,
     /// No space or another device error while writing; nothing was released.
     Storage,
     /// Stored data is damaged, was moved or was swapped.
@@ -147,6 +149,7 @@ impl ErrorKind {
             K::Config
             | K::HomeUnsafe
             | K::ReadOnly
+            | K::Memory
             | K::Storage
             | K::Damaged
             | K::TooNew

@@ -13,7 +13,9 @@ mod entry;
 mod guard;
 mod making;
 mod mechanisms;
+mod messages;
 mod module;
+mod nonce;
 mod object;
 mod raw;
 mod rv;
@@ -25,8 +27,8 @@ mod functions {
     use cryptoki_sys::*;
 
     use crate::entry::{
-        decrypt, digest, dual, encapsulate, encrypt, general, keys, object as objects, random, session as sessions,
-        sign, slot_token, state, v3_2, verify,
+        decrypt, digest, dual, encapsulate, encrypt, general, keys, message as messages, object as objects, random,
+        session as sessions, sign, slot_token, state, v3_2, verify,
     };
 
     type Bytes = CK_BYTE_PTR;
@@ -163,30 +165,52 @@ mod functions {
             C_LoginUser(session: Session, user: CK_USER_TYPE, pin: Bytes, pin_len: Len, name: Bytes, name_len: Len)
                 => sessions::login_user;
             C_SessionCancel(session: Session, flags: CK_FLAGS) => sessions::cancel;
-            C_MessageEncryptInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_EncryptMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len, h: Bytes, i: LenOut)
-                => unsupported;
-            C_EncryptMessageBegin(a: Session, b: Pointer, c: Len, d: Bytes, e: Len) => unsupported;
-            C_EncryptMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut, h: CK_FLAGS)
-                => unsupported;
-            C_MessageEncryptFinal(a: Session) => unsupported;
-            C_MessageDecryptInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_DecryptMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len, h: Bytes, i: LenOut)
-                => unsupported;
-            C_DecryptMessageBegin(a: Session, b: Pointer, c: Len, d: Bytes, e: Len) => unsupported;
-            C_DecryptMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut, h: CK_FLAGS)
-                => unsupported;
-            C_MessageDecryptFinal(a: Session) => unsupported;
-            C_MessageSignInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_SignMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut) => unsupported;
-            C_SignMessageBegin(a: Session, b: Pointer, c: Len) => unsupported;
-            C_SignMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: LenOut) => unsupported;
-            C_MessageSignFinal(a: Session) => unsupported;
-            C_MessageVerifyInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_VerifyMessage(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len) => unsupported;
-            C_VerifyMessageBegin(a: Session, b: Pointer, c: Len) => unsupported;
-            C_VerifyMessageNext(a: Session, b: Pointer, c: Len, d: Bytes, e: Len, f: Bytes, g: Len) => unsupported;
-            C_MessageVerifyFinal(a: Session) => unsupported;
+            C_MessageEncryptInit(session: Session, mechanism: Mechanism, key: Object) => messages::encrypt_init;
+            C_EncryptMessage(
+                session: Session, parameter: Pointer, parameter_len: Len, aad: Bytes, aad_len: Len, data: Bytes,
+                data_len: Len, out: Bytes, out_len: LenOut
+            ) => messages::encrypt;
+            C_EncryptMessageBegin(session: Session, parameter: Pointer, parameter_len: Len, aad: Bytes, aad_len: Len)
+                => messages::encrypt_begin;
+            C_EncryptMessageNext(
+                session: Session, parameter: Pointer, parameter_len: Len, part: Bytes, part_len: Len, out: Bytes,
+                out_len: LenOut, flags: CK_FLAGS
+            ) => messages::encrypt_next;
+            C_MessageEncryptFinal(session: Session) => messages::encrypt_final;
+            C_MessageDecryptInit(session: Session, mechanism: Mechanism, key: Object) => messages::decrypt_init;
+            C_DecryptMessage(
+                session: Session, parameter: Pointer, parameter_len: Len, aad: Bytes, aad_len: Len, data: Bytes,
+                data_len: Len, out: Bytes, out_len: LenOut
+            ) => messages::decrypt;
+            C_DecryptMessageBegin(session: Session, parameter: Pointer, parameter_len: Len, aad: Bytes, aad_len: Len)
+                => messages::decrypt_begin;
+            C_DecryptMessageNext(
+                session: Session, parameter: Pointer, parameter_len: Len, part: Bytes, part_len: Len, out: Bytes,
+                out_len: LenOut, flags: CK_FLAGS
+            ) => messages::decrypt_next;
+            C_MessageDecryptFinal(session: Session) => messages::decrypt_final;
+            C_MessageSignInit(session: Session, mechanism: Mechanism, key: Object) => messages::sign_init;
+            C_SignMessage(
+                session: Session, parameter: Pointer, parameter_len: Len, data: Bytes, data_len: Len, out: Bytes,
+                out_len: LenOut
+            ) => messages::sign;
+            C_SignMessageBegin(session: Session, parameter: Pointer, parameter_len: Len) => messages::sign_begin;
+            C_SignMessageNext(
+                session: Session, parameter: Pointer, parameter_len: Len, part: Bytes, part_len: Len, out: Bytes,
+                out_len: LenOut
+            ) => messages::sign_next;
+            C_MessageSignFinal(session: Session) => messages::sign_final;
+            C_MessageVerifyInit(session: Session, mechanism: Mechanism, key: Object) => messages::verify_init;
+            C_VerifyMessage(
+                session: Session, parameter: Pointer, parameter_len: Len, data: Bytes, data_len: Len,
+                signature: Bytes, signature_len: Len
+            ) => messages::verify;
+            C_VerifyMessageBegin(session: Session, parameter: Pointer, parameter_len: Len) => messages::verify_begin;
+            C_VerifyMessageNext(
+                session: Session, parameter: Pointer, parameter_len: Len, part: Bytes, part_len: Len,
+                signature: Bytes, signature_len: Len
+            ) => messages::verify_next;
+            C_MessageVerifyFinal(session: Session) => messages::verify_final;
         }
         v3_2 {
             C_EncapsulateKey(
@@ -209,12 +233,13 @@ mod functions {
             C_AsyncGetID(a: Session, b: Bytes, c: LenOut) => unsupported;
             C_AsyncJoin(a: Session, b: Bytes, c: Len, d: Bytes, e: Len) => unsupported;
             C_WrapKeyAuthenticated(
-                a: Session, b: Mechanism, c: Object, d: Object, e: Bytes, f: Len, g: Bytes, h: LenOut
-            ) => unsupported;
+                session: Session, mechanism: Mechanism, wrapping: Object, key: Object, aad: Bytes, aad_len: Len,
+                wrapped: Bytes, wrapped_len: LenOut
+            ) => keys::wrap_authenticated;
             C_UnwrapKeyAuthenticated(
-                a: Session, b: Mechanism, c: Object, d: Bytes, e: Len, f: Template, g: Len, h: Bytes, i: Len,
-                j: ObjectOut
-            ) => unsupported;
+                session: Session, mechanism: Mechanism, unwrapping: Object, wrapped: Bytes, wrapped_len: Len,
+                template: Template, count: Len, aad: Bytes, aad_len: Len, key: ObjectOut
+            ) => keys::unwrap_authenticated;
         }
     }
 }

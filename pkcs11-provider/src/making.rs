@@ -11,6 +11,7 @@ use libkmss::key::Object;
 use libkmss::mechanism::{KeyType, Mechanism};
 use libkmss::operation::{
     Chosen, Decapsulate, Derive, Draft, Encapsulate, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap,
+    wrapped_length,
 };
 
 use crate::attributes::components;
@@ -60,16 +61,27 @@ pub(crate) fn generate_pair(
     Ok((object::handle(view, &public), object::handle(view, &private)))
 }
 
-/// C_WrapKey; `parse` reads the mechanism once the wrapping key is known.
+/// What C_WrapKey found.
+pub(crate) enum Wrapped {
+    /// The wrapped key.
+    Key(Vec<u8>),
+    /// Only how long it will be, or at most: nothing was wrapped, because there is no room.
+    Length(usize),
+}
+
+/// C_WrapKey into a buffer of `room` bytes (`None` asks for the length); `parse` reads the mechanism once the wrapping key is
+/// known, and tells how many bytes of the result have a place of their own.
 pub(crate) fn wrap(
     view: &SessionView,
-    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    parse: impl FnOnce(&Object) -> Result<(Chosen, usize)>,
     wrapping: CK_OBJECT_HANDLE,
     key: CK_OBJECT_HANDLE,
-) -> Result<Vec<u8>> {
+    room: Option<usize>,
+) -> Result<Wrapped> {
     let wrapping = view.token.objects.resolve_key(wrapping, view).map_err(wrapping_key)?;
     let key = view.token.objects.resolve_key(key, view)?;
-    let how = parse(&wrapping).map_err(wrapping_key)?;
+    let (how, apart) = parse(&wrapping).map_err(wrapping_key)?;
+    let room = room.map(|room| room.saturating_add(apart));
     if let Some(demanded) = template_of(&wrapping, c::CKA_WRAP_TEMPLATE) {
         let attributes = Attributes::of(&key, view.profile());
         let matches = |(kind, value): (_, &[u8])| attributes.answer(kind) == Answer::bytes(value);
@@ -77,20 +89,37 @@ pub(crate) fn wrap(
             return Err(Rv(CKR_KEY_NOT_WRAPPABLE));
         }
     }
+    if let Some(len) = measure(&wrapping, &key, &how, room) {
+        return Ok(Wrapped::Length(len));
+    }
     let wrap = Wrap { wrapping: ObjectRef::from(&wrapping), key: ObjectRef::from(&key), how };
-    view.kms.perform(&view.caller, wrap).map_err(|e| wrapping_key(e.into()))
+    view.kms.perform(&view.caller, wrap).map(Wrapped::Key).map_err(|e| wrapping_key(e.into()))
 }
 
-/// C_UnwrapKey.
+/// The length to answer with instead of wrapping: it follows from what anybody may know of the keys. Where they would not
+/// be wrapped, that is for the hall to say.
+fn measure(wrapping: &Object, key: &Object, how: &Chosen, room: Option<usize>) -> Option<usize> {
+    let (wrapping, key) = (wrapping.key()?, key.key()?);
+    if !key.protection.extractable || !wrapping.usage.wrap {
+        return None;
+    }
+    let length = wrapped_length(wrapping, key, &how.mechanism)?;
+    match room {
+        None => Some(length.most),
+        Some(room) if length.exact && room < length.most => Some(length.most),
+        Some(_) => None,
+    }
+}
+
+/// C_UnwrapKey; `parse` reads mechanism and wrapped key once the unwrapping key is known.
 pub(crate) fn unwrap(
     view: &SessionView,
-    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    parse: impl FnOnce(&Object) -> Result<(Chosen, Vec<u8>)>,
     unwrapping: CK_OBJECT_HANDLE,
-    wrapped: &[u8],
     mut template: Template,
 ) -> Result<CK_OBJECT_HANDLE> {
     let unwrapping = view.token.objects.resolve_key(unwrapping, view).map_err(unwrapping_key)?;
-    let how = parse(&unwrapping).map_err(unwrapping_key)?;
+    let (how, wrapped) = parse(&unwrapping).map_err(unwrapping_key)?;
     check_login_for_use(&unwrapping)?;
     demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
     let class = draft::class(&template, None, view.profile())?;
@@ -100,7 +129,7 @@ pub(crate) fn unwrap(
     let draft = object::new_draft(view, class, &template, Occasion::Unwrap)?;
     let expected = Expected { key_type, len: components::length(&template)? };
     let unwrapping = ObjectRef::from(&unwrapping);
-    let unwrap = Unwrap { unwrapping, how, wrapped: wrapped.to_vec(), expected, draft };
+    let unwrap = Unwrap { unwrapping, how, wrapped, expected, draft };
     let key = view.kms.perform(&view.caller, unwrap).map_err(|e| unwrapping_key(e.into()))?;
     object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))

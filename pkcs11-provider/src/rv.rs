@@ -54,6 +54,7 @@ pub(crate) const fn code(kind: ErrorKind) -> CK_RV {
         K::NotFound => CKR_OBJECT_HANDLE_INVALID,
         K::AlreadyExists | K::Conflict | K::Busy => CKR_FUNCTION_FAILED,
         K::ReadOnly => CKR_TOKEN_WRITE_PROTECTED,
+        K::Memory => CKR_HOST_MEMORY,
         K::Storage => CKR_DEVICE_MEMORY,
         K::Damaged | K::TooNew | K::AuditUnavailable => CKR_DEVICE_ERROR,
         K::BackendUnavailable => CKR_DEVICE_REMOVED,

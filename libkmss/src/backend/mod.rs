@@ -5,7 +5,7 @@
 
 pub mod soft;
 
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{BackendId, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
@@ -232,6 +232,22 @@ pub trait Ciphering: Send {
     /// [`EncryptedDataLength`](crate::error::ErrorKind::EncryptedDataLength),
     /// [`EncryptedDataInvalid`](crate::error::ErrorKind::EncryptedDataInvalid).
     fn finish(&mut self, input: &[u8], out: &mut [u8]) -> Result<usize>;
+
+    /// What [`Self::finish_apart`] with `input` more bytes writes.
+    fn apart_len(&self, input: usize) -> usize {
+        self.finish_len(input)
+    }
+
+    /// Ends an authenticated mode with the tag apart from the text: it is written to `tag`, or, decrypting, checked
+    /// against it. Otherwise as [`Self::finish`]; `out` has at least [`Self::apart_len`].
+    ///
+    /// # Errors
+    /// As [`Self::finish`]; [`MechanismParameter`](crate::error::ErrorKind::MechanismParameter) where `tag` has another
+    /// length than the mechanism says; [`MechanismUnsupported`](crate::error::ErrorKind::MechanismUnsupported) where the
+    /// mode has no tag.
+    fn finish_apart(&mut self, _input: &[u8], _out: &mut [u8], _tag: &mut [u8]) -> Result<usize> {
+        Err(Error::new(ErrorKind::MechanismUnsupported, "the mechanism has no tag"))
+    }
 }
 
 /// A digest under way.

@@ -169,7 +169,11 @@ impl Usage {
                 usage.unwrap = true;
                 usage.derive = true;
             }
-            (KeyClass::Secret, KeyType::AesXts | KeyType::ChaCha20) => {
+            (KeyClass::Secret, KeyType::AesXts) => {
+                usage.encrypt = true;
+                usage.decrypt = true;
+            }
+            (KeyClass::Secret, KeyType::ChaCha20) => {
                 usage.encrypt = true;
                 usage.decrypt = true;
                 usage.wrap = true;

@@ -1,6 +1,6 @@
-//! Key derivation from secret keys (RFC 5869).
+//! Key derivation from secret keys (RFC 5869; data encrypted under an AES key).
 
-use super::Hash;
+use super::{BlockCipher, Hash};
 
 /// A key-derivation function.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,15 @@ pub enum KdfMechanism {
         /// Info of the expansion.
         info: Vec<u8>,
     },
+    /// The new key is data, encrypted under the base key.
+    EncryptData {
+        /// The cipher.
+        cipher: BlockCipher,
+        /// Initialisation vector of CBC; absent in ECB.
+        iv: Option<[u8; 16]>,
+        /// Whole blocks.
+        data: Vec<u8>,
+    },
 }
 
 /// Salt of HKDF-Extract.
@@ -33,6 +42,10 @@ impl KdfMechanism {
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Hkdf { .. } => "HKDF_DERIVE",
+            Self::EncryptData { cipher: BlockCipher::Aes, iv: None, .. } => "AES_ECB_ENCRYPT_DATA",
+            Self::EncryptData { cipher: BlockCipher::Aes, iv: Some(_), .. } => "AES_CBC_ENCRYPT_DATA",
+            Self::EncryptData { cipher: BlockCipher::Sm4, iv: None, .. } => "SM4_ECB_ENCRYPT_DATA",
+            Self::EncryptData { cipher: BlockCipher::Sm4, iv: Some(_), .. } => "SM4_CBC_ENCRYPT_DATA",
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Message authentication codes (FIPS 198-1, SP 800-38B).
+//! Message authentication codes (FIPS 198-1, SP 800-38B and D).
 
 use super::{BlockCipher, Hash};
 
 /// A MAC with its output length in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MacMechanism {
     /// HMAC, output truncated to `len` (1 to the hash's length).
     Hmac {
@@ -19,6 +19,13 @@ pub enum MacMechanism {
         /// Output length.
         len: usize,
     },
+    /// GMAC with AES, output truncated to `len` (4, 8, or 12 to 16).
+    Gmac {
+        /// Initialisation vector, 1 to 256 bytes; never the same twice under a key.
+        iv: Vec<u8>,
+        /// Output length.
+        len: usize,
+    },
 }
 
 impl MacMechanism {
@@ -27,7 +34,7 @@ impl MacMechanism {
     #[expect(clippy::len_without_is_empty, reason = "the length of an output, which is never empty")]
     pub const fn len(&self) -> usize {
         match self {
-            Self::Hmac { len, .. } | Self::Cmac { len, .. } => *len,
+            Self::Hmac { len, .. } | Self::Cmac { len, .. } | Self::Gmac { len, .. } => *len,
         }
     }
 
@@ -36,6 +43,7 @@ impl MacMechanism {
             Self::Hmac { hash, .. } => hmac_name(*hash),
             Self::Cmac { cipher: BlockCipher::Aes, .. } => "AES_CMAC",
             Self::Cmac { cipher: BlockCipher::Sm4, .. } => "SM4_CMAC",
+            Self::Gmac { .. } => "AES_GMAC",
         }
     }
 }

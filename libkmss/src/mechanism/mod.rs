@@ -13,7 +13,7 @@ mod pqc;
 mod rsa;
 mod sm;
 
-pub use cipher::{BlockCipher, CipherMode, Ctr, Gcm};
+pub use cipher::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, Segment};
 pub use dh::{DhGroup, DhMechanism};
 pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
@@ -38,6 +38,8 @@ pub enum Mechanism {
     Sm2(Sm2Mechanism),
     /// A block cipher in a mode of operation, key wrapping included.
     Cipher(BlockCipher, CipherMode),
+    /// ChaCha20-Poly1305 (RFC 8439).
+    ChaCha20Poly1305(ChaCha20Poly1305),
     /// A message authentication code.
     Mac(MacMechanism),
     /// Key derivation from a secret key.
@@ -59,6 +61,7 @@ impl Mechanism {
             Self::Ec(m) => m.name(),
             Self::Sm2(m) => m.name(),
             Self::Cipher(c, m) => m.name(*c),
+            Self::ChaCha20Poly1305(_) => "CHACHA20_POLY1305",
             Self::Mac(m) => m.name(),
             Self::Kdf(m) => m.name(),
             Self::Dh(m) => m.name(),
@@ -195,7 +198,13 @@ mod tests {
                 (CipherMode::Ecb, "ECB"),
                 (CipherMode::Cbc { iv: [0; 16] }, "CBC"),
                 (CipherMode::CbcPad { iv: [0; 16] }, "CBC_PAD"),
+                (CipherMode::CbcCs1 { iv: [0; 16] }, "CTS"),
                 (CipherMode::Ctr(Ctr { counter_bits: 128, block: [0; 16] }), "CTR"),
+                (CipherMode::Ofb { iv: [0; 16] }, "OFB"),
+                (CipherMode::Cfb { segment: Segment::Byte, iv: [0; 16] }, "CFB8"),
+                (CipherMode::Cfb { segment: Segment::Block, iv: [0; 16] }, "CFB128"),
+                (CipherMode::Ccm(Ccm { nonce: vec![0; 7], aad: Vec::new(), tag_len: 16, data_len: None }), "CCM"),
+                (CipherMode::Xts { tweak: [0; 16] }, "XTS"),
                 (CipherMode::Gcm(Gcm { iv: vec![0], aad: Vec::new(), tag_len: 16 }), "GCM"),
                 (CipherMode::KeyWrap { iv: [0; 8] }, "KEY_WRAP"),
                 (CipherMode::KeyWrapPad, "KEY_WRAP_KWP"),

@@ -34,7 +34,7 @@ pub use manage::{ChangeState, Rename, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
-pub use wrap::Wrap;
+pub use wrap::{Wrap, WrappedLength, wrapped_length};
 
 use crate::backend::Backend;
 use crate::caller::Login;

@@ -108,8 +108,7 @@ impl Pipeline {
 /// The tally that counts an operation instead of a record: it uses session keys alone, and went as it should.
 pub(super) fn counted(trace: &Trace, outcome: Outcome) -> Option<&Tally> {
     let usual = matches!(outcome, Outcome::Success | Outcome::Begun | Outcome::Abandoned);
-    let uses =
-        matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
+    let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
     let (Subject::Object(object), true) = (&trace.subject, usual && uses && trace.tags.is_empty()) else { return None };
     match &trace.also {
         Some(Subject::Object(also)) if also.storage == Storage::Ephemeral => object.uses.get(),
@@ -180,7 +179,8 @@ impl Tally {
         let since = Timestamp(counts.since.load(Ordering::Relaxed));
         let mut left = counts.take();
         let mut first = true;
-        while let Some(who) = left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
+        while let Some(who) =
+            left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
         {
             let (mut now, mut later): (Vec<Taken<'_>>, Vec<Taken<'_>>) =
                 left.into_iter().partition(|t| t.entry.who.is(&who.principal, &who.login));

@@ -93,6 +93,8 @@ pub(crate) fn secret_spec(template: &Template, key_type: KeyType) -> Result<KeyS
     let len = match (length(template)?, key_type) {
         (Some(len), _) => len,
         (None, KeyType::Sm4) => 16,
+        (None, KeyType::ChaCha20) => 32,
+        (None, KeyType::AesXts) => 64,
         // The key length that FIPS 198-1 recommends: the hash's own.
         (None, KeyType::Hmac(hash)) => hash.len(),
         (None, _) => return Err(Rv(CKR_TEMPLATE_INCOMPLETE)),
@@ -187,6 +189,8 @@ fn check_len(key_type: KeyType, len: usize) -> Result<()> {
     let fits = match key_type {
         KeyType::Aes => matches!(len, 16 | 24 | 32),
         KeyType::Sm4 => len == 16,
+        KeyType::ChaCha20 => len == 32,
+        KeyType::AesXts => len == 64,
         _ => (1..=MAX_SECRET_LEN).contains(&len),
     };
     if fits { Ok(()) } else { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) }

@@ -298,6 +298,8 @@ fn usage(class: Class) -> Usage {
             derive: true,
             ..none
         },
+        Class::Secret(KeyType::ChaCha20) => Usage { encrypt: true, decrypt: true, wrap: true, unwrap: true, ..none },
+        Class::Secret(KeyType::AesXts) => Usage { encrypt: true, decrypt: true, ..none },
         Class::Secret(KeyType::Hkdf) => Usage { derive: true, ..none },
         Class::Secret(_) => Usage { sign: true, verify: true, derive: true, ..none },
     }

@@ -3,12 +3,15 @@
 use cryptoki_sys::*;
 use libkmss::backend::Verb;
 use libkmss::key::Object;
-use libkmss::operation::Chosen;
+use libkmss::operation::{Chosen, DrawRandom};
 
-use crate::making;
+use crate::making::{self, Wrapped};
 use crate::module;
 use crate::module::session::SessionView;
+use crate::nonce::Nonces;
+use crate::raw::message::{self, MessageParameter};
 use crate::raw::pointers::{self, Output};
+use crate::raw::template::u64_of;
 use crate::raw::{mechanism, template};
 use crate::rv::{Result, Rv};
 
@@ -59,7 +62,7 @@ pub(crate) unsafe fn generate_pair(
     Ok(())
 }
 
-/// C_WrapKey (5.18.3). A NULL buffer asks for the length, which is found by wrapping.
+/// C_WrapKey (5.18.3). A NULL buffer asks for the length; of private keys the answer may be more than is needed then.
 pub(crate) unsafe fn wrap(
     session: CK_SESSION_HANDLE,
     mechanism: *mut CK_MECHANISM,
@@ -72,9 +75,135 @@ pub(crate) unsafe fn wrap(
     // SAFETY: the caller's buffer.
     let mut output = unsafe { Output::new(wrapped, wrapped_len) }?;
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) };
-    let wrapped = making::wrap(&view, parse, wrapping, key)?;
-    if output.put(&wrapped) || output.is_query() { Ok(()) } else { Err(Rv(CKR_BUFFER_TOO_SMALL)) }
+    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) }?, 0));
+    let wrapped = making::wrap(&view, parse, wrapping, key, room(&output))?;
+    deliver(&mut output, &wrapped)
+}
+
+/// C_WrapKeyAuthenticated (5.18.6): the tag goes where the mechanism's message parameter says.
+///
+/// # Safety
+/// `mechanism` is NULL or valid, with its parameter and the buffers it names; `aad` is NULL or valid for `aad_len` bytes,
+/// `wrapped_len` NULL or valid, `wrapped` NULL or valid for `*wrapped_len` bytes.
+#[expect(clippy::too_many_arguments, reason = "the standard's")]
+pub(crate) unsafe fn wrap_authenticated(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    wrapping: CK_OBJECT_HANDLE,
+    key: CK_OBJECT_HANDLE,
+    aad: *mut CK_BYTE,
+    aad_len: CK_ULONG,
+    wrapped: *mut CK_BYTE,
+    wrapped_len: *mut CK_ULONG,
+) -> Result<()> {
+    let view = module::view(session)?;
+    // SAFETY: the contract of this function.
+    let (mechanism, mut output, aad) = unsafe {
+        let output = Output::new(wrapped, wrapped_len)?;
+        (pointers::reference(mechanism)?, output, message::associated_data(aad, aad_len)?)
+    };
+    let mut used = None;
+    let parse = |key: &Object| {
+        // SAFETY: the contract of this function.
+        let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_ENCRYPT, key) }?;
+        if !parameter.generator.stands_alone() {
+            return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
+        }
+        let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
+        let nonce = Nonces::default().next(parameter.generator, parameter.nonce(), random)?;
+        let how = parameter.mechanism(nonce.clone(), aad, true)?;
+        let how = Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) };
+        let tag_len = parameter.tag_len();
+        used = Some((parameter, nonce));
+        Ok((how, tag_len))
+    };
+    let wrapped = making::wrap(&view, parse, wrapping, key, room(&output))?;
+    let (mut parameter, nonce) = used.ok_or(Rv(CKR_GENERAL_ERROR))?;
+    // The core puts the tag behind the key; here it lies apart.
+    let (text, tag) = match wrapped {
+        Wrapped::Key(mut joined) => {
+            let tag = joined.split_off(joined.len().saturating_sub(parameter.tag_len()));
+            (Wrapped::Key(joined), tag)
+        }
+        Wrapped::Length(len) => (Wrapped::Length(len.saturating_sub(parameter.tag_len())), Vec::new()),
+    };
+    deliver(&mut output, &text)?;
+    if let Wrapped::Key(_) = text {
+        parameter.tell_nonce(&nonce);
+        parameter.tell_tag(&tag);
+    }
+    Ok(())
+}
+
+/// C_UnwrapKeyAuthenticated (5.18.7).
+///
+/// # Safety
+/// As [`wrap_authenticated`]; `wrapped` is NULL or valid for `wrapped_len` bytes, `attributes` for `count` attributes, `key`
+/// NULL or valid for writes.
+#[expect(clippy::too_many_arguments, reason = "the standard's")]
+pub(crate) unsafe fn unwrap_authenticated(
+    session: CK_SESSION_HANDLE,
+    mechanism: *mut CK_MECHANISM,
+    unwrapping: CK_OBJECT_HANDLE,
+    wrapped: *mut CK_BYTE,
+    wrapped_len: CK_ULONG,
+    attributes: *mut CK_ATTRIBUTE,
+    count: CK_ULONG,
+    aad: *mut CK_BYTE,
+    aad_len: CK_ULONG,
+    key: *mut CK_OBJECT_HANDLE,
+) -> Result<()> {
+    let view = module::view(session)?;
+    if wrapped_len > MAX_WRAPPED || wrapped_len == 0 {
+        return Err(Rv(CKR_WRAPPED_KEY_LEN_RANGE));
+    }
+    // SAFETY: the contract of this function.
+    let (mechanism, wrapped, aad, template, place) = unsafe {
+        let wrapped = pointers::slice(wrapped.cast_const(), wrapped_len)?;
+        let aad = message::associated_data(aad, aad_len)?;
+        (pointers::reference(mechanism)?, wrapped, aad, template::read(attributes, count)?, pointers::reference(key)?)
+    };
+    let parse = |key: &Object| {
+        // SAFETY: the contract of this function.
+        let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_DECRYPT, key) }?;
+        let how = parameter.mechanism(parameter.nonce(), aad, true)?;
+        let joined = [wrapped, &parameter.tag()].concat();
+        Ok((Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) }, joined))
+    };
+    *place = making::unwrap(&view, parse, unwrapping, template)?;
+    Ok(())
+}
+
+/// The message parameter of a wrapping mechanism that fits `key`.
+///
+/// # Safety
+/// As [`wrap_authenticated`].
+unsafe fn authenticated(
+    view: &SessionView,
+    mechanism: &CK_MECHANISM,
+    flag: CK_FLAGS,
+    key: &Object,
+) -> Result<MessageParameter> {
+    let shape = mechanism::parse_messages(mechanism, flag, key.key(), view.profile())?;
+    // SAFETY: the contract of this function.
+    unsafe { MessageParameter::read(shape, mechanism.pParameter, mechanism.ulParameterLen) }
+}
+
+/// Bytes of room for a wrapped key; `None` where only the length is asked for.
+const fn room(output: &Output<'_>) -> Option<usize> {
+    if output.is_query() { None } else { Some(output.capacity()) }
+}
+
+/// Gives a wrapped key out, or tells its length.
+fn deliver(output: &mut Output<'_>, wrapped: &Wrapped) -> Result<()> {
+    let fits = match wrapped {
+        Wrapped::Key(wrapped) => output.put(wrapped) || output.is_query(),
+        Wrapped::Length(len) => {
+            output.tell(*len);
+            output.is_query()
+        }
+    };
+    if fits { Ok(()) } else { Err(Rv(CKR_BUFFER_TOO_SMALL)) }
 }
 
 /// C_UnwrapKey (5.18.4).
@@ -99,8 +228,8 @@ pub(crate) unsafe fn unwrap(
         (wrapped, template::read(attributes, count)?, pointers::reference(key)?)
     };
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) };
-    *key = making::unwrap(&view, parse, unwrapping, wrapped, template)?;
+    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
+    *key = making::unwrap(&view, parse, unwrapping, template)?;
     Ok(())
 }
 

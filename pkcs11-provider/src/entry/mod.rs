@@ -9,6 +9,7 @@ pub(crate) mod encapsulate;
 pub(crate) mod encrypt;
 pub(crate) mod general;
 pub(crate) mod keys;
+pub(crate) mod message;
 pub(crate) mod object;
 pub(crate) mod random;
 pub(crate) mod session;

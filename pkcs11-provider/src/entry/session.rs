@@ -88,6 +88,10 @@ pub(crate) unsafe fn cancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) -> Resu
             sign: has(CKF_SIGN).then(|| under_way.sign.take()).flatten(),
             verify: has(CKF_VERIFY).then(|| under_way.verify.take()).flatten(),
             verify_signature: has(CKF_VERIFY).then(|| under_way.verify_signature.take()).flatten(),
+            encrypt_messages: has(CKF_MESSAGE_ENCRYPT).then(|| under_way.encrypt_messages.take()).flatten(),
+            decrypt_messages: has(CKF_MESSAGE_DECRYPT).then(|| under_way.decrypt_messages.take()).flatten(),
+            sign_messages: has(CKF_MESSAGE_SIGN).then(|| under_way.sign_messages.take()).flatten(),
+            verify_messages: has(CKF_MESSAGE_VERIFY).then(|| under_way.verify_messages.take()).flatten(),
         }
     })?;
     ended.cancel()

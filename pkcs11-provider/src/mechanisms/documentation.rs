@@ -10,7 +10,7 @@ use super::{Row, table};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mechanisms.md");
 
 /// The verbs in the order of the page.
-const VERBS: [(CK_FLAGS, &str); 12] = [
+const VERBS: [(CK_FLAGS, &str); 13] = [
     (CKF_GENERATE, "generate"),
     (CKF_GENERATE_KEY_PAIR, "generate pair"),
     (CKF_SIGN, "sign"),
@@ -23,6 +23,7 @@ const VERBS: [(CK_FLAGS, &str); 12] = [
     (CKF_ENCAPSULATE, "encapsulate"),
     (CKF_DECAPSULATE, "decapsulate"),
     (CKF_DIGEST, "digest"),
+    (CKF_MESSAGE_ENCRYPT, "by message"),
 ];
 
 fn line(row: &Row) -> String {

@@ -15,7 +15,7 @@ use cryptoki_sys::{
     CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
-use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash};
+use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash, Segment};
 
 /// The flags that offer a verb in CK_MECHANISM_INFO (PKCS#11 3.2, section 3.5).
 const fn flags(verb: Verb) -> CK_FLAGS {
@@ -69,6 +69,13 @@ pub(crate) enum Shape {
     Sm2Encrypt,
     /// A block cipher in a mode.
     Cipher(BlockCipher, Mode),
+    /// ChaCha20-Poly1305.
+    ChaCha20Poly1305,
+    /// A key from data encrypted with AES, chained or not.
+    EncryptData {
+        /// Whether in CBC mode.
+        chained: bool,
+    },
     /// HMAC.
     Hmac(Hash, Length),
     /// CMAC with AES.
@@ -79,6 +86,8 @@ pub(crate) enum Shape {
     MlKem,
     /// SLH-DSA.
     SlhDsa(Given),
+    /// GMAC with AES.
+    Gmac,
 }
 
 impl Shape {
@@ -95,7 +104,11 @@ impl Shape {
             Self::Sm2Digest | Self::Sm2Message | Self::Sm2MessageDer | Self::Sm2Encrypt => {
                 matches!(key_type, KeyType::Sm2)
             }
-            Self::Cipher(BlockCipher::Aes, _) | Self::Cmac(_) => matches!(key_type, KeyType::Aes),
+            Self::Cipher(BlockCipher::Aes, Mode::Xts) => matches!(key_type, KeyType::AesXts),
+            Self::Cipher(BlockCipher::Aes, _) | Self::EncryptData { .. } | Self::Cmac(_) | Self::Gmac => {
+                matches!(key_type, KeyType::Aes)
+            }
+            Self::ChaCha20Poly1305 => matches!(key_type, KeyType::ChaCha20),
             Self::Cipher(BlockCipher::Sm4, _) => matches!(key_type, KeyType::Sm4),
             Self::MlDsa(_) => matches!(key_type, KeyType::MlDsa),
             Self::MlKem => matches!(key_type, KeyType::MlKem),
@@ -132,8 +145,13 @@ pub(crate) enum Mode {
     Ecb,
     Cbc,
     CbcPad,
+    CbcCs1,
     Ctr,
+    Ofb,
+    Cfb(Segment),
     Gcm,
+    Ccm,
+    Xts,
     KeyWrap,
     KeyWrapPad,
 }
@@ -160,7 +178,12 @@ impl Row {
 
     /// Whether the mechanism is offered for `verb`.
     pub(crate) const fn offers(&self, verb: Verb) -> bool {
-        self.flags & flags(verb) != 0
+        self.offers_flags(flags(verb))
+    }
+
+    /// Whether one of these flags is among the mechanism's.
+    pub(crate) const fn offers_flags(&self, flags: CK_FLAGS) -> bool {
+        self.flags & flags != 0
     }
 }
 

@@ -7,6 +7,7 @@ use libkmss::mechanism::Hash;
 use libkmss::pipeline::Unfinished;
 use zeroize::Zeroizing;
 
+use crate::module::process::{CipherMessages, Process, SignMessages, VerifyMessages};
 use crate::module::session::SessionView;
 use crate::rv::{Result, Rv};
 
@@ -67,6 +68,10 @@ pub(crate) struct Operations {
     pub(crate) verify: Option<Box<Ongoing<Box<dyn Verifying>>>>,
     /// Of C_VerifySignatureInit, with the signature held.
     pub(crate) verify_signature: Option<Box<Ongoing<Box<dyn Verifying>>>>,
+    pub(crate) encrypt_messages: Option<Box<CipherMessages>>,
+    pub(crate) decrypt_messages: Option<Box<CipherMessages>>,
+    pub(crate) sign_messages: Option<Box<SignMessages>>,
+    pub(crate) verify_messages: Option<Box<VerifyMessages>>,
 }
 
 impl Operations {
@@ -82,12 +87,24 @@ impl Operations {
         one(&mut self.sign);
         one(&mut self.verify);
         one(&mut self.verify_signature);
+        fn process<R, S>(slot: &mut Option<Box<Process<R, S>>>) {
+            if let Some(process) = slot {
+                process.locked = false;
+            }
+        }
+        process(&mut self.encrypt_messages);
+        process(&mut self.decrypt_messages);
+        process(&mut self.sign_messages);
+        process(&mut self.verify_messages);
     }
 
     /// Ends all at the caller's wish; the first error.
     pub(crate) fn cancel(self) -> Result<()> {
         fn one<R>(slot: Option<Box<Ongoing<R>>>) -> Result<()> {
             slot.map_or(Ok(()), |operation| operation.cancel())
+        }
+        fn process<R, S>(slot: Option<Box<Process<R, S>>>) -> Result<()> {
+            slot.map_or(Ok(()), |process| process.end())
         }
         [
             one(self.encrypt),
@@ -96,6 +113,10 @@ impl Operations {
             one(self.sign),
             one(self.verify),
             one(self.verify_signature),
+            process(self.encrypt_messages),
+            process(self.decrypt_messages),
+            process(self.sign_messages),
+            process(self.verify_messages),
         ]
         .into_iter()
         .collect()
@@ -108,12 +129,19 @@ impl Operations {
             || self.sign.is_some()
             || self.verify.is_some()
             || self.verify_signature.is_some()
+            || self.encrypt_messages.is_some()
+            || self.decrypt_messages.is_some()
+            || self.sign_messages.is_some()
+            || self.verify_messages.is_some()
     }
 
     /// Takes out what does not survive the login numbered `logins`.
     pub(crate) fn purge(&mut self, logins: u64) -> Self {
         fn one<R>(slot: &mut Option<Box<Ongoing<R>>>, logins: u64) -> Option<Box<Ongoing<R>>> {
             if slot.as_ref().is_some_and(|o| !o.survives(logins)) { slot.take() } else { None }
+        }
+        fn process<R, S>(slot: &mut Option<Box<Process<R, S>>>, logins: u64) -> Option<Box<Process<R, S>>> {
+            if slot.as_ref().is_some_and(|p| !p.survives(logins)) { slot.take() } else { None }
         }
         Self {
             encrypt: one(&mut self.encrypt, logins),
@@ -122,6 +150,10 @@ impl Operations {
             sign: one(&mut self.sign, logins),
             verify: one(&mut self.verify, logins),
             verify_signature: one(&mut self.verify_signature, logins),
+            encrypt_messages: process(&mut self.encrypt_messages, logins),
+            decrypt_messages: process(&mut self.decrypt_messages, logins),
+            sign_messages: process(&mut self.sign_messages, logins),
+            verify_messages: process(&mut self.verify_messages, logins),
         }
     }
 }

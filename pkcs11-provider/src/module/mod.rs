@@ -5,6 +5,7 @@
 
 pub(crate) mod active;
 pub(crate) mod handles;
+pub(crate) mod process;
 pub(crate) mod search;
 pub(crate) mod session;
 pub(crate) mod token;

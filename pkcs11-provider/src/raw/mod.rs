@@ -3,6 +3,7 @@
 
 pub(crate) mod info;
 pub(crate) mod mechanism;
+pub(crate) mod message;
 pub(crate) mod octet_string;
 pub(crate) mod pointers;
 pub(crate) mod template;

@@ -5,6 +5,9 @@ use zeroize::Zeroize;
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 
+/// Most bytes that are held back for one operation: 256 MiB. What is longer goes through in a single part.
+pub(super) const MAX_HELD: usize = 1 << 28;
+
 /// A growing buffer that leaves no copies behind when it grows or goes.
 #[derive(Default)]
 pub(super) struct Buffer(Vec<u8>);
@@ -17,7 +20,10 @@ impl Buffer {
             return Err(Error::new(kind, "the data is too long for the mechanism"));
         }
         if len > self.0.capacity() {
-            let mut larger = Vec::with_capacity(len.max(2 * self.0.capacity()).max(64));
+            let mut larger = Vec::new();
+            larger
+                .try_reserve_exact(len.max(2 * self.0.capacity()).max(64))
+                .map_err(|_| Error::new(ErrorKind::Memory, "there is not enough memory to hold the data back"))?;
             larger.extend_from_slice(&self.0);
             self.0.zeroize();
             self.0 = larger;

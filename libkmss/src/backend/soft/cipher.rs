@@ -1,35 +1,38 @@
-//! Block ciphers in their modes; buffering, padding and counting of ECB, CBC and CTR around the engines of two libraries.
+//! Block ciphers in their modes; buffering, padding and counting around the engines of two libraries.
 
 use std::sync::Arc;
 
 use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::{Zeroize, Zeroizing};
 
+use super::aead;
 use super::awslc::{AesBlocks, AesMode};
 use super::buffer::{Whole, front};
-use super::gcm;
 use super::keys::SecretKey;
 use super::keywrap::KeyWrap;
-use super::sm4::{Sm4Blocks, Sm4Gcm, Sm4Mode};
+use super::sm4::{Sm4Blocks, Sm4Mode};
+use super::spare::Lent;
+use super::stealing::Stealing;
+use super::xts::Xts;
 use super::{parameter, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType};
+use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, Segment};
 
 const BLOCK: usize = BlockCipher::BLOCK;
 
-/// A keyed cipher that turns whole blocks (in CTR mode: any bytes) into as many bytes.
+/// A keyed cipher that turns whole blocks (where the mode is a stream: any bytes) into as many bytes.
 pub(super) enum Engine {
     /// AES of aws-lc.
-    Aes(AesBlocks),
+    Aes(Lent<AesBlocks>),
     /// SM4 of RustCrypto.
     Sm4(Box<Sm4Blocks>),
 }
 
 impl Engine {
-    fn process(&mut self, input: &[u8], out: &mut [u8]) -> Result<()> {
+    pub(super) fn process(&mut self, input: &[u8], out: &mut [u8]) -> Result<()> {
         match self {
-            Self::Aes(aes) => Ok(aes.process(input, out)?),
+            Self::Aes(aes) => Ok(aes.get()?.process(input, out)?),
             Self::Sm4(sm4) => sm4.process(input, out),
         }
     }
@@ -42,64 +45,100 @@ pub(super) fn start(
     mode: &CipherMode,
     encrypt: bool,
 ) -> Result<Box<dyn Ciphering>> {
-    let fitting = match cipher {
-        BlockCipher::Aes => KeyType::Aes,
-        BlockCipher::Sm4 => KeyType::Sm4,
+    let fitting = match (cipher, mode) {
+        (BlockCipher::Aes, CipherMode::Xts { .. }) => KeyType::AesXts,
+        (BlockCipher::Aes, _) => KeyType::Aes,
+        (BlockCipher::Sm4, _) => KeyType::Sm4,
     };
     if key.key_type != fitting {
         return Err(wrong_key());
     }
-    let value = key.value.expose();
     let padded = matches!(mode, CipherMode::CbcPad { .. });
     Ok(match (mode, cipher) {
         (CipherMode::Ecb, _) => {
-            let engine = blocks(cipher, AesMode::Ecb, Sm4Mode::Ecb, value, &[0; BLOCK], encrypt)?;
+            let engine = blocks(key, cipher, AesMode::Ecb, Sm4Mode::Ecb, &[0; BLOCK], encrypt)?;
             Box::new(Blocks::new(engine, encrypt, false))
         }
         (CipherMode::Cbc { iv } | CipherMode::CbcPad { iv }, _) => {
-            let engine = blocks(cipher, AesMode::Cbc, Sm4Mode::Cbc, value, iv, encrypt)?;
+            let engine = blocks(key, cipher, AesMode::Cbc, Sm4Mode::Cbc, iv, encrypt)?;
             Box::new(Blocks::new(engine, encrypt, padded))
         }
         (CipherMode::Ctr(ctr), _) => {
             if !(1..=128).contains(&ctr.counter_bits) {
                 return Err(parameter("the counter has 1 to 128 bits"));
             }
-            let engine = blocks(cipher, AesMode::Ctr, Sm4Mode::Ctr, value, &ctr.block, true)?;
+            let engine = blocks(key, cipher, AesMode::Ctr, Sm4Mode::Ctr, &ctr.block, true)?;
             Box::new(Stream { engine, left: counter_bytes(ctr), encrypt })
         }
-        (CipherMode::Gcm(gcm), BlockCipher::Aes) => gcm::start(key, gcm, encrypt)?,
-        (CipherMode::Gcm(gcm), BlockCipher::Sm4) => Box::new(Whole::new(Sm4Gcm::new(value, gcm, encrypt)?)),
+        (CipherMode::CbcCs1 { iv }, BlockCipher::Aes) => Box::new(Stealing::new(key, iv, encrypt)?),
+        (CipherMode::Ofb { iv }, BlockCipher::Aes) => stream(key, AesMode::Ofb, iv, encrypt)?,
+        (CipherMode::Cfb { segment, iv }, BlockCipher::Aes) => {
+            let mode = match segment {
+                Segment::Bit => AesMode::Cfb1,
+                Segment::Byte => AesMode::Cfb8,
+                Segment::Block => AesMode::Cfb128,
+            };
+            stream(key, mode, iv, encrypt)?
+        }
+        (CipherMode::Gcm(gcm), _) => aead::gcm(key, cipher, gcm, encrypt)?,
+        (CipherMode::Ccm(ccm), BlockCipher::Aes) => aead::ccm(key, ccm, encrypt)?,
+        (CipherMode::Xts { tweak }, BlockCipher::Aes) => {
+            Box::new(Whole::new(Xts::new(Arc::clone(key), *tweak, encrypt)))
+        }
         (CipherMode::KeyWrap { iv }, BlockCipher::Aes) => {
             Box::new(Whole::new(KeyWrap::new(Arc::clone(key), Some(*iv), encrypt)))
         }
         (CipherMode::KeyWrapPad, BlockCipher::Aes) => {
             Box::new(Whole::new(KeyWrap::new(Arc::clone(key), None, encrypt)))
         }
-        (CipherMode::KeyWrap { .. } | CipherMode::KeyWrapPad, BlockCipher::Sm4) => {
-            return Err(Error::new(ErrorKind::MechanismUnsupported, "key wrap is not offered with SM4"));
+        (_, BlockCipher::Sm4) => {
+            return Err(Error::new(ErrorKind::MechanismUnsupported, "the mode is not offered with SM4"));
         }
     })
 }
 
-/// One block encrypted alone, for key check values.
-pub(super) fn encrypt_block(cipher: BlockCipher, key: &[u8], block: &[u8; BLOCK]) -> Result<Zeroizing<[u8; BLOCK]>> {
+/// AES-CBC of whole blocks.
+pub(super) fn aes_cbc(key: &Arc<SecretKey>, iv: &[u8; BLOCK], encrypt: bool) -> Result<Engine> {
+    Ok(Engine::Aes(key.aes(AesMode::Cbc, iv, encrypt)?))
+}
+
+/// One block alone, under a key of AES.
+pub(super) fn aes_block(key: &SecretKey, block: &[u8; BLOCK], encrypt: bool) -> Result<Zeroizing<[u8; BLOCK]>> {
     let mut out = Zeroizing::new([0; BLOCK]);
-    blocks(cipher, AesMode::Ecb, Sm4Mode::Ecb, key, &[0; BLOCK], true)?.process(block, &mut *out)?;
+    AesBlocks::new(AesMode::Ecb, key.value.expose(), &[0; BLOCK], encrypt)?.process(block, &mut *out)?;
+    Ok(out)
+}
+
+/// One block encrypted alone, for key check values.
+pub(super) fn encrypt_block(
+    cipher: BlockCipher,
+    key: &SecretKey,
+    block: &[u8; BLOCK],
+) -> Result<Zeroizing<[u8; BLOCK]>> {
+    if cipher == BlockCipher::Aes {
+        return aes_block(key, block, true);
+    }
+    let mut out = Zeroizing::new([0; BLOCK]);
+    Sm4Blocks::new(Sm4Mode::Ecb, key.value.expose(), &[0; BLOCK], true)?.process(block, &mut *out)?;
     Ok(out)
 }
 
 fn blocks(
+    key: &Arc<SecretKey>,
     cipher: BlockCipher,
     aes: AesMode,
     sm4: Sm4Mode,
-    key: &[u8],
     iv: &[u8; BLOCK],
     encrypt: bool,
 ) -> Result<Engine> {
     Ok(match cipher {
-        BlockCipher::Aes => Engine::Aes(AesBlocks::new(aes, key, iv, encrypt)?),
-        BlockCipher::Sm4 => Engine::Sm4(Box::new(Sm4Blocks::new(sm4, key, iv, encrypt)?)),
+        BlockCipher::Aes => Engine::Aes(key.aes(aes, iv, encrypt)?),
+        BlockCipher::Sm4 => Engine::Sm4(Box::new(Sm4Blocks::new(sm4, key.value.expose(), iv, encrypt)?)),
     })
+}
+
+fn stream(key: &Arc<SecretKey>, mode: AesMode, iv: &[u8; BLOCK], encrypt: bool) -> Result<Box<dyn Ciphering>> {
+    Ok(Box::new(Stream { engine: Engine::Aes(key.aes(mode, iv, encrypt)?), left: u128::MAX, encrypt }))
 }
 
 /// How many bytes there are before the counter would repeat or carry into the rest of the block.

@@ -10,7 +10,7 @@ use super::sm2::Sm2Key;
 use super::{ec, kdf, material, unfit, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::KeySpec;
-use crate::mechanism::{Curve, EcMechanism, KeyType, Mechanism};
+use crate::mechanism::{Curve, EcMechanism, KdfMechanism, KeyType, Mechanism};
 use crate::random::Random;
 use crate::secret::Secret;
 
@@ -56,7 +56,13 @@ pub(super) fn derived(key: &Parsed, mechanism: &Mechanism, key_type: KeyType, le
     if key_type.is_asymmetric() {
         return Err(Error::new(ErrorKind::TemplateInconsistent, "only secret keys can be derived"));
     }
-    let len = len.or(if key_type == KeyType::Sm4 { Some(16) } else { None });
+    let fixed = match key_type {
+        KeyType::Sm4 => Some(16),
+        KeyType::ChaCha20 => Some(32),
+        KeyType::AesXts => Some(64),
+        _ => None,
+    };
+    let len = len.or(fixed);
     if len.is_some_and(|len| !material::length_fits(key_type, len)) {
         return Err(size());
     }
@@ -66,6 +72,9 @@ pub(super) fn derived(key: &Parsed, mechanism: &Mechanism, key_type: KeyType, le
         }
         (Parsed::X(key), Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info })) => {
             kdf::after_agreement(*kdf, &key.agree(public)?, shared_info, len)?
+        }
+        (Parsed::Secret(key), Mechanism::Kdf(KdfMechanism::EncryptData { cipher, iv, data })) => {
+            kdf::encrypt_data(key, *cipher, iv.as_ref(), data, len)?
         }
         (Parsed::Secret(key), Mechanism::Kdf(m)) if key.key_type.is_generic() => kdf::derive(m, &key.value, len)?,
         (_, Mechanism::Ec(EcMechanism::Ecdh { .. }) | Mechanism::Kdf(_)) => return Err(wrong_key()),

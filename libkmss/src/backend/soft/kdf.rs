@@ -1,18 +1,24 @@
 //! Key derivation: HKDF (RFC 5869) and the X9.63 KDF (SEC 1, 3.6.1).
 
+use std::sync::Arc;
+
 use hkdf::Hkdf;
 use sm3::Sm3;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::awslc::{hkdf_expand, hkdf_extract};
+use super::cipher;
 use super::digest::Hasher;
+use super::keys::SecretKey;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{EcdhKdf, Hash, HkdfSalt, KdfMechanism};
+use crate::mechanism::{BlockCipher, CipherMode, EcdhKdf, Hash, HkdfSalt, KdfMechanism};
 use crate::secret::Secret;
 
 /// Derives `len` bytes from the secret `input`; without `len`, as many as the hash has.
 pub(super) fn derive(mechanism: &KdfMechanism, input: &Secret, len: Option<usize>) -> Result<Secret> {
-    let KdfMechanism::Hkdf { hash, extract, expand, salt, info } = mechanism;
+    let KdfMechanism::Hkdf { hash, extract, expand, salt, info } = mechanism else {
+        return Err(super::wrong_key());
+    };
     let len = len.unwrap_or(hash.len());
     let max = if *expand { 255 * hash.len() } else { hash.len() };
     if len == 0 || len > max {
@@ -48,6 +54,24 @@ fn run_expand(hash: Hash, prk: &Secret, info: &[u8], len: usize) -> Result<Secre
     let kdf = Hkdf::<Sm3>::from_prk(prk.expose())
         .map_err(|_| Error::new(ErrorKind::KeySize, "the key is shorter than the hash of HKDF"))?;
     Secret::filled(len, |out| kdf.expand(info, out).map_err(|_| too_long()))
+}
+
+/// Makes `len` bytes by encrypting `data` (PKCS#11 3.2, 6.44): the leading ones count. Without `len`, all of them.
+pub(super) fn encrypt_data(
+    key: &Arc<SecretKey>,
+    cipher: BlockCipher,
+    iv: Option<&[u8; 16]>,
+    data: &[u8],
+    len: Option<usize>,
+) -> Result<Secret> {
+    if data.is_empty() || data.len() > MAX_LEN || !data.len().is_multiple_of(BlockCipher::BLOCK) {
+        return Err(super::parameter("the data to be encrypted has whole blocks, and not too many of them"));
+    }
+    let mode = iv.map_or(CipherMode::Ecb, |iv| CipherMode::Cbc { iv: *iv });
+    let mut operation = cipher::start(key, cipher, &mode, true)?;
+    let all = Secret::filled(data.len(), |out| operation.finish(data, out).map(|_| ()))?;
+    let wanted = all.expose().get(..len.unwrap_or(data.len())).ok_or_else(too_long)?;
+    Ok(Secret::copy_of(wanted))
 }
 
 /// Makes `len` bytes of a shared secret; without `len`, as many as the secret has.

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
-use super::awslc::{Aead, Cmac, EcKey, Hmac, Rsa, in_vault};
+use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::material;
 use super::pqc::PqcKey;
 use super::sm2::Sm2Key;
+use super::spare::{Lent, Spare};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::KeyClass;
 use crate::mechanism::{Hash, KeyType};
@@ -45,19 +46,66 @@ impl Parsed {
 pub(super) struct SecretKey {
     pub(super) key_type: KeyType,
     pub(super) value: Secret,
-    gcm: OnceBox<Aead>,
+    aead: OnceBox<Aead>,
     cmac: OnceBox<Cmac>,
     hmac: OnceBox<(Hash, Hmac)>,
+    wrapping: OnceBox<WrapKey>,
+    unwrapping: OnceBox<UnwrapKey>,
+    spare_hmac: Spare<Hmac>,
+    encrypting: Spare<AesBlocks>,
+    decrypting: Spare<AesBlocks>,
 }
 
 impl SecretKey {
     pub(super) fn new(key_type: KeyType, value: Secret) -> Self {
-        Self { key_type, value, gcm: OnceBox::new(), cmac: OnceBox::new(), hmac: OnceBox::new() }
+        Self {
+            key_type,
+            value,
+            aead: OnceBox::new(),
+            cmac: OnceBox::new(),
+            hmac: OnceBox::new(),
+            wrapping: OnceBox::new(),
+            unwrapping: OnceBox::new(),
+            spare_hmac: Spare::new(),
+            encrypting: Spare::new(),
+            decrypting: Spare::new(),
+        }
     }
 
     /// AES-GCM with whole tags.
     pub(super) fn gcm(&self) -> Result<&Aead> {
-        self.gcm.get_or_try_init(|| Ok(Box::new(in_vault(|| Aead::new(self.value.expose(), 16))?)))
+        self.aead(AeadKind::AesGcm)
+    }
+
+    /// ChaCha20-Poly1305.
+    pub(super) fn chacha(&self) -> Result<&Aead> {
+        self.aead(AeadKind::ChaCha20Poly1305)
+    }
+
+    /// The type of a key leaves one algorithm to it, so one place is enough.
+    fn aead(&self, kind: AeadKind) -> Result<&Aead> {
+        self.aead.get_or_try_init(|| Ok(Box::new(in_vault(|| Aead::new(kind, self.value.expose(), 16))?)))
+    }
+
+    /// The AES key schedule that wraps.
+    pub(super) fn wrapping(&self) -> Result<&WrapKey> {
+        self.wrapping.get_or_try_init(|| Ok(Box::new(in_vault(|| WrapKey::new(self.value.expose()))?)))
+    }
+
+    /// The AES key schedule that unwraps.
+    pub(super) fn unwrapping(&self) -> Result<&UnwrapKey> {
+        self.unwrapping.get_or_try_init(|| Ok(Box::new(in_vault(|| UnwrapKey::new(self.value.expose()))?)))
+    }
+
+    /// AES in a mode and direction, ready for a message.
+    pub(super) fn aes(self: &Arc<Self>, mode: AesMode, iv: &[u8; 16], encrypt: bool) -> Result<Lent<AesBlocks>> {
+        let home = if encrypt { Self::spare_encrypting } else { Self::spare_decrypting };
+        let ready = home(self).take().filter(|blocks| blocks.serves(mode, encrypt));
+        let blocks = match ready.and_then(|mut blocks| blocks.restart(iv).is_ok().then_some(blocks)) {
+            Some(blocks) => blocks,
+            None => in_vault(|| AesBlocks::new(mode, self.value.expose(), iv, encrypt))?,
+        };
+        Ok(Lent::new(blocks, Arc::clone(self), home))
     }
 
     /// A fresh AES-CMAC.
@@ -66,11 +114,28 @@ impl SecretKey {
         Ok(template.copy()?)
     }
 
-    /// A fresh HMAC. The hash that is used first is kept ready; a key is rarely used with two.
-    pub(super) fn hmac(&self, hash: Hash) -> Result<Hmac> {
+    const fn spare_encrypting(&self) -> &Spare<AesBlocks> {
+        &self.encrypting
+    }
+
+    const fn spare_decrypting(&self) -> &Spare<AesBlocks> {
+        &self.decrypting
+    }
+
+    /// An HMAC, ready for a message. The hash that is used first is kept keyed; a key is rarely used with two.
+    pub(super) fn hmac(self: &Arc<Self>, hash: Hash) -> Result<Lent<Hmac>> {
+        let ready = self.spare_hmac.take().filter(|hmac| hmac.serves(hash));
+        let hmac = match ready.and_then(|mut hmac| hmac.restart().is_ok().then_some(hmac)) {
+            Some(hmac) => hmac,
+            None => self.keyed_hmac(hash)?,
+        };
+        Ok(Lent::new(hmac, Arc::clone(self), |key| &key.spare_hmac))
+    }
+
+    fn keyed_hmac(&self, hash: Hash) -> Result<Hmac> {
         let fresh = || in_vault(|| Hmac::new(hash, self.value.expose()));
         let (ready, template) = self.hmac.get_or_try_init(|| fresh().map(|hmac| Box::new((hash, hmac))))?;
-        Ok(if *ready == hash { template.copy()? } else { fresh()? })
+        Ok(if *ready == hash { in_vault(|| template.copy())? } else { fresh()? })
     }
 }
 

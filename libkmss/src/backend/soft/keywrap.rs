@@ -2,16 +2,12 @@
 
 use std::sync::Arc;
 
-use super::awslc::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
-use super::buffer::{Transform, front};
+use super::buffer::{MAX_HELD, Transform, front};
 use super::keys::SecretKey;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Length of a semiblock, by which KW and KWP count.
 const SEMIBLOCK: usize = 8;
-
-/// Longest input; aws-lc counts with a C `int`.
-const MAX: usize = i32::MAX as usize - 2 * SEMIBLOCK;
 
 /// KW with its initial value, or KWP.
 pub(super) struct KeyWrap {
@@ -39,7 +35,7 @@ impl KeyWrap {
 
 impl Transform for KeyWrap {
     fn limit(&self) -> (usize, ErrorKind) {
-        (MAX, if self.encrypt { ErrorKind::DataLength } else { ErrorKind::EncryptedDataLength })
+        (MAX_HELD, if self.encrypt { ErrorKind::DataLength } else { ErrorKind::EncryptedDataLength })
     }
 
     fn output_len(&self, input: usize) -> usize {
@@ -53,13 +49,12 @@ impl Transform for KeyWrap {
     fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
         self.check_length(input.len())?;
         let out = front(out, self.output_len(input.len()))?;
-        let key = self.key.value.expose();
         let bad = |_| Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt");
         Ok(match (&self.iv, self.encrypt) {
-            (Some(iv), true) => kw_wrap(key, iv, input, out).map(|()| out.len())?,
-            (Some(iv), false) => kw_unwrap(key, iv, input, out).map(|()| out.len()).map_err(bad)?,
-            (None, true) => kwp_wrap(key, input, out)?,
-            (None, false) => kwp_unwrap(key, input, out).map_err(bad)?,
+            (Some(iv), true) => self.key.wrapping()?.kw(iv, input, out).map(|()| out.len())?,
+            (Some(iv), false) => self.key.unwrapping()?.kw(iv, input, out).map(|()| out.len()).map_err(bad)?,
+            (None, true) => self.key.wrapping()?.kwp(input, out)?,
+            (None, false) => self.key.unwrapping()?.kwp(input, out).map_err(bad)?,
         })
     }
 }

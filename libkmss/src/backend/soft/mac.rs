@@ -1,12 +1,15 @@
-//! HMAC (FIPS 198-1) and CMAC (SP 800-38B).
+//! HMAC (FIPS 198-1), CMAC (SP 800-38B) and GMAC (SP 800-38D).
+
+use std::sync::Arc;
 
 use hmac::{HmacReset, KeyInit, Mac};
 use sm3::Sm3;
 use subtle::ConstantTimeEq;
 
-use super::awslc::{Cmac, Hmac};
+use super::awslc::{AeadEncrypt, AeadKind, Cmac, Hmac};
 use super::buffer::front;
 use super::keys::SecretKey;
+use super::spare::Lent;
 use super::{parameter, wrong_key};
 use crate::backend::{Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
@@ -16,9 +19,10 @@ use crate::mechanism::{BlockCipher, Hash, KeyType, MacMechanism};
 const MAX: usize = 64;
 
 enum State {
-    Hmac(Hmac),
+    Hmac(Lent<Hmac>),
     HmacSm3(Box<HmacReset<Sm3>>),
     Cmac(Cmac),
+    Gmac(AeadEncrypt),
 }
 
 /// A MAC under way, to be made or checked.
@@ -29,16 +33,21 @@ pub(super) struct MacOperation {
 
 impl MacOperation {
     /// Starts a MAC under `key`.
-    pub(super) fn new(key: &SecretKey, mechanism: &MacMechanism) -> Result<Self> {
+    pub(super) fn new(key: &Arc<SecretKey>, mechanism: &MacMechanism) -> Result<Self> {
         let longest = match mechanism {
             MacMechanism::Hmac { hash, .. } => hash.len(),
-            MacMechanism::Cmac { .. } => Cmac::LEN,
+            MacMechanism::Cmac { .. } | MacMechanism::Gmac { .. } => Cmac::LEN,
         };
-        if !(1..=longest).contains(&mechanism.len()) {
-            return Err(parameter("the MAC is longer than its function yields"));
+        let fits = match mechanism {
+            MacMechanism::Gmac { iv, len } => !iv.is_empty() && matches!(len, 4 | 8 | 12..=Cmac::LEN),
+            _ => (1..=longest).contains(&mechanism.len()),
+        };
+        if !fits {
+            return Err(parameter("the MAC has a length that its function does not yield, or no IV"));
         }
-        let state = match *mechanism {
+        let state = match mechanism {
             MacMechanism::Hmac { hash, .. } => {
+                let hash = *hash;
                 let fits = match key.key_type {
                     KeyType::Hmac(own) => own == hash,
                     other => other == KeyType::GenericSecret,
@@ -57,6 +66,12 @@ impl MacOperation {
                 }
                 State::Cmac(key.cmac()?)
             }
+            MacMechanism::Gmac { iv, .. } => {
+                if key.key_type != KeyType::Aes {
+                    return Err(wrong_key());
+                }
+                State::Gmac(AeadEncrypt::new(AeadKind::AesGcm, key.value.expose(), iv, &[])?)
+            }
             MacMechanism::Cmac { cipher: BlockCipher::Sm4, .. } => {
                 return Err(Error::new(ErrorKind::MechanismUnsupported, "CMAC is not offered with SM4"));
             }
@@ -66,9 +81,10 @@ impl MacOperation {
 
     fn add(&mut self, data: &[u8]) -> Result<()> {
         match &mut self.state {
-            State::Hmac(hmac) => hmac.update(data)?,
+            State::Hmac(hmac) => hmac.get()?.update(data)?,
             State::HmacSm3(hmac) => hmac.update(data),
             State::Cmac(cmac) => cmac.update(data)?,
+            State::Gmac(gmac) => gmac.authenticate(data)?,
         }
         Ok(())
     }
@@ -78,13 +94,14 @@ impl MacOperation {
         let mut mac = [0; MAX];
         match &mut self.state {
             State::Hmac(hmac) => {
-                hmac.finish(&mut mac)?;
+                hmac.get()?.finish(&mut mac)?;
             }
             State::HmacSm3(hmac) => {
                 let bytes = hmac.finalize_reset().into_bytes();
                 front(&mut mac, bytes.len())?.copy_from_slice(&bytes);
             }
             State::Cmac(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finish()?),
+            State::Gmac(gmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&gmac.finish()?),
         }
         Ok(mac)
     }

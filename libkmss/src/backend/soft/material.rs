@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
@@ -102,8 +103,8 @@ fn check_value(key: &Parsed) -> Result<Vec<u8>> {
     let zeros = [0; BlockCipher::BLOCK];
     // The rest of the encrypted block is wiped: to GCM it is the hash key.
     let full = Zeroizing::new(match secret.key_type {
-        KeyType::Aes => cipher::encrypt_block(BlockCipher::Aes, value, &zeros)?.to_vec(),
-        KeyType::Sm4 => cipher::encrypt_block(BlockCipher::Sm4, value, &zeros)?.to_vec(),
+        KeyType::Aes => cipher::encrypt_block(BlockCipher::Aes, secret, &zeros)?.to_vec(),
+        KeyType::Sm4 => cipher::encrypt_block(BlockCipher::Sm4, secret, &zeros)?.to_vec(),
         _ => digest::digest(Hash::Sha1, &[value])?,
     });
     Ok(full.iter().take(3).copied().collect())
@@ -221,7 +222,15 @@ pub(super) fn from_secret(key_type: KeyType, value: Secret) -> Result<Parsed> {
     if !length_fits(key_type, value.len()) {
         return Err(bad("the secret does not have a length of its type"));
     }
+    if key_type == KeyType::AesXts && halves_are_equal(value.expose()) {
+        return Err(bad("the two halves of an XTS key are the same"));
+    }
     Ok(Parsed::Secret(Arc::new(SecretKey::new(key_type, value))))
+}
+
+/// SP 800-38E has no security proof for such keys, and FIPS 140 (IG C.I) forbids them.
+fn halves_are_equal(key: &[u8]) -> bool {
+    key.split_at_checked(key.len() / 2).is_none_or(|(data, tweak)| data.ct_eq(tweak).into())
 }
 
 /// Whether secret keys of this type may have `len` bytes.
@@ -229,6 +238,8 @@ pub(super) fn length_fits(key_type: KeyType, len: usize) -> bool {
     match key_type {
         KeyType::Aes => matches!(len, 16 | 24 | 32),
         KeyType::Sm4 => len == 16,
+        KeyType::AesXts => len == 64,
+        KeyType::ChaCha20 => len == 32,
         other => other.is_generic() && (1..=MAX_SECRET).contains(&len),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It holds nothing. Keys come in with the permit, sealed; their parsed form is kept beside the record they came from.
 
+mod aead;
 mod awslc;
 mod buffer;
 mod cipher;
@@ -9,7 +10,6 @@ mod digest;
 mod ec;
 mod edwards;
 mod encapsulate;
-mod gcm;
 mod generate;
 mod kdf;
 mod keys;
@@ -27,9 +27,12 @@ mod signature;
 mod slhdsa;
 mod sm2;
 mod sm4;
+mod spare;
+mod stealing;
 #[cfg(test)]
 mod tests;
 mod wrap;
+mod xts;
 
 use self::awslc::in_vault;
 use self::digest::DigestOperation;
@@ -199,9 +202,12 @@ impl Backend for SoftBackend {
 fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dyn Ciphering>> {
     match (keys::first(permit)?, mechanism) {
         (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(&key, *block, mode, encrypt),
+        (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(&key, m, encrypt),
         (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(key, m, !encrypt),
         (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(key, m, !encrypt),
-        (_, Mechanism::Cipher(..) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => Err(wrong_key()),
+        (_, Mechanism::Cipher(..) | Mechanism::ChaCha20Poly1305(_) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => {
+            Err(wrong_key())
+        }
         _ => Err(unfit(false)),
     }
 }

@@ -7,10 +7,9 @@ use sm4::Sm4;
 use sm4::cipher::{Block, BlockCipherDecrypt, BlockCipherEncrypt};
 use zeroize::{Zeroize, Zeroizing};
 
-use super::buffer::{Transform, front};
+use super::buffer::front;
 use super::parameter;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::Gcm;
 
 const BLOCK: usize = 16;
 
@@ -96,69 +95,35 @@ impl Sm4Blocks {
     }
 }
 
-/// SM4-GCM of a whole message, with 12-byte IVs and tags of 12 to 16 bytes.
-pub(super) struct Sm4Gcm {
-    cipher: Sm4,
-    iv: [u8; 12],
-    gcm: Gcm,
-    encrypt: bool,
+/// Encrypts `input` with SM4-GCM to `out`, of the same length, and writes the tag to `tag` (12 to 16 bytes).
+pub(super) fn gcm_seal(key: &[u8], iv: &[u8], aad: &[u8], input: &[u8], out: &mut [u8], tag: &mut [u8]) -> Result<()> {
+    let iv: &[u8; 12] = iv.try_into().map_err(|_| wrong_iv())?;
+    front(out, input.len())?.copy_from_slice(input);
+    let aead = AesGcm::<Sm4, U12>::from(keyed(key)?);
+    let whole = aead.encrypt_inout_detached(iv.into(), aad, out.into()).map_err(|_| too_long())?;
+    tag.copy_from_slice(whole.get(..tag.len()).ok_or_else(too_long)?);
+    Ok(())
 }
 
-impl Sm4Gcm {
-    pub(super) fn new(key: &[u8], gcm: &Gcm, encrypt: bool) -> Result<Self> {
-        let iv = gcm.iv.as_slice().try_into().map_err(|_| parameter("sm4-gcm is offered with 12-byte IVs"))?;
-        if !(12..=16).contains(&gcm.tag_len) {
-            return Err(parameter("sm4-gcm is offered with tags of 12 to 16 bytes"));
-        }
-        Ok(Self { cipher: keyed(key)?, iv, gcm: gcm.clone(), encrypt })
+/// Decrypts `input` with SM4-GCM to `out`, of the same length, which is wiped where `tag` is wrong.
+pub(super) fn gcm_open(key: &[u8], iv: &[u8], aad: &[u8], input: &[u8], tag: &[u8], out: &mut [u8]) -> Result<()> {
+    let iv: &[u8; 12] = iv.try_into().map_err(|_| wrong_iv())?;
+    let cipher = keyed(key)?;
+    front(out, input.len())?.copy_from_slice(input);
+    match tag.len() {
+        12 => open::<U12>(cipher, iv, aad, out, tag),
+        13 => open::<U13>(cipher, iv, aad, out, tag),
+        14 => open::<U14>(cipher, iv, aad, out, tag),
+        15 => open::<U15>(cipher, iv, aad, out, tag),
+        _ => open::<U16>(cipher, iv, aad, out, tag),
     }
-
-    fn seal(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
-        let (body, tag_out) = out.split_at_mut_checked(input.len()).ok_or_else(too_long)?;
-        body.copy_from_slice(input);
-        let aead = AesGcm::<Sm4, U12>::from(self.cipher.clone());
-        let tag = aead.encrypt_inout_detached((&self.iv).into(), &self.gcm.aad, body.into()).map_err(|_| too_long())?;
-        let tag = tag.get(..self.gcm.tag_len).unwrap_or_default();
-        front(tag_out, tag.len())?.copy_from_slice(tag);
-        Ok(input.len() + tag.len())
-    }
-
-    fn open<T: TagSize>(&self, body: &mut [u8], tag: &[u8]) -> Result<()> {
-        let bad = || Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt");
-        let aead = AesGcm::<Sm4, U12, T>::from(self.cipher.clone());
-        let tag = tag.try_into().map_err(|_| bad())?;
-        aead.decrypt_inout_detached((&self.iv).into(), &self.gcm.aad, body.into(), tag).map_err(|_| bad())
-    }
+    .inspect_err(|_| out.zeroize())
 }
 
-impl Transform for Sm4Gcm {
-    fn limit(&self) -> (usize, ErrorKind) {
-        (usize::MAX, ErrorKind::DataLength)
-    }
-
-    fn output_len(&self, input: usize) -> usize {
-        if self.encrypt { input.saturating_add(self.gcm.tag_len) } else { input.saturating_sub(self.gcm.tag_len) }
-    }
-
-    fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
-        if self.encrypt {
-            return self.seal(input, out);
-        }
-        let short = || Error::new(ErrorKind::EncryptedDataLength, "the ciphertext is shorter than its tag");
-        let len = input.len().checked_sub(self.gcm.tag_len).ok_or_else(short)?;
-        let (body, tag) = input.split_at_checked(len).ok_or_else(short)?;
-        let out = front(out, len)?;
-        out.copy_from_slice(body);
-        match self.gcm.tag_len {
-            12 => self.open::<U12>(out, tag),
-            13 => self.open::<U13>(out, tag),
-            14 => self.open::<U14>(out, tag),
-            15 => self.open::<U15>(out, tag),
-            _ => self.open::<U16>(out, tag),
-        }
-        .inspect_err(|_| out.zeroize())?;
-        Ok(len)
-    }
+fn open<T: TagSize>(cipher: Sm4, iv: &[u8; 12], aad: &[u8], body: &mut [u8], tag: &[u8]) -> Result<()> {
+    let bad = || Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt");
+    let tag = tag.try_into().map_err(|_| bad())?;
+    AesGcm::<Sm4, U12, T>::from(cipher).decrypt_inout_detached(iv.into(), aad, body.into(), tag).map_err(|_| bad())
 }
 
 fn keyed(key: &[u8]) -> Result<Sm4> {
@@ -167,6 +132,10 @@ fn keyed(key: &[u8]) -> Result<Sm4> {
 
 fn xor(block: &mut [u8], with: &[u8; BLOCK]) {
     block.iter_mut().zip(with).for_each(|(a, b)| *a ^= b);
+}
+
+fn wrong_iv() -> Error {
+    parameter("sm4-gcm is offered with 12-byte IVs")
 }
 
 fn too_long() -> Error {

@@ -8,7 +8,7 @@ use super::awslc::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_p
 use super::buffer::Transform;
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
-use super::{cipher, material, pqc_pkcs8, rsa, wrong_key};
+use super::{aead, cipher, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{CipherMode, Curve, KeyType, Mechanism, RsaMechanism};
@@ -17,6 +17,7 @@ use crate::secret::Secret;
 /// Wraps `target` under `key`.
 pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Result<Vec<u8>> {
     let plain = plaintext(target)?;
+    let plain = plain.expose();
     let is_secret = matches!(target, Parsed::Secret(_));
     match (key, mechanism) {
         (Parsed::Rsa(rsa), Mechanism::Rsa(mechanism @ (RsaMechanism::Pkcs | RsaMechanism::Oaep(_)))) => {
@@ -25,7 +26,7 @@ pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Resu
                 return Err(not_wrappable());
             }
             let mut out = vec![0; rsa.len()];
-            let len = crypt.run(plain.expose(), &mut out)?;
+            let len = crypt.run(plain, &mut out)?;
             out.truncate(len);
             Ok(out)
         }
@@ -34,13 +35,15 @@ pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Resu
             if !is_secret && matches!(mode, CipherMode::Ecb | CipherMode::Cbc { .. }) {
                 return Err(not_wrappable());
             }
-            let wrapped = run(cipher::start(secret, *block, mode, true)?, plain.expose());
-            wrapped.map(|bytes| bytes.to_vec()).map_err(|e| match e.kind() {
-                ErrorKind::DataLength => not_wrappable(),
-                _ => e,
-            })
+            sealed(cipher::start(secret, *block, mode, true)?, plain)
         }
-        (_, Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_)) | Mechanism::Cipher(..)) => Err(wrong_key()),
+        (Parsed::Secret(secret), Mechanism::ChaCha20Poly1305(m)) => sealed(aead::chacha(secret, m, true)?, plain),
+        (
+            _,
+            Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_))
+            | Mechanism::Cipher(..)
+            | Mechanism::ChaCha20Poly1305(_),
+        ) => Err(wrong_key()),
         _ => Err(unsupported()),
     }
 }
@@ -60,9 +63,15 @@ pub(super) fn unwrap(
             crypt.run(wrapped, &mut out).map(|n| Secret::copy_of(out.get(..n).unwrap_or_default()))
         }
         (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
-            run(cipher::start(secret, *block, mode, false)?, wrapped).map(|bytes| Secret::copy_of(&bytes))
+            opened(cipher::start(secret, *block, mode, false)?, wrapped)
         }
-        (_, Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_)) | Mechanism::Cipher(..)) => {
+        (Parsed::Secret(secret), Mechanism::ChaCha20Poly1305(m)) => opened(aead::chacha(secret, m, false)?, wrapped),
+        (
+            _,
+            Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_))
+            | Mechanism::Cipher(..)
+            | Mechanism::ChaCha20Poly1305(_),
+        ) => {
             return Err(wrong_key());
         }
         _ => return Err(unsupported()),
@@ -111,12 +120,12 @@ fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
 }
 
 /// What is wrapped: the bytes of a secret, PKCS #8 of a private key.
-fn plaintext(target: &Parsed) -> Result<Secret> {
+fn plaintext(target: &Parsed) -> Result<Plain<'_>> {
     if !material::is_private(target) {
         return Err(not_wrappable());
     }
-    Ok(match target {
-        Parsed::Secret(secret) => secret.value.clone(),
+    Ok(Plain::Encoded(match target {
+        Parsed::Secret(secret) => return Ok(Plain::Bytes(secret.value.expose())),
         Parsed::Rsa(rsa) => rsa_to_pkcs8(rsa)?,
         Parsed::Ec(ec) => ec_to_pkcs8(ec)?,
         Parsed::Ed(ed) => {
@@ -126,15 +135,40 @@ fn plaintext(target: &Parsed) -> Result<Secret> {
         Parsed::X(x) => seed_to_pkcs8(Curve::X25519, x.private.as_ref().ok_or_else(not_wrappable)?.expose())?,
         Parsed::Sm2(sm2) => sm2.to_pkcs8()?,
         Parsed::Pqc(key) => pqc_pkcs8::encode(key)?,
-    })
+    }))
 }
 
-/// Runs an operation on one piece of data.
-fn run(mut operation: Box<dyn Ciphering>, input: &[u8]) -> Result<Zeroizing<Vec<u8>>> {
-    let mut out = Zeroizing::new(vec![0; operation.finish_len(input.len())]);
-    let len = operation.finish(input, &mut out)?;
+/// What is wrapped, without a copy where it is there as it is.
+enum Plain<'a> {
+    Bytes(&'a [u8]),
+    Encoded(Secret),
+}
+
+impl Plain<'_> {
+    fn expose(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Encoded(secret) => secret.expose(),
+        }
+    }
+}
+
+/// Encrypts a key.
+fn sealed(mut operation: Box<dyn Ciphering>, plain: &[u8]) -> Result<Vec<u8>> {
+    let mut out = vec![0; operation.finish_len(plain.len())];
+    let len = operation.finish(plain, &mut out).map_err(|e| match e.kind() {
+        ErrorKind::DataLength => not_wrappable(),
+        _ => e,
+    })?;
     out.truncate(len);
     Ok(out)
+}
+
+/// Decrypts a key.
+fn opened(mut operation: Box<dyn Ciphering>, wrapped: &[u8]) -> Result<Secret> {
+    let mut out = Zeroizing::new(vec![0; operation.finish_len(wrapped.len())]);
+    let len = operation.finish(wrapped, &mut out)?;
+    Ok(Secret::copy_of(out.get(..len).unwrap_or_default()))
 }
 
 fn not_wrappable() -> Error {

@@ -4,7 +4,13 @@ use cryptoki_sys::{self as c, CK_FLAGS, CK_MECHANISM_TYPE};
 
 use super::{Row, Shape};
 
-const SIGNATURE: CK_FLAGS = c::CKF_SIGN | c::CKF_VERIFY;
+/// Signatures and MACs, of messages one after the other too.
+const SIGNATURE: CK_FLAGS =
+    c::CKF_SIGN | c::CKF_VERIFY | c::CKF_MESSAGE_SIGN | c::CKF_MESSAGE_VERIFY | c::CKF_MULTI_MESSAGE;
+/// A MAC with a nonce, which does for one message only.
+const MAC_ONCE: CK_FLAGS = c::CKF_SIGN | c::CKF_VERIFY;
+/// Authenticated encryption, of messages one after the other too.
+const AEAD: CK_FLAGS = CIPHER | WRAPPING | c::CKF_MESSAGE_ENCRYPT | c::CKF_MESSAGE_DECRYPT | c::CKF_MULTI_MESSAGE;
 const CIPHER: CK_FLAGS = c::CKF_ENCRYPT | c::CKF_DECRYPT;
 const WRAPPING: CK_FLAGS = c::CKF_WRAP | c::CKF_UNWRAP;
 const PAIR: CK_FLAGS = c::CKF_GENERATE_KEY_PAIR;
@@ -20,6 +26,8 @@ const ECDH: Sizes = (255, 521);
 const EDWARDS: Sizes = (255, 255);
 const SM2: Sizes = (256, 256);
 const AES: Sizes = (16, 32);
+const XTS: Sizes = (64, 64);
+const CHACHA: Sizes = (32, 32);
 const SM4: Sizes = (16, 16);
 /// Generic, HMAC and HKDF keys: 1 byte to 64 KiB.
 const SECRET: Sizes = (1, 65_536);
@@ -38,6 +46,7 @@ macro_rules! row {
 }
 
 mod aes;
+mod chacha;
 mod ec;
 mod hash;
 mod kdf;
@@ -46,10 +55,11 @@ mod rsa;
 mod sm;
 
 /// The families, under the names of their tables in docs/mechanisms.md.
-pub(super) static FAMILIES: [(&str, &[Row]); 7] = [
+pub(super) static FAMILIES: &[(&str, &[Row])] = &[
     ("rsa", rsa::ROWS),
     ("ec", ec::ROWS),
     ("aes", aes::ROWS),
+    ("chacha", chacha::ROWS),
     ("hash", hash::ROWS),
     ("kdf", kdf::ROWS),
     ("sm", sm::ROWS),
@@ -58,5 +68,5 @@ pub(super) static FAMILIES: [(&str, &[Row]); 7] = [
 
 /// Every mechanism this module offers.
 pub(super) fn rows() -> impl Iterator<Item = &'static Row> {
-    FAMILIES.into_iter().flat_map(|(_, rows)| rows)
+    FAMILIES.iter().flat_map(|(_, rows)| *rows)
 }

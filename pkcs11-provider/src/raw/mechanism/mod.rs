@@ -13,7 +13,7 @@ mod rsa;
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::{
-    CK_BYTE, CK_MECHANISM, CK_MECHANISM_TYPE, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_MECHANISM_TYPE, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
     CKR_MECHANISM_PARAM_INVALID,
 };
 use libkmss::backend::Verb;
@@ -29,7 +29,7 @@ use crate::rv::{Result, Rv};
 use super::template::u64_of;
 
 /// Longest buffer that a parameter may point to (additional data of GCM, labels, info): 16 MiB.
-const MAX_BUFFER: usize = 1 << 24;
+pub(super) const MAX_BUFFER: usize = 1 << 24;
 
 /// Parses the mechanism that a caller gave for `verb`, with `key` where it uses one (PKCS#11 3.2, 3.5 and the
 /// mechanisms' own sections).
@@ -61,7 +61,9 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::Sm2Message => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })),
         Shape::Sm2MessageDer => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3Der { id })),
         Shape::Sm2Encrypt => parameter.absent(Mechanism::Sm2(Sm2Mechanism::Encrypt)),
-        Shape::Cipher(cipher, mode) => parameter.cipher(mode).map(|m| Mechanism::Cipher(cipher, m)),
+        Shape::Cipher(cipher, mode) => parameter.cipher(mode, verb).map(|m| Mechanism::Cipher(cipher, m)),
+        Shape::ChaCha20Poly1305 => parameter.chacha(),
+        Shape::EncryptData { chained } => parameter.encrypt_data(chained),
         Shape::Hmac(hash, length) => {
             parameter.mac_length(length, hash.len()).map(|len| Mechanism::Mac(MacMechanism::Hmac { hash, len }))
         }
@@ -71,8 +73,21 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::MlDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::MlDsa(how))),
         Shape::MlKem => parameter.absent(Mechanism::Pqc(PqcMechanism::MlKem)),
         Shape::SlhDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::SlhDsa(how))),
+        Shape::Gmac => parameter.gmac(),
     }?;
     Ok(Chosen { mechanism, number: Some(u64_of(row.number())) })
+}
+
+/// What a mechanism computes that is chosen for messages, by one of the `CKF_MESSAGE_…` flags (PKCS#11 3.2, 5.9 and so on).
+/// Parameters come with each message; what is given here may be NULL.
+///
+/// As [`parse`].
+pub(crate) fn parse_messages(raw: &CK_MECHANISM, flag: CK_FLAGS, key: Option<&Key>, profile: Profile) -> Result<Shape> {
+    let row = profile.row(raw.mechanism).filter(|r| r.offers_flags(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
+        return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
+    }
+    Parameter::new(raw, profile).map(|_| row.shape)
 }
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);

@@ -1,4 +1,4 @@
-//! AES-GCM: a keyed context that seals and opens whole messages, and one that encrypts in parts.
+//! AES-GCM and ChaCha20-Poly1305: a keyed context that seals and opens whole messages, and one that encrypts in parts.
 
 use std::os::raw::c_int;
 use std::ptr::{null, null_mut};
@@ -9,7 +9,16 @@ use super::cipher::update_all;
 use super::owned::Owned;
 use super::{Failed, check};
 
-/// AES-GCM (SP 800-38D) with a fixed tag length, for whole messages. Never changes after it was keyed.
+/// An algorithm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum AeadKind {
+    /// AES-GCM (SP 800-38D).
+    AesGcm,
+    /// ChaCha20-Poly1305 (RFC 8439).
+    ChaCha20Poly1305,
+}
+
+/// An algorithm with a fixed tag length, for whole messages. Never changes after it was keyed.
 pub(in super::super) struct Aead {
     ctx: Owned<sys::EVP_AEAD_CTX>,
     tag_len: usize,
@@ -20,13 +29,14 @@ unsafe impl Sync for Aead {}
 
 impl Aead {
     /// Keys a context.
-    pub(in super::super) fn new(key: &[u8], tag_len: usize) -> Result<Self, Failed> {
+    pub(in super::super) fn new(kind: AeadKind, key: &[u8], tag_len: usize) -> Result<Self, Failed> {
         // SAFETY: these functions return pointers to static tables.
         let aead = unsafe {
-            match key.len() {
-                16 => sys::EVP_aead_aes_128_gcm(),
-                24 => sys::EVP_aead_aes_192_gcm(),
-                32 => sys::EVP_aead_aes_256_gcm(),
+            match (kind, key.len()) {
+                (AeadKind::AesGcm, 16) => sys::EVP_aead_aes_128_gcm(),
+                (AeadKind::AesGcm, 24) => sys::EVP_aead_aes_192_gcm(),
+                (AeadKind::AesGcm, 32) => sys::EVP_aead_aes_256_gcm(),
+                (AeadKind::ChaCha20Poly1305, 32) => sys::EVP_aead_chacha20_poly1305(),
                 _ => return Err(Failed),
             }
         };
@@ -99,18 +109,19 @@ impl Aead {
     }
 }
 
-/// AES-GCM encryption in parts.
-pub(in super::super) struct GcmEncrypt(Owned<sys::EVP_CIPHER_CTX>);
+/// Encryption in parts.
+pub(in super::super) struct AeadEncrypt(Owned<sys::EVP_CIPHER_CTX>);
 
-impl GcmEncrypt {
+impl AeadEncrypt {
     /// Keys a context and takes the associated data in.
-    pub(in super::super) fn new(key: &[u8], iv: &[u8], aad: &[u8]) -> Result<Self, Failed> {
+    pub(in super::super) fn new(kind: AeadKind, key: &[u8], iv: &[u8], aad: &[u8]) -> Result<Self, Failed> {
         // SAFETY: these functions return pointers to static tables.
         let cipher = unsafe {
-            match key.len() {
-                16 => sys::EVP_aes_128_gcm(),
-                24 => sys::EVP_aes_192_gcm(),
-                32 => sys::EVP_aes_256_gcm(),
+            match (kind, key.len()) {
+                (AeadKind::AesGcm, 16) => sys::EVP_aes_128_gcm(),
+                (AeadKind::AesGcm, 24) => sys::EVP_aes_192_gcm(),
+                (AeadKind::AesGcm, 32) => sys::EVP_aes_256_gcm(),
+                (AeadKind::ChaCha20Poly1305, 32) if iv.len() == 12 => sys::EVP_chacha20_poly1305(),
                 _ => return Err(Failed),
             }
         };
@@ -123,13 +134,20 @@ impl GcmEncrypt {
         check(unsafe { sys::EVP_CIPHER_CTX_ctrl(ctx.as_ptr(), sys::EVP_CTRL_AEAD_SET_IVLEN, iv_len, null_mut()) })?;
         // SAFETY: the key has the cipher's length (matched above) and the IV the length just set.
         check(unsafe { sys::EVP_CipherInit_ex(ctx.as_ptr(), null(), null_mut(), key.as_ptr(), iv.as_ptr(), 1) })?;
+        let mut this = Self(ctx);
+        this.authenticate(aad)?;
+        Ok(this)
+    }
+
+    /// Takes associated data in; more of it may follow until the first [`Self::update`].
+    pub(in super::super) fn authenticate(&mut self, aad: &[u8]) -> Result<(), Failed> {
         for piece in aad.chunks(1 << 30) {
             let mut read = 0;
             let len = c_int::try_from(piece.len()).map_err(|_| Failed)?;
             // SAFETY: a null output takes associated data in; the slice is valid for its length.
-            check(unsafe { sys::EVP_CipherUpdate(ctx.as_ptr(), null_mut(), &raw mut read, piece.as_ptr(), len) })?;
+            check(unsafe { sys::EVP_CipherUpdate(self.0.as_ptr(), null_mut(), &raw mut read, piece.as_ptr(), len) })?;
         }
-        Ok(Self(ctx))
+        Ok(())
     }
 
     /// Encrypts a part to the front of `out`, which is at least as long.
@@ -137,7 +155,7 @@ impl GcmEncrypt {
         if out.len() < input.len() {
             return Err(Failed);
         }
-        // SAFETY: GCM is a stream: it writes as many bytes as it reads.
+        // SAFETY: both are streams: they write as many bytes as they read.
         unsafe { update_all(&self.0, input, out) }
     }
 

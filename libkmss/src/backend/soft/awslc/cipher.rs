@@ -1,4 +1,4 @@
-//! AES in ECB, CBC and CTR mode. Padding and buffering are done outside, the same for every block cipher.
+//! AES in ECB, CBC, CTR, OFB and CFB mode. Padding and buffering are done outside, the same for every block cipher.
 
 use std::os::raw::c_int;
 
@@ -16,12 +16,28 @@ pub(in super::super) enum AesMode {
     Cbc,
     /// A key stream of any length from a 128-bit counter.
     Ctr,
+    /// A key stream of any length.
+    Ofb,
+    /// Feedback of single bits; any number of bytes.
+    Cfb1,
+    /// Feedback of bytes.
+    Cfb8,
+    /// Feedback of blocks; any number of bytes.
+    Cfb128,
+}
+
+impl AesMode {
+    /// Whether input of any length is processed at once.
+    const fn is_stream(self) -> bool {
+        !matches!(self, Self::Ecb | Self::Cbc)
+    }
 }
 
 /// AES in one direction.
 pub(in super::super) struct AesBlocks {
     ctx: Owned<sys::EVP_CIPHER_CTX>,
     mode: AesMode,
+    encrypt: bool,
 }
 
 impl AesBlocks {
@@ -39,6 +55,18 @@ impl AesBlocks {
                 (AesMode::Ctr, 16) => sys::EVP_aes_128_ctr(),
                 (AesMode::Ctr, 24) => sys::EVP_aes_192_ctr(),
                 (AesMode::Ctr, 32) => sys::EVP_aes_256_ctr(),
+                (AesMode::Ofb, 16) => sys::EVP_aes_128_ofb(),
+                (AesMode::Ofb, 24) => sys::EVP_aes_192_ofb(),
+                (AesMode::Ofb, 32) => sys::EVP_aes_256_ofb(),
+                (AesMode::Cfb1, 16) => sys::EVP_aes_128_cfb1(),
+                (AesMode::Cfb1, 24) => sys::EVP_aes_192_cfb1(),
+                (AesMode::Cfb1, 32) => sys::EVP_aes_256_cfb1(),
+                (AesMode::Cfb8, 16) => sys::EVP_aes_128_cfb8(),
+                (AesMode::Cfb8, 24) => sys::EVP_aes_192_cfb8(),
+                (AesMode::Cfb8, 32) => sys::EVP_aes_256_cfb8(),
+                (AesMode::Cfb128, 16) => sys::EVP_aes_128_cfb128(),
+                (AesMode::Cfb128, 24) => sys::EVP_aes_192_cfb128(),
+                (AesMode::Cfb128, 32) => sys::EVP_aes_256_cfb128(),
                 _ => return Err(Failed),
             }
         };
@@ -57,12 +85,33 @@ impl AesBlocks {
         })?;
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_CIPHER_CTX_set_padding(ctx.as_ptr(), 0) })?;
-        Ok(Self { ctx, mode })
+        Ok(Self { ctx, mode, encrypt })
     }
 
-    /// Processes `input` (whole blocks, except in CTR mode) to the front of `out`, which is at least as long.
+    /// Whether it serves this mode and direction.
+    pub(in super::super) fn serves(&self, mode: AesMode, encrypt: bool) -> bool {
+        self.mode == mode && self.encrypt == encrypt
+    }
+
+    /// Begins a new message under the same key.
+    pub(in super::super) fn restart(&mut self, iv: &[u8; 16]) -> Result<(), Failed> {
+        // SAFETY: the context is keyed; without cipher and key only the IV is taken, and what is left of the last message
+        // is dropped. -1 keeps the direction.
+        check(unsafe {
+            sys::EVP_CipherInit_ex(
+                self.ctx.as_ptr(),
+                std::ptr::null(),
+                std::ptr::null_mut(),
+                std::ptr::null(),
+                iv.as_ptr(),
+                -1,
+            )
+        })
+    }
+
+    /// Processes `input` (whole blocks, except where the mode is a stream) to the front of `out`, which is at least as long.
     pub(in super::super) fn process(&mut self, input: &[u8], out: &mut [u8]) -> Result<(), Failed> {
-        if out.len() < input.len() || (self.mode != AesMode::Ctr && !input.len().is_multiple_of(16)) {
+        if out.len() < input.len() || (!self.mode.is_stream() && !input.len().is_multiple_of(16)) {
             return Err(Failed);
         }
         // SAFETY: without padding and without a partial block in the context (all input so far was whole blocks, or the

@@ -10,7 +10,7 @@ use crate::mechanism::Hash;
 /// HMAC (FIPS 198-1) with a hash of aws-lc.
 pub(in super::super) struct Hmac {
     ctx: Owned<sys::HMAC_CTX>,
-    len: usize,
+    hash: Hash,
 }
 
 // SAFETY: a shared reference only permits `copy`, which reads the context.
@@ -24,7 +24,7 @@ impl Hmac {
         let ctx = unsafe { Owned::new(sys::HMAC_CTX_new()) }?;
         // SAFETY: the context is alive, the slice valid for its length, the table entry static; no engine.
         check(unsafe { sys::HMAC_Init_ex(ctx.as_ptr(), key.as_ptr().cast(), key.len(), md, std::ptr::null_mut()) })?;
-        Ok(Self { ctx, len: hash.len() })
+        Ok(Self { ctx, hash })
     }
 
     /// A context that goes on from here.
@@ -33,7 +33,20 @@ impl Hmac {
         let ctx = unsafe { Owned::new(sys::HMAC_CTX_new()) }?;
         // SAFETY: both contexts are alive.
         check(unsafe { sys::HMAC_CTX_copy_ex(ctx.as_ptr(), self.ctx.as_ptr()) })?;
-        Ok(Self { ctx, len: self.len })
+        Ok(Self { ctx, hash: self.hash })
+    }
+
+    /// Begins a new message under the same key.
+    pub(in super::super) fn restart(&mut self) -> Result<(), Failed> {
+        // SAFETY: the context is keyed; without key and hash it keeps both.
+        check(unsafe {
+            sys::HMAC_Init_ex(self.ctx.as_ptr(), std::ptr::null(), 0, std::ptr::null(), std::ptr::null_mut())
+        })
+    }
+
+    /// Whether it computes this hash's HMAC.
+    pub(in super::super) fn serves(&self, hash: Hash) -> bool {
+        self.hash == hash
     }
 
     pub(in super::super) fn update(&mut self, data: &[u8]) -> Result<(), Failed> {
@@ -43,13 +56,13 @@ impl Hmac {
 
     /// Writes the whole MAC to the front of `out` and returns its length.
     pub(in super::super) fn finish(&mut self, out: &mut [u8]) -> Result<usize, Failed> {
-        if out.len() < self.len {
+        if out.len() < self.hash.len() {
             return Err(Failed);
         }
         let mut written = 0;
         // SAFETY: `out` holds the MAC's length, as just checked.
         check(unsafe { sys::HMAC_Final(self.ctx.as_ptr(), out.as_mut_ptr(), &raw mut written) })?;
-        Ok(self.len)
+        Ok(self.hash.len())
     }
 }
 

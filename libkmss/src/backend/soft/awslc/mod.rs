@@ -10,6 +10,7 @@
 
 mod aead;
 mod bn;
+mod ccm;
 mod cipher;
 mod complete;
 mod ec;
@@ -26,14 +27,16 @@ mod pkcs8;
 mod raw;
 mod rsa;
 mod xof;
+mod xts;
 
-pub(super) use aead::{Aead, GcmEncrypt};
+pub(super) use aead::{Aead, AeadEncrypt, AeadKind};
+pub(super) use ccm::{ccm_open, ccm_seal};
 pub(super) use cipher::{AesBlocks, AesMode};
 pub(super) use complete::complete;
 pub(super) use ec::EcKey;
 pub(super) use edwards::{Ed25519Key, ed25519_verify, x25519_agree, x25519_public};
 pub(super) use kdf::{hkdf_expand, hkdf_extract};
-pub(super) use keywrap::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
+pub(super) use keywrap::{UnwrapKey, WrapKey};
 pub(super) use mac::{Cmac, Hmac};
 pub(super) use md::Md;
 pub(super) use memory::{in_vault, install};
@@ -42,6 +45,7 @@ pub(super) use mlkem::MlKem;
 pub(super) use pkcs8::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
 pub(super) use rsa::{RawPadding, Rsa, RsaPrivate};
 pub(super) use xof::Xof;
+pub(super) use xts::xts;
 
 use std::os::raw::c_int;
 
@@ -80,7 +84,12 @@ mod tests {
         assert!(EcKey::from_point(crate::mechanism::Curve::P256, &[4; 65]).is_err());
         assert!(parse_pkcs8(&[0x30, 0x03, 1, 2, 3]).is_err());
         let mut out = [0; 16];
-        assert!(Aead::new(&[0; 16], 16).unwrap().open(&[0; 12], &[], &[0; 16], &[0; 16], &mut out).is_err());
+        assert!(
+            Aead::new(AeadKind::AesGcm, &[0; 16], 16)
+                .unwrap()
+                .open(&[0; 12], &[], &[0; 16], &[0; 16], &mut out)
+                .is_err()
+        );
         // SAFETY: reads this thread's queue.
         assert_eq!(unsafe { aws_lc_sys::ERR_peek_error() }, 0);
     }

@@ -60,6 +60,13 @@ macro_rules! freed_by {
     )*};
 }
 
+impl Free for sys::AES_KEY {
+    unsafe fn free(ptr: *mut Self) {
+        // SAFETY: by the contract of the trait; the function wipes as many bytes as were allocated.
+        unsafe { sys::OPENSSL_free(ptr.cast()) }
+    }
+}
+
 freed_by! {
     BIGNUM BN_clear_free;
     BN_CTX BN_CTX_free;

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use super::lab::{Lab, ciphered, cuts, hex};
 use crate::backend::Backend;
 use crate::error::ErrorKind;
-use crate::key::Object;
-use crate::mechanism::{BlockCipher, CipherMode, Ctr, Gcm, KeyType, Mechanism};
+use crate::key::{KeyComponents, Object};
+use crate::mechanism::{BlockCipher, Ccm, CipherMode, Ctr, Gcm, KeyType, Mechanism, Segment};
+use crate::secret::Secret;
 
 const IV: [u8; 16] = [7; 16];
 
 fn gcm(iv: usize, tag_len: usize) -> CipherMode {
     CipherMode::Gcm(Gcm { iv: vec![3; iv], aad: b"header".to_vec(), tag_len })
+}
+
+fn ccm(nonce: usize, tag_len: usize) -> CipherMode {
+    CipherMode::Ccm(Ccm { nonce: vec![3; nonce], aad: b"header".to_vec(), tag_len, data_len: None })
 }
 
 /// Both ciphers in every mode, with the lengths of messages they take.
@@ -28,7 +33,14 @@ fn modes() -> Vec<(BlockCipher, CipherMode, Vec<usize>)> {
         all.push((cipher, gcm(12, 13), any.clone()));
     }
     all.push((BlockCipher::Aes, gcm(1, 4), any.clone()));
-    all.push((BlockCipher::Aes, gcm(256, 8), any));
+    all.push((BlockCipher::Aes, gcm(256, 8), any.clone()));
+    all.push((BlockCipher::Aes, ccm(7, 16), any.clone()));
+    all.push((BlockCipher::Aes, ccm(13, 4), any.clone()));
+    for segment in [Segment::Bit, Segment::Byte, Segment::Block] {
+        all.push((BlockCipher::Aes, CipherMode::Cfb { segment, iv: IV }, any.clone()));
+    }
+    all.push((BlockCipher::Aes, CipherMode::Ofb { iv: IV }, any));
+    all.push((BlockCipher::Aes, CipherMode::CbcCs1 { iv: IV }, vec![16, 17, 31, 32, 33, 47, 48, 49, 64, 100]));
     all.push((BlockCipher::Aes, CipherMode::KeyWrap { iv: [0xa6; 8] }, vec![16, 24, 40]));
     all.push((BlockCipher::Aes, CipherMode::KeyWrapPad, vec![1, 7, 8, 9, 16, 33]));
     all
@@ -78,6 +90,8 @@ fn a_changed_ciphertext_of_an_authenticated_mode_gives_nothing_out() {
         (BlockCipher::Aes, gcm(12, 16)),
         (BlockCipher::Aes, gcm(20, 12)),
         (BlockCipher::Sm4, gcm(12, 16)),
+        (BlockCipher::Aes, ccm(12, 16)),
+        (BlockCipher::Aes, ccm(7, 12)),
         (BlockCipher::Aes, CipherMode::KeyWrap { iv: [0xa6; 8] }),
         (BlockCipher::Aes, CipherMode::KeyWrapPad),
     ];
@@ -198,9 +212,156 @@ fn aes_modes_give_the_vectors_of_sp_800_38a() {
             CipherMode::Ctr(Ctr { counter_bits: 128, block }),
             "874d6191b620e3261bef6864990db6ce9806f66b7970fdff8617187bb9fffdff",
         ),
+        (CipherMode::Ofb { iv }, "3b3fd92eb72dad20333449f8e83cfb4a7789508d16918f03f53c52dac54ed825"),
+        (
+            CipherMode::Cfb { segment: Segment::Block, iv },
+            "3b3fd92eb72dad20333449f8e83cfb4ac8a64537a0b3a93fcde3cdad9f1ce58b",
+        ),
     ] {
         assert_eq!(lab.encrypt(&key, &Mechanism::Cipher(BlockCipher::Aes, mode), &plain).unwrap(), hex(expected));
     }
+}
+
+#[test]
+fn narrow_feedback_gives_the_vectors_of_sp_800_38a() {
+    let lab = Lab::new();
+    let key = lab.secret(KeyType::Aes, &hex("2b7e151628aed2a6abf7158809cf4f3c"));
+    let iv: [u8; 16] = hex("000102030405060708090a0b0c0d0e0f").try_into().unwrap();
+    for (segment, plain, expected) in [
+        (Segment::Bit, "6bc1", "68b3"),
+        (Segment::Byte, "6bc1bee22e409f96e93d7e117393172aae2d", "3b79424c9c0dd436bace9e0ed4586a4f32b9"),
+    ] {
+        let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Cfb { segment, iv });
+        assert_eq!(lab.encrypt(&key, &mechanism, &hex(plain)).unwrap(), hex(expected), "{}", mechanism.name());
+        assert_eq!(lab.decrypt(&key, &mechanism, &hex(expected)).unwrap(), hex(plain), "{}", mechanism.name());
+    }
+}
+
+#[test]
+fn stealing_is_variant_cs1_of_the_addendum_to_sp_800_38a() {
+    // The plaintexts and keys of RFC 3962, appendix B, whose variant (CS3) swaps the last two blocks.
+    let lab = Lab::new();
+    let key = lab.secret(KeyType::Aes, b"chicken teriyaki");
+    let text = b"I would like the General Gau's Chicken, please, and wonton soup.";
+    let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::CbcCs1 { iv: [0; 16] });
+    let cbc = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Cbc { iv: [0; 16] });
+    for (len, swapped) in [
+        (17, "c6353568f2bf8cb4d8a580362da7ff7f97"),
+        (31, "fc00783e0efdb2c1d445d4c8eff7ed2297687268d6ecccc0c07b25e25ecfe5"),
+        (47, "97687268d6ecccc0c07b25e25ecfe584b3fffd940c16a18c1b5549d2f838029e39312523a78662d5be7fcbcc98ebf5"),
+    ] {
+        let swapped = hex(swapped);
+        let (front, rest) = (len - len % 16 - 16, len % 16);
+        let expected = [&swapped[..front], &swapped[len - rest..], &swapped[front..len - rest]].concat();
+        assert_eq!(lab.encrypt(&key, &mechanism, &text[..len]).unwrap(), expected, "{len}");
+        assert_eq!(lab.decrypt(&key, &mechanism, &expected).unwrap(), text[..len], "{len}");
+    }
+    for len in [16, 32, 64] {
+        let plain = lab.encrypt(&key, &cbc, &text[..len]).unwrap();
+        assert_eq!(lab.encrypt(&key, &mechanism, &text[..len]).unwrap(), plain, "whole blocks are plain CBC");
+    }
+    assert_eq!(lab.encrypt(&key, &mechanism, &text[..15]).unwrap_err().kind(), ErrorKind::DataLength);
+    assert_eq!(lab.decrypt(&key, &mechanism, &text[..15]).unwrap_err().kind(), ErrorKind::EncryptedDataLength);
+}
+
+#[test]
+fn a_message_of_ccm_has_the_length_that_was_announced() {
+    let lab = Lab::new();
+    let key = lab.generate(KeyType::Aes, 32).unwrap();
+    let announced = |data_len| {
+        let ccm = Ccm { nonce: vec![1; 13], aad: Vec::new(), tag_len: 8, data_len: Some(data_len) };
+        Mechanism::Cipher(BlockCipher::Aes, CipherMode::Ccm(ccm))
+    };
+    let sealed = lab.encrypt(&key, &announced(5), b"hello").unwrap();
+    assert_eq!(lab.decrypt(&key, &announced(5), &sealed).unwrap(), b"hello");
+    assert_eq!(lab.encrypt(&key, &announced(4), b"hello").unwrap_err().kind(), ErrorKind::DataLength);
+    assert_eq!(lab.decrypt(&key, &announced(6), &sealed).unwrap_err().kind(), ErrorKind::EncryptedDataLength);
+    // A nonce of 13 bytes leaves two for the length.
+    let error = lab.backend.encrypt(&lab.on(&key), &announced(1 << 16)).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::MechanismParameter);
+    let long = Mechanism::Cipher(BlockCipher::Aes, ccm(13, 8));
+    assert_eq!(lab.encrypt(&key, &long, &vec![0; 1 << 16]).unwrap_err().kind(), ErrorKind::DataLength);
+}
+
+#[test]
+fn a_context_that_served_one_message_serves_the_next() {
+    let lab = Lab::new();
+    let key = lab.generate(KeyType::Aes, 32).unwrap();
+    let with = |mode| Mechanism::Cipher(BlockCipher::Aes, mode);
+    let mechanisms = [
+        with(CipherMode::Cbc { iv: IV }),
+        with(CipherMode::Ctr(Ctr { counter_bits: 128, block: IV })),
+        with(CipherMode::Cfb { segment: Segment::Block, iv: IV }),
+        with(CipherMode::Ecb),
+    ];
+    let first: Vec<_> = mechanisms.iter().map(|m| lab.encrypt(&key, m, &[7; 48]).unwrap()).collect();
+    for (mechanism, expected) in mechanisms.iter().zip(&first) {
+        // One that was left in the middle, two at once, and the other direction in between.
+        let mut abandoned = lab.backend.encrypt(&lab.on(&key), mechanism).unwrap();
+        abandoned.update(&[1; 21], &mut [0; 32]).unwrap();
+        assert_eq!(lab.encrypt(&key, mechanism, &[7; 48]).unwrap(), *expected);
+        drop(abandoned);
+        assert_eq!(lab.encrypt(&key, mechanism, &[7; 48]).unwrap(), *expected);
+        assert_eq!(lab.decrypt(&key, mechanism, expected).unwrap(), [7; 48]);
+        assert_eq!(lab.encrypt(&key, mechanism, &[7; 48]).unwrap(), *expected);
+    }
+}
+
+#[test]
+fn a_tag_may_lie_apart_from_its_text() {
+    let lab = Lab::new();
+    let aes = lab.generate(KeyType::Aes, 32).unwrap();
+    let sm4 = lab.generate(KeyType::Sm4, 16).unwrap();
+    let text = b"a message of some length";
+    for (key, cipher, mode, tag_len) in [
+        (&aes, BlockCipher::Aes, gcm(12, 16), 16),
+        (&aes, BlockCipher::Aes, gcm(12, 12), 12),
+        (&aes, BlockCipher::Aes, ccm(12, 8), 8),
+        (&sm4, BlockCipher::Sm4, gcm(12, 13), 13),
+    ] {
+        let mechanism = Mechanism::Cipher(cipher, mode);
+        let joined = lab.encrypt(key, &mechanism, text).unwrap();
+        for cut in [0, 5, text.len()] {
+            let mut operation = lab.backend.encrypt(&lab.on(key), &mechanism).unwrap();
+            let (mut out, mut tag) = ([0; 64], vec![0; tag_len]);
+            let done = operation.update(&text[..cut], &mut out).unwrap();
+            assert_eq!(operation.apart_len(text.len() - cut), text.len() - done);
+            let last = operation.finish_apart(&text[cut..], &mut out[done..], &mut tag).unwrap();
+            assert_eq!([&out[..done + last], &tag].concat(), joined);
+
+            let mut operation = lab.backend.decrypt(&lab.on(key), &mechanism).unwrap();
+            let mut plain = [0; 64];
+            operation.update(&out[..cut], &mut plain).unwrap();
+            let len = operation.finish_apart(&out[cut..text.len()], &mut plain, &mut tag).unwrap();
+            assert_eq!(plain[..len], text[..]);
+            tag[0] ^= 1;
+            let mut operation = lab.backend.decrypt(&lab.on(key), &mechanism).unwrap();
+            let error = operation.finish_apart(&out[..text.len()], &mut plain, &mut tag).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::EncryptedDataInvalid);
+            assert!(!plain.windows(7).any(|w| w == b"message"));
+        }
+    }
+}
+
+#[test]
+fn a_data_unit_of_xts_has_bounds_and_two_different_keys() {
+    let lab = Lab::new();
+    let key = lab.generate(KeyType::AesXts, 64).unwrap();
+    let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Xts { tweak: [1; 16] });
+    for len in [16, 17, 31, 32, 4096, 1 << 24] {
+        let plain = vec![5; len];
+        let sealed = lab.encrypt(&key, &mechanism, &plain).unwrap();
+        assert_ne!(sealed, plain);
+        assert_eq!(lab.decrypt(&key, &mechanism, &sealed).unwrap(), plain);
+    }
+    for len in [0, 15, (1 << 24) + 1] {
+        assert_eq!(lab.encrypt(&key, &mechanism, &vec![0; len]).unwrap_err().kind(), ErrorKind::DataLength);
+    }
+    let same = KeyComponents::Secret { key_type: KeyType::AesXts, value: Secret::copy_of(&[9; 64]) };
+    assert_eq!(lab.import(&same).unwrap_err().kind(), ErrorKind::AttributeValue);
+    assert!(lab.generate(KeyType::AesXts, 32).is_err(), "aws-lc has no XTS with 128-bit keys");
+    let aes = lab.generate(KeyType::Aes, 32).unwrap();
+    assert_eq!(lab.encrypt(&aes, &mechanism, &[0; 16]).unwrap_err().kind(), ErrorKind::KeyType);
 }
 
 #[test]

