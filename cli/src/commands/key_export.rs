@@ -53,22 +53,24 @@ fn encode(public: &PublicComponents, format: PublicFormat, name: &str) -> Result
 
 /// A line of authorized_keys (RFC 4253, 6.6; RFC 5656, 3.1; RFC 8709, 4).
 fn open_ssh(public: &PublicComponents, name: &str) -> Result<String, Failure> {
+    // The crate's errors are none of the standard library's without its `std`, which would bring half a dozen engines along.
+    let unfit = |e: ssh_key::Error| format!("the key cannot be written for OpenSSH: {e}");
     let data = match public {
         PublicComponents::Rsa { modulus, exponent } => KeyData::Rsa(RsaPublicKey {
-            e: Mpint::from_positive_bytes(exponent)?,
-            n: Mpint::from_positive_bytes(modulus)?,
+            e: Mpint::from_positive_bytes(exponent).map_err(unfit)?,
+            n: Mpint::from_positive_bytes(modulus).map_err(unfit)?,
         }),
         PublicComponents::Ec { curve: Curve::P256 | Curve::P384 | Curve::P521, point } => {
-            KeyData::Ecdsa(EcdsaPublicKey::from_sec1_bytes(point)?)
+            KeyData::Ecdsa(EcdsaPublicKey::from_sec1_bytes(point).map_err(unfit)?)
         }
         PublicComponents::Ec { curve: Curve::Ed25519, point } => {
-            KeyData::Ed25519(Ed25519PublicKey::try_from(point.as_slice())?)
+            KeyData::Ed25519(Ed25519PublicKey::try_from(point.as_slice()).map_err(unfit)?)
         }
         _ => return Err("OpenSSH knows RSA, P-256, P-384, P-521 and Ed25519 keys only".into()),
     };
     // The comment is the rest of the line.
     let comment: String = name.chars().map(|c| if c.is_control() { '_' } else { c }).collect();
-    Ok(PublicKey::new(data, comment).to_openssh()?)
+    Ok(PublicKey::new(data, comment).to_openssh().map_err(unfit)?)
 }
 
 #[cfg(test)]

@@ -141,7 +141,13 @@ impl<'a> Destination<'a> {
 
     fn unwrap(&mut self, found: &Found, key_type: KeyType, draft: Draft) -> Result<Arc<Object>, Failure> {
         let (theirs, ours) = self.transport()?;
-        let wrapped = self.source.wrap(theirs, found)?;
+        let wrapped = match self.source.wrap(theirs, found) {
+            Ok(wrapped) => wrapped,
+            Err(refused) => {
+                let Some(components) = self.source.scalar(found)? else { return Err(refused) };
+                return Ok(self.kms.perform(self.caller, Import { components, draft })?);
+            }
+        };
         Ok(self.kms.perform(
             self.caller,
             Unwrap {

@@ -10,7 +10,7 @@ use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectCla
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
 use libkmss::catalog::ObjectKind;
-use libkmss::key::{Date, KeyClass, Protection, PublicComponents, Usage};
+use libkmss::key::{Date, KeyClass, KeyComponents, Protection, PublicComponents, Usage};
 use libkmss::mechanism::{Curve, Hash, KeyType};
 use libkmss::secret::Secret;
 use x509_cert::der::Decode as _;
@@ -194,6 +194,23 @@ impl Source {
         self.session
             .wrap_key(&Mechanism::AesKeyWrapPad, wrapping, key.handle)
             .map_err(|e| format!("the other token does not give the key out: {e}").into())
+    }
+
+    /// A private key on a curve that may be read in clear: some tokens cannot wrap the newer kinds.
+    ///
+    /// # Errors
+    /// The token does not give it out.
+    pub(super) fn scalar(&self, key: &Found) -> Result<Option<KeyComponents>, Failure> {
+        let PublicComponents::Ec { curve, .. } = &key.public else { return Ok(None) };
+        if key.protection.sensitive {
+            return Ok(None);
+        }
+        let read = self.session.get_attributes(key.handle, &[AttributeType::Value])?;
+        let value = read.into_iter().find_map(|attribute| match attribute {
+            Attribute::Value(value) => Some(Secret::new(value)),
+            _ => None,
+        });
+        Ok(value.map(|scalar| KeyComponents::EcPrivate { curve: *curve, scalar }))
     }
 
     fn read(&self, handle: ObjectHandle) -> Result<Found, Failure> {
