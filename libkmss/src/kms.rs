@@ -1,5 +1,7 @@
 //! The one object a door talks to. The only file that names implementations.
 
+mod check;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
+pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator, RewrapToken};
 use crate::backend::Backend;

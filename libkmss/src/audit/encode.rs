@@ -147,9 +147,11 @@ pub(super) fn event(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
         push_field(out, "tenant", caller.namespace.tenant.as_bytes());
         push_field(out, "namespace", caller.namespace.name.as_bytes());
     }
-    push_subject(out, "object", event.subject);
+    // What changes objects is held against the store (`kmss store check`); the others are on the path of every operation.
+    let edition = event.action.has_effect();
+    push_subject(out, "object", event.subject, edition);
     if let Some(also) = event.also {
-        push_subject(out, "also", also);
+        push_subject(out, "also", also, edition);
     }
     if let Some(mechanism) = event.mechanism {
         out.extend_from_slice(b",\"mechanism\":");
@@ -241,11 +243,14 @@ fn push_origin(out: &mut Vec<u8>, origin: &Origin) {
     push_count(out, "fork", u64::from(origin.fork));
 }
 
-fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject) {
+fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject, edition: bool) {
     match subject {
         Subject::Object(object) => {
             begin_object(out, name, object.id);
             push_object(out, object);
+            if edition && object.storage == Storage::Stored {
+                push_count(out, "edition", object.edition);
+            }
             out.push(b'}');
         }
         Subject::New(new) => {

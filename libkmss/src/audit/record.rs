@@ -120,6 +120,9 @@ pub struct RecordObject {
     /// `session` for objects that live only in their process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// Edition of the record in the store, before the change that this record tells of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edition: Option<u64>,
 }
 
 /// One kind of use in a summary.
