@@ -4,9 +4,18 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+/// What scripts may rely on.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done; for checks: nothing is wrong
+  1  failed, with a sentence on standard error; for `doctor`: something is wrong
+  2  wrong usage
+  3  tampered with or damaged (`audit verify`, `store check`)
+  4  done in part: something could not be taken over (`migrate`)";
+
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
 #[derive(Debug, Parser)]
-#[command(name = "kmss", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "kmss", version, propagate_version = true, arg_required_else_help = true, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     /// Options of every command.
     #[command(flatten)]
@@ -57,10 +66,22 @@ pub(crate) enum Command {
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// The store
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// Bring keys from another key store into a token
+    #[command(subcommand)]
+    Migrate(MigrateCommand),
     /// Print ready configuration for a client program
     Config(ConfigArgs),
     /// Find out why a program cannot load the module or see its keys
     Doctor(DoctorArgs),
+    /// Whether the module can be loaded and lists its slots; `doctor` runs this in a process of its own
+    #[command(hide = true)]
+    Probe {
+        /// The module
+        module: PathBuf,
+    },
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -157,7 +178,8 @@ pub(crate) enum KeyCommand {
         /// The token
         #[command(flatten)]
         token: TokenArg,
-        /// rsa:2048…8192, ec:p256, ec:p384, ec:p521, ed25519, x25519, sm2, aes:128|192|256, sm4, hmac:BITS
+        /// rsa:2048…8192, ec:p256|p384|p521|secp256k1, ed25519, ed448, x25519, x448, sm2, dh:ffdhe2048…8192, ml-dsa:44|65|87,
+        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS
         #[arg(long = "type", value_name = "TYPE")]
         key_type: String,
         /// CKA_ID in hex [default: taken from the key's unique id]
@@ -173,8 +195,38 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         token: TokenArg,
     },
+    /// Import a key: PEM, PKCS #8 (also encrypted), PKCS #1, SEC 1, PKCS #12 with its certificates, JWK
+    Import(ImportArgs),
+    /// Write the public half of a key to a file or to standard output
+    ExportPublic {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// How it is written
+        #[arg(long, value_enum, default_value_t = PublicFormat::Pem)]
+        format: PublicFormat,
+        /// Where to write it; else to standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
     /// Show one key
     Show(NamedKey),
+    /// Change the label (CKA_LABEL) that PKCS#11 programs see, of both halves; the name stays
+    Label {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// The new label
+        label: String,
+    },
+    /// Change the name that policies and commands use, of both halves; the label stays
+    Rename {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// The new name
+        new_name: String,
+    },
     /// Disable a key: it protects nothing new, but still decrypts and verifies (by the SO)
     Disable(NamedKey),
     /// Enable a disabled key (by the SO)
@@ -188,6 +240,57 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// How a public key is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PublicFormat {
+    /// PEM (SubjectPublicKeyInfo)
+    Pem,
+    /// DER (SubjectPublicKeyInfo)
+    Der,
+    /// JSON Web Key
+    Jwk,
+    /// A line for authorized_keys
+    Ssh,
+}
+
+/// `kmss key import`
+#[derive(Args, Debug)]
+pub(crate) struct ImportArgs {
+    /// The file
+    pub file: PathBuf,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// Its name [default: what the file calls it]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Its label (CKA_LABEL) [default: the name]
+    #[arg(long)]
+    pub label: Option<String>,
+    /// CKA_ID in hex [default: taken from the key's unique id]
+    #[arg(long, value_name = "HEX")]
+    pub id: Option<String>,
+    /// For secret keys that do not tell it: aes, sm4, chacha20, hmac[:sha384], generic
+    #[arg(long = "type", value_name = "TYPE")]
+    pub key_type: Option<String>,
+    /// The file holds the bare bytes of a secret key
+    #[arg(long, requires = "key_type")]
+    pub raw: bool,
+    /// Allow the key to be wrapped by other keys (it stays sensitive)
+    #[arg(long)]
+    pub extractable: bool,
+    /// What it may be used for: sign, verify, encrypt, decrypt, wrap, unwrap, derive, encapsulate, decapsulate
+    /// [default: all that its type can do]
+    #[arg(long, value_name = "USE", value_delimiter = ',')]
+    pub usage: Vec<String>,
+    /// Read the file's passphrase from this environment variable [default: KMSS_PASSPHRASE where set]
+    #[arg(long, value_name = "VAR")]
+    pub passphrase_env: Option<String>,
+    /// Read the file's passphrase from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_env")]
+    pub passphrase_file: Option<PathBuf>,
 }
 
 /// A key by its name.
@@ -216,6 +319,7 @@ pub(crate) enum CertCommand {
         out: Option<PathBuf>,
     },
     /// Make a self-signed certificate, signed inside the token, and store it beside its key
+    #[command(visible_alias = "self-signed")]
     SelfSign {
         /// The key
         #[command(flatten)]
@@ -247,6 +351,36 @@ pub(crate) enum CertCommand {
         #[command(flatten)]
         token: TokenArg,
     },
+    /// Write a certificate to a file or to standard output
+    Export(CertExportArgs),
+}
+
+/// `kmss cert export`
+#[derive(Args, Debug)]
+pub(crate) struct CertExportArgs {
+    /// Its label; of several the newest is written
+    pub name: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// Its CKA_ID in hex, where several have the label
+    #[arg(long, value_name = "HEX")]
+    pub id: Option<String>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t = CertFormat::Pem)]
+    pub format: CertFormat,
+    /// Where to write it; else to standard output
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// How a certificate is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum CertFormat {
+    /// PEM
+    Pem,
+    /// DER
+    Der,
 }
 
 /// What a certificate or request says.
@@ -291,6 +425,48 @@ pub(crate) enum AuditCommand {
     Verify,
 }
 
+/// `kmss store …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Check the whole home: the database, every record, index and name, and the store against the audit
+    /// (exit code 0 whole, 3 damaged, 1 could not check)
+    Check {
+        /// Also open what is private in this token, which takes its user PIN; may be repeated
+        #[arg(long = "token", value_name = "LABEL")]
+        tokens: Vec<String>,
+    },
+}
+
+/// `kmss migrate …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Read a SoftHSM2 token through its module: keys, certificates and data, with their attributes
+    Softhsm(MigrateArgs),
+}
+
+/// `kmss migrate softhsm`
+#[derive(Args, Debug)]
+pub(crate) struct MigrateArgs {
+    /// The other module
+    #[arg(long, value_name = "FILE", default_value = "/usr/lib/softhsm/libsofthsm2.so")]
+    pub module: PathBuf,
+    /// Label of its token
+    #[arg(long, value_name = "LABEL")]
+    pub from: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// Only say what would be done
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Read the other token's PIN from this environment variable [default: KMSS_FROM_PIN where set]
+    #[arg(long, value_name = "VAR")]
+    pub from_pin_env: Option<String>,
+    /// Read the other token's PIN from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "from_pin_env")]
+    pub from_pin_file: Option<PathBuf>,
+}
+
 /// `kmss config …`
 #[derive(Args, Debug)]
 pub(crate) struct ConfigArgs {
@@ -308,14 +484,26 @@ pub(crate) struct ConfigArgs {
 }
 
 /// A client program.
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Client {
     /// OpenSSL through its PKCS#11 engine or provider
     Openssl,
     /// nginx
     Nginx,
+    /// Apache httpd
+    Apache,
     /// Java's SunPKCS11
     Java,
+    /// OpenSSH: ssh, ssh-agent, sshd
+    Ssh,
+    /// GnuTLS: p11tool, certtool, gnutls-serv
+    Gnutls,
+    /// NSS: modutil, certutil, Firefox
+    Nss,
+    /// p11-kit, and with it every program that asks it for modules
+    P11Kit,
+    /// Python: python-pkcs11 and PyKCS11
+    Python,
 }
 
 /// `kmss doctor`
@@ -324,4 +512,7 @@ pub(crate) struct DoctorArgs {
     /// Path of the module [default: found beside this command or in the library directories]
     #[arg(long, value_name = "FILE")]
     pub module: Option<PathBuf>,
+    /// Also look at what this client needs
+    #[arg(long)]
+    pub client: Option<Client>,
 }

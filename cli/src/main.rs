@@ -1,10 +1,12 @@
 //! `kmss`: the command for operators.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 the audit was tampered with (`audit verify`).
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 tampered with or damaged (`audit verify`, `store check`), 4 done in part
+//! (`migrate`).
 
 mod args;
 mod commands;
 mod context;
+mod material;
 mod output;
 mod pin;
 

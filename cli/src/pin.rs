@@ -64,7 +64,7 @@ fn given(source: &Source<'_>) -> Result<Option<Secret>, Failure> {
 fn prompt(source: &Source<'_>, what: &str) -> Result<Secret, Failure> {
     if !std::io::stdin().is_terminal() {
         return Err(format!(
-            "no {}: set {} or name a file or variable with the --…pin-file or --…pin-env option",
+            "no {}: set {}, or name a file or variable with an option (see --help)",
             source.what, source.default_env
         )
         .into());

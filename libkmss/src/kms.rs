@@ -1,5 +1,7 @@
 //! The one object a door talks to. The only file that names implementations.
 
+mod check;
+
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::PathBuf;
@@ -7,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
+pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator, RewrapToken};
 use crate::backend::Backend;
@@ -27,6 +30,7 @@ use crate::quota::Unmetered;
 use crate::random::Random;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
@@ -110,6 +114,7 @@ impl Kms {
             digest: config.audit.record_digest,
             random: config.audit.record_random,
             find: config.audit.record_find,
+            session: config.audit.record_session_operations,
             ..AuditOptions::default()
         };
         let audit = Arc::new(SegmentSink::new(
@@ -210,6 +215,7 @@ impl Kms {
             ordinal: self.catalog().next_ordinal()?,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         })
     }
 

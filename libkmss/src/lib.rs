@@ -25,6 +25,7 @@ pub mod quota;
 pub mod random;
 pub mod seal;
 pub mod secret;
+pub mod settings;
 pub mod store;
 pub mod suite;
 pub mod tenant;

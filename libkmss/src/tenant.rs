@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::Settings;
 
 /// A 128-bit random identifier in the form of 32 lower-case hex digits.
 macro_rules! identifier {
@@ -81,6 +82,9 @@ pub struct Namespace {
     pub incarnation: u32,
     /// Whether a policy set must exist for anything to be allowed.
     pub policy_required: bool,
+    /// What its security officer set.
+    #[serde(default)]
+    pub settings: Settings,
 }
 
 impl Namespace {

@@ -27,7 +27,7 @@ mod functions {
     use cryptoki_sys::*;
 
     use crate::entry::{
-        decrypt, digest, dual, encrypt, general, keys, message as messages, object as objects, random,
+        decrypt, digest, dual, encapsulate, encrypt, general, keys, message as messages, object as objects, random,
         session as sessions, sign, slot_token, state, v3_2, verify,
     };
 
@@ -214,10 +214,13 @@ mod functions {
         }
         v3_2 {
             C_EncapsulateKey(
-                a: Session, b: Mechanism, c: Object, d: Template, e: Len, f: Bytes, g: LenOut, h: ObjectOut
-            ) => unsupported;
-            C_DecapsulateKey(a: Session, b: Mechanism, c: Object, d: Template, e: Len, f: Bytes, g: Len, h: ObjectOut)
-                => unsupported;
+                session: Session, mechanism: Mechanism, public_key: Object, template: Template, count: Len,
+                ciphertext: Bytes, ciphertext_len: LenOut, key: ObjectOut
+            ) => encapsulate::encapsulate;
+            C_DecapsulateKey(
+                session: Session, mechanism: Mechanism, private_key: Object, template: Template, count: Len,
+                ciphertext: Bytes, ciphertext_len: Len, key: ObjectOut
+            ) => encapsulate::decapsulate;
             C_VerifySignatureInit(
                 session: Session, mechanism: Mechanism, key: Object, signature: Bytes, signature_len: Len
             ) => v3_2::verify_signature_init;

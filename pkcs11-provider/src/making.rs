@@ -10,31 +10,31 @@ use cryptoki_sys::{
 use libkmss::key::Object;
 use libkmss::mechanism::{KeyType, Mechanism};
 use libkmss::operation::{
-    Chosen, Derive, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap, wrapped_length,
+    Chosen, Decapsulate, Derive, Draft, Encapsulate, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap,
+    wrapped_length,
 };
 
 use crate::attributes::components;
 use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
-use crate::mechanisms;
 use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template, u64_of};
-use crate::rv::{Result, Rv};
+use crate::rv::{InContext, Result, Rv};
 
 /// C_GenerateKey.
 pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
     let mut key_type = generated(how, false)?;
     // Generic secrets may be made as what they will be used for: HMAC and HKDF keys are generic secrets, too.
     if key_type == KeyType::GenericSecret
-        && let Some(wanted) = template.number(c::CKA_KEY_TYPE)?.and_then(mechanisms::key_type)
+        && let Some(wanted) = template.number(c::CKA_KEY_TYPE)?.and_then(|n| view.profile().key_type(n))
         && wanted.is_generic()
     {
         key_type = wanted;
     }
     let class = Class::Secret(key_type);
-    draft::expect_class(template, class)?;
+    draft::expect_class(template, class, view.profile())?;
     let draft = object::new_draft(view, class, template, Occasion::Generate)?;
     let spec = components::secret_spec(template, key_type)?;
     let key = view.kms.perform(&view.caller, GenerateSecret { spec, draft })?;
@@ -50,8 +50,8 @@ pub(crate) fn generate_pair(
 ) -> Result<(CK_OBJECT_HANDLE, CK_OBJECT_HANDLE)> {
     let key_type = generated(how, true)?;
     let (public_class, private_class) = (Class::Public(key_type), Class::Private(key_type));
-    draft::expect_class(public, public_class)?;
-    draft::expect_class(private, private_class)?;
+    draft::expect_class(public, public_class, view.profile())?;
+    draft::expect_class(private, private_class, view.profile())?;
     let public_draft = object::new_draft(view, public_class, public, Occasion::Generate)?;
     let mut private_draft = object::new_draft(view, private_class, private, Occasion::Generate)?;
     object::keep_curve(&mut private_draft, private_class, public);
@@ -83,7 +83,7 @@ pub(crate) fn wrap(
     let (how, apart) = parse(&wrapping).map_err(wrapping_key)?;
     let room = room.map(|room| room.saturating_add(apart));
     if let Some(demanded) = template_of(&wrapping, c::CKA_WRAP_TEMPLATE) {
-        let attributes = Attributes::of(&key);
+        let attributes = Attributes::of(&key, view.profile());
         let matches = |(kind, value): (_, &[u8])| attributes.answer(kind) == Answer::bytes(value);
         if !demanded.iter().all(matches) {
             return Err(Rv(CKR_KEY_NOT_WRAPPABLE));
@@ -122,7 +122,7 @@ pub(crate) fn unwrap(
     let (how, wrapped) = parse(&unwrapping).map_err(unwrapping_key)?;
     check_login_for_use(&unwrapping)?;
     demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
-    let class = draft::class(&template, None)?;
+    let class = draft::class(&template, None, view.profile())?;
     let (Class::Private(key_type) | Class::Secret(key_type)) = class else {
         return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
     };
@@ -149,7 +149,7 @@ pub(crate) fn derive(
     if template.get(c::CKA_KEY_TYPE).is_none() {
         template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
     }
-    let class = draft::class(&template, Some(CKO_SECRET_KEY))?;
+    let class = draft::class(&template, Some(CKO_SECRET_KEY), view.profile())?;
     let Class::Secret(key_type) = class else {
         return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
     };
@@ -160,8 +160,71 @@ pub(crate) fn derive(
     Ok(object::handle(view, &key))
 }
 
+/// The length of the ciphertext that C_EncapsulateKey makes with this key.
+pub(crate) fn ciphertext_len(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+) -> Result<usize> {
+    let key = view.token.objects.resolve_key(key, view)?;
+    let how = parse(&key)?;
+    let len = key.key().and_then(|key| Encapsulate::ciphertext_len(&how.mechanism, key));
+    len.ok_or(Rv(CKR_KEY_TYPE_INCONSISTENT))
+}
+
+/// C_EncapsulateKey; returns the ciphertext and the new key. Class and key type may be left out: a generic secret then.
+pub(crate) fn encapsulate(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+    mut template: Template,
+) -> Result<(Vec<u8>, CK_OBJECT_HANDLE)> {
+    let key = view.token.objects.resolve_key(key, view)?;
+    let how = parse(&key)?;
+    // PKCS#11 3.2, 5.18.8: what contradicts the key's template makes its handle invalid.
+    demand(&mut template, &key, c::CKA_ENCAPSULATE_TEMPLATE).map_err(|_| Rv(CKR_KEY_HANDLE_INVALID))?;
+    let (expected, draft) = shared_key(view, &mut template)?;
+    let encapsulate = Encapsulate { key: ObjectRef::from(&key), how, expected, draft };
+    let (new, ciphertext) = view.kms.perform(&view.caller, encapsulate).for_key()?;
+    object::admit_claims(view, &template, &new)?;
+    Ok((ciphertext, object::handle(view, &new)))
+}
+
+/// C_DecapsulateKey. Class and key type may be left out: a generic secret then.
+pub(crate) fn decapsulate(
+    view: &SessionView,
+    parse: impl FnOnce(&Object) -> Result<Chosen>,
+    key: CK_OBJECT_HANDLE,
+    ciphertext: &[u8],
+    mut template: Template,
+) -> Result<CK_OBJECT_HANDLE> {
+    let key = view.token.objects.resolve_key(key, view).map_err(unwrapping_key)?;
+    let how = parse(&key).map_err(unwrapping_key)?;
+    check_login_for_use(&key)?;
+    demand(&mut template, &key, c::CKA_DECAPSULATE_TEMPLATE)?;
+    let (expected, draft) = shared_key(view, &mut template)?;
+    let key = ObjectRef::from(&key);
+    let decapsulate = Decapsulate { key, how, ciphertext: ciphertext.to_vec(), expected, draft };
+    let new = view.kms.perform(&view.caller, decapsulate).for_key().map_err(unwrapping_key)?;
+    object::admit_claims(view, &template, &new)?;
+    Ok(object::handle(view, &new))
+}
+
+/// The secret key that a template of encapsulation wants.
+fn shared_key(view: &SessionView, template: &mut Template) -> Result<(Expected, Draft)> {
+    if template.get(c::CKA_KEY_TYPE).is_none() {
+        template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
+    }
+    let class = draft::class(template, Some(CKO_SECRET_KEY), view.profile())?;
+    let Class::Secret(key_type) = class else {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    };
+    let draft = object::new_draft(view, class, template, Occasion::Derive)?;
+    Ok((Expected { key_type, len: components::length(template)? }, draft))
+}
+
 /// A key that asks for its user's login at each use (CKA_ALWAYS_AUTHENTICATE) cannot be used where there is no moment for
-/// one: C_UnwrapKey and C_DeriveKey begin and end in one call.
+/// one: C_UnwrapKey, C_DeriveKey and C_DecapsulateKey begin and end in one call.
 fn check_login_for_use(key: &Object) -> Result<()> {
     let asks = key.key().is_some_and(|k| k.protection.always_authenticate);
     if asks { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }

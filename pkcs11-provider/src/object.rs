@@ -24,7 +24,7 @@ const ATTEMPTS: usize = 4;
 
 /// C_CreateObject.
 pub(crate) fn create(view: &SessionView, template: &Template) -> Result<CK_OBJECT_HANDLE> {
-    let class = draft::class(template, None)?;
+    let class = draft::class(template, None, view.profile())?;
     let draft = new_draft(view, class, template, Occasion::Create)?;
     let object = match components::given(template, class)? {
         Given::Key(components) => view.kms.perform(&view.caller, Import { components, draft })?,
@@ -39,7 +39,7 @@ pub(crate) fn create(view: &SessionView, template: &Template) -> Result<CK_OBJEC
 /// # Errors
 /// CKR_ATTRIBUTE_VALUE_INVALID then.
 pub(crate) fn admit_claims(view: &SessionView, template: &Template, object: &Arc<Object>) -> Result<()> {
-    if claims_hold(template, object) {
+    if claims_hold(view, template, object) {
         return Ok(());
     }
     view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(object) })?;
@@ -86,7 +86,7 @@ impl<'a> Shown<'a> {
 
     /// What C_GetAttributeValue says of one attribute.
     pub(crate) fn answer(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Answer> {
-        Attributes::of(&self.object).answer_with(kind, &self.exported, || self.export())
+        Attributes::of(&self.object, self.view.profile()).answer_with(kind, &self.exported, || self.export())
     }
 
     /// The key in clear; `None` where whoever asks may not have it, which is the same as sensitive.
@@ -161,12 +161,12 @@ pub(crate) fn keep_curve(draft: &mut Draft, class: Class, template: &Template) {
 }
 
 fn giver(view: &SessionView) -> Giver {
-    Giver { user: view.is_user(), officer: view.caller.login == Login::SecurityOfficer }
+    Giver { user: view.is_user(), officer: view.caller.login == Login::SecurityOfficer, profile: view.profile() }
 }
 
 /// Whether what a template said of a key beyond its material is true of the key that came of it.
-fn claims_hold(template: &Template, object: &Object) -> bool {
-    const CLAIMS: [CK_ATTRIBUTE_TYPE; 7] = [
+fn claims_hold(view: &SessionView, template: &Template, object: &Object) -> bool {
+    const CLAIMS: [CK_ATTRIBUTE_TYPE; 8] = [
         c::CKA_CHECK_VALUE,
         c::CKA_PUBLIC_KEY_INFO,
         c::CKA_MODULUS_BITS,
@@ -174,8 +174,9 @@ fn claims_hold(template: &Template, object: &Object) -> bool {
         c::CKA_PUBLIC_EXPONENT,
         c::CKA_EC_PARAMS,
         c::CKA_EC_POINT,
+        c::CKA_PARAMETER_SET,
     ];
-    let attributes = Attributes::of(object);
+    let attributes = Attributes::of(object, view.profile());
     CLAIMS.iter().all(|kind| match (template.get(*kind), attributes.answer(*kind)) {
         (None | Some([]), _) => true,
         (Some(_), Answer::Value(known)) if known.is_empty() => true,

@@ -65,7 +65,8 @@ fn a_home_or_a_key_file_that_others_can_reach_is_refused_with_the_cure() {
 fn a_damaged_file_is_named_with_what_to_do_and_a_backup_brings_all_back() {
     let Some(home) = home() else { return };
     let good = copy(&home, "good");
-    let damages: [(&str, &dyn Fn(&Path), &str); 5] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path), &'a str);
+    let damages: [Damage<'_>; 5] = [
         ("root.key", &|file| fs::write(file, "garbage").unwrap(), "restore it from a backup"),
         ("root.key", &|file| fs::remove_file(file).unwrap(), "restore it from a backup"),
         ("seal.toml", &|file| fs::write(file, "").unwrap(), "remove it, and it is made anew"),

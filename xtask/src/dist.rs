@@ -1,5 +1,6 @@
 //! `cargo xtask dist`: the folder that a distribution packages, and the checks on the shared object.
 
+use crate::documents;
 use crate::error::Error;
 use crate::project::{Project, create_folder, write};
 use std::os::unix::fs::symlink;
@@ -13,7 +14,7 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     let products = project.build("dist")?;
     let dist = project.target.join("dist");
     remove(&dist)?;
-    for folder in ["bin", "lib/pkgconfig", "include", "share/p11-kit/modules"] {
+    for folder in ["bin", "lib/pkgconfig", "lib/pkcs11", "include", "share/p11-kit/modules"] {
         create_folder(&dist.join(folder))?;
     }
     copy(&products.command, &dist.join("bin/kmss"))?;
@@ -24,6 +25,9 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     copy_headers(project, &dist.join("include"))?;
     write(&dist.join("lib/pkgconfig/kmss.pc"), &pkg_config())?;
     write(&dist.join("share/p11-kit/modules/kmss.module"), P11_KIT)?;
+    let in_module_folder = dist.join("lib/pkcs11/libkmss_pkcs11.so");
+    symlink("../libkmss.so", &in_module_folder).map_err(Error::file("create", &in_module_folder))?;
+    let pages = documents::install(project, &dist.join("bin/kmss"), &dist)?;
     let exports = check_shared_object(project, &module)?;
     println!("made {}", dist.display());
     for file in ["bin/kmss", "lib/libkmss.so"] {
@@ -33,6 +37,7 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     }
     println!("  lib/libkmss_pkcs11.so                -> {SONAME}");
     println!("  include/, lib/pkgconfig/kmss.pc, share/p11-kit/modules/kmss.module");
+    println!("  share/: {pages} man pages, completions for bash, zsh and fish, an example kmss.toml");
     println!("{SONAME} exports {exports} functions (C_Get*, kmss_*) and is never unloaded (NODELETE)");
     Ok(())
 }
@@ -116,7 +121,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Error> {
 }
 
 /// Removes the folder that an earlier run may have left.
-fn remove(folder: &Path) -> Result<(), Error> {
+pub(crate) fn remove(folder: &Path) -> Result<(), Error> {
     match std::fs::remove_dir_all(folder) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::file("remove", folder)(error)),
         _ => Ok(()),

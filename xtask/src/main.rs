@@ -1,8 +1,10 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `bench`, `header`, `mechanisms`, `fuzz` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `deb`, `bench`, `header`, `mechanisms`, `fuzz` and `setup`.
 
 mod bench;
+mod deb;
 mod demo;
 mod dist;
+mod documents;
 mod error;
 mod fuzz;
 mod header;
@@ -33,8 +35,10 @@ enum Command {
     Demo(demo::Options),
     /// Install what is missing, build, and run all tests
     Test(test::Options),
-    /// Make `target/dist`: the command, the shared object, the header and their description files
+    /// Make `target/dist`: the command, the shared object, the header, man pages, completions and description files
     Dist,
+    /// Make a Debian package of `target/dist`
+    Deb,
     /// Compare with SoftHSM2 and write docs/BENCHMARKS.md
     Bench(bench::Options),
     /// Write include/kmss.h from the sources of the C ABI
@@ -78,6 +82,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Demo(options) => demo::run(&project, &options),
         Command::Test(options) => test::run(&project, &options),
         Command::Dist => dist::run(&project),
+        Command::Deb => deb::run(&project),
         Command::Bench(options) => bench::run(&project, &options),
         Command::Header { check: true } => header::check(&project),
         Command::Header { check: false } => {

@@ -52,7 +52,7 @@ fn sentence(record: &Record) -> String {
         field.as_deref().map(|t| output::plain(&String::from_utf8_lossy(&decode_text(t).0))).unwrap_or_default()
     };
     let mut line = format!("{}  ", output::time(record.time.0));
-    if record.kind != "event" {
+    if record.kind != "event" && record.kind != "summary" {
         let writer = record.pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
         line.push_str(&format!("{:<9} segment{writer}", record.kind));
         return line;
@@ -62,6 +62,17 @@ fn sentence(record: &Record) -> String {
         let name = name.unwrap_or_else(|| o.id.chars().take(8).collect());
         format!("{} {}{name}", o.class, if o.storage.is_some() { "session key of " } else { "" })
     });
+    if record.kind == "summary" {
+        let counts = record.uses.iter().map(|one| {
+            let outcome = if one.outcome == "success" { String::new() } else { format!(" {}", one.outcome) };
+            format!("{} × {} {}{outcome}", one.count, one.action, text(&one.mechanism))
+        });
+        let ended = record.ended.unwrap_or_default().then(|| "ended".to_owned());
+        let what = counts.chain(ended).collect::<Vec<_>>().join(", ");
+        let object = object.unwrap_or_default();
+        line.push_str(&format!("{:<9} {:<12} {object:<24} {what:<20} {}", "counted", "", text(&record.principal)));
+        return line.trim_end().to_owned();
+    }
     line.push_str(&format!(
         "{:<9} {:<12} {:<24} {:<20} {}",
         text(&record.outcome),

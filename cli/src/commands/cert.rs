@@ -1,20 +1,26 @@
 //! `kmss cert`: requests and certificates, signed inside the token.
 
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
 use libkmss::catalog::ObjectKind;
-use libkmss::key::{Body, Object, Storage};
+use libkmss::key::{Body, KeyClass, Object, Storage};
 use libkmss::kms::Kms;
+use libkmss::mechanism::KeyType;
 use libkmss::operation::ImportDocument;
-use rcgen::{CertificateParams, DistinguishedName, DnType, SerialNumber};
+use rcgen::SerialNumber;
 use serde_json::{Value, json};
 use x509_cert::Certificate;
+use x509_cert::der::pem::{LineEnding, encode_string};
 use x509_cert::der::{Decode as _, DecodePem as _, Encode as _};
 
-use super::{key, token_key::TokenKey};
-use crate::args::{CertCommand, NamedKey, SubjectArgs};
+use super::key;
+use super::sm2_signer::Sm2Signer;
+use super::subject::Subject;
+use super::token_key::TokenKey;
+use crate::args::{CertCommand, CertExportArgs, CertFormat, NamedKey, SubjectArgs};
 use crate::context::Context;
 use crate::output::{self, Failure};
 
@@ -27,17 +33,24 @@ pub(super) fn run(context: &Context, command: CertCommand) -> Result<(), Failure
         CertCommand::Request { key, subject, out } => request(context, &key, &subject, out.as_deref()),
         CertCommand::SelfSign { key, subject, days, out } => self_sign(context, &key, &subject, days, out.as_deref()),
         CertCommand::Import { file, token, name } => import(context, &file, &token.token, &name),
+        CertCommand::Export(args) => export(context, &args),
         CertCommand::List { token } => list(context, &token.token),
     }
 }
 
 fn request(context: &Context, named: &NamedKey, subject: &SubjectArgs, out: Option<&Path>) -> Result<(), Failure> {
+    let subject = Subject::parse(subject)?;
     let (kms, caller) = context.user(&named.token.token)?;
-    let signer = TokenKey::new(&kms, &caller, &named.name)?;
-    let pem = params(subject)?.serialize_request(&signer)?.pem()?;
+    let key = private(&kms, &caller, &named.name)?;
+    let der = if is_sm2(&key) {
+        Sm2Signer::new(&kms, &caller, &key)?.request(&subject)?
+    } else {
+        subject.params()?.serialize_request(&TokenKey::new(&kms, &caller, &key)?)?.der().to_vec()
+    };
     kms.close()?;
+    let pem = encode_string("CERTIFICATE REQUEST", LineEnding::LF, &der)?;
     let Some(path) = out else { return output::line(pem.trim_end()) };
-    write(path, &pem)?;
+    write(path, pem.as_bytes())?;
     report(
         context,
         &json!({ "request": path }),
@@ -52,23 +65,65 @@ fn self_sign(
     days: u32,
     out: Option<&Path>,
 ) -> Result<(), Failure> {
+    let subject = Subject::parse(subject)?;
     let (kms, caller) = context.user(&named.token.token)?;
-    let signer = TokenKey::new(&kms, &caller, &named.name)?;
-    let mut params = params(subject)?;
-    let now = i64::try_from(kms.now().0 / 1000)?;
-    params.not_before = time::OffsetDateTime::from_unix_timestamp(now.saturating_sub(300))?;
-    params.not_after = time::OffsetDateTime::from_unix_timestamp(now.saturating_add(i64::from(days) * 86_400))?;
-    params.serial_number = Some(serial_number(&kms)?);
-    let certificate = params.self_signed(&signer)?;
-    let stored = store(&kms, &caller, certificate.der(), &named.name, Some(signer.object()))?;
+    let key = private(&kms, &caller, &named.name)?;
+    let now = kms.now().0 / 1000;
+    let (from, until) = (now.saturating_sub(300), now.saturating_add(u64::from(days) * 86_400));
+    let serial = serial_number(&kms)?;
+    let der = if is_sm2(&key) {
+        Sm2Signer::new(&kms, &caller, &key)?.self_signed(&subject, &serial, (from, until))?
+    } else {
+        let mut params = subject.params()?;
+        params.not_before = time::OffsetDateTime::from_unix_timestamp(i64::try_from(from)?)?;
+        params.not_after = time::OffsetDateTime::from_unix_timestamp(i64::try_from(until)?)?;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.self_signed(&TokenKey::new(&kms, &caller, &key)?)?.der().to_vec()
+    };
+    let stored = store(&kms, &caller, &der, &named.name, Some(&key))?;
     kms.close()?;
     if let Some(path) = out {
-        write(path, &certificate.pem())?;
+        write(path, encode_string("CERTIFICATE", LineEnding::LF, &der)?.as_bytes())?;
     }
     report(
         context,
         &json!({ "certificate": named.name, "cka_id": output::hex(&stored.identifier), "file": out }),
         &format!("Signed a certificate for key `{}` with the key itself and stored it beside it.", named.name),
+    )
+}
+
+fn private(kms: &Kms, caller: &Caller, name: &str) -> Result<Arc<Object>, Failure> {
+    kms.key(caller, name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`").into())
+}
+
+fn is_sm2(key: &Object) -> bool {
+    key.key().is_some_and(|key| key.key_type == KeyType::Sm2)
+}
+
+fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
+    let identifier = args.id.as_deref().map(key::parse_hex).transpose()?;
+    let (kms, caller) = context.user(&args.token.token)?;
+    let mut found = Vec::new();
+    key::all(&kms, &caller, ObjectKind::Certificate, &mut found)?;
+    kms.close()?;
+    found.retain(|o| {
+        o.label == args.name.as_bytes() && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier)
+    });
+    let Some(newest) = found.iter().max_by_key(|o| o.created.0) else {
+        let token = &args.token.token;
+        return Err(format!("no certificate is labelled `{}`; `kmss cert list --token {token}` shows them", args.name).into());
+    };
+    let Body::Certificate { value } = &newest.body else { return Err("the object is no certificate".into()) };
+    let bytes = match args.format {
+        CertFormat::Der => value.clone(),
+        CertFormat::Pem => encode_string("CERTIFICATE", LineEnding::LF, value)?.into_bytes(),
+    };
+    let Some(path) = &args.out else { return Ok(std::io::stdout().write_all(&bytes)?) };
+    write(path, &bytes)?;
+    report(
+        context,
+        &json!({ "certificate": args.name, "file": path, "others": found.len() - 1 }),
+        &format!("Wrote certificate `{}` to `{}`.", args.name, path.display()),
     )
 }
 
@@ -141,71 +196,19 @@ fn store(
     Ok(kms.perform(caller, ImportDocument { body: Body::Certificate { value: der.to_vec() }, draft })?)
 }
 
-fn params(subject: &SubjectArgs) -> Result<CertificateParams, Failure> {
-    let mut params = CertificateParams::new(subject.names.clone())
-        .map_err(|e| format!("a --dns name cannot stand in a certificate: {e}"))?;
-    params.distinguished_name = distinguished_name(&subject.subject)?;
-    Ok(params)
-}
-
-/// Parses `CN=localhost,O=Example`; a comma in a value is written `\,`.
-fn distinguished_name(text: &str) -> Result<DistinguishedName, Failure> {
-    let mut name = DistinguishedName::new();
-    let mut parts = vec![String::new()];
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => parts.last_mut().into_iter().for_each(|p| p.extend(chars.next())),
-            ',' => parts.push(String::new()),
-            c => parts.last_mut().into_iter().for_each(|p| p.push(c)),
-        }
-    }
-    for part in &parts {
-        let (field, value) =
-            part.split_once('=').ok_or_else(|| format!("`{part}` in the subject is not FIELD=value"))?;
-        let field = match field.trim().to_ascii_uppercase().as_str() {
-            "CN" => DnType::CommonName,
-            "O" => DnType::OrganizationName,
-            "OU" => DnType::OrganizationalUnitName,
-            "C" => DnType::CountryName,
-            "ST" => DnType::StateOrProvinceName,
-            "L" => DnType::LocalityName,
-            _ => return Err(format!("`{field}` is no subject field: say CN, O, OU, C, ST or L").into()),
-        };
-        name.push(field, value.trim());
-    }
-    Ok(name)
-}
-
 /// A positive random serial number of 16 bytes (RFC 5280, 4.1.2.2).
-fn serial_number(kms: &Kms) -> Result<SerialNumber, Failure> {
+fn serial_number(kms: &Kms) -> Result<[u8; 16], Failure> {
     let mut bytes = kms.draft(Storage::Ephemeral)?.id.0;
     if let Some(first) = bytes.first_mut() {
         *first = (*first & 0x7f) | 0x40;
     }
-    Ok(SerialNumber::from_slice(&bytes))
+    Ok(bytes)
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
-    std::fs::write(path, text).map_err(|e| format!("cannot write `{}`: {e}", path.display()).into())
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(path, bytes).map_err(|e| format!("cannot write `{}`: {e}", path.display()).into())
 }
 
 fn report(context: &Context, value: &Value, sentence: &str) -> Result<(), Failure> {
     if context.global.json { output::json(value) } else { output::line(sentence) }
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-
-    #[test]
-    fn subjects_are_fields_with_escaped_commas() {
-        let name = distinguished_name("CN=localhost, O=Acme\\, Inc").unwrap();
-        let values: Vec<_> = name.iter().map(|(t, v)| (t.clone(), format!("{v:?}"))).collect();
-        assert_eq!(values.len(), 2);
-        assert!(values[1].1.contains("Acme, Inc"), "{values:?}");
-        assert!(distinguished_name("localhost").is_err());
-        assert!(distinguished_name("XX=1").is_err());
-    }
 }

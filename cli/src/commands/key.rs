@@ -9,7 +9,7 @@ use libkmss::kms::Kms;
 use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef};
 use serde_json::{Value, json};
 
-use super::{key_type, token};
+use super::{key_export, key_import, key_name, key_type, token};
 use crate::args::{KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -23,8 +23,12 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
         KeyCommand::Generate { name, token, key_type, id, extractable } => {
             generate(context, &name, &token.token, &key_type, id.as_deref(), extractable)
         }
+        KeyCommand::Import(args) => key_import::run(context, &args),
+        KeyCommand::ExportPublic { key, format, out } => key_export::run(context, &key, format, out.as_deref()),
         KeyCommand::List { token } => list(context, &token.token),
         KeyCommand::Show(key) => show(context, &key),
+        KeyCommand::Label { key, label } => key_name::label(context, &key, &label),
+        KeyCommand::Rename { key, new_name } => key_name::rename(context, &key, &new_name),
         KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
         KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
         KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
@@ -181,7 +185,11 @@ pub(super) fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Ob
     Ok(found)
 }
 
-fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
+/// As [`parts`], of which there must be one.
+///
+/// # Errors
+/// There is no such key.
+pub(super) fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
     let found = parts(kms, caller, &named.name)?;
     if found.is_empty() {
         let (name, token) = (&named.name, &named.token.token);
@@ -232,7 +240,8 @@ fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
 }
 
-fn uses(usage: &Usage) -> Vec<&'static str> {
+/// The uses by their names.
+pub(super) fn uses(usage: &Usage) -> Vec<&'static str> {
     [
         (usage.encrypt, "encrypt"),
         (usage.decrypt, "decrypt"),
@@ -241,13 +250,16 @@ fn uses(usage: &Usage) -> Vec<&'static str> {
         (usage.wrap, "wrap"),
         (usage.unwrap, "unwrap"),
         (usage.derive, "derive"),
+        (usage.encapsulate, "encapsulate"),
+        (usage.decapsulate, "decapsulate"),
     ]
     .into_iter()
     .filter_map(|(has, name)| has.then_some(name))
     .collect()
 }
 
-fn describe(object: &Object) -> Value {
+/// A key as JSON.
+pub(super) fn describe(object: &Object) -> Value {
     let Some(key) = object.key() else { return Value::Null };
     json!({
         "name": key.name,

@@ -6,15 +6,23 @@ mod config;
 mod doctor;
 mod home;
 mod key;
+mod key_export;
+mod key_import;
+mod key_name;
 mod key_type;
+mod migrate;
 mod module;
+mod probe;
 mod shell;
+mod sm2_signer;
+mod store;
+mod subject;
 mod token;
 mod token_key;
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, MigrateCommand};
 use crate::context::Context;
 use crate::output::Failure;
 
@@ -32,6 +40,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
+        Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
+        Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
+        Command::Probe { module } => probe::run(&module)?,
         Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,
     }
     Ok(ExitCode::SUCCESS)

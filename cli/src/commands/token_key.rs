@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
-use libkmss::key::{KeyClass, Object, PublicComponents};
+use libkmss::key::{Object, PublicComponents};
 use libkmss::kms::Kms;
 use libkmss::mechanism::{Curve, EcMechanism, Hash, Mechanism, RsaMechanism};
 use libkmss::operation::{ObjectRef, Sign};
@@ -17,20 +17,18 @@ use crate::output::Failure;
 pub(super) struct TokenKey<'a> {
     kms: &'a Kms,
     caller: &'a Caller,
-    object: Arc<Object>,
+    object: &'a Arc<Object>,
     public: Vec<u8>,
     algorithm: &'static SignatureAlgorithm,
     mechanism: Mechanism,
 }
 
 impl<'a> TokenKey<'a> {
-    /// The private key with this name.
+    /// The private key `object`.
     ///
     /// # Errors
-    /// There is none, or X.509 signatures by its type are not offered.
-    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, name: &str) -> Result<Self, Failure> {
-        let object =
-            kms.key(caller, name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`"))?;
+    /// X.509 signatures by its type are not offered.
+    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, object: &'a Arc<Object>) -> Result<Self, Failure> {
         let version = object.key().ok_or("the object is no key")?.primary()?;
         let hashed = |hash| Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(hash) });
         let (algorithm, mechanism, public) = match &version.public {
@@ -61,23 +59,28 @@ impl<'a> TokenKey<'a> {
         };
         Ok(Self { kms, caller, object, public, algorithm, mechanism })
     }
+}
 
-    /// The key's object.
-    pub(super) const fn object(&self) -> &Arc<Object> {
-        &self.object
-    }
-
-    fn sign_raw(&self, message: &[u8]) -> libkmss::error::Result<Vec<u8>> {
-        let operation = Sign { key: ObjectRef::from(&self.object), how: self.mechanism.clone().into() };
-        let mut signing = self.kms.begin(self.caller, operation)?;
-        signing.finish(message.len(), |running| {
-            let mut signature = vec![0; running.signature_len()];
-            running.update(message)?;
-            let len = running.finish(&mut signature)?;
-            signature.truncate(len);
-            Ok(signature)
-        })
-    }
+/// Signs a message inside the token.
+///
+/// # Errors
+/// The token refuses.
+pub(super) fn sign(
+    kms: &Kms,
+    caller: &Caller,
+    object: &Arc<Object>,
+    mechanism: &Mechanism,
+    message: &[u8],
+) -> libkmss::error::Result<Vec<u8>> {
+    let operation = Sign { key: ObjectRef::from(object), how: mechanism.clone().into() };
+    let mut signing = kms.begin(caller, operation)?;
+    signing.finish(message.len(), |running| {
+        let mut signature = vec![0; running.signature_len()];
+        running.update(message)?;
+        let len = running.finish(&mut signature)?;
+        signature.truncate(len);
+        Ok(signature)
+    })
 }
 
 impl PublicKeyData for TokenKey<'_> {
@@ -97,7 +100,7 @@ impl SigningKey for TokenKey<'_> {
             crate::output::error(&std::io::Error::other(format!("the token refused to sign: {e}")));
             rcgen::Error::RemoteKeyError
         };
-        let raw = self.sign_raw(message).map_err(|e| remote(&e))?;
+        let raw = sign(self.kms, self.caller, self.object, &self.mechanism, message).map_err(|e| remote(&e))?;
         match &self.mechanism {
             Mechanism::Ec(EcMechanism::Ecdsa { .. }) => ecdsa_der(&raw).map_err(|e| remote(&e)),
             _ => Ok(raw),
@@ -110,8 +113,11 @@ fn rsa_public_key(modulus: &[u8], exponent: &[u8]) -> Result<Vec<u8>, Failure> {
     Ok(integers(modulus, exponent)?)
 }
 
-/// ECDSA-Sig-Value (RFC 3279, 2.2.3) of r ‖ s.
-fn ecdsa_der(raw: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
+/// ECDSA-Sig-Value (RFC 3279, 2.2.3) of r ‖ s, which SM2 shares.
+///
+/// # Errors
+/// The halves are no integers.
+pub(super) fn ecdsa_der(raw: &[u8]) -> x509_cert::der::Result<Vec<u8>> {
     let (r, s) = raw.split_at(raw.len() / 2);
     integers(r, s)
 }

@@ -34,6 +34,7 @@ pub fn run(data: &[u8]) {
         ordinal: 0,
         incarnation: 1,
         policy_required: false,
+        settings: libkmss::settings::Settings::default(),
     };
     catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
     let mut input = Input(data);

@@ -9,11 +9,12 @@ use aws_lc_rs::digest;
 use super::chain::{HASH_FIELD, Head, LINE_END, LINE_START, SegmentId, hex_pair};
 use super::origin::Origin;
 use super::text::{push_number, push_text};
-use super::{AuditEvent, Outcome};
+use super::{AuditEvent, AuditSummary, MAX_USES, Outcome};
 use crate::caller::Login;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::key::{Body, KeyClass, Object, Storage};
+use crate::mechanism::KeyType;
 use crate::permit::{NewObject, Subject};
 use crate::suite::{HASH_LEN, Suite};
 use crate::tenant::ObjectId;
@@ -34,6 +35,7 @@ const TAG_COUNT: usize = 16;
 pub(super) mod kind {
     pub(crate) const GENESIS: &str = "genesis";
     pub(crate) const EVENT: &str = "event";
+    pub(crate) const SUMMARY: &str = "summary";
     pub(crate) const RESUME: &str = "resume";
     pub(crate) const RECOVERY: &str = "recovery";
     pub(crate) const CLOSE: &str = "close";
@@ -135,35 +137,21 @@ pub(super) fn recovery(out: &mut Vec<u8>, torn: Option<(u64, Head)>, lost: u64) 
 /// The fields of an event.
 pub(super) fn event(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
     push_word(out, "action", event.action.name());
-    let (outcome, error) = match event.outcome {
-        Outcome::Intent => ("intent", None),
-        Outcome::Begun => ("begun", None),
-        Outcome::Success => ("success", None),
-        Outcome::Denied(kind) => ("denied", Some(kind)),
-        Outcome::Failed(kind) => ("failed", Some(kind)),
-        Outcome::Abandoned => ("abandoned", None),
-    };
-    push_word(out, "outcome", outcome);
-    if let Some(kind) = error {
+    push_word(out, "outcome", word(event.outcome));
+    if let Outcome::Denied(kind) | Outcome::Failed(kind) = event.outcome {
         push_error(out, kind);
     }
     if let Some(caller) = event.caller {
-        push_field(out, "principal", caller.principal.name.as_bytes());
-        match &caller.login {
-            Login::User(name) => {
-                push_word(out, "login", "user");
-                push_field(out, "user", name.as_bytes());
-            }
-            Login::SecurityOfficer => push_word(out, "login", "so"),
-            Login::None => push_word(out, "login", "none"),
-        }
+        push_who(out, &caller.principal.name, &caller.login);
         push_count(out, "session", caller.session);
         push_field(out, "tenant", caller.namespace.tenant.as_bytes());
         push_field(out, "namespace", caller.namespace.name.as_bytes());
     }
-    push_subject(out, "object", event.subject);
+    // What changes objects is held against the store (`kmss store check`); the others are on the path of every operation.
+    let edition = event.action.has_effect();
+    push_subject(out, "object", event.subject, edition);
     if let Some(also) = event.also {
-        push_subject(out, "also", also);
+        push_subject(out, "also", also, edition);
     }
     if let Some(mechanism) = event.mechanism {
         out.extend_from_slice(b",\"mechanism\":");
@@ -183,6 +171,66 @@ pub(super) fn event(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
 }
 
+/// The fields of a record that counts uses of a session key.
+pub(super) fn summary(out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
+    push_who(out, summary.principal, summary.login);
+    push_field(out, "tenant", summary.namespace.tenant.as_bytes());
+    push_field(out, "namespace", summary.namespace.name.as_bytes());
+    let key = summary.key;
+    begin_object(out, "object", key.id);
+    push_key(out, key.class, key.key_type, ("", &key.origin), key.version);
+    push_storage(out, Storage::Ephemeral);
+    out.push(b'}');
+    push_count(out, "since", summary.since.0);
+    for (at, one) in summary.uses.iter().take(MAX_USES).enumerate() {
+        out.extend_from_slice(if at == 0 { b",\"uses\":[{".as_slice() } else { b",{" });
+        // The first field has no comma before it.
+        out.extend_from_slice(b"\"action\":\"");
+        out.extend_from_slice(one.action.name().as_bytes());
+        out.push(b'"');
+        push_word(out, "outcome", word(one.outcome));
+        if let Some(mechanism) = one.mechanism {
+            out.extend_from_slice(b",\"mechanism\":");
+            push_text(out, mechanism.as_bytes(), TAG_LIMIT);
+        }
+        if !one.rule.is_empty() {
+            push_field(out, "rule", one.rule.as_bytes());
+        }
+        push_count(out, "count", one.count);
+        push_count(out, "data_len", one.bytes);
+        out.push(b'}');
+    }
+    if !summary.uses.is_empty() {
+        out.push(b']');
+    }
+    if summary.ended {
+        out.extend_from_slice(b",\"ended\":true");
+    }
+}
+
+const fn word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Intent => "intent",
+        Outcome::Begun => "begun",
+        Outcome::Success => "success",
+        Outcome::Denied(_) => "denied",
+        Outcome::Failed(_) => "failed",
+        Outcome::Abandoned => "abandoned",
+    }
+}
+
+fn push_who(out: &mut Vec<u8>, principal: &str, login: &Login) {
+    push_field(out, "principal", principal.as_bytes());
+    match login {
+        Login::User(name) => {
+            push_word(out, "login", "user");
+            push_field(out, "user", name.as_bytes());
+        }
+        Login::SecurityOfficer => push_word(out, "login", "so"),
+        Login::None => push_word(out, "login", "none"),
+    }
+}
+
 fn push_origin(out: &mut Vec<u8>, origin: &Origin) {
     push_field(out, "host", &origin.host);
     push_field(out, "boot", &origin.boot);
@@ -195,11 +243,14 @@ fn push_origin(out: &mut Vec<u8>, origin: &Origin) {
     push_count(out, "fork", u64::from(origin.fork));
 }
 
-fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject) {
+fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject, edition: bool) {
     match subject {
         Subject::Object(object) => {
             begin_object(out, name, object.id);
             push_object(out, object);
+            if edition && object.storage == Storage::Stored {
+                push_count(out, "edition", object.edition);
+            }
             out.push(b'}');
         }
         Subject::New(new) => {
@@ -222,28 +273,29 @@ fn begin_object(out: &mut Vec<u8>, name: &str, id: ObjectId) {
 fn push_object(out: &mut Vec<u8>, object: &Object) {
     match &object.body {
         Body::Key(key) => {
-            push_word(
-                out,
-                "class",
-                match key.class {
-                    KeyClass::Secret => "secret",
-                    KeyClass::Private => "private",
-                    KeyClass::Public => "public",
-                },
-            );
-            push_word(out, "type", key.key_type.name());
-            if !key.name.is_empty() {
-                push_field(out, "name", key.name.as_bytes());
-            }
-            if !key.origin.is_empty() {
-                push_field(out, "origin", key.origin.as_bytes());
-            }
-            push_count(out, "version", u64::from(key.primary));
+            push_key(out, key.class, key.key_type, (&key.name, &key.origin), key.primary);
         }
         Body::Certificate { .. } => push_labelled(out, "certificate", object),
         Body::Data { .. } => push_labelled(out, "data", object),
     }
     push_storage(out, object.storage);
+}
+
+fn push_key(out: &mut Vec<u8>, class: KeyClass, key_type: KeyType, (name, origin): (&str, &str), version: u32) {
+    let class = match class {
+        KeyClass::Secret => "secret",
+        KeyClass::Private => "private",
+        KeyClass::Public => "public",
+    };
+    push_word(out, "class", class);
+    push_word(out, "type", key_type.name());
+    if !name.is_empty() {
+        push_field(out, "name", name.as_bytes());
+    }
+    if !origin.is_empty() {
+        push_field(out, "origin", origin.as_bytes());
+    }
+    push_count(out, "version", u64::from(version));
 }
 
 fn push_labelled(out: &mut Vec<u8>, class: &str, object: &Object) {

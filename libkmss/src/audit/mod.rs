@@ -13,15 +13,17 @@ mod registry;
 mod report;
 mod segment;
 mod sink;
+mod summary;
 mod text;
 mod verify;
 
 pub use chain::{Head, MAX_LINE, SegmentId};
 pub use encode::VERSION;
 pub use read::AuditTail;
-pub use record::{Entry, Filter, Record, RecordObject};
+pub use record::{Entry, Filter, Record, RecordObject, RecordUse};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
 pub use sink::{AuditOptions, Ownership, SegmentSink};
+pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
 pub use text::decode as decode_text;
 pub use verify::verify;
 
@@ -86,4 +88,13 @@ pub trait AuditSink: Send + Sync {
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`]: the operation must be refused.
     fn record(&self, event: &AuditEvent<'_>) -> Result<()>;
+
+    /// Whether uses of session keys are to be counted and summarised. Where they are not, each is an event.
+    fn summarizes(&self) -> bool;
+
+    /// Records what was counted.
+    ///
+    /// # Errors
+    /// As [`Self::record`].
+    fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()>;
 }

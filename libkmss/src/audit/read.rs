@@ -101,6 +101,23 @@ impl AuditTail {
         Ok(found)
     }
 
+    /// Shows `visit` every record that matches, segment by segment, in no order of time; keeps none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
+    pub fn visit(&self, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
+        for (id, _) in self.segments()? {
+            let mut lines = Lines::new(open(&self.dir.join(id.file_name())).map_err(storage)?);
+            while let Some(piece) = lines.next().map_err(storage)? {
+                let Piece::Line(line) = piece else { continue };
+                if let Some(entry) = Entry::parse(&id, line).filter(|e| self.filter.matches(&e.record)) {
+                    visit(&entry);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// All records from here on as they come; looks every `interval` and never ends.
     pub fn follow(self, interval: Duration) -> impl Iterator<Item = Result<Entry>> {
         Follow { tail: self, interval, ready: VecDeque::new() }

@@ -14,7 +14,7 @@ pub struct Record {
     pub seq: u64,
     /// When.
     pub time: Timestamp,
-    /// `event`, or what happened to the segment: `genesis`, `resume`, `recovery`, `close`.
+    /// `event`; `summary` of a session key's uses; or what happened to the segment: `genesis`, `resume`, `recovery`, `close`.
     pub kind: String,
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -67,6 +67,15 @@ pub struct Record {
     /// Microseconds since the operation began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
+    /// Time of the record before (summary).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// What a session key was used for since then (summary).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uses: Vec<RecordUse>,
+    /// Whether the session key is gone (summary).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<bool>,
     /// Process that writes from here on (genesis and resume).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -111,6 +120,28 @@ pub struct RecordObject {
     /// `session` for objects that live only in their process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub storage: Option<String>,
+    /// Edition of the record in the store, before the change that this record tells of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub edition: Option<u64>,
+}
+
+/// One kind of use in a summary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordUse {
+    /// What was done.
+    pub action: String,
+    /// What became of it: `success`, `begun`, `abandoned`.
+    pub outcome: String,
+    /// Name of the mechanism.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mechanism: Option<String>,
+    /// The deciding rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// How often.
+    pub count: u64,
+    /// Bytes processed.
+    pub data_len: u64,
 }
 
 /// A record with its origin.
@@ -138,7 +169,7 @@ impl Entry {
 /// Which records to show. Everything that is set must hold; any setting leaves events only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The action's word (`sign`).
+    /// The action's word (`sign`); a summary that counts it matches, too.
     pub action: Option<String>,
     /// Name or id of the object or the second one, or name of a session key's origin.
     pub key: Option<String>,
@@ -148,7 +179,7 @@ pub struct Filter {
     pub outcome: Option<String>,
     /// `namespace` or `tenant/namespace`.
     pub namespace: Option<String>,
-    /// Leave out what is no event.
+    /// Leave out what is no event and no summary.
     pub events_only: bool,
 }
 
@@ -157,10 +188,13 @@ impl Filter {
     #[must_use]
     pub fn matches(&self, record: &Record) -> bool {
         let is = |wanted: &Option<String>, value: &Option<String>| wanted.is_none() || wanted == value;
-        (!self.events_only || record.kind == kind::EVENT)
-            && is(&self.action, &record.action)
+        let counts = |wanted: &Option<String>, word: fn(&RecordUse) -> &String| {
+            wanted.as_ref().is_some_and(|wanted| record.uses.iter().any(|one| word(one) == wanted))
+        };
+        (!self.events_only || record.kind == kind::EVENT || record.kind == kind::SUMMARY)
+            && (is(&self.action, &record.action) || counts(&self.action, |one| &one.action))
             && is(&self.principal, &record.principal)
-            && is(&self.outcome, &record.outcome)
+            && (is(&self.outcome, &record.outcome) || counts(&self.outcome, |one| &one.outcome))
             && self
                 .key
                 .as_deref()

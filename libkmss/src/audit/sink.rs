@@ -11,8 +11,8 @@ use super::encode::{self, LineBuffer, Predecessor, kind};
 use super::origin::Origin;
 use super::registry::{self, State};
 use super::segment::{self, Segment};
-use super::{AuditEvent, AuditSink, Outcome};
-use crate::clock::Clock;
+use super::{AuditEvent, AuditSink, AuditSummary, Outcome};
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
 use crate::os::{Directory, Hooks, Lock, Rank};
@@ -34,6 +34,8 @@ pub struct AuditOptions {
     pub random: bool,
     /// Record successful lookups.
     pub find: bool,
+    /// Record each operation with a session key, instead of counts of them.
+    pub session: bool,
     /// Wait for the disk after each record, not only after those of administrative actions.
     pub sync_all: bool,
     /// Continue segments that an earlier process of the same user left.
@@ -50,6 +52,7 @@ impl Default for AuditOptions {
             digest: false,
             random: false,
             find: false,
+            session: false,
             sync_all: false,
             resume: true,
             segment_bytes: 64 << 20,
@@ -160,11 +163,17 @@ impl SegmentSink {
         segment.file.unlock().map_err(storage)
     }
 
-    fn append(&self, event: &AuditEvent<'_>) -> Result<Option<Arc<File>>> {
+    /// Appends one record and gives the file to wait for, where `wait` says so. The record itself is in the kernel.
+    fn append(
+        &self,
+        (time, kind): (Timestamp, &str),
+        fill: impl FnOnce(&mut Vec<u8>),
+        wait: bool,
+    ) -> Result<Option<Arc<File>>> {
         let mut writer = self.writer.lock();
         let Writer { segment, prepared, buffer, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
-        if let Some(mut gone) = segment.take_if(|s| s.is_deleted(event.time)) {
+        if let Some(mut gone) = segment.take_if(|s| s.is_deleted(time)) {
             *lost = lost.saturating_add(gone.lost);
             // Something else may stand under its name: only the store can still say what was written.
             self.anchor(&mut gone).inspect_err(|_| *lost = lost.saturating_add(1))?;
@@ -188,11 +197,19 @@ impl SegmentSink {
                 }
             },
         };
-        current.append(buffer, event.time, kind::EVENT, |out| encode::event(out, event)).map_err(storage)?;
+        current.append(buffer, time, kind, fill).map_err(storage)?;
         if self.options.anchor_every > 0 && current.unanchored() >= self.options.anchor_every {
             self.anchor(current)?;
         }
-        Ok(self.options.waits_for_disk(event).then(|| Arc::clone(&current.file)))
+        Ok(wait.then(|| Arc::clone(&current.file)))
+    }
+
+    fn write(&self, head: (Timestamp, &str), fill: impl FnOnce(&mut Vec<u8>), wait: bool) -> Result<()> {
+        match self.append(head, fill, wait).map_err(unavailable)? {
+            // Outside the lock, so that other operations go on.
+            Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
+            None => Ok(()),
+        }
     }
 
     /// Tells the store how far the segment is. The disk comes first: the store must never know more than it.
@@ -333,11 +350,17 @@ impl AuditSink for SegmentSink {
         if !self.options.wants(event) {
             return Ok(());
         }
-        match self.append(event).map_err(unavailable)? {
-            // Outside the lock, so that other operations go on; the record itself is in the kernel.
-            Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
-            None => Ok(()),
-        }
+        let wait = self.options.waits_for_disk(event);
+        self.write((event.time, kind::EVENT), |out| encode::event(out, event), wait)
+    }
+
+    fn summarizes(&self) -> bool {
+        !self.options.session
+    }
+
+    fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
+        let fill = |out: &mut Vec<u8>| encode::summary(out, summary);
+        self.write((summary.time, kind::SUMMARY), fill, self.options.sync_all)
     }
 }
 

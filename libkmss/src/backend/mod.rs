@@ -126,6 +126,34 @@ pub trait Backend: Send + Sync {
     fn derive(&self, permit: &Permit, mechanism: &Mechanism, key_type: KeyType, len: Option<usize>)
     -> Result<Material>;
 
+    /// Makes a secret that the holder of the private half of the permit's key can make, too, as the permit's new object, and
+    /// the ciphertext that carries it. The new key takes `len` bytes of the secret, all where it is absent.
+    ///
+    /// # Errors
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) for more than the mechanism yields, and for lengths that the type does
+    /// not have.
+    fn encapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Material, Vec<u8>)>;
+
+    /// Recovers an encapsulated secret as the permit's new object. A wrong ciphertext of the right length yields another
+    /// secret, not an error.
+    ///
+    /// # Errors
+    /// As [`Self::encapsulate`], and [`WrappedKeyLength`](crate::error::ErrorKind::WrappedKeyLength).
+    fn decapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material>;
+
     /// Destroys what the permit's key versions name in the device. The software engine holds nothing.
     ///
     /// # Errors

@@ -71,7 +71,7 @@ pub(super) fn kind(key: &DomainKey, kind: ObjectKind) -> Result<Term> {
 }
 
 /// All terms under which `object` is found.
-fn terms(key: &DomainKey, object: &Object) -> Result<[Term; 3]> {
+pub(super) fn terms(key: &DomainKey, object: &Object) -> Result<[Term; 3]> {
     Ok([label(key, &object.label)?, identifier(key, &object.identifier)?, kind(key, ObjectKind::of(object))?])
 }
 

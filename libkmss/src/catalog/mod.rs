@@ -5,6 +5,7 @@
 //! look at the store. Session objects never come here.
 
 mod cache;
+mod check;
 mod find;
 mod index;
 mod name;
@@ -17,6 +18,7 @@ mod write;
 
 use std::sync::Arc;
 
+pub use check::{CatalogReport, Complaint};
 pub use find::Query;
 pub use index::ObjectKind;
 

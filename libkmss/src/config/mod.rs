@@ -88,6 +88,7 @@ impl Default for StoreConfig {
     }
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 /// Settings of the audit. Refusals and failures are always recorded; these add successes that are many and tell little.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -98,6 +99,8 @@ pub struct AuditConfig {
     pub record_digest: bool,
     /// Record each search for objects.
     pub record_find: bool,
+    /// Record each operation with a session key, instead of counts of them.
+    pub record_session_operations: bool,
 }
 
 /// A `[[principal]]` rule: a process that has everything it names is `name`.

@@ -1,5 +1,6 @@
 //! Keys and the objects around them: what is stored, what it may be used for, and in which state it is.
 
+mod attachment;
 mod domain;
 mod object;
 mod spec;
@@ -7,6 +8,7 @@ mod spki;
 mod state;
 mod usage;
 
+pub use attachment::Attachment;
 pub use domain::{DomainKey, Keyring};
 pub(crate) use object::material_context;
 pub use object::{BackendId, Body, CachedKey, Date, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage};

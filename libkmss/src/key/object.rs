@@ -8,7 +8,7 @@ use std::sync::Arc;
 use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 
-use super::{KeyState, Protection, Usage};
+use super::{Attachment, KeyState, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
@@ -59,6 +59,9 @@ pub struct Object {
     /// Store revision it was read at, 0 for what was never stored.
     #[serde(skip)]
     pub revision: u64,
+    /// What the pipeline keeps of a session key's use; not part of the record.
+    #[serde(skip)]
+    pub uses: Attachment,
 }
 
 impl Object {

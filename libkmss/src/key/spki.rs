@@ -23,7 +23,9 @@ impl PublicComponents {
     #[must_use]
     pub fn spki(&self) -> Option<Vec<u8>> {
         let (oid, parameters, key) = match self {
-            Self::None | Self::Dh { .. } | Self::Pqc { .. } => return None,
+            Self::None | Self::Dh { .. } => return None,
+            // RFC 9881, RFC 9935, RFC 9909: the parameter set is the algorithm, and parameters are absent.
+            Self::Pqc { set, value } => (ObjectIdentifier::new(set.oid()).ok()?, None, value.clone()),
             Self::Rsa { modulus, exponent } => {
                 let (modulus, public_exponent) = (UintRef::new(modulus).ok()?, UintRef::new(exponent).ok()?);
                 let key = RsaPublicKey { modulus, public_exponent };
@@ -53,6 +55,7 @@ fn oid_of(curve: Curve) -> Option<ObjectIdentifier> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::mechanism::PqcSet;
     use der::Decode;
 
     type Info = SubjectPublicKeyInfo<Any, BitString>;
@@ -84,6 +87,18 @@ mod tests {
         let der = PublicComponents::Rsa { modulus: vec![0xFF; 256], exponent: vec![1, 0, 1] }.spki().unwrap();
         assert_eq!(der.len(), 294);
         assert_eq!(Info::from_der(&der).unwrap().algorithm.parameters, Some(Any::null()));
+    }
+
+    #[test]
+    fn a_post_quantum_key_is_named_by_its_set_alone() {
+        for set in PqcSet::all() {
+            let value = vec![7; set.public_len()];
+            let der = PublicComponents::Pqc { set, value: value.clone() }.spki().unwrap();
+            let read = Info::from_der(&der).unwrap();
+            assert!(read.algorithm.parameters.is_none());
+            assert_eq!(read.algorithm.oid.to_string(), set.oid());
+            assert_eq!(read.subject_public_key.as_bytes(), Some(value.as_slice()));
+        }
     }
 
     #[test]

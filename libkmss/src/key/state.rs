@@ -24,8 +24,10 @@ impl KeyState {
     #[must_use]
     pub const fn allows(self, action: Action) -> bool {
         match action {
-            Action::Sign | Action::Encrypt | Action::Wrap | Action::Derive => matches!(self, Self::Active),
-            Action::Verify | Action::Decrypt | Action::Unwrap | Action::Export => {
+            Action::Sign | Action::Encrypt | Action::Wrap | Action::Derive | Action::Encapsulate => {
+                matches!(self, Self::Active)
+            }
+            Action::Verify | Action::Decrypt | Action::Unwrap | Action::Decapsulate | Action::Export => {
                 matches!(self, Self::Active | Self::Deactivated | Self::Compromised)
             }
             _ => true,
@@ -54,6 +56,8 @@ mod tests {
         let s = KeyState::Deactivated;
         assert!(!s.allows(Action::Sign) && !s.allows(Action::Encrypt) && !s.allows(Action::Wrap));
         assert!(s.allows(Action::Verify) && s.allows(Action::Decrypt) && s.allows(Action::Destroy));
+        assert!(!s.allows(Action::Encapsulate) && s.allows(Action::Decapsulate));
         assert!(!KeyState::Suspended.allows(Action::Verify));
+        assert!(!KeyState::Suspended.allows(Action::Encapsulate) && !KeyState::Suspended.allows(Action::Decapsulate));
     }
 }

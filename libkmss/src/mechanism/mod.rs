@@ -19,7 +19,7 @@ pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
 pub use kdf::{HkdfSalt, KdfMechanism};
 pub use mac::MacMechanism;
-pub use pqc::{MlDsaSet, MlKemSet, PqcMechanism, PqcSet, SlhDsaSet};
+pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
 pub use sm::Sm2Mechanism;
 

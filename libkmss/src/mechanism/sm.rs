@@ -10,6 +10,11 @@ pub enum Sm2Mechanism {
         /// The signer's identity that enters Z; `1234567812345678` where the standard's default is meant.
         id: Vec<u8>,
     },
+    /// As [`Self::SignSm3`], with signatures as DER (GM/T 0009, 7.3: SEQUENCE of r and s), at most 72 bytes.
+    SignSm3Der {
+        /// The signer's identity.
+        id: Vec<u8>,
+    },
     /// Public-key encryption with the SM3 KDF.
     Encrypt,
 }
@@ -22,6 +27,7 @@ impl Sm2Mechanism {
         match self {
             Self::SignDigest => "SM2",
             Self::SignSm3 { .. } => "SM3_SM2",
+            Self::SignSm3Der { .. } => "SM3_SM2_DER",
             Self::Encrypt => "SM2_ENCRYPT",
         }
     }

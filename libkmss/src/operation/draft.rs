@@ -7,7 +7,8 @@ use serde_bytes::ByteBuf;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object, Protection, Storage, Usage,
+    Attachment, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object, Protection,
+    Storage, Usage,
 };
 use crate::mechanism::KeyType;
 use crate::permit::NewObject;
@@ -152,6 +153,7 @@ impl Draft {
             edition: 1,
             storage: self.storage,
             revision: 0,
+            uses: Attachment::default(),
         }
     }
 

@@ -5,6 +5,7 @@ mod derive;
 mod destroy;
 mod digest;
 mod draft;
+mod encapsulate;
 mod encrypt;
 mod export;
 mod find;
@@ -23,6 +24,7 @@ pub use derive::Derive;
 pub use destroy::Destroy;
 pub use digest::Digest;
 pub use draft::{Draft, Expected};
+pub use encapsulate::{Decapsulate, Encapsulate};
 pub use encrypt::{Decrypt, Encrypt};
 pub use export::Export;
 pub use find::Find;
@@ -99,13 +101,17 @@ impl Request {
         Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None }
     }
 
-    /// Whether it changes what exists, so that its intent is recorded before. Unwrapping and deriving do where the new
-    /// key is stored.
+    /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new
+    /// key is stored; nothing does that is about session objects alone, which end with their process anyway.
     #[must_use]
     pub fn has_effect(&self) -> bool {
-        let stored = |target: &Target| !matches!(target, Target::New(new) if new.storage == Storage::Ephemeral);
-        let also = |(action, target): &(Action, Target)| action.has_effect() && stored(target);
-        self.action.has_effect() || self.also.as_ref().is_some_and(also)
+        let stored = |target: &Target| match target {
+            Target::New(new) => new.storage == Storage::Stored,
+            Target::Object(ObjectRef::Ephemeral(_)) => false,
+            _ => true,
+        };
+        (self.action.has_effect() && stored(&self.target))
+            || self.also.as_ref().is_some_and(|(action, target)| action.has_effect() && stored(target))
     }
 
     /// The stored object that it is about.

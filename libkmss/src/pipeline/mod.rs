@@ -2,6 +2,7 @@
 //! release.
 
 mod checks;
+mod tally;
 mod unfinished;
 
 use std::sync::Arc;
@@ -88,12 +89,16 @@ impl Pipeline {
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
         let (admission, mut trace, result) = self.start(caller, operation, &request)?;
-        trace.made(O::made(&result));
-        let recorded = self.record(caller, &trace, Outcome::Success, "");
+        let made = O::made(&result);
+        trace.made(&made);
+        let counted = tally::ended(&trace).map_or(Ok(()), tally::Tally::end);
+        let recorded = counted.and_then(|()| self.record(caller, &trace, Outcome::Success, ""));
         if recorded.is_ok() || request.has_effect() {
             admission.reservation.settle(trace.bytes);
         }
-        recorded.map(|()| result)
+        recorded?;
+        made.iter().for_each(|object| self.tally(caller, object));
+        Ok(result)
     }
 
     /// Does something that no key operation is (login, PINs, namespaces) between an intent, where it changes something,
@@ -198,8 +203,11 @@ impl Pipeline {
         }
     }
 
-    /// Writes one record.
+    /// Writes one record, or counts where a session key's uses are counted.
     fn record(&self, caller: &Caller, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
+        if let Some(tally) = tally::counted(trace, outcome) {
+            return tally.count(caller, trace, outcome);
+        }
         self.record_for(Some(caller), trace, outcome, reason)
     }
 
@@ -248,11 +256,11 @@ impl Trace {
     }
 
     /// Puts objects as they came to exist in the place of what was asked for.
-    fn made(&mut self, objects: Vec<Arc<Object>>) {
+    fn made(&mut self, objects: &[Arc<Object>]) {
         for object in objects {
             for subject in std::iter::once(&mut self.subject).chain(&mut self.also) {
                 if matches!(subject, Subject::New(new) if new.id == object.id) {
-                    *subject = Subject::Object(Arc::clone(&object));
+                    *subject = Subject::Object(Arc::clone(object));
                 }
             }
         }

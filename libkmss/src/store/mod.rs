@@ -167,6 +167,14 @@ pub trait Store: Send + Sync {
     /// values (a commit is under way) never compare equal to a later call.
     fn generation(&self) -> u64;
 
+    /// What the engine finds wrong with its own files, one sentence each; reads all of them, so it may take long.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn check(&self) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
     /// The value of `key`.
     ///
     /// # Errors

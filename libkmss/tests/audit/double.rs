@@ -14,6 +14,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Action, Body, DomainKey, Keyring, Object, Storage};
 use libkmss::permit::Subject;
 use libkmss::random::Random;
+use libkmss::settings::Settings;
 use libkmss::store::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use libkmss::suite::Suite;
 use libkmss::tenant::{Namespace, NamespaceId, ObjectId};
@@ -259,6 +260,7 @@ pub(crate) fn caller(principal: &str) -> Caller {
             ordinal: 0,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         }),
         login: Login::User("user".into()),
         keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
@@ -283,5 +285,6 @@ pub(crate) fn labelled(label: &[u8]) -> Subject {
         edition: 1,
         storage: Storage::Stored,
         revision: 1,
+        uses: libkmss::key::Attachment::default(),
     }))
 }

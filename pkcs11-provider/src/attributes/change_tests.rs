@@ -4,12 +4,14 @@
 use cryptoki_sys::*;
 use libkmss::key::{KeyClass, Protection, PublicComponents, Storage};
 use libkmss::mechanism::KeyType;
+use libkmss::settings::VendorProfile;
 use libkmss::tenant::ObjectId;
 
 use super::*;
 use crate::attributes::samples;
+use crate::mechanisms::Profile;
 
-const USER: Giver = Giver { user: true, officer: false };
+const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna) };
 
 fn aes() -> Object {
     let protection = Protection { extractable: true, always_sensitive: false, ..Protection::default() };

@@ -9,7 +9,7 @@ use libkmss::mechanism::{Curve, KeyType};
 use libkmss::secret::Secret;
 
 use super::rules::Class;
-use super::{certificate, curve};
+use super::{certificate, curve, parameter_set};
 use crate::raw::octet_string;
 use crate::raw::template::Template;
 use crate::rv::{Result, Rv};
@@ -49,6 +49,11 @@ pub(crate) fn given(template: &Template, class: Class) -> Result<Given> {
             modulus: integer(required(template, c::CKA_MODULUS)?)?,
             exponent: integer(required(template, c::CKA_PUBLIC_EXPONENT)?)?,
         })),
+        Class::Public(key_type @ (KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa)) => {
+            let set = parameter_set::parse(template, key_type)?;
+            let value = required(template, c::CKA_VALUE)?.to_vec();
+            Given::Key(KeyComponents::Public(PublicComponents::Pqc { set, value }))
+        }
         Class::Public(key_type) => {
             let curve = curve::parse(template.get(c::CKA_EC_PARAMS), key_type)?;
             let point = octet_string::unwrapped(required(template, c::CKA_EC_POINT)?.to_vec());
@@ -58,6 +63,11 @@ pub(crate) fn given(template: &Template, class: Class) -> Result<Given> {
             Given::Key(KeyComponents::Public(PublicComponents::Ec { curve, point }))
         }
         Class::Private(KeyType::Rsa) => Given::Key(rsa_private(template)?),
+        Class::Private(key_type @ (KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa)) => {
+            let set = parameter_set::parse(template, key_type)?;
+            let secret = |kind| Secret::copy_of(template.get(kind).unwrap_or_default());
+            Given::Key(KeyComponents::PqcPrivate { set, seed: secret(c::CKA_SEED), value: secret(c::CKA_VALUE) })
+        }
         Class::Private(key_type) => {
             let curve = curve::parse(template.get(c::CKA_EC_PARAMS), key_type)?;
             let scalar = scalar(required(template, c::CKA_VALUE)?, curve)?;
@@ -111,12 +121,16 @@ pub(crate) fn length(template: &Template) -> Result<Option<usize>> {
 /// CKR_TEMPLATE_INCOMPLETE, CKR_KEY_SIZE_RANGE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT where the two
 /// templates disagree, and those of [`curve::parse`].
 pub(crate) fn pair_spec(public: &Template, private: &Template, key_type: KeyType) -> Result<KeySpec> {
-    for kind in [c::CKA_MODULUS_BITS, c::CKA_PUBLIC_EXPONENT, c::CKA_EC_PARAMS] {
+    for kind in [c::CKA_MODULUS_BITS, c::CKA_PUBLIC_EXPONENT, c::CKA_EC_PARAMS, c::CKA_PARAMETER_SET] {
         if let (Some(a), Some(b)) = (public.get(kind), private.get(kind))
             && a != b
         {
             return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
         }
+    }
+    if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
+        let template = if public.get(c::CKA_PARAMETER_SET).is_some() { public } else { private };
+        return parameter_set::parse(template, key_type).map(KeySpec::Pqc);
     }
     if key_type != KeyType::Rsa {
         let params = public.get(c::CKA_EC_PARAMS).or_else(|| private.get(c::CKA_EC_PARAMS));

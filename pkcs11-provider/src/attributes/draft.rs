@@ -11,17 +11,19 @@ use libkmss::operation::Draft;
 use serde_bytes::ByteBuf;
 
 use super::rules::{CKA_NSS_DB, Class, Occasion};
-use crate::mechanisms;
+use crate::mechanisms::Profile;
 use crate::raw::template::{self, Template, u64_of};
 use crate::rv::{Result, Rv};
 
 /// Who gives a template, as far as attributes ask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Giver {
     /// Whether a user is logged in.
     pub(crate) user: bool,
     /// Whether the security officer is logged in, who alone may call something trusted.
     pub(crate) officer: bool,
+    /// The numbers that the token goes by.
+    pub(crate) profile: Profile,
 }
 
 /// The class that a template asks for. `default` is the class where it names none.
@@ -29,11 +31,11 @@ pub(crate) struct Giver {
 /// # Errors
 /// CKR_TEMPLATE_INCOMPLETE without class or key type, CKR_ATTRIBUTE_VALUE_INVALID for classes, key types and certificate
 /// types that are not offered.
-pub(crate) fn class(template: &Template, default: Option<CK_OBJECT_CLASS>) -> Result<Class> {
+pub(crate) fn class(template: &Template, default: Option<CK_OBJECT_CLASS>, profile: Profile) -> Result<Class> {
     let class = template.number(c::CKA_CLASS)?.or(default).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
     let key_type = || {
         let number = template.number(c::CKA_KEY_TYPE)?.ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))?;
-        mechanisms::key_type(number).ok_or(Rv(CKR_ATTRIBUTE_VALUE_INVALID))
+        profile.key_type(number).ok_or(Rv(CKR_ATTRIBUTE_VALUE_INVALID))
     };
     let fitting = |asymmetric: bool| {
         let key_type = key_type()?;
@@ -57,11 +59,11 @@ pub(crate) fn class(template: &Template, default: Option<CK_OBJECT_CLASS>) -> Re
 ///
 /// # Errors
 /// CKR_TEMPLATE_INCONSISTENT.
-pub(crate) fn expect_class(template: &Template, class: Class) -> Result<()> {
+pub(crate) fn expect_class(template: &Template, class: Class, profile: Profile) -> Result<()> {
     let wrong_class = template.number(c::CKA_CLASS)?.is_some_and(|n| n != class.number());
     let wrong_type = template
         .number(c::CKA_KEY_TYPE)?
-        .is_some_and(|n| class.key_type().is_none_or(|t| mechanisms::key_type_number(t) != n));
+        .is_some_and(|n| class.key_type().is_none_or(|t| profile.key_type_number(t) != n));
     if wrong_class || wrong_type { Err(Rv(CKR_TEMPLATE_INCONSISTENT)) } else { Ok(()) }
 }
 
@@ -115,7 +117,12 @@ pub(crate) fn apply(
     let later = matches!(occasion, Occasion::Copy | Occasion::Set);
     for (kind, value) in template.iter() {
         if let Some(field) = usage_field(&mut draft.usage, kind) {
-            *field = template::flag(value)?;
+            let wanted = template::flag(value)?;
+            // Said of keys that cannot encapsulate, true would be a lie.
+            if wanted && matches!(kind, c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE) && !encapsulates(class) {
+                return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+            }
+            *field = wanted;
             continue;
         }
         match kind {
@@ -143,21 +150,20 @@ pub(crate) fn apply(
                 keep(draft, kind, value);
             }
             c::CKA_ALLOWED_MECHANISMS => {
-                restrict(
-                    &mut draft.allowed_mechanisms,
-                    template::numbers(value)?.into_iter().map(u64_of).collect(),
-                    later,
-                )?;
+                // Kept under the table's numbers, so that they outlive a change of the token's profile.
+                let known = |n| giver.profile.canonical(n).map(u64_of).ok_or(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
+                let wanted = template::numbers(value)?.into_iter().map(known).collect::<Result<_>>()?;
+                restrict(&mut draft.allowed_mechanisms, wanted, later)?;
             }
             // What a key demands of others, a copy demands, too.
-            c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE
+            c::CKA_WRAP_TEMPLATE
+            | c::CKA_UNWRAP_TEMPLATE
+            | c::CKA_DERIVE_TEMPLATE
+            | c::CKA_ENCAPSULATE_TEMPLATE
+            | c::CKA_DECAPSULATE_TEMPLATE
                 if later && draft.attributes.get(&u64_of(kind)).is_some_and(|there| *there != value) =>
             {
                 return Err(Rv(CKR_ATTRIBUTE_READ_ONLY));
-            }
-            // Said of keys that cannot encapsulate: true would be a lie.
-            c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE if template::flag(value)? => {
-                return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
             }
             _ if is_kept(kind, class) => keep(draft, kind, value),
             // Class, type, size and components: whoever makes the object has looked at them.
@@ -182,7 +188,13 @@ const fn is_kept(kind: CK_ATTRIBUTE_TYPE, class: Class) -> bool {
         _ => {
             matches!(
                 kind,
-                c::CKA_SUBJECT | c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE | CKA_NSS_DB
+                c::CKA_SUBJECT
+                    | c::CKA_WRAP_TEMPLATE
+                    | c::CKA_UNWRAP_TEMPLATE
+                    | c::CKA_DERIVE_TEMPLATE
+                    | c::CKA_ENCAPSULATE_TEMPLATE
+                    | c::CKA_DECAPSULATE_TEMPLATE
+                    | CKA_NSS_DB
             )
         }
     }
@@ -249,8 +261,15 @@ pub(crate) const fn usage_field(usage: &mut Usage, kind: CK_ATTRIBUTE_TYPE) -> O
         c::CKA_WRAP => &mut usage.wrap,
         c::CKA_UNWRAP => &mut usage.unwrap,
         c::CKA_DERIVE => &mut usage.derive,
+        c::CKA_ENCAPSULATE => &mut usage.encapsulate,
+        c::CKA_DECAPSULATE => &mut usage.decapsulate,
         _ => return None,
     })
+}
+
+/// Whether keys of this class and type encapsulate or decapsulate.
+const fn encapsulates(class: Class) -> bool {
+    matches!(class, Class::Public(KeyType::MlKem) | Class::Private(KeyType::MlKem))
 }
 
 /// What a key of this class and type can do at all.
@@ -264,8 +283,10 @@ fn usage(class: Class) -> Usage {
         Class::Private(KeyType::Sm2) => Usage { decrypt: true, sign: true, ..none },
         Class::Public(KeyType::EcMontgomery) => none,
         Class::Private(KeyType::EcMontgomery) => Usage { derive: true, ..none },
+        Class::Public(KeyType::MlKem) => Usage { encapsulate: true, ..none },
+        Class::Private(KeyType::MlKem) => Usage { decapsulate: true, ..none },
         Class::Public(_) => Usage { verify: true, ..none },
-        Class::Private(KeyType::EcEdwards) => Usage { sign: true, ..none },
+        Class::Private(KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => Usage { sign: true, ..none },
         Class::Private(_) => Usage { sign: true, derive: true, ..none },
         Class::Secret(KeyType::Aes | KeyType::Sm4) => Usage {
             encrypt: true,

@@ -2,14 +2,15 @@
 #![allow(clippy::unwrap_used)]
 
 use cryptoki_sys::*;
+use libkmss::settings::VendorProfile;
 use libkmss::tenant::ObjectId;
 
 use super::*;
 use crate::attributes::rules;
 
-const USER: Giver = Giver { user: true, officer: false };
-const NOBODY: Giver = Giver { user: false, officer: false };
-const OFFICER: Giver = Giver { user: false, officer: true };
+const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna) };
+const NOBODY: Giver = Giver { user: false, officer: false, profile: Profile::of(VendorProfile::Luna) };
+const OFFICER: Giver = Giver { user: false, officer: true, profile: Profile::of(VendorProfile::Luna) };
 
 fn made(storage: Storage, class: Class, template: &[(CK_ATTRIBUTE_TYPE, &[u8])], giver: Giver) -> Result<Draft> {
     let template = Template::of(template);
@@ -70,7 +71,7 @@ fn a_class_needs_a_key_type_that_fits_it() {
         if let Some(key_type) = key_type {
             t.add(CKA_KEY_TYPE, &key_type.to_ne_bytes()).unwrap();
         }
-        super::class(&t, None)
+        super::class(&t, None, Profile::default())
     };
     assert_eq!(with(CKO_SECRET_KEY, Some(CKK_AES)), Ok(AES));
     assert_eq!(with(CKO_SECRET_KEY, None), Err(Rv(CKR_TEMPLATE_INCOMPLETE)));
@@ -78,7 +79,7 @@ fn a_class_needs_a_key_type_that_fits_it() {
     assert_eq!(with(CKO_PRIVATE_KEY, Some(CKK_DES3)), Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
     assert_eq!(with(CKO_CERTIFICATE, None), Err(Rv(CKR_TEMPLATE_INCOMPLETE)));
     assert_eq!(with(CKO_HW_FEATURE, None), Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
-    assert_eq!(super::class(&Template::default(), None), Err(Rv(CKR_TEMPLATE_INCOMPLETE)));
+    assert_eq!(super::class(&Template::default(), None, Profile::default()), Err(Rv(CKR_TEMPLATE_INCOMPLETE)));
 }
 
 #[test]

@@ -8,6 +8,7 @@ pub(crate) mod change;
 pub(crate) mod components;
 pub(crate) mod curve;
 pub(crate) mod draft;
+pub(crate) mod parameter_set;
 pub(crate) mod read;
 pub(crate) mod rules;
 #[cfg(test)]

@@ -3,14 +3,15 @@
 use std::cell::OnceCell;
 
 use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKC_X_509};
-use libkmss::key::{Body, Date, Key, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
+use libkmss::key::{Body, Date, Key, KeyClass, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
 use libkmss::secret::Secret;
 
 use super::certificate::Outline;
 use super::curve;
 use super::draft::usage_field;
+use super::parameter_set;
 use super::rules::{self, Class};
-use crate::mechanisms;
+use crate::mechanisms::Profile;
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template, u64_of};
 use crate::rv::Result;
@@ -19,12 +20,13 @@ use crate::rv::Result;
 pub(crate) struct Attributes<'a> {
     object: &'a Object,
     class: Class,
+    profile: Profile,
 }
 
 impl<'a> Attributes<'a> {
-    /// The attributes of `object`.
-    pub(crate) fn of(object: &'a Object) -> Self {
-        Self { object, class: Class::of(object) }
+    /// The attributes of `object`, under the numbers of its token.
+    pub(crate) fn of(object: &'a Object, profile: Profile) -> Self {
+        Self { object, class: Class::of(object), profile }
     }
 
     /// What may be told of an attribute without touching key material; [`Answer::Sensitive`] for key material.
@@ -110,15 +112,15 @@ impl<'a> Attributes<'a> {
         }
         let protection = &key.protection;
         match kind {
-            c::CKA_KEY_TYPE => Answer::number(mechanisms::key_type_number(key.key_type)),
+            c::CKA_KEY_TYPE => Answer::number(self.profile.key_type_number(key.key_type)),
             c::CKA_START_DATE => date(key.start),
             c::CKA_END_DATE => date(key.end),
             c::CKA_LOCAL => Answer::flag(protection.local),
             c::CKA_KEY_GEN_MECHANISM if protection.local => {
-                Answer::number(mechanisms::generation(key.key_type).unwrap_or(CK_UNAVAILABLE_INFORMATION))
+                Answer::number(self.profile.generation(key.key_type).unwrap_or(CK_UNAVAILABLE_INFORMATION))
             }
             c::CKA_KEY_GEN_MECHANISM => Answer::number(CK_UNAVAILABLE_INFORMATION),
-            c::CKA_ALLOWED_MECHANISMS => allowed(&key.allowed_mechanisms),
+            c::CKA_ALLOWED_MECHANISMS => allowed(&key.allowed_mechanisms, self.profile),
             c::CKA_SENSITIVE => Answer::flag(protection.sensitive),
             c::CKA_EXTRACTABLE => Answer::flag(protection.extractable),
             c::CKA_ALWAYS_SENSITIVE => Answer::flag(protection.always_sensitive),
@@ -126,8 +128,11 @@ impl<'a> Attributes<'a> {
             c::CKA_TRUSTED => Answer::flag(protection.trusted),
             c::CKA_WRAP_WITH_TRUSTED => Answer::flag(protection.wrap_with_trusted),
             c::CKA_ALWAYS_AUTHENTICATE => Answer::flag(protection.always_authenticate),
-            c::CKA_ENCAPSULATE | c::CKA_DECAPSULATE => Answer::flag(false),
-            c::CKA_WRAP_TEMPLATE | c::CKA_UNWRAP_TEMPLATE | c::CKA_DERIVE_TEMPLATE => {
+            c::CKA_WRAP_TEMPLATE
+            | c::CKA_UNWRAP_TEMPLATE
+            | c::CKA_DERIVE_TEMPLATE
+            | c::CKA_ENCAPSULATE_TEMPLATE
+            | c::CKA_DECAPSULATE_TEMPLATE => {
                 let kept = self.object.attributes.get(&u64_of(kind));
                 Answer::Nested(kept.and_then(|bytes| Template::decode(bytes)).unwrap_or_default())
             }
@@ -138,8 +143,10 @@ impl<'a> Attributes<'a> {
             c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT | c::CKA_EC_PARAMS | c::CKA_EC_POINT => {
                 self.public(kind, &version.public)
             }
+            c::CKA_PARAMETER_SET => self.public(kind, &version.public),
+            c::CKA_VALUE if key.class == KeyClass::Public => self.public(kind, &version.public),
             c::CKA_SUBJECT | rules::CKA_NSS_DB => self.kept(kind),
-            // What is left is CKA_VALUE and the private components of RSA.
+            // What is left is CKA_VALUE, CKA_SEED and the private components of RSA.
             _ => Answer::Sensitive,
         }
     }
@@ -155,6 +162,8 @@ impl<'a> Attributes<'a> {
             (PublicComponents::Ec { point, .. }, c::CKA_EC_POINT) if !point.is_empty() => {
                 Answer::bytes(&octet_string::wrapped(point))
             }
+            (PublicComponents::Pqc { set, .. }, c::CKA_PARAMETER_SET) => Answer::number(parameter_set::number(*set)),
+            (PublicComponents::Pqc { value, .. }, c::CKA_VALUE) => Answer::bytes(value),
             _ => Answer::Unknown,
         }
     }
@@ -162,7 +171,8 @@ impl<'a> Attributes<'a> {
 
 /// How many bytes an object takes, roughly: all that can be read of it.
 pub(crate) fn size(object: &Object) -> usize {
-    let attributes = Attributes::of(object);
+    // Numbers are equally long in every profile.
+    let attributes = Attributes::of(object, Profile::default());
     let material = object.key().and_then(|k| k.primary().ok()).map_or(0, |v| v.locator.len());
     let visible = rules::all(attributes.class).map(|kind| match attributes.answer(kind) {
         Answer::Value(value) => value.len(),
@@ -175,6 +185,8 @@ fn component(components: &KeyComponents, kind: CK_ATTRIBUTE_TYPE) -> Option<&Sec
     match (components, kind) {
         (KeyComponents::Secret { value, .. }, c::CKA_VALUE) => Some(value),
         (KeyComponents::EcPrivate { scalar, .. }, c::CKA_VALUE) => Some(scalar),
+        (KeyComponents::PqcPrivate { value, .. }, c::CKA_VALUE) => Some(value),
+        (KeyComponents::PqcPrivate { seed, .. }, c::CKA_SEED) => Some(seed),
         (KeyComponents::RsaPrivate { private_exponent, .. }, c::CKA_PRIVATE_EXPONENT) => Some(private_exponent),
         (KeyComponents::RsaPrivate { prime_1, .. }, c::CKA_PRIME_1) => Some(prime_1),
         (KeyComponents::RsaPrivate { prime_2, .. }, c::CKA_PRIME_2) => Some(prime_2),
@@ -189,8 +201,9 @@ fn date(date: Option<Date>) -> Answer {
     Answer::bytes(date.as_ref().map_or(&[], |d| d.0.as_slice()))
 }
 
-fn allowed(numbers: &[u64]) -> Answer {
-    let native = numbers.iter().filter_map(|n| CK_ULONG::try_from(*n).ok()).flat_map(CK_ULONG::to_ne_bytes);
+fn allowed(numbers: &[u64], profile: Profile) -> Answer {
+    let known = numbers.iter().filter_map(|n| CK_ULONG::try_from(*n).ok());
+    let native = known.flat_map(|n| profile.number(n).to_ne_bytes());
     Answer::bytes(&native.collect::<Vec<_>>())
 }
 

@@ -21,7 +21,7 @@ const OPEN: Protection = Protection {
 };
 
 fn value(object: &Object, kind: CK_ATTRIBUTE_TYPE) -> Vec<u8> {
-    match Attributes::of(object).answer(kind) {
+    match Attributes::of(object, Profile::default()).answer(kind) {
         Answer::Value(value) => value.to_vec(),
         _ => b"(none)".to_vec(),
     }
@@ -60,9 +60,12 @@ fn key_material_is_read_once_and_only_where_it_may_be() {
         let key = samples::key(KeyClass::Secret, KeyType::Aes, PublicComponents::None, protection);
         let exported = OnceCell::new();
         let export = || Ok(Some(KeyComponents::Secret { key_type: KeyType::Aes, value: Secret::copy_of(b"secret") }));
-        let first = Attributes::of(&key).answer_with(CKA_VALUE, &exported, export).unwrap();
+        let first = Attributes::of(&key, Profile::default()).answer_with(CKA_VALUE, &exported, export).unwrap();
         let again = || Err(Rv(CKR_GENERAL_ERROR));
-        assert_eq!(Attributes::of(&key).answer_with(CKA_VALUE, &exported, again).ok(), Some(first.clone()));
+        assert_eq!(
+            Attributes::of(&key, Profile::default()).answer_with(CKA_VALUE, &exported, again).ok(),
+            Some(first.clone())
+        );
         first
     };
     assert_eq!(shown(OPEN), Answer::bytes(b"secret"));
@@ -74,7 +77,7 @@ fn key_material_is_read_once_and_only_where_it_may_be() {
 fn attributes_of_other_classes_do_not_exist() {
     let key = samples::key(KeyClass::Public, KeyType::Ec, p256(), OPEN);
     for kind in [CKA_VALUE, CKA_SENSITIVE, CKA_MODULUS, CKA_APPLICATION, CKA_SIGN, 0x7777] {
-        assert_eq!(Attributes::of(&key).answer(kind), Answer::Unknown, "{kind:#x}");
+        assert_eq!(Attributes::of(&key, Profile::default()).answer(kind), Answer::Unknown, "{kind:#x}");
     }
 }
 
@@ -90,7 +93,7 @@ fn every_attribute_that_exists_has_an_answer() {
         samples::object(Body::Data { value: vec![1] }),
         samples::object(Body::Certificate { value: b"damaged".to_vec() }),
     ] {
-        let attributes = Attributes::of(&object);
+        let attributes = Attributes::of(&object, Profile::default());
         for kind in rules::all(attributes.class) {
             assert_ne!(attributes.answer(kind), Answer::Unknown, "{kind:#x} of {:?}", attributes.class);
         }

@@ -125,6 +125,8 @@ enum Family {
     Curve,
     Dh,
     Pqc,
+    /// ML-DSA and ML-KEM, whose private keys come of a seed.
+    Seeded,
     /// All but RSA: private keys, secret keys and documents; of public keys those whose public part is one value.
     Value,
 }
@@ -149,7 +151,7 @@ const NEVER: u8 = 0;
 const MADE: u8 = CREATE | GENERATE | UNWRAP | DERIVE;
 const ALWAYS: u8 = MADE | COPY | SET;
 
-use Family::{Any, Curve, Dh, Pqc, Rsa, Value};
+use Family::{Any, Curve, Dh, Pqc, Rsa, Seeded, Value};
 use Form::{Bytes, Date, Flag, Number, Numbers};
 
 const fn rule(kind: CK_ATTRIBUTE_TYPE, form: Form, classes: u8, family: Family, occasions: u8) -> Rule {
@@ -236,16 +238,13 @@ const RULES: [Rule; 72] = [
     rule(c::CKA_BASE, Bytes, PAIR, Dh, CREATE | GENERATE),
     rule(c::CKA_VALUE_BITS, Number, PRIVATE, Dh, GENERATE),
     rule(c::CKA_PARAMETER_SET, Number, PAIR, Pqc, CREATE | GENERATE | UNWRAP),
-    rule(c::CKA_SEED, Bytes, PRIVATE, Pqc, CREATE),
-    // 3.2: nothing here encapsulates yet; both are false, and may be said to be
-    rule(c::CKA_ENCAPSULATE, Flag, PUBLIC, Any, MADE),
-    rule(c::CKA_DECAPSULATE, Flag, PRIVATE, Any, MADE),
-    rule(c::CKA_ENCAPSULATE_TEMPLATE, Bytes, NONE, Any, NEVER),
-    rule(c::CKA_DECAPSULATE_TEMPLATE, Bytes, NONE, Any, NEVER),
+    rule(c::CKA_SEED, Bytes, PRIVATE, Seeded, CREATE),
+    // 3.2
+    rule(c::CKA_ENCAPSULATE, Flag, PUBLIC, Any, ALWAYS),
+    rule(c::CKA_DECAPSULATE, Flag, PRIVATE, Any, ALWAYS),
+    rule(c::CKA_ENCAPSULATE_TEMPLATE, Bytes, PUBLIC, Any, MADE | COPY),
+    rule(c::CKA_DECAPSULATE_TEMPLATE, Bytes, PRIVATE, Any, MADE | COPY),
 ];
-
-/// Known to the standard, on no class that is offered.
-const NONE: u8 = 0;
 
 fn find(kind: CK_ATTRIBUTE_TYPE, class: Class) -> Option<&'static Rule> {
     RULES.iter().find(|r| r.kind == kind && r.classes & class.bit() != 0 && r.family.has(class))
@@ -262,6 +261,7 @@ impl Family {
                 matches!(t, KeyType::Ec | KeyType::EcEdwards | KeyType::EcMontgomery | KeyType::Sm2)
             }
             (Dh, Class::Public(t) | Class::Private(t)) => matches!(t, KeyType::Dh),
+            (Seeded, Class::Private(t)) => matches!(t, KeyType::MlDsa | KeyType::MlKem),
             (Pqc, Class::Public(t) | Class::Private(t)) => {
                 matches!(t, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa)
             }

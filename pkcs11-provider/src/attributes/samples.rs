@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use libkmss::clock::Timestamp;
 use libkmss::key::{
-    BackendId, Body, CachedKey, Key, KeyClass, KeyState, KeyVersion, Object, Protection, PublicComponents, Storage,
-    Usage,
+    Attachment, BackendId, Body, CachedKey, Key, KeyClass, KeyState, KeyVersion, Object, Protection, PublicComponents,
+    Storage, Usage,
 };
 use libkmss::mechanism::KeyType;
 use libkmss::tenant::{NamespaceId, ObjectId};
@@ -27,6 +27,7 @@ pub(crate) fn object(body: Body) -> Object {
         edition: 1,
         storage: Storage::Stored,
         revision: 7,
+        uses: Attachment::default(),
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) unsafe fn init(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANI
     let mechanism = unsafe { reference(mechanism) }?;
     session::begin(session, PLACE, |view| {
         // SAFETY: the mechanism is valid by the contract of this function.
-        let Mechanism::Digest(hash) = unsafe { parse(mechanism, Verb::Digest, None) }?.mechanism else {
+        let Mechanism::Digest(hash) = unsafe { parse(mechanism, Verb::Digest, None, view.profile()) }?.mechanism else {
             return Err(Rv(CKR_MECHANISM_INVALID));
         };
         Ok(Ongoing::digest(view.kms.begin(&view.caller, Digest { hash })?, hash))

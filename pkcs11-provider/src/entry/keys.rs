@@ -7,6 +7,7 @@ use libkmss::operation::{Chosen, DrawRandom};
 
 use crate::making::{self, Wrapped};
 use crate::module;
+use crate::module::session::SessionView;
 use crate::nonce::Nonces;
 use crate::raw::message::{self, MessageParameter};
 use crate::raw::pointers::{self, Output};
@@ -28,7 +29,7 @@ pub(crate) unsafe fn generate(
     let view = module::view(session)?;
     // SAFETY: the caller's mechanism, template and place for the handle, as PKCS#11 describes them.
     let (how, template, key) = unsafe {
-        (parsed(mechanism, Verb::Generate, None)?, template::read(attributes, count)?, pointers::reference(key)?)
+        (parsed(&view, mechanism, Verb::Generate, None)?, template::read(attributes, count)?, pointers::reference(key)?)
     };
     *key = making::generate(&view, &how, &template)?;
     Ok(())
@@ -49,7 +50,7 @@ pub(crate) unsafe fn generate_pair(
     let view = module::view(session)?;
     // SAFETY: the caller's mechanism and templates.
     let (how, public, private) = unsafe {
-        let how = parsed(mechanism, Verb::Generate, None)?;
+        let how = parsed(&view, mechanism, Verb::Generate, None)?;
         (how, template::read(public, public_count)?, template::read(private, private_count)?)
     };
     if public_key == private_key {
@@ -74,7 +75,7 @@ pub(crate) unsafe fn wrap(
     // SAFETY: the caller's buffer.
     let mut output = unsafe { Output::new(wrapped, wrapped_len) }?;
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| Ok((unsafe { parsed(mechanism, Verb::Wrap, Some(key)) }?, 0));
+    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) }?, 0));
     let wrapped = making::wrap(&view, parse, wrapping, key, room(&output))?;
     deliver(&mut output, &wrapped)
 }
@@ -104,7 +105,7 @@ pub(crate) unsafe fn wrap_authenticated(
     let mut used = None;
     let parse = |key: &Object| {
         // SAFETY: the contract of this function.
-        let parameter = unsafe { authenticated(mechanism, CKF_MESSAGE_ENCRYPT, key) }?;
+        let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_ENCRYPT, key) }?;
         if !parameter.generator.stands_alone() {
             return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
         }
@@ -164,7 +165,7 @@ pub(crate) unsafe fn unwrap_authenticated(
     };
     let parse = |key: &Object| {
         // SAFETY: the contract of this function.
-        let parameter = unsafe { authenticated(mechanism, CKF_MESSAGE_DECRYPT, key) }?;
+        let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_DECRYPT, key) }?;
         let how = parameter.mechanism(parameter.nonce(), aad, true)?;
         let joined = [wrapped, &parameter.tag()].concat();
         Ok((Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) }, joined))
@@ -177,8 +178,13 @@ pub(crate) unsafe fn unwrap_authenticated(
 ///
 /// # Safety
 /// As [`wrap_authenticated`].
-unsafe fn authenticated(mechanism: &CK_MECHANISM, flag: CK_FLAGS, key: &Object) -> Result<MessageParameter> {
-    let shape = mechanism::parse_messages(mechanism, flag, key.key())?;
+unsafe fn authenticated(
+    view: &SessionView,
+    mechanism: &CK_MECHANISM,
+    flag: CK_FLAGS,
+    key: &Object,
+) -> Result<MessageParameter> {
+    let shape = mechanism::parse_messages(mechanism, flag, key.key(), view.profile())?;
     // SAFETY: the contract of this function.
     unsafe { MessageParameter::read(shape, mechanism.pParameter, mechanism.ulParameterLen) }
 }
@@ -222,7 +228,7 @@ pub(crate) unsafe fn unwrap(
         (wrapped, template::read(attributes, count)?, pointers::reference(key)?)
     };
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| Ok((unsafe { parsed(mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
+    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
     *key = making::unwrap(&view, parse, unwrapping, template)?;
     Ok(())
 }
@@ -240,14 +246,19 @@ pub(crate) unsafe fn derive(
     // SAFETY: the caller's template and place for the handle, as PKCS#11 describes them.
     let (template, key) = unsafe { (template::read(attributes, count)?, pointers::reference(key)?) };
     // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| unsafe { parsed(mechanism, Verb::Derive, Some(key)) };
+    let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Derive, Some(key)) };
     *key = making::derive(&view, parse, base, template)?;
     Ok(())
 }
 
 /// # Safety
 /// `mechanism` is NULL or as [`mechanism::parse`] needs it.
-unsafe fn parsed(mechanism: *mut CK_MECHANISM, verb: Verb, key: Option<&Object>) -> Result<Chosen> {
+pub(super) unsafe fn parsed(
+    view: &SessionView,
+    mechanism: *mut CK_MECHANISM,
+    verb: Verb,
+    key: Option<&Object>,
+) -> Result<Chosen> {
     // SAFETY: the contract of this function.
-    unsafe { mechanism::parse(pointers::reference(mechanism)?, verb, key.and_then(Object::key)) }
+    unsafe { mechanism::parse(pointers::reference(mechanism)?, verb, key.and_then(Object::key), view.profile()) }
 }

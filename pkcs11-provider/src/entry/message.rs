@@ -356,7 +356,7 @@ unsafe fn cipher_init(
     messages::begin(session, place, |view| {
         let key = view.token.objects.resolve_key(key, view)?;
         let flag = if encrypt { CKF_MESSAGE_ENCRYPT } else { CKF_MESSAGE_DECRYPT };
-        let shape = parse_messages(mechanism, flag, key.key())?;
+        let shape = parse_messages(mechanism, flag, key.key(), view.profile())?;
         let action = if encrypt { Action::Encrypt } else { Action::Decrypt };
         let how = Aead { number: mechanism.mechanism, shape, encrypt, nonces: Nonces::default() };
         Process::new(view, key, action, how)
@@ -383,9 +383,9 @@ unsafe fn mac_init<R>(
             Verb::Sign => (CKF_MESSAGE_SIGN, Action::Sign),
             _ => (CKF_MESSAGE_VERIFY, Action::Verify),
         };
-        parse_messages(mechanism, flag, key.key())?;
+        parse_messages(mechanism, flag, key.key(), view.profile())?;
         // SAFETY: the mechanism is valid by the contract of this function.
-        let how = unsafe { parse(mechanism, verb, key.key()) }?;
+        let how = unsafe { parse(mechanism, verb, key.key(), view.profile()) }?;
         Process::new(view, key, action, how)
     })
 }

@@ -8,12 +8,13 @@ use libkmss::caller::Login;
 use libkmss::kms::Holder;
 use libkmss::secret::Secret;
 
+use crate::mechanisms::Profile;
+use crate::module;
 use crate::module::Slot;
 use crate::module::token::{DEFAULT_USER, Token};
 use crate::raw::info::{MANUFACTURER, library_version, padded};
 use crate::raw::pointers::{reference, slice, slice_mut, write};
 use crate::rv::{Result, Rv};
-use crate::{mechanisms, module};
 
 /// Lengths of PINs in bytes.
 const PIN_LEN: std::ops::RangeInclusive<usize> = 4..=255;
@@ -138,6 +139,14 @@ pub(crate) unsafe fn wait_for_slot_event(flags: CK_FLAGS, _slot: *mut CK_SLOT_ID
     Err(Rv(if flags & CKF_DONT_BLOCK == 0 { CKR_FUNCTION_NOT_SUPPORTED } else { CKR_NO_EVENT }))
 }
 
+/// The numbers that the token in a slot goes by; a token that is to be made starts with the default ones.
+fn profile(slot: &Slot) -> Profile {
+    match slot {
+        Slot::Token(token) => Profile::of(token.namespace().settings.profile),
+        Slot::Spare => Profile::default(),
+    }
+}
+
 /// C_GetMechanismList (5.5.5).
 ///
 /// # Safety
@@ -147,8 +156,7 @@ pub(crate) unsafe fn mechanism_list(
     mechanisms: *mut CK_MECHANISM_TYPE,
     count: *mut CK_ULONG,
 ) -> Result<()> {
-    module::slot(slot)?;
-    let list: Vec<CK_MECHANISM_TYPE> = mechanisms::list().collect();
+    let list: Vec<CK_MECHANISM_TYPE> = profile(&module::slot(slot)?).list().collect();
     // SAFETY: the contract of this function.
     unsafe { give_list(&list, mechanisms, count) }
 }
@@ -162,8 +170,7 @@ pub(crate) unsafe fn mechanism_info(
     mechanism: CK_MECHANISM_TYPE,
     info: *mut CK_MECHANISM_INFO,
 ) -> Result<()> {
-    module::slot(slot)?;
-    let value = mechanisms::info(mechanism).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    let value = profile(&module::slot(slot)?).info(mechanism).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     // SAFETY: the contract of this function.
     unsafe { write(info, value) }
 }

@@ -43,7 +43,7 @@ pub(super) unsafe fn start(
 ) -> Result<Ongoing<Verification>> {
     let key = view.token.objects.resolve_key(key, view)?;
     // SAFETY: the mechanism is valid by the contract of this function.
-    let how = unsafe { parse(mechanism, Verb::Verify, key.key()) }?;
+    let how = unsafe { parse(mechanism, Verb::Verify, key.key(), view.profile()) }?;
     let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(&key), how }).for_key()?;
     Ok(Ongoing::with_key(unfinished, view, &key))
 }

@@ -8,7 +8,7 @@ use cryptoki_sys::{
 };
 use libkmss::mechanism::{Hash, KeyType};
 
-use super::vendor::{CKK_SM2, CKK_SM3_HMAC, CKK_SM4};
+use super::vendor::{CKK_SM2, CKK_SM3_HMAC, CKK_SM4, Profile};
 
 const TABLE: [(CK_KEY_TYPE, KeyType); 26] = [
     (CKK_RSA, KeyType::Rsa),
@@ -39,29 +39,35 @@ const TABLE: [(CK_KEY_TYPE, KeyType); 26] = [
     (CKK_SHA3_512_HMAC, KeyType::Hmac(Hash::Sha3_512)),
 ];
 
-/// The core's type for a CKK number; `None` for types that are not offered.
-pub(crate) fn key_type(number: CK_KEY_TYPE) -> Option<KeyType> {
-    if number == CKK_SM3_HMAC {
-        return Some(KeyType::Hmac(Hash::Sm3));
+impl Profile {
+    /// The core's type for a CKK number; `None` for types that are not offered.
+    pub(crate) fn key_type(self, number: CK_KEY_TYPE) -> Option<KeyType> {
+        let number = self.canonical_key(number)?;
+        if number == CKK_SM3_HMAC {
+            return Some(KeyType::Hmac(Hash::Sm3));
+        }
+        TABLE.iter().find(|(n, _)| *n == number).map(|(_, t)| *t)
     }
-    TABLE.iter().find(|(n, _)| *n == number).map(|(_, t)| *t)
-}
 
-/// The CKK number of a type.
-pub(crate) fn key_type_number(key_type: KeyType) -> CK_KEY_TYPE {
-    TABLE.iter().find(|(_, t)| *t == key_type).map_or(CKK_SM3_HMAC, |(n, _)| *n)
+    /// The CKK number of a type.
+    pub(crate) fn key_type_number(self, key_type: KeyType) -> CK_KEY_TYPE {
+        self.key_number(TABLE.iter().find(|(_, t)| *t == key_type).map_or(CKK_SM3_HMAC, |(n, _)| *n))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use libkmss::settings::VendorProfile;
+
     use super::*;
 
     #[test]
     fn every_key_type_survives_the_way_to_its_number_and_back() {
-        for (number, kind) in TABLE.into_iter().chain([(CKK_SM3_HMAC, KeyType::Hmac(Hash::Sm3))]) {
-            assert_eq!(key_type(number), Some(kind));
-            assert_eq!(key_type_number(kind), number);
+        for profile in VendorProfile::ALL.map(Profile::of) {
+            for kind in TABLE.into_iter().map(|(_, kind)| kind).chain([KeyType::Hmac(Hash::Sm3)]) {
+                assert_eq!(profile.key_type(profile.key_type_number(kind)), Some(kind));
+            }
+            assert_eq!(profile.key_type(0x7777), None);
         }
-        assert_eq!(key_type(0x7777), None);
     }
 }

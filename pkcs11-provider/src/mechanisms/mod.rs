@@ -6,7 +6,7 @@ mod key_types;
 mod table;
 mod vendor;
 
-pub(crate) use key_types::{key_type, key_type_number};
+pub(crate) use vendor::Profile;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CKF_DECAPSULATE, CKF_DECRYPT, CKF_DERIVE, CKF_DIGEST,
@@ -15,7 +15,7 @@ use cryptoki_sys::{
     CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
-use libkmss::mechanism::{BlockCipher, Hash, KeyType, Segment};
+use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash, Segment};
 
 /// The flags that offer a verb in CK_MECHANISM_INFO (PKCS#11 3.2, section 3.5).
 const fn flags(verb: Verb) -> CK_FLAGS {
@@ -63,6 +63,8 @@ pub(crate) enum Shape {
     Sm2Digest,
     /// SM2 with SM3 and Z.
     Sm2Message,
+    /// The same with signatures as DER.
+    Sm2MessageDer,
     /// SM2 encryption.
     Sm2Encrypt,
     /// A block cipher in a mode.
@@ -78,6 +80,12 @@ pub(crate) enum Shape {
     Hmac(Hash, Length),
     /// CMAC with AES.
     Cmac(Length),
+    /// ML-DSA.
+    MlDsa(Given),
+    /// ML-KEM.
+    MlKem,
+    /// SLH-DSA.
+    SlhDsa(Given),
     /// GMAC with AES.
     Gmac,
 }
@@ -93,17 +101,33 @@ impl Shape {
             Self::Ecdsa(_) => matches!(key_type, KeyType::Ec),
             Self::EdDsa => matches!(key_type, KeyType::EcEdwards),
             Self::Ecdh => matches!(key_type, KeyType::Ec | KeyType::EcMontgomery),
-            Self::Sm2Digest | Self::Sm2Message | Self::Sm2Encrypt => matches!(key_type, KeyType::Sm2),
+            Self::Sm2Digest | Self::Sm2Message | Self::Sm2MessageDer | Self::Sm2Encrypt => {
+                matches!(key_type, KeyType::Sm2)
+            }
             Self::Cipher(BlockCipher::Aes, Mode::Xts) => matches!(key_type, KeyType::AesXts),
             Self::Cipher(BlockCipher::Aes, _) | Self::EncryptData { .. } | Self::Cmac(_) | Self::Gmac => {
                 matches!(key_type, KeyType::Aes)
             }
             Self::ChaCha20Poly1305 => matches!(key_type, KeyType::ChaCha20),
             Self::Cipher(BlockCipher::Sm4, _) => matches!(key_type, KeyType::Sm4),
+            Self::MlDsa(_) => matches!(key_type, KeyType::MlDsa),
+            Self::MlKem => matches!(key_type, KeyType::MlKem),
+            Self::SlhDsa(_) => matches!(key_type, KeyType::SlhDsa),
             // Which secrets fit which hash is the core's to say.
             Self::Hmac(..) | Self::Hkdf => !key_type.is_asymmetric(),
         }
     }
+}
+
+/// What a post-quantum signature is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Given {
+    /// The message.
+    Message,
+    /// The message, to be hashed first.
+    Hashed(PqcHash),
+    /// The hash of the message; the parameter says which.
+    Digest,
 }
 
 /// Whether a MAC has its full length or one given by the parameter.
@@ -147,6 +171,11 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// The table's number, which keys and records know it by.
+    pub(crate) const fn number(&self) -> CK_MECHANISM_TYPE {
+        self.number
+    }
+
     /// Whether the mechanism is offered for `verb`.
     pub(crate) const fn offers(&self, verb: Verb) -> bool {
         self.offers_flags(flags(verb))
@@ -158,29 +187,37 @@ impl Row {
     }
 }
 
-/// The numbers of all mechanisms, for C_GetMechanismList.
-pub(crate) fn list() -> impl Iterator<Item = CK_MECHANISM_TYPE> {
-    table::rows().map(|row| row.number)
+impl Profile {
+    /// The numbers of all mechanisms, for C_GetMechanismList.
+    pub(crate) fn list(self) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
+        table::rows().map(move |row| self.number(row.number))
+    }
+
+    /// Key sizes and flags of a mechanism, for C_GetMechanismInfo; `None` for one that is not offered.
+    pub(crate) fn info(self, number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_INFO> {
+        let row = self.row(number)?;
+        Some(CK_MECHANISM_INFO { ulMinKeySize: row.min.into(), ulMaxKeySize: row.max.into(), flags: row.flags })
+    }
+
+    /// The table's line for a mechanism.
+    pub(crate) fn row(self, number: CK_MECHANISM_TYPE) -> Option<&'static Row> {
+        let number = self.canonical(number)?;
+        table::rows().find(|r| r.number == number)
+    }
+
+    /// The mechanism that generates keys of a type.
+    pub(crate) fn generation(self, key_type: KeyType) -> Option<CK_MECHANISM_TYPE> {
+        table::rows().find(|r| r.shape == Shape::Generate(key_type)).map(|r| self.number(r.number))
+    }
+
+    /// The hash that a digest mechanism's number names, as parameters of PSS, OAEP and HKDF do.
+    pub(crate) fn hash(self, number: CK_MECHANISM_TYPE) -> Option<Hash> {
+        hash(self.canonical(number)?)
+    }
 }
 
-/// Key sizes and flags of a mechanism, for C_GetMechanismInfo; `None` for one that is not offered.
-pub(crate) fn info(number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_INFO> {
-    let row = row(number)?;
-    Some(CK_MECHANISM_INFO { ulMinKeySize: row.min.into(), ulMaxKeySize: row.max.into(), flags: row.flags })
-}
-
-/// The table's line for a mechanism.
-pub(crate) fn row(number: CK_MECHANISM_TYPE) -> Option<&'static Row> {
-    table::rows().find(|r| r.number == number)
-}
-
-/// The mechanism that generates keys of a type.
-pub(crate) fn generation(key_type: KeyType) -> Option<CK_MECHANISM_TYPE> {
-    table::rows().find(|r| r.shape == Shape::Generate(key_type)).map(|r| r.number)
-}
-
-/// The hash that a digest mechanism's number names, as parameters of PSS, OAEP and HKDF do.
-pub(crate) const fn hash(number: CK_MECHANISM_TYPE) -> Option<Hash> {
+/// The hash behind a number of the table.
+const fn hash(number: CK_MECHANISM_TYPE) -> Option<Hash> {
     Some(match number {
         CKM_SHA_1 => Hash::Sha1,
         CKM_SHA224 => Hash::Sha224,
@@ -202,32 +239,53 @@ pub(crate) const fn hash(number: CK_MECHANISM_TYPE) -> Option<Hash> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use libkmss::settings::VendorProfile;
+
     use cryptoki_sys::{CKM_AES_GCM, CKM_RSA_PKCS, CKM_RSA_PKCS_KEY_PAIR_GEN};
+
+    fn profiles() -> impl Iterator<Item = Profile> {
+        VendorProfile::ALL.into_iter().map(Profile::of)
+    }
 
     #[test]
     fn every_number_is_listed_once_and_has_flags_and_sizes_in_order() {
-        let mut seen = std::collections::BTreeSet::new();
-        for number in list() {
-            assert!(seen.insert(number), "{number:#x} twice");
-            let info = info(number).unwrap();
-            assert!(info.flags != 0 && info.ulMinKeySize <= info.ulMaxKeySize, "{number:#x}");
+        for profile in profiles() {
+            let mut seen = std::collections::BTreeSet::new();
+            for number in profile.list() {
+                assert!(seen.insert(number), "{number:#x} twice");
+                let info = profile.info(number).unwrap();
+                assert!(info.flags != 0 && info.ulMinKeySize <= info.ulMaxKeySize, "{number:#x}");
+            }
+            assert_eq!(profile.list().count(), table::rows().count());
         }
-        assert_eq!(list().count(), table::rows().count());
     }
 
     #[test]
     fn a_row_offers_exactly_the_verbs_of_its_flags() {
-        let rsa = row(CKM_RSA_PKCS).unwrap();
+        let luna = Profile::default();
+        let rsa = luna.row(CKM_RSA_PKCS).unwrap();
         assert!(rsa.offers(Verb::Sign) && rsa.offers(Verb::Unwrap) && !rsa.offers(Verb::Derive));
-        let generate = row(CKM_RSA_PKCS_KEY_PAIR_GEN).unwrap();
+        let generate = luna.row(CKM_RSA_PKCS_KEY_PAIR_GEN).unwrap();
         assert!(generate.offers(Verb::Generate) && !generate.offers(Verb::Sign));
-        assert!(!row(CKM_AES_GCM).unwrap().offers(Verb::Sign));
-        assert!(row(0x7FFF_FFFF).is_none() && info(0x7FFF_FFFF).is_none());
+        assert!(!luna.row(CKM_AES_GCM).unwrap().offers(Verb::Sign));
+        assert!(luna.row(0x7FFF_FFFF).is_none() && luna.info(0x7FFF_FFFF).is_none());
     }
 
     #[test]
     fn every_hash_has_a_number_that_leads_back_to_it() {
-        let named = list().filter_map(hash).collect::<Vec<_>>();
-        assert_eq!(named.len(), Hash::ALL.len());
+        for profile in profiles() {
+            assert_eq!(profile.list().filter_map(|number| profile.hash(number)).count(), Hash::ALL.len());
+        }
+    }
+
+    #[test]
+    fn a_profile_answers_to_its_own_numbers_only() {
+        let (luna, sansec) = (Profile::of(VendorProfile::Luna), Profile::of(VendorProfile::Sansec));
+        let sm3 = Shape::Digest(Hash::Sm3);
+        assert_eq!(luna.row(0x8000_0B01).unwrap().shape, sm3);
+        assert!(luna.row(0x8000_9001).is_none());
+        assert_eq!(sansec.row(0x8000_9001).unwrap().shape, sm3);
+        assert!(sansec.row(0x8000_0B01).is_none() && sansec.hash(0x8000_0B01).is_none());
+        assert_eq!(sansec.row(0x8000_8101).unwrap().shape, Shape::Sm2MessageDer);
     }
 }

@@ -134,6 +134,13 @@ impl ObjectTable {
         take_out(&mut self.0.lock().session, |owned| owned.owner == session)
     }
 
+    /// Forgets everything, for C_Finalize; session objects are the caller's to drop without the lock.
+    #[must_use]
+    pub(crate) fn clear(&self) -> Vec<Arc<Object>> {
+        let Table { session, .. } = std::mem::take(&mut *self.0.lock());
+        session.into_values().map(|owned| owned.object).collect()
+    }
+
     /// Forgets everything private, for logout; session objects are the caller's to drop without the lock.
     #[must_use]
     pub(crate) fn forget_private(&self) -> Vec<Arc<Object>> {

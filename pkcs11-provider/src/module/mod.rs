@@ -193,6 +193,8 @@ pub(crate) fn finalize() -> Result<()> {
     for token in slots.tokens.values() {
         // Nobody logged in is fine here.
         let _ = token.logout();
+        // Session objects report their last uses while the segment is open.
+        drop(token.objects.clear());
     }
     if let Some(Err(error)) = slots.kms.as_ref().map(|kms| kms.close()) {
         // The segment stays open as after a crash and nothing is lost; the module is finalised all the same.

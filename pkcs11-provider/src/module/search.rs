@@ -13,6 +13,7 @@ use libkmss::operation::Find;
 use libkmss::tenant::ObjectId;
 
 use crate::attributes::read::Attributes;
+use crate::mechanisms::Profile;
 use crate::module::session::SessionView;
 use crate::raw::template::{Answer, Template};
 use crate::rv::Result;
@@ -23,6 +24,7 @@ const PAGE: usize = 128;
 /// An object search under way.
 pub(crate) struct Search {
     template: Template,
+    profile: Profile,
     query: Query,
     /// Whether the index answers the whole template.
     exact: bool,
@@ -48,6 +50,7 @@ impl Search {
         let exact = template.iter().all(|(kind, value)| indexed(kind) && !value.is_empty());
         let mut search = Self {
             exact,
+            profile: view.profile(),
             query,
             session: VecDeque::new(),
             stored: VecDeque::new(),
@@ -112,7 +115,7 @@ impl Search {
     }
 
     fn matches(&self, object: &Object) -> bool {
-        let attributes = Attributes::of(object);
+        let attributes = Attributes::of(object, self.profile);
         self.template.iter().all(|(kind, wanted)| match attributes.answer(kind) {
             Answer::Value(value) => value.as_slice() == wanted,
             Answer::Nested(template) => template.encode() == wanted,

@@ -12,6 +12,7 @@ use libkmss::caller::{Caller, Login};
 use libkmss::key::Storage;
 use libkmss::kms::Kms;
 
+use crate::mechanisms::Profile;
 use crate::module;
 use crate::module::active::{Ongoing, Operations};
 use crate::module::search::Search;
@@ -64,6 +65,11 @@ pub(crate) struct SessionView {
 }
 
 impl SessionView {
+    /// The numbers that the token goes by.
+    pub(crate) fn profile(&self) -> Profile {
+        Profile::of(self.caller.namespace.settings.profile)
+    }
+
     /// Whether a user (not the security officer) is logged in.
     pub(crate) fn is_user(&self) -> bool {
         matches!(self.caller.login, Login::User(_))

@@ -19,7 +19,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (4, &["permit"]),
     (3, &["key", "caller", "principal"]),
     (2, &["mechanism"]),
-    (1, &["error", "secret", "clock", "suite", "random", "tenant", "config", "os", "home"]),
+    (1, &["error", "secret", "clock", "suite", "random", "settings", "tenant", "config", "os", "home"]),
 ];
 
 /// The crate whose rooms have floors.

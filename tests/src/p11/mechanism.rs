@@ -28,6 +28,7 @@ enum Parameter {
     Data { iv: Option<[u8; 16]>, data: Vec<u8> },
     Ecdh { kdf: CK_EC_KDF_TYPE, point: Vec<u8> },
     Hkdf { hash: CK_MECHANISM_TYPE, salt: Vec<u8>, info: Vec<u8> },
+    Context { hedge: CK_HEDGE_TYPE, context: Vec<u8>, hash: Option<CK_MECHANISM_TYPE> },
 }
 
 impl Mech {
@@ -113,6 +114,17 @@ impl Mech {
         Self { kind, ..self }
     }
 
+    /// A post-quantum signature: CK_SIGN_ADDITIONAL_CONTEXT, with a hash CK_HASH_SIGN_ADDITIONAL_CONTEXT.
+    #[must_use]
+    pub fn context(
+        kind: CK_MECHANISM_TYPE,
+        hedge: CK_HEDGE_TYPE,
+        context: &[u8],
+        hash: Option<CK_MECHANISM_TYPE>,
+    ) -> Self {
+        Self { kind, parameter: Parameter::Context { hedge, context: context.to_vec(), hash } }
+    }
+
     /// Hands the C form to `call`; it is valid for that long.
     pub fn with<T>(&self, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
         match &self.parameter {
@@ -179,6 +191,16 @@ impl Mech {
                     ulPublicDataLen: point.len() as CK_ULONG,
                     pPublicData: pointer(point),
                 };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Context { hedge, context, hash } => {
+                let (at, len) = (pointer(context), context.len() as CK_ULONG);
+                if let Some(hash) = *hash {
+                    let parameters =
+                        CK_HASH_SIGN_ADDITIONAL_CONTEXT { hedgeVariant: *hedge, pContext: at, ulContextLen: len, hash };
+                    return self.give(&raw const parameters, size_of_val(&parameters), call);
+                }
+                let parameters = CK_SIGN_ADDITIONAL_CONTEXT { hedgeVariant: *hedge, pContext: at, ulContextLen: len };
                 self.give(&raw const parameters, size_of_val(&parameters), call)
             }
             Parameter::Hkdf { hash, salt, info } => {

@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "calls into C")]
 
 mod attribute;
+mod encapsulate;
 pub mod keys;
 mod mechanism;
 mod rv;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::awslc::{EcKey, Rsa};
 use super::keys::Parsed;
+use super::pqc::PqcKey;
 use super::rng::Generator;
 use super::sm2::Sm2Key;
 use super::{ec, kdf, material, unfit, wrong_key};
@@ -33,7 +34,8 @@ pub(super) fn pair(spec: &KeySpec) -> Result<Parsed> {
             material::from_scalar(*curve, &Secret::filled(curve.field_len(), |out| Generator.fill(out))?)?
         }
         KeySpec::Ec(nist) => Parsed::Ec(Arc::new(EcKey::generate(*nist)?)),
-        KeySpec::Dh(_) | KeySpec::Pqc(_) | KeySpec::Secret { .. } => return Err(unfit(false)),
+        KeySpec::Pqc(set) => Parsed::Pqc(PqcKey::generate(*set)?),
+        KeySpec::Dh(_) | KeySpec::Secret { .. } => return Err(unfit(false)),
     })
 }
 

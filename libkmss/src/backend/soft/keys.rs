@@ -7,6 +7,7 @@ use once_cell::race::OnceBox;
 use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::material;
+use super::pqc::PqcKey;
 use super::sm2::Sm2Key;
 use super::spare::{Lent, Spare};
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +24,7 @@ pub(super) enum Parsed {
     Ed(Arc<EdKey>),
     X(Arc<XKey>),
     Sm2(Arc<Sm2Key>),
+    Pqc(PqcKey),
     Secret(Arc<SecretKey>),
 }
 
@@ -34,6 +36,7 @@ impl Parsed {
             Self::Ed(_) => KeyType::EcEdwards,
             Self::X(_) => KeyType::EcMontgomery,
             Self::Sm2(_) => KeyType::Sm2,
+            Self::Pqc(key) => key.set().key_type(),
             Self::Secret(key) => key.key_type,
         }
     }

@@ -1,7 +1,8 @@
 //! From components to keys to sealed locators, and back.
 //!
 //! A locator is sealed under the domain key the permit offers, bound to object and version. Its plaintext is one tag
-//! byte and the key: the bytes of a secret, an RSA key as PKCS #8, or a scalar (or seed) on the curve that the tag names.
+//! byte and the key: the bytes of a secret, an RSA key as PKCS #8, what [`PqcKey::encode`] makes, or a scalar (or seed) on
+//! the curve that the tag names.
 
 use std::sync::Arc;
 
@@ -11,6 +12,7 @@ use zeroize::Zeroizing;
 use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
 use super::edwards::{EdKey, XKey};
 use super::keys::{Parsed, SecretKey};
+use super::pqc::PqcKey;
 use super::rng::Generator;
 use super::sm2::Sm2Key;
 use super::{cipher, digest};
@@ -28,6 +30,7 @@ const FIRST_VERSION: u32 = 1;
 
 const TAG_SECRET: u8 = 1;
 const TAG_RSA: u8 = 2;
+const TAG_PQC: u8 = 4;
 /// Tags of curves.
 const CURVES: [(u8, Curve); 6] = [
     (16, Curve::P256),
@@ -62,6 +65,7 @@ pub(super) fn describe(key: &Parsed) -> Result<Material> {
         Parsed::Ed(_) => Curve::Ed25519.bits(),
         Parsed::X(_) => Curve::X25519.bits(),
         Parsed::Sm2(_) => Curve::Sm2.bits(),
+        Parsed::Pqc(key) => u32::try_from(key.set().public_len() * 8).unwrap_or(u32::MAX),
         Parsed::Secret(secret) => u32::try_from(secret.value.len() * 8).unwrap_or(u32::MAX),
     };
     Ok(Material {
@@ -85,6 +89,7 @@ pub(super) fn public_of(key: &Parsed) -> Result<PublicComponents> {
         Parsed::Ed(key) => ec(Curve::Ed25519, key.public.to_vec()),
         Parsed::X(key) => ec(Curve::X25519, key.public.to_vec()),
         Parsed::Sm2(key) => ec(Curve::Sm2, key.point()),
+        Parsed::Pqc(key) => key.public(),
         Parsed::Secret(_) => PublicComponents::None,
     })
 }
@@ -110,6 +115,7 @@ fn encode(key: &Parsed) -> Result<Secret> {
     let (tag, bytes) = match key {
         Parsed::Secret(secret) => (TAG_SECRET, secret.value.clone()),
         Parsed::Rsa(rsa) => (TAG_RSA, rsa_to_pkcs8(rsa)?),
+        Parsed::Pqc(key) => (TAG_PQC, key.encode()?),
         other => {
             let (curve, scalar) = scalar_of(other)?;
             let (tag, _) = CURVES.iter().find(|(_, c)| *c == curve).ok_or_else(unknown_curve)?;
@@ -134,6 +140,7 @@ pub(super) fn decode(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
             Ok(PrivateKey::Rsa(rsa)) => Ok(Parsed::Rsa(Arc::new(rsa))),
             _ => Err(damaged()),
         },
+        TAG_PQC => PqcKey::decode(bytes).map(Parsed::Pqc),
         tag => {
             let (_, curve) = CURVES.iter().find(|(t, _)| *t == tag).ok_or_else(damaged)?;
             from_scalar(*curve, &Secret::copy_of(bytes))
@@ -147,7 +154,8 @@ pub(super) fn from_components(components: &KeyComponents) -> Result<Parsed> {
         KeyComponents::Secret { key_type, value } => from_secret(*key_type, value.clone()),
         KeyComponents::EcPrivate { curve, scalar } => from_scalar(*curve, scalar),
         KeyComponents::Public(public) => from_public(public),
-        KeyComponents::DhPrivate { .. } | KeyComponents::PqcPrivate { .. } => Err(not_offered()),
+        KeyComponents::PqcPrivate { set, seed, value } => PqcKey::from_private(*set, seed, value).map(Parsed::Pqc),
+        KeyComponents::DhPrivate { .. } => Err(not_offered()),
         KeyComponents::RsaPrivate {
             modulus,
             exponent,
@@ -187,6 +195,7 @@ pub(super) fn to_components(key: &Parsed) -> Result<KeyComponents> {
                 coefficient: qinv,
             }
         }
+        Parsed::Pqc(key) if key.is_private() => key.components()?,
         other if is_private(other) => {
             let (curve, scalar) = scalar_of(other)?;
             KeyComponents::EcPrivate { curve, scalar }
@@ -203,6 +212,7 @@ pub(super) fn is_private(key: &Parsed) -> bool {
         Parsed::Ed(ed) => ed.pair.is_some(),
         Parsed::X(x) => x.private.is_some(),
         Parsed::Sm2(sm2) => sm2.is_private(),
+        Parsed::Pqc(key) => key.is_private(),
         Parsed::Secret(_) => true,
     }
 }
@@ -263,7 +273,8 @@ pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
             }
             Ok(Parsed::Rsa(Arc::new(rsa)))
         }
-        PublicComponents::Dh { .. } | PublicComponents::Pqc { .. } => Err(not_offered()),
+        PublicComponents::Pqc { set, value } => PqcKey::from_public(*set, value).map(Parsed::Pqc),
+        PublicComponents::Dh { .. } => Err(not_offered()),
         PublicComponents::Ec { curve, point } => Ok(match curve {
             Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_public(point)?)),
             Curve::X25519 => Parsed::X(Arc::new(XKey::from_public(point)?)),
@@ -306,7 +317,7 @@ fn scalar_of(key: &Parsed) -> Result<(Curve, Secret)> {
         Parsed::Ed(key) => (Curve::Ed25519, key.pair.as_ref().ok_or_else(public)?.seed()),
         Parsed::X(key) => (Curve::X25519, key.private.clone().ok_or_else(public)?),
         Parsed::Sm2(key) => (Curve::Sm2, key.scalar()?),
-        Parsed::Rsa(_) | Parsed::Secret(_) => return Err(unknown_curve()),
+        Parsed::Rsa(_) | Parsed::Pqc(_) | Parsed::Secret(_) => return Err(unknown_curve()),
     })
 }
 

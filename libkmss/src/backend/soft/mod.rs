@@ -9,15 +9,22 @@ mod cipher;
 mod digest;
 mod ec;
 mod edwards;
+mod encapsulate;
 mod generate;
 mod kdf;
 mod keys;
 mod keywrap;
 mod mac;
 mod material;
+mod mldsa;
+mod mlkem;
+mod pqc;
+mod pqc_pkcs8;
+mod prehash;
 mod rng;
 mod rsa;
 mod signature;
+mod slhdsa;
 mod sm2;
 mod sm4;
 mod spare;
@@ -69,6 +76,7 @@ impl Backend for SoftBackend {
             (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => Box::new(ec::signature(key, *hash, true)?),
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, true)?),
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, true)?),
+            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.sign(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
@@ -82,6 +90,7 @@ impl Backend for SoftBackend {
             }
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, false)?),
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, false)?),
+            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.verify(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
@@ -149,6 +158,29 @@ impl Backend for SoftBackend {
         material::seal(permit, &key)
     }
 
+    fn encapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Material, Vec<u8>)> {
+        let (key, ciphertext) = encapsulate::encapsulate(&keys::first(permit)?, mechanism, key_type, len)?;
+        Ok((material::seal(permit, &key)?, ciphertext))
+    }
+
+    fn decapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        let key = encapsulate::decapsulate(&keys::first(permit)?, mechanism, ciphertext, key_type, len)?;
+        material::seal(permit, &key)
+    }
+
     fn destroy(&self, _permit: &Permit) -> Result<()> {
         Ok(())
     }
@@ -182,6 +214,9 @@ fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dy
 
 /// Whether the mechanism makes signatures or MACs with some key.
 const fn signs(mechanism: &Mechanism) -> bool {
+    if let Mechanism::Pqc(mechanism) = mechanism {
+        return pqc::signs(mechanism);
+    }
     matches!(
         mechanism,
         Mechanism::Rsa(_)

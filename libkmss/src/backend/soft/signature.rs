@@ -8,13 +8,18 @@ use crate::mechanism::Hash;
 
 /// A signature scheme with its key, working on what [`Input`] collected.
 pub(super) trait Scheme: Send {
-    /// Length of every signature in bytes.
+    /// Length of every signature in bytes, or of the longest where lengths differ.
     fn len(&self) -> usize;
+
+    /// Whether a signature may have `len` bytes.
+    fn fits(&self, len: usize) -> bool {
+        len == self.len()
+    }
 
     /// Signs to `out`, which has [`Self::len`] bytes.
     fn sign(&self, data: &[u8], out: &mut [u8]) -> Result<usize>;
 
-    /// Checks a signature of [`Self::len`] bytes.
+    /// Checks a signature of a length that [fits](Self::fits).
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<()>;
 }
 
@@ -98,7 +103,7 @@ impl<S: Scheme> Verifying for SignatureOperation<S> {
     }
 
     fn finish(&mut self, signature: &[u8]) -> Result<()> {
-        if signature.len() != self.scheme.len() {
+        if !self.scheme.fits(signature.len()) {
             return Err(Error::new(ErrorKind::SignatureLength, "the signature has a wrong length"));
         }
         self.input.finish(|data| self.scheme.verify(data, signature))

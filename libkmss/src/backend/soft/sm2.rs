@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use der::{Decode, Encode};
 use sm2::dsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
 use sm2::dsa::{Signature, SigningKey, VerifyingKey};
 use sm2::elliptic_curve::Generate;
@@ -129,42 +130,90 @@ impl Sm2Key {
     }
 }
 
+/// A signer or verifier.
+pub(super) struct Signer {
+    key: Arc<Sm2Key>,
+    /// Whether signatures are DER rather than r ‖ s.
+    der: bool,
+}
+
+/// Longest signature as DER: two numbers of 32 bytes, each with a zero before it.
+const DER_LEN: usize = 2 + 2 * (2 + 33);
+
+/// A signature as DER (GM/T 0009, 7.3).
+#[derive(der::Sequence)]
+struct DerSignature {
+    r: der::asn1::Uint,
+    s: der::asn1::Uint,
+}
+
+impl DerSignature {
+    fn of(raw: &[u8; 64]) -> der::Result<Self> {
+        let (r, s) = raw.split_at(32);
+        Ok(Self { r: der::asn1::Uint::new(r)?, s: der::asn1::Uint::new(s)? })
+    }
+
+    fn raw(&self) -> Option<[u8; 64]> {
+        let mut raw = [0; 64];
+        for (half, number) in raw.chunks_exact_mut(32).zip([self.r.as_bytes(), self.s.as_bytes()]) {
+            half.get_mut(32_usize.checked_sub(number.len())?..)?.copy_from_slice(number);
+        }
+        Some(raw)
+    }
+}
+
 /// Starts a signature (`private`) or a verification.
 pub(super) fn signature(
     key: Arc<Sm2Key>,
     mechanism: &Sm2Mechanism,
     private: bool,
-) -> Result<SignatureOperation<Arc<Sm2Key>>> {
+) -> Result<SignatureOperation<Signer>> {
     if private && !key.is_private() {
         return Err(wrong_key());
     }
     let input = match mechanism {
         Sm2Mechanism::SignDigest => Input::kept(Hash::Sm3.len()),
-        Sm2Mechanism::SignSm3 { id } => Input::Hashed(key.identity(id)?),
+        Sm2Mechanism::SignSm3 { id } | Sm2Mechanism::SignSm3Der { id } => Input::Hashed(key.identity(id)?),
         Sm2Mechanism::Encrypt => return Err(unsupported()),
     };
-    Ok(SignatureOperation::new(key, input))
+    let der = matches!(mechanism, Sm2Mechanism::SignSm3Der { .. });
+    Ok(SignatureOperation::new(Signer { key, der }, input))
 }
 
-impl Scheme for Arc<Sm2Key> {
+impl Scheme for Signer {
     fn len(&self) -> usize {
-        64
+        if self.der { DER_LEN } else { 64 }
+    }
+
+    fn fits(&self, len: usize) -> bool {
+        if self.der { (8..=DER_LEN).contains(&len) } else { len == 64 }
     }
 
     fn sign(&self, data: &[u8], out: &mut [u8]) -> Result<usize> {
         digest_length(data)?;
         let failed = |_| Error::new(ErrorKind::Internal, "the SM2 signature failed");
         // The identity only enters digests that the crate computes, which is not done here.
-        let key = SigningKey::new("", self.secret()?).map_err(failed)?;
+        let key = SigningKey::new("", self.key.secret()?).map_err(failed)?;
         let signature: Signature = key.sign_prehash_with_rng(&mut CryptoRng, data).map_err(failed)?;
-        out.copy_from_slice(&signature.to_bytes());
+        let raw = signature.to_bytes();
+        if self.der {
+            let encoded = DerSignature::of(&raw.into()).and_then(|s| s.encode_to_slice(out).map(<[u8]>::len));
+            return encoded.map_err(|e| Error::new(ErrorKind::Internal, "the SM2 signature has no DER").with_source(e));
+        }
+        out.copy_from_slice(&raw);
         Ok(out.len())
     }
 
     fn verify(&self, data: &[u8], signature: &[u8]) -> Result<()> {
         digest_length(data)?;
+        let raw = if self.der { DerSignature::from_der(signature).ok().and_then(|s| s.raw()) } else { None };
+        let signature = match (&raw, self.der) {
+            (Some(raw), _) => raw.as_slice(),
+            (None, false) => signature,
+            (None, true) => return Err(invalid()),
+        };
         let signature = Signature::from_slice(signature).map_err(|_| invalid())?;
-        let key = VerifyingKey::new("", self.public).map_err(|_| invalid())?;
+        let key = VerifyingKey::new("", self.key.public).map_err(|_| invalid())?;
         key.verify_prehash(data, &signature).map_err(|_| invalid())
     }
 }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use der::{AnyRef, Decode as _};
 use zeroize::Zeroizing;
 
 use super::awslc::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
 use super::buffer::Transform;
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
-use super::{aead, cipher, material, rsa, wrong_key};
+use super::{aead, cipher, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{CipherMode, Curve, KeyType, Mechanism, RsaMechanism};
@@ -105,16 +106,28 @@ fn secret(plain: Secret, mechanism: &Mechanism, key_type: KeyType, len: Option<u
 
 /// The private key that `plain` is the PKCS #8 form of.
 fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
+    let plain = without_padding(plain.expose());
     let parsed = if key_type == KeyType::Sm2 {
-        Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain.expose())?))
+        Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain)?))
+    } else if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
+        Parsed::Pqc(pqc_pkcs8::decode(plain, key_type)?)
     } else {
-        match parse_pkcs8(plain.expose())? {
+        match parse_pkcs8(plain)? {
             PrivateKey::Rsa(rsa) if material::RSA_BITS.contains(&rsa.bits()) => Parsed::Rsa(Arc::new(rsa)),
             PrivateKey::Rsa(_) => return Err(invalid()),
             PrivateKey::Ec(curve, scalar) => material::from_scalar(curve, &scalar)?,
         }
     };
     if parsed.key_type() == key_type { Ok(parsed) } else { Err(invalid()) }
+}
+
+/// The DER element without the zeros that some (SoftHSM2) fill it up with to whole blocks of a key wrap. What its own length
+/// does not cover is not part of it (PKCS#11 3.2, 5.18.3 on wrapping private keys).
+fn without_padding(plain: &[u8]) -> &[u8] {
+    const BLOCK: usize = 8;
+    let Ok((_, rest)) = AnyRef::from_der_partial(plain) else { return plain };
+    let filled = rest.len() < BLOCK && rest.iter().all(|b| *b == 0);
+    if filled { plain.get(..plain.len() - rest.len()).unwrap_or(plain) } else { plain }
 }
 
 /// What is wrapped: the bytes of a secret, PKCS #8 of a private key.
@@ -132,6 +145,7 @@ fn plaintext(target: &Parsed) -> Result<Plain<'_>> {
         }
         Parsed::X(x) => seed_to_pkcs8(Curve::X25519, x.private.as_ref().ok_or_else(not_wrappable)?.expose())?,
         Parsed::Sm2(sm2) => sm2.to_pkcs8()?,
+        Parsed::Pqc(key) => pqc_pkcs8::encode(key)?,
     }))
 }
 

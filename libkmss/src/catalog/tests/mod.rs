@@ -14,6 +14,7 @@ use crate::caller::{Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
+use crate::settings::Settings;
 use crate::store::{Batch, MemoryStore, SqliteStore};
 use crate::suite::Suite;
 
@@ -94,7 +95,15 @@ pub(super) fn namespace_at(ordinal: u32) -> Namespace {
     let mut id = [0; 16];
     OsRandom.fill(&mut id).unwrap();
     let name = format!("token{ordinal}");
-    Namespace { id: NamespaceId(id), tenant: "default".into(), name, ordinal, incarnation: 1, policy_required: false }
+    Namespace {
+        id: NamespaceId(id),
+        tenant: "default".into(),
+        name,
+        ordinal,
+        incarnation: 1,
+        policy_required: false,
+        settings: Settings::default(),
+    }
 }
 
 pub(super) fn data(of: &Caller, label: &str, identifier: &[u8]) -> Object {
@@ -115,6 +124,7 @@ pub(super) fn data(of: &Caller, label: &str, identifier: &[u8]) -> Object {
         edition: 0,
         storage: Storage::Stored,
         revision: 0,
+        uses: crate::key::Attachment::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use crate::audit::{AuditEvent, AuditSink, Outcome};
+use crate::audit::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
@@ -143,11 +143,25 @@ pub(super) struct Log {
     journal: Arc<Journal>,
     notes: Mutex<Vec<Noted>>,
     fails: Mutex<Option<Trouble>>,
+    summaries: Mutex<Vec<String>>,
+    /// Whether each use of a session key is to be an event.
+    pub(super) each: AtomicBool,
 }
 
 impl Log {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self { journal, notes: Mutex::default(), fails: Mutex::default() }
+        Self {
+            journal,
+            notes: Mutex::default(),
+            fails: Mutex::default(),
+            summaries: Mutex::default(),
+            each: AtomicBool::new(false),
+        }
+    }
+
+    /// The summaries so far, each as one line.
+    pub(super) fn summaries(&self) -> Vec<String> {
+        self.summaries.lock().unwrap().clone()
     }
 
     pub(super) fn notes(&self) -> Vec<Noted> {
@@ -189,6 +203,25 @@ impl AuditSink for Log {
             name: name_of(event.subject),
             also: event.also.map(name_of),
         });
+        Ok(())
+    }
+
+    fn summarizes(&self) -> bool {
+        !self.each.load(Ordering::SeqCst)
+    }
+
+    fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
+        self.journal.note("audit summary".into());
+        if self.fails.lock().unwrap().is_some_and(|fails| fails(Outcome::Success)) {
+            return Err(Error::new(ErrorKind::AuditUnavailable, "no space is left in the double"));
+        }
+        let uses = summary.uses.iter().map(|one| {
+            let (mechanism, outcome) = (one.mechanism.unwrap_or_default(), format!("{:?}", one.outcome).to_lowercase());
+            format!("{} {} {mechanism} {outcome} {} bytes", one.count, one.action.name(), one.bytes)
+        });
+        let ended = summary.ended.then(|| "ended".to_owned());
+        let line = uses.chain(ended).collect::<Vec<_>>().join(", ");
+        self.summaries.lock().unwrap().push(format!("{} {}: {line}", summary.principal, summary.login.name()));
         Ok(())
     }
 }
@@ -339,6 +372,27 @@ impl Backend for Engine {
 
     fn derive(&self, permit: &Permit, mechanism: &Mechanism, kind: KeyType, len: Option<usize>) -> Result<Material> {
         self.asked("derive")?.derive(permit, mechanism, kind, len)
+    }
+
+    fn encapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        kind: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Material, Vec<u8>)> {
+        self.asked("encapsulate")?.encapsulate(permit, mechanism, kind, len)
+    }
+
+    fn decapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        ciphertext: &[u8],
+        kind: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        self.asked("decapsulate")?.decapsulate(permit, mechanism, ciphertext, kind, len)
     }
 
     fn destroy(&self, permit: &Permit) -> Result<()> {

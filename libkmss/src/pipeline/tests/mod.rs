@@ -4,9 +4,11 @@
 mod again;
 mod doubles;
 mod effects;
+mod encapsulation;
 mod refusals;
 mod rules;
 mod running;
+mod sessions;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use crate::key::{DomainKey, KeyComponents, Keyring, Storage, Usage};
 use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, MacMechanism};
 use crate::operation::{Chosen, Decrypt, Draft, Import, Sign};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::store::Batch;
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId};
@@ -53,6 +56,7 @@ impl House {
             ordinal: 0,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         };
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };

@@ -145,6 +145,15 @@ impl Open {
         Ok(found.map(revision) == wanted)
     }
 
+    /// What SQLite finds wrong with the file and its indexes.
+    pub(super) fn integrity(&self) -> Result<Vec<String>> {
+        let mut check = self.connection.prepare("PRAGMA integrity_check(100)").map_err(explain)?;
+        let rows = check.query_map([], |row| row.get::<_, String>(0)).map_err(explain)?;
+        let mut found = rows.collect::<rusqlite::Result<Vec<_>>>().map_err(explain)?;
+        found.retain(|sentence| sentence != "ok");
+        Ok(found)
+    }
+
     /// The newest revision.
     pub(super) fn newest(&self) -> Result<Revision> {
         Ok(self.end_of_feed("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1")?.unwrap_or_default())

@@ -234,6 +234,10 @@ impl Store for SqliteStore {
         }
     }
 
+    fn check(&self) -> Result<Vec<String>> {
+        self.with(Open::integrity)
+    }
+
     fn generation(&self) -> u64 {
         match &self.page {
             Some(page) => page.read(),

@@ -1,4 +1,4 @@
-//! ChaCha20 (PKCS#11 3.2, 6.59 and 6.61); sizes in bytes.
+//! ChaCha20-Poly1305 (RFC 8439); sizes in bytes.
 
 use cryptoki_sys as c;
 use libkmss::mechanism::KeyType;

@@ -12,6 +12,7 @@ pub(super) static ROWS: &[Row] = &[
     row!(v::CKM_SM2_KEY_PAIR_GEN, SM2, PAIR | CURVE, Shape::Generate(KeyType::Sm2)),
     row!(v::CKM_SM2, SM2, SIGNATURE | CURVE, Shape::Sm2Digest),
     row!(v::CKM_SM2_SM3, SM2, SIGNATURE | CURVE, Shape::Sm2Message),
+    row!(v::CKM_SM2_SM3_DER, SM2, SIGNATURE | CURVE, Shape::Sm2MessageDer),
     row!(v::CKM_SM2_ENCRYPT, SM2, CIPHER | CURVE, Shape::Sm2Encrypt),
     row!(v::CKM_SM3, NO_KEY, c::CKF_DIGEST, Shape::Digest(Hash::Sm3)),
     row!(v::CKM_SM3_HMAC, SECRET, SIGNATURE, Shape::Hmac(Hash::Sm3, Length::Full)),

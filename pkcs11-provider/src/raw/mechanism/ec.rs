@@ -40,13 +40,12 @@ impl Parameter {
         Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public: octet_string::unwrapped(public), shared_info }))
     }
 
-    pub(super) fn sm2_identity(&self) -> Result<Mechanism> {
+    pub(super) fn sm2_identity(&self) -> Result<Vec<u8>> {
         if self.len > MAX_SM2_ID {
             return Err(INVALID);
         }
         let given = self.bytes()?;
-        let id = if given.is_empty() { Sm2Mechanism::DEFAULT_ID.to_vec() } else { given };
-        Ok(Mechanism::Sm2(Sm2Mechanism::SignSm3 { id }))
+        Ok(if given.is_empty() { Sm2Mechanism::DEFAULT_ID.to_vec() } else { given })
     }
 }
 

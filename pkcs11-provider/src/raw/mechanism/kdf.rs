@@ -4,7 +4,6 @@ use cryptoki_sys::{CK_FALSE, CK_HKDF_PARAMS, CKF_HKDF_SALT_DATA, CKF_HKDF_SALT_N
 use libkmss::mechanism::{HkdfSalt, KdfMechanism, Mechanism};
 
 use super::{INVALID, MAX_BUFFER, Parameter, Plain, bounded};
-use crate::mechanisms;
 use crate::rv::Result;
 
 impl Parameter {
@@ -12,7 +11,7 @@ impl Parameter {
     pub(super) fn hkdf(&self) -> Result<Mechanism> {
         let p: CK_HKDF_PARAMS = self.structure()?;
         let (extract, expand) = (p.bExtract != CK_FALSE, p.bExpand != CK_FALSE);
-        let hash = mechanisms::hash(p.prfHashMechanism).ok_or(INVALID)?;
+        let hash = self.hash(p.prfHashMechanism)?;
         if !extract && !expand {
             return Err(INVALID);
         }

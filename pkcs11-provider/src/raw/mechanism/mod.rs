@@ -7,20 +7,23 @@
 mod cipher;
 mod ec;
 mod kdf;
+mod pqc;
 mod rsa;
 
 use std::mem::{MaybeUninit, size_of};
 
 use cryptoki_sys::{
-    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
+    CK_BYTE, CK_FLAGS, CK_MECHANISM, CK_MECHANISM_TYPE, CK_ULONG, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
     CKR_MECHANISM_PARAM_INVALID,
 };
 use libkmss::backend::Verb;
 use libkmss::key::Key;
-use libkmss::mechanism::{BlockCipher, EcMechanism, MacMechanism, Mechanism, RsaMechanism, Sm2Mechanism};
+use libkmss::mechanism::{
+    BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism,
+};
 use libkmss::operation::Chosen;
 
-use crate::mechanisms::{self, Shape};
+use crate::mechanisms::{Profile, Shape};
 use crate::rv::{Result, Rv};
 
 use super::template::u64_of;
@@ -36,12 +39,12 @@ pub(super) const MAX_BUFFER: usize = 1 << 24;
 ///
 /// # Safety
 /// The parameter, and every buffer that the parameter names, is readable for the length given with it.
-pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) -> Result<Chosen> {
-    let row = mechanisms::row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, profile: Profile) -> Result<Chosen> {
+    let row = profile.row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
-    let parameter = Parameter::new(raw)?;
+    let parameter = Parameter::new(raw, profile)?;
     let mechanism = match row.shape {
         Shape::Generate(key_type) => parameter.absent(Mechanism::Generate(key_type)),
         Shape::Digest(hash) => parameter.absent(Mechanism::Digest(hash)),
@@ -55,7 +58,8 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) ->
         Shape::Ecdh => parameter.ecdh(),
         Shape::Hkdf => parameter.hkdf(),
         Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
-        Shape::Sm2Message => parameter.sm2_identity(),
+        Shape::Sm2Message => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })),
+        Shape::Sm2MessageDer => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3Der { id })),
         Shape::Sm2Encrypt => parameter.absent(Mechanism::Sm2(Sm2Mechanism::Encrypt)),
         Shape::Cipher(cipher, mode) => parameter.cipher(mode, verb).map(|m| Mechanism::Cipher(cipher, m)),
         Shape::ChaCha20Poly1305 => parameter.chacha(),
@@ -66,21 +70,24 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>) ->
         Shape::Cmac(length) => parameter
             .mac_length(length, BlockCipher::BLOCK)
             .map(|len| Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len })),
+        Shape::MlDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::MlDsa(how))),
+        Shape::MlKem => parameter.absent(Mechanism::Pqc(PqcMechanism::MlKem)),
+        Shape::SlhDsa(given) => parameter.pqc_signature(given).map(|how| Mechanism::Pqc(PqcMechanism::SlhDsa(how))),
         Shape::Gmac => parameter.gmac(),
     }?;
-    Ok(Chosen { mechanism, number: Some(u64_of(raw.mechanism)) })
+    Ok(Chosen { mechanism, number: Some(u64_of(row.number())) })
 }
 
 /// What a mechanism computes that is chosen for messages, by one of the `CKF_MESSAGE_…` flags (PKCS#11 3.2, 5.9 and so on).
 /// Parameters come with each message; what is given here may be NULL.
 ///
 /// As [`parse`].
-pub(crate) fn parse_messages(raw: &CK_MECHANISM, flag: CK_FLAGS, key: Option<&Key>) -> Result<Shape> {
-    let row = mechanisms::row(raw.mechanism).filter(|r| r.offers_flags(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+pub(crate) fn parse_messages(raw: &CK_MECHANISM, flag: CK_FLAGS, key: Option<&Key>, profile: Profile) -> Result<Shape> {
+    let row = profile.row(raw.mechanism).filter(|r| r.offers_flags(flag)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
-    Parameter::new(raw).map(|_| row.shape)
+    Parameter::new(raw, profile).map(|_| row.shape)
 }
 
 const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
@@ -91,20 +98,26 @@ const INVALID: Rv = Rv(CKR_MECHANISM_PARAM_INVALID);
 struct Parameter {
     at: *const CK_BYTE,
     len: usize,
+    profile: Profile,
 }
 
 impl Parameter {
-    fn new(raw: &CK_MECHANISM) -> Result<Self> {
+    fn new(raw: &CK_MECHANISM, profile: Profile) -> Result<Self> {
         let len = usize::try_from(raw.ulParameterLen).map_err(|_| INVALID)?;
         if (raw.pParameter.is_null() && len != 0) || len > MAX_BUFFER {
             return Err(INVALID);
         }
-        Ok(Self { at: raw.pParameter.cast_const().cast(), len })
+        Ok(Self { at: raw.pParameter.cast_const().cast(), len, profile })
     }
 
     /// `value`, where no parameter was given.
     fn absent<T>(&self, value: T) -> Result<T> {
         if self.len == 0 { Ok(value) } else { Err(INVALID) }
+    }
+
+    /// The hash that a number in the parameter names.
+    fn hash(&self, number: CK_MECHANISM_TYPE) -> Result<Hash> {
+        self.profile.hash(number).ok_or(INVALID)
     }
 
     /// A copy of the parameter's bytes.

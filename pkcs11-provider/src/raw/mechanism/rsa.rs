@@ -8,7 +8,6 @@ use cryptoki_sys::{
 use libkmss::mechanism::{Hash, Mechanism, Oaep, Pss, RsaMechanism};
 
 use super::{INVALID, MAX_BUFFER, Parameter, Plain, bounded};
-use crate::mechanisms;
 use crate::rv::Result;
 
 /// Longest PSS salt: the largest modulus.
@@ -17,7 +16,7 @@ const MAX_SALT: usize = 1024;
 impl Parameter {
     pub(super) fn pss(&self, fixed: Option<Hash>) -> Result<Mechanism> {
         let p: CK_RSA_PKCS_PSS_PARAMS = self.structure()?;
-        let hash = mechanisms::hash(p.hashAlg).ok_or(INVALID)?;
+        let hash = self.hash(p.hashAlg)?;
         if fixed.is_some_and(|h| h != hash) {
             return Err(INVALID);
         }
@@ -30,7 +29,7 @@ impl Parameter {
     /// named none, meaning the defaults of RFC 8017, A.2.1.
     pub(super) fn oaep(&self) -> Result<Mechanism> {
         let p: CK_RSA_PKCS_OAEP_PARAMS = self.structure()?;
-        let hash = if p.hashAlg == 0 { Some(Hash::Sha1) } else { mechanisms::hash(p.hashAlg) }.ok_or(INVALID)?;
+        let hash = if p.hashAlg == 0 { Hash::Sha1 } else { self.hash(p.hashAlg)? };
         let mgf = if p.mgf == 0 { Some(hash) } else { mgf(p.mgf) }.ok_or(INVALID)?;
         let label = self.buffer(p.pSourceData.cast_const().cast(), bounded(p.ulSourceDataLen, MAX_BUFFER)?)?;
         if p.source != CKZ_DATA_SPECIFIED && !(p.source == 0 && label.is_empty()) {

@@ -15,7 +15,7 @@ use crate::raw::octet_string;
 fn parsed(mechanism: CK_MECHANISM_TYPE, at: *const c_void, len: usize, verb: Verb) -> Result<Mechanism> {
     let raw = CK_MECHANISM { mechanism, pParameter: at.cast_mut(), ulParameterLen: len as CK_ULONG };
     // SAFETY: callers below give a parameter that is readable for its length, or a length that is refused first.
-    unsafe { parse(&raw, verb, None) }.map(|chosen| chosen.mechanism)
+    unsafe { parse(&raw, verb, None, Profile::default()) }.map(|chosen| chosen.mechanism)
 }
 
 fn with<T>(mechanism: CK_MECHANISM_TYPE, parameter: &T, verb: Verb) -> Result<Mechanism> {
@@ -47,7 +47,7 @@ fn a_mechanism_is_refused_for_a_verb_it_lacks() {
 #[test]
 fn every_mechanism_refuses_a_parameter_of_absurd_length() {
     let byte = 0_u8;
-    for number in mechanisms::list() {
+    for number in Profile::default().list() {
         for len in [1, 3, 4097, usize::MAX, usize::MAX / 2 + 1] {
             for verb in [Verb::Sign, Verb::Encrypt, Verb::Derive, Verb::Wrap, Verb::Digest, Verb::Generate] {
                 // Lengths up to 4097 are only given with a null pointer, so that nothing may be read.
@@ -75,10 +75,10 @@ fn a_key_of_another_type_is_refused() {
         versions: Vec::new(),
     };
     let raw = CK_MECHANISM { mechanism: CKM_RSA_PKCS, pParameter: null_mut(), ulParameterLen: 0 };
-    let refused = unsafe { parse(&raw, Verb::Sign, Some(&key)) };
+    let refused = unsafe { parse(&raw, Verb::Sign, Some(&key), Profile::default()) };
     assert_eq!(refused, Err(Rv(CKR_KEY_TYPE_INCONSISTENT)));
     let raw = CK_MECHANISM { mechanism: CKM_ECDSA, ..raw };
-    let chosen = unsafe { parse(&raw, Verb::Sign, Some(&key)) }.unwrap();
+    let chosen = unsafe { parse(&raw, Verb::Sign, Some(&key), Profile::default()) }.unwrap();
     assert_eq!(chosen.number, Some(0x1041));
 }
 

@@ -10,6 +10,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
 use crate::seal::Seal;
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::store::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use crate::suite::{Aead, NONCE_LEN, Suite};
 use crate::tenant::{Namespace, NamespaceId};
@@ -187,6 +188,7 @@ pub(super) fn namespace(id: u8) -> Namespace {
         ordinal: 0,
         incarnation: 1,
         policy_required: false,
+        settings: Settings::default(),
     }
 }
 

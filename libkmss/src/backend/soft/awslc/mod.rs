@@ -20,9 +20,13 @@ mod keywrap;
 mod mac;
 mod md;
 mod memory;
+mod mldsa;
+mod mlkem;
 mod owned;
 mod pkcs8;
+mod raw;
 mod rsa;
+mod xof;
 mod xts;
 
 pub(super) use aead::{Aead, AeadEncrypt, AeadKind};
@@ -36,8 +40,11 @@ pub(super) use keywrap::{UnwrapKey, WrapKey};
 pub(super) use mac::{Cmac, Hmac};
 pub(super) use md::Md;
 pub(super) use memory::{in_vault, install};
+pub(super) use mldsa::MlDsa;
+pub(super) use mlkem::MlKem;
 pub(super) use pkcs8::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
 pub(super) use rsa::{RawPadding, Rsa, RsaPrivate};
+pub(super) use xof::Xof;
 pub(super) use xts::xts;
 
 use std::os::raw::c_int;

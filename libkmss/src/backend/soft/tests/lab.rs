@@ -11,9 +11,10 @@ use crate::key::{
     Action, BackendId, Body, CachedKey, DomainKey, Key, KeyClass, KeyComponents, KeySpec, KeyState, KeyVersion,
     Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
-use crate::mechanism::{Curve, Hash, KeyType, Mechanism};
+use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
 use crate::permit::{NewObject, Permit, Subject};
 use crate::secret::Secret;
+use crate::settings::Settings;
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
@@ -36,6 +37,7 @@ impl Lab {
             ordinal: 0,
             incarnation: 1,
             policy_required: false,
+            settings: Settings::default(),
         };
         let caller = Caller {
             principal: Arc::new(Principal { name: "user:lab".to_owned(), roles: Vec::new() }),
@@ -113,6 +115,7 @@ impl Lab {
             edition: 1,
             storage: Storage::Stored,
             revision: 1,
+            uses: crate::key::Attachment::default(),
         })
     }
 
@@ -213,7 +216,34 @@ impl Lab {
     ) -> Made {
         self.make(Some(key), |permit| self.backend.derive(permit, mechanism, key_type, len))
     }
+
+    pub(super) fn encapsulate(
+        &self,
+        key: &Arc<Object>,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Arc<Object>, Vec<u8>)> {
+        let mut ciphertext = Vec::new();
+        let new = self.make(Some(key), |permit| {
+            let (material, made) = self.backend.encapsulate(permit, &ML_KEM, key_type, len)?;
+            ciphertext = made;
+            Ok(material)
+        })?;
+        Ok((new, ciphertext))
+    }
+
+    pub(super) fn decapsulate(
+        &self,
+        key: &Arc<Object>,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Made {
+        self.make(Some(key), |permit| self.backend.decapsulate(permit, &ML_KEM, ciphertext, key_type, len))
+    }
 }
+
+pub(super) const ML_KEM: Mechanism = Mechanism::Pqc(PqcMechanism::MlKem);
 
 pub(super) fn signed(mut operation: Box<dyn Signing>, parts: &[&[u8]]) -> Result<Vec<u8>> {
     for part in parts {

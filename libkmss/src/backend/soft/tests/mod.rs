@@ -8,6 +8,8 @@ mod import;
 mod keys;
 mod lab;
 mod macs;
+mod pqc;
+mod pqc_vectors;
 mod signature_vectors;
 mod signatures;
 mod sm;

@@ -138,6 +138,26 @@ fn zeros_that_fill_a_block_up_are_taken_off_when_the_length_is_known() {
 }
 
 #[test]
+fn zeros_behind_a_private_key_are_no_part_of_it_but_anything_else_spoils_it() {
+    let lab = Lab::new();
+    let wrapper = lab.generate(KeyType::Aes, 32).unwrap();
+    let (private, _) = rsa_pair(&lab);
+    let kwp = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad);
+    let wrapped = lab.wrap(&wrapper, &kwp, &private).unwrap();
+    let der = lab.unwrap(&wrapper, &kwp, &wrapped, KeyType::GenericSecret, None).map(|k| lab.bytes(&k)).unwrap();
+    let again = |behind: &[u8]| {
+        let secret = lab.secret(KeyType::GenericSecret, &[der.as_slice(), behind].concat());
+        let wrapped = lab.wrap(&wrapper, &kwp, &secret).unwrap();
+        lab.unwrap(&wrapper, &kwp, &wrapped, KeyType::Rsa, None).map(drop).map_err(|e| e.kind())
+    };
+    assert_eq!(again(&[]), Ok(()));
+    assert_eq!(again(&[0; 7]), Ok(()));
+    for bad in [[0; 8].as_slice(), &[0, 1], &[1]] {
+        assert_eq!(again(bad), Err(ErrorKind::WrappedKeyInvalid));
+    }
+}
+
+#[test]
 fn keys_that_do_not_fit_the_wrapping_are_refused() {
     let lab = Lab::new();
     let aes = lab.generate(KeyType::Aes, 16).unwrap();

@@ -1,0 +1,294 @@
+//! Session keys are counted: one record when the key is made, one with counts when it goes, and one at least for every
+//! second of use in between.
+//!
+//! Counting takes no lock: a key has one list per process of the kinds of use it saw, and each kind an atomic number.
+//! Whoever counts a second after the last record writes the next, before its own result leaves. So a process that is
+//! killed loses at most what was counted within the second after a record. A forked child counts for itself: what its
+//! parent counted is the parent's to report.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use once_cell::race::OnceBox;
+
+use super::{Pipeline, Trace};
+use crate::audit::{AuditSink, AuditSummary, MAX_USES, Outcome, SummaryKey, SummaryUse};
+use crate::caller::{Caller, Login, Principal};
+use crate::clock::{Clock, Timestamp};
+use crate::error::Result;
+use crate::key::{Action, Object, Storage};
+use crate::os::epoch;
+use crate::permit::Subject;
+use crate::tenant::Namespace;
+
+/// The longest time, in milliseconds, for which uses are only counted.
+const EVERY: u64 = 1_000;
+
+/// The uses of a session key; hangs on its object, and reports what is left when that goes.
+pub(super) struct Tally {
+    audit: Arc<dyn AuditSink>,
+    clock: Arc<dyn Clock>,
+    namespace: Arc<Namespace>,
+    key: SummaryKey,
+    maker: Who,
+    counts: OnceBox<Counts>,
+}
+
+/// The counts of one process.
+struct Counts {
+    epoch: u32,
+    /// When the last record was written, by the wall clock, in milliseconds.
+    since: AtomicU64,
+    /// The same by the monotonic clock.
+    written: AtomicU64,
+    ended: AtomicBool,
+    uses: OnceBox<Use>,
+    /// Those of the processes forked from here.
+    next: OnceBox<Counts>,
+}
+
+/// How often one kind of use was seen since the last record.
+struct Use {
+    who: Who,
+    action: Action,
+    mechanism: Option<&'static str>,
+    outcome: Outcome,
+    rule: String,
+    count: AtomicU64,
+    bytes: AtomicU64,
+    next: OnceBox<Use>,
+}
+
+/// Who used a key. Keeps nothing that a login unlocked.
+#[derive(Clone)]
+struct Who {
+    principal: Arc<Principal>,
+    login: Login,
+}
+
+impl Who {
+    fn of(caller: &Caller) -> Self {
+        Self { principal: Arc::clone(&caller.principal), login: caller.login.clone() }
+    }
+
+    fn is(&self, principal: &Arc<Principal>, login: &Login) -> bool {
+        self.login == *login && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
+    }
+}
+
+/// What was taken out of the counts to be written.
+struct Taken<'a> {
+    entry: &'a Use,
+    count: u64,
+    bytes: u64,
+}
+
+impl Pipeline {
+    /// From now on the uses of `object`, a session key just made, are counted.
+    pub(super) fn tally(&self, caller: &Caller, object: &Object) {
+        let Some(key) = object.key() else { return };
+        if object.storage == Storage::Ephemeral && self.audit.summarizes() {
+            object.uses.put(|| {
+                let tally = Tally {
+                    audit: Arc::clone(&self.audit),
+                    clock: Arc::clone(&self.clock),
+                    namespace: Arc::clone(&caller.namespace),
+                    key: SummaryKey::of(object, key),
+                    maker: Who::of(caller),
+                    counts: OnceBox::new(),
+                };
+                tally.counts();
+                tally
+            });
+        }
+    }
+}
+
+/// The tally that counts an operation instead of a record: it uses session keys alone, and went as it should.
+pub(super) fn counted(trace: &Trace, outcome: Outcome) -> Option<&Tally> {
+    let usual = matches!(outcome, Outcome::Success | Outcome::Begun | Outcome::Abandoned);
+    let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
+    let (Subject::Object(object), true) = (&trace.subject, usual && uses && trace.tags.is_empty()) else { return None };
+    match &trace.also {
+        Some(Subject::Object(also)) if also.storage == Storage::Ephemeral => object.uses.get(),
+        Some(_) => None,
+        None => object.uses.get(),
+    }
+}
+
+/// The tally of a session key that is destroyed.
+pub(super) fn ended(trace: &Trace) -> Option<&Tally> {
+    match (&trace.subject, trace.action) {
+        (Subject::Object(object), Action::Destroy) => object.uses.get(),
+        _ => None,
+    }
+}
+
+impl Tally {
+    /// Counts one operation, and writes what was counted where the last record is old enough.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable): the operation must be refused, and was
+    /// not counted.
+    pub(super) fn count(&self, caller: &Caller, trace: &Trace, outcome: Outcome) -> Result<()> {
+        let counts = self.counts();
+        let entry = counts.entry(caller, trace, outcome);
+        // The bytes first: whoever takes the count for a record takes them along.
+        entry.bytes.fetch_add(trace.bytes, Ordering::Relaxed);
+        entry.count.fetch_add(1, Ordering::Release);
+        let (now, last) = (milliseconds(self.clock.monotonic()), counts.written.load(Ordering::Relaxed));
+        if now.saturating_sub(last) < EVERY
+            || counts.written.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
+        {
+            return Ok(());
+        }
+        self.write(counts, false).inspect_err(|_| {
+            counts.written.store(last, Ordering::Relaxed);
+            entry.count.fetch_sub(1, Ordering::Relaxed);
+            entry.bytes.fetch_sub(trace.bytes, Ordering::Relaxed);
+        })
+    }
+
+    /// Writes the last record: the key is gone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable).
+    pub(super) fn end(&self) -> Result<()> {
+        let counts = self.counts();
+        self.write(counts, true)?;
+        counts.ended.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The counts of this process.
+    fn counts(&self) -> &Counts {
+        let mut place = &self.counts;
+        loop {
+            let counts = place.get_or_init(|| Box::new(Counts::new(&*self.clock)));
+            if counts.epoch == epoch() {
+                return counts;
+            }
+            place = &counts.next;
+        }
+    }
+
+    /// Writes everything counted since the last record: one record for each principal, nearly always one.
+    fn write(&self, counts: &Counts, ended: bool) -> Result<()> {
+        let time = self.clock.now();
+        let since = Timestamp(counts.since.load(Ordering::Relaxed));
+        let mut left = counts.take();
+        let mut first = true;
+        while let Some(who) =
+            left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
+        {
+            let (mut now, mut later): (Vec<Taken<'_>>, Vec<Taken<'_>>) =
+                left.into_iter().partition(|t| t.entry.who.is(&who.principal, &who.login));
+            later.extend(now.drain(MAX_USES.min(now.len())..));
+            let uses: Vec<SummaryUse<'_>> = now.iter().map(Taken::summary).collect();
+            let recorded = self.audit.summarize(&AuditSummary {
+                time,
+                since,
+                principal: &who.principal.name,
+                login: &who.login,
+                namespace: &self.namespace,
+                key: &self.key,
+                uses: &uses,
+                ended: ended && later.is_empty(),
+            });
+            if recorded.is_err() {
+                now.iter().chain(&later).for_each(Taken::give_back);
+                return recorded;
+            }
+            (left, first) = (later, false);
+        }
+        counts.since.store(time.0, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        let mut place = self.counts.get();
+        while let Some(counts) = place {
+            if counts.epoch == epoch() && (!counts.ended.load(Ordering::Relaxed) || counts.has_any()) {
+                // Nobody is left to be told of a failure; the sink counts it among what it lost.
+                let _ = self.write(counts, true);
+            }
+            place = counts.next.get();
+        }
+    }
+}
+
+impl Counts {
+    fn new(clock: &dyn Clock) -> Self {
+        Self {
+            epoch: epoch(),
+            since: AtomicU64::new(clock.now().0),
+            written: AtomicU64::new(milliseconds(clock.monotonic())),
+            ended: AtomicBool::new(false),
+            uses: OnceBox::new(),
+            next: OnceBox::new(),
+        }
+    }
+
+    /// The number for what `trace` did.
+    fn entry(&self, caller: &Caller, trace: &Trace, outcome: Outcome) -> &Use {
+        let mut place = &self.uses;
+        loop {
+            let entry = place.get_or_init(|| {
+                Box::new(Use {
+                    who: Who::of(caller),
+                    action: trace.action,
+                    mechanism: trace.mechanism,
+                    outcome,
+                    rule: trace.rule.clone(),
+                    count: AtomicU64::new(0),
+                    bytes: AtomicU64::new(0),
+                    next: OnceBox::new(),
+                })
+            });
+            if (entry.action, entry.outcome, entry.mechanism) == (trace.action, outcome, trace.mechanism)
+                && entry.rule == trace.rule
+                && entry.who.is(&caller.principal, &caller.login)
+            {
+                return entry;
+            }
+            place = &entry.next;
+        }
+    }
+
+    fn uses(&self) -> impl Iterator<Item = &Use> {
+        std::iter::successors(self.uses.get(), |entry| entry.next.get())
+    }
+
+    fn has_any(&self) -> bool {
+        self.uses().any(|entry| entry.count.load(Ordering::Relaxed) > 0)
+    }
+
+    fn take(&self) -> Vec<Taken<'_>> {
+        let taken = self.uses().map(|entry| Taken {
+            entry,
+            count: entry.count.swap(0, Ordering::Acquire),
+            bytes: entry.bytes.swap(0, Ordering::Relaxed),
+        });
+        taken.filter(|t| t.count > 0 || t.bytes > 0).collect()
+    }
+}
+
+impl Taken<'_> {
+    fn summary(&self) -> SummaryUse<'_> {
+        let Use { action, mechanism, outcome, rule, .. } = self.entry;
+        let (action, mechanism, outcome) = (*action, *mechanism, *outcome);
+        SummaryUse { action, mechanism, outcome, rule, count: self.count, bytes: self.bytes }
+    }
+
+    fn give_back(&self) {
+        self.entry.bytes.fetch_add(self.bytes, Ordering::Relaxed);
+        self.entry.count.fetch_add(self.count, Ordering::Release);
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
