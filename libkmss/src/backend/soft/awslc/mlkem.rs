@@ -62,8 +62,9 @@ impl MlKem {
     }
 
     fn checked(self) -> Result<Self, Failed> {
-        // SAFETY: the key is alive and nobody else's yet.
-        check(unsafe { sys::EVP_PKEY_kem_check_key(self.pkey.as_ptr()) })?;
+        let ctx = context(&self.pkey)?;
+        // SAFETY: the context is alive. Of a pair the function checks both halves, and that they work together.
+        check(unsafe { sys::EVP_PKEY_public_check(ctx.as_ptr()) })?;
         Ok(self)
     }
 

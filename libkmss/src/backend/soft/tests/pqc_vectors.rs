@@ -195,6 +195,10 @@ const SLH_DSA_KEYS: [(SlhDsaSet, &str); 12] = [
 fn slh_dsa_keys_have_the_roots_that_nist_has() {
     let lab = Lab::new();
     for (set, key) in SLH_DSA_KEYS {
+        // The small sets take minutes where this crate, and so what is generic in `slh-dsa`, is not optimised.
+        if cfg!(debug_assertions) && format!("{set:?}").ends_with('s') {
+            continue;
+        }
         let key = hex(key);
         let made = private(&lab, PqcSet::SlhDsa(set), &[], &key).unwrap();
         assert_eq!(public_of(&made), &key[key.len() / 2..], "{set:?}");
