@@ -5,6 +5,7 @@ mod demo;
 mod dist;
 mod error;
 mod header;
+mod languages;
 mod packages;
 mod process;
 mod progress;
@@ -44,7 +45,7 @@ enum Command {
     },
     /// Write the tables of docs/mechanisms.md from the table of mechanisms
     Mechanisms,
-    /// Install the Debian packages that demo, test and bench use
+    /// Install the Debian, Python and Node.js packages that demo, test and bench use
     Setup,
 }
 
@@ -85,7 +86,10 @@ fn run(command: Command) -> Result<(), Error> {
             test.env("KMSS_WRITE_DOCS", "1").show()
         }
         Command::Setup => {
-            packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))
+            packages::install(&project, packages::ALL)?;
+            languages::install(&project)?;
+            println!("every package is there");
+            Ok(())
         }
     }
 }
