@@ -14,7 +14,8 @@ pub fn workspace() -> &'static Path {
 }
 
 /// Where cargo puts what it builds.
-fn target() -> PathBuf {
+#[must_use]
+pub fn target() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace().join("target"), |dir| workspace().join(dir))
 }
 
@@ -68,6 +69,22 @@ pub fn only_kmss(what: &str) -> bool {
         skipped(&format!("the stand-in module has no {what}"));
     }
     skip
+}
+
+/// The folder with the clients of a language that `cargo xtask setup` fetched; `None`, said aloud, where it could not.
+///
+/// # Panics
+/// Where it has not run.
+#[must_use]
+pub fn clients(language: &str) -> Option<PathBuf> {
+    let clients = target().join("clients");
+    if let Ok(why) = std::fs::read_to_string(clients.join(format!("{language}.skipped"))) {
+        skipped(&why);
+        return None;
+    }
+    let folder = clients.join(language);
+    assert!(folder.join("kmss-pins").exists(), "`{}` is not there: run `cargo xtask setup`", folder.display());
+    Some(folder)
 }
 
 /// True where the tests run as root.

@@ -333,14 +333,25 @@ pub fn listens(port: u16) -> bool {
     std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// True where `program` is on the path; says so aloud where it is not.
-#[must_use]
-pub fn installed(program: &str) -> bool {
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).chain([Path::new("/usr/sbin").into()]).any(|folder| folder.join(program).is_file())
-    });
-    if !found {
-        crate::built::skipped(&format!("`{program}` is not installed; `cargo xtask test` installs it"));
+/// Asks for programs that `cargo xtask setup` and `cargo xtask test` install.
+///
+/// # Panics
+/// Where one of them is neither on the path nor in `/usr/sbin`: a test that drives it would prove nothing.
+#[track_caller]
+pub fn needs(programs: &[&str]) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    for program in programs {
+        let mut folders = std::env::split_paths(&path).chain([Path::new("/usr/sbin").into()]);
+        let found = folders.any(|folder| folder.join(program).is_file());
+        assert!(found, "`{program}` is not installed: run `cargo xtask setup`, which installs it");
     }
-    found
+}
+
+/// Asks for a file of a package that `cargo xtask setup` and `cargo xtask test` install.
+///
+/// # Panics
+/// Where it is missing.
+#[track_caller]
+pub fn needs_file(file: &str) {
+    assert!(Path::new(file).exists(), "`{file}` is not installed: run `cargo xtask setup`, which installs it");
 }

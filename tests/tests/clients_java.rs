@@ -5,17 +5,15 @@ use std::time::Duration;
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN};
-use kmss_tests::program::{Program, Said, installed};
+use kmss_tests::program::{Program, Said, needs};
 
 const TOKEN: &str = "java";
 /// A JVM on a busy machine takes its time to start.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A home with a token, and the provider's configuration in `java.cfg`; `None`, said aloud, without Java.
-fn home() -> Option<Home> {
-    if !installed("keytool") || !installed("jarsigner") || !installed("javac") {
-        return None;
-    }
+/// A home with a token, and the provider's configuration in `java.cfg`.
+fn home() -> Home {
+    needs(&["java", "javac", "keytool", "jarsigner"]);
     let home = Home::with_token(TOKEN);
     // `Slot 0 (0x1234): …`
     let text = home.pkcs11_tool("", "--list-slots").succeed().text();
@@ -25,7 +23,7 @@ fn home() -> Option<Home> {
     let text =
         format!("name = KMSS\nlibrary = {}\nslot = {slot}\nattributes = compatibility\n", built::module().display());
     std::fs::write(home.file("java.cfg"), text).unwrap();
-    Some(home)
+    home
 }
 
 fn keytool(home: &Home, command: &str, words: &str) -> Program {
@@ -40,7 +38,7 @@ fn pair(home: &Home, alias: &str, how: &str) -> Said {
 
 #[test]
 fn keytool_makes_lists_requests_and_deletes() {
-    let Some(home) = home() else { return };
+    let home = home();
     pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
     pair(&home, "ec1", "-keyalg EC -groupname secp256r1");
     pair(&home, "ec2", "-keyalg EC -groupname secp384r1");
@@ -62,7 +60,7 @@ fn keytool_makes_lists_requests_and_deletes() {
 
 #[test]
 fn jarsigner_signs_what_it_then_believes() {
-    let Some(home) = home() else { return };
+    let home = home();
     pair(&home, "signer", "-keyalg EC -groupname secp256r1");
     std::fs::write(home.file("note.txt"), "inside the archive").unwrap();
     home.program("jar").words("cf note.jar note.txt").patience(PATIENCE).succeed();
@@ -74,7 +72,7 @@ fn jarsigner_signs_what_it_then_believes() {
 
 #[test]
 fn a_program_signs_encrypts_macs_agrees_and_keeps_keys_from_eight_threads() {
-    let Some(home) = home() else { return };
+    let home = home();
     pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
     pair(&home, "ec1", "-keyalg EC -groupname secp256r1");
     let source = built::workspace().join("tests/java/Use.java");
@@ -91,7 +89,7 @@ fn java_uses_keys_that_kmss_made() {
     if built::only_kmss("command") {
         return;
     }
-    let Some(home) = home() else { return };
+    let home = home();
     for (name, kind, id) in [("rsa1", "rsa:2048", "01"), ("ec1", "ec:p256", "02")] {
         home.generate(TOKEN, name, kind, id);
         home.kmss(&format!("cert self-sign {name} --token {TOKEN} --subject CN={name} --dns localhost")).succeed();

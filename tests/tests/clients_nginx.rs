@@ -3,13 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN};
 use kmss_tests::openssl::{ENGINE, Engine, key_uri};
-use kmss_tests::program::{Program, Running, Said, free_port, installed, listens};
+use kmss_tests::program::{Program, Running, Said, free_port, listens, needs, needs_file};
 
 const TOKEN: &str = "web";
 const WORKERS: usize = 3;
@@ -35,11 +34,9 @@ fn can_run() -> bool {
         built::skipped("nginx with a root master and www-data workers takes root");
         return false;
     }
-    if !Path::new(ENGINE).exists() {
-        built::skipped("Debian's PKCS#11 engine is not installed");
-        return false;
-    }
-    installed("nginx") && installed("curl")
+    needs_file(ENGINE);
+    needs(&["nginx", "curl"]);
+    true
 }
 
 /// A home that root and the workers share, with keys and their certificates.

@@ -1,26 +1,21 @@
 //! OpenSSL through Debian's PKCS#11 engine.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::path::Path;
-
 use kmss_tests::built;
 use kmss_tests::home::Home;
 use kmss_tests::openssl::{ENGINE, Engine, key_uri};
-use kmss_tests::program::{Program, Said, free_port, installed, listens};
+use kmss_tests::program::{Program, Said, free_port, listens, needs, needs_file};
 
 const TOKEN: &str = "engine";
 
-/// A home with an RSA and an EC pair, and a message; `None`, said aloud, where the engine is not installed.
-fn home() -> Option<Home> {
-    if !Path::new(ENGINE).exists() {
-        built::skipped(&format!("`{ENGINE}` is not installed; `cargo xtask test` installs it"));
-        return None;
-    }
+/// A home with an RSA and an EC pair, and a message.
+fn home() -> Home {
+    needs_file(ENGINE);
     let home = Home::with_token(TOKEN);
     home.generate(TOKEN, "rsa1", "rsa:2048", "01");
     home.generate(TOKEN, "ec1", "ec:p256", "02");
     std::fs::write(home.file("msg"), "signed in the token, believed outside").unwrap();
-    Some(home)
+    home
 }
 
 /// Plain openssl, which knows no engine.
@@ -31,7 +26,7 @@ fn judge(home: &Home, line: &str) -> Said {
 
 #[test]
 fn dgst_signs_with_rsa_ec_and_pss() {
-    let Some(home) = home() else { return };
+    let home = home();
     let engine = Engine::new(&home);
     for key in ["rsa1", "ec1"] {
         let uri = format!("pkcs11:token={TOKEN};object={key}");
@@ -55,7 +50,7 @@ fn dgst_signs_with_rsa_ec_and_pss() {
 
 #[test]
 fn req_makes_requests_and_certificates() {
-    let Some(home) = home() else { return };
+    let home = home();
     let engine = Engine::new(&home);
     for key in ["rsa1", "ec1"] {
         let uri = key_uri(TOKEN, key);
@@ -70,7 +65,7 @@ fn req_makes_requests_and_certificates() {
 
 #[test]
 fn pkeyutl_decrypts_and_agrees() {
-    let Some(home) = home() else { return };
+    let home = home();
     let engine = Engine::new(&home);
     let public = format!("pkey -engine pkcs11 -inform engine -pubin -pubout -in pkcs11:token={TOKEN};object=");
     engine.openssl(&format!("{public}rsa1 -out rsa1.pub")).succeed();
@@ -96,10 +91,8 @@ fn pkeyutl_decrypts_and_agrees() {
 
 #[test]
 fn s_server_shakes_hands_with_keys_in_the_token() {
-    let Some(home) = home() else { return };
-    if !installed("curl") {
-        return;
-    }
+    let home = home();
+    needs(&["curl"]);
     let engine = Engine::new(&home);
     for (key, protocol) in [("rsa1", "-tls1_2"), ("rsa1", "-tls1_3"), ("ec1", "-tls1_2"), ("ec1", "-tls1_3")] {
         let uri = key_uri(TOKEN, key);
@@ -123,7 +116,7 @@ fn s_server_shakes_hands_with_keys_in_the_token() {
 
 #[test]
 fn a_wrong_pin_gives_an_error_and_no_key() {
-    let Some(home) = home() else { return };
+    let home = home();
     let engine = Engine::new(&home);
     let configuration = std::fs::read_to_string(engine.configuration()).unwrap();
     std::fs::write(engine.configuration(), configuration.replace(kmss_tests::home::PIN, "wrong-pin")).unwrap();

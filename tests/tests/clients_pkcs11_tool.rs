@@ -3,15 +3,16 @@
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN, SO_PIN};
-use kmss_tests::program::{Program, installed};
+use kmss_tests::program::{Program, needs};
 
 const TOKEN: &str = "tool";
 
 #[test]
 fn its_own_test_finds_no_error() {
-    if built::only_kmss("OAEP label") || !installed("pkcs11-tool") {
+    if built::only_kmss("OAEP label") {
         return;
     }
+    needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);
     home.generate(TOKEN, "rsa1", "rsa:2048", "01");
     home.generate(TOKEN, "ec1", "ec:p256", "02");
@@ -21,9 +22,10 @@ fn its_own_test_finds_no_error() {
 
 #[test]
 fn its_fork_and_thread_tests_pass() {
-    if built::only_kmss("care for forks") || !installed("pkcs11-tool") {
+    if built::only_kmss("care for forks") {
         return;
     }
+    needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);
     home.generate(TOKEN, "ec1", "ec:p256", "02");
     home.pkcs11_tool("", "--test-fork").succeed();
@@ -33,9 +35,7 @@ fn its_fork_and_thread_tests_pass() {
 
 #[test]
 fn it_makes_lists_uses_and_deletes_keys_of_every_type() {
-    if !installed("pkcs11-tool") {
-        return;
-    }
+    needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);
     std::fs::write(home.file("data"), [7_u8; 32]).unwrap();
     let mut pairs = vec![
@@ -82,9 +82,7 @@ fn it_makes_lists_uses_and_deletes_keys_of_every_type() {
 
 #[test]
 fn its_signatures_convince_openssl() {
-    if !installed("pkcs11-tool") {
-        return;
-    }
+    needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);
     home.generate(TOKEN, "rsa1", "rsa:2048", "01");
     home.generate(TOKEN, "ec1", "ec:p256", "02");
@@ -115,9 +113,7 @@ fn its_signatures_convince_openssl() {
 
 #[test]
 fn it_keeps_certificates_and_data() {
-    if !installed("pkcs11-tool") {
-        return;
-    }
+    needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);
     let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
     openssl(
@@ -138,9 +134,7 @@ fn it_keeps_certificates_and_data() {
 
 #[test]
 fn it_manages_tokens_and_pins() {
-    if !installed("pkcs11-tool") {
-        return;
-    }
+    needs(&["pkcs11-tool"]);
     let home = Home::new();
     home.pkcs11_tool("", "--init-token --slot-index 0 --label made").args(["--so-pin", SO_PIN]).succeed();
     let officer = home.pkcs11_tool("", "--token-label made --init-pin --login --login-type so");

@@ -8,6 +8,7 @@ mod documents;
 mod error;
 mod fuzz;
 mod header;
+mod languages;
 mod packages;
 mod process;
 mod progress;
@@ -51,7 +52,7 @@ enum Command {
     Mechanisms,
     /// Fuzz every parser that hostile bytes reach
     Fuzz(fuzz::Options),
-    /// Install the Debian packages that demo, test and bench use
+    /// Install the Debian, Python and Node.js packages that demo, test and bench use
     Setup,
 }
 
@@ -94,7 +95,10 @@ fn run(command: Command) -> Result<(), Error> {
         }
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Setup => {
-            packages::install(&project, packages::ALL).map(|()| println!("every Debian package is there"))
+            packages::install(&project, packages::ALL)?;
+            languages::install(&project)?;
+            println!("every package is there");
+            Ok(())
         }
     }
 }

@@ -21,6 +21,21 @@ const GNUTLS: Need = &["gnutls-bin"];
 const BINUTILS: Need = &["binutils"];
 const PKG_CONFIG: Need = &["pkg-config", "pkgconf"];
 const SSH: Need = &["openssh-client"];
+const SSHD: Need = &["openssh-server"];
+const NSS: Need = &["libnss3-tools"];
+const P11_KIT: Need = &["p11-kit"];
+const P11_KIT_CLIENT: Need = &["p11-kit-modules"];
+// The program and its modules, without the service.
+const APACHE: Need = &["apache2-bin"];
+const GO: Need = &["golang-go"];
+const GO_PKCS11: Need = &["golang-github-miekg-pkcs11-dev"];
+const GO_CRYPTO11: Need = &["golang-github-thalesignite-crypto11-dev"];
+const PYTHON_VENV: Need = &["python3-venv"];
+const NODE: Need = &["nodejs"];
+const NPM: Need = &["npm"];
+// npm compiles the addon.
+const CXX: Need = &["g++"];
+const MAKE: Need = &["make"];
 const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless"];
 
 /// What the demo drives.
@@ -28,8 +43,33 @@ pub(crate) const DEMO: &[Need] = &[NGINX, ENGINE, OPENSSL, CURL, CERTIFICATES, O
 /// What the benchmark compares with.
 pub(crate) const BENCH: &[Need] = &[SOFTHSM];
 /// Everything, which is also what the tests drive.
-pub(crate) const ALL: &[Need] =
-    &[SOFTHSM, OPENSC, NGINX, ENGINE, OPENSSL, CURL, CERTIFICATES, GNUTLS, BINUTILS, PKG_CONFIG, SSH, JAVA];
+pub(crate) const ALL: &[Need] = &[
+    SOFTHSM,
+    OPENSC,
+    NGINX,
+    ENGINE,
+    OPENSSL,
+    CURL,
+    CERTIFICATES,
+    GNUTLS,
+    BINUTILS,
+    PKG_CONFIG,
+    SSH,
+    SSHD,
+    NSS,
+    P11_KIT,
+    P11_KIT_CLIENT,
+    APACHE,
+    GO,
+    GO_PKCS11,
+    GO_CRYPTO11,
+    PYTHON_VENV,
+    NODE,
+    NPM,
+    CXX,
+    MAKE,
+    JAVA,
+];
 
 /// Installs with the services kept from starting: Debian's nginx would take port 80 otherwise. An
 /// administrator's own policy-rc.d is left as it is.
@@ -76,7 +116,12 @@ fn missing(project: &Project, needs: &[Need]) -> Result<Vec<&'static str>, Error
         project.job("dpkg-query").args(["--show", "--showformat", "${db:Status-Abbrev} ${Package}\n"]).args(names);
     // It fails when any one of the names is unknown, and still prints the others.
     let installed = query.attempt()?.stdout;
-    Ok(unmet(needs, &installed))
+    let mut unmet = unmet(needs, &installed);
+    // Node.js's own packages bring npm, and conflict with Debian's.
+    if project.job("npm").arg("--version").attempt().is_ok_and(|output| output.status.success()) {
+        unmet.retain(|name| *name != "npm");
+    }
+    Ok(unmet)
 }
 
 /// `installed` is a list of lines such as `ii  curl`.

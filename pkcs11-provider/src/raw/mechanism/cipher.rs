@@ -50,14 +50,14 @@ impl Parameter {
         Ok(CipherMode::Ctr(Ctr { counter_bits, block: p.cb }))
     }
 
-    /// CK_GCM_PARAMS; `ulIvBits` may be 0 or say the same as `ulIvLen`.
+    /// CK_GCM_PARAMS (PKCS#11 3.2, 6.13.3). `ulIvLen` alone says how long the nonce is: `ulIvBits` is not to be used, and
+    /// some clients (pkcs11js) leave it unset.
     fn gcm(&self) -> Result<Gcm> {
         let p: CK_GCM_PARAMS = self.structure()?;
         let iv_len = bounded(p.ulIvLen, 256)?;
         let tag_bits = bounded(p.ulTagBits, 128)?;
         let tag_fits = matches!(tag_bits, 32 | 64 | 96 | 104 | 112 | 120 | 128);
-        let bits_agree = p.ulIvBits == 0 || p.ulIvBits == p.ulIvLen.saturating_mul(8);
-        if iv_len == 0 || !tag_fits || !bits_agree {
+        if iv_len == 0 || !tag_fits {
             return Err(INVALID);
         }
         let aad = self.buffer(p.pAAD, bounded(p.ulAADLen, MAX_BUFFER)?)?;
