@@ -10,6 +10,7 @@ pub(crate) mod general;
 pub(crate) mod keys;
 pub(crate) mod object;
 pub(crate) mod random;
+pub(crate) mod recover;
 pub(crate) mod session;
 pub(crate) mod sign;
 pub(crate) mod slot_token;

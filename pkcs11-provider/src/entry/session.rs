@@ -86,7 +86,9 @@ pub(crate) unsafe fn cancel(session: CK_SESSION_HANDLE, flags: CK_FLAGS) -> Resu
             decrypt: has(CKF_DECRYPT).then(|| under_way.decrypt.take()).flatten(),
             digest: has(CKF_DIGEST).then(|| under_way.digest.take()).flatten(),
             sign: has(CKF_SIGN).then(|| under_way.sign.take()).flatten(),
+            sign_recover: has(CKF_SIGN_RECOVER).then(|| under_way.sign_recover.take()).flatten(),
             verify: has(CKF_VERIFY).then(|| under_way.verify.take()).flatten(),
+            verify_recover: has(CKF_VERIFY_RECOVER).then(|| under_way.verify_recover.take()).flatten(),
             verify_signature: has(CKF_VERIFY).then(|| under_way.verify_signature.take()).flatten(),
         }
     })?;

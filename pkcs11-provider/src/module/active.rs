@@ -64,7 +64,9 @@ pub(crate) struct Operations {
     pub(crate) decrypt: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
     pub(crate) digest: Option<Box<Ongoing<Box<dyn Digesting>>>>,
     pub(crate) sign: Option<Box<Ongoing<Box<dyn Signing>>>>,
+    pub(crate) sign_recover: Option<Box<Ongoing<Box<dyn Signing>>>>,
     pub(crate) verify: Option<Box<Ongoing<Box<dyn Verifying>>>>,
+    pub(crate) verify_recover: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
     /// Of C_VerifySignatureInit, with the signature held.
     pub(crate) verify_signature: Option<Box<Ongoing<Box<dyn Verifying>>>>,
 }
@@ -80,7 +82,9 @@ impl Operations {
         one(&mut self.encrypt);
         one(&mut self.decrypt);
         one(&mut self.sign);
+        one(&mut self.sign_recover);
         one(&mut self.verify);
+        one(&mut self.verify_recover);
         one(&mut self.verify_signature);
     }
 
@@ -94,7 +98,9 @@ impl Operations {
             one(self.decrypt),
             one(self.digest),
             one(self.sign),
+            one(self.sign_recover),
             one(self.verify),
+            one(self.verify_recover),
             one(self.verify_signature),
         ]
         .into_iter()
@@ -106,7 +112,9 @@ impl Operations {
         self.encrypt.is_some()
             || self.decrypt.is_some()
             || self.sign.is_some()
+            || self.sign_recover.is_some()
             || self.verify.is_some()
+            || self.verify_recover.is_some()
             || self.verify_signature.is_some()
     }
 
@@ -120,7 +128,9 @@ impl Operations {
             decrypt: one(&mut self.decrypt, logins),
             digest: None,
             sign: one(&mut self.sign, logins),
+            sign_recover: one(&mut self.sign_recover, logins),
             verify: one(&mut self.verify, logins),
+            verify_recover: one(&mut self.verify_recover, logins),
             verify_signature: one(&mut self.verify_signature, logins),
         }
     }

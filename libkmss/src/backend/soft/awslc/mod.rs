@@ -26,7 +26,7 @@ pub(super) use aead::{Aead, GcmEncrypt};
 pub(super) use cipher::{AesBlocks, AesMode};
 pub(super) use complete::complete;
 pub(super) use ec::EcKey;
-pub(super) use edwards::{Ed25519Key, ed25519_verify, x25519_agree, x25519_public};
+pub(super) use edwards::{Ed25519Key, Ed25519Variant, ed25519_verify, x25519_agree, x25519_public};
 pub(super) use kdf::{hkdf_expand, hkdf_extract};
 pub(super) use keywrap::{kw_unwrap, kw_wrap, kwp_unwrap, kwp_wrap};
 pub(super) use mac::{Cmac, Hmac};
