@@ -82,12 +82,15 @@ fn check(project: &Project, package: &Path) -> Result<(), Error> {
 
 /// The first of [`CONTENTS`] that a list of `dpkg-deb --contents` lacks.
 fn missing(list: &str) -> Option<&'static str> {
-    CONTENTS.into_iter().find(|wanted| !list.lines().any(|line| line.ends_with(wanted) || line.ends_with(&format!("{wanted}.gz"))))
+    CONTENTS
+        .into_iter()
+        .find(|wanted| !list.lines().any(|line| line.ends_with(wanted) || line.ends_with(&format!("{wanted}.gz"))))
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf, Error> {
     let entries = std::fs::read_dir(folder).map_err(Error::file("read", folder))?;
-    let mut files = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb"));
+    let mut files =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb"));
     files.next().ok_or_else(|| Error::check(format!("cargo-deb left no package in `{}`", folder.display())))
 }
 

@@ -71,7 +71,8 @@ impl<'a> Destination<'a> {
             return Ok(Outcome::Refused("keys of this type are not offered".to_owned()));
         };
         if class != KeyClass::Public && !found.protection.extractable {
-            let reason = "it is not extractable: it cannot leave the other token; make a new key, or restore its backup";
+            let reason =
+                "it is not extractable: it cannot leave the other token; make a new key, or restore its backup";
             return Ok(Outcome::Refused(reason.to_owned()));
         }
         let allowed = match &found.allowed {
