@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
-use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
+use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, DhKey, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::material;
 use super::pqc::PqcKey;
@@ -24,6 +24,7 @@ pub(super) enum Parsed {
     Ed(Arc<EdKey>),
     X(Arc<XKey>),
     Sm2(Arc<Sm2Key>),
+    Dh(Arc<DhKey>),
     Pqc(PqcKey),
     Secret(Arc<SecretKey>),
 }
@@ -36,6 +37,7 @@ impl Parsed {
             Self::Ed(_) => KeyType::EcEdwards,
             Self::X(_) => KeyType::EcMontgomery,
             Self::Sm2(_) => KeyType::Sm2,
+            Self::Dh(_) => KeyType::Dh,
             Self::Pqc(key) => key.set().key_type(),
             Self::Secret(key) => key.key_type,
         }
@@ -147,6 +149,11 @@ pub(super) fn first(permit: &Permit) -> Result<Parsed> {
 /// The permit's second key.
 pub(super) fn second(permit: &Permit) -> Result<Parsed> {
     load(permit, permit.second_key()?)
+}
+
+/// The other input keys of a derivation.
+pub(super) fn others(permit: &Permit) -> Result<Vec<Parsed>> {
+    permit.other_keys()?.into_iter().map(|granted| load(permit, granted)).collect()
 }
 
 fn load(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {

@@ -3,8 +3,10 @@
 
 mod ciphers;
 mod derivation;
+mod dh;
 mod encryption_vectors;
 mod import;
+mod kdf;
 mod keys;
 mod lab;
 mod macs;
@@ -13,4 +15,5 @@ mod pqc_vectors;
 mod signature_vectors;
 mod signatures;
 mod sm;
+mod tls;
 mod wrapping;
