@@ -41,6 +41,7 @@ pub struct Permit {
     caller: Caller,
     subject: Subject,
     also: Option<Subject>,
+    more: Vec<Subject>,
     generation: u64,
     issued: Timestamp,
 }
@@ -55,7 +56,12 @@ impl Permit {
         generation: u64,
         issued: Timestamp,
     ) -> Self {
-        Self { action, caller, subject, also, generation, issued }
+        Self { action, caller, subject, also, more: Vec::new(), generation, issued }
+    }
+
+    /// The permit for these subjects too. For the pipeline only.
+    pub(crate) fn with_more(self, more: Vec<Subject>) -> Self {
+        Self { more, ..self }
     }
 
     /// The admitted action.
@@ -119,6 +125,23 @@ impl Permit {
             (Subject::New(new), _) | (_, Some(Subject::New(new))) => Ok(new),
             _ => Err(Error::new(ErrorKind::Internal, "the permit makes no object")),
         }
+    }
+
+    /// Other input keys of a derivation, in the order in which they were named.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] where one of them is not a key.
+    pub fn other_keys(&self) -> Result<Vec<Granted<'_>>> {
+        let inputs = self.more.iter().filter(|subject| matches!(subject, Subject::Object(_)));
+        inputs.map(|subject| granted(Some(subject))).collect()
+    }
+
+    /// All objects to be made, in the order in which they were asked for.
+    pub fn new_objects(&self) -> impl Iterator<Item = &NewObject> {
+        std::iter::once(&self.subject).chain(&self.also).chain(&self.more).filter_map(|subject| match subject {
+            Subject::New(new) => Some(new),
+            _ => None,
+        })
     }
 
     /// The domain key that seals material kept where `storage` and `private` say.

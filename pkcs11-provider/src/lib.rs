@@ -8,6 +8,7 @@ extern crate ffi as _;
 
 mod attributes;
 mod cipher;
+mod deriving;
 mod entry;
 #[macro_use]
 mod guard;

@@ -1,16 +1,16 @@
-//! Keys made of something: generated, unwrapped, derived; and wrapped (PKCS#11 3.2, 5.18).
+//! Keys that are generated, unwrapped and wrapped (PKCS#11 3.2, 5.18).
 
 use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKK_GENERIC_SECRET, CKO_SECRET_KEY, CKR_KEY_HANDLE_INVALID,
-    CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID,
-    CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE,
-    CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_USER_NOT_LOGGED_IN, CKR_WRAPPING_KEY_HANDLE_INVALID,
-    CKR_WRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_ULONG, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE,
+    CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCONSISTENT,
+    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_USER_NOT_LOGGED_IN, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE,
+    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
 };
-use libkmss::key::Object;
-use libkmss::mechanism::{KeyType, Mechanism};
+use libkmss::key::{KeySpec, Object};
+use libkmss::mechanism::{KdfMechanism, KeyType, Mechanism, TlsMechanism};
 use libkmss::operation::{
-    Chosen, Decapsulate, Derive, Draft, Encapsulate, Expected, GeneratePair, GenerateSecret, ObjectRef, Unwrap, Wrap,
+    Chosen, Decapsulate, Draft, Encapsulate, Expected, GeneratePair, GenerateSecret, Make, ObjectRef, Unwrap, Wrap,
     wrapped_length,
 };
 
@@ -25,6 +25,9 @@ use crate::rv::{InContext, Result, Rv};
 
 /// C_GenerateKey.
 pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    if let Mechanism::Kdf(KdfMechanism::Pbkdf2(_)) | Mechanism::Tls(TlsMechanism::Premaster { .. }) = how.mechanism {
+        return make(view, how, template);
+    }
     let mut key_type = generated(how, false)?;
     // Generic secrets may be made as what they will be used for: HMAC and HKDF keys are generic secrets, too.
     if key_type == KeyType::GenericSecret
@@ -38,6 +41,28 @@ pub(crate) fn generate(view: &SessionView, how: &Chosen, template: &Template) ->
     let draft = object::new_draft(view, class, template, Occasion::Generate)?;
     let spec = components::secret_spec(template, key_type)?;
     let key = view.kms.perform(&view.caller, GenerateSecret { spec, draft })?;
+    Ok(object::handle(view, &key))
+}
+
+/// C_GenerateKey by a mechanism that says how, not what: a generic secret where the template names no other type.
+fn make(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    let mut template = template.clone();
+    template.default_to(c::CKA_KEY_TYPE, &c::CKK_GENERIC_SECRET.to_ne_bytes());
+    let class = draft::class(&template, Some(c::CKO_SECRET_KEY), view.profile())?;
+    let Class::Secret(key_type) = class else {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    };
+    let premaster = matches!(how.mechanism, Mechanism::Tls(_));
+    if premaster && key_type != KeyType::GenericSecret {
+        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
+    }
+    let mut draft = object::new_draft(view, class, &template, Occasion::Generate)?;
+    if let Some(number) = how.number.and_then(|number| CK_ULONG::try_from(number).ok()) {
+        draft::keep(&mut draft, c::CKA_KEY_GEN_MECHANISM, &number.to_ne_bytes());
+    }
+    let expected = Expected { key_type, len: components::length(&template)? };
+    let key = view.kms.perform(&view.caller, Make { how: how.clone(), expected, draft })?;
+    object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
 }
 
@@ -56,6 +81,10 @@ pub(crate) fn generate_pair(
     let mut private_draft = object::new_draft(view, private_class, private, Occasion::Generate)?;
     object::keep_curve(&mut private_draft, private_class, public);
     let spec = components::pair_spec(public, private, key_type)?;
+    if let KeySpec::Dh { group, private_bits } = &spec {
+        let bits = CK_ULONG::from(private_bits.unwrap_or(group.private_bits()));
+        draft::keep(&mut private_draft, c::CKA_VALUE_BITS, &bits.to_ne_bytes());
+    }
     let pair = GeneratePair { spec, private: private_draft, public: public_draft };
     let (private, public) = view.kms.perform(&view.caller, pair)?;
     Ok((object::handle(view, &public), object::handle(view, &private)))
@@ -135,31 +164,6 @@ pub(crate) fn unwrap(
     Ok(object::handle(view, &key))
 }
 
-/// C_DeriveKey. Class and key type may be left out: a generic secret then.
-pub(crate) fn derive(
-    view: &SessionView,
-    parse: impl FnOnce(&Object) -> Result<Chosen>,
-    base: CK_OBJECT_HANDLE,
-    mut template: Template,
-) -> Result<CK_OBJECT_HANDLE> {
-    let base = view.token.objects.resolve_key(base, view)?;
-    let how = parse(&base)?;
-    check_login_for_use(&base)?;
-    demand(&mut template, &base, c::CKA_DERIVE_TEMPLATE)?;
-    if template.get(c::CKA_KEY_TYPE).is_none() {
-        template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
-    }
-    let class = draft::class(&template, Some(CKO_SECRET_KEY), view.profile())?;
-    let Class::Secret(key_type) = class else {
-        return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
-    };
-    let draft = object::new_draft(view, class, &template, Occasion::Derive)?;
-    let expected = Expected { key_type, len: components::length(&template)? };
-    let key = view.kms.perform(&view.caller, Derive { base: ObjectRef::from(&base), how, expected, draft })?;
-    object::admit_claims(view, &template, &key)?;
-    Ok(object::handle(view, &key))
-}
-
 /// The length of the ciphertext that C_EncapsulateKey makes with this key.
 pub(crate) fn ciphertext_len(
     view: &SessionView,
@@ -213,9 +217,9 @@ pub(crate) fn decapsulate(
 /// The secret key that a template of encapsulation wants.
 fn shared_key(view: &SessionView, template: &mut Template) -> Result<(Expected, Draft)> {
     if template.get(c::CKA_KEY_TYPE).is_none() {
-        template.add(c::CKA_KEY_TYPE, &CKK_GENERIC_SECRET.to_ne_bytes())?;
+        template.add(c::CKA_KEY_TYPE, &c::CKK_GENERIC_SECRET.to_ne_bytes())?;
     }
-    let class = draft::class(template, Some(CKO_SECRET_KEY), view.profile())?;
+    let class = draft::class(template, Some(c::CKO_SECRET_KEY), view.profile())?;
     let Class::Secret(key_type) = class else {
         return Err(Rv(CKR_TEMPLATE_INCONSISTENT));
     };
@@ -225,7 +229,7 @@ fn shared_key(view: &SessionView, template: &mut Template) -> Result<(Expected, 
 
 /// A key that asks for its user's login at each use (CKA_ALWAYS_AUTHENTICATE) cannot be used where there is no moment for
 /// one: C_UnwrapKey, C_DeriveKey and C_DecapsulateKey begin and end in one call.
-fn check_login_for_use(key: &Object) -> Result<()> {
+pub(crate) fn check_login_for_use(key: &Object) -> Result<()> {
     let asks = key.key().is_some_and(|k| k.protection.always_authenticate);
     if asks { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
 }
@@ -240,7 +244,7 @@ fn generated(how: &Chosen, pair: bool) -> Result<KeyType> {
 
 /// Adds what a key's template demands of the keys that are made with it; CKR_TEMPLATE_INCONSISTENT where the caller asks
 /// for something else.
-fn demand(template: &mut Template, key: &Object, kind: CK_ATTRIBUTE_TYPE) -> Result<()> {
+pub(crate) fn demand(template: &mut Template, key: &Object, kind: CK_ATTRIBUTE_TYPE) -> Result<()> {
     let Some(demanded) = template_of(key, kind) else {
         return Ok(());
     };

@@ -104,3 +104,19 @@ fn java_uses_keys_that_kmss_made() {
     let java = home.program("java").arg(source).args(["plain.cfg", PIN, "rsa1", "ec1"]);
     java.patience(PATIENCE).succeed().mentions("Java is content");
 }
+
+#[test]
+fn java_agrees_by_diffie_hellman_and_shakes_hands_over_tls_with_all_secrets_in_the_token() {
+    if built::only_kmss("TLS") {
+        return;
+    }
+    let Some(home) = home() else { return };
+    pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
+    let source = built::workspace().join("tests/java/Handshake.java");
+    // With and without the extended master secret, for which SunPKCS11 has no mechanism.
+    for extended in ["true", "false"] {
+        let java = home.program("java").arg(format!("-Djdk.tls.useExtendedMasterSecret={extended}")).arg(&source);
+        java.args(["java.cfg", PIN]).patience(PATIENCE).succeed().mentions("Java is content");
+    }
+    home.audit_is_whole();
+}

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, json_items};
-use kmss_tests::program::{Program, Said, installed};
+use kmss_tests::program::{Program, Said, needs, needs_file};
 use serde_json::Value;
 
 const TOKEN: &str = "new";
@@ -49,11 +49,9 @@ fn skip() -> bool {
     if built::only_kmss("migrate") {
         return true;
     }
-    let missing = !Path::new(MODULE).exists() || !installed("softhsm2-util");
-    if missing {
-        built::skipped("SoftHSM2 is not installed");
-    }
-    missing
+    needs(&["softhsm2-util"]);
+    needs_file(MODULE);
+    false
 }
 
 fn outcome<'a>(rows: &'a [Value], label: &str, class: &str) -> &'a Value {

@@ -1,5 +1,5 @@
 //! The symmetric mechanisms beyond those of `pkcs11_encrypt.rs`, judged by the `openssl` command and published vectors.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use cryptoki_sys::*;
 

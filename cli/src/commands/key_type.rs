@@ -37,7 +37,7 @@ pub(super) fn parse(text: &str) -> Result<KeySpec, Failure> {
         ("x25519", None) => KeySpec::Ec(Curve::X25519),
         ("ed448", None) => KeySpec::Ec(Curve::Ed448),
         ("x448", None) => KeySpec::Ec(Curve::X448),
-        ("dh", Some(group)) => KeySpec::Dh(dh_group(group).ok_or_else(unknown)?),
+        ("dh", Some(group)) => KeySpec::Dh { group: dh_group(group).ok_or_else(unknown)?, private_bits: None },
         ("ml-dsa" | "ml-kem" | "slh-dsa", Some(set)) => KeySpec::Pqc(pqc_set(kind, set).ok_or_else(unknown)?),
         ("sm2", None) => KeySpec::Ec(Curve::Sm2),
         ("aes", _) => secret(KeyType::Aes, bits(256)?)?,

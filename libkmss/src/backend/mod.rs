@@ -6,10 +6,11 @@
 pub mod soft;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, KeyComponents, KeySpec, Material};
+use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
+use crate::secret::Secret;
 
 /// A verb that a mechanism can be offered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -127,13 +128,26 @@ pub trait Backend: Send + Sync {
         len: Option<usize>,
     ) -> Result<Material>;
 
-    /// Derives a secret key from the permit's key into its new object. Where `len` is absent the mechanism's natural
-    /// length is used (the field size of ECDH, the fixed length of the key type, the hash length of HKDF).
+    /// Makes a secret key by a mechanism that uses no other key (PBKDF2, a premaster secret of TLS).
     ///
     /// # Errors
-    /// [`KeySize`](crate::error::ErrorKind::KeySize) where the mechanism cannot yield `len` bytes.
-    fn derive(&self, permit: &Permit, mechanism: &Mechanism, key_type: KeyType, len: Option<usize>)
-    -> Result<Material>;
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) where the mechanism cannot yield that length.
+    fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material>;
+
+    /// Derives secret keys from the permit's key, and its other keys where the mechanism uses some, into its new objects.
+    /// Where a length is absent the mechanism's natural one is used (the field size of ECDH, the fixed length of the key
+    /// type, the hash length of HKDF).
+    ///
+    /// # Errors
+    /// [`KeySize`](crate::error::ErrorKind::KeySize) where the mechanism cannot yield that length,
+    /// [`TemplateInconsistent`](crate::error::ErrorKind::TemplateInconsistent) where it yields another number of keys.
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, wanted: &[Expected]) -> Result<Derivation>;
+
+    /// As [`Self::derive`], for data that is to be given out in clear.
+    ///
+    /// # Errors
+    /// As [`Self::derive`].
+    fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret>;
 
     /// Makes a secret that the holder of the private half of the permit's key can make, too, as the permit's new object, and
     /// the ciphertext that carries it. The new key takes `len` bytes of the secret, all where it is absent.

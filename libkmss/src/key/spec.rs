@@ -17,7 +17,12 @@ pub enum KeySpec {
     /// A pair on a curve (Weierstrass, Edwards, Montgomery or SM2).
     Ec(Curve),
     /// A Diffie-Hellman pair.
-    Dh(DhGroup),
+    Dh {
+        /// The group.
+        group: DhGroup,
+        /// Bits of the private value; absent for [`DhGroup::private_bits`].
+        private_bits: Option<u32>,
+    },
     /// A post-quantum pair.
     Pqc(PqcSet),
     /// A secret key.
@@ -36,7 +41,7 @@ impl KeySpec {
         match self {
             Self::Rsa { .. } => KeyType::Rsa,
             Self::Ec(curve) => curve.key_type(),
-            Self::Dh(_) => KeyType::Dh,
+            Self::Dh { .. } => KeyType::Dh,
             Self::Pqc(set) => set.key_type(),
             Self::Secret { key_type, .. } => *key_type,
         }
@@ -129,4 +134,22 @@ pub struct Material {
     pub public: PublicComponents,
     /// Key check value (PKCS#11 3.2, CKA_CHECK_VALUE): 3 bytes for secret keys, empty otherwise.
     pub check_value: Vec<u8>,
+}
+
+/// The kind of key that unwrapping or derivation is to yield.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Expected {
+    /// Its type.
+    pub key_type: KeyType,
+    /// Length in bytes of a secret key, where the caller states one.
+    pub len: Option<usize>,
+}
+
+/// What a derivation yields.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Derivation {
+    /// The keys, in the order in which they were asked for.
+    pub keys: Vec<Material>,
+    /// What the mechanism gives out in clear beside them: versions, initialisation vectors. Mostly empty.
+    pub public: Vec<u8>,
 }

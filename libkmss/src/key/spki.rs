@@ -5,10 +5,19 @@ use der::{Encode, Sequence};
 use spki::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use super::PublicComponents;
-use crate::mechanism::Curve;
+use crate::mechanism::{Curve, DhGroup};
 
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+
+const DH_KEY_AGREEMENT: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.3.1");
+
+/// DHParameter (PKCS #3, section 9).
+#[derive(Sequence)]
+struct DhParameter<'a> {
+    prime: UintRef<'a>,
+    base: UintRef<'a>,
+}
 
 /// RSAPublicKey (RFC 8017, A.1.1).
 #[derive(Sequence)]
@@ -23,7 +32,12 @@ impl PublicComponents {
     #[must_use]
     pub fn spki(&self) -> Option<Vec<u8>> {
         let (oid, parameters, key) = match self {
-            Self::None | Self::Dh { .. } => return None,
+            Self::None => return None,
+            Self::Dh { group, value } => {
+                let (prime, base) = (UintRef::new(group.prime()).ok()?, UintRef::new(&[DhGroup::BASE]).ok()?);
+                let parameters = Any::encode_from(&DhParameter { prime, base }).ok()?;
+                (DH_KEY_AGREEMENT, Some(parameters), UintRef::new(value).ok()?.to_der().ok()?)
+            }
             // RFC 9881, RFC 9935, RFC 9909: the parameter set is the algorithm, and parameters are absent.
             Self::Pqc { set, value } => (ObjectIdentifier::new(set.oid()).ok()?, None, value.clone()),
             Self::Rsa { modulus, exponent } => {

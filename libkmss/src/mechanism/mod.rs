@@ -12,16 +12,18 @@ mod mac;
 mod pqc;
 mod rsa;
 mod sm;
+mod tls;
 
 pub use cipher::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, Segment};
 pub use dh::{DhGroup, DhMechanism};
 pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
-pub use kdf::{HkdfSalt, KdfMechanism};
+pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
 pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
 pub use sm::Sm2Mechanism;
+pub use tls::{MasterBinding, Randoms, TlsMechanism};
 
 /// One algorithm with its parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,8 @@ pub enum Mechanism {
     Kdf(KdfMechanism),
     /// Diffie-Hellman over a prime field (SP 800-56A).
     Dh(DhMechanism),
+    /// The key schedule of TLS 1.2 (RFC 5246).
+    Tls(TlsMechanism),
     /// Post-quantum signatures and key encapsulation (FIPS 203 to 205).
     Pqc(PqcMechanism),
 }
@@ -65,7 +69,18 @@ impl Mechanism {
             Self::Mac(m) => m.name(),
             Self::Kdf(m) => m.name(),
             Self::Dh(m) => m.name(),
+            Self::Tls(m) => m.name(),
             Self::Pqc(m) => m.name(),
+        }
+    }
+
+    /// What a key derived by this mechanism takes over of the protection of the keys that it comes from.
+    #[must_use]
+    pub const fn heritage(&self) -> Heritage {
+        match self {
+            Self::Kdf(m) => m.heritage(),
+            Self::Tls(m) => m.heritage(),
+            _ => Heritage::History,
         }
     }
 }

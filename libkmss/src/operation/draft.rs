@@ -10,7 +10,6 @@ use crate::key::{
     Attachment, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object, Protection,
     Storage, Usage,
 };
-use crate::mechanism::KeyType;
 use crate::permit::NewObject;
 use crate::tenant::{NamespaceId, ObjectId};
 
@@ -50,15 +49,6 @@ pub struct Draft {
     pub start: Option<Date>,
     /// For keys: last day of use.
     pub end: Option<Date>,
-}
-
-/// The kind of key that unwrapping or derivation is to yield.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Expected {
-    /// Its type.
-    pub key_type: KeyType,
-    /// Length in bytes of a secret key, where the caller states one.
-    pub len: Option<usize>,
 }
 
 impl Draft {

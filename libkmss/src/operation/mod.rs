@@ -11,6 +11,7 @@ mod export;
 mod find;
 mod generate;
 mod import;
+mod make;
 mod manage;
 mod random;
 mod recover;
@@ -21,16 +22,17 @@ mod wrap;
 use std::sync::Arc;
 
 pub use copy::Copy;
-pub use derive::Derive;
+pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;
 pub use digest::Digest;
-pub use draft::{Draft, Expected};
+pub use draft::Draft;
 pub use encapsulate::{Decapsulate, Encapsulate};
 pub use encrypt::{Decrypt, Encrypt};
 pub use export::Export;
 pub use find::Find;
 pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
+pub use make::Make;
 pub use manage::{ChangeState, Rename, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
@@ -43,6 +45,7 @@ use crate::caller::Login;
 use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+pub use crate::key::Expected;
 use crate::key::{Action, BackendId, Object, Storage};
 use crate::mechanism::Mechanism;
 use crate::permit::{NewObject, Permit};
@@ -88,6 +91,8 @@ pub struct Request {
     pub target: Target,
     /// A second object, with the action that is decided on it: the wrapped key, the unwrapped or derived key.
     pub also: Option<(Action, Target)>,
+    /// More of them: other input keys of a derivation, and all new keys of it but the first.
+    pub more: Vec<(Action, Target)>,
     /// The mechanism, where one is involved.
     pub mechanism: Option<Mechanism>,
     /// The door's number of the mechanism, held against the key's list of allowed mechanisms.
@@ -102,7 +107,8 @@ impl Request {
     /// A request without second object, mechanism or data.
     #[must_use]
     pub const fn new(action: Action, target: Target) -> Self {
-        Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None, recovery: false }
+        let (mechanism, mechanism_number, data_len) = (None, None, None);
+        Self { action, target, also: None, more: Vec::new(), mechanism, mechanism_number, data_len, recovery: false }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new
@@ -115,7 +121,7 @@ impl Request {
             _ => true,
         };
         (self.action.has_effect() && stored(&self.target))
-            || self.also.as_ref().is_some_and(|(action, target)| action.has_effect() && stored(target))
+            || self.also.iter().chain(&self.more).any(|(action, target)| action.has_effect() && stored(target))
     }
 
     /// The stored object that it is about.
@@ -228,15 +234,13 @@ impl Hall {
         if objects.iter().all(stored) {
             return self.catalog.create(permit.caller(), &mut objects);
         }
-        let mut kept = Vec::with_capacity(objects.len());
-        for object in objects {
-            if stored(&object) {
-                kept.append(&mut self.catalog.create(permit.caller(), &mut [object])?);
-            } else {
-                kept.push(Arc::new(object));
-            }
-        }
-        Ok(kept)
+        let order: Vec<bool> = objects.iter().map(stored).collect();
+        let (mut kept, session): (Vec<_>, Vec<_>) = objects.into_iter().partition(stored);
+        let kept = if kept.is_empty() { Vec::new() } else { self.catalog.create(permit.caller(), &mut kept)? };
+        let (mut kept, mut session) = (kept.into_iter(), session.into_iter().map(Arc::new));
+        let in_order = order.into_iter().map(|stored| if stored { kept.next() } else { session.next() });
+        let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
+        in_order.collect::<Option<_>>().ok_or_else(missing)
     }
 }
 

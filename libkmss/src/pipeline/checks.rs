@@ -150,13 +150,16 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for.
+/// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for. That holds for the
+/// other input keys of a derivation too.
 fn check_mechanism(resolved: &Resolved<'_>) -> Result<()> {
     let request = resolved.request;
-    let Some(key) = key_of(&resolved.subject) else { return Ok(()) };
-    let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
-    if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {
-        return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));
+    let inputs = resolved.more.iter().map(|(_, subject)| subject);
+    for key in std::iter::once(&resolved.subject).chain(inputs).filter_map(key_of) {
+        let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
+        if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {
+            return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));
+        }
     }
     Ok(())
 }

@@ -52,19 +52,22 @@ struct Resolved<'a> {
     request: &'a Request,
     subject: Subject,
     also: Option<(Action, Subject)>,
+    more: Vec<(Action, Subject)>,
 }
 
 impl Resolved<'_> {
     /// Every subject with the action that is decided on it.
     fn each(&self) -> impl Iterator<Item = (Action, &Subject)> {
-        let also = self.also.as_ref().map(|(action, subject)| (*action, subject));
-        std::iter::once((self.request.action, &self.subject)).chain(also)
+        let others = self.also.iter().chain(&self.more).map(|(action, subject)| (*action, subject));
+        std::iter::once((self.request.action, &self.subject)).chain(others)
     }
 
     /// The permit for it.
     fn permit(&self, caller: &Caller, generation: u64, issued: Timestamp) -> Permit {
         let also = self.also.as_ref().map(|(_, subject)| subject.clone());
+        let more = self.more.iter().map(|(_, subject)| subject.clone()).collect();
         Permit::issue(self.request.action, caller.clone(), self.subject.clone(), also, generation, issued)
+            .with_more(more)
     }
 }
 
@@ -159,6 +162,7 @@ impl Pipeline {
         let resolved = self.resolve(caller, request)?;
         trace.subject = resolved.subject.clone();
         trace.also = resolved.also.as_ref().map(|(_, subject)| subject.clone());
+        trace.more = resolved.more.iter().map(|(_, subject)| subject.clone()).collect();
         let mut verdict = Verdict::default();
         let decided = self.decide(caller, &resolved, request.data_len, &mut verdict);
         (trace.rule, trace.tags) = (verdict.rule, verdict.tags);
@@ -187,7 +191,9 @@ impl Pipeline {
             (Some((action, target)), _) => Some((*action, self.subject(caller, target)?)),
             (None, _) => None,
         };
-        Ok(Resolved { request, subject, also })
+        let more = request.more.iter().map(|(action, target)| Ok((*action, self.subject(caller, target)?)));
+        let more = more.collect::<Result<_>>()?;
+        Ok(Resolved { request, subject, also, more })
     }
 
     fn subject(&self, caller: &Caller, target: &Target) -> Result<Subject> {
@@ -212,12 +218,25 @@ impl Pipeline {
     }
 
     fn record_for(&self, caller: Option<&Caller>, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
+        self.record_one(caller, trace, trace.also.as_ref(), outcome, reason)?;
+        // An operation on more objects than one record names has one record for each of them.
+        trace.more.iter().try_for_each(|more| self.record_one(caller, trace, Some(more), outcome, reason))
+    }
+
+    fn record_one(
+        &self,
+        caller: Option<&Caller>,
+        trace: &Trace,
+        also: Option<&Subject>,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<()> {
         self.audit.record(&AuditEvent {
             time: self.clock.now(),
             caller,
             action: trace.action,
             subject: &trace.subject,
-            also: trace.also.as_ref(),
+            also,
             mechanism: trace.mechanism,
             data_len: (trace.bytes > 0).then_some(trace.bytes),
             outcome,
@@ -234,6 +253,7 @@ struct Trace {
     action: Action,
     subject: Subject,
     also: Option<Subject>,
+    more: Vec<Subject>,
     mechanism: Option<&'static str>,
     rule: String,
     tags: Vec<String>,
@@ -242,9 +262,9 @@ struct Trace {
 }
 
 impl Trace {
-    const fn new(action: Action, started: Duration) -> Self {
-        let (subject, also, mechanism) = (Subject::Namespace, None, None);
-        Self { action, subject, also, mechanism, rule: String::new(), tags: Vec::new(), started, bytes: 0 }
+    fn new(action: Action, started: Duration) -> Self {
+        let (subject, also, more, mechanism) = (Subject::Namespace, None, Vec::new(), None);
+        Self { action, subject, also, more, mechanism, rule: String::new(), tags: Vec::new(), started, bytes: 0 }
     }
 
     fn of(request: &Request, started: Duration) -> Self {
@@ -258,7 +278,7 @@ impl Trace {
     /// Puts objects as they came to exist in the place of what was asked for.
     fn made(&mut self, objects: &[Arc<Object>]) {
         for object in objects {
-            for subject in std::iter::once(&mut self.subject).chain(&mut self.also) {
+            for subject in std::iter::once(&mut self.subject).chain(&mut self.also).chain(&mut self.more) {
                 if matches!(subject, Subject::New(new) if new.id == object.id) {
                     *subject = Subject::Object(Arc::clone(object));
                 }

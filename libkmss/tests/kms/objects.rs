@@ -3,7 +3,7 @@
 use super::*;
 use libkmss::catalog::Query;
 use libkmss::key::{Body, KeyComponents};
-use libkmss::mechanism::{CipherMode, Curve, Hash, HkdfSalt, KdfMechanism};
+use libkmss::mechanism::{CipherMode, Curve, Hash, Hkdf, HkdfSalt, KdfMechanism};
 use libkmss::operation::{
     Copy, Derive, Destroy, Expected, Export, Find, GeneratePair, Import, ImportDocument, Rename, Unwrap, Update, Wrap,
 };
@@ -15,7 +15,7 @@ fn key_wrap() -> Chosen {
 
 fn hkdf() -> Chosen {
     let info = b"test".to_vec();
-    let how = KdfMechanism::Hkdf { hash: Hash::Sha256, extract: true, expand: true, salt: HkdfSalt::Zeros, info };
+    let how = KdfMechanism::Hkdf(Hkdf { hash: Hash::Sha256, extract: true, expand: true, salt: HkdfSalt::Zeros, info });
     Mechanism::Kdf(how).into()
 }
 
@@ -86,8 +86,8 @@ fn a_derived_key_takes_its_history_from_its_base() {
             let mut draft = flat.draft(storage, "derived");
             (draft.protection.sensitive, draft.protection.extractable) = (sensitive, !sensitive);
             let expected = Expected { key_type: KeyType::Aes, len: Some(32) };
-            let derive = Derive { base: ObjectRef::from(&base), how: hkdf(), expected, draft };
-            let derived = flat.kms.perform(&user, derive).unwrap();
+            let derive = Derive::one(ObjectRef::from(&base), hkdf(), expected, draft);
+            let derived = flat.kms.perform(&user, derive).unwrap().keys.remove(0);
             let key = derived.key().unwrap();
             assert!(!key.protection.local);
             assert_eq!((key.protection.always_sensitive, key.protection.never_extractable), (sensitive, sensitive));

@@ -1,11 +1,11 @@
 //! Templates of C_CreateObject and of key generation → key material of the core.
 
 use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CKR_ATTRIBUTE_VALUE_INVALID, CKR_KEY_SIZE_RANGE, CKR_TEMPLATE_INCOMPLETE,
-    CKR_TEMPLATE_INCONSISTENT,
+    self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CKR_ATTRIBUTE_VALUE_INVALID, CKR_DOMAIN_PARAMS_INVALID, CKR_KEY_SIZE_RANGE,
+    CKR_TEMPLATE_INCOMPLETE, CKR_TEMPLATE_INCONSISTENT,
 };
 use libkmss::key::{Body, KeyComponents, KeySpec, PublicComponents};
-use libkmss::mechanism::{Curve, KeyType};
+use libkmss::mechanism::{Curve, DhGroup, KeyType};
 use libkmss::secret::Secret;
 
 use super::rules::Class;
@@ -54,6 +54,14 @@ pub(crate) fn given(template: &Template, class: Class) -> Result<Given> {
             let value = required(template, c::CKA_VALUE)?.to_vec();
             Given::Key(KeyComponents::Public(PublicComponents::Pqc { set, value }))
         }
+        Class::Public(KeyType::Dh) => Given::Key(KeyComponents::Public(PublicComponents::Dh {
+            group: dh_group(template, template)?,
+            value: integer(required(template, c::CKA_VALUE)?)?,
+        })),
+        Class::Private(KeyType::Dh) => Given::Key(KeyComponents::DhPrivate {
+            group: dh_group(template, template)?,
+            value: Secret::copy_of(bounded_integer(required(template, c::CKA_VALUE)?)?),
+        }),
         Class::Public(key_type) => {
             let curve = curve::parse(template.get(c::CKA_EC_PARAMS), key_type)?;
             let point = octet_string::unwrapped(required(template, c::CKA_EC_POINT)?.to_vec());
@@ -122,7 +130,8 @@ pub(crate) fn length(template: &Template) -> Result<Option<usize>> {
 /// CKR_TEMPLATE_INCOMPLETE, CKR_KEY_SIZE_RANGE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_TEMPLATE_INCONSISTENT where the two
 /// templates disagree, and those of [`curve::parse`].
 pub(crate) fn pair_spec(public: &Template, private: &Template, key_type: KeyType) -> Result<KeySpec> {
-    for kind in [c::CKA_MODULUS_BITS, c::CKA_PUBLIC_EXPONENT, c::CKA_EC_PARAMS, c::CKA_PARAMETER_SET] {
+    let shared = [c::CKA_MODULUS_BITS, c::CKA_PUBLIC_EXPONENT, c::CKA_EC_PARAMS, c::CKA_PARAMETER_SET];
+    for kind in shared.into_iter().chain([c::CKA_PRIME, c::CKA_BASE]) {
         if let (Some(a), Some(b)) = (public.get(kind), private.get(kind))
             && a != b
         {
@@ -132,6 +141,11 @@ pub(crate) fn pair_spec(public: &Template, private: &Template, key_type: KeyType
     if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
         let template = if public.get(c::CKA_PARAMETER_SET).is_some() { public } else { private };
         return parameter_set::parse(template, key_type).map(KeySpec::Pqc);
+    }
+    if key_type == KeyType::Dh {
+        let private_bits = private.number(c::CKA_VALUE_BITS)?.map(u32::try_from);
+        let private_bits = private_bits.transpose().map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?;
+        return Ok(KeySpec::Dh { group: dh_group(public, private)?, private_bits });
     }
     if key_type != KeyType::Rsa {
         let params = public.get(c::CKA_EC_PARAMS).or_else(|| private.get(c::CKA_EC_PARAMS));
@@ -146,6 +160,12 @@ pub(crate) fn pair_spec(public: &Template, private: &Template, key_type: KeyType
         Some(given) => integer(given)?,
     };
     Ok(KeySpec::Rsa { bits: u32::try_from(bits).map_err(|_| Rv(CKR_KEY_SIZE_RANGE))?, exponent })
+}
+
+/// The group of CKA_PRIME and CKA_BASE in one of two templates.
+fn dh_group(template: &Template, other: &Template) -> Result<DhGroup> {
+    let given = |kind| template.get(kind).or_else(|| other.get(kind)).map(stripped).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE));
+    DhGroup::find(given(c::CKA_PRIME)?, given(c::CKA_BASE)?).ok_or(Rv(CKR_DOMAIN_PARAMS_INVALID))
 }
 
 fn rsa_private(template: &Template) -> Result<KeyComponents> {

@@ -285,6 +285,8 @@ fn usage(class: Class) -> Usage {
         Class::Private(KeyType::Ec) => Usage { sign: true, derive: true, unwrap: true, ..none },
         Class::Public(KeyType::EcMontgomery) => Usage { wrap: true, ..none },
         Class::Private(KeyType::EcMontgomery) => Usage { derive: true, unwrap: true, ..none },
+        Class::Public(KeyType::Dh) => none,
+        Class::Private(KeyType::Dh) => Usage { derive: true, ..none },
         Class::Public(KeyType::MlKem) => Usage { encapsulate: true, ..none },
         Class::Private(KeyType::MlKem) => Usage { decapsulate: true, ..none },
         Class::Public(_) => Usage { verify: true, ..none },

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_ULONG, CK_UNAVAILABLE_INFORMATION, CKC_X_509};
 use libkmss::key::{Body, Date, Key, KeyClass, KeyComponents, KeyVersion, Object, PublicComponents, Storage};
+use libkmss::mechanism::DhGroup;
 use libkmss::secret::Secret;
 
 use super::certificate::Outline;
@@ -116,9 +117,10 @@ impl<'a> Attributes<'a> {
             c::CKA_START_DATE => date(key.start),
             c::CKA_END_DATE => date(key.end),
             c::CKA_LOCAL => Answer::flag(protection.local),
-            c::CKA_KEY_GEN_MECHANISM if protection.local => {
+            // Kept of keys that another mechanism than that of their type made.
+            c::CKA_KEY_GEN_MECHANISM if protection.local => self.kept_or(kind, || {
                 Answer::number(self.profile.generation(key.key_type).unwrap_or(CK_UNAVAILABLE_INFORMATION))
-            }
+            }),
             c::CKA_KEY_GEN_MECHANISM => Answer::number(CK_UNAVAILABLE_INFORMATION),
             c::CKA_ALLOWED_MECHANISMS => allowed(&key.allowed_mechanisms, self.profile),
             c::CKA_SENSITIVE => Answer::flag(protection.sensitive),
@@ -145,6 +147,8 @@ impl<'a> Attributes<'a> {
             }
             c::CKA_PARAMETER_SET => self.public(kind, &version.public),
             c::CKA_VALUE if key.class == KeyClass::Public => self.public(kind, &version.public),
+            c::CKA_PRIME | c::CKA_BASE => self.public(kind, &version.public),
+            c::CKA_VALUE_BITS => self.kept_or(kind, || Answer::Unknown),
             c::CKA_SUBJECT | rules::CKA_NSS_DB => self.kept(kind),
             // What is left is CKA_VALUE, CKA_SEED and the private components of RSA.
             _ => Answer::Sensitive,
@@ -155,6 +159,9 @@ impl<'a> Attributes<'a> {
         match (public, kind) {
             (PublicComponents::Rsa { modulus, .. }, c::CKA_MODULUS) => Answer::bytes(modulus),
             (PublicComponents::Rsa { exponent, .. }, c::CKA_PUBLIC_EXPONENT) => Answer::bytes(exponent),
+            (PublicComponents::Dh { group, .. }, c::CKA_PRIME) => Answer::bytes(group.prime()),
+            (PublicComponents::Dh { .. }, c::CKA_BASE) => Answer::bytes(&[DhGroup::BASE]),
+            (PublicComponents::Dh { value, .. }, c::CKA_VALUE) => Answer::bytes(value),
             // Given out in the form in which they came, so that callers find what they wrote.
             (PublicComponents::Ec { curve, .. }, c::CKA_EC_PARAMS) => {
                 self.kept_or(kind, || Answer::bytes(&curve::params(*curve)))
@@ -185,6 +192,7 @@ fn component(components: &KeyComponents, kind: CK_ATTRIBUTE_TYPE) -> Option<&Sec
     match (components, kind) {
         (KeyComponents::Secret { value, .. }, c::CKA_VALUE) => Some(value),
         (KeyComponents::EcPrivate { scalar, .. }, c::CKA_VALUE) => Some(scalar),
+        (KeyComponents::DhPrivate { value, .. }, c::CKA_VALUE) => Some(value),
         (KeyComponents::PqcPrivate { value, .. }, c::CKA_VALUE) => Some(value),
         (KeyComponents::PqcPrivate { seed, .. }, c::CKA_SEED) => Some(seed),
         (KeyComponents::RsaPrivate { private_exponent, .. }, c::CKA_PRIVATE_EXPONENT) => Some(private_exponent),

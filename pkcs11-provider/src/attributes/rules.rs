@@ -176,8 +176,8 @@ const RULES: [Rule; 72] = [
     rule(c::CKA_LABEL, Bytes, ALL, Any, ALWAYS),
     rule(c::CKA_UNIQUE_ID, Bytes, ALL, Any, NEVER),
     // 4.5 data
-    rule(c::CKA_APPLICATION, Bytes, DATA, Any, CREATE | COPY | SET),
-    rule(c::CKA_OBJECT_ID, Bytes, DATA, Any, CREATE | COPY | SET),
+    rule(c::CKA_APPLICATION, Bytes, DATA, Any, CREATE | DERIVE | COPY | SET),
+    rule(c::CKA_OBJECT_ID, Bytes, DATA, Any, CREATE | DERIVE | COPY | SET),
     // 4.6 certificates
     rule(c::CKA_CERTIFICATE_TYPE, Number, CERT, Any, CREATE),
     rule(c::CKA_CERTIFICATE_CATEGORY, Number, CERT, Any, CREATE),

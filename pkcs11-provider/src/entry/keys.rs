@@ -5,10 +5,12 @@ use libkmss::backend::Verb;
 use libkmss::key::Object;
 use libkmss::operation::{Chosen, DrawRandom};
 
+use crate::deriving::{self, Call};
 use crate::making::{self, Wrapped};
 use crate::module;
 use crate::module::session::SessionView;
 use crate::nonce::Nonces;
+use crate::raw::mechanism::Companions;
 use crate::raw::message::{self, MessageParameter};
 use crate::raw::pointers::{self, Output};
 use crate::raw::template::u64_of;
@@ -243,11 +245,33 @@ pub(crate) unsafe fn derive(
     key: *mut CK_OBJECT_HANDLE,
 ) -> Result<()> {
     let view = module::view(session)?;
-    // SAFETY: the caller's template and place for the handle, as PKCS#11 describes them.
-    let (template, key) = unsafe { (template::read(attributes, count)?, pointers::reference(key)?) };
+    // SAFETY: the caller's template, and mechanism with all that it names, as PKCS#11 describes them.
+    let (template, companions) = unsafe {
+        (template::read(attributes, count)?, Companions::of(pointers::reference(mechanism)?, view.profile())?)
+    };
+    // Where the parameter takes all handles, this one "should be a NULL_PTR" (6.40.6).
+    if (key.is_null() || !key.is_aligned()) && !companions.returns_all_keys() {
+        return Err(Rv(CKR_ARGUMENTS_BAD));
+    }
     // SAFETY: the caller's mechanism.
     let parse = |key: &Object| unsafe { parsed(&view, mechanism, Verb::Derive, Some(key)) };
-    *key = making::derive(&view, parse, base, template)?;
+    let mut call = Call { template, others: &companions.others, additional: &companions.additional, blamed: None };
+    let derived = deriving::derive(&view, parse, base, &mut call);
+    if let Some(index) = call.blamed {
+        // SAFETY: as above.
+        unsafe { companions.blame(index) };
+    }
+    let derived = derived?;
+    if companions.returns_all_keys() {
+        // SAFETY: as above.
+        unsafe { companions.give(&derived.handles, &derived.public) };
+    } else if let Some((first, more)) = derived.handles.split_first() {
+        // SAFETY: as above, and the caller's place for a handle, which is not NULL.
+        unsafe {
+            pointers::write(key, *first)?;
+            companions.give(more, &derived.public);
+        }
+    }
     Ok(())
 }
 

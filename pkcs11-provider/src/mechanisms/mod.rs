@@ -64,8 +64,20 @@ pub(crate) enum Shape {
     Ecdh,
     /// Wrapping under an AES key that ECDH agrees on.
     EcdhAesKeyWrap,
-    /// HKDF.
-    Hkdf,
+    /// HKDF, into a key or into data.
+    Hkdf(Into),
+    /// A function of SP 800-108.
+    Kbkdf(Rounds),
+    /// PBKDF2.
+    Pbkdf2,
+    /// Concatenation and its kin.
+    Splice(Splice),
+    /// The public half of a private key.
+    PublicKey,
+    /// Diffie-Hellman over a prime field.
+    Dh,
+    /// A step of the key schedule of TLS 1.2.
+    Tls(Tls),
     /// SM2 over a ready digest.
     Sm2Digest,
     /// SM2 with SM3 and Z.
@@ -101,7 +113,9 @@ impl Shape {
     /// Whether keys of this type go with the mechanism. Digests and generation use no key.
     pub(crate) const fn takes(self, key_type: KeyType) -> bool {
         match self {
-            Self::Generate(_) | Self::Digest(_) => true,
+            Self::Generate(_) | Self::Digest(_) | Self::Pbkdf2 => true,
+            Self::PublicKey => key_type.is_asymmetric(),
+            Self::Dh => matches!(key_type, KeyType::Dh),
             Self::RsaPkcs | Self::RsaX509 | Self::RsaPkcsHash(_) | Self::Pss(_) | Self::Oaep | Self::RsaAesKeyWrap => {
                 matches!(key_type, KeyType::Rsa)
             }
@@ -121,7 +135,9 @@ impl Shape {
             Self::MlKem => matches!(key_type, KeyType::MlKem),
             Self::SlhDsa(_) => matches!(key_type, KeyType::SlhDsa),
             // Which secrets fit which hash is the core's to say.
-            Self::Hmac(..) | Self::Hkdf => !key_type.is_asymmetric(),
+            Self::Hmac(..) | Self::Hkdf(_) | Self::Kbkdf(_) | Self::Splice(_) | Self::Tls(_) => {
+                !key_type.is_asymmetric()
+            }
         }
     }
 }
@@ -144,6 +160,42 @@ pub(crate) enum Length {
     Full,
     /// CK_MAC_GENERAL_PARAMS.
     General,
+}
+
+/// What HKDF makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Into {
+    Key,
+    Data,
+}
+
+/// How the rounds of SP 800-108 follow from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rounds {
+    Counter,
+    Feedback,
+    DoublePipeline,
+}
+
+/// The mechanisms of PKCS#11 3.2, 6.43 that cut keys and put them together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Splice {
+    Key,
+    Append,
+    Prepend,
+    Xor,
+    Extract,
+}
+
+/// The steps of the key schedule of TLS 1.2; `versioned` where the premaster secret begins with a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    Premaster,
+    Master { versioned: bool },
+    ExtendedMaster { versioned: bool },
+    KeyBlock { with_ivs: bool },
+    Export,
+    Finished,
 }
 
 /// A mode of operation, still without parameters.

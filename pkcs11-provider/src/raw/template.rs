@@ -69,6 +69,20 @@ impl Template {
         Ok(())
     }
 
+    /// The template without an attribute.
+    #[must_use]
+    pub(crate) fn without(mut self, kind: CK_ATTRIBUTE_TYPE) -> Self {
+        self.0.retain(|(k, _)| *k != kind);
+        self
+    }
+
+    /// Adds an attribute where it is not there.
+    pub(crate) fn default_to(&mut self, kind: CK_ATTRIBUTE_TYPE, value: &[u8]) {
+        if self.get(kind).is_none() {
+            self.0.push((kind, Zeroizing::new(value.to_vec())));
+        }
+    }
+
     /// All attributes in the caller's order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
         self.0.iter().map(|(kind, value)| (*kind, value.as_slice()))

@@ -1,7 +1,7 @@
 //! Mechanisms that own their parameters.
 
 use std::ffi::c_void;
-use std::mem::size_of_val;
+use std::mem::{MaybeUninit, size_of, size_of_val};
 use std::ptr;
 
 use cryptoki_sys::*;
@@ -18,6 +18,7 @@ pub struct Mech {
 enum Parameter {
     None,
     Bytes(Vec<u8>),
+    Structure(Vec<MaybeUninit<u64>>, usize),
     Ulong(CK_ULONG),
     Pss(CK_RSA_PKCS_PSS_PARAMS),
     Oaep { hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE, label: Vec<u8> },
@@ -152,11 +153,22 @@ impl Mech {
         Self { kind, parameter: Parameter::Context { hedge, context: context.to_vec(), hash } }
     }
 
+    /// With a structure of PKCS#11; what it points to is the caller's, and outlives every use.
+    #[must_use]
+    pub fn structure<T: Copy>(kind: CK_MECHANISM_TYPE, value: &T) -> Self {
+        let length = size_of::<T>();
+        let mut copy = vec![MaybeUninit::uninit(); length.div_ceil(size_of::<u64>())];
+        // SAFETY: the copy has room for the structure, padding included, and is another piece of memory.
+        unsafe { ptr::copy_nonoverlapping(ptr::from_ref(value).cast::<u8>(), copy.as_mut_ptr().cast(), length) };
+        Self { kind, parameter: Parameter::Structure(copy, length) }
+    }
+
     /// Hands the C form to `call`; it is valid for that long.
     pub fn with<T>(&self, call: impl FnOnce(*mut CK_MECHANISM) -> T) -> T {
         match &self.parameter {
             Parameter::None => self.give(ptr::null::<c_void>(), 0, call),
             Parameter::Bytes(bytes) => self.give(bytes.as_ptr(), bytes.len(), call),
+            Parameter::Structure(words, length) => self.give(words.as_ptr(), *length, call),
             Parameter::Ulong(value) => self.give(value, size_of_val(value), call),
             Parameter::Pss(parameters) => self.give(parameters, size_of_val(parameters), call),
             Parameter::Ctr(parameters) => self.give(parameters, size_of_val(parameters), call),

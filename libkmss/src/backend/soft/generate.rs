@@ -8,10 +8,10 @@ use super::pqc::PqcKey;
 use super::rng::Generator;
 use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
-use super::{ec, kdf, material, unfit, wrong_key};
+use super::{dh, ec, kdf, material, unfit, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::KeySpec;
-use crate::mechanism::{Curve, EcMechanism, KdfMechanism, KeyType, Mechanism};
+use crate::mechanism::{Curve, DhMechanism, EcMechanism, EcdhKdf, KdfMechanism, KeyType, Mechanism};
 use crate::random::Random;
 use crate::secret::Secret;
 
@@ -37,7 +37,8 @@ pub(super) fn pair(spec: &KeySpec) -> Result<Parsed> {
         }
         KeySpec::Ec(nist) => Parsed::Ec(Arc::new(EcKey::generate(*nist)?)),
         KeySpec::Pqc(set) => Parsed::Pqc(PqcKey::generate(*set)?),
-        KeySpec::Dh(_) | KeySpec::Secret { .. } => return Err(unfit(false)),
+        KeySpec::Dh { group, private_bits } => Parsed::Dh(Arc::new(dh::generate(*group, *private_bits)?)),
+        KeySpec::Secret { .. } => return Err(unfit(false)),
     })
 }
 
@@ -75,8 +76,10 @@ pub(super) fn derived(key: &Parsed, mechanism: &Mechanism, key_type: KeyType, le
         (Parsed::Secret(key), Mechanism::Kdf(KdfMechanism::EncryptData { cipher, iv, data })) => {
             kdf::encrypt_data(key, *cipher, iv.as_ref(), data, len)?
         }
-        (Parsed::Secret(key), Mechanism::Kdf(m)) if key.key_type.is_generic() => kdf::derive(m, &key.value, len)?,
-        (_, Mechanism::Kdf(_)) => return Err(wrong_key()),
+        (Parsed::Dh(key), Mechanism::Dh(DhMechanism::Derive { public })) => {
+            kdf::after_agreement(EcdhKdf::Null, &dh::agree(key, public)?, &[], len)?
+        }
+        (_, Mechanism::Dh(_) | Mechanism::Kdf(_)) => return Err(wrong_key()),
         _ => return Err(unfit(false)),
     };
     if !material::length_fits(key_type, value.len()) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 
-use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
+use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, DhKey, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
 use super::edwards::{EdKey, XKey};
 use super::goldilocks::{Ed448Key, X448Key};
 use super::material;
@@ -29,6 +29,7 @@ pub(super) enum Parsed {
     X(Arc<XKey>),
     X448(Arc<X448Key>),
     Sm2(Arc<Sm2Key>),
+    Dh(Arc<DhKey>),
     Pqc(PqcKey),
     Secret(Arc<SecretKey>),
 }
@@ -41,6 +42,7 @@ impl Parsed {
             Self::Ed(_) | Self::Ed448(_) => KeyType::EcEdwards,
             Self::X(_) | Self::X448(_) => KeyType::EcMontgomery,
             Self::Sm2(_) => KeyType::Sm2,
+            Self::Dh(_) => KeyType::Dh,
             Self::Pqc(key) => key.set().key_type(),
             Self::Secret(key) => key.key_type,
         }
@@ -152,6 +154,11 @@ pub(super) fn first(permit: &Permit) -> Result<Parsed> {
 /// The permit's second key.
 pub(super) fn second(permit: &Permit) -> Result<Parsed> {
     load(permit, permit.second_key()?)
+}
+
+/// The other input keys of a derivation.
+pub(super) fn others(permit: &Permit) -> Result<Vec<Parsed>> {
+    permit.other_keys()?.into_iter().map(|granted| load(permit, granted)).collect()
 }
 
 fn load(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {

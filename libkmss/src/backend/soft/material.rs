@@ -9,7 +9,7 @@ use std::sync::Arc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
+use super::awslc::{DhKey, EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
 use super::edwards::{EdKey, XKey};
 use super::goldilocks::{Ed448Key, X448Key};
 use super::keys::{Parsed, SecretKey};
@@ -20,8 +20,8 @@ use super::sm2::Sm2Key;
 use super::{cipher, digest};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyComponents, Material, PublicComponents, material_context};
-use crate::mechanism::{BlockCipher, Curve, Hash, KeyType};
-use crate::permit::Permit;
+use crate::mechanism::{BlockCipher, Curve, DhGroup, Hash, KeyType};
+use crate::permit::{NewObject, Permit};
 use crate::secret::Secret;
 
 /// Longest secret key in bytes.
@@ -46,6 +46,20 @@ const CURVES: [(u8, Curve); 9] = [
     (24, Curve::X448),
 ];
 
+/// Tags of Diffie-Hellman groups.
+const DH_GROUPS: [(u8, DhGroup); 10] = [
+    (64, DhGroup::Ffdhe2048),
+    (65, DhGroup::Ffdhe3072),
+    (66, DhGroup::Ffdhe4096),
+    (67, DhGroup::Ffdhe6144),
+    (68, DhGroup::Ffdhe8192),
+    (69, DhGroup::Modp2048),
+    (70, DhGroup::Modp3072),
+    (71, DhGroup::Modp4096),
+    (72, DhGroup::Modp6144),
+    (73, DhGroup::Modp8192),
+];
+
 /// Sizes of RSA keys in bits that are made, and of private keys that are taken in.
 pub(super) const RSA_BITS: std::ops::RangeInclusive<u32> = 2048..=8192;
 /// Length of the largest modulus in bytes.
@@ -55,7 +69,11 @@ const RSA_PUBLIC_MIN: u32 = 1024;
 
 /// What is stored of a secret or private key, for the permit's new object.
 pub(super) fn seal(permit: &Permit, key: &Parsed) -> Result<Material> {
-    let new = permit.new_object()?;
+    seal_as(permit, permit.new_object()?, key)
+}
+
+/// As [`seal`], for one of several new objects.
+pub(super) fn seal_as(permit: &Permit, new: &NewObject, key: &Parsed) -> Result<Material> {
     let context = material_context(new.id, FIRST_VERSION);
     let domain = permit.domain_key(new.storage, new.private)?;
     let locator = domain.seal_material(&Generator, &context, &encode(key)?)?;
@@ -73,6 +91,7 @@ pub(super) fn describe(key: &Parsed) -> Result<Material> {
         Parsed::X(_) => Curve::X25519.bits(),
         Parsed::X448(_) => Curve::X448.bits(),
         Parsed::Sm2(_) => Curve::Sm2.bits(),
+        Parsed::Dh(key) => key.group().bits(),
         Parsed::Pqc(key) => u32::try_from(key.set().public_len() * 8).unwrap_or(u32::MAX),
         Parsed::Secret(secret) => u32::try_from(secret.value.len() * 8).unwrap_or(u32::MAX),
     };
@@ -100,6 +119,7 @@ pub(super) fn public_of(key: &Parsed) -> Result<PublicComponents> {
         Parsed::X(key) => ec(Curve::X25519, key.public.to_vec()),
         Parsed::X448(key) => ec(Curve::X448, key.public()),
         Parsed::Sm2(key) => ec(Curve::Sm2, key.point()),
+        Parsed::Dh(key) => PublicComponents::Dh { group: key.group(), value: key.public()? },
         Parsed::Pqc(key) => key.public(),
         Parsed::Secret(_) => PublicComponents::None,
     })
@@ -126,6 +146,10 @@ fn encode(key: &Parsed) -> Result<Secret> {
     let (tag, bytes) = match key {
         Parsed::Secret(secret) => (TAG_SECRET, secret.value.clone()),
         Parsed::Rsa(rsa) => (TAG_RSA, rsa_to_pkcs8(rsa)?),
+        Parsed::Dh(key) => {
+            let (tag, _) = DH_GROUPS.iter().find(|(_, group)| *group == key.group()).ok_or_else(unknown_curve)?;
+            (*tag, key.private()?)
+        }
         Parsed::Pqc(key) => (TAG_PQC, key.encode()?),
         other => {
             let (curve, scalar) = scalar_of(other)?;
@@ -146,12 +170,18 @@ pub(super) fn decode(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
     let damaged = || Error::new(ErrorKind::Damaged, "key material has an unknown form");
     let (tag, bytes) = plain.expose().split_first().ok_or_else(damaged)?;
     match *tag {
+        // An absent MAC key of TLS (see `derive`), which no import makes.
+        TAG_SECRET if bytes.is_empty() && key_type == KeyType::GenericSecret => Ok(nothing()),
         TAG_SECRET if !key_type.is_asymmetric() => from_secret(key_type, Secret::copy_of(bytes)),
         TAG_RSA => match parse_pkcs8(bytes) {
             Ok(PrivateKey::Rsa(rsa)) => Ok(Parsed::Rsa(Arc::new(rsa))),
             _ => Err(damaged()),
         },
         TAG_PQC => PqcKey::decode(bytes).map(Parsed::Pqc),
+        tag if key_type == KeyType::Dh => {
+            let (_, group) = DH_GROUPS.iter().find(|(t, _)| *t == tag).ok_or_else(damaged)?;
+            from_dh(*group, &Secret::copy_of(bytes))
+        }
         tag => {
             let (_, curve) = CURVES.iter().find(|(t, _)| *t == tag).ok_or_else(damaged)?;
             from_scalar(*curve, &Secret::copy_of(bytes))
@@ -165,8 +195,8 @@ pub(super) fn from_components(components: &KeyComponents) -> Result<Parsed> {
         KeyComponents::Secret { key_type, value } => from_secret(*key_type, value.clone()),
         KeyComponents::EcPrivate { curve, scalar } => from_scalar(*curve, scalar),
         KeyComponents::Public(public) => from_public(public),
+        KeyComponents::DhPrivate { group, value } => from_dh(*group, value),
         KeyComponents::PqcPrivate { set, seed, value } => PqcKey::from_private(*set, seed, value).map(Parsed::Pqc),
-        KeyComponents::DhPrivate { .. } => Err(not_offered()),
         KeyComponents::RsaPrivate {
             modulus,
             exponent,
@@ -206,6 +236,7 @@ pub(super) fn to_components(key: &Parsed) -> Result<KeyComponents> {
                 coefficient: qinv,
             }
         }
+        Parsed::Dh(key) if key.is_private() => KeyComponents::DhPrivate { group: key.group(), value: key.private()? },
         Parsed::Pqc(key) if key.is_private() => key.components()?,
         other if is_private(other) => {
             let (curve, scalar) = scalar_of(other)?;
@@ -226,6 +257,7 @@ pub(super) fn is_private(key: &Parsed) -> bool {
         Parsed::X(x) => x.private.is_some(),
         Parsed::X448(x) => x.is_private(),
         Parsed::Sm2(sm2) => sm2.is_private(),
+        Parsed::Dh(dh) => dh.is_private(),
         Parsed::Pqc(key) => key.is_private(),
         Parsed::Secret(_) => true,
     }
@@ -290,8 +322,11 @@ pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
             }
             Ok(Parsed::Rsa(Arc::new(rsa)))
         }
+        PublicComponents::Dh { group, value } => {
+            let key = DhKey::from_public(*group, value);
+            Ok(Parsed::Dh(Arc::new(key.map_err(|_| bad("the public value is not in its group"))?)))
+        }
         PublicComponents::Pqc { set, value } => PqcKey::from_public(*set, value).map(Parsed::Pqc),
-        PublicComponents::Dh { .. } => Err(not_offered()),
         PublicComponents::Ec { curve, point } => Ok(match curve {
             Curve::Secp256k1 => Parsed::K256(Arc::new(K256Key::from_point(point)?)),
             Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_public(point)?)),
@@ -305,6 +340,16 @@ pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
             }
         }),
     }
+}
+
+/// A key without bytes, of which nothing can be made.
+pub(super) fn nothing() -> Parsed {
+    Parsed::Secret(Arc::new(SecretKey::new(KeyType::GenericSecret, Secret::copy_of(&[]))))
+}
+
+fn from_dh(group: DhGroup, value: &Secret) -> Result<Parsed> {
+    let key = DhKey::from_private(group, value.expose());
+    Ok(Parsed::Dh(Arc::new(key.map_err(|_| bad("the private value is not one of its group"))?)))
 }
 
 fn from_rsa(given: &RsaPrivate) -> Result<Parsed> {
@@ -340,7 +385,7 @@ fn scalar_of(key: &Parsed) -> Result<(Curve, Secret)> {
         Parsed::X(key) => (Curve::X25519, key.private.clone().ok_or_else(public)?),
         Parsed::X448(key) => (Curve::X448, key.private()?.clone()),
         Parsed::Sm2(key) => (Curve::Sm2, key.scalar()?),
-        Parsed::Rsa(_) | Parsed::Pqc(_) | Parsed::Secret(_) => return Err(unknown_curve()),
+        Parsed::Rsa(_) | Parsed::Dh(_) | Parsed::Pqc(_) | Parsed::Secret(_) => return Err(unknown_curve()),
     })
 }
 
@@ -350,10 +395,6 @@ fn bad(message: &'static str) -> Error {
 
 fn incomplete() -> Error {
     Error::new(ErrorKind::TemplateIncomplete, "parts of the key are missing")
-}
-
-fn not_offered() -> Error {
-    Error::new(ErrorKind::MechanismUnsupported, "keys of this type are not offered")
 }
 
 fn unknown_curve() -> Error {

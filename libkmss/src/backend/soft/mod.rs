@@ -6,6 +6,8 @@ mod aead;
 mod awslc;
 mod buffer;
 mod cipher;
+mod derive;
+mod dh;
 mod digest;
 mod ec;
 mod edwards;
@@ -13,6 +15,7 @@ mod encapsulate;
 mod generate;
 mod goldilocks;
 mod hybrid;
+mod kbkdf;
 mod kdf;
 mod keys;
 mod keywrap;
@@ -34,6 +37,7 @@ mod spare;
 mod stealing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wrap;
 mod xts;
 
@@ -45,10 +49,11 @@ use self::mac::MacOperation;
 use self::rng::Generator;
 use super::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, KeyComponents, KeySpec, Material};
-use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism};
+use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism, TlsMechanism};
 use crate::permit::Permit;
 use crate::random::Random;
+use crate::secret::Secret;
 
 /// The built-in engine. Cheap to make; several are as good as one.
 #[derive(Debug)]
@@ -90,6 +95,7 @@ impl Backend for SoftBackend {
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, true)?),
             (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.sign(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
+            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(&key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
     }
@@ -112,6 +118,7 @@ impl Backend for SoftBackend {
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, false)?),
             (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.verify(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
+            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(&key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
     }
@@ -173,16 +180,19 @@ impl Backend for SoftBackend {
         material::seal(permit, &key)
     }
 
-    fn derive(
-        &self,
-        permit: &Permit,
-        mechanism: &Mechanism,
-        key_type: KeyType,
-        len: Option<usize>,
-    ) -> Result<Material> {
-        let base = keys::first(permit)?;
-        let key = in_vault(|| generate::derived(&base, mechanism, key_type, len))?;
-        material::seal(permit, &key)
+    fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
+        material::seal(permit, &in_vault(|| derive::made(mechanism, expected))?)
+    }
+
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, wanted: &[Expected]) -> Result<Derivation> {
+        let (base, others) = (keys::first(permit)?, keys::others(permit)?);
+        let yielded = in_vault(|| derive::keys(&base, &others, mechanism, wanted))?;
+        let sealed = permit.new_objects().zip(&yielded.keys).map(|(new, key)| material::seal_as(permit, new, key));
+        Ok(Derivation { keys: sealed.collect::<Result<_>>()?, public: yielded.public })
+    }
+
+    fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret> {
+        derive::data(&keys::first(permit)?, &keys::others(permit)?, mechanism, len)
     }
 
     fn encapsulate(
@@ -250,6 +260,7 @@ const fn signs(mechanism: &Mechanism) -> bool {
             | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EdDsa { .. })
             | Mechanism::Sm2(_)
             | Mechanism::Mac(_)
+            | Mechanism::Tls(TlsMechanism::Finished { .. })
     )
 }
 

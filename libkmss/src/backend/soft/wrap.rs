@@ -150,6 +150,8 @@ fn plaintext(target: &Parsed) -> Result<Plain<'_>> {
         return Err(not_wrappable());
     }
     Ok(Plain::Encoded(match target {
+        // PKCS #3 says how; nothing that we know of reads it.
+        Parsed::Dh(_) => return Err(not_wrappable()),
         Parsed::Secret(secret) => return Ok(Plain::Bytes(secret.value.expose())),
         Parsed::Rsa(rsa) => rsa_to_pkcs8(rsa)?,
         Parsed::Ec(ec) => ec_to_pkcs8(ec)?,

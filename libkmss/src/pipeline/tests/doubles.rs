@@ -11,12 +11,13 @@ use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, BackendId, KeyComponents, KeySpec, Material};
+use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
 use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest};
 use crate::quota::{QuotaLedger, Reservation};
 use crate::random::Random;
+use crate::secret::Secret;
 use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, StoreKey};
 
 /// What happened, in order.
@@ -374,8 +375,16 @@ impl Backend for Engine {
         self.asked("unwrap")?.unwrap(permit, mechanism, wrapped, key_type, len)
     }
 
-    fn derive(&self, permit: &Permit, mechanism: &Mechanism, kind: KeyType, len: Option<usize>) -> Result<Material> {
-        self.asked("derive")?.derive(permit, mechanism, kind, len)
+    fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
+        self.asked("make")?.make(permit, mechanism, expected)
+    }
+
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, wanted: &[Expected]) -> Result<Derivation> {
+        self.asked("derive")?.derive(permit, mechanism, wanted)
+    }
+
+    fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret> {
+        self.asked("derive-data")?.derive_data(permit, mechanism, len)
     }
 
     fn encapsulate(

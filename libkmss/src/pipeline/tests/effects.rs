@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::key::{KeyClass, KeySpec, Storage};
-use crate::mechanism::Curve;
-use crate::operation::{Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Wrap};
+use crate::mechanism::{Curve, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat};
+use crate::operation::{Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Wrap};
 use std::sync::atomic::Ordering;
 
 fn aes(house: &House, storage: Storage) -> GenerateSecret {
@@ -151,4 +151,44 @@ fn what_is_no_key_operation_is_announced_and_recorded_too() {
         Ok(())
     });
     assert_eq!((kind(set), done), (ErrorKind::AuditUnavailable, false));
+}
+
+/// Two keys, one stored and one of the session, from `key` and `other`.
+fn two_keys(house: &House, key: &Arc<Object>, other: &Arc<Object>) -> Derive {
+    let prf = MacMechanism::Cmac { cipher: BlockCipher::Aes, len: 16 };
+    let counter = KbkdfInput::Counter(NumberFormat { little_endian: false, len: 4 });
+    let input = vec![counter, KbkdfInput::Key(0)];
+    let how = Mechanism::Kdf(KdfMechanism::Kbkdf(Kbkdf { mode: KbkdfMode::Counter, prf, input })).into();
+    let wanted = |storage| (Expected { key_type: KeyType::Aes, len: Some(16) }, house.draft(storage));
+    let keys = vec![wanted(Storage::Ephemeral), wanted(Storage::Stored)];
+    Derive { base: ObjectRef::from(key), others: vec![ObjectRef::from(other)], how, keys }
+}
+
+#[test]
+fn every_object_of_a_derivation_is_decided_and_recorded() {
+    let (house, key) = House::with_key();
+    let other = house.key(|draft| draft.label = b"salt".to_vec());
+    let made = house.pipeline.perform(&house.user, two_keys(&house, &key, &other)).unwrap();
+    let happened = house.happened();
+    assert!(happened[0] == "policy derive web" && happened.contains(&"policy derive salt".to_owned()), "{happened:?}");
+    assert_eq!(happened.iter().filter(|line| line.starts_with("policy generate")).count(), 2);
+    assert_eq!(happened.iter().filter(|line| *line == "audit derive intent").count(), 3);
+    let notes = house.audit.notes();
+    let also: Vec<_> = notes[notes.len() - 3..].iter().map(|note| note.also.clone().unwrap()).collect();
+    assert_eq!(also[1..], ["salt".to_owned(), made.keys[1].key().unwrap().name.clone()]);
+    assert!(notes[notes.len() - 3..].iter().all(|note| note.outcome == Outcome::Success && note.name == "web"));
+    assert_eq!((made.keys[0].storage, made.keys[1].storage), (Storage::Ephemeral, Storage::Stored));
+    assert!(made.keys.iter().all(|key| key.key().unwrap().origin == "web"));
+}
+
+#[test]
+fn a_second_key_that_may_not_derive_or_not_by_this_mechanism_stops_the_derivation() {
+    let (house, key) = House::with_key();
+    let idle = house.key(|draft| draft.usage.derive = false);
+    assert_eq!(kind(house.pipeline.perform(&house.user, two_keys(&house, &key, &idle))), ErrorKind::KeyUsage);
+    let listed = house.key(|draft| draft.allowed_mechanisms = vec![1]);
+    let refused = house.pipeline.perform(&house.user, two_keys(&house, &key, &listed));
+    assert_eq!(kind(refused), ErrorKind::MechanismUnsupported);
+    house.disable(&idle);
+    assert!(!house.happened().iter().any(|line| line.starts_with("backend")));
 }

@@ -49,12 +49,14 @@ macro_rules! row {
 
 mod aes;
 mod chacha;
+mod dh;
 mod ec;
 mod hash;
 mod kdf;
 mod pqc;
 mod rsa;
 mod sm;
+mod tls;
 
 /// The families, under the names of their tables in docs/mechanisms.md.
 pub(super) static FAMILIES: &[(&str, &[Row])] = &[
@@ -64,6 +66,8 @@ pub(super) static FAMILIES: &[(&str, &[Row])] = &[
     ("chacha", chacha::ROWS),
     ("hash", hash::ROWS),
     ("kdf", kdf::ROWS),
+    ("dh", dh::ROWS),
+    ("tls", tls::ROWS),
     ("sm", sm::ROWS),
     ("pqc", pqc::ROWS),
 ];

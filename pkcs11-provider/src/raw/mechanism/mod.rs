@@ -5,10 +5,15 @@
 //! mechanism needs are CKR_MECHANISM_PARAM_INVALID before anything is allocated.
 
 mod cipher;
+mod companions;
+mod dh;
 mod ec;
 mod kdf;
 mod pqc;
 mod rsa;
+mod tls;
+
+pub(crate) use companions::Companions;
 
 use std::mem::{MaybeUninit, size_of};
 
@@ -19,7 +24,7 @@ use cryptoki_sys::{
 use libkmss::backend::Verb;
 use libkmss::key::Key;
 use libkmss::mechanism::{
-    BlockCipher, EcMechanism, Hash, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism,
+    BlockCipher, EcMechanism, Hash, KdfMechanism, MacMechanism, Mechanism, PqcMechanism, RsaMechanism, Sm2Mechanism,
 };
 use libkmss::operation::Chosen;
 
@@ -58,7 +63,13 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::EdDsa => parameter.eddsa(),
         Shape::Ecdh => parameter.ecdh(),
         Shape::EcdhAesKeyWrap => parameter.ecdh_aes_key_wrap(),
-        Shape::Hkdf => parameter.hkdf(),
+        Shape::Hkdf(into) => parameter.hkdf(into),
+        Shape::Kbkdf(rounds) => parameter.kbkdf(rounds),
+        Shape::Pbkdf2 => parameter.pbkdf2(),
+        Shape::Splice(splice) => parameter.splice(splice),
+        Shape::PublicKey => parameter.absent(Mechanism::Kdf(KdfMechanism::PublicKey)),
+        Shape::Dh => parameter.dh(),
+        Shape::Tls(step) => parameter.tls(step),
         Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
         Shape::Sm2Message => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })),
         Shape::Sm2MessageDer => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3Der { id })),
@@ -158,6 +169,18 @@ impl Parameter {
         // SAFETY: not null, and readable for `len` bytes by the contract of `parse` (see the type's invariant); bytes
         // need no alignment.
         Ok(unsafe { std::slice::from_raw_parts(at, len) }.to_vec())
+    }
+
+    /// A copy of an array that the parameter names; of `max` elements at most.
+    #[expect(clippy::unused_self, reason = "the receiver is the proof that `parse` was given readable buffers")]
+    fn array<T: Plain>(&self, at: *const T, count: CK_ULONG, max: usize) -> Result<Vec<T>> {
+        let count = bounded(count, max)?;
+        if count != 0 && at.is_null() {
+            return Err(INVALID);
+        }
+        // SAFETY: not null where there are elements, and readable for all of them by the contract of `parse` (see the
+        // type's invariant); alignment is not assumed. T is `Plain`: every bit pattern of its fields is a value.
+        Ok((0..count).map(|i| unsafe { at.add(i).read_unaligned() }).collect())
     }
 }
 

@@ -184,7 +184,7 @@ fn ecdh_takes_a_point_raw_or_as_octet_string() {
 }
 
 #[test]
-fn hkdf_needs_a_phase_a_hash_and_no_key_as_salt() {
+fn hkdf_needs_a_phase_and_a_hash_and_salt_where_it_is_announced() {
     let good = CK_HKDF_PARAMS {
         bExtract: CK_TRUE,
         bExpand: CK_TRUE,
@@ -200,7 +200,7 @@ fn hkdf_needs_a_phase_a_hash_and_no_key_as_salt() {
     for bad in [
         CK_HKDF_PARAMS { bExtract: CK_FALSE, bExpand: CK_FALSE, ..good },
         CK_HKDF_PARAMS { prfHashMechanism: CKM_AES_CBC, ..good },
-        CK_HKDF_PARAMS { ulSaltType: CKF_HKDF_SALT_KEY, ..good },
+        CK_HKDF_PARAMS { ulSaltType: 3, ..good },
         CK_HKDF_PARAMS { ulSaltType: CKF_HKDF_SALT_DATA, ulSaltLen: 4, ..good },
         CK_HKDF_PARAMS { ulInfoLen: CK_ULONG::MAX, ..good },
     ] {
@@ -310,4 +310,122 @@ fn sm2_signs_under_the_default_identity_or_a_given_one() {
     assert_eq!(id(without(number, Verb::Sign)), b"1234567812345678");
     assert_eq!(id(with(number, b"alice", Verb::Sign)), b"alice");
     assert_eq!(with(number, &[0_u8; 8192], Verb::Sign), Err(INVALID));
+}
+
+fn prf_piece<T>(kind: CK_PRF_DATA_TYPE, value: &T, len: usize) -> CK_PRF_DATA_PARAM {
+    CK_PRF_DATA_PARAM { type_: kind, pValue: (&raw const *value).cast_mut().cast(), ulValueLen: len as CK_ULONG }
+}
+
+#[test]
+fn sp800_108_needs_its_counter_once_and_believes_no_length() {
+    let counter = CK_SP800_108_COUNTER_FORMAT { bLittleEndian: CK_FALSE, ulWidthInBits: 32 };
+    let odd = CK_SP800_108_COUNTER_FORMAT { bLittleEndian: CK_FALSE, ulWidthInBits: 31 };
+    let size = size_of::<CK_SP800_108_COUNTER_FORMAT>();
+    let iteration = |format, size| prf_piece(CK_SP800_108_ITERATION_VARIABLE, format, size);
+    let label = prf_piece(CK_SP800_108_BYTE_ARRAY, b"label", 5);
+    let parse = |pieces: &mut [CK_PRF_DATA_PARAM], count: usize| {
+        let p = CK_SP800_108_KDF_PARAMS {
+            prfType: CKM_SHA256_HMAC,
+            ulNumberOfDataParams: count as CK_ULONG,
+            pDataParams: pieces.as_mut_ptr(),
+            ulAdditionalDerivedKeys: 0,
+            pAdditionalDerivedKeys: null_mut(),
+        };
+        with(CKM_SP800_108_COUNTER_KDF, &p, Verb::Derive)
+    };
+    let good = || [iteration(&counter, size), label];
+    assert!(parse(&mut good(), 2).is_ok());
+    assert_eq!(parse(&mut good(), 0), Err(INVALID));
+    assert_eq!(parse(&mut good(), 65), Err(INVALID));
+    assert_eq!(parse(&mut good(), usize::MAX), Err(INVALID));
+    assert_eq!(parse(&mut [label], 1), Err(INVALID));
+    assert_eq!(parse(&mut [iteration(&counter, size), iteration(&counter, size)], 2), Err(INVALID));
+    assert_eq!(parse(&mut [iteration(&odd, size)], 1), Err(INVALID));
+    assert_eq!(parse(&mut [iteration(&counter, size - 1)], 1), Err(INVALID));
+    let endless = prf_piece(CK_SP800_108_BYTE_ARRAY, b"label", usize::MAX / 2);
+    assert_eq!(parse(&mut [iteration(&counter, size), endless], 2), Err(INVALID));
+    let null = CK_PRF_DATA_PARAM { pValue: null_mut(), ..iteration(&counter, size) };
+    assert_eq!(parse(&mut [null], 1), Err(INVALID));
+    let unknown = CK_PRF_DATA_PARAM { type_: 99, ..label };
+    assert_eq!(parse(&mut [iteration(&counter, size), unknown], 2), Err(INVALID));
+}
+
+#[test]
+fn pbkdf2_takes_no_odd_addresses_salts_from_elsewhere_or_unknown_functions() {
+    let good = CK_PKCS5_PBKD2_PARAMS2 {
+        saltSource: CKZ_SALT_SPECIFIED,
+        pSaltSourceData: b"salt".as_ptr().cast_mut().cast(),
+        ulSaltSourceDataLen: 4,
+        iterations: 1,
+        prf: CKP_PKCS5_PBKD2_HMAC_SHA256,
+        pPrfData: null_mut(),
+        ulPrfDataLen: 0,
+        pPassword: b"password".as_ptr().cast_mut(),
+        ulPasswordLen: 8,
+    };
+    assert!(with(CKM_PKCS5_PBKD2, &good, Verb::Generate).is_ok());
+    for bad in [
+        CK_PKCS5_PBKD2_PARAMS2 { ulPasswordLen: 65_537, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { ulPasswordLen: (1 << 20) - 1, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { ulPasswordLen: CK_ULONG::MAX, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { pPassword: null_mut(), ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { saltSource: 2, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { prf: CKP_PKCS5_PBKD2_HMAC_GOSTR3411, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { iterations: 0, ..good },
+        CK_PKCS5_PBKD2_PARAMS2 { iterations: 1 << 33, ..good },
+    ] {
+        assert_eq!(with(CKM_PKCS5_PBKD2, &bad, Verb::Generate), Err(INVALID));
+    }
+}
+
+#[test]
+fn tls_takes_whole_bytes_randoms_that_are_there_and_hashes_of_tls_1_2() {
+    let mut random = [1; 32];
+    let randoms = CK_SSL3_RANDOM_DATA {
+        pClientRandom: random.as_mut_ptr(),
+        ulClientRandomLen: 32,
+        pServerRandom: random.as_mut_ptr(),
+        ulServerRandomLen: 32,
+    };
+    let mut out = CK_SSL3_KEY_MAT_OUT {
+        hClientMacSecret: 0,
+        hServerMacSecret: 0,
+        hClientKey: 0,
+        hServerKey: 0,
+        pIVClient: null_mut(),
+        pIVServer: null_mut(),
+    };
+    let good = CK_TLS12_KEY_MAT_PARAMS {
+        ulMacSizeInBits: 0,
+        ulKeySizeInBits: 128,
+        ulIVSizeInBits: 32,
+        bIsExport: CK_FALSE,
+        RandomInfo: randoms,
+        pReturnedKeyMaterial: &raw mut out,
+        prfHashMechanism: CKM_SHA256,
+    };
+    assert!(with(CKM_TLS12_KEY_AND_MAC_DERIVE, &good, Verb::Derive).is_ok());
+    let companions = |p: &CK_TLS12_KEY_MAT_PARAMS, mechanism| {
+        let len = size_of::<CK_TLS12_KEY_MAT_PARAMS>() as CK_ULONG;
+        let raw = CK_MECHANISM { mechanism, pParameter: (&raw const *p).cast_mut().cast(), ulParameterLen: len };
+        unsafe { Companions::of(&raw, Profile::default()) }.map(|found| found.returns_all_keys())
+    };
+    // Initialisation vectors need a place, where they are given out.
+    assert_eq!(companions(&good, CKM_TLS12_KEY_AND_MAC_DERIVE), Err(INVALID));
+    assert_eq!(companions(&good, CKM_TLS12_KEY_SAFE_DERIVE), Ok(true));
+    for bad in [
+        CK_TLS12_KEY_MAT_PARAMS { ulKeySizeInBits: 127, ..good },
+        CK_TLS12_KEY_MAT_PARAMS { ulMacSizeInBits: CK_ULONG::MAX - 7, ..good },
+        CK_TLS12_KEY_MAT_PARAMS { bIsExport: CK_TRUE, ..good },
+        CK_TLS12_KEY_MAT_PARAMS { pReturnedKeyMaterial: null_mut(), ..good },
+        CK_TLS12_KEY_MAT_PARAMS { prfHashMechanism: CKM_TLS_PRF, ..good },
+        CK_TLS12_KEY_MAT_PARAMS { RandomInfo: CK_SSL3_RANDOM_DATA { ulClientRandomLen: 0, ..randoms }, ..good },
+        CK_TLS12_KEY_MAT_PARAMS { RandomInfo: CK_SSL3_RANDOM_DATA { pServerRandom: null_mut(), ..randoms }, ..good },
+    ] {
+        assert_eq!(with(CKM_TLS12_KEY_AND_MAC_DERIVE, &bad, Verb::Derive), Err(INVALID));
+    }
+    for (len, side) in [(11, 1), (257, 1), (12, 0), (12, 3)] {
+        let p = CK_TLS_MAC_PARAMS { prfHashMechanism: CKM_SHA256, ulMacLength: len, ulServerOrClient: side };
+        assert_eq!(with(CKM_TLS_MAC, &p, Verb::Sign), Err(INVALID));
+    }
 }

@@ -71,6 +71,7 @@ freed_by! {
     BIGNUM BN_clear_free;
     BN_CTX BN_CTX_free;
     CMAC_CTX CMAC_CTX_free;
+    DH DH_free;
     ECDSA_SIG ECDSA_SIG_free;
     EC_KEY EC_KEY_free;
     EC_POINT EC_POINT_free;

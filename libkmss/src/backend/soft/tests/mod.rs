@@ -4,9 +4,11 @@
 mod ciphers;
 mod curves;
 mod derivation;
+mod dh;
 mod encryption_vectors;
 mod hybrid;
 mod import;
+mod kdf;
 mod keys;
 mod lab;
 mod macs;
@@ -16,4 +18,5 @@ mod recovery;
 mod signature_vectors;
 mod signatures;
 mod sm;
+mod tls;
 mod wrapping;
