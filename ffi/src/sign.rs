@@ -68,7 +68,7 @@ fn mechanism(algorithm: kmss_algorithm) -> Result<Mechanism, Failure> {
         KMSS_ECDSA_SHA256 => ecdsa(Hash::Sha256),
         KMSS_ECDSA_SHA384 => ecdsa(Hash::Sha384),
         KMSS_ECDSA_SHA512 => ecdsa(Hash::Sha512),
-        KMSS_ED25519 => Mechanism::Ec(EcMechanism::EdDsa),
+        KMSS_ED25519 => Mechanism::Ec(EcMechanism::PURE_EDDSA),
         KMSS_SM2_SM3 => Mechanism::Sm2(Sm2Mechanism::SignSm3 { id: Sm2Mechanism::DEFAULT_ID.to_vec() }),
         KMSS_HMAC_SHA256 => hmac(Hash::Sha256),
         KMSS_HMAC_SHA384 => hmac(Hash::Sha384),

@@ -28,7 +28,7 @@ mod functions {
 
     use crate::entry::{
         decrypt, digest, dual, encapsulate, encrypt, general, keys, message as messages, object as objects, random,
-        session as sessions, sign, slot_token, state, v3_2, verify,
+        recover, session as sessions, sign, slot_token, state, v3_2, verify,
     };
 
     type Bytes = CK_BYTE_PTR;
@@ -115,15 +115,16 @@ mod functions {
             C_Sign(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => sign::one_shot;
             C_SignUpdate(session: Session, part: Bytes, part_len: Len) => sign::update;
             C_SignFinal(session: Session, out: Bytes, out_len: LenOut) => sign::last;
-            C_SignRecoverInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_SignRecover(a: Session, b: Bytes, c: Len, d: Bytes, e: LenOut) => unsupported;
+            C_SignRecoverInit(session: Session, mechanism: Mechanism, key: Object) => recover::sign_init;
+            C_SignRecover(session: Session, data: Bytes, data_len: Len, out: Bytes, out_len: LenOut) => recover::sign;
             C_VerifyInit(session: Session, mechanism: Mechanism, key: Object) => verify::init;
             C_Verify(session: Session, data: Bytes, data_len: Len, signature: Bytes, signature_len: Len)
                 => verify::one_shot;
             C_VerifyUpdate(session: Session, part: Bytes, part_len: Len) => verify::update;
             C_VerifyFinal(session: Session, signature: Bytes, signature_len: Len) => verify::last;
-            C_VerifyRecoverInit(a: Session, b: Mechanism, c: Object) => unsupported;
-            C_VerifyRecover(a: Session, b: Bytes, c: Len, d: Bytes, e: LenOut) => unsupported;
+            C_VerifyRecoverInit(session: Session, mechanism: Mechanism, key: Object) => recover::verify_init;
+            C_VerifyRecover(session: Session, signature: Bytes, signature_len: Len, out: Bytes, out_len: LenOut)
+                => recover::verify;
             C_DigestEncryptUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)
                 => dual::digest_encrypt;
             C_DecryptDigestUpdate(session: Session, part: Bytes, part_len: Len, out: Bytes, out_len: LenOut)

@@ -191,8 +191,21 @@ fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8], class: Class) -> 
             let curve = |params| class.key_type().and_then(|t| curve::parse(Some(params), t).ok());
             curve(claimed).is_some() && curve(claimed) == curve(known)
         }
-        c::CKA_EC_POINT => octet_string::unwrapped(claimed.to_vec()) == octet_string::unwrapped(known.to_vec()),
+        c::CKA_EC_POINT => {
+            same_point(&octet_string::unwrapped(claimed.to_vec()), &octet_string::unwrapped(known.to_vec()))
+        }
         c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
         _ => claimed == known,
     }
+}
+
+/// Whether both are the same point; the claimed one may be compressed (SEC 1, 2.3.3).
+fn same_point(claimed: &[u8], known: &[u8]) -> bool {
+    let compressed = match claimed {
+        [sign @ (2 | 3), x @ ..] if known.len() == 1 + 2 * x.len() => {
+            known.get(1..=x.len()) == Some(x) && known.last().is_some_and(|y| y & 1 == sign & 1)
+        }
+        _ => false,
+    };
+    compressed || claimed == known
 }

@@ -104,7 +104,8 @@ fn what_config_prints_works_as_it_stands() {
     // Lines of a shell run as they are printed, up to where they need a server.
     let run = |text: &str, only: &str| {
         let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("export ") || l.starts_with(only)).collect();
-        let script = format!("set -e\nPATH=\"{}:$PATH\"\n{}\n", built::command().parent().unwrap().display(), lines.join("\n"));
+        let script =
+            format!("set -e\nPATH=\"{}:$PATH\"\n{}\n", built::command().parent().unwrap().display(), lines.join("\n"));
         let shell = home.program("sh").env("GNUTLS_PIN", PIN).args(["-c", &script]);
         shell.succeed()
     };

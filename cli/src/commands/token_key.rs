@@ -46,7 +46,7 @@ impl<'a> TokenKey<'a> {
                 (&rcgen::PKCS_ECDSA_P521_SHA512, hashed(Hash::Sha512), point.clone())
             }
             PublicComponents::Ec { curve: Curve::Ed25519, point } => {
-                (&rcgen::PKCS_ED25519, Mechanism::Ec(EcMechanism::EdDsa), point.clone())
+                (&rcgen::PKCS_ED25519, Mechanism::Ec(EcMechanism::PURE_EDDSA), point.clone())
             }
             PublicComponents::Ec { curve, .. } => {
                 return Err(format!("certificates for {} keys are not offered", curve.name()).into());

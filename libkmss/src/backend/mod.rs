@@ -17,7 +17,9 @@ use crate::random::Random;
 pub enum Verb {
     Generate,
     Sign,
+    SignRecover,
     Verify,
+    VerifyRecover,
     Encrypt,
     Decrypt,
     Wrap,
@@ -49,6 +51,13 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// See the trait.
     fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>>;
+
+    /// Starts the recovery of signed data from a signature: its whole input is the signature, its output what was signed.
+    ///
+    /// # Errors
+    /// See the trait. Signatures that do not verify are [`SignatureInvalid`](crate::error::ErrorKind::SignatureInvalid),
+    /// those of a wrong length [`SignatureLength`](crate::error::ErrorKind::SignatureLength).
+    fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>>;
 
     /// Starts an encryption.
     ///

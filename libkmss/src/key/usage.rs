@@ -139,25 +139,37 @@ impl Usage {
         match (class, key_type) {
             (KeyClass::Private, KeyType::Rsa | KeyType::Sm2) => {
                 usage.sign = true;
+                usage.sign_recover = matches!(key_type, KeyType::Rsa);
                 usage.decrypt = true;
                 usage.unwrap = true;
             }
             (KeyClass::Public, KeyType::Rsa | KeyType::Sm2) => {
                 usage.verify = true;
+                usage.verify_recover = matches!(key_type, KeyType::Rsa);
                 usage.encrypt = true;
                 usage.wrap = true;
             }
             (KeyClass::Private, KeyType::Ec) => {
                 usage.sign = true;
                 usage.derive = true;
+                usage.unwrap = true;
             }
             (KeyClass::Public, KeyType::Ec) => {
                 usage.verify = true;
                 usage.derive = true;
+                usage.wrap = true;
+            }
+            (KeyClass::Private, KeyType::EcMontgomery) => {
+                usage.derive = true;
+                usage.unwrap = true;
+            }
+            (KeyClass::Public, KeyType::EcMontgomery) => {
+                usage.derive = true;
+                usage.wrap = true;
             }
             (KeyClass::Private, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.sign = true,
             (KeyClass::Public, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.verify = true,
-            (KeyClass::Private | KeyClass::Public, KeyType::EcMontgomery | KeyType::Dh) => usage.derive = true,
+            (KeyClass::Private | KeyClass::Public, KeyType::Dh) => usage.derive = true,
             (KeyClass::Private, KeyType::MlKem) => usage.decapsulate = true,
             (KeyClass::Public, KeyType::MlKem) => usage.encapsulate = true,
             (KeyClass::Secret, KeyType::Aes | KeyType::Sm4) => {
@@ -203,6 +215,16 @@ impl Usage {
             Action::Encapsulate => self.encapsulate,
             Action::Decapsulate => self.decapsulate,
             _ => true,
+        }
+    }
+
+    /// Whether the attributes allow `action`, signing or verifying, with the data recovered from the signature.
+    #[must_use]
+    pub const fn allows_recovery(&self, action: Action) -> bool {
+        match action {
+            Action::Sign => self.sign_recover,
+            Action::Verify => self.verify_recover,
+            _ => false,
         }
     }
 }

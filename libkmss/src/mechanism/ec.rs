@@ -125,16 +125,32 @@ pub enum EcMechanism {
         /// The hash applied to the message, if any.
         hash: Option<Hash>,
     },
-    /// Pure Ed25519 (RFC 8032, 5.1).
-    EdDsa,
-    /// ECDH (SP 800-56A, 5.7.1.2; RFC 7748 on X25519): the shared secret is the x coordinate.
+    /// EdDSA (RFC 8032): Ed25519 and Ed448, pure where `prehash` is false and `context` is empty.
+    EdDsa {
+        /// Whether the message is hashed before (Ed25519ph, Ed448ph).
+        prehash: bool,
+        /// The context, at most [`Self::MAX_CONTEXT`] bytes: that of Ed25519ctx, Ed25519ph, Ed448 and Ed448ph.
+        context: Vec<u8>,
+    },
+    /// ECDH (SP 800-56A, 5.7.1.2; RFC 7748 on X25519 and X448): the shared secret is the x coordinate. All curves have
+    /// cofactor 1, or multiply by it anyway, so that cofactor ECDH is the same.
     Ecdh {
         /// What is applied to the shared secret.
         kdf: EcdhKdf,
         /// The other side's public point, as [`Curve::point_len`] describes it.
         public: Vec<u8>,
-        /// SharedInfo of the X9.63 KDF.
+        /// SharedInfo of the X9.63 KDF, FixedInfo of the concatenation KDF.
         shared_info: Vec<u8>,
+    },
+    /// Wraps a key under an AES key that is agreed on with an ephemeral pair (PKCS#11 3.2, 6.3.21): the ephemeral public
+    /// point, as [`Curve::point_len`] describes it, followed by the AES-KWP ciphertext.
+    AesKeyWrap {
+        /// What is applied to the shared secret.
+        kdf: EcdhKdf,
+        /// SharedInfo of the KDF.
+        shared_info: Vec<u8>,
+        /// Length of the AES key in bytes: 16, 24 or 32.
+        aes_len: usize,
     },
 }
 
@@ -145,15 +161,25 @@ pub enum EcdhKdf {
     Null,
     /// ANSI X9.63 with a hash.
     X963(Hash),
+    /// The one-step concatenation KDF of SP 800-56C (4.1, option 1) with a hash.
+    Concatenation(Hash),
 }
 
 impl EcMechanism {
+    /// Longest context of EdDSA (RFC 8032, 5.1: its length is one byte).
+    pub const MAX_CONTEXT: usize = 255;
+
+    /// EdDSA without prehash and context.
+    pub const PURE_EDDSA: Self = Self::EdDsa { prehash: false, context: Vec::new() };
+
     pub(super) const fn name(&self) -> &'static str {
         match self {
             Self::Ecdsa { hash: None } => "ECDSA",
             Self::Ecdsa { hash: Some(h) } => ecdsa_name(*h),
-            Self::EdDsa => "EDDSA",
+            Self::EdDsa { prehash: false, .. } => "EDDSA",
+            Self::EdDsa { prehash: true, .. } => "EDDSA_PH",
             Self::Ecdh { .. } => "ECDH1_DERIVE",
+            Self::AesKeyWrap { .. } => "ECDH_AES_KEY_WRAP",
         }
     }
 }

@@ -20,6 +20,14 @@ pub enum RsaMechanism {
     },
     /// RSAES-OAEP.
     Oaep(Oaep),
+    /// Wraps a key under a fresh AES key, and that one with RSAES-OAEP (PKCS#11 3.2, 6.1.21): the OAEP ciphertext, as long
+    /// as the modulus, followed by the AES-KWP ciphertext.
+    AesKeyWrap {
+        /// Parameters of OAEP.
+        oaep: Oaep,
+        /// Length of the AES key in bytes: 16, 24 or 32.
+        aes_len: usize,
+    },
 }
 
 /// Parameters of EMSA-PSS (RFC 8017, 9.1).
@@ -53,6 +61,7 @@ impl RsaMechanism {
             Self::Pss { message: false, .. } => "RSA_PKCS_PSS",
             Self::Pss { pss, message: true } => pss_name(pss.hash),
             Self::Oaep(_) => "RSA_PKCS_OAEP",
+            Self::AesKeyWrap { .. } => "RSA_AES_KEY_WRAP",
         }
     }
 }

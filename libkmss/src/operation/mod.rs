@@ -13,6 +13,7 @@ mod generate;
 mod import;
 mod manage;
 mod random;
+mod recover;
 mod sign;
 mod unwrap;
 mod wrap;
@@ -32,6 +33,7 @@ pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
 pub use manage::{ChangeState, Rename, Update};
 pub use random::{DrawRandom, SeedRandom};
+pub use recover::{SignRecover, VerifyRecover};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
 pub use wrap::{Wrap, WrappedLength, wrapped_length};
@@ -92,13 +94,15 @@ pub struct Request {
     pub mechanism_number: Option<u64>,
     /// Bytes of data, where known at the start.
     pub data_len: Option<u64>,
+    /// Whether the data is recovered from the signature: signing and verifying have attributes of their own for that.
+    pub recovery: bool,
 }
 
 impl Request {
     /// A request without second object, mechanism or data.
     #[must_use]
     pub const fn new(action: Action, target: Target) -> Self {
-        Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None }
+        Self { action, target, also: None, mechanism: None, mechanism_number: None, data_len: None, recovery: false }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new

@@ -80,7 +80,7 @@ pub(super) fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) ->
     for (action, subject) in resolved.each() {
         check_role(caller, action, subject)?;
         if let Some(key) = key_of(subject) {
-            check_key(key, action, now)?;
+            check_key(key, action, resolved.request.recovery, now)?;
         }
     }
     check_mechanism(resolved)
@@ -128,8 +128,9 @@ fn check_role(caller: &Caller, action: Action, subject: &Subject) -> Result<()> 
 }
 
 /// Usage attributes, state and dates of a key.
-fn check_key(key: &Key, action: Action, now: Timestamp) -> Result<()> {
-    if !key.usage.allows(action) {
+fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Result<()> {
+    let allowed = if recovery { key.usage.allows_recovery(action) } else { key.usage.allows(action) };
+    if !allowed {
         return Err(Error::new(ErrorKind::KeyUsage, format!("the key's attributes do not allow {}", action.name())));
     }
     if !key.state.allows(action) {

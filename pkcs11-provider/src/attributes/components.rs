@@ -57,7 +57,8 @@ pub(crate) fn given(template: &Template, class: Class) -> Result<Given> {
         Class::Public(key_type) => {
             let curve = curve::parse(template.get(c::CKA_EC_PARAMS), key_type)?;
             let point = octet_string::unwrapped(required(template, c::CKA_EC_POINT)?.to_vec());
-            if point.len() != curve.point_len() {
+            let compressed = curve.key_type() == KeyType::Ec && point.len() == 1 + curve.field_len();
+            if point.len() != curve.point_len() && !compressed {
                 return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID));
             }
             Given::Key(KeyComponents::Public(PublicComponents::Ec { curve, point }))
@@ -165,15 +166,16 @@ fn rsa_private(template: &Template) -> Result<KeyComponents> {
     })
 }
 
-/// A private scalar in the full length of its curve; leading zeros may be missing or too many. Seeds of Ed25519 and
-/// X25519 are bytes, not numbers: they have their length, perhaps inside an OCTET STRING as in RFC 8410.
+/// A private scalar in the full length of its curve; leading zeros may be missing or too many. Seeds of Edwards and
+/// Montgomery curves are bytes, not numbers: they have their length, perhaps inside an OCTET STRING as in RFC 8410.
 fn scalar(value: &[u8], curve: Curve) -> Result<Secret> {
     let len = curve.field_len();
-    let value = match (curve, value) {
-        (Curve::Ed25519 | Curve::X25519, [0x04, 32, seed @ ..]) if seed.len() == len => seed,
-        (Curve::Ed25519 | Curve::X25519, seed) if seed.len() == len => seed,
-        (Curve::Ed25519 | Curve::X25519, _) => return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
-        (_, number) => stripped(number),
+    let is_seed = matches!(curve.key_type(), KeyType::EcEdwards | KeyType::EcMontgomery);
+    let value = match value {
+        [0x04, n, seed @ ..] if is_seed && seed.len() == len && usize::from(*n) == len => seed,
+        seed if is_seed && seed.len() == len => seed,
+        _ if is_seed => return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
+        number => stripped(number),
     };
     let zeros = len.checked_sub(value.len()).filter(|_| !value.is_empty()).ok_or(Rv(CKR_ATTRIBUTE_VALUE_INVALID))?;
     Secret::filled(len, |out| match out.get_mut(zeros..) {

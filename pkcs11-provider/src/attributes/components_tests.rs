@@ -32,12 +32,33 @@ fn a_scalar_gets_its_full_length_whatever_zeros_it_came_with() {
 }
 
 #[test]
+fn seeds_have_their_length_perhaps_in_an_octet_string() {
+    for (curve, key_type, len) in [
+        (Curve::Ed25519, KeyType::EcEdwards, 32),
+        (Curve::Ed448, KeyType::EcEdwards, 57),
+        (Curve::X448, KeyType::EcMontgomery, 56),
+    ] {
+        let params = curve::params(curve);
+        let with = |value: &[u8]| key(Class::Private(key_type), &[(CKA_EC_PARAMS, &params), (CKA_VALUE, value)]);
+        let seed = vec![0; len];
+        let expected = KeyComponents::EcPrivate { curve, scalar: Secret::copy_of(&seed) };
+        assert_eq!(with(&seed), Ok(expected.clone()));
+        assert_eq!(with(&octet_string::wrapped(&seed)), Ok(expected));
+        for bad in [vec![0; len - 1], vec![0; len + 1]] {
+            assert_eq!(with(&bad), Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
+        }
+    }
+}
+
+#[test]
 fn a_point_of_the_wrong_length_is_refused() {
     let class = Class::Public(KeyType::Ec);
     let with = |point: &[u8]| key(class, &[(CKA_EC_PARAMS, P256), (CKA_EC_POINT, point)]);
     assert!(with(&[4; 65]).is_ok());
     assert!(with(&octet_string::wrapped(&[4; 65])).is_ok());
-    for bad in [&[4; 64][..], &[4; 66], &[2; 33], &[4]] {
+    // Whether a compressed point is on the curve is for the engine to say.
+    assert!(with(&[2; 33]).is_ok());
+    for bad in [&[4; 64][..], &[4; 66], &[2; 34], &[4]] {
         assert_eq!(with(bad), Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)));
     }
     assert_eq!(key(class, &[(CKA_EC_PARAMS, P256)]), Err(Rv(CKR_TEMPLATE_INCOMPLETE)));

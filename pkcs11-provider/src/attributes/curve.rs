@@ -16,12 +16,15 @@ const OLD_OIDS: [(Curve, ObjectIdentifier); 2] =
     [(Curve::Ed25519, oid("1.3.6.1.4.1.11591.15.1")), (Curve::X25519, oid("1.3.6.1.4.1.3029.1.5.1"))];
 
 /// Names, as a PrintableString (the `curveName` of PKCS#11).
-const NAMES: [(Curve, &str); 6] = [
+const NAMES: [(Curve, &str); 9] = [
     (Curve::Ed25519, "edwards25519"),
     (Curve::X25519, "curve25519"),
+    (Curve::Ed448, "edwards448"),
+    (Curve::X448, "curve448"),
     (Curve::P256, "secp256r1"),
     (Curve::P384, "secp384r1"),
     (Curve::P521, "secp521r1"),
+    (Curve::Secp256k1, "secp256k1"),
     (Curve::Sm2, "sm2p256v1"),
 ];
 
@@ -88,6 +91,8 @@ mod tests {
     fn edwards25519_may_be_named() {
         let name = b"\x13\x0cedwards25519";
         assert_eq!(parse(Some(name), KeyType::EcEdwards), Ok(Curve::Ed25519));
+        assert_eq!(parse(Some(b"\x13\x0aedwards448"), KeyType::EcEdwards), Ok(Curve::Ed448));
+        assert_eq!(parse(Some(b"\x13\x08curve448"), KeyType::EcMontgomery), Ok(Curve::X448));
         assert_eq!(parse(Some(b"\x13\x0acurve25519"), KeyType::EcMontgomery), Ok(Curve::X25519));
         assert_eq!(parse(Some(OPENSC_CURVE25519), KeyType::EcMontgomery), Ok(Curve::X25519));
         assert!(is_named(name) && !is_named(OPENSC_CURVE25519) && !is_named(&params(Curve::Ed25519)));

@@ -12,6 +12,7 @@ pub(crate) mod keys;
 pub(crate) mod message;
 pub(crate) mod object;
 pub(crate) mod random;
+pub(crate) mod recover;
 pub(crate) mod session;
 pub(crate) mod sign;
 pub(crate) mod slot_token;

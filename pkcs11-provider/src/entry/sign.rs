@@ -88,7 +88,8 @@ pub(super) fn add(mut operation: Taken<Signature>, part: &[u8]) -> Result<()> {
     operation.keep()
 }
 
-fn finish(mut operation: Taken<Signature>, data: &[u8], mut out: Output<'_>) -> Result<()> {
+/// Signs what was added and `data`, which ends the operation unless only the length was asked for or does not fit.
+pub(super) fn finish(mut operation: Taken<Signature>, data: &[u8], mut out: Output<'_>) -> Result<()> {
     let len = operation.unfinished.running().signature_len();
     out.tell(len);
     if out.is_query() {

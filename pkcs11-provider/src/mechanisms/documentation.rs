@@ -10,11 +10,13 @@ use super::{Row, table};
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/mechanisms.md");
 
 /// The verbs in the order of the page.
-const VERBS: [(CK_FLAGS, &str); 13] = [
+const VERBS: [(CK_FLAGS, &str); 15] = [
     (CKF_GENERATE, "generate"),
     (CKF_GENERATE_KEY_PAIR, "generate pair"),
     (CKF_SIGN, "sign"),
     (CKF_VERIFY, "verify"),
+    (CKF_SIGN_RECOVER, "sign recover"),
+    (CKF_VERIFY_RECOVER, "verify recover"),
     (CKF_ENCRYPT, "encrypt"),
     (CKF_DECRYPT, "decrypt"),
     (CKF_WRAP, "wrap"),

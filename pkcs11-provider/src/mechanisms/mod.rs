@@ -10,9 +10,10 @@ pub(crate) use vendor::Profile;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CKF_DECAPSULATE, CKF_DECRYPT, CKF_DERIVE, CKF_DIGEST,
-    CKF_ENCAPSULATE, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_UNWRAP, CKF_VERIFY, CKF_WRAP,
-    CKM_SHA_1, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512,
-    CKM_SHA512_224, CKM_SHA512_256,
+    CKF_ENCAPSULATE, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_SIGN_RECOVER, CKF_UNWRAP,
+    CKF_VERIFY, CKF_VERIFY_RECOVER, CKF_WRAP, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EDDSA, CKM_SHA_1, CKM_SHA3_224,
+    CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512, CKM_SHA512_224,
+    CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
 use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash, Segment};
@@ -24,7 +25,9 @@ const fn flags(verb: Verb) -> CK_FLAGS {
         Verb::Decrypt => CKF_DECRYPT,
         Verb::Digest => CKF_DIGEST,
         Verb::Sign => CKF_SIGN,
+        Verb::SignRecover => CKF_SIGN_RECOVER,
         Verb::Verify => CKF_VERIFY,
+        Verb::VerifyRecover => CKF_VERIFY_RECOVER,
         Verb::Wrap => CKF_WRAP,
         Verb::Unwrap => CKF_UNWRAP,
         Verb::Derive => CKF_DERIVE,
@@ -51,12 +54,16 @@ pub(crate) enum Shape {
     Pss(Option<Hash>),
     /// RSA-OAEP.
     Oaep,
+    /// Wrapping under an AES key that RSA-OAEP encrypts.
+    RsaAesKeyWrap,
     /// ECDSA, over a ready digest where the hash is absent.
     Ecdsa(Option<Hash>),
-    /// Ed25519.
+    /// Ed25519 and Ed448.
     EdDsa,
     /// ECDH.
     Ecdh,
+    /// Wrapping under an AES key that ECDH agrees on.
+    EcdhAesKeyWrap,
     /// HKDF.
     Hkdf,
     /// SM2 over a ready digest.
@@ -95,12 +102,12 @@ impl Shape {
     pub(crate) const fn takes(self, key_type: KeyType) -> bool {
         match self {
             Self::Generate(_) | Self::Digest(_) => true,
-            Self::RsaPkcs | Self::RsaX509 | Self::RsaPkcsHash(_) | Self::Pss(_) | Self::Oaep => {
+            Self::RsaPkcs | Self::RsaX509 | Self::RsaPkcsHash(_) | Self::Pss(_) | Self::Oaep | Self::RsaAesKeyWrap => {
                 matches!(key_type, KeyType::Rsa)
             }
             Self::Ecdsa(_) => matches!(key_type, KeyType::Ec),
             Self::EdDsa => matches!(key_type, KeyType::EcEdwards),
-            Self::Ecdh => matches!(key_type, KeyType::Ec | KeyType::EcMontgomery),
+            Self::Ecdh | Self::EcdhAesKeyWrap => matches!(key_type, KeyType::Ec | KeyType::EcMontgomery),
             Self::Sm2Digest | Self::Sm2Message | Self::Sm2MessageDer | Self::Sm2Encrypt => {
                 matches!(key_type, KeyType::Sm2)
             }
@@ -203,6 +210,14 @@ impl Profile {
     pub(crate) fn row(self, number: CK_MECHANISM_TYPE) -> Option<&'static Row> {
         let number = self.canonical(number)?;
         table::rows().find(|r| r.number == number)
+    }
+
+    /// The table's line for a mechanism that is wanted for `verb`; `None` where it is not offered for that.
+    ///
+    /// CKM_EDDSA stands for the generation of Edwards keys, too: GnuTLS 3.7 asks for them by that number.
+    pub(crate) fn offer(self, number: CK_MECHANISM_TYPE, verb: Verb) -> Option<&'static Row> {
+        let number = if number == CKM_EDDSA && verb == Verb::Generate { CKM_EC_EDWARDS_KEY_PAIR_GEN } else { number };
+        self.row(number).filter(|r| r.offers(verb))
     }
 
     /// The mechanism that generates keys of a type.

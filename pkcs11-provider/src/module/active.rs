@@ -65,7 +65,9 @@ pub(crate) struct Operations {
     pub(crate) decrypt: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
     pub(crate) digest: Option<Box<Ongoing<Box<dyn Digesting>>>>,
     pub(crate) sign: Option<Box<Ongoing<Box<dyn Signing>>>>,
+    pub(crate) sign_recover: Option<Box<Ongoing<Box<dyn Signing>>>>,
     pub(crate) verify: Option<Box<Ongoing<Box<dyn Verifying>>>>,
+    pub(crate) verify_recover: Option<Box<Ongoing<Box<dyn Ciphering>>>>,
     /// Of C_VerifySignatureInit, with the signature held.
     pub(crate) verify_signature: Option<Box<Ongoing<Box<dyn Verifying>>>>,
     pub(crate) encrypt_messages: Option<Box<CipherMessages>>,
@@ -85,7 +87,9 @@ impl Operations {
         one(&mut self.encrypt);
         one(&mut self.decrypt);
         one(&mut self.sign);
+        one(&mut self.sign_recover);
         one(&mut self.verify);
+        one(&mut self.verify_recover);
         one(&mut self.verify_signature);
         fn process<R, S>(slot: &mut Option<Box<Process<R, S>>>) {
             if let Some(process) = slot {
@@ -111,7 +115,9 @@ impl Operations {
             one(self.decrypt),
             one(self.digest),
             one(self.sign),
+            one(self.sign_recover),
             one(self.verify),
+            one(self.verify_recover),
             one(self.verify_signature),
             process(self.encrypt_messages),
             process(self.decrypt_messages),
@@ -127,7 +133,9 @@ impl Operations {
         self.encrypt.is_some()
             || self.decrypt.is_some()
             || self.sign.is_some()
+            || self.sign_recover.is_some()
             || self.verify.is_some()
+            || self.verify_recover.is_some()
             || self.verify_signature.is_some()
             || self.encrypt_messages.is_some()
             || self.decrypt_messages.is_some()
@@ -148,7 +156,9 @@ impl Operations {
             decrypt: one(&mut self.decrypt, logins),
             digest: None,
             sign: one(&mut self.sign, logins),
+            sign_recover: one(&mut self.sign_recover, logins),
             verify: one(&mut self.verify, logins),
+            verify_recover: one(&mut self.verify_recover, logins),
             verify_signature: one(&mut self.verify_signature, logins),
             encrypt_messages: process(&mut self.encrypt_messages, logins),
             decrypt_messages: process(&mut self.decrypt_messages, logins),

@@ -5,10 +5,13 @@ use der::{Decode, Encode};
 
 /// The content of a DER OCTET STRING where `bytes` is exactly one around a point of some curve, else `bytes` itself.
 ///
-/// No encoded point of an offered curve has a length that an OCTET STRING around another has (32, 65, 97, 133 against
-/// 34, 67, 99, 136), so a raw point that happens to begin like an OCTET STRING is not mistaken for one.
+/// No encoded point of an offered curve, compressed points included, has a length that an OCTET STRING around another has
+/// (32, 33, 49, 56, 57, 65, 67, 97, 133 against 34, 35, 51, 58, 59, 67, 69, 99, 136; see below for 67), so a raw point that
+/// happens to begin like an OCTET STRING is not mistaken for one.
+///
+/// 67 bytes are a compressed point on P-521, which begins with 2 or 3, or an OCTET STRING around 65, which begins with 4.
 pub(crate) fn unwrapped(bytes: Vec<u8>) -> Vec<u8> {
-    const RAW: [usize; 4] = [32, 65, 97, 133];
+    const RAW: [usize; 8] = [32, 33, 49, 56, 57, 65, 97, 133];
     if RAW.contains(&bytes.len()) {
         return bytes;
     }
@@ -29,7 +32,7 @@ mod tests {
 
     #[test]
     fn a_point_is_found_with_and_without_its_octet_string() {
-        for len in [32, 65, 97, 133] {
+        for len in [32, 33, 49, 56, 57, 65, 97, 133] {
             let raw = vec![0x04; len];
             assert_eq!(unwrapped(wrapped(&raw)), raw);
             assert_eq!(unwrapped(raw.clone()), raw);

@@ -90,7 +90,8 @@ pub fn public_info(session: &Session, key: CK_OBJECT_HANDLE) -> Vec<u8> {
     } else {
         let parameters = session.get(key, CKA_EC_PARAMS).unwrap();
         let point = point(session, key);
-        let algorithm = if parameters == curve::ED25519 || parameters == curve::X25519 {
+        let bare = [curve::ED25519, curve::X25519, curve::ED448, curve::X448];
+        let algorithm = if bare.contains(&parameters.as_slice()) {
             der(0x30, &parameters)
         } else {
             der(0x30, &[&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01][..], &parameters].concat())

@@ -26,7 +26,10 @@ enum Parameter {
     Ccm { nonce: Vec<u8>, aad: Vec<u8>, tag: CK_ULONG, length: CK_ULONG },
     ChaCha { nonce: Vec<u8>, aad: Vec<u8> },
     Data { iv: Option<[u8; 16]>, data: Vec<u8> },
-    Ecdh { kdf: CK_EC_KDF_TYPE, point: Vec<u8> },
+    Ecdh { kdf: CK_EC_KDF_TYPE, info: Vec<u8>, point: Vec<u8> },
+    EdDsa { prehash: bool, context: Vec<u8> },
+    RsaAes { bits: CK_ULONG, hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE },
+    EcdhAes { bits: CK_ULONG, kdf: CK_EC_KDF_TYPE, info: Vec<u8> },
     Hkdf { hash: CK_MECHANISM_TYPE, salt: Vec<u8>, info: Vec<u8> },
     Context { hedge: CK_HEDGE_TYPE, context: Vec<u8>, hash: Option<CK_MECHANISM_TYPE> },
 }
@@ -98,7 +101,31 @@ impl Mech {
     /// ECDH1 without a KDF.
     #[must_use]
     pub fn ecdh(point: &[u8]) -> Self {
-        Self { kind: CKM_ECDH1_DERIVE, parameter: Parameter::Ecdh { kdf: CKD_NULL, point: point.to_vec() } }
+        Self::ecdh_with(CKM_ECDH1_DERIVE, CKD_NULL, &[], point)
+    }
+
+    /// ECDH1, with or without the cofactor, and a KDF with its shared data.
+    #[must_use]
+    pub fn ecdh_with(kind: CK_MECHANISM_TYPE, kdf: CK_EC_KDF_TYPE, info: &[u8], point: &[u8]) -> Self {
+        Self { kind, parameter: Parameter::Ecdh { kdf, info: info.to_vec(), point: point.to_vec() } }
+    }
+
+    /// EdDSA with its parameter.
+    #[must_use]
+    pub fn eddsa(prehash: bool, context: &[u8]) -> Self {
+        Self { kind: CKM_EDDSA, parameter: Parameter::EdDsa { prehash, context: context.to_vec() } }
+    }
+
+    /// Wrapping under an AES key that RSA-OAEP encrypts.
+    #[must_use]
+    pub fn rsa_aes(bits: CK_ULONG, hash: CK_MECHANISM_TYPE, mgf: CK_RSA_PKCS_MGF_TYPE) -> Self {
+        Self { kind: CKM_RSA_AES_KEY_WRAP, parameter: Parameter::RsaAes { bits, hash, mgf } }
+    }
+
+    /// Wrapping under an AES key that ECDH agrees on.
+    #[must_use]
+    pub fn ecdh_aes(bits: CK_ULONG, kdf: CK_EC_KDF_TYPE, info: &[u8]) -> Self {
+        Self { kind: CKM_ECDH_AES_KEY_WRAP, parameter: Parameter::EcdhAes { bits, kdf, info: info.to_vec() } }
     }
 
     /// HKDF, extract and expand, with a salt given as data.
@@ -183,11 +210,39 @@ impl Mech {
                 let parameters = CK_KEY_DERIVATION_STRING_DATA { pData: pointer(data), ulLen: data.len() as CK_ULONG };
                 self.give(&raw const parameters, size_of_val(&parameters), call)
             }
-            Parameter::Ecdh { kdf, point } => {
+            Parameter::EdDsa { prehash, context } => {
+                let parameters = CK_EDDSA_PARAMS {
+                    phFlag: CK_BBOOL::from(*prehash),
+                    ulContextDataLen: context.len() as CK_ULONG,
+                    pContextData: pointer(context),
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::RsaAes { bits, hash, mgf } => {
+                let mut oaep = CK_RSA_PKCS_OAEP_PARAMS {
+                    hashAlg: *hash,
+                    mgf: *mgf,
+                    source: CKZ_DATA_SPECIFIED,
+                    pSourceData: ptr::null_mut(),
+                    ulSourceDataLen: 0,
+                };
+                let parameters = CK_RSA_AES_KEY_WRAP_PARAMS { ulAESKeyBits: *bits, pOAEPParams: &raw mut oaep };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::EcdhAes { bits, kdf, info } => {
+                let parameters = CK_ECDH_AES_KEY_WRAP_PARAMS {
+                    ulAESKeyBits: *bits,
+                    kdf: *kdf,
+                    ulSharedDataLen: info.len() as CK_ULONG,
+                    pSharedData: pointer(info),
+                };
+                self.give(&raw const parameters, size_of_val(&parameters), call)
+            }
+            Parameter::Ecdh { kdf, info, point } => {
                 let parameters = CK_ECDH1_DERIVE_PARAMS {
                     kdf: *kdf,
-                    ulSharedDataLen: 0,
-                    pSharedData: ptr::null_mut(),
+                    ulSharedDataLen: info.len() as CK_ULONG,
+                    pSharedData: pointer(info),
                     ulPublicDataLen: point.len() as CK_ULONG,
                     pPublicData: pointer(point),
                 };

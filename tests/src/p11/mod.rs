@@ -6,6 +6,7 @@ mod attribute;
 mod encapsulate;
 pub mod keys;
 mod mechanism;
+mod recovery;
 mod rv;
 mod session;
 pub mod sm;
@@ -387,6 +388,12 @@ pub mod curve {
     pub const ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
     /// X25519 (RFC 8410).
     pub const X25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x6e];
+    /// secp256k1 (SEC 2).
+    pub const SECP256K1: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x0a];
+    /// Ed448 (RFC 8410).
+    pub const ED448: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x71];
+    /// X448 (RFC 8410).
+    pub const X448: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x6f];
     /// The SM2 curve (GM/T 0006).
     pub const SM2: &[u8] = &[0x06, 0x08, 0x2a, 0x81, 0x1c, 0xcf, 0x55, 0x01, 0x82, 0x2d];
 }

@@ -513,12 +513,12 @@ impl Session {
         unsafe { call!(self.module.list, C_SetOperationState(self.handle, p, n, 0, 0)) }.ok()
     }
 
-    fn entry<F>(&self, choose: impl FnOnce(&CK_FUNCTION_LIST) -> Option<F>) -> F {
+    pub(super) fn entry<F>(&self, choose: impl FnOnce(&CK_FUNCTION_LIST) -> Option<F>) -> F {
         // SAFETY: the list is constant for the life of the process.
         choose(unsafe { &*self.module.list }).expect("no function is NULL")
     }
 
-    fn one_shot(&self, function: Step, data: &[u8]) -> Res<Vec<u8>> {
+    pub(super) fn one_shot(&self, function: Step, data: &[u8]) -> Res<Vec<u8>> {
         let (input, length) = (data.as_ptr().cast_mut(), data.len() as CK_ULONG);
         // SAFETY: input and buffer outlive the call.
         filled(|out, room| Rv(unsafe { function(self.handle, input, length, out, room) }))

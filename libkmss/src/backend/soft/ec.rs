@@ -1,8 +1,9 @@
-//! ECDSA (FIPS 186-5) and ECDH (SP 800-56A) on the NIST curves.
+//! ECDSA (FIPS 186-5) on the NIST curves, and key agreement on all (SP 800-56A, RFC 7748).
 
 use std::sync::Arc;
 
 use super::awslc::EcKey;
+use super::keys::Parsed;
 use super::signature::{Input, Scheme, SignatureOperation, invalid};
 use super::{parameter, wrong_key};
 use crate::error::Result;
@@ -39,10 +40,16 @@ impl Scheme for Ecdsa {
     }
 }
 
-/// The shared secret with the owner of `peer`.
-pub(super) fn agree(key: &EcKey, peer: &[u8]) -> Result<Secret> {
-    if !key.is_private() {
-        return Err(wrong_key());
+/// The secret shared with the owner of `peer`, a point as [`crate::mechanism::Curve::point_len`] describes it (on Weierstrass curves it may
+/// be compressed).
+pub(super) fn agreed(key: &Parsed, peer: &[u8]) -> Result<Secret> {
+    match key {
+        Parsed::Ec(key) if key.is_private() => {
+            key.agree(peer).map_err(|_| parameter("the other side's public point is not on the key's curve"))
+        }
+        Parsed::K256(key) => key.agree(peer),
+        Parsed::X(key) => key.agree(peer),
+        Parsed::X448(key) => key.agree(peer),
+        _ => Err(wrong_key()),
     }
-    key.agree(peer).map_err(|_| parameter("the other side's public point is not on the key's curve"))
 }

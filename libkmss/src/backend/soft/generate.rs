@@ -6,6 +6,7 @@ use super::awslc::{EcKey, Rsa};
 use super::keys::Parsed;
 use super::pqc::PqcKey;
 use super::rng::Generator;
+use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
 use super::{ec, kdf, material, unfit, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +31,8 @@ pub(super) fn pair(spec: &KeySpec) -> Result<Parsed> {
     Ok(match spec {
         KeySpec::Rsa { bits, exponent } => Parsed::Rsa(Arc::new(rsa(*bits, exponent)?)),
         KeySpec::Ec(Curve::Sm2) => Parsed::Sm2(Arc::new(Sm2Key::generate()?)),
-        KeySpec::Ec(curve @ (Curve::Ed25519 | Curve::X25519)) => {
+        KeySpec::Ec(Curve::Secp256k1) => Parsed::K256(Arc::new(K256Key::generate()?)),
+        KeySpec::Ec(curve @ (Curve::Ed25519 | Curve::X25519 | Curve::Ed448 | Curve::X448)) => {
             material::from_scalar(*curve, &Secret::filled(curve.field_len(), |out| Generator.fill(out))?)?
         }
         KeySpec::Ec(nist) => Parsed::Ec(Arc::new(EcKey::generate(*nist)?)),
@@ -67,17 +69,14 @@ pub(super) fn derived(key: &Parsed, mechanism: &Mechanism, key_type: KeyType, le
         return Err(size());
     }
     let value = match (key, mechanism) {
-        (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info })) => {
-            kdf::after_agreement(*kdf, &ec::agree(key, public)?, shared_info, len)?
-        }
-        (Parsed::X(key), Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info })) => {
-            kdf::after_agreement(*kdf, &key.agree(public)?, shared_info, len)?
+        (key, Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info })) => {
+            kdf::after_agreement(*kdf, &ec::agreed(key, public)?, shared_info, len)?
         }
         (Parsed::Secret(key), Mechanism::Kdf(KdfMechanism::EncryptData { cipher, iv, data })) => {
             kdf::encrypt_data(key, *cipher, iv.as_ref(), data, len)?
         }
         (Parsed::Secret(key), Mechanism::Kdf(m)) if key.key_type.is_generic() => kdf::derive(m, &key.value, len)?,
-        (_, Mechanism::Ec(EcMechanism::Ecdh { .. }) | Mechanism::Kdf(_)) => return Err(wrong_key()),
+        (_, Mechanism::Kdf(_)) => return Err(wrong_key()),
         _ => return Err(unfit(false)),
     };
     if !material::length_fits(key_type, value.len()) {

@@ -1,4 +1,4 @@
-//! Key derivation: HKDF (RFC 5869) and the X9.63 KDF (SEC 1, 3.6.1).
+//! Key derivation: HKDF (RFC 5869), the X9.63 KDF (SEC 1, 3.6.1) and the one-step KDF of SP 800-56C.
 
 use std::sync::Arc;
 
@@ -84,20 +84,26 @@ pub(super) fn after_agreement(kdf: EcdhKdf, shared: &Secret, info: &[u8], len: O
             let skip = shared.len().checked_sub(len).filter(|_| len > 0).ok_or_else(too_long)?;
             Ok(Secret::copy_of(shared.expose().get(skip..).unwrap_or_default()))
         }
-        EcdhKdf::X963(hash) => x963(hash, shared, info, len),
+        EcdhKdf::X963(hash) => counted(hash, shared, info, len, false),
+        EcdhKdf::Concatenation(hash) => counted(hash, shared, info, len, true),
     }
 }
 
-fn x963(hash: Hash, shared: &Secret, info: &[u8], len: usize) -> Result<Secret> {
+/// Hashes of the shared secret, a counter and `info`. The counter follows the secret in X9.63 and goes first in SP 800-56C
+/// (revision 2, 4.1, option 1).
+fn counted(hash: Hash, shared: &Secret, info: &[u8], len: usize, counter_first: bool) -> Result<Secret> {
     if len == 0 || len > MAX_LEN {
         return Err(too_long());
     }
     Secret::filled(len, |out| {
         for (counter, chunk) in (1_u32..).zip(out.chunks_mut(hash.len())) {
             let mut hasher = Hasher::new(hash)?;
-            hasher.update(shared.expose())?;
-            hasher.update(&counter.to_be_bytes())?;
-            hasher.update(info)?;
+            let counter = counter.to_be_bytes();
+            let (first, second) =
+                if counter_first { (&counter[..], shared.expose()) } else { (shared.expose(), &counter[..]) };
+            for part in [first, second, info] {
+                hasher.update(part)?;
+            }
             let mut block = Zeroizing::new([0; 64]);
             hasher.finish(&mut *block)?;
             chunk.copy_from_slice(block.get(..chunk.len()).unwrap_or_default());

@@ -6,8 +6,10 @@ use once_cell::race::OnceBox;
 
 use super::awslc::{Aead, AeadKind, AesBlocks, AesMode, Cmac, EcKey, Hmac, Rsa, UnwrapKey, WrapKey, in_vault};
 use super::edwards::{EdKey, XKey};
+use super::goldilocks::{Ed448Key, X448Key};
 use super::material;
 use super::pqc::PqcKey;
+use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
 use super::spare::{Lent, Spare};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,8 +23,11 @@ use crate::secret::Secret;
 pub(super) enum Parsed {
     Rsa(Arc<Rsa>),
     Ec(Arc<EcKey>),
+    K256(Arc<K256Key>),
     Ed(Arc<EdKey>),
+    Ed448(Arc<Ed448Key>),
     X(Arc<XKey>),
+    X448(Arc<X448Key>),
     Sm2(Arc<Sm2Key>),
     Pqc(PqcKey),
     Secret(Arc<SecretKey>),
@@ -32,9 +37,9 @@ impl Parsed {
     pub(super) fn key_type(&self) -> KeyType {
         match self {
             Self::Rsa(_) => KeyType::Rsa,
-            Self::Ec(_) => KeyType::Ec,
-            Self::Ed(_) => KeyType::EcEdwards,
-            Self::X(_) => KeyType::EcMontgomery,
+            Self::Ec(_) | Self::K256(_) => KeyType::Ec,
+            Self::Ed(_) | Self::Ed448(_) => KeyType::EcEdwards,
+            Self::X(_) | Self::X448(_) => KeyType::EcMontgomery,
             Self::Sm2(_) => KeyType::Sm2,
             Self::Pqc(key) => key.set().key_type(),
             Self::Secret(key) => key.key_type,

@@ -11,9 +11,11 @@ use zeroize::Zeroizing;
 
 use super::awslc::{EcKey, PrivateKey, Rsa, RsaPrivate, complete, parse_pkcs8, rsa_to_pkcs8};
 use super::edwards::{EdKey, XKey};
+use super::goldilocks::{Ed448Key, X448Key};
 use super::keys::{Parsed, SecretKey};
 use super::pqc::PqcKey;
 use super::rng::Generator;
+use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
 use super::{cipher, digest};
 use crate::error::{Error, ErrorKind, Result};
@@ -32,13 +34,16 @@ const TAG_SECRET: u8 = 1;
 const TAG_RSA: u8 = 2;
 const TAG_PQC: u8 = 4;
 /// Tags of curves.
-const CURVES: [(u8, Curve); 6] = [
+const CURVES: [(u8, Curve); 9] = [
     (16, Curve::P256),
     (17, Curve::P384),
     (18, Curve::P521),
     (19, Curve::Ed25519),
     (20, Curve::X25519),
     (21, Curve::Sm2),
+    (22, Curve::Secp256k1),
+    (23, Curve::Ed448),
+    (24, Curve::X448),
 ];
 
 /// Sizes of RSA keys in bits that are made, and of private keys that are taken in.
@@ -62,8 +67,11 @@ pub(super) fn describe(key: &Parsed) -> Result<Material> {
     let bits = match key {
         Parsed::Rsa(rsa) => rsa.bits(),
         Parsed::Ec(ec) => ec.curve().bits(),
+        Parsed::K256(_) => Curve::Secp256k1.bits(),
         Parsed::Ed(_) => Curve::Ed25519.bits(),
+        Parsed::Ed448(_) => Curve::Ed448.bits(),
         Parsed::X(_) => Curve::X25519.bits(),
+        Parsed::X448(_) => Curve::X448.bits(),
         Parsed::Sm2(_) => Curve::Sm2.bits(),
         Parsed::Pqc(key) => u32::try_from(key.set().public_len() * 8).unwrap_or(u32::MAX),
         Parsed::Secret(secret) => u32::try_from(secret.value.len() * 8).unwrap_or(u32::MAX),
@@ -86,8 +94,11 @@ pub(super) fn public_of(key: &Parsed) -> Result<PublicComponents> {
             PublicComponents::Rsa { modulus, exponent }
         }
         Parsed::Ec(key) => ec(key.curve(), key.point()?),
+        Parsed::K256(key) => ec(Curve::Secp256k1, key.point()),
         Parsed::Ed(key) => ec(Curve::Ed25519, key.public.to_vec()),
+        Parsed::Ed448(key) => ec(Curve::Ed448, key.public()),
         Parsed::X(key) => ec(Curve::X25519, key.public.to_vec()),
+        Parsed::X448(key) => ec(Curve::X448, key.public()),
         Parsed::Sm2(key) => ec(Curve::Sm2, key.point()),
         Parsed::Pqc(key) => key.public(),
         Parsed::Secret(_) => PublicComponents::None,
@@ -209,8 +220,11 @@ pub(super) fn is_private(key: &Parsed) -> bool {
     match key {
         Parsed::Rsa(rsa) => rsa.is_private(),
         Parsed::Ec(ec) => ec.is_private(),
+        Parsed::K256(ec) => ec.is_private(),
         Parsed::Ed(ed) => ed.pair.is_some(),
+        Parsed::Ed448(ed) => ed.is_private(),
         Parsed::X(x) => x.private.is_some(),
+        Parsed::X448(x) => x.is_private(),
         Parsed::Sm2(sm2) => sm2.is_private(),
         Parsed::Pqc(key) => key.is_private(),
         Parsed::Secret(_) => true,
@@ -250,8 +264,11 @@ pub(super) fn from_scalar(curve: Curve, scalar: &Secret) -> Result<Parsed> {
         return Err(bad("the private value does not have the length of its curve"));
     }
     Ok(match curve {
+        Curve::Secp256k1 => Parsed::K256(Arc::new(K256Key::from_scalar(scalar)?)),
         Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_seed(scalar)?)),
+        Curve::Ed448 => Parsed::Ed448(Arc::new(Ed448Key::from_seed(scalar)?)),
         Curve::X25519 => Parsed::X(Arc::new(XKey::from_private(scalar)?)),
+        Curve::X448 => Parsed::X448(Arc::new(X448Key::from_private(scalar)?)),
         Curve::Sm2 => Parsed::Sm2(Arc::new(Sm2Key::from_scalar(scalar)?)),
         nist => {
             let key = EcKey::from_scalar(nist, scalar.expose());
@@ -276,8 +293,11 @@ pub(super) fn from_public(public: &PublicComponents) -> Result<Parsed> {
         PublicComponents::Pqc { set, value } => PqcKey::from_public(*set, value).map(Parsed::Pqc),
         PublicComponents::Dh { .. } => Err(not_offered()),
         PublicComponents::Ec { curve, point } => Ok(match curve {
+            Curve::Secp256k1 => Parsed::K256(Arc::new(K256Key::from_point(point)?)),
             Curve::Ed25519 => Parsed::Ed(Arc::new(EdKey::from_public(point)?)),
+            Curve::Ed448 => Parsed::Ed448(Arc::new(Ed448Key::from_public(point)?)),
             Curve::X25519 => Parsed::X(Arc::new(XKey::from_public(point)?)),
+            Curve::X448 => Parsed::X448(Arc::new(X448Key::from_public(point)?)),
             Curve::Sm2 => Parsed::Sm2(Arc::new(Sm2Key::from_point(point)?)),
             nist => {
                 let key = EcKey::from_point(*nist, point);
@@ -314,8 +334,11 @@ fn scalar_of(key: &Parsed) -> Result<(Curve, Secret)> {
     let public = || Error::new(ErrorKind::Internal, "a public key has no private value");
     Ok(match key {
         Parsed::Ec(key) => (key.curve(), key.scalar()?),
+        Parsed::K256(key) => (Curve::Secp256k1, key.scalar()?),
         Parsed::Ed(key) => (Curve::Ed25519, key.pair.as_ref().ok_or_else(public)?.seed()),
+        Parsed::Ed448(key) => (Curve::Ed448, key.seed()?),
         Parsed::X(key) => (Curve::X25519, key.private.clone().ok_or_else(public)?),
+        Parsed::X448(key) => (Curve::X448, key.private()?.clone()),
         Parsed::Sm2(key) => (Curve::Sm2, key.scalar()?),
         Parsed::Rsa(_) | Parsed::Pqc(_) | Parsed::Secret(_) => return Err(unknown_curve()),
     })

@@ -1,4 +1,4 @@
-//! The software engine: NIST algorithms by aws-lc, the SM family by RustCrypto.
+//! The software engine: NIST algorithms by aws-lc; the SM family, secp256k1, Ed448 and X448 by RustCrypto.
 //!
 //! It holds nothing. Keys come in with the permit, sealed; their parsed form is kept beside the record they came from.
 
@@ -11,6 +11,8 @@ mod ec;
 mod edwards;
 mod encapsulate;
 mod generate;
+mod goldilocks;
+mod hybrid;
 mod kdf;
 mod keys;
 mod keywrap;
@@ -23,6 +25,7 @@ mod pqc_pkcs8;
 mod prehash;
 mod rng;
 mod rsa;
+mod secp256k1;
 mod signature;
 mod slhdsa;
 mod sm2;
@@ -36,6 +39,7 @@ mod xts;
 
 use self::awslc::in_vault;
 use self::digest::DigestOperation;
+use self::edwards::Variant;
 use self::keys::Parsed;
 use self::mac::MacOperation;
 use self::rng::Generator;
@@ -74,7 +78,15 @@ impl Backend for SoftBackend {
         Ok(match (keys::first(permit)?, mechanism) {
             (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(key, m, true)?),
             (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => Box::new(ec::signature(key, *hash, true)?),
-            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, true)?),
+            (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
+                Box::new(secp256k1::signature(key, *hash, true)?)
+            }
+            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
+                Box::new(edwards::signature(key, Variant::new(*prehash, context)?, true)?)
+            }
+            (Parsed::Ed448(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
+                Box::new(goldilocks::signature(key, Variant::new(*prehash, context)?, true)?)
+            }
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, true)?),
             (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.sign(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
@@ -88,12 +100,27 @@ impl Backend for SoftBackend {
             (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
                 Box::new(ec::signature(key, *hash, false)?)
             }
-            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa)) => Box::new(edwards::signature(key, false)?),
+            (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
+                Box::new(secp256k1::signature(key, *hash, false)?)
+            }
+            (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
+                Box::new(edwards::signature(key, Variant::new(*prehash, context)?, false)?)
+            }
+            (Parsed::Ed448(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
+                Box::new(goldilocks::signature(key, Variant::new(*prehash, context)?, false)?)
+            }
             (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, false)?),
             (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.verify(m)?,
             (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
+    }
+
+    fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        match (keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::recovery(key, m),
+            (_, mechanism) => Err(unfit(matches!(mechanism, Mechanism::Rsa(_)))),
+        }
     }
 
     fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
@@ -220,7 +247,7 @@ const fn signs(mechanism: &Mechanism) -> bool {
     matches!(
         mechanism,
         Mechanism::Rsa(_)
-            | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EdDsa)
+            | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EdDsa { .. })
             | Mechanism::Sm2(_)
             | Mechanism::Mac(_)
     )

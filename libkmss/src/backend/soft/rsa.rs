@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::awslc::{RawPadding, Rsa};
 use super::buffer::{Buffer, Transform, Whole, front};
 use super::signature::{Input, Scheme, SignatureOperation, invalid};
-use super::{parameter, wrong_key};
+use super::{material, parameter, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Hash, Pss, RsaMechanism};
@@ -55,7 +55,7 @@ pub(super) fn signature(
             let input = if *message { Input::hashed(pss.hash)? } else { Input::kept(pss.hash.len()) };
             (Encoding::Pss(*pss), input)
         }
-        RsaMechanism::Oaep(_) => return Err(unsupported()),
+        RsaMechanism::Oaep(_) | RsaMechanism::AesKeyWrap { .. } => return Err(unsupported()),
     };
     Ok(SignatureOperation::new(RsaScheme { key, encoding }, input))
 }
@@ -118,6 +118,9 @@ pub(super) fn cipher(key: Arc<Rsa>, mechanism: &RsaMechanism, decrypt: bool) -> 
 pub(super) fn crypt(key: Arc<Rsa>, mechanism: &RsaMechanism, decrypt: bool) -> Result<RsaCrypt> {
     if decrypt && !key.is_private() {
         return Err(wrong_key());
+    }
+    if key.bits() < *material::RSA_BITS.start() {
+        return Err(Error::new(ErrorKind::KeySize, "RSA keys below 2048 bits verify signatures and do nothing else"));
     }
     match mechanism {
         RsaMechanism::Pkcs | RsaMechanism::X509 => {}
@@ -191,6 +194,45 @@ impl Transform for RsaCrypt {
 
     fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
         if self.decrypt { self.decrypt(input, out) } else { self.encrypt(input, out) }
+    }
+}
+
+/// What a signature says that was made of the data itself (PKCS#11 3.2, 5.15: recovery of the data).
+pub(super) struct Recovery {
+    key: Arc<Rsa>,
+    padding: RawPadding,
+}
+
+/// Starts the recovery of what was signed by PKCS #1 v1.5 or raw RSA.
+pub(super) fn recovery(key: Arc<Rsa>, mechanism: &RsaMechanism) -> Result<Box<dyn Ciphering>> {
+    let padding = match mechanism {
+        RsaMechanism::Pkcs => RawPadding::Pkcs1,
+        RsaMechanism::X509 => RawPadding::None,
+        _ => return Err(unsupported()),
+    };
+    Ok(Box::new(Whole::new(Recovery { key, padding })))
+}
+
+impl Transform for Recovery {
+    fn limit(&self) -> (usize, ErrorKind) {
+        (self.key.len(), ErrorKind::SignatureLength)
+    }
+
+    fn output_len(&self, _input: usize) -> usize {
+        match self.padding {
+            RawPadding::Pkcs1 => self.key.len().saturating_sub(PKCS1_OVERHEAD),
+            RawPadding::None => self.key.len(),
+        }
+    }
+
+    fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
+        if input.len() != self.key.len() {
+            return Err(Error::new(ErrorKind::SignatureLength, "the signature has a wrong length"));
+        }
+        let mut recovered = vec![0; self.key.len()];
+        let len = self.key.recover(self.padding, input, &mut recovered).map_err(|_| invalid())?;
+        front(out, len)?.copy_from_slice(recovered.get(..len).unwrap_or_default());
+        Ok(len)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::buffer::{Buffer, front};
 use super::digest::Hasher;
+use super::goldilocks::Shake;
 use crate::backend::{Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::Hash;
@@ -27,6 +28,8 @@ pub(super) trait Scheme: Send {
 pub(super) enum Input {
     /// It is hashed.
     Hashed(Hasher),
+    /// It is hashed for Ed448ph.
+    Shake(Box<Shake>),
     /// It is kept; more than `max` bytes are refused.
     Kept { held: Buffer, max: usize },
     /// Only its leading bytes count and are kept.
@@ -49,6 +52,10 @@ impl Input {
     fn update(&mut self, data: &[u8]) -> Result<()> {
         match self {
             Self::Hashed(hasher) => hasher.update(data),
+            Self::Shake(shake) => {
+                shake.update(data);
+                Ok(())
+            }
             Self::Kept { held, max } => held.push(data, *max, ErrorKind::DataLength),
             Self::Leading { held, count } => {
                 let wanted = count.saturating_sub(held.len()).min(data.len());
@@ -65,6 +72,7 @@ impl Input {
                 let len = hasher.finish(&mut digest)?;
                 f(digest.get(..len).unwrap_or_default())
             }
+            Self::Shake(shake) => f(&shake.finish()),
             Self::Kept { held, .. } | Self::Leading { held, .. } => f(held.as_slice()),
         }
     }

@@ -7,12 +7,14 @@ use zeroize::Zeroizing;
 
 use super::awslc::{PrivateKey, ec_to_pkcs8, parse_pkcs8, rsa_to_pkcs8, seed_to_pkcs8};
 use super::buffer::Transform;
+use super::goldilocks;
+use super::hybrid::{self, Agreement};
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
 use super::{aead, cipher, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{CipherMode, Curve, KeyType, Mechanism, RsaMechanism};
+use crate::mechanism::{CipherMode, Curve, EcMechanism, KeyType, Mechanism, RsaMechanism};
 use crate::secret::Secret;
 
 /// Wraps `target` under `key`.
@@ -31,6 +33,12 @@ pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Resu
             out.truncate(len);
             Ok(out)
         }
+        (Parsed::Rsa(rsa), Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep, aes_len })) => {
+            hybrid::rsa_wrap(rsa, oaep, *aes_len, plain)
+        }
+        (key, Mechanism::Ec(EcMechanism::AesKeyWrap { kdf, shared_info, aes_len })) => {
+            hybrid::ec_wrap(key, &Agreement { kdf: *kdf, shared_info, aes_len: *aes_len }, plain)
+        }
         (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
             // Nothing says where a PKCS #8 structure ends in a ciphertext that was filled up.
             if !is_secret && matches!(mode, CipherMode::Ecb | CipherMode::Cbc { .. }) {
@@ -39,12 +47,7 @@ pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Resu
             sealed(cipher::start(secret, *block, mode, true)?, plain)
         }
         (Parsed::Secret(secret), Mechanism::ChaCha20Poly1305(m)) => sealed(aead::chacha(secret, m, true)?, plain),
-        (
-            _,
-            Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_))
-            | Mechanism::Cipher(..)
-            | Mechanism::ChaCha20Poly1305(_),
-        ) => Err(wrong_key()),
+        (_, mechanism) if wraps(mechanism) => Err(wrong_key()),
         _ => Err(unsupported()),
     }
 }
@@ -63,18 +66,17 @@ pub(super) fn unwrap(
             let mut out = Zeroizing::new(vec![0; crypt.capacity()]);
             crypt.run(wrapped, &mut out).map(|n| Secret::copy_of(out.get(..n).unwrap_or_default()))
         }
+        (Parsed::Rsa(rsa), Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep, aes_len })) => {
+            hybrid::rsa_unwrap(rsa, oaep, *aes_len, wrapped)
+        }
+        (key, Mechanism::Ec(EcMechanism::AesKeyWrap { kdf, shared_info, aes_len })) => {
+            hybrid::ec_unwrap(key, &Agreement { kdf: *kdf, shared_info, aes_len: *aes_len }, wrapped)
+        }
         (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
             opened(cipher::start(secret, *block, mode, false)?, wrapped)
         }
         (Parsed::Secret(secret), Mechanism::ChaCha20Poly1305(m)) => opened(aead::chacha(secret, m, false)?, wrapped),
-        (
-            _,
-            Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_))
-            | Mechanism::Cipher(..)
-            | Mechanism::ChaCha20Poly1305(_),
-        ) => {
-            return Err(wrong_key());
-        }
+        (_, mechanism) if wraps(mechanism) => return Err(wrong_key()),
         _ => return Err(unsupported()),
     }
     .map_err(|e| match e.kind() {
@@ -87,6 +89,16 @@ pub(super) fn unwrap(
     // From here on every error is the same one: what was wrong inside would tell about the plaintext.
     if key_type.is_asymmetric() { private(&plain, key_type) } else { secret(plain, mechanism, key_type, len) }
         .map_err(|_| invalid())
+}
+
+/// Whether the mechanism wraps with some key.
+const fn wraps(mechanism: &Mechanism) -> bool {
+    matches!(
+        mechanism,
+        Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_) | RsaMechanism::AesKeyWrap { .. })
+            | Mechanism::Cipher(..)
+            | Mechanism::ChaCha20Poly1305(_)
+    )
 }
 
 /// The secret key in `plain`. In ECB and CBC mode zeros may follow it (PKCS#11 3.1, 6.10.5).
@@ -111,6 +123,8 @@ fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
         Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain)?))
     } else if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
         Parsed::Pqc(pqc_pkcs8::decode(plain, key_type)?)
+    } else if let Some((curve, seed)) = goldilocks::seed_from_pkcs8(plain) {
+        material::from_scalar(curve, &seed)?
     } else {
         match parse_pkcs8(plain)? {
             PrivateKey::Rsa(rsa) if material::RSA_BITS.contains(&rsa.bits()) => Parsed::Rsa(Arc::new(rsa)),
@@ -139,10 +153,13 @@ fn plaintext(target: &Parsed) -> Result<Plain<'_>> {
         Parsed::Secret(secret) => return Ok(Plain::Bytes(secret.value.expose())),
         Parsed::Rsa(rsa) => rsa_to_pkcs8(rsa)?,
         Parsed::Ec(ec) => ec_to_pkcs8(ec)?,
+        Parsed::K256(ec) => ec.to_pkcs8()?,
         Parsed::Ed(ed) => {
             let seed = ed.pair.as_ref().ok_or_else(not_wrappable)?.seed();
             seed_to_pkcs8(Curve::Ed25519, seed.expose())?
         }
+        Parsed::Ed448(ed) => goldilocks::seed_to_pkcs8(Curve::Ed448, &ed.seed()?)?,
+        Parsed::X448(x) => goldilocks::seed_to_pkcs8(Curve::X448, x.private()?)?,
         Parsed::X(x) => seed_to_pkcs8(Curve::X25519, x.private.as_ref().ok_or_else(not_wrappable)?.expose())?,
         Parsed::Sm2(sm2) => sm2.to_pkcs8()?,
         Parsed::Pqc(key) => pqc_pkcs8::encode(key)?,

@@ -327,6 +327,10 @@ impl Backend for Engine {
         self.asked("verify")?.verify(permit, mechanism)
     }
 
+    fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.asked("recover")?.recover(permit, mechanism)
+    }
+
     fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
         self.asked("encrypt")?.encrypt(permit, mechanism)
     }

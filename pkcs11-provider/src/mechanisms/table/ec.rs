@@ -3,7 +3,7 @@
 use cryptoki_sys as c;
 use libkmss::mechanism::{Hash, KeyType};
 
-use super::{CURVE, EC, ECDH, EDWARDS, NAMED, PAIR, SIGNATURE, line};
+use super::{CURVE, EC, ECDH, EDWARDS, NAMED, PAIR, SIGNATURE, WRAPPING, line};
 use crate::mechanisms::{Row, Shape};
 
 #[rustfmt::skip]
@@ -24,4 +24,5 @@ pub(super) static ROWS: &[Row] = &[
     row!(c::CKM_EDDSA, EDWARDS, SIGNATURE | NAMED, Shape::EdDsa),
     row!(c::CKM_ECDH1_DERIVE, ECDH, c::CKF_DERIVE | CURVE, Shape::Ecdh),
     row!(c::CKM_ECDH1_COFACTOR_DERIVE, ECDH, c::CKF_DERIVE | CURVE, Shape::Ecdh),
+    row!(c::CKM_ECDH_AES_KEY_WRAP, ECDH, WRAPPING | CURVE, Shape::EcdhAesKeyWrap),
 ];

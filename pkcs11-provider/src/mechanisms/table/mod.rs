@@ -11,6 +11,7 @@ const SIGNATURE: CK_FLAGS =
 const MAC_ONCE: CK_FLAGS = c::CKF_SIGN | c::CKF_VERIFY;
 /// Authenticated encryption, of messages one after the other too.
 const AEAD: CK_FLAGS = CIPHER | WRAPPING | c::CKF_MESSAGE_ENCRYPT | c::CKF_MESSAGE_DECRYPT | c::CKF_MULTI_MESSAGE;
+const RECOVERY: CK_FLAGS = c::CKF_SIGN_RECOVER | c::CKF_VERIFY_RECOVER;
 const CIPHER: CK_FLAGS = c::CKF_ENCRYPT | c::CKF_DECRYPT;
 const WRAPPING: CK_FLAGS = c::CKF_WRAP | c::CKF_UNWRAP;
 const PAIR: CK_FLAGS = c::CKF_GENERATE_KEY_PAIR;
@@ -20,10 +21,11 @@ const CURVE: CK_FLAGS = c::CKF_EC_F_P | c::CKF_EC_OID | c::CKF_EC_UNCOMPRESS;
 const NAMED: CK_FLAGS = c::CKF_EC_F_P | c::CKF_EC_OID | c::CKF_EC_CURVENAME;
 const NO_KEY: Sizes = (0, 0);
 const RSA_MAKE: Sizes = (2048, 8192);
+/// What verifies takes smaller keys than what signs.
 const RSA: Sizes = (1024, 8192);
 const EC: Sizes = (256, 521);
 const ECDH: Sizes = (255, 521);
-const EDWARDS: Sizes = (255, 255);
+const EDWARDS: Sizes = (255, 448);
 const SM2: Sizes = (256, 256);
 const AES: Sizes = (16, 32);
 const XTS: Sizes = (64, 64);

@@ -3,15 +3,16 @@
 use cryptoki_sys as c;
 use libkmss::mechanism::{Hash, KeyType};
 
-use super::{CIPHER, PAIR, RSA, RSA_MAKE, SIGNATURE, WRAPPING, line};
+use super::{CIPHER, PAIR, RECOVERY, RSA, RSA_MAKE, SIGNATURE, WRAPPING, line};
 use crate::mechanisms::{Row, Shape};
 
 #[rustfmt::skip]
 pub(super) static ROWS: &[Row] = &[
     row!(c::CKM_RSA_PKCS_KEY_PAIR_GEN, RSA_MAKE, PAIR, Shape::Generate(KeyType::Rsa)),
-    row!(c::CKM_RSA_PKCS, RSA, SIGNATURE | CIPHER | WRAPPING, Shape::RsaPkcs),
-    row!(c::CKM_RSA_X_509, RSA, SIGNATURE | CIPHER, Shape::RsaX509),
-    row!(c::CKM_RSA_PKCS_OAEP, RSA, CIPHER | WRAPPING, Shape::Oaep),
+    row!(c::CKM_RSA_PKCS, RSA, SIGNATURE | RECOVERY | CIPHER | WRAPPING, Shape::RsaPkcs),
+    row!(c::CKM_RSA_X_509, RSA, SIGNATURE | RECOVERY | CIPHER, Shape::RsaX509),
+    row!(c::CKM_RSA_PKCS_OAEP, RSA_MAKE, CIPHER | WRAPPING, Shape::Oaep),
+    row!(c::CKM_RSA_AES_KEY_WRAP, RSA_MAKE, WRAPPING, Shape::RsaAesKeyWrap),
     row!(c::CKM_RSA_PKCS_PSS, RSA, SIGNATURE, Shape::Pss(None)),
     row!(c::CKM_SHA1_RSA_PKCS, RSA, SIGNATURE, Shape::RsaPkcsHash(Hash::Sha1)),
     row!(c::CKM_SHA224_RSA_PKCS, RSA, SIGNATURE, Shape::RsaPkcsHash(Hash::Sha224)),

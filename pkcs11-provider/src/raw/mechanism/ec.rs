@@ -1,13 +1,15 @@
 //! Parameters of mechanisms on elliptic curves (PKCS#11 3.2, 6.3), SM2 included.
 
 use cryptoki_sys::{
-    CK_ECDH1_DERIVE_PARAMS, CK_EDDSA_PARAMS, CK_FALSE, CK_ULONG, CKD_NULL, CKD_SHA1_KDF, CKD_SHA3_224_KDF,
-    CKD_SHA3_256_KDF, CKD_SHA3_384_KDF, CKD_SHA3_512_KDF, CKD_SHA224_KDF, CKD_SHA256_KDF, CKD_SHA384_KDF,
-    CKD_SHA512_KDF,
+    CK_ECDH_AES_KEY_WRAP_PARAMS, CK_ECDH1_DERIVE_PARAMS, CK_EDDSA_PARAMS, CK_FALSE, CK_ULONG, CKD_NULL, CKD_SHA1_KDF,
+    CKD_SHA1_KDF_SP800, CKD_SHA3_224_KDF, CKD_SHA3_224_KDF_SP800, CKD_SHA3_256_KDF, CKD_SHA3_256_KDF_SP800,
+    CKD_SHA3_384_KDF, CKD_SHA3_384_KDF_SP800, CKD_SHA3_512_KDF, CKD_SHA3_512_KDF_SP800, CKD_SHA224_KDF,
+    CKD_SHA224_KDF_SP800, CKD_SHA256_KDF, CKD_SHA256_KDF_SP800, CKD_SHA384_KDF, CKD_SHA384_KDF_SP800, CKD_SHA512_KDF,
+    CKD_SHA512_KDF_SP800,
 };
 use libkmss::mechanism::{EcMechanism, EcdhKdf, Hash, Mechanism, Sm2Mechanism};
 
-use super::{INVALID, MAX_BUFFER, Parameter, Plain, bounded};
+use super::{INVALID, MAX_BUFFER, Parameter, Plain, aes_len, bounded};
 use crate::raw::octet_string;
 use crate::rv::Result;
 
@@ -15,29 +17,39 @@ use crate::rv::Result;
 const MAX_SM2_ID: usize = 8191;
 
 impl Parameter {
-    /// No parameter, or one that asks for the pure scheme without context.
+    /// CK_EDDSA_PARAMS (6.3.16). Without it, or with one that says nothing, the scheme is the pure one without context, of
+    /// Ed448 too, for which the standard wants the parameter.
     pub(super) fn eddsa(&self) -> Result<Mechanism> {
-        if self.len != 0 {
-            let p: CK_EDDSA_PARAMS = self.structure()?;
-            if p.phFlag != CK_FALSE || p.ulContextDataLen != 0 {
-                return Err(INVALID);
-            }
+        if self.len == 0 {
+            return Ok(Mechanism::Ec(EcMechanism::PURE_EDDSA));
         }
-        Ok(Mechanism::Ec(EcMechanism::EdDsa))
+        let p: CK_EDDSA_PARAMS = self.structure()?;
+        let context = self.buffer(p.pContextData, bounded(p.ulContextDataLen, EcMechanism::MAX_CONTEXT)?)?;
+        Ok(Mechanism::Ec(EcMechanism::EdDsa { prehash: p.phFlag != CK_FALSE, context }))
+    }
+
+    /// CK_ECDH_AES_KEY_WRAP_PARAMS (6.3.21).
+    pub(super) fn ecdh_aes_key_wrap(&self) -> Result<Mechanism> {
+        let p: CK_ECDH_AES_KEY_WRAP_PARAMS = self.structure()?;
+        let (kdf, shared_info) = self.derivation(p.kdf, p.pSharedData, p.ulSharedDataLen)?;
+        Ok(Mechanism::Ec(EcMechanism::AesKeyWrap { kdf, shared_info, aes_len: aes_len(p.ulAESKeyBits)? }))
     }
 
     pub(super) fn ecdh(&self) -> Result<Mechanism> {
         let p: CK_ECDH1_DERIVE_PARAMS = self.structure()?;
-        let kdf = kdf(p.kdf).ok_or(INVALID)?;
-        let shared_info = self.buffer(p.pSharedData, bounded(p.ulSharedDataLen, MAX_BUFFER)?)?;
-        if kdf == EcdhKdf::Null && !shared_info.is_empty() {
-            return Err(INVALID);
-        }
+        let (kdf, shared_info) = self.derivation(p.kdf, p.pSharedData, p.ulSharedDataLen)?;
         let public = self.buffer(p.pPublicData, bounded(p.ulPublicDataLen, 1024)?)?;
         if public.is_empty() {
             return Err(INVALID);
         }
         Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public: octet_string::unwrapped(public), shared_info }))
+    }
+
+    /// A key derivation function and its shared data, which the bare shared secret has none of.
+    fn derivation(&self, number: CK_ULONG, data: *const u8, len: CK_ULONG) -> Result<(EcdhKdf, Vec<u8>)> {
+        let kdf = kdf(number).ok_or(INVALID)?;
+        let shared_info = self.buffer(data, bounded(len, MAX_BUFFER)?)?;
+        if kdf == EcdhKdf::Null && !shared_info.is_empty() { Err(INVALID) } else { Ok((kdf, shared_info)) }
     }
 
     pub(super) fn sm2_identity(&self) -> Result<Vec<u8>> {
@@ -51,19 +63,29 @@ impl Parameter {
 
 impl Plain for CK_EDDSA_PARAMS {}
 impl Plain for CK_ECDH1_DERIVE_PARAMS {}
+impl Plain for CK_ECDH_AES_KEY_WRAP_PARAMS {}
 
 const fn kdf(number: CK_ULONG) -> Option<EcdhKdf> {
-    Some(EcdhKdf::X963(match number {
-        CKD_NULL => return Some(EcdhKdf::Null),
-        CKD_SHA1_KDF => Hash::Sha1,
-        CKD_SHA224_KDF => Hash::Sha224,
-        CKD_SHA256_KDF => Hash::Sha256,
-        CKD_SHA384_KDF => Hash::Sha384,
-        CKD_SHA512_KDF => Hash::Sha512,
-        CKD_SHA3_224_KDF => Hash::Sha3_224,
-        CKD_SHA3_256_KDF => Hash::Sha3_256,
-        CKD_SHA3_384_KDF => Hash::Sha3_384,
-        CKD_SHA3_512_KDF => Hash::Sha3_512,
+    Some(match number {
+        CKD_NULL => EcdhKdf::Null,
+        CKD_SHA1_KDF => EcdhKdf::X963(Hash::Sha1),
+        CKD_SHA224_KDF => EcdhKdf::X963(Hash::Sha224),
+        CKD_SHA256_KDF => EcdhKdf::X963(Hash::Sha256),
+        CKD_SHA384_KDF => EcdhKdf::X963(Hash::Sha384),
+        CKD_SHA512_KDF => EcdhKdf::X963(Hash::Sha512),
+        CKD_SHA3_224_KDF => EcdhKdf::X963(Hash::Sha3_224),
+        CKD_SHA3_256_KDF => EcdhKdf::X963(Hash::Sha3_256),
+        CKD_SHA3_384_KDF => EcdhKdf::X963(Hash::Sha3_384),
+        CKD_SHA3_512_KDF => EcdhKdf::X963(Hash::Sha3_512),
+        CKD_SHA1_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha1),
+        CKD_SHA224_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha224),
+        CKD_SHA256_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha256),
+        CKD_SHA384_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha384),
+        CKD_SHA512_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha512),
+        CKD_SHA3_224_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha3_224),
+        CKD_SHA3_256_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha3_256),
+        CKD_SHA3_384_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha3_384),
+        CKD_SHA3_512_KDF_SP800 => EcdhKdf::Concatenation(Hash::Sha3_512),
         _ => return None,
-    }))
+    })
 }

@@ -40,7 +40,7 @@ pub(super) const MAX_BUFFER: usize = 1 << 24;
 /// # Safety
 /// The parameter, and every buffer that the parameter names, is readable for the length given with it.
 pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, profile: Profile) -> Result<Chosen> {
-    let row = profile.row(raw.mechanism).filter(|r| r.offers(verb)).ok_or(Rv(CKR_MECHANISM_INVALID))?;
+    let row = profile.offer(raw.mechanism, verb).ok_or(Rv(CKR_MECHANISM_INVALID))?;
     if key.is_some_and(|k| !row.shape.takes(k.key_type)) {
         return Err(Rv(CKR_KEY_TYPE_INCONSISTENT));
     }
@@ -53,9 +53,11 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::RsaPkcsHash(hash) => parameter.absent(Mechanism::Rsa(RsaMechanism::PkcsHash(hash))),
         Shape::Pss(hash) => parameter.pss(hash),
         Shape::Oaep => parameter.oaep(),
+        Shape::RsaAesKeyWrap => parameter.rsa_aes_key_wrap(),
         Shape::Ecdsa(hash) => parameter.absent(Mechanism::Ec(EcMechanism::Ecdsa { hash })),
         Shape::EdDsa => parameter.eddsa(),
         Shape::Ecdh => parameter.ecdh(),
+        Shape::EcdhAesKeyWrap => parameter.ecdh_aes_key_wrap(),
         Shape::Hkdf => parameter.hkdf(),
         Shape::Sm2Digest => parameter.absent(Mechanism::Sm2(Sm2Mechanism::SignDigest)),
         Shape::Sm2Message => parameter.sm2_identity().map(|id| Mechanism::Sm2(Sm2Mechanism::SignSm3 { id })),
@@ -125,6 +127,11 @@ impl Parameter {
         self.buffer(self.at, self.len)
     }
 
+    /// A structure that a field of the parameter points to.
+    const fn behind<T: Plain>(&self, at: *const T) -> Self {
+        Self { at: at.cast(), len: size_of::<T>(), profile: self.profile }
+    }
+
     /// A copy of the parameter as one of the structures of PKCS#11.
     fn structure<T: Plain>(&self) -> Result<T> {
         if self.at.is_null() || self.len != size_of::<T>() {
@@ -156,6 +163,16 @@ impl Parameter {
 
 /// Structures whose fields are integers, bytes and raw pointers only, so that any bytes make a value.
 trait Plain: Copy {}
+
+/// Length in bytes of the AES key that a hybrid wrapping asks for in bits.
+const fn aes_len(bits: CK_ULONG) -> Result<usize> {
+    match bits {
+        128 => Ok(16),
+        192 => Ok(24),
+        256 => Ok(32),
+        _ => Err(INVALID),
+    }
+}
 
 fn bounded(value: CK_ULONG, max: usize) -> Result<usize> {
     usize::try_from(value).ok().filter(|v| *v <= max).ok_or(INVALID)

@@ -238,11 +238,65 @@ fn key_wrap_takes_its_default_initial_value_by_silence() {
 }
 
 #[test]
-fn eddsa_is_pure_or_refused() {
+fn eddsa_is_pure_unless_its_parameter_says_otherwise() {
+    let mut bytes = [9; 256];
     let pure = CK_EDDSA_PARAMS { phFlag: CK_FALSE, ulContextDataLen: 0, pContextData: null_mut() };
-    assert_eq!(with(CKM_EDDSA, &pure, Verb::Sign), without(CKM_EDDSA, Verb::Sign));
-    assert_eq!(with(CKM_EDDSA, &CK_EDDSA_PARAMS { phFlag: CK_TRUE, ..pure }, Verb::Sign), Err(INVALID));
-    assert_eq!(with(CKM_EDDSA, &CK_EDDSA_PARAMS { ulContextDataLen: 1, ..pure }, Verb::Sign), Err(INVALID));
+    let expected = |prehash, len| Ok(Mechanism::Ec(EcMechanism::EdDsa { prehash, context: vec![9; len] }));
+    assert_eq!(without(CKM_EDDSA, Verb::Sign), expected(false, 0));
+    assert_eq!(with(CKM_EDDSA, &pure, Verb::Sign), expected(false, 0));
+    assert_eq!(with(CKM_EDDSA, &CK_EDDSA_PARAMS { phFlag: CK_TRUE, ..pure }, Verb::Verify), expected(true, 0));
+    let full = CK_EDDSA_PARAMS { ulContextDataLen: 255, pContextData: bytes.as_mut_ptr(), ..pure };
+    assert_eq!(with(CKM_EDDSA, &full, Verb::Sign), expected(false, 255));
+    for bad in [
+        CK_EDDSA_PARAMS { ulContextDataLen: 1, ..pure },
+        CK_EDDSA_PARAMS { ulContextDataLen: 256, ..full },
+        CK_EDDSA_PARAMS { ulContextDataLen: CK_ULONG::MAX, ..full },
+    ] {
+        assert_eq!(with(CKM_EDDSA, &bad, Verb::Sign), Err(INVALID));
+    }
+}
+
+#[test]
+fn edwards_keys_may_be_made_by_the_number_that_gnutls_uses() {
+    let expected = Ok(Mechanism::Generate(KeyType::EcEdwards));
+    assert_eq!(without(CKM_EC_EDWARDS_KEY_PAIR_GEN, Verb::Generate), expected);
+    assert_eq!(without(CKM_EDDSA, Verb::Generate), expected);
+}
+
+#[test]
+fn hybrid_wrappings_take_aes_keys_of_128_192_and_256_bits() {
+    let mut oaep = CK_RSA_PKCS_OAEP_PARAMS {
+        hashAlg: CKM_SHA256,
+        mgf: CKG_MGF1_SHA1,
+        source: CKZ_DATA_SPECIFIED,
+        pSourceData: null_mut(),
+        ulSourceDataLen: 0,
+    };
+    let inner = Oaep { hash: Hash::Sha256, mgf: Hash::Sha1, label: Vec::new() };
+    let rsa = CK_RSA_AES_KEY_WRAP_PARAMS { ulAESKeyBits: 192, pOAEPParams: &raw mut oaep };
+    let expected = Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: inner, aes_len: 24 });
+    assert_eq!(with(CKM_RSA_AES_KEY_WRAP, &rsa, Verb::Wrap), Ok(expected));
+    let mut info = [5; 4];
+    let ecdh = CK_ECDH_AES_KEY_WRAP_PARAMS {
+        ulAESKeyBits: 256,
+        kdf: CKD_SHA3_256_KDF_SP800,
+        ulSharedDataLen: 4,
+        pSharedData: info.as_mut_ptr(),
+    };
+    let kdf = EcdhKdf::Concatenation(Hash::Sha3_256);
+    let expected = EcMechanism::AesKeyWrap { kdf, shared_info: vec![5; 4], aes_len: 32 };
+    assert_eq!(with(CKM_ECDH_AES_KEY_WRAP, &ecdh, Verb::Unwrap), Ok(Mechanism::Ec(expected)));
+    for bits in [0, 64, 129, 512, CK_ULONG::MAX] {
+        let bad = CK_RSA_AES_KEY_WRAP_PARAMS { ulAESKeyBits: bits, ..rsa };
+        assert_eq!(with(CKM_RSA_AES_KEY_WRAP, &bad, Verb::Wrap), Err(INVALID));
+        let bad = CK_ECDH_AES_KEY_WRAP_PARAMS { ulAESKeyBits: bits, ..ecdh };
+        assert_eq!(with(CKM_ECDH_AES_KEY_WRAP, &bad, Verb::Wrap), Err(INVALID));
+    }
+    let bad = CK_RSA_AES_KEY_WRAP_PARAMS { pOAEPParams: null_mut(), ..rsa };
+    assert_eq!(with(CKM_RSA_AES_KEY_WRAP, &bad, Verb::Wrap), Err(INVALID));
+    let bad = CK_ECDH_AES_KEY_WRAP_PARAMS { kdf: CKD_NULL, ..ecdh };
+    assert_eq!(with(CKM_ECDH_AES_KEY_WRAP, &bad, Verb::Wrap), Err(INVALID));
+    assert_eq!(with(CKM_RSA_AES_KEY_WRAP, &rsa, Verb::Encrypt), Err(Rv(CKR_MECHANISM_INVALID)));
 }
 
 #[test]

@@ -41,7 +41,7 @@ impl EcKey {
         ec.with_point(&point)
     }
 
-    /// From an uncompressed public point, which must be on the curve.
+    /// From a public point, compressed or not, which must be on the curve.
     pub(in super::super) fn from_point(curve: Curve, encoded: &[u8]) -> Result<Self, Failed> {
         let ec = Self::empty(curve)?;
         let point = ec.decode_point(encoded)?;
@@ -120,7 +120,7 @@ impl EcKey {
         check(unsafe { sys::ECDSA_do_verify(digest.as_ptr(), digest.len(), sig.as_ptr(), self.key.as_ptr()) })
     }
 
-    /// The x coordinate shared with the owner of `peer`, an uncompressed point that must be on the curve.
+    /// The x coordinate shared with the owner of `peer`, a point that must be on the curve.
     pub(in super::super) fn agree(&self, peer: &[u8]) -> Result<Secret, Failed> {
         let peer = self.decode_point(peer)?;
         Secret::filled(self.curve.field_len(), |out| {
@@ -155,7 +155,13 @@ impl EcKey {
     }
 
     fn decode_point(&self, encoded: &[u8]) -> Result<Owned<sys::EC_POINT>, Failed> {
-        if encoded.len() != self.curve.point_len() {
+        // aws-lc would also take the hybrid form of X9.62.
+        let len = match encoded.first() {
+            Some(4) => self.curve.point_len(),
+            Some(2 | 3) => 1 + self.curve.field_len(),
+            _ => return Err(Failed),
+        };
+        if encoded.len() != len {
             return Err(Failed);
         }
         let point = self.new_point()?;

@@ -5,6 +5,20 @@ use aws_lc_sys as sys;
 use super::{Failed, check, failed};
 use crate::secret::Secret;
 
+/// The schemes of RFC 8032, 5.1.
+#[derive(Clone, Copy)]
+pub(in super::super) enum Ed25519Variant<'a> {
+    /// Ed25519.
+    Pure,
+    /// Ed25519ctx with its context, 1 to 255 bytes.
+    Context(&'a [u8]),
+    /// Ed25519ph with its context, up to 255 bytes; the message is a ready SHA-512 digest.
+    Prehashed(&'a [u8]),
+}
+
+/// Length of the prehash.
+const PREHASH: usize = 64;
+
 /// An Ed25519 key pair, expanded from its seed.
 pub(in super::super) struct Ed25519Key {
     /// 64 bytes: the seed and the public key.
@@ -31,20 +45,43 @@ impl Ed25519Key {
         Secret::copy_of(self.private.expose().first_chunk::<32>().map_or(&[], |seed| seed))
     }
 
-    pub(in super::super) fn sign(&self, message: &[u8]) -> Result<[u8; 64], Failed> {
+    pub(in super::super) fn sign(&self, variant: Ed25519Variant<'_>, message: &[u8]) -> Result<[u8; 64], Failed> {
         let mut signature = [0; 64];
-        // SAFETY: a signature has 64 bytes, the private form too; the slice is valid for its length.
+        let (out, private) = (signature.as_mut_ptr(), self.private.expose().as_ptr());
+        let (data, len) = (message.as_ptr(), message.len());
+        // SAFETY: a signature has 64 bytes, the private form too, and so has the digest where one is read, as is checked;
+        // message and context are valid for their lengths.
         check(unsafe {
-            sys::ED25519_sign(signature.as_mut_ptr(), message.as_ptr(), message.len(), self.private.expose().as_ptr())
+            match variant {
+                Ed25519Variant::Pure => sys::ED25519_sign(out, data, len, private),
+                Ed25519Variant::Context(c) => sys::ED25519ctx_sign(out, data, len, private, c.as_ptr(), c.len()),
+                Ed25519Variant::Prehashed(_) if len != PREHASH => 0,
+                Ed25519Variant::Prehashed(c) => sys::ED25519ph_sign_digest(out, data, private, c.as_ptr(), c.len()),
+            }
         })?;
         Ok(signature)
     }
 }
 
 /// Checks a signature.
-pub(in super::super) fn ed25519_verify(public: &[u8; 32], message: &[u8], signature: &[u8; 64]) -> Result<(), Failed> {
-    // SAFETY: signature and public key have 64 and 32 bytes; the slice is valid for its length.
-    check(unsafe { sys::ED25519_verify(message.as_ptr(), message.len(), signature.as_ptr(), public.as_ptr()) })
+pub(in super::super) fn ed25519_verify(
+    public: &[u8; 32],
+    variant: Ed25519Variant<'_>,
+    message: &[u8],
+    signature: &[u8; 64],
+) -> Result<(), Failed> {
+    let (sig, public) = (signature.as_ptr(), public.as_ptr());
+    let (data, len) = (message.as_ptr(), message.len());
+    // SAFETY: signature and public key have 64 and 32 bytes, the digest 64 where one is read, as is checked; message and
+    // context are valid for their lengths.
+    check(unsafe {
+        match variant {
+            Ed25519Variant::Pure => sys::ED25519_verify(data, len, sig, public),
+            Ed25519Variant::Context(c) => sys::ED25519ctx_verify(data, len, sig, public, c.as_ptr(), c.len()),
+            Ed25519Variant::Prehashed(_) if len != PREHASH => 0,
+            Ed25519Variant::Prehashed(c) => sys::ED25519ph_verify_digest(data, sig, public, c.as_ptr(), c.len()),
+        }
+    })
 }
 
 /// The public value of a private one.

@@ -34,7 +34,7 @@ pub(super) use ccm::{ccm_open, ccm_seal};
 pub(super) use cipher::{AesBlocks, AesMode};
 pub(super) use complete::complete;
 pub(super) use ec::EcKey;
-pub(super) use edwards::{Ed25519Key, ed25519_verify, x25519_agree, x25519_public};
+pub(super) use edwards::{Ed25519Key, Ed25519Variant, ed25519_verify, x25519_agree, x25519_public};
 pub(super) use kdf::{hkdf_expand, hkdf_extract};
 pub(super) use keywrap::{UnwrapKey, WrapKey};
 pub(super) use mac::{Cmac, Hmac};

@@ -83,6 +83,7 @@ fn scalar_of(pkey: &Owned<sys::EVP_PKEY>) -> Result<PrivateKey, Failed> {
         sys::NID_X9_62_prime256v1 => Curve::P256,
         sys::NID_secp384r1 => Curve::P384,
         sys::NID_secp521r1 => Curve::P521,
+        sys::NID_secp256k1 => Curve::Secp256k1,
         _ => return Err(Failed),
     };
     if scalar.is_null() {

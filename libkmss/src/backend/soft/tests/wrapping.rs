@@ -60,15 +60,8 @@ fn secret_keys_come_back_from_every_wrapping() {
 fn private_keys_come_back_from_pkcs8() {
     let lab = Lab::new();
     let wrapper = lab.generate(KeyType::Aes, 32).unwrap();
-    let specs = [
-        KeySpec::Rsa { bits: 2048, exponent: vec![1, 0, 1] },
-        KeySpec::Ec(Curve::P256),
-        KeySpec::Ec(Curve::P384),
-        KeySpec::Ec(Curve::P521),
-        KeySpec::Ec(Curve::Ed25519),
-        KeySpec::Ec(Curve::X25519),
-        KeySpec::Ec(Curve::Sm2),
-    ];
+    let rsa = KeySpec::Rsa { bits: 2048, exponent: vec![1, 0, 1] };
+    let specs = Curve::ALL.map(KeySpec::Ec).into_iter().chain([rsa]);
     for spec in specs {
         let (target, public) = lab.pair(&spec).unwrap();
         for mode in [
