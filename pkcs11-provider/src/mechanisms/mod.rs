@@ -272,6 +272,14 @@ impl Profile {
         table::rows().find(|r| r.number == number)
     }
 
+    /// The table's line for a mechanism that is wanted for `verb`; `None` where it is not offered for that.
+    ///
+    /// CKM_EDDSA stands for the generation of Edwards keys, too: GnuTLS 3.7 asks for them by that number.
+    pub(crate) fn offer(self, number: CK_MECHANISM_TYPE, verb: Verb) -> Option<&'static Row> {
+        let number = if number == CKM_EDDSA && verb == Verb::Generate { CKM_EC_EDWARDS_KEY_PAIR_GEN } else { number };
+        self.row(number).filter(|r| r.offers(verb))
+    }
+
     /// The mechanism that generates keys of a type.
     pub(crate) fn generation(self, key_type: KeyType) -> Option<CK_MECHANISM_TYPE> {
         table::rows().find(|r| r.shape == Shape::Generate(key_type)).map(|r| self.number(r.number))
