@@ -46,7 +46,9 @@ impl Operation for Derive {
         };
         self.draft.origin.clone_from(base.policy_name());
         let namespace = permit.caller().namespace.id;
+        let claims = self.draft.claims.clone();
         let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
+        claims.check(&key)?;
         hall.keep(permit, key)
     }
 
