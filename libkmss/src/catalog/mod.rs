@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub use find::Query;
 pub use index::ObjectKind;
 
-use self::cache::Cache;
+use self::cache::{Cache, IdState};
 use self::find::{Found, Search};
 use self::path::Paths;
 use self::record::{Domain, Header};
@@ -46,7 +46,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     random: Arc<dyn Random>,
     home: Arc<DomainKey>,
-    objects: Cache<(NamespaceId, u32, ObjectId), Cached>,
+    objects: Cache<(NamespaceId, u32, ObjectId), Cached, IdState>,
     searches: Cache<Search, Found>,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
 }

@@ -293,7 +293,10 @@ fn everything_that_can_be_set_can_be_read() {
     "#;
     let file = File::parse(Path::new("x"), text).unwrap();
     assert_eq!((file.pin.max_attempts, file.store.busy_timeout_ms), (3, 1000));
-    assert_eq!(file.audit, AuditConfig { record_random: true, record_digest: true, record_find: true, record_session_operations: true });
+    assert_eq!(
+        file.audit,
+        AuditConfig { record_random: true, record_digest: true, record_find: true, record_session_operations: true }
+    );
     assert_eq!(file.principal[0].roles, ["tls", "sign"]);
     assert_eq!(file.principal[0].executable.as_deref(), Some(Path::new("/usr/sbin/nginx")));
 }

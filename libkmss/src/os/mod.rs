@@ -11,6 +11,7 @@ mod mark;
 mod process;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time;
 
 pub use directory::{Directory, Opening};
 pub use files::{FileMode, create_file, require_local};
@@ -19,3 +20,4 @@ pub use generation::{GenerationPage, Invalidation};
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use time::rough_clocks;

@@ -73,7 +73,7 @@ impl Who {
     }
 
     fn is(&self, principal: &Arc<Principal>, login: &Login) -> bool {
-        self.login == *login && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
+        self.login.is_same(login) && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
     }
 }
 
@@ -108,8 +108,7 @@ impl Pipeline {
 /// The tally that counts an operation instead of a record: it uses session keys alone, and went as it should.
 pub(super) fn counted(trace: &Trace, outcome: Outcome) -> Option<&Tally> {
     let usual = matches!(outcome, Outcome::Success | Outcome::Begun | Outcome::Abandoned);
-    let uses =
-        matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
+    let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
     let (Subject::Object(object), true) = (&trace.subject, usual && uses && trace.tags.is_empty()) else { return None };
     match &trace.also {
         Some(Subject::Object(also)) if also.storage == Storage::Ephemeral => object.uses.get(),
@@ -138,7 +137,7 @@ impl Tally {
         // The bytes first: whoever takes the count for a record takes them along.
         entry.bytes.fetch_add(trace.bytes, Ordering::Relaxed);
         entry.count.fetch_add(1, Ordering::Release);
-        let (now, last) = (milliseconds(self.clock.monotonic()), counts.written.load(Ordering::Relaxed));
+        let (now, last) = (milliseconds(self.clock.rough().monotonic), counts.written.load(Ordering::Relaxed));
         if now.saturating_sub(last) < EVERY
             || counts.written.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
@@ -180,7 +179,8 @@ impl Tally {
         let since = Timestamp(counts.since.load(Ordering::Relaxed));
         let mut left = counts.take();
         let mut first = true;
-        while let Some(who) = left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
+        while let Some(who) =
+            left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
         {
             let (mut now, mut later): (Vec<Taken<'_>>, Vec<Taken<'_>>) =
                 left.into_iter().partition(|t| t.entry.who.is(&who.principal, &who.login));
@@ -225,7 +225,7 @@ impl Counts {
         Self {
             epoch: epoch(),
             since: AtomicU64::new(clock.now().0),
-            written: AtomicU64::new(milliseconds(clock.monotonic())),
+            written: AtomicU64::new(milliseconds(clock.rough().monotonic)),
             ended: AtomicBool::new(false),
             uses: OnceBox::new(),
             next: OnceBox::new(),
@@ -248,7 +248,8 @@ impl Counts {
                     next: OnceBox::new(),
                 })
             });
-            if (entry.action, entry.outcome, entry.mechanism) == (trace.action, outcome, trace.mechanism)
+            if (entry.action, entry.outcome) == (trace.action, outcome)
+                && same(entry.mechanism, trace.mechanism)
                 && entry.rule == trace.rule
                 && entry.who.is(&caller.principal, &caller.login)
             {
@@ -286,6 +287,14 @@ impl Taken<'_> {
     fn give_back(&self) {
         self.entry.bytes.fetch_add(self.bytes, Ordering::Relaxed);
         self.entry.count.fetch_add(self.count, Ordering::Release);
+    }
+}
+
+/// Whether two names are the same; nearly always they are one constant.
+fn same(one: Option<&'static str>, other: Option<&'static str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other) || one == other,
+        (one, other) => one == other,
     }
 }
 
