@@ -325,8 +325,10 @@ pub(crate) fn view_where(
     let (logins, caller) = match known {
         Some(known) => known,
         None => {
-            // Before the caller: what is begun under a login that ends meanwhile counts as begun under it.
-            let (logins, version) = (token.logins(), token.version());
+            // Before the caller: what is begun under a login that ends meanwhile counts as begun under it. The version is
+            // first of all, so that nothing older is kept under it.
+            let version = token.version();
+            let logins = token.logins();
             let caller = token.caller(handle);
             with_session(handle, |s| s.keep_caller(version, logins, &caller))?;
             (logins, caller)
