@@ -26,6 +26,15 @@ pub enum Login {
 }
 
 impl Login {
+    /// As `==`, quicker where both come from one login.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::User(mine), Self::User(theirs)) => Arc::ptr_eq(mine, theirs) || mine == theirs,
+            _ => self == other,
+        }
+    }
+
     /// The word in audit records.
     #[must_use]
     pub fn name(&self) -> &str {

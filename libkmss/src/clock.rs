@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use crate::os::rough_clocks;
+
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(transparent)]
@@ -14,17 +16,38 @@ pub trait Clock: Send + Sync {
 
     /// Time since an arbitrary start that never goes backwards, for durations and deadlines.
     fn monotonic(&self) -> Duration;
+
+    /// Both, some milliseconds late at most: for whether something is old, at a fraction of the cost.
+    fn rough(&self) -> Moment;
+}
+
+/// Both clocks, looked at together: one look serves a whole step of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// Wall-clock time.
+    pub wall: Timestamp,
+    /// Monotonic time.
+    pub monotonic: Duration,
+}
+
+impl Moment {
+    /// Now.
+    pub fn of(clock: &dyn Clock) -> Self {
+        Self { wall: clock.now(), monotonic: clock.monotonic() }
+    }
 }
 
 /// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
     start: Instant,
+    /// The rough monotonic clock at the start.
+    rough_start: Option<Duration>,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { start: Instant::now() }
+        Self { start: Instant::now(), rough_start: rough_clocks().map(|(_, monotonic)| monotonic) }
     }
 }
 
@@ -36,5 +59,13 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.start.elapsed()
+    }
+
+    fn rough(&self) -> Moment {
+        let (Some(start), Some((wall, monotonic))) = (self.rough_start, rough_clocks()) else {
+            return Moment::of(self);
+        };
+        let wall = Timestamp(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
+        Moment { wall, monotonic: monotonic.saturating_sub(start) }
     }
 }

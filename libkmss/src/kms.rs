@@ -16,7 +16,7 @@ use crate::backend::Backend;
 use crate::backend::soft::SoftBackend;
 use crate::caller::{Caller, Login, Principal};
 use crate::catalog::Catalog;
-use crate::clock::{Clock, SystemClock, Timestamp};
+use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
@@ -492,7 +492,8 @@ impl Kms {
     /// # Errors
     /// See [`Pipeline::begin`].
     pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
-        self.pipeline.begin(&*self.as_now(caller)?, operation)
+        let moment = self.pipeline.moment();
+        self.pipeline.begin_at(moment, &*self.as_now(moment, caller)?, operation)
     }
 
     /// Performs an operation that completes at once.
@@ -500,7 +501,8 @@ impl Kms {
     /// # Errors
     /// See [`Pipeline::perform`].
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
-        self.pipeline.perform(&*self.as_now(caller)?, operation)
+        let moment = self.pipeline.moment();
+        self.pipeline.perform_at(moment, &*self.as_now(moment, caller)?, operation)
     }
 
     /// A stored object as it is now: its attributes, never its material.
@@ -543,9 +545,9 @@ impl Kms {
 
     /// The caller under the name the process has now: a server's worker, forked from a master that logged in as root, acts
     /// as its own user. Users who logged in by a name of their own keep it.
-    fn as_now<'a>(&self, caller: &'a Caller) -> Result<Cow<'a, Caller>> {
+    fn as_now<'a>(&self, now: Moment, caller: &'a Caller) -> Result<Cow<'a, Caller>> {
         let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER);
-        if named || !self.principal.has_changed(self.pipeline.clock.monotonic()) {
+        if named || !self.principal.has_changed(now.monotonic) {
             return Ok(Cow::Borrowed(caller));
         }
         let principal = self.principal.of(&self.config, &caller.namespace)?;

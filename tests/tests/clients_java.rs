@@ -110,7 +110,7 @@ fn java_agrees_by_diffie_hellman_and_shakes_hands_over_tls_with_all_secrets_in_t
     if built::only_kmss("TLS") {
         return;
     }
-    let Some(home) = home() else { return };
+    let home = home();
     pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
     let source = built::workspace().join("tests/java/Handshake.java");
     // With and without the extended master secret, for which SunPKCS11 has no mechanism.

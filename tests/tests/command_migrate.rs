@@ -2,7 +2,6 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
-use std::path::Path;
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, json_items};

@@ -11,6 +11,8 @@ use std::os::unix::fs::MetadataExt;
 pub(crate) type Need = &'static [&'static str];
 
 const SOFTHSM: Need = &["softhsm2"];
+const NSS: Need = &["libnss3"];
+const NSS_TOOLS: Need = &["libnss3-tools"];
 const OPENSC: Need = &["opensc"];
 const NGINX: Need = &["nginx-light", "nginx", "nginx-core", "nginx-full", "nginx-extras"];
 const ENGINE: Need = &["libengine-pkcs11-openssl"];
@@ -41,7 +43,7 @@ const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk
 /// What the demo drives.
 pub(crate) const DEMO: &[Need] = &[NGINX, ENGINE, OPENSSL, CURL, CERTIFICATES, OPENSC, JAVA];
 /// What the benchmark compares with.
-pub(crate) const BENCH: &[Need] = &[SOFTHSM];
+pub(crate) const BENCH: &[Need] = &[SOFTHSM, NSS, NSS_TOOLS];
 /// Everything, which is also what the tests drive.
 pub(crate) const ALL: &[Need] = &[
     SOFTHSM,

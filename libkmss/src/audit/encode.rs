@@ -7,10 +7,11 @@ use std::io::Write as _;
 use aws_lc_rs::digest;
 
 use super::chain::{HASH_FIELD, Head, LINE_END, LINE_START, SegmentId, hex_pair};
+use super::known::Known;
 use super::origin::Origin;
 use super::text::{push_number, push_text};
 use super::{AuditEvent, AuditSummary, MAX_USES, Outcome};
-use crate::caller::Login;
+use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::key::{Body, KeyClass, Object, Storage};
@@ -135,23 +136,20 @@ pub(super) fn recovery(out: &mut Vec<u8>, torn: Option<(u64, Head)>, lost: u64) 
 }
 
 /// The fields of an event.
-pub(super) fn event(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
+pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>) {
     push_word(out, "action", event.action.name());
     push_word(out, "outcome", word(event.outcome));
     if let Outcome::Denied(kind) | Outcome::Failed(kind) = event.outcome {
         push_error(out, kind);
     }
     if let Some(caller) = event.caller {
-        push_who(out, &caller.principal.name, &caller.login);
-        push_count(out, "session", caller.session);
-        push_field(out, "tenant", caller.namespace.tenant.as_bytes());
-        push_field(out, "namespace", caller.namespace.name.as_bytes());
+        known.caller(out, caller);
     }
     // What changes objects is held against the store (`kmss store check`); the others are on the path of every operation.
     let edition = event.action.has_effect();
-    push_subject(out, "object", event.subject, edition);
+    push_subject(out, known, "object", event.subject, edition);
     if let Some(also) = event.also {
-        push_subject(out, "also", also, edition);
+        push_subject(out, known, "also", also, edition);
     }
     if let Some(mechanism) = event.mechanism {
         out.extend_from_slice(b",\"mechanism\":");
@@ -177,7 +175,8 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
     push_field(out, "tenant", summary.namespace.tenant.as_bytes());
     push_field(out, "namespace", summary.namespace.name.as_bytes());
     let key = summary.key;
-    begin_object(out, "object", key.id);
+    push_name(out, "object");
+    begin_object(out, key.id);
     push_key(out, key.class, key.key_type, ("", &key.origin), key.version);
     push_storage(out, Storage::Ephemeral);
     out.push(b'}');
@@ -243,18 +242,37 @@ fn push_origin(out: &mut Vec<u8>, origin: &Origin) {
     push_count(out, "fork", u64::from(origin.fork));
 }
 
-fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject, edition: bool) {
+/// The fields that say who asks.
+pub(super) fn caller(out: &mut Vec<u8>, caller: &Caller) {
+    push_who(out, &caller.principal.name, &caller.login);
+    push_count(out, "session", caller.session);
+    push_field(out, "tenant", caller.namespace.tenant.as_bytes());
+    push_field(out, "namespace", caller.namespace.name.as_bytes());
+}
+
+/// An existing object.
+pub(super) fn object(out: &mut Vec<u8>, object: &Object) {
+    begin_object(out, object.id);
+    push_object(out, object);
+    out.push(b'}');
+}
+
+fn push_subject(out: &mut Vec<u8>, known: &mut Known, name: &str, subject: &Subject, edition: bool) {
     match subject {
-        Subject::Object(object) => {
-            begin_object(out, name, object.id);
+        Subject::Object(object) if edition && object.storage == Storage::Stored => {
+            push_name(out, name);
+            begin_object(out, object.id);
             push_object(out, object);
-            if edition && object.storage == Storage::Stored {
-                push_count(out, "edition", object.edition);
-            }
+            push_count(out, "edition", object.edition);
             out.push(b'}');
         }
+        Subject::Object(object) => {
+            push_name(out, name);
+            known.object(out, object);
+        }
         Subject::New(new) => {
-            begin_object(out, name, new.id);
+            push_name(out, name);
+            begin_object(out, new.id);
             push_new(out, new);
             out.push(b'}');
         }
@@ -262,10 +280,8 @@ fn push_subject(out: &mut Vec<u8>, name: &str, subject: &Subject, edition: bool)
     }
 }
 
-fn begin_object(out: &mut Vec<u8>, name: &str, id: ObjectId) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":{\"id\":\"");
+fn begin_object(out: &mut Vec<u8>, id: ObjectId) {
+    out.extend_from_slice(b"{\"id\":\"");
     id.0.iter().for_each(|b| out.extend_from_slice(&hex_pair(*b)));
     out.push(b'"');
 }

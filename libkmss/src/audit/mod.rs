@@ -5,6 +5,7 @@
 mod chain;
 mod check;
 mod encode;
+mod known;
 mod lines;
 mod origin;
 mod read;

@@ -1,5 +1,7 @@
-//! The sink of a process: one segment at a time, opened at the first record, left behind by forked children.
+//! The sink of a process: one segment, and more where threads meet, opened at the first record, left behind by forked
+//! children.
 
+use std::cell::Cell;
 use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
@@ -8,6 +10,7 @@ use std::sync::Arc;
 
 use super::chain::{Head, SegmentId};
 use super::encode::{self, LineBuffer, Predecessor, kind};
+use super::known::Known;
 use super::origin::Origin;
 use super::registry::{self, State};
 use super::segment::{self, Segment};
@@ -15,7 +18,7 @@ use super::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
-use crate::os::{Directory, Hooks, Lock, Rank};
+use crate::os::{Directory, Guard, Hooks, Lock, Rank};
 use crate::permit::Subject;
 use crate::random::Random;
 use crate::store::Store;
@@ -83,7 +86,7 @@ impl AuditOptions {
     }
 }
 
-/// Writes hash-chained segments of JSON Lines (docs/audit.md) into a directory, one per process.
+/// Writes hash-chained segments of JSON Lines (docs/audit.md) into a directory, one per process and more where its threads would wait for each other.
 ///
 /// A record is one `write(2)`; what has an effect, and wrong PINs, also wait for the disk. When a record cannot be written
 /// the operation is refused, and the chain goes on where it stood.
@@ -95,7 +98,15 @@ pub struct SegmentSink {
     random: Arc<dyn Random>,
     clock: Arc<dyn Clock>,
     options: AuditOptions,
-    writer: Lock<Writer>,
+    writers: [Lock<Writer>; WRITERS],
+}
+
+/// Most segments that a process writes at once: threads that meet at one go on in another.
+const WRITERS: usize = 4;
+
+thread_local! {
+    /// Which writer this thread used last.
+    static PREFERRED: Cell<usize> = const { Cell::new(0) };
 }
 
 /// What changes with each record. A forked child starts from nothing; the parent's segment is not its own.
@@ -104,13 +115,14 @@ struct Writer {
     /// A file that was made and could not be registered.
     prepared: Option<(SegmentId, File)>,
     buffer: LineBuffer,
+    known: Known,
     /// Events refused while there was no segment to say so in.
     lost: u64,
 }
 
 impl Writer {
     fn new() -> Self {
-        Self { segment: None, prepared: None, buffer: LineBuffer::new(), lost: 0 }
+        Self { segment: None, prepared: None, buffer: LineBuffer::new(), known: Known::default(), lost: 0 }
     }
 }
 
@@ -133,24 +145,45 @@ impl SegmentSink {
         clock: Arc<dyn Clock>,
         options: AuditOptions,
     ) -> Self {
-        let hooks = Hooks { child: |writer: &mut Writer| *writer = Writer::new(), ..Hooks::default() };
-        let writer = Lock::with_hooks(Rank::Audit, Writer::new(), hooks);
-        Self { dir, ownership, suite, store, random, clock, options, writer }
+        let writers = std::array::from_fn(|_| {
+            let hooks = Hooks { child: |writer: &mut Writer| *writer = Writer::new(), ..Hooks::default() };
+            Lock::with_hooks(Rank::Audit, Writer::new(), hooks)
+        });
+        Self { dir, ownership, suite, store, random, clock, options, writers }
     }
 
-    /// Ends the segment, if there is one: a closing record, on the disk, and its head in the store. A later record opens
-    /// another one (or continues this one).
+    /// A writer for this thread alone: the one it used last, where that is free. A process with one thread has one segment.
+    fn writer(&self) -> Guard<'_, Writer> {
+        let preferred = PREFERRED.try_with(Cell::get).unwrap_or(0);
+        let (before, from) = self.writers.split_at_checked(preferred % WRITERS).unwrap_or((&[], &self.writers));
+        for (step, writer) in from.iter().chain(before).enumerate() {
+            if let Some(free) = writer.try_lock() {
+                if step > 0 {
+                    let _ = PREFERRED.try_with(|number| number.set((preferred + step) % WRITERS));
+                }
+                return free;
+            }
+        }
+        let [first, ..] = &self.writers;
+        from.first().unwrap_or(first).lock()
+    }
+
+    /// Ends the segments there are: a closing record, on the disk, and its head in the store. A later record opens
+    /// another one (or continues one of these).
     ///
     /// # Errors
-    /// [`ErrorKind::AuditUnavailable`]; the segment is then left open, as if the process had been killed.
+    /// [`ErrorKind::AuditUnavailable`]; a segment is then left open, as if the process had been killed.
     pub fn close(&self) -> Result<()> {
-        let mut writer = self.writer.lock();
-        let Writer { segment, prepared, buffer, .. } = &mut *writer;
-        *prepared = None;
-        match segment.take() {
-            Some(segment) => self.end(segment, buffer).map_err(unavailable),
-            None => Ok(()),
+        let mut result = Ok(());
+        for writer in &self.writers {
+            let mut writer = writer.lock();
+            let Writer { segment, prepared, buffer, .. } = &mut *writer;
+            *prepared = None;
+            if let Some(segment) = segment.take() {
+                result = result.and(self.end(segment, buffer).map_err(unavailable));
+            }
         }
+        result
     }
 
     fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
@@ -167,11 +200,11 @@ impl SegmentSink {
     fn append(
         &self,
         (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>),
+        fill: impl FnOnce(&mut Vec<u8>, &mut Known),
         wait: bool,
     ) -> Result<Option<Arc<File>>> {
-        let mut writer = self.writer.lock();
-        let Writer { segment, prepared, buffer, lost } = &mut *writer;
+        let mut writer = self.writer();
+        let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
         if let Some(mut gone) = segment.take_if(|s| s.is_deleted(time)) {
             *lost = lost.saturating_add(gone.lost);
@@ -197,14 +230,14 @@ impl SegmentSink {
                 }
             },
         };
-        current.append(buffer, time, kind, fill).map_err(storage)?;
+        current.append(buffer, time, kind, |out| fill(out, known)).map_err(storage)?;
         if self.options.anchor_every > 0 && current.unanchored() >= self.options.anchor_every {
             self.anchor(current)?;
         }
         Ok(wait.then(|| Arc::clone(&current.file)))
     }
 
-    fn write(&self, head: (Timestamp, &str), fill: impl FnOnce(&mut Vec<u8>), wait: bool) -> Result<()> {
+    fn write(&self, head: (Timestamp, &str), fill: impl FnOnce(&mut Vec<u8>, &mut Known), wait: bool) -> Result<()> {
         match self.append(head, fill, wait).map_err(unavailable)? {
             // Outside the lock, so that other operations go on.
             Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
@@ -351,7 +384,7 @@ impl AuditSink for SegmentSink {
             return Ok(());
         }
         let wait = self.options.waits_for_disk(event);
-        self.write((event.time, kind::EVENT), |out| encode::event(out, event), wait)
+        self.write((event.time, kind::EVENT), |out, known| encode::event(out, known, event), wait)
     }
 
     fn summarizes(&self) -> bool {
@@ -359,7 +392,7 @@ impl AuditSink for SegmentSink {
     }
 
     fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
-        let fill = |out: &mut Vec<u8>| encode::summary(out, summary);
+        let fill = |out: &mut Vec<u8>, _: &mut Known| encode::summary(out, summary);
         self.write((summary.time, kind::SUMMARY), fill, self.options.sync_all)
     }
 }

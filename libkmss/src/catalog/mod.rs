@@ -22,7 +22,7 @@ pub use check::{CatalogReport, Complaint};
 pub use find::Query;
 pub use index::ObjectKind;
 
-use self::cache::Cache;
+use self::cache::{Cache, IdState};
 use self::find::{Found, Search};
 use self::path::Paths;
 use self::record::{Domain, Header};
@@ -51,7 +51,7 @@ pub struct Catalog {
     store: Arc<dyn Store>,
     random: Arc<dyn Random>,
     home: Arc<DomainKey>,
-    objects: Cache<(NamespaceId, u32, ObjectId), Cached>,
+    objects: Cache<(NamespaceId, u32, ObjectId), Cached, IdState>,
     searches: Cache<Search, Found>,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
     settings: Cache<NamespaceId, Kept>,

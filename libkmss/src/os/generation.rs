@@ -13,6 +13,7 @@
 //! would then get SIGBUS, as they would from the store's own shared memory: write access to the home is trusted with
 //! availability, never with secrets. Deleting it is noticed by its users within [`CHECK_EVERY`] reads.
 
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -29,6 +30,11 @@ const SIZE: usize = 4096;
 /// How many reads may pass before one makes sure that the file was not deleted.
 const CHECK_EVERY: u32 = 256;
 
+thread_local! {
+    /// Reads of this thread, of any page.
+    static READS: Cell<u32> = const { Cell::new(0) };
+}
+
 /// The mapped counter. Reading costs about a nanosecond and takes no lock.
 pub struct GenerationPage {
     // INVARIANT: a shared mapping of SIZE bytes of `file`, unmapped by `drop`.
@@ -36,7 +42,6 @@ pub struct GenerationPage {
     file: File,
     path: PathBuf,
     writable: bool,
-    reads: AtomicU32,
     /// Numbers handed out while there is nothing to trust; odd and each of them once.
     unstable: AtomicU64,
     lost: AtomicU32,
@@ -76,16 +81,15 @@ impl GenerationPage {
         }
         let map = map_shared(&file, writable).map_err(refused)?;
         let path = path.to_owned();
-        let (reads, unstable, lost) = (AtomicU32::new(0), AtomicU64::new(UNSTABLE), AtomicU32::new(0));
-        Ok(Self { map, file, path, writable, reads, unstable, lost })
+        let (unstable, lost) = (AtomicU64::new(UNSTABLE), AtomicU32::new(0));
+        Ok(Self { map, file, path, writable, unstable, lost })
     }
 
     /// The generation. Even numbers compare equal as long as nothing became stale; odd ones are never returned twice.
     #[must_use]
     pub fn read(&self) -> u64 {
-        // A lost update between two threads only delays the check.
-        let reads = self.reads.load(Ordering::Relaxed).wrapping_add(1);
-        self.reads.store(reads, Ordering::Relaxed);
+        // Each thread counts for itself: a shared counter would wander between processors at every read.
+        let reads = READS.try_with(|reads| reads.replace(reads.get().wrapping_add(1))).unwrap_or(0);
         if reads.is_multiple_of(CHECK_EVERY) && self.file.metadata().map_or(true, |m| m.nlink() == 0) {
             self.lost.store(1, Ordering::Relaxed);
         }

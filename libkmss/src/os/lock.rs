@@ -86,6 +86,18 @@ impl<T: Send> Lock<T> {
         self.raw.lock();
         Guard { lock: self }
     }
+
+    /// Takes the lock where nobody holds it.
+    ///
+    /// # Panics
+    /// As [`Self::lock`].
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        fork::give_way();
+        self.raw.try_lock().then(|| {
+            nesting::enter(self.rank);
+            Guard { lock: self }
+        })
+    }
 }
 
 impl<T> Lock<T> {

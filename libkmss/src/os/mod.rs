@@ -12,6 +12,7 @@ mod mark;
 mod process;
 #[cfg(test)]
 pub(crate) mod testing;
+mod time;
 pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
@@ -22,3 +23,4 @@ pub use guarded::Guarded;
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use time::rough_clocks;

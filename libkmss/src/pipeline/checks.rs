@@ -3,7 +3,7 @@
 use super::{Pipeline, Resolved};
 use crate::audit::Outcome;
 use crate::caller::{Caller, Login};
-use crate::clock::Timestamp;
+use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
 use crate::permit::{Permit, Subject};
@@ -51,9 +51,10 @@ impl Pipeline {
         caller: &Caller,
         resolved: &Resolved<'_>,
         data_len: Option<u64>,
+        moment: Moment,
         verdict: &mut Verdict,
     ) -> Result<()> {
-        let time = self.clock.now();
+        let time = moment.wall;
         let mechanism = resolved.request.mechanism.as_ref();
         for (action, subject) in resolved.each() {
             let request = PolicyRequest { caller, action, subject, mechanism, data_len, time };

@@ -6,14 +6,13 @@ mod tally;
 mod unfinished;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 pub use unfinished::Unfinished;
 
 use self::checks::{Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Object};
 use crate::mechanism::Mechanism;
@@ -63,11 +62,10 @@ impl Resolved<'_> {
     }
 
     /// The permit for it.
-    fn permit(&self, caller: &Caller, generation: u64, issued: Timestamp) -> Permit {
-        let also = self.also.as_ref().map(|(_, subject)| subject.clone());
-        let more = self.more.iter().map(|(_, subject)| subject.clone()).collect();
-        Permit::issue(self.request.action, caller.clone(), self.subject.clone(), also, generation, issued)
-            .with_more(more)
+    fn permit(self, caller: &Caller, generation: u64, moment: Moment) -> Permit {
+        let also = self.also.map(|(_, subject)| subject);
+        let more = self.more.into_iter().map(|(_, subject)| subject).collect();
+        Permit::issue(self.request.action, caller.clone(), self.subject, also, generation, moment.wall).with_more(more)
     }
 }
 
@@ -80,9 +78,28 @@ impl Pipeline {
     /// [`ErrorKind::Denied`], [`ErrorKind::QuotaExceeded`], [`ErrorKind::KeyState`], [`ErrorKind::KeyUsage`],
     /// [`ErrorKind::NotFound`], [`ErrorKind::AuditUnavailable`], and what the operation itself returns.
     pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+        self.begin_at(self.moment(), caller, operation)
+    }
+
+    /// As [`Self::begin`], for a caller who has just looked at the clocks.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_at<O: Operation>(
+        self: &Arc<Self>,
+        moment: Moment,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<Unfinished<O::Running>> {
         let request = operation.request();
-        let (admission, trace, running) = self.start(caller, operation, &request, false)?;
+        let (admission, trace, running) = self.start(moment, caller, operation, &request, false)?;
         Ok(Unfinished::new(Arc::clone(self), request, admission, trace, running))
+    }
+
+    /// The time by both clocks.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        Moment::of(&*self.clock)
     }
 
     /// Admits an operation that completes in its start, records it, and releases its result.
@@ -90,8 +107,16 @@ impl Pipeline {
     /// # Errors
     /// As [`Self::begin`]. When the record of a change cannot be written the change stands, announced by its intent.
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
+        self.perform_at(self.moment(), caller, operation)
+    }
+
+    /// As [`Self::perform`], for a caller who has just looked at the clocks.
+    ///
+    /// # Errors
+    /// As [`Self::perform`].
+    pub fn perform_at<O: Operation>(&self, moment: Moment, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
-        let (admission, mut trace, result) = self.start(caller, operation, &request, true)?;
+        let (admission, mut trace, result) = self.start(moment, caller, operation, &request, true)?;
         let made = O::made(&result);
         trace.made(&made);
         let counted = tally::ended(&trace).map_or(Ok(()), tally::Tally::end);
@@ -124,7 +149,7 @@ impl Pipeline {
         tags: Vec<String>,
         f: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let trace = Trace { tags, ..Trace::new(action, self.clock.monotonic()) };
+        let trace = Trace { tags, ..Trace::new(action, self.moment()) };
         if action.has_effect() {
             self.record_for(caller, &trace, Outcome::Intent, "")?;
         }
@@ -146,12 +171,13 @@ impl Pipeline {
 
     fn start<O: Operation>(
         &self,
+        moment: Moment,
         caller: &Caller,
         operation: O,
         request: &Request,
         at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
-        let mut trace = Trace::of(request, self.clock.monotonic());
+        let mut trace = Trace::of(request, moment);
         let admitted = self.admit(caller, request, &mut trace);
         // What ends as it begins leaves no moment for a confirmation.
         let admitted = admitted.and_then(|a| if at_once { unconfirmed(&a.permit).map(|()| a) } else { Ok(a) });
@@ -182,13 +208,13 @@ impl Pipeline {
         trace.also = resolved.also.as_ref().map(|(_, subject)| subject.clone());
         trace.more = resolved.more.iter().map(|(_, subject)| subject.clone()).collect();
         let mut verdict = Verdict::default();
-        let decided = self.decide(caller, &resolved, request.data_len, &mut verdict);
+        let moment = trace.started;
+        let decided = self.decide(caller, &resolved, request.data_len, moment, &mut verdict);
         (trace.rule, trace.tags) = (verdict.rule, verdict.tags);
         decided?;
         let reservation = self.quota.reserve(caller, request.action, &resolved.subject, request.data_len)?;
-        let now = self.clock.now();
-        self.check(caller, &resolved, now)?;
-        Ok(Admission { permit: resolved.permit(caller, generation, now), reservation, maximum: verdict.maximum })
+        self.check(caller, &resolved, moment.wall)?;
+        Ok(Admission { permit: resolved.permit(caller, generation, moment), reservation, maximum: verdict.maximum })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.
@@ -261,7 +287,7 @@ impl Pipeline {
             reason,
             rule: &trace.rule,
             tags: &trace.tags,
-            duration: self.clock.monotonic().saturating_sub(trace.started),
+            duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
     }
 }
@@ -275,17 +301,17 @@ struct Trace {
     mechanism: Option<&'static str>,
     rule: String,
     tags: Vec<String>,
-    started: Duration,
+    started: Moment,
     bytes: u64,
 }
 
 impl Trace {
-    fn new(action: Action, started: Duration) -> Self {
+    fn new(action: Action, started: Moment) -> Self {
         let (subject, also, more, mechanism) = (Subject::Namespace, None, Vec::new(), None);
         Self { action, subject, also, more, mechanism, rule: String::new(), tags: Vec::new(), started, bytes: 0 }
     }
 
-    fn of(request: &Request, started: Duration) -> Self {
+    fn of(request: &Request, started: Moment) -> Self {
         Self {
             mechanism: request.mechanism.as_ref().map(Mechanism::name),
             bytes: request.data_len.unwrap_or(0),

@@ -73,7 +73,7 @@ impl Who {
     }
 
     fn is(&self, principal: &Arc<Principal>, login: &Login) -> bool {
-        self.login == *login && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
+        self.login.is_same(login) && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
     }
 }
 
@@ -137,7 +137,7 @@ impl Tally {
         // The bytes first: whoever takes the count for a record takes them along.
         entry.bytes.fetch_add(trace.bytes, Ordering::Relaxed);
         entry.count.fetch_add(1, Ordering::Release);
-        let (now, last) = (milliseconds(self.clock.monotonic()), counts.written.load(Ordering::Relaxed));
+        let (now, last) = (milliseconds(self.clock.rough().monotonic), counts.written.load(Ordering::Relaxed));
         if now.saturating_sub(last) < EVERY
             || counts.written.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
@@ -225,7 +225,7 @@ impl Counts {
         Self {
             epoch: epoch(),
             since: AtomicU64::new(clock.now().0),
-            written: AtomicU64::new(milliseconds(clock.monotonic())),
+            written: AtomicU64::new(milliseconds(clock.rough().monotonic)),
             ended: AtomicBool::new(false),
             uses: OnceBox::new(),
             next: OnceBox::new(),
@@ -248,7 +248,8 @@ impl Counts {
                     next: OnceBox::new(),
                 })
             });
-            if (entry.action, entry.outcome, entry.mechanism) == (trace.action, outcome, trace.mechanism)
+            if (entry.action, entry.outcome) == (trace.action, outcome)
+                && same(entry.mechanism, trace.mechanism)
                 && entry.rule == trace.rule
                 && entry.who.is(&caller.principal, &caller.login)
             {
@@ -286,6 +287,14 @@ impl Taken<'_> {
     fn give_back(&self) {
         self.entry.bytes.fetch_add(self.bytes, Ordering::Relaxed);
         self.entry.count.fetch_add(self.count, Ordering::Release);
+    }
+}
+
+/// Whether two names are the same; nearly always they are one constant.
+fn same(one: Option<&'static str>, other: Option<&'static str>) -> bool {
+    match (one, other) {
+        (Some(one), Some(other)) => std::ptr::eq(one, other) || one == other,
+        (one, other) => one == other,
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::checks::{Verdict, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Trace};
 use crate::audit::Outcome;
+use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
 use crate::permit::{Confirmation, Permit};
@@ -43,7 +44,7 @@ impl<R> Unfinished<R> {
         // What is fed is what counts.
         trace.bytes = 0;
         Self {
-            decided: pipeline.clock.monotonic(),
+            decided: trace.started.monotonic,
             pipeline,
             request,
             permit: admission.permit,
@@ -166,19 +167,20 @@ impl<R> Unfinished<R> {
     /// Decides again where the store's generation moved or the decision is old. The reservation stays.
     fn decide_again(&mut self) -> Result<()> {
         let generation = self.pipeline.store.generation();
-        if self.request.has_effect() || (self.is_settled(generation) && !self.is_old()) {
+        if self.request.has_effect() || (self.is_settled(generation) && !self.is_old(self.pipeline.clock.rough())) {
             return Ok(());
         }
+        let moment = self.pipeline.moment();
         let resolved = self.pipeline.resolve(self.permit.caller(), &self.request)?;
         let mut verdict = Verdict::default();
-        let decided = self.pipeline.decide(self.permit.caller(), &resolved, Some(self.trace.bytes), &mut verdict);
+        let decided =
+            self.pipeline.decide(self.permit.caller(), &resolved, Some(self.trace.bytes), moment, &mut verdict);
         (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
         decided?;
-        let now = self.pipeline.clock.now();
-        self.pipeline.check(self.permit.caller(), &resolved, now)?;
+        self.pipeline.check(self.permit.caller(), &resolved, moment.wall)?;
         self.maximum = verdict.maximum;
-        self.decided = self.pipeline.clock.monotonic();
-        self.permit = resolved.permit(self.permit.caller(), generation, now);
+        self.decided = moment.monotonic;
+        self.permit = resolved.permit(self.permit.caller(), generation, moment);
         Ok(())
     }
 
@@ -187,10 +189,9 @@ impl<R> Unfinished<R> {
     }
 
     /// By either clock: one may be set, the other may stand still while the machine sleeps.
-    fn is_old(&self) -> bool {
-        let clock = &self.pipeline.clock;
-        let slept = clock.now().0.abs_diff(self.permit.issued().0);
-        let waited = clock.monotonic().saturating_sub(self.decided);
+    fn is_old(&self, now: Moment) -> bool {
+        let slept = now.wall.0.abs_diff(self.permit.issued().0);
+        let waited = now.monotonic.saturating_sub(self.decided);
         slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)
     }
 

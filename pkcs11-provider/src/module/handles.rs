@@ -5,6 +5,7 @@
 //! here and ends with the session that owns it. Handles are never used twice in a process.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,6 +18,32 @@ use libkmss::tenant::ObjectId;
 use crate::module::session::SessionView;
 use crate::rv::{Result, Rv};
 
+/// A map by numbers that this module counts out itself, or by identifiers drawn at random.
+pub(crate) type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+
+/// Spreads consecutive numbers; not for anything that somebody else chooses.
+#[derive(Default)]
+pub(crate) struct NumberHasher(u64);
+
+impl Hasher for NumberHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for word in bytes.as_chunks::<8>().0 {
+            self.write_u64(u64::from_le_bytes(*word));
+        }
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+
+    // The length of an identifier tells nothing.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
 /// Handles of a token's objects.
@@ -25,9 +52,9 @@ pub(crate) struct ObjectTable(Lock<Table>);
 // Two maps of handles, so that looking at session objects does not walk thousands of stored ones.
 #[derive(Default)]
 struct Table {
-    stored: HashMap<CK_OBJECT_HANDLE, Stored>,
-    handles: HashMap<ObjectId, CK_OBJECT_HANDLE>,
-    session: HashMap<CK_OBJECT_HANDLE, Owned>,
+    stored: NumberMap<CK_OBJECT_HANDLE, Stored>,
+    handles: NumberMap<ObjectId, CK_OBJECT_HANDLE>,
+    session: NumberMap<CK_OBJECT_HANDLE, Owned>,
 }
 
 struct Stored {
@@ -156,7 +183,7 @@ impl ObjectTable {
     }
 }
 
-fn take_out(objects: &mut HashMap<CK_OBJECT_HANDLE, Owned>, gone: impl Fn(&Owned) -> bool) -> Vec<Arc<Object>> {
+fn take_out(objects: &mut NumberMap<CK_OBJECT_HANDLE, Owned>, gone: impl Fn(&Owned) -> bool) -> Vec<Arc<Object>> {
     objects.extract_if(|_, owned| gone(owned)).map(|(_, owned)| owned.object).collect()
 }
 

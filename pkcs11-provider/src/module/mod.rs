@@ -11,7 +11,7 @@ pub(crate) mod session;
 pub(crate) mod special;
 pub(crate) mod token;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,6 +22,7 @@ use libkmss::os::{Lock, Rank};
 use once_cell::race::OnceBox;
 
 use crate::guard;
+use crate::module::handles::NumberMap;
 use crate::module::session::{Session, SessionView};
 use crate::module::token::Token;
 use crate::rv::{Result, Rv};
@@ -35,7 +36,7 @@ static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
 struct Module {
     slots: Lock<Option<Slots>>,
-    sessions: [Lock<HashMap<CK_SESSION_HANDLE, Session>>; SHARDS],
+    sessions: [Lock<NumberMap<CK_SESSION_HANDLE, Session>>; SHARDS],
 }
 
 /// What C_Initialize makes. The slots are the initialised tokens and one spare, uninitialised slot.
@@ -62,13 +63,13 @@ pub(crate) enum Slot {
 
 fn module() -> &'static Module {
     MODULE.get_or_init(|| {
-        let shard = |_| Lock::new(Rank::DoorShard, HashMap::new());
+        let shard = |_| Lock::new(Rank::DoorShard, NumberMap::default());
         Box::new(Module { slots: Lock::new(Rank::Door, None), sessions: std::array::from_fn(shard) })
     })
 }
 
 impl Module {
-    fn shard(&self, session: CK_SESSION_HANDLE) -> &Lock<HashMap<CK_SESSION_HANDLE, Session>> {
+    fn shard(&self, session: CK_SESSION_HANDLE) -> &Lock<NumberMap<CK_SESSION_HANDLE, Session>> {
         let [first, ..] = &self.sessions;
         self.sessions.get(usize::try_from(session).unwrap_or(0) % SHARDS).unwrap_or(first)
     }
@@ -294,6 +295,7 @@ pub(crate) fn purge(token: &Token) {
     for shard in &module().sessions {
         for session in shard.lock().values_mut().filter(|s| std::ptr::eq(&raw const *s.token, token)) {
             session.find = None;
+            session.forget_caller();
             ended.push(session.operations.purge(logins));
         }
     }
@@ -320,10 +322,20 @@ pub(crate) fn view_where(
     handle: CK_SESSION_HANDLE,
     check: impl FnOnce(&mut Session) -> Result<()>,
 ) -> Result<SessionView> {
-    let (token, read_write) = with_session(handle, |s| check(s).map(|()| (Arc::clone(&s.token), s.read_write)))??;
-    // Before the caller: what is begun under a login that ends meanwhile counts as begun under it.
-    let logins = token.logins();
-    let caller = token.caller(handle);
+    let (token, read_write, known) =
+        with_session(handle, |s| check(s).map(|()| (Arc::clone(&s.token), s.read_write, s.known_caller())))??;
+    let (logins, caller) = match known {
+        Some(known) => known,
+        None => {
+            // Before the caller: what is begun under a login that ends meanwhile counts as begun under it. The version is
+            // first of all, so that nothing older is kept under it.
+            let version = token.version();
+            let logins = token.logins();
+            let caller = token.caller(handle);
+            with_session(handle, |s| s.keep_caller(version, logins, &caller))?;
+            (logins, caller)
+        }
+    };
     Ok(SessionView { kms: Arc::clone(&token.kms), caller, logins, token, handle, read_write })
 }
 

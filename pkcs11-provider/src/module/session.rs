@@ -29,12 +29,56 @@ pub(crate) struct Session {
     pub(crate) operations: Operations,
     /// The object search under way.
     pub(crate) find: Option<Search>,
+    /// Who asks in this session.
+    caller: Option<Known>,
     epoch: u32,
+}
+
+/// A session's own copy of its token's caller: sessions of several threads share no counter of references.
+struct Known {
+    version: u64,
+    logins: u64,
+    caller: Caller,
 }
 
 impl Session {
     pub(crate) fn new(token: Arc<Token>, read_write: bool) -> Self {
-        Self { token, read_write, operations: Operations::default(), find: None, epoch: libkmss::os::epoch() }
+        Self {
+            token,
+            read_write,
+            operations: Operations::default(),
+            find: None,
+            caller: None,
+            epoch: libkmss::os::epoch(),
+        }
+    }
+
+    /// The number of logins and the caller, as long as the token's state stands.
+    pub(crate) fn known_caller(&self) -> Option<(u64, Caller)> {
+        let known = self.caller.as_ref().filter(|known| known.version == self.token.version())?;
+        Some((known.logins, known.caller.clone()))
+    }
+
+    /// Keeps who asks, as it was read at `version` of the token's state or later.
+    pub(crate) fn keep_caller(&mut self, version: u64, logins: u64, caller: &Caller) {
+        let login = match &caller.login {
+            Login::User(name) => Login::User(Arc::from(&**name)),
+            other => other.clone(),
+        };
+        let caller = Caller {
+            principal: Arc::new((*caller.principal).clone()),
+            namespace: Arc::new((*caller.namespace).clone()),
+            login,
+            keyring: Arc::new((*caller.keyring).clone()),
+            session: caller.session,
+        };
+        // Read before a login ended, it would keep that login's keys.
+        self.caller = (version == self.token.version()).then_some(Known { version, logins, caller });
+    }
+
+    /// Forgets who asks, and the keys that come with that.
+    pub(crate) fn forget_caller(&mut self) {
+        self.caller = None;
     }
 
     /// Ends what was under way in the process that this one was forked from: it is the parent's to finish.

@@ -25,6 +25,8 @@ pub(crate) struct Token {
     pub(crate) objects: ObjectTable,
     state: Lock<State>,
     logins: AtomicU64,
+    /// Moves whenever the callers of the state do, after they did.
+    version: AtomicU64,
 }
 
 struct State {
@@ -64,7 +66,7 @@ impl Token {
         let state =
             State { namespace: Arc::new(namespace), current: public.clone(), public, read_only: 0, read_write: 0 };
         let (objects, state) = (ObjectTable::new(), Lock::new(Rank::DoorTable, state));
-        Ok(Self { kms, slot, objects, state, logins: AtomicU64::new(0) })
+        Ok(Self { kms, slot, objects, state, logins: AtomicU64::new(0), version: AtomicU64::new(0) })
     }
 
     /// The namespace as it was when the slots were last looked at.
@@ -84,6 +86,7 @@ impl Token {
             state.public.namespace = Arc::clone(&newest);
             state.current.namespace = Arc::clone(&newest);
             state.namespace = newest;
+            self.version.fetch_add(1, Ordering::Release);
         }
         true
     }
@@ -98,6 +101,11 @@ impl Token {
     /// A number that moves with every login and logout.
     pub(crate) fn logins(&self) -> u64 {
         self.logins.load(Ordering::Relaxed)
+    }
+
+    /// A number that moves with everything that changes who asks.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
     }
 
     /// Numbers of the application's sessions.
@@ -152,6 +160,7 @@ impl Token {
         }
         let previous = std::mem::replace(&mut state.current, authenticated);
         self.logins.fetch_add(1, Ordering::Relaxed);
+        self.version.fetch_add(1, Ordering::Release);
         drop(state);
         drop(previous);
         Ok(())
@@ -177,8 +186,10 @@ impl Token {
                 return Err(Rv(CKR_USER_NOT_LOGGED_IN));
             }
             let public = state.public.clone();
+            let previous = std::mem::replace(&mut state.current, public);
             self.logins.fetch_add(1, Ordering::Relaxed);
-            std::mem::replace(&mut state.current, public)
+            self.version.fetch_add(1, Ordering::Release);
+            previous
         };
         drop(self.objects.forget_private());
         self.kms.logout(&previous)?;

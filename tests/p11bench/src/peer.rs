@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub struct Peer {
     pub name: String,
     pub env: Vec<(String, String)>,
+    /// A program that speaks the workers' protocol in the place of this one; it loads no module.
+    pub program: Option<String>,
     pub cfg: Config,
     pub timeout: Duration,
     pub live: Option<Live>,
@@ -24,7 +26,10 @@ pub struct Live {
 
 impl Peer {
     fn spawn(&self, role: &str) -> Result<Live, String> {
-        let exe = std::env::current_exe().map_err(|e| e.to_string())?;
+        let exe = match &self.program {
+            Some(program) => program.into(),
+            None => std::env::current_exe().map_err(|e| e.to_string())?,
+        };
         let mut child = Command::new(exe)
             .args(["--role", role])
             .envs(self.env.iter().map(|(k, v)| (k, v)))

@@ -1,5 +1,7 @@
-//! `cargo xtask bench`: KMSS and SoftHSM2 measured in turns by p11bench, written to docs/BENCHMARKS.md.
+//! `cargo xtask bench`: KMSS, SoftHSM2, NSS softokn and the bare calls of aws-lc measured in turns by p11bench, written to
+//! docs/BENCHMARKS.md.
 
+mod marks;
 mod report;
 
 use crate::error::Error;
@@ -11,7 +13,11 @@ use tempfile::TempDir;
 
 /// Where Debian's softhsm2 puts its module.
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
-/// Both tokens are thrown away afterwards.
+/// What NSS calls the token that its database is.
+const NSS_LABEL: &str = "NSS Certificate DB";
+/// What session keys are measured with: everything that uses a key, and sessions themselves.
+const SESSION: &str = "rsa2048-*,p256-*,ed25519-*,aes256-*,sha256-*,hmac-*,random-*,session-*";
+/// The tokens are thrown away afterwards.
 const LABEL: &str = "bench";
 const PIN: &str = "24681357";
 const SO_PIN: &str = "13572468";
@@ -37,6 +43,9 @@ pub(crate) struct Options {
     /// Thread counts
     #[arg(long, default_value = "1,2")]
     threads: String,
+    /// A further module to compare with, as NAME=PATH; it needs a token `bench` with the PIN 24681357
+    #[arg(long, value_name = "NAME=PATH")]
+    module: Vec<String>,
     /// Most seconds per row to wait for quiet moments on a machine that others use as well
     #[arg(long, default_value_t = 0)]
     wait_quiet: u32,
@@ -49,20 +58,42 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let tool = build_tool(project)?;
     let scratch = tempfile::Builder::new().prefix("kmss-bench-").tempdir();
     let scratch = scratch.map_err(Error::file("create", &std::env::temp_dir()))?;
-    let home = kmss_token(project, &products, &scratch)?;
-    let softhsm = softhsm_token(project, &scratch)?;
-    let json = project.target.join("bench.json");
-    measure(project, options, &tool, &products.module, &home, &softhsm, &json)?;
-    let results = report::Results::parse(&read(&json)?)?;
+    let modules = Modules {
+        kmss: products.module.clone(),
+        bare: build_bare(project)?,
+        home: kmss_token(project, &products, &scratch)?,
+        softhsm: softhsm_token(project, &scratch)?,
+        nss: nss_token(project, &scratch)?,
+    };
+    let results = measure(project, options, &tool, &modules, true)?;
+    let session = measure(project, options, &tool, &modules, false)?;
     print!("{}", results.marks_for_people());
-    println!("figures: {}", json.display());
+    for line in marks::slower_with_session_keys(&session) {
+        println!("  session keys: {line}");
+    }
     if options.only.is_none() {
         let path = project.root.join("docs/BENCHMARKS.md");
         create_folder(&project.root.join("docs"))?;
-        write(&path, &results.markdown(&report::Machine::look(project)?))?;
+        write(&path, &results.markdown(&session, &report::Machine::look(project)?))?;
         println!("report: {}", path.display());
     }
     Ok(())
+}
+
+/// What is measured, and where its tokens are.
+struct Modules {
+    kmss: PathBuf,
+    bare: PathBuf,
+    home: PathBuf,
+    softhsm: PathBuf,
+    nss: Option<(PathBuf, PathBuf)>,
+}
+
+/// aws-lc without any module, in the workers' protocol.
+fn build_bare(project: &Project) -> Result<PathBuf, Error> {
+    let job = project.cargo().args(["build", "--release", "--package", "libkmss", "--example", "bare_awslc"]);
+    job.arg("--target-dir").arg(&project.target).show()?;
+    Ok(project.target.join("release/examples/bare_awslc"))
 }
 
 /// p11bench is a workspace of its own, so that nothing of it reaches the products.
@@ -107,31 +138,65 @@ fn softhsm_token(project: &Project, scratch: &TempDir) -> Result<PathBuf, Error>
     Ok(config)
 }
 
+/// A database for NSS softokn, and its module; `None` where Debian's package has put it elsewhere.
+fn nss_token(project: &Project, scratch: &TempDir) -> Result<Option<(PathBuf, PathBuf)>, Error> {
+    let folder = format!("/usr/lib/{}-linux-gnu", std::env::consts::ARCH);
+    let places = [format!("{folder}/libsoftokn3.so"), format!("{folder}/nss/libsoftokn3.so")];
+    let Some(module) = places.iter().map(PathBuf::from).find(|path| path.is_file()) else { return Ok(None) };
+    let (folder, pin) = (scratch.path().join("nss"), scratch.path().join("nss.pin"));
+    create_folder(&folder)?;
+    write(&pin, PIN)?;
+    let database = format!("sql:{}", folder.display());
+    project.job("certutil").args(["-N", "-d", &database, "-f"]).arg(&pin).run()?;
+    Ok(Some((module, folder)))
+}
+
+/// One run of p11bench: with token keys everything, with session keys what uses keys.
 fn measure(
     project: &Project,
     options: &Options,
     tool: &Path,
-    module: &Path,
-    home: &Path,
-    softhsm: &Path,
-    json: &Path,
-) -> Result<(), Error> {
+    modules: &Modules,
+    token_keys: bool,
+) -> Result<report::Results, Error> {
     let (seconds, rounds, budget) = if options.quick { (0.2, 3, 20) } else { (1.0, 5, 150) };
     let seconds = options.seconds.unwrap_or(seconds).to_string();
     let rounds = options.rounds.unwrap_or(rounds).to_string();
+    let json = project.target.join(if token_keys { "bench.json" } else { "bench-session.json" });
     let mut job = project.job(tool).limit_seconds(6 * 3600);
-    job = job.arg("--module").arg(module).args(["--name", "kmss", "--token-label", LABEL, "--pin", PIN]);
-    job = job.arg("--module-env").arg(format!("KMSS_HOME={}", home.display()));
+    job = job.arg("--module").arg(&modules.kmss).args(["--name", "kmss", "--token-label", LABEL, "--pin", PIN]);
+    job = job.arg("--module-env").arg(format!("KMSS_HOME={}", modules.home.display()));
     for vendor in VENDOR {
         job = job.args(["--vendor", vendor]);
     }
     job = job.args(["--vs", SOFTHSM, "--name", "softhsm2"]);
-    job = job.arg("--module-env").arg(format!("SOFTHSM2_CONF={}", softhsm.display()));
-    job = job.args(["--token-keys", "--keep-objects", "--threads", &options.threads]);
-    job = job.args(["--seconds", &seconds, "--rounds", &rounds, "--find-sizes", "100,10000"]);
-    job = job.args(["--find-budget", &budget.to_string(), "--wait-quiet", &options.wait_quiet.to_string()]);
-    if let Some(only) = &options.only {
-        job = job.args(["--only", only]);
+    job = job.arg("--module-env").arg(format!("SOFTHSM2_CONF={}", modules.softhsm.display()));
+    if let Some((module, folder)) = &modules.nss {
+        let settings =
+            format!("configdir='sql:{}' certPrefix='' keyPrefix='' secmod='secmod.db' flags=", folder.display());
+        job =
+            job.arg("--vs").arg(module).args(["--name", "nss", "--token-label", NSS_LABEL, "--module-init", &settings]);
     }
-    job.arg("--json").arg(json).show()
+    for module in &options.module {
+        let (name, path) = module.split_once('=').ok_or_else(|| Error::check("--module wants NAME=PATH"))?;
+        job = job.args(["--vs", path, "--name", name]);
+    }
+    job = job.arg("--bare").arg(&modules.bare);
+    if token_keys {
+        // A hundred thousand objects take the others more time than there is; what they reached is said.
+        let sizes = if options.quick { "100,10000" } else { "100,10000,100000" };
+        job = job.args(["--token-keys", "--threads", &options.threads, "--find-sizes", sizes]);
+    } else {
+        job = job.args(["--threads", "1"]);
+    }
+    job = job.args(["--keep-objects", "--seconds", &seconds, "--rounds", &rounds]);
+    job = job.args(["--find-budget", &budget.to_string(), "--wait-quiet", &options.wait_quiet.to_string()]);
+    match (&options.only, token_keys) {
+        (Some(only), _) => job = job.args(["--only", only]),
+        (None, true) => {}
+        (None, false) => job = job.args(["--only", SESSION]),
+    }
+    job.arg("--json").arg(&json).show()?;
+    println!("figures: {}", json.display());
+    report::Results::parse(&read(&json)?)
 }

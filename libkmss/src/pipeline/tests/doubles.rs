@@ -9,7 +9,7 @@ use crate::audit::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
-use crate::clock::{Clock, Timestamp};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
@@ -246,6 +246,10 @@ impl Clock for Watch {
 
     fn monotonic(&self) -> Duration {
         Duration::from_millis(self.ticks.load(Ordering::SeqCst))
+    }
+
+    fn rough(&self) -> Moment {
+        Moment::of(self)
     }
 }
 

@@ -1,0 +1,21 @@
+//! The clocks as of the last timer tick, which cost a few nanoseconds.
+
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+/// The wall clock and the monotonic clock, some milliseconds late; `None` where the system has no such clocks.
+#[must_use]
+pub fn rough_clocks() -> Option<(Duration, Duration)> {
+    Some((rough(libc::CLOCK_REALTIME_COARSE)?, rough(libc::CLOCK_MONOTONIC_COARSE)?))
+}
+
+fn rough(clock: libc::clockid_t) -> Option<Duration> {
+    let mut time = MaybeUninit::<libc::timespec>::uninit();
+    // SAFETY: the place is valid for writes.
+    if unsafe { libc::clock_gettime(clock, time.as_mut_ptr()) } != 0 {
+        return None;
+    }
+    // SAFETY: filled by the call that succeeded.
+    let time = unsafe { time.assume_init() };
+    Some(Duration::new(u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?))
+}

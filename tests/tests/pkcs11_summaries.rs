@@ -1,0 +1,70 @@
+//! Session keys are counted in the audit: one record when they are made, counts when they go.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use cryptoki_sys::*;
+use serde_json::Value;
+
+use kmss_tests::built;
+use kmss_tests::home::json_items;
+use kmss_tests::p11::keys::secret;
+use kmss_tests::p11::token;
+use kmss_tests::program::Program;
+
+/// What the audit says of the token, oldest first.
+fn trail(token: &str) -> Vec<Value> {
+    let said = Program::new(built::command()).words("audit tail -n 10000 --json").succeed();
+    json_items(&said).into_iter().filter(|record| record["namespace"] == token).collect()
+}
+
+/// How often `action` was counted in the summaries of `trail`.
+fn counted(trail: &[Value], action: &str) -> u64 {
+    let uses = trail.iter().filter_map(|record| record["uses"].as_array()).flatten();
+    uses.filter(|one| one["action"] == action).filter_map(|one| one["count"].as_u64()).sum()
+}
+
+fn events(trail: &[Value], action: &str) -> usize {
+    trail.iter().filter(|record| record["action"] == action).count()
+}
+
+#[test]
+fn uses_of_a_session_key_are_counted_until_it_is_destroyed() {
+    if built::stand_in() {
+        return;
+    }
+    let token = token("summaries");
+    let session = token.user();
+    let key = secret(&session, CKK_GENERIC_SECRET, &[7; 32]);
+    for _ in 0..100 {
+        let mac = session.sign(CKM_SHA256_HMAC, key, b"message").unwrap();
+        session.verify(CKM_SHA256_HMAC, key, b"message", &mac).unwrap();
+    }
+    // A refusal is told at once.
+    assert!(session.encrypt(CKM_AES_ECB, key, &[0; 16]).is_err());
+    session.destroy(key).unwrap();
+    let trail = trail("summaries");
+    assert_eq!((counted(&trail, "sign"), counted(&trail, "verify")), (100, 100));
+    assert_eq!((events(&trail, "import"), events(&trail, "sign"), events(&trail, "verify")), (1, 0, 0));
+    assert_eq!((events(&trail, "encrypt"), events(&trail, "destroy")), (1, 1));
+    let last = trail.iter().rposition(|record| record["ended"] == true).unwrap();
+    assert_eq!(trail[last + 1]["action"], "destroy");
+    Program::new(built::command()).words("audit verify").succeed();
+}
+
+#[test]
+fn session_keys_that_go_with_their_session_or_login_have_their_end_recorded() {
+    if built::stand_in() {
+        return;
+    }
+    let token = token("summaries-end");
+    let (first, second) = (token.user(), token.user());
+    let key = secret(&first, CKK_AES, &[7; 32]);
+    first.encrypt(CKM_AES_ECB, key, &[0; 16]).unwrap();
+    first.close().unwrap();
+    assert_eq!(counted(&trail("summaries-end"), "encrypt"), 1);
+    let key = secret(&second, CKK_AES, &[7; 32]);
+    second.encrypt(CKM_AES_ECB, key, &[0; 16]).unwrap();
+    second.close().unwrap();
+    let trail = trail("summaries-end");
+    assert_eq!(counted(&trail, "encrypt"), 2);
+    assert_eq!(trail.iter().filter(|record| record["ended"] == true).count(), 2);
+}
