@@ -21,6 +21,8 @@ pub(crate) struct Ongoing<R> {
     pub(crate) held: Option<Zeroizing<Vec<u8>>>,
     /// The length of the input that a result held was computed from: what its record says, whatever is passed later.
     pub(crate) held_from: usize,
+    /// Full length of the signature to verify, where a shorter one of two halves stands for it (ECDSA).
+    pub(crate) two_halves: Option<usize>,
     /// The hash of a digest, so that its state can be saved.
     pub(crate) hash: Option<Hash>,
     /// Whether the key still waits for its user to log in for this operation (CKA_ALWAYS_AUTHENTICATE).
@@ -34,12 +36,21 @@ impl<R> Ongoing<R> {
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
         let locked = key.key().is_some_and(|k| k.protection.always_authenticate);
         let logins = key.private.then_some(view.logins);
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: None, locked, logins }
+        Self { unfinished, parts: false, held: None, held_from: 0, two_halves: None, hash: None, locked, logins }
     }
 
     /// A digest; it survives logins and logouts.
     pub(crate) const fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: Some(hash), locked: false, logins: None }
+        Self {
+            unfinished,
+            parts: false,
+            held: None,
+            held_from: 0,
+            two_halves: None,
+            hash: Some(hash),
+            locked: false,
+            logins: None,
+        }
     }
 
     /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.
