@@ -56,10 +56,10 @@ typedef struct {
     CK_RV (*C_FindObjectsFinal)(CK_ULONG);
     CK_RV (*C_EncryptInit)(CK_ULONG, CK_MECHANISM *, CK_ULONG);
     CK_RV (*C_Encrypt)(CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *);
-    CK_RV (*C_EncryptUpdate)(void);
+    CK_RV (*C_EncryptUpdate)(CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *);
     CK_RV (*C_EncryptFinal)(void);
-    CK_RV (*C_DecryptInit)(void);
-    CK_RV (*C_Decrypt)(void);
+    CK_RV (*C_DecryptInit)(CK_ULONG, CK_MECHANISM *, CK_ULONG);
+    CK_RV (*C_Decrypt)(CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *);
     CK_RV (*C_DecryptUpdate)(void);
     CK_RV (*C_DecryptFinal)(void);
     CK_RV (*C_DigestInit)(CK_ULONG, CK_MECHANISM *);
@@ -69,7 +69,7 @@ typedef struct {
     CK_RV (*C_DigestFinal)(CK_ULONG, CK_BYTE *, CK_ULONG *);
     CK_RV (*C_SignInit)(CK_ULONG, CK_MECHANISM *, CK_ULONG);
     CK_RV (*C_Sign)(CK_ULONG, CK_BYTE *, CK_ULONG, CK_BYTE *, CK_ULONG *);
-    CK_RV (*C_SignUpdate)(void);
+    CK_RV (*C_SignUpdate)(CK_ULONG, CK_BYTE *, CK_ULONG);
     CK_RV (*C_SignFinal)(void);
     CK_RV (*C_SignRecoverInit)(void);
     CK_RV (*C_SignRecover)(void);
@@ -83,12 +83,12 @@ typedef struct {
     CK_RV (*C_DecryptDigestUpdate)(void);
     CK_RV (*C_SignEncryptUpdate)(void);
     CK_RV (*C_DecryptVerifyUpdate)(void);
-    CK_RV (*C_GenerateKey)(void);
+    CK_RV (*C_GenerateKey)(CK_ULONG, CK_MECHANISM *, CK_ATTRIBUTE *, CK_ULONG, CK_ULONG *);
     CK_RV (*C_GenerateKeyPair)(CK_ULONG, CK_MECHANISM *, CK_ATTRIBUTE *, CK_ULONG, CK_ATTRIBUTE *, CK_ULONG, CK_ULONG *, CK_ULONG *);
     CK_RV (*C_WrapKey)(void);
     CK_RV (*C_UnwrapKey)(void);
     CK_RV (*C_DeriveKey)(void);
-    CK_RV (*C_SeedRandom)(void);
+    CK_RV (*C_SeedRandom)(CK_ULONG, CK_BYTE *, CK_ULONG);
     CK_RV (*C_GenerateRandom)(CK_ULONG, CK_BYTE *, CK_ULONG);
     CK_RV (*C_GetFunctionStatus)(void);
     CK_RV (*C_CancelFunction)(void);

@@ -85,6 +85,63 @@ fn a_program_signs_encrypts_macs_agrees_and_keeps_keys_from_eight_threads() {
 }
 
 #[test]
+fn keytool_imports_pairs_and_makes_secret_keys() {
+    let home = home();
+    let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
+    for (name, how) in [("rsa", "rsa:2048"), ("ec", "ec -pkeyopt ec_paramgen_curve:P-256")] {
+        openssl(&format!("req -x509 -newkey {how} -nodes -keyout {name}.key -subj /CN={name} -out {name}.crt"));
+        let export = "pkcs12 -export -passout pass:outside -name";
+        openssl(&format!("{export} {name} -inkey {name}.key -in {name}.crt -out {name}.p12"));
+        let import =
+            home.program("keytool").words("-importkeystore -noprompt -srcstoretype PKCS12 -srcstorepass outside");
+        let import = import.words("-destkeystore NONE -deststoretype PKCS11 -deststorepass").arg(PIN);
+        let import =
+            import.words("-addprovider SunPKCS11 -providerArg java.cfg -srckeystore").arg(format!("{name}.p12"));
+        import.patience(PATIENCE).succeed();
+    }
+    keytool(&home, "-genseckey", "-alias secret -keyalg AES -keysize 256").succeed();
+    let list = keytool(&home, "-list", "").succeed();
+    for entry in ["rsa, PrivateKeyEntry", "ec, PrivateKeyEntry", "secret, SecretKeyEntry"] {
+        assert!(list.text().contains(entry), "{list}");
+    }
+    // An imported key signs: the request convinces openssl.
+    keytool(&home, "-certreq", "-alias ec -file ec.csr").succeed();
+    openssl("req -verify -noout -in ec.csr");
+}
+
+#[test]
+fn every_algorithm_that_java_offers_agrees_with_its_own_providers() {
+    if built::only_kmss("algorithm in every mode that Java finds") {
+        return;
+    }
+    let home = home();
+    // Without `attributes = compatibility`: what Java leaves out is up to the module.
+    let configuration = std::fs::read_to_string(home.file("java.cfg")).unwrap();
+    std::fs::write(home.file("plain.cfg"), configuration.replace("attributes = compatibility\n", "")).unwrap();
+    let source = built::workspace().join("tests/java/Every.java");
+    let java = home.program("java").arg(source).args(["plain.cfg", PIN]).patience(PATIENCE);
+    java.succeed().mentions("Java is content with every one");
+    home.audit_is_whole();
+}
+
+#[test]
+fn tls_servers_and_clients_have_their_keys_in_the_token() {
+    if built::only_kmss("TLS secrets that Java accepts") {
+        return;
+    }
+    let home = home();
+    pair(&home, "rsa1", "-keyalg RSA -keysize 2048 -ext san=dns:localhost");
+    pair(&home, "ec1", "-keyalg EC -groupname secp256r1 -ext san=dns:localhost");
+    let source = built::workspace().join("tests/java/Tls.java");
+    // First of all providers the token does whatever TLS asks for; last of them, only what needs its keys.
+    for position in ["1", "20"] {
+        let java = home.program("java").arg(format!("-Dtls.position={position}")).arg(&source);
+        java.args(["java.cfg", PIN, "rsa1", "ec1"]).patience(PATIENCE).succeed().mentions("TLS is content");
+    }
+    home.audit_is_whole();
+}
+
+#[test]
 fn java_uses_keys_that_kmss_made() {
     if built::only_kmss("command") {
         return;

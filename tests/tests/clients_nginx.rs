@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use kmss_tests::built;
@@ -125,8 +126,15 @@ impl<'h> Nginx<'h> {
 
     /// One request over a connection of its own.
     fn fetch(&self, key: &str, port: u16) -> Said {
-        let curl = Program::new("curl").words("-sS --retry 0 --resolve").arg(format!("localhost:{port}:127.0.0.1"));
-        curl.arg("--cacert").arg(self.home.file(&format!("{key}.crt"))).arg(format!("https://localhost:{port}/")).run()
+        self.fetches(key, port, 1)
+    }
+
+    /// Requests after each other, each over a connection of its own: the server keeps none.
+    fn fetches(&self, key: &str, port: u16, times: usize) -> Said {
+        let curl = Program::new("curl").words("-sS --retry 0 --no-sessionid --resolve");
+        let curl = curl.arg(format!("localhost:{port}:127.0.0.1"));
+        let curl = curl.arg("--cacert").arg(self.home.file(&format!("{key}.crt")));
+        curl.args(vec![format!("https://localhost:{port}/"); times]).run()
     }
 
     #[track_caller]
@@ -209,19 +217,71 @@ fn it_serves_through_reloads_and_killed_workers() {
     }
 }
 
+/// Four clients at once, each shaking `times` hands with each key.
+fn four_clients(nginx: &Nginx<'_>, times: usize) {
+    let client = || {
+        for (key, port) in &nginx.ports {
+            let said = nginx.fetches(key, *port, times);
+            assert!(said.success(), "{said}\n--- nginx\n{}", nginx.running.said());
+            assert_eq!(said.text(), format!("{key} served\n").repeat(times));
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(client);
+        }
+    });
+}
+
 #[test]
-fn handshakes_at_once_are_all_answered() {
+fn four_hundred_handshakes_at_once_are_all_answered() {
     if !can_run() {
         return;
     }
     let home = home();
     let nginx = Nginx::start(&home);
-    std::thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| nginx.serves(8));
-        }
-    });
+    four_clients(&nginx, 50);
     drop(nginx);
+    if built::stand_in() {
+        return;
+    }
+    home.audit_is_whole();
+    let signed = |record: &serde_json::Value| record["action"] == "sign" && record["outcome"] == "success";
+    assert!(
+        home.audit(1000).iter().filter(|record| signed(record)).count() >= 400,
+        "signatures are missing in the trail"
+    );
+}
+
+#[test]
+fn a_storm_of_reloads_loses_no_handshake() {
+    if !can_run() {
+        return;
+    }
+    let home = home();
+    let mut nginx = Nginx::start(&home);
+    let before = nginx.workers();
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                nginx.serves(1);
+            }
+        });
+        // The master takes the next one while workers of the last ones are still being forked.
+        for _ in 0..12 {
+            nginx.running.signal(libc::SIGHUP);
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        over.store(true, Ordering::Relaxed);
+        client.join().expect("every handshake was answered");
+    });
+    nginx.wait_for_workers(&before);
+    nginx.serves(3);
+    let said = nginx.running.said();
+    for trouble in ["exited on signal", "[alert]", "[emerg]", "panicked"] {
+        assert!(!said.contains(trouble), "`{trouble}`:\n{said}");
+    }
     if !built::stand_in() {
         home.audit_is_whole();
     }

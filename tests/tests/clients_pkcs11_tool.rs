@@ -112,6 +112,52 @@ fn its_signatures_convince_openssl() {
 }
 
 #[test]
+fn it_encrypts_macs_agrees_wraps_and_hashes() {
+    if built::only_kmss("mechanism for each of these") {
+        return;
+    }
+    needs(&["pkcs11-tool"]);
+    let home = Home::with_token(TOKEN);
+    let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
+    let read = |name: &str| std::fs::read(home.file(name)).unwrap();
+    let tool = |line: &str| home.pkcs11_tool(TOKEN, line).succeed();
+    std::fs::write(home.file("msg"), "more than sixteen bytes of text").unwrap();
+    tool("--keygen --key-type AES:32 --id 20 --label aes --extractable");
+    tool("--keygen --key-type GENERIC:32 --id 21 --label mac");
+    tool("--keypairgen --key-type EC:prime256v1 --id 22 --label ec --usage-derive");
+    tool("--keypairgen --key-type rsa:2048 --id 23 --label rsa");
+    let cbc = format!("--id 20 --mechanism AES-CBC-PAD --iv {}", "00".repeat(16));
+    tool(&format!("--encrypt {cbc} --input-file msg --output-file sealed"));
+    tool(&format!("--decrypt {cbc} --input-file sealed --output-file opened"));
+    assert_eq!(read("opened"), read("msg"));
+    tool("--sign --id 21 --mechanism SHA256-HMAC --input-file msg --output-file mac");
+    tool("--verify --id 21 --mechanism SHA256-HMAC --input-file msg --signature-file mac").mentions("is valid");
+    openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out peer.pem");
+    openssl("pkey -in peer.pem -pubout -outform DER -out peer.der");
+    tool("--derive --mechanism ECDH1-DERIVE --id 22 --input-file peer.der --output-file ours");
+    tool("--read-object --type pubkey --id 22 --output-file ec.der");
+    openssl("pkeyutl -derive -inkey peer.pem -peerkey ec.der -peerform DER -out theirs");
+    assert_eq!(read("ours"), read("theirs"));
+    // Wrapped by the token, opened by openssl outside: the key that sealed the message.
+    tool("--wrap --mechanism RSA-PKCS --id 23 --application-id 20 --output-file wrapped");
+    tool("--unwrap --mechanism RSA-PKCS --id 23 --key-type AES: --application-id 29 --input-file wrapped");
+    tool(&format!("--decrypt {} --input-file sealed --output-file again", cbc.replace("--id 20", "--id 29")));
+    assert_eq!(read("again"), read("msg"));
+    tool("--read-object --type pubkey --id 23 --output-file rsa.der");
+    let oaep = "-pkeyopt rsa_padding_mode:oaep -pkeyopt rsa_oaep_md:sha256 -pkeyopt rsa_mgf1_md:sha256";
+    openssl(&format!("pkeyutl -encrypt -pubin -inkey rsa.der -keyform DER {oaep} -in msg -out to-rsa"));
+    let oaep = "--mechanism RSA-PKCS-OAEP --hash-algorithm SHA256 --mgf MGF1-SHA256";
+    tool(&format!("--decrypt --id 23 {oaep} --input-file to-rsa --output-file from-rsa"));
+    assert_eq!(read("from-rsa"), read("msg"));
+    tool("--hash --mechanism SHA256 --input-file msg --output-file ours");
+    openssl("dgst -sha256 -binary -out theirs msg");
+    assert_eq!(read("ours"), read("theirs"));
+    tool("--generate-random 100 --output-file random");
+    assert_eq!(read("random").len(), 100);
+    home.audit_is_whole();
+}
+
+#[test]
 fn it_keeps_certificates_and_data() {
     needs(&["pkcs11-tool"]);
     let home = Home::with_token(TOKEN);

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN};
@@ -73,6 +73,15 @@ impl Sshd {
     }
 }
 
+/// The module as an agent on the socket `agent` takes it, and the agent.
+fn agent(home: &Home) -> (PathBuf, Running) {
+    // It loads only modules under folders that it was given.
+    let module = fs::canonicalize(built::module()).unwrap();
+    let folder = format!("{}/*", module.parent().unwrap().display());
+    let agent = with_pin(home, "ssh-agent").words("-D -a").arg(home.file("agent")).args(["-P", &folder]);
+    (module, agent.keep_running())
+}
+
 #[test]
 fn ssh_keygen_lists_the_public_keys_without_a_login() {
     let (_home, keys) = home();
@@ -107,14 +116,7 @@ fn the_agent_holds_the_token_until_it_is_taken_away() {
     let (home, keys) = home();
     let Some(sshd) = Sshd::start(&home) else { return };
     fs::write(home.file("authorized"), keys.join("\n")).unwrap();
-    // The agent loads only modules under folders that it was given.
-    let module = fs::canonicalize(built::module()).unwrap();
-    let folder = format!("{}/*", module.parent().unwrap().display());
-    let mut agent = with_pin(&home, "ssh-agent").words("-D -a").arg(home.file("agent")).args(["-P", &folder]);
-    if !built::stand_in() {
-        agent = agent.env("KMSS_HOME", home.path());
-    }
-    let mut agent = agent.keep_running();
+    let (module, mut agent) = agent(&home);
     agent.wait_until("its socket", || home.file("agent").exists());
     with_pin(&home, "ssh-add").arg("-s").arg(&module).succeed().mentions("Card added");
     let list = with_pin(&home, "ssh-add").arg("-L").succeed();
@@ -127,6 +129,27 @@ fn the_agent_holds_the_token_until_it_is_taken_away() {
     // And again: the agent's helper process is a new one.
     with_pin(&home, "ssh-add").arg("-s").arg(&module).succeed();
     sshd.run(&home, &[], "echo once more").succeed().mentions("once more");
+}
+
+#[test]
+fn the_agent_offers_the_one_key_of_many_that_is_asked_for() {
+    let (home, _) = home();
+    let Some(sshd) = Sshd::start(&home) else { return };
+    for n in 4..=9 {
+        home.generate(TOKEN, &format!("more{n}"), "ec:p256", &format!("0{n}"));
+    }
+    let keys = public_keys(&home);
+    assert_eq!(keys.len(), 9, "{keys:?}");
+    let wanted = keys.iter().find(|key| key.ends_with("more9")).expect("keys are named by their labels");
+    fs::write(home.file("authorized"), format!("{wanted}\n")).unwrap();
+    fs::write(home.file("wanted.pub"), format!("{wanted}\n")).unwrap();
+    let (module, mut agent) = agent(&home);
+    agent.wait_until("its socket", || home.file("agent").exists());
+    with_pin(&home, "ssh-add").arg("-s").arg(&module).succeed();
+    // Left alone, ssh offers one key after the other, and sshd hangs up after six.
+    let only = home.file("wanted.pub");
+    let said = sshd.run(&home, &["-o", "IdentitiesOnly=yes", "-i", text(&only)], "echo the ninth").run();
+    assert!(said.success(), "{said}\n{}", sshd.running.said());
 }
 
 #[test]

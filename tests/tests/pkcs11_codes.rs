@@ -89,6 +89,30 @@ fn a_bad_signature_is_told_apart_from_a_short_one() {
 }
 
 #[test]
+fn an_ecdsa_signature_without_leading_zeros_is_believed() {
+    if kmss_tests::built::only_kmss("patience with short halves") {
+        return;
+    }
+    let session = token("short-halves").user();
+    let (public, private) = ec(&session, curve::P521);
+    // A quarter of P-521's signatures has no more than 65 bytes in either half.
+    let halves = (0..200).find_map(|_| {
+        let signature = session.sign(CKM_ECDSA_SHA512, private, b"message").unwrap();
+        let (r, s) = signature.split_at(66);
+        (r[0] == 0 && s[0] == 0).then(|| (r[1..].to_vec(), s[1..].to_vec()))
+    });
+    let (r, mut s) = halves.expect("two hundred signatures hold a short one");
+    session.verify(CKM_ECDSA_SHA512, public, b"message", &[&r[..], &s].concat()).unwrap();
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"massage", &[&r[..], &s].concat()), CKR_SIGNATURE_INVALID);
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"message", &[&r[..], &s[1..]].concat()), CKR_SIGNATURE_LEN_RANGE);
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"message", &[0; 134]), CKR_SIGNATURE_LEN_RANGE);
+    s[20] ^= 1;
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"message", &[&r[..], &s].concat()), CKR_SIGNATURE_INVALID);
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"message", b""), CKR_SIGNATURE_LEN_RANGE);
+    refused(session.verify(CKM_ECDSA_SHA512, public, b"message", &[0, 0]), CKR_SIGNATURE_INVALID);
+}
+
+#[test]
 fn tampered_gcm_releases_nothing() {
     let session = token("gcm-tamper").user();
     let key = aes(&session, &[]);

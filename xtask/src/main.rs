@@ -1,6 +1,7 @@
 //! The project's own commands: `cargo xtask demo`, `test`, `dist`, `deb`, `bench`, `header`, `mechanisms`, `fuzz` and `setup`.
 
 mod bench;
+mod clients;
 mod deb;
 mod demo;
 mod dist;
@@ -8,7 +9,6 @@ mod documents;
 mod error;
 mod fuzz;
 mod header;
-mod languages;
 mod packages;
 mod process;
 mod progress;
@@ -96,7 +96,7 @@ fn run(command: Command) -> Result<(), Error> {
         Command::Fuzz(options) => fuzz::run(&project, &options),
         Command::Setup => {
             packages::install(&project, packages::ALL)?;
-            languages::install(&project)?;
+            clients::install(&project)?;
             println!("every package is there");
             Ok(())
         }

@@ -120,7 +120,9 @@ fn missing(project: &Project, needs: &[Need]) -> Result<Vec<&'static str>, Error
     let installed = query.attempt()?.stdout;
     let mut unmet = unmet(needs, &installed);
     // Node.js's own packages bring npm, and conflict with Debian's.
-    if project.job("npm").arg("--version").attempt().is_ok_and(|output| output.status.success()) {
+    if unmet.contains(&"npm")
+        && project.job("npm").arg("--version").attempt().is_ok_and(|output| output.status.success())
+    {
         unmet.retain(|name| *name != "npm");
     }
     Ok(unmet)

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::project::{Products, Project};
-use crate::{bench, dist, header, languages, packages};
+use crate::{bench, clients, dist, header, packages};
 use std::time::Instant;
 
 /// What to test.
@@ -17,7 +17,7 @@ pub(crate) struct Options {
 pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let start = Instant::now();
     packages::install(project, packages::ALL)?;
-    languages::install(project)?;
+    clients::install(project)?;
     let products = project.build("dev")?;
     header::check(project)?;
     let exports = dist::check_shared_object(project, &products.module)?;

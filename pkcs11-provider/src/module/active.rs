@@ -31,6 +31,8 @@ pub(crate) struct Ongoing<R> {
     pub(crate) held: Option<Zeroizing<Vec<u8>>>,
     /// The length of the input that a result held was computed from: what its record says, whatever is passed later.
     pub(crate) held_from: usize,
+    /// Full length of the signature to verify, where a shorter one of two halves stands for it (ECDSA).
+    pub(crate) two_halves: Option<usize>,
     /// The hash of a digest, so that its state can be saved.
     pub(crate) hash: Option<Hash>,
     /// The order in which operations were begun.
@@ -43,12 +45,14 @@ impl<R> Ongoing<R> {
     /// An operation that uses `key`.
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
         let logins = key.private.then_some(view.logins);
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: None, begun: next(), logins }
+        let (two_halves, hash, begun) = (None, None, next());
+        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins }
     }
 
     /// A digest; it survives logins and logouts.
     pub(crate) fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: Some(hash), begun: next(), logins: None }
+        let (two_halves, hash, begun) = (None, Some(hash), next());
+        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins: None }
     }
 
     /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.

@@ -7,9 +7,14 @@ use crate::rv::{Result, Rv};
 
 const BAD: Rv = Rv(CKR_ARGUMENTS_BAD);
 
-/// The length of an object in memory. No object is longer than `isize::MAX`, so larger numbers are errors.
+/// Bits of the largest address that Linux gives a process (five levels of page tables).
+const ADDRESS_BITS: u32 = 56;
+
+/// The length of an object in memory. No object is longer than the address space, so larger numbers are errors: they
+/// come from callers whose subtraction went wrong.
 pub(crate) fn length(len: CK_ULONG) -> Result<usize> {
-    usize::try_from(len).ok().filter(|&n| isize::try_from(n).is_ok()).ok_or(BAD)
+    let possible = u64::try_from(len).is_ok_and(|n| n >> ADDRESS_BITS == 0);
+    usize::try_from(len).ok().filter(|&n| possible && isize::try_from(n).is_ok()).ok_or(BAD)
 }
 
 /// `len` elements at `data`; NULL only with length 0.

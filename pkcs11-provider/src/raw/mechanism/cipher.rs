@@ -50,7 +50,7 @@ impl Parameter {
         Ok(CipherMode::Ctr(Ctr { counter_bits, block: p.cb }))
     }
 
-    /// CK_GCM_PARAMS (PKCS#11 3.2, 6.13.3). `ulIvLen` alone says how long the nonce is: `ulIvBits` is not to be used, and
+    /// CK_GCM_PARAMS (PKCS#11 3.2, 6.13). `ulIvLen` alone says how long the nonce is: `ulIvBits` is not to be used, and
     /// some clients (pkcs11js) leave it unset.
     fn gcm(&self) -> Result<Gcm> {
         let p: CK_GCM_PARAMS = self.structure()?;
