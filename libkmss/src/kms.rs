@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator, RewrapToken};
 use crate::backend::Backend;

@@ -3,8 +3,15 @@
 use crate::dist;
 use crate::error::Error;
 use crate::process::Job;
-use crate::project::Project;
+use crate::project::{Project, create_folder, write};
 use std::path::{Path, PathBuf};
+
+/// p11-kit looks for names without a folder in the multi-arch folder only, where a package with a command has no place.
+const P11_KIT: &str = "\
+# KMSS for every program that uses p11-kit.
+module: /usr/lib/pkcs11/libkmss_pkcs11.so
+priority: 1
+";
 
 /// What every package must hold.
 const CONTENTS: [&str; 12] = [
@@ -26,11 +33,14 @@ const CONTENTS: [&str; 12] = [
 pub(crate) fn run(project: &Project) -> Result<(), Error> {
     let tool = tool(project)?;
     dist::run(project)?;
+    let entry = project.target.join("dist/debian/kmss.module");
+    create_folder(entry.parent().unwrap_or(&project.target))?;
+    write(&entry, P11_KIT)?;
     let folder = project.target.join("debian");
     dist::remove(&folder)?;
     let build = Job::new(&tool, &project.interrupt).dir(&project.root).limit_seconds(1800);
     let build = build.args(["deb", "--package", "cli", "--no-build", "--no-strip", "--profile", "dist"]);
-    build.args(["--multiarch", "same", "--output"]).arg(&folder).env("CARGO_TARGET_DIR", &project.target).show()?;
+    build.arg("--output").arg(&folder).env("CARGO_TARGET_DIR", &project.target).show()?;
     let package = only_file(&folder)?;
     check(project, &package)?;
     println!("made {}; install it with: apt-get install {}", package.display(), package.display());
@@ -82,12 +92,15 @@ fn check(project: &Project, package: &Path) -> Result<(), Error> {
 
 /// The first of [`CONTENTS`] that a list of `dpkg-deb --contents` lacks.
 fn missing(list: &str) -> Option<&'static str> {
-    CONTENTS.into_iter().find(|wanted| !list.lines().any(|line| line.ends_with(wanted) || line.ends_with(&format!("{wanted}.gz"))))
+    CONTENTS
+        .into_iter()
+        .find(|wanted| !list.lines().any(|line| line.ends_with(wanted) || line.ends_with(&format!("{wanted}.gz"))))
 }
 
 fn only_file(folder: &Path) -> Result<PathBuf, Error> {
     let entries = std::fs::read_dir(folder).map_err(Error::file("read", folder))?;
-    let mut files = entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb"));
+    let mut files =
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb"));
     files.next().ok_or_else(|| Error::check(format!("cargo-deb left no package in `{}`", folder.display())))
 }
 

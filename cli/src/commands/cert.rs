@@ -111,7 +111,9 @@ fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
     });
     let Some(newest) = found.iter().max_by_key(|o| o.created.0) else {
         let token = &args.token.token;
-        return Err(format!("no certificate is labelled `{}`; `kmss cert list --token {token}` shows them", args.name).into());
+        return Err(
+            format!("no certificate is labelled `{}`; `kmss cert list --token {token}` shows them", args.name).into()
+        );
     };
     let Body::Certificate { value } = &newest.body else { return Err("the object is no certificate".into()) };
     let bytes = match args.format {

@@ -78,7 +78,8 @@ impl<'a> Sm2Signer<'a> {
         serial: &[u8],
         (from, until): (u64, u64),
     ) -> Result<Vec<u8>, Failure> {
-        let time = |seconds| Ok::<_, Failure>(Time::from(GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))?));
+        let time =
+            |seconds| Ok::<_, Failure>(Time::from(GeneralizedTime::from_unix_duration(Duration::from_secs(seconds))?));
         let validity = Validity::new(time(from)?, time(until)?);
         let key = SubjectPublicKeyInfoOwned::try_from(self.public.0.as_slice())?;
         let profile = SelfSigned(subject.name()?);

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use rcgen::{CertificateParams, DistinguishedName, DnType};
 use x509_cert::attr::AttributeTypeAndValue;
-use x509_cert::der::{Decode as _, Encode as _, Tag};
 use x509_cert::der::asn1::{Any, Ia5String, ObjectIdentifier};
+use x509_cert::der::{Decode as _, Encode as _, Tag};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::{Name, RdnSequence, RelativeDistinguishedName};

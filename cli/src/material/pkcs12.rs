@@ -29,12 +29,10 @@ pub(super) fn is_one(der: &[u8]) -> bool {
 pub(super) fn parse(der: &[u8], passphrase: &Secret) -> Result<Vec<Incoming>, Failure> {
     let text = std::str::from_utf8(passphrase.expose()).map_err(|_| "the passphrase is no UTF-8 text")?;
     let archive = Pkcs12Archive::from_pkcs12(der, text).map_err(|e| match e {
-        p12_keystore::error::Error::UnsupportedEncryptionScheme => {
-            Failure::from(
-                "the PKCS #12 file is encrypted in a way that is not read any more (RC2, triple DES); write it anew \
+        p12_keystore::error::Error::UnsupportedEncryptionScheme => Failure::from(
+            "the PKCS #12 file is encrypted in a way that is not read any more (RC2, triple DES); write it anew \
                  with OpenSSL 3: openssl pkcs12 -legacy -in FILE -out keys.pem, then openssl pkcs12 -export",
-            )
-        }
+        ),
         p12_keystore::error::Error::MacError(_) => "the passphrase is wrong, or the PKCS #12 file is damaged".into(),
         other => format!("the PKCS #12 file cannot be read: {other}").into(),
     })?;

@@ -64,13 +64,8 @@ impl Catalog {
         let paths = Paths::of(namespace);
         let everything = path::everything_of(namespace.id);
         let own = format!("{everything}{}/", namespace.incarnation);
-        let mut walk = Walk {
-            caller,
-            paths,
-            report: CatalogReport::default(),
-            wanted: BTreeSet::new(),
-            leads: Vec::new(),
-        };
+        let mut walk =
+            Walk { caller, paths, report: CatalogReport::default(), wanted: BTreeSet::new(), leads: Vec::new() };
         if self.store.get(&path::ordinal(namespace.ordinal)?)?.is_none() {
             walk.complain(None, format!("the guard of its position is missing below `{ORDINALS}`"));
         }
@@ -172,7 +167,11 @@ impl Walk<'_> {
         }
         for path in std::mem::take(&mut self.wanted) {
             let id = object_of(&path).ok().filter(|_| path.as_str().contains("/idx/"));
-            let what = if id.is_some() { "an index entry is missing: searches pass it by" } else { "the guard of a key's name is missing" };
+            let what = if id.is_some() {
+                "an index entry is missing: searches pass it by"
+            } else {
+                "the guard of a key's name is missing"
+            };
             self.complain(id, what.to_owned());
         }
         self.report

@@ -129,7 +129,8 @@ impl Kms {
     fn told(&self, progress: &mut dyn FnMut(&str, u64), count: &mut u64) -> Result<BTreeMap<String, Told>> {
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         let mut emptied: BTreeMap<String, Timestamp> = BTreeMap::new();
-        let tail = AuditTail::new(Self::audit_directory(&self.config), Filter { events_only: true, ..Filter::default() });
+        let tail =
+            AuditTail::new(Self::audit_directory(&self.config), Filter { events_only: true, ..Filter::default() });
         tail.visit(&mut |entry: &Entry| {
             *count += 1;
             if count.is_multiple_of(4096) {
@@ -186,7 +187,9 @@ fn compare(told: &BTreeMap<String, Told>, editions: &BTreeMap<String, u64>, find
     for (id, of) in told {
         let name = of.name.as_deref().unwrap_or("object");
         let what = match (editions.get(id), of.destroyed) {
-            (Some(_), Some(true)) => format!("`{name}` was destroyed, says the audit, and is there again: the store went back"),
+            (Some(_), Some(true)) => {
+                format!("`{name}` was destroyed, says the audit, and is there again: the store went back")
+            }
             (Some(edition), _) if *edition < of.edition => format!(
                 "`{name}` has edition {edition}, but the audit has seen edition {}: the store went back, and changes of \
                  attributes or state are undone",
@@ -256,7 +259,8 @@ mod tests {
         findings.into_iter().map(|f| f.what).collect()
     }
 
-    const MADE: &str = r#""action":"generate","outcome":"success","object":{"id":"a","class":"secret","name":"k","edition":1}"#;
+    const MADE: &str =
+        r#""action":"generate","outcome":"success","object":{"id":"a","class":"secret","name":"k","edition":1}"#;
     const DISABLED: &str =
         r#""action":"change-state","outcome":"success","object":{"id":"a","class":"secret","name":"k","edition":1}"#;
     const DESTROYED: &str =

@@ -19,7 +19,13 @@ use crate::context::Context;
 const SSH_KEYS: usize = 6;
 
 /// Looks at what `client` needs.
-pub(super) fn examine(client: Client, module: &Path, context: &Context, kms: Option<&Kms>, findings: &mut Vec<Finding>) {
+pub(super) fn examine(
+    client: Client,
+    module: &Path,
+    context: &Context,
+    kms: Option<&Kms>,
+    findings: &mut Vec<Finding>,
+) {
     match client {
         Client::Openssl => {
             installed("openssl", "openssl", findings);
@@ -50,7 +56,8 @@ pub(super) fn examine(client: Client, module: &Path, context: &Context, kms: Opt
             installed("java", "default-jre-headless", findings);
             installed("keytool", "default-jre-headless", findings);
             let what = "Java shows a private key only where a certificate has the same CKA_ID";
-            findings.push(note(what.to_owned(), "`kmss cert self-sign` makes one; `kmss cert list` shows them".to_owned()));
+            findings
+                .push(note(what.to_owned(), "`kmss cert self-sign` makes one; `kmss cert list` shows them".to_owned()));
         }
         Client::Ssh => ssh(module, kms, findings),
         Client::Gnutls => {
@@ -87,7 +94,9 @@ fn engine(kms: Option<&Kms>, findings: &mut Vec<Finding>) {
     for (token, curves) in public_keys(kms) {
         if curves.contains(&Some(Curve::Ed25519)) {
             findings.push(wrong(
-                format!("token `{token}` holds an Ed25519 key: Debian's engine 0.4.12 then sees no key of the token at all"),
+                format!(
+                    "token `{token}` holds an Ed25519 key: Debian's engine 0.4.12 then sees no key of the token at all"
+                ),
                 "keep Ed25519 keys in a token of their own".to_owned(),
             ));
         }
@@ -113,7 +122,11 @@ fn server(name: &str, context: &Context, file: &Path, line: &str, findings: &mut
         _ if named => findings.push(fine(format!("`{}` passes KMSS_HOME on", file.display()))),
         _ => findings.push(wrong(
             format!("{name} clears its environment, and no file names the home"),
-            format!("write `home = \"{}\"` into /etc/kmss/kmss.toml, or `{line}` into `{}`", home.display(), file.display()),
+            format!(
+                "write `home = \"{}\"` into /etc/kmss/kmss.toml, or `{line}` into `{}`",
+                home.display(),
+                file.display()
+            ),
         )),
     }
 }
@@ -130,8 +143,12 @@ fn ssh(module: &Path, kms: Option<&Kms>, findings: &mut Vec<Finding>) {
     for (token, curves) in public_keys(kms) {
         if curves.len() > SSH_KEYS {
             findings.push(note(
-                format!("token `{token}` holds {} keys; servers close the connection after {SSH_KEYS} tries", curves.len()),
-                "say IdentitiesOnly=yes and IdentityFile=KEY.pub (from `kmss key export-public --format ssh`)".to_owned(),
+                format!(
+                    "token `{token}` holds {} keys; servers close the connection after {SSH_KEYS} tries",
+                    curves.len()
+                ),
+                "say IdentitiesOnly=yes and IdentityFile=KEY.pub (from `kmss key export-public --format ssh`)"
+                    .to_owned(),
             ));
         }
     }
@@ -151,7 +168,8 @@ fn public_keys(kms: Option<&Kms>) -> Vec<(String, Vec<Option<Curve>>)> {
             PublicComponents::Ec { curve, .. } => Some(*curve),
             _ => None,
         };
-        let keys = objects.iter().filter_map(|o| o.key()?.primary().ok()).map(|version| curve(&version.public)).collect();
+        let keys =
+            objects.iter().filter_map(|o| o.key()?.primary().ok()).map(|version| curve(&version.public)).collect();
         found.push((namespace.name, keys));
     }
     found

@@ -40,7 +40,9 @@ pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<
     };
     findings.push(fine(format!("the home opens (suite {})", kms.suite().name())));
     match kms.namespaces() {
-        Err(error) => findings.push(wrong(format!("the tokens cannot be read: {}", chain(&error)), cure(error.kind(), home))),
+        Err(error) => {
+            findings.push(wrong(format!("the tokens cannot be read: {}", chain(&error)), cure(error.kind(), home)))
+        }
         Ok(namespaces) if namespaces.is_empty() => {
             findings.push(wrong("there are no tokens".to_owned(), "make one with `kmss token init LABEL`".to_owned()));
         }
@@ -134,9 +136,13 @@ fn cure(kind: ErrorKind, home: &Path) -> String {
             home.display()
         ),
         ErrorKind::TooNew => "install the newer kmss that wrote it".to_owned(),
-        ErrorKind::Damaged => "stop every program that uses it, keep a copy, run `kmss store check`, and restore a backup".to_owned(),
+        ErrorKind::Damaged => {
+            "stop every program that uses it, keep a copy, run `kmss store check`, and restore a backup".to_owned()
+        }
         ErrorKind::Busy => "another process holds it; try again".to_owned(),
-        ErrorKind::Storage | ErrorKind::ReadOnly => "check free space, and whether the disk is mounted for writing".to_owned(),
+        ErrorKind::Storage | ErrorKind::ReadOnly => {
+            "check free space, and whether the disk is mounted for writing".to_owned()
+        }
         _ => String::new(),
     }
 }

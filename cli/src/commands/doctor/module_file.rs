@@ -123,7 +123,11 @@ fn probe(module: &Path, context: &Context) -> Result<Loaded, String> {
             }
             let text = String::from_utf8_lossy(&said.stderr);
             let text = text.trim().trim_start_matches("kmss: ");
-            return Err(if text.is_empty() { format!("the process that loaded it died ({})", said.status) } else { text.to_owned() });
+            return Err(if text.is_empty() {
+                format!("the process that loaded it died ({})", said.status)
+            } else {
+                text.to_owned()
+            });
         }
         std::thread::sleep(STEP);
     }

@@ -37,9 +37,14 @@ pub(super) fn examine(module: &Path, wanted: bool, findings: &mut Vec<Finding>) 
             findings.push(fine(format!("p11-kit knows the module through `{file}`")));
         }
         if std::fs::metadata(&entry.file).is_ok_and(|m| m.mode() & 0o002 != 0) {
-            findings.push(wrong(
-                format!("everybody may write p11-kit's entry `{file}`"),
-                format!("chmod o-w '{file}'"),
+            findings
+                .push(wrong(format!("everybody may write p11-kit's entry `{file}`"), format!("chmod o-w '{file}'")));
+        }
+        let own = std::env::var_os("HOME").is_some_and(|home| entry.file.starts_with(home));
+        if own && std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
+            findings.push(note(
+                format!("p11-kit does not heed `{file}` in programs that run as root"),
+                "put it into /etc/pkcs11/modules".to_owned(),
             ));
         }
         if let Some(limits) = &entry.limits {
@@ -51,7 +56,8 @@ pub(super) fn examine(module: &Path, wanted: bool, findings: &mut Vec<Finding>) 
     }
     shadows(&entries, findings);
     if entries.is_empty() {
-        let what = "p11-kit has no entry for the module; programs that ask p11-kit (GnuTLS, curl, browsers) do not see it";
+        let what =
+            "p11-kit has no entry for the module; programs that ask p11-kit (GnuTLS, curl, browsers) do not see it";
         let cure = "`kmss config p11-kit` prints one".to_owned();
         findings.push(if wanted { wrong(what.to_owned(), cure) } else { note(what.to_owned(), cure) });
     }
@@ -97,7 +103,9 @@ fn entries(directory: &Path) -> Vec<Entry> {
 impl Entry {
     fn parse(text: &str, file: &Path) -> Option<Self> {
         let field = |name: &str| {
-            let value = |line: &str| line.trim().strip_prefix(name)?.trim_start().strip_prefix(':').map(|v| v.trim().to_owned());
+            let value = |line: &str| {
+                line.trim().strip_prefix(name)?.trim_start().strip_prefix(':').map(|v| v.trim().to_owned())
+            };
             text.lines().find_map(value)
         };
         let named = PathBuf::from(field("module")?);

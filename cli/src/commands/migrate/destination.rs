@@ -13,7 +13,8 @@ use libkmss::operation::{Draft, DrawRandom, Expected, Find, Import, ImportDocume
 use libkmss::secret::Secret;
 
 use super::Outcome;
-use super::source::{Found, Kind, Source};
+use super::found::{Found, Kind};
+use super::source::Source;
 use crate::commands::key;
 use crate::output::Failure;
 
@@ -71,7 +72,8 @@ impl<'a> Destination<'a> {
             return Ok(Outcome::Refused("keys of this type are not offered".to_owned()));
         };
         if class != KeyClass::Public && !found.protection.extractable {
-            let reason = "it is not extractable: it cannot leave the other token; make a new key, or restore its backup";
+            let reason =
+                "it is not extractable: it cannot leave the other token; make a new key, or restore its backup";
             return Ok(Outcome::Refused(reason.to_owned()));
         }
         let allowed = match &found.allowed {
