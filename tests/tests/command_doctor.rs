@@ -117,7 +117,9 @@ fn what_config_prints_works_as_it_stands() {
     }
     run(&print("ssh"), "kmss ");
     Program::new("ssh-keygen").within(home.folder()).words("-l -f kmss-key.pub").succeed().mentions("ECDSA");
-    if installed("p11-kit") {
+    if built::is_root() {
+        built::skipped("p11-kit heeds no entries of root's own");
+    } else if installed("p11-kit") {
         let entries = home.file(".config/pkcs11/modules");
         fs::create_dir_all(&entries).unwrap();
         fs::write(entries.join("kmss.module"), print("p11-kit")).unwrap();

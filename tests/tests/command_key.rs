@@ -72,7 +72,7 @@ fn what_cannot_be_imported_is_refused_with_a_sentence_and_leaves_nothing() {
     openssl(&home, "ecparam -name prime256v1 -genkey -noout -out e.pem");
     openssl(&home, "pkcs8 -topk8 -in e.pem -passout pass:secret -out enc.pem");
     openssl(&home, "ec -in e.pem -aes128 -passout pass:secret -out old.pem");
-    openssl(&home, "dsaparam -genkey 1024 -out dsa.pem");
+    openssl(&home, "dsaparam -genkey -out dsa.pem 1024");
     openssl(&home, "pkey -in dsa.pem -out dsa8.pem");
     fs::write(home.file("noise"), [0x30; 100]).unwrap();
     fs::write(home.file("short"), [7; 15]).unwrap();

@@ -3,8 +3,15 @@
 use crate::dist;
 use crate::error::Error;
 use crate::process::Job;
-use crate::project::Project;
+use crate::project::{Project, create_folder, write};
 use std::path::{Path, PathBuf};
+
+/// p11-kit looks for names without a folder in the multi-arch folder only, where a package with a command has no place.
+const P11_KIT: &str = "\
+# KMSS for every program that uses p11-kit.
+module: /usr/lib/pkcs11/libkmss_pkcs11.so
+priority: 1
+";
 
 /// What every package must hold.
 const CONTENTS: [&str; 12] = [
@@ -26,11 +33,14 @@ const CONTENTS: [&str; 12] = [
 pub(crate) fn run(project: &Project) -> Result<(), Error> {
     let tool = tool(project)?;
     dist::run(project)?;
+    let entry = project.target.join("dist/debian/kmss.module");
+    create_folder(entry.parent().unwrap_or(&project.target))?;
+    write(&entry, P11_KIT)?;
     let folder = project.target.join("debian");
     dist::remove(&folder)?;
     let build = Job::new(&tool, &project.interrupt).dir(&project.root).limit_seconds(1800);
     let build = build.args(["deb", "--package", "cli", "--no-build", "--no-strip", "--profile", "dist"]);
-    build.args(["--multiarch", "same", "--output"]).arg(&folder).env("CARGO_TARGET_DIR", &project.target).show()?;
+    build.arg("--output").arg(&folder).env("CARGO_TARGET_DIR", &project.target).show()?;
     let package = only_file(&folder)?;
     check(project, &package)?;
     println!("made {}; install it with: apt-get install {}", package.display(), package.display());
@@ -96,6 +106,7 @@ fn only_file(folder: &Path) -> Result<PathBuf, Error> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
     use super::*;
 
     #[test]

@@ -40,6 +40,13 @@ pub(super) fn examine(module: &Path, wanted: bool, findings: &mut Vec<Finding>) 
             findings
                 .push(wrong(format!("everybody may write p11-kit's entry `{file}`"), format!("chmod o-w '{file}'")));
         }
+        let own = std::env::var_os("HOME").is_some_and(|home| entry.file.starts_with(home));
+        if own && std::fs::metadata("/proc/self").is_ok_and(|m| m.uid() == 0) {
+            findings.push(note(
+                format!("p11-kit does not heed `{file}` in programs that run as root"),
+                "put it into /etc/pkcs11/modules".to_owned(),
+            ));
+        }
         if let Some(limits) = &entry.limits {
             findings.push(note(
                 format!("p11-kit's entry `{file}` is not for every program: {limits}"),

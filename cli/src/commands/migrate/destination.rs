@@ -13,7 +13,8 @@ use libkmss::operation::{Draft, DrawRandom, Expected, Find, Import, ImportDocume
 use libkmss::secret::Secret;
 
 use super::Outcome;
-use super::source::{Found, Kind, Source};
+use super::found::{Found, Kind};
+use super::source::Source;
 use crate::commands::key;
 use crate::output::Failure;
 

@@ -4,6 +4,7 @@
 //! outside the two tokens. What may not leave is named.
 
 mod destination;
+mod found;
 mod source;
 
 use std::process::ExitCode;
@@ -11,7 +12,8 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use self::destination::Destination;
-use self::source::{Found, Source};
+use self::found::Found;
+use self::source::Source;
 use crate::args::MigrateArgs;
 use crate::context::Context;
 use crate::output::{self, Failure};

@@ -1,6 +1,5 @@
 //! The other token: what is in it, as typed values.
 
-use std::collections::BTreeMap;
 use std::ffi::c_ulong;
 use std::path::Path;
 
@@ -9,13 +8,13 @@ use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass, ObjectHandle};
 use cryptoki::session::{Session, UserType};
 use cryptoki::types::AuthPin;
-use libkmss::catalog::ObjectKind;
-use libkmss::key::{Date, KeyClass, KeyComponents, Protection, PublicComponents, Usage};
-use libkmss::mechanism::{Curve, Hash, KeyType};
+use libkmss::key::{KeyClass, KeyComponents, PublicComponents};
+use libkmss::mechanism::{Hash, KeyType};
 use libkmss::secret::Secret;
 use x509_cert::der::Decode as _;
-use x509_cert::der::asn1::{ObjectIdentifier, OctetStringRef, PrintableStringRef};
+use x509_cert::der::asn1::OctetStringRef;
 
+use super::found::{Found, Kind, curve, our_type, significant};
 use crate::output::{self, Failure};
 
 /// Every attribute that is asked for. The value of keys is not: it would be in clear.
@@ -61,68 +60,6 @@ pub(super) struct Source {
     _module: Pkcs11,
 }
 
-/// One object of it.
-pub(super) struct Found {
-    handle: ObjectHandle,
-    pub(super) kind: Kind,
-    pub(super) label: Vec<u8>,
-    pub(super) identifier: Vec<u8>,
-    pub(super) private: bool,
-    pub(super) modifiable: bool,
-    pub(super) copyable: bool,
-    pub(super) destroyable: bool,
-    pub(super) usage: Usage,
-    pub(super) protection: Protection,
-    pub(super) start: Option<Date>,
-    pub(super) end: Option<Date>,
-    pub(super) public: PublicComponents,
-    /// Length of a secret key in bytes.
-    pub(super) len: Option<usize>,
-    pub(super) check_value: Vec<u8>,
-    /// Numbers of the only mechanisms allowed; `Err` where they cannot be read.
-    pub(super) allowed: Result<Vec<u64>, String>,
-    /// Attributes that a door keeps as they are, by number.
-    pub(super) attributes: BTreeMap<u64, Vec<u8>>,
-    /// The value of a certificate or data object.
-    pub(super) value: Vec<u8>,
-}
-
-/// What an object is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    /// A key; its type where we have one for it.
-    Key(KeyClass, Option<KeyType>),
-    /// An X.509 certificate.
-    Certificate,
-    /// Data.
-    Data,
-    /// Anything else.
-    Other,
-}
-
-impl Kind {
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Key(KeyClass::Private, _) => "private",
-            Self::Key(KeyClass::Public, _) => "public",
-            Self::Key(KeyClass::Secret, _) => "secret",
-            Self::Certificate => "certificate",
-            Self::Data => "data",
-            Self::Other => "other",
-        }
-    }
-
-    /// As our catalogue finds it.
-    pub(super) const fn find(self) -> Option<ObjectKind> {
-        match self {
-            Self::Key(class, _) => Some(ObjectKind::Key(class)),
-            Self::Certificate => Some(ObjectKind::Certificate),
-            Self::Data => Some(ObjectKind::Data),
-            Self::Other => None,
-        }
-    }
-}
-
 impl Source {
     /// Opens the token labelled `label` of `module` as its user.
     ///
@@ -143,7 +80,7 @@ impl Source {
             let text = std::str::from_utf8(pin.expose()).map_err(|_| "the other token's PIN is no UTF-8 text")?;
             session
                 .login(UserType::User, Some(&AuthPin::new(text.into())))
-                .map_err(|e| format!("the other token refuses the login: {e}"))?;
+                .map_err(|e| format!("the other token refuses the login ({})", short(&e)))?;
             return Ok(Self { session, _module: library });
         }
         Err(format!("the module has no token labelled `{label}`; it has {}", some(&labels)).into())
@@ -193,7 +130,7 @@ impl Source {
     pub(super) fn wrap(&self, wrapping: ObjectHandle, key: &Found) -> Result<Vec<u8>, Failure> {
         self.session
             .wrap_key(&Mechanism::AesKeyWrapPad, wrapping, key.handle)
-            .map_err(|e| format!("the other token does not give the key out: {e}").into())
+            .map_err(|e| format!("the other token does not give the key out ({})", short(&e)).into())
     }
 
     /// A private key on a curve that may be read in clear: some tokens cannot wrap the newer kinds.
@@ -288,134 +225,14 @@ impl Source {
     }
 }
 
-impl Found {
-    fn new(handle: ObjectHandle) -> Self {
-        Self {
-            handle,
-            kind: Kind::Other,
-            label: Vec::new(),
-            identifier: Vec::new(),
-            private: true,
-            modifiable: true,
-            copyable: true,
-            destroyable: true,
-            usage: Usage::default(),
-            protection: Protection { sensitive: true, ..Protection::default() },
-            start: None,
-            end: None,
-            public: PublicComponents::None,
-            len: None,
-            check_value: Vec::new(),
-            allowed: Ok(Vec::new()),
-            attributes: BTreeMap::new(),
-            value: Vec::new(),
-        }
+/// The library explains each error with a paragraph of the standard; its name says enough.
+fn short(error: &cryptoki::error::Error) -> String {
+    match error {
+        cryptoki::error::Error::Pkcs11(code, _) => format!("{code:?}"),
+        other => other.to_string(),
     }
-
-    fn set(&mut self, attribute: Attribute) {
-        let number = attribute.attribute_type().into();
-        match attribute {
-            Attribute::Label(value) => self.label = value,
-            Attribute::Id(value) => self.identifier = value,
-            Attribute::Private(value) => self.private = value,
-            Attribute::Modifiable(value) => self.modifiable = value,
-            Attribute::Copyable(value) => self.copyable = value,
-            Attribute::Destroyable(value) => self.destroyable = value,
-            Attribute::Sensitive(value) => self.protection.sensitive = value,
-            Attribute::Extractable(value) => self.protection.extractable = value,
-            Attribute::WrapWithTrusted(value) => self.protection.wrap_with_trusted = value,
-            Attribute::AlwaysAuthenticate(value) => self.protection.always_authenticate = value,
-            Attribute::Encrypt(value) => self.usage.encrypt = value,
-            Attribute::Decrypt(value) => self.usage.decrypt = value,
-            Attribute::Sign(value) => self.usage.sign = value,
-            Attribute::SignRecover(value) => self.usage.sign_recover = value,
-            Attribute::Verify(value) => self.usage.verify = value,
-            Attribute::VerifyRecover(value) => self.usage.verify_recover = value,
-            Attribute::Wrap(value) => self.usage.wrap = value,
-            Attribute::Unwrap(value) => self.usage.unwrap = value,
-            Attribute::Derive(value) => self.usage.derive = value,
-            Attribute::StartDate(value) => self.start = date(&value),
-            Attribute::EndDate(value) => self.end = date(&value),
-            Attribute::ValueLen(value) => self.len = usize::try_from(*value).ok(),
-            Attribute::CheckValue(value) => self.check_value = value,
-            Attribute::Application(value) | Attribute::ObjectId(value) | Attribute::Subject(value)
-                if !value.is_empty() =>
-            {
-                self.attributes.insert(number, value);
-            }
-            _ => {}
-        }
-    }
-
-    pub(super) fn label_text(&self) -> String {
-        String::from_utf8_lossy(&self.label).into_owned()
-    }
-
-    pub(super) fn type_text(&self) -> String {
-        match (&self.kind, &self.public) {
-            (Kind::Key(..), PublicComponents::Ec { curve, .. }) => curve.name().to_owned(),
-            (Kind::Key(_, Some(key_type)), PublicComponents::Rsa { modulus, .. }) => {
-                format!("{} {}", key_type.name(), modulus.len() * 8)
-            }
-            (Kind::Key(_, Some(key_type)), _) => match self.len {
-                Some(len) => format!("{} {}", key_type.name(), len * 8),
-                None => key_type.name().to_owned(),
-            },
-            (Kind::Key(_, None), _) => "unknown".to_owned(),
-            _ => String::new(),
-        }
-    }
-}
-
-fn our_type(theirs: TheirType) -> Option<KeyType> {
-    Some(match theirs {
-        TheirType::RSA => KeyType::Rsa,
-        TheirType::EC => KeyType::Ec,
-        TheirType::EC_EDWARDS => KeyType::EcEdwards,
-        TheirType::EC_MONTGOMERY => KeyType::EcMontgomery,
-        TheirType::AES => KeyType::Aes,
-        TheirType::GENERIC_SECRET => KeyType::GenericSecret,
-        TheirType::SHA_1_HMAC => KeyType::Hmac(Hash::Sha1),
-        _ => return None,
-    })
-}
-
-/// The curve of CKA_EC_PARAMS: an OID, or for Edwards and Montgomery curves a name.
-fn curve(parameters: &[u8]) -> Option<Curve> {
-    if let Ok(oid) = ObjectIdentifier::from_der(parameters) {
-        return Curve::ALL.into_iter().find(|curve| ObjectIdentifier::new(curve.oid()).is_ok_and(|of| of == oid));
-    }
-    match PrintableStringRef::from_der(parameters).ok()?.as_str() {
-        "edwards25519" => Some(Curve::Ed25519),
-        "edwards448" => Some(Curve::Ed448),
-        "curve25519" => Some(Curve::X25519),
-        "curve448" => Some(Curve::X448),
-        _ => None,
-    }
-}
-
-fn date(date: &cryptoki::types::Date) -> Option<Date> {
-    Date::parse(&[date.year.as_slice(), &date.month, &date.day].concat()).ok()
-}
-
-/// Without leading zeros.
-fn significant(integer: &[u8]) -> Vec<u8> {
-    integer.iter().copied().skip_while(|b| *b == 0).collect()
 }
 
 fn some(labels: &[String]) -> String {
     if labels.is_empty() { "none that is initialised".to_owned() } else { labels.join(", ") }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn curves_are_known_by_oid_and_by_name() {
-        assert_eq!(curve(&[6, 8, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 3, 1, 7]), Some(Curve::P256));
-        assert_eq!(curve(b"\x13\x0cedwards25519"), Some(Curve::Ed25519));
-        assert_eq!(curve(b"\x13\x05other"), None);
-        assert_eq!(curve(&[]), None);
-    }
 }

@@ -1,6 +1,7 @@
 //! Tests of the catalogue, over both engines where the engine could matter.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+mod check;
 mod damage;
 mod find;
 mod namespace;
