@@ -51,3 +51,12 @@ pub struct Caller {
     /// The door's number for its session, for the audit.
     pub session: u64,
 }
+
+impl Caller {
+    /// Whether it may use private objects: a user who authenticated, or anybody where that is not asked for. Never the
+    /// security officer.
+    #[must_use]
+    pub fn uses_private(&self) -> bool {
+        self.login != Login::SecurityOfficer && self.keyring.private.is_some()
+    }
+}

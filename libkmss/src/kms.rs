@@ -23,6 +23,7 @@ use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
 use crate::operation::{Draft, Hall, Operation};
 use crate::os::FileMode;
+use crate::permit::Confirmation;
 use crate::pipeline::{Pipeline, Unfinished};
 use crate::policy::AttributePolicy;
 use crate::principal::CurrentPrincipal;
@@ -193,16 +194,30 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::PinInvalid`], [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::Conflict`].
     pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+        self.initialize_with(existing, name, officer_pin, existing.map(|n| n.settings).unwrap_or_default())
+    }
+
+    /// As [`Self::initialize`] with `settings`; otherwise a new namespace has the defaults, and one made anew keeps its own.
+    ///
+    /// # Errors
+    /// As [`Self::initialize`].
+    pub fn initialize_with(
+        &self,
+        existing: Option<&Namespace>,
+        name: &str,
+        officer_pin: &Secret,
+        settings: Settings,
+    ) -> Result<Namespace> {
         let planned = match existing {
             Some(namespace) => namespace.clone(),
-            None => self.plan(name)?,
+            None => Namespace { settings, ..self.plan(name)? },
         };
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned)?,
         };
         self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
-            Some(namespace) => self.renew(namespace, name, officer_pin),
+            Some(namespace) => self.renew(namespace, name, officer_pin, settings),
             None => self.add(planned, officer_pin),
         })
     }
@@ -239,12 +254,13 @@ impl Kms {
         }
     }
 
-    fn renew(&self, namespace: &Namespace, name: &str, officer_pin: &Secret) -> Result<Namespace> {
+    fn renew(&self, namespace: &Namespace, name: &str, officer_pin: &Secret, settings: Settings) -> Result<Namespace> {
         let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
         let next = Namespace {
             name: name.to_owned(),
             incarnation: namespace.incarnation.saturating_add(1),
             policy_required: false,
+            settings,
             ..namespace.clone()
         };
         let credentials = self.auth.prepare_initialize(&next, officer_pin)?;
@@ -269,7 +285,14 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Conflict`] when the namespace has been made anew since it was read.
     pub fn enter(&self, namespace: &Namespace, session: u64) -> Result<Caller> {
-        self.caller(namespace, self.auth.public_domain_key(namespace)?, session)
+        let public = self.auth.public_domain_key(namespace)?;
+        let caller = self.caller(namespace, public, session)?;
+        Ok(with_keys(&caller, Login::None, self.unasked(namespace)?, None))
+    }
+
+    /// The private domain key, where nobody is asked for a PIN.
+    fn unasked(&self, namespace: &Namespace) -> Result<Option<Arc<DomainKey>>> {
+        namespace.settings.pinless.then(|| self.auth.open_private_domain_key(namespace)).transpose()
     }
 
     fn caller(&self, namespace: &Namespace, public: Arc<DomainKey>, session: u64) -> Result<Caller> {
@@ -321,7 +344,29 @@ impl Kms {
     /// [`ErrorKind::AuditUnavailable`].
     pub fn logout(&self, caller: &Caller) -> Result<Caller> {
         self.catalog().forget_private(caller.namespace.id);
-        self.pipeline.around(Some(caller), Action::Logout, || Ok(with_keys(caller, Login::None, None, None)))
+        self.pipeline.around(Some(caller), Action::Logout, || {
+            Ok(with_keys(caller, Login::None, self.unasked(&caller.namespace)?, None))
+        })
+    }
+
+    /// Checks the credential of the user whom `caller` is logged in as, for one operation with a key that asks for it
+    /// each time: [`Unfinished::confirm`] takes the proof.
+    ///
+    /// # Errors
+    /// As [`Self::login`]; [`ErrorKind::NotLoggedIn`] where nobody is.
+    pub fn confirm(&self, caller: &Caller, pin: &Secret) -> Result<Confirmation> {
+        let credential = match &caller.login {
+            Login::None if !caller.uses_private() => {
+                return Err(Error::new(ErrorKind::NotLoggedIn, "nobody is logged in who could confirm an operation"));
+            }
+            Login::None => Credential::UserPin { name: DEFAULT_USER, pin },
+            Login::User(name) => Credential::UserPin { name, pin },
+            Login::SecurityOfficer => Credential::OfficerPin(pin),
+        };
+        self.pipeline.around(Some(caller), Action::Login, || {
+            let _ = self.auth.authenticate(&caller.namespace, &credential)?;
+            Ok(Confirmation::of(caller))
+        })
     }
 
     /// Gives `user` a PIN; every object stays. `officer` came from [`Self::login`] as security officer.
@@ -329,13 +374,93 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] for anybody else, [`ErrorKind::PinInvalid`].
     pub fn set_user_pin(&self, officer: &Caller, user: &str, pin: &Secret) -> Result<()> {
-        self.pipeline.around(Some(officer), Action::SetPin, || {
-            let token = officer.keyring.officer.as_ref().and_then(|any| any.downcast_ref::<RewrapToken>());
-            let token = token.ok_or_else(|| {
-                Error::new(ErrorKind::NotLoggedIn, "only the security officer, logged in, gives users a PIN")
-            })?;
-            self.auth.set_user_pin(&officer.namespace, token, user, pin)
+        self.manage_user(officer, "set", user, |rewrap| self.auth.set_user_pin(&officer.namespace, rewrap, user, pin))
+    }
+
+    /// Makes the user `user` with a PIN; one more way to the same private objects.
+    ///
+    /// # Errors
+    /// As [`Self::set_user_pin`]; [`ErrorKind::AlreadyExists`].
+    pub fn add_user(&self, officer: &Caller, user: &str, pin: &Secret) -> Result<()> {
+        if self.users(&officer.namespace)?.iter().any(|known| known == user) {
+            let why = format!("there is a user `{}` already", user.escape_debug());
+            return Err(Error::new(ErrorKind::AlreadyExists, why));
+        }
+        self.manage_user(officer, "add", user, |rewrap| self.auth.set_user_pin(&officer.namespace, rewrap, user, pin))
+    }
+
+    /// Takes the user `user` away; every object stays. Who is logged in already stays so until they log out.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an unknown user, [`ErrorKind::NotLoggedIn`] for anybody but the security officer.
+    pub fn remove_user(&self, officer: &Caller, user: &str) -> Result<()> {
+        self.manage_user(officer, "remove", user, |rewrap| self.auth.remove_user(&officer.namespace, rewrap, user))
+    }
+
+    /// Lets `user` try again after too many wrong PINs; the PIN and every object stay.
+    ///
+    /// # Errors
+    /// As [`Self::remove_user`].
+    pub fn unlock_user(&self, officer: &Caller, user: &str) -> Result<()> {
+        self.manage_user(officer, "unlock", user, |rewrap| self.auth.unlock(&officer.namespace, rewrap, user))
+    }
+
+    /// The names of the users of a namespace, in order.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn users(&self, namespace: &Namespace) -> Result<Vec<String>> {
+        self.auth.users(namespace)
+    }
+
+    fn manage_user(
+        &self,
+        officer: &Caller,
+        verb: &str,
+        user: &str,
+        f: impl FnOnce(&RewrapToken) -> Result<()>,
+    ) -> Result<()> {
+        let tags = vec![format!("{verb} user {}", user.escape_debug())];
+        self.pipeline.around_tagged(Some(officer), Action::SetPin, tags, || {
+            let rewrap = officer.keyring.officer.as_ref().and_then(|any| any.downcast_ref::<RewrapToken>());
+            f(rewrap.ok_or_else(|| {
+                Error::new(ErrorKind::NotLoggedIn, "only the security officer, logged in, manages users and their PINs")
+            })?)
         })
+    }
+
+    /// Gives the namespace of `officer`, who is logged in as its security officer, other settings. Recorded with what
+    /// changes; what they forbid is refused from the next operation on, in every process.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for anybody else, [`ErrorKind::Arguments`] for a change of what is fixed,
+    /// [`ErrorKind::Conflict`] when the namespace was changed meanwhile.
+    pub fn configure(&self, officer: &Caller, settings: Settings) -> Result<Namespace> {
+        let known = &officer.namespace;
+        let tags = known.settings.differences(&settings);
+        self.pipeline.around_tagged(Some(officer), Action::ChangeState, tags, || {
+            if officer.login != Login::SecurityOfficer {
+                return Err(Error::new(
+                    ErrorKind::NotLoggedIn,
+                    "only the security officer, logged in, changes settings",
+                ));
+            }
+            if known.settings.pinless != settings.pinless {
+                let why = "whether a namespace works without PINs is settled when it is made";
+                return Err(Error::new(ErrorKind::Arguments, why));
+            }
+            let next = Namespace { settings, ..Namespace::clone(known) };
+            self.catalog().put_namespace(Some(known), &next, Batch::default())?;
+            Ok(next)
+        })
+    }
+
+    /// The settings of a namespace as they are now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn settings(&self, namespace: &Namespace) -> Result<Settings> {
+        self.catalog().settings(namespace)
     }
 
     /// Changes a PIN by showing the old one.

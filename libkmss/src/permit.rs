@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use crate::caller::Caller;
+use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Storage};
-use crate::tenant::ObjectId;
+use crate::tenant::{NamespaceId, ObjectId};
 
 /// What an action is about.
 #[derive(Clone, Debug)]
@@ -100,6 +100,18 @@ impl Permit {
         self.issued
     }
 
+    /// Whether the user must confirm this very operation before it computes anything (`always_authenticate`).
+    #[must_use]
+    pub fn asks_confirmation(&self) -> bool {
+        let uses = matches!(
+            self.action,
+            Action::Sign | Action::Decrypt | Action::Unwrap | Action::Derive | Action::Decapsulate
+        );
+        let asks =
+            |s: &Subject| matches!(s, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate));
+        uses && (asks(&self.subject) || self.more.iter().any(asks))
+    }
+
     /// The admitted key and the version to use.
     ///
     /// # Errors
@@ -158,6 +170,25 @@ impl Permit {
                 .as_ref()
                 .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user")),
         }
+    }
+}
+
+/// Proof that a user has just authenticated for one operation. Spent when it is given to one.
+#[derive(Debug)]
+pub struct Confirmation {
+    namespace: NamespaceId,
+    login: Login,
+}
+
+impl Confirmation {
+    /// The proof for `caller`, whose credential was checked a moment ago. For [`Kms`](crate::kms::Kms) only.
+    pub(crate) fn of(caller: &Caller) -> Self {
+        Self { namespace: caller.namespace.id, login: caller.login.clone() }
+    }
+
+    /// Whether it is `caller` who authenticated.
+    pub(crate) fn is_from(&self, caller: &Caller) -> bool {
+        (self.namespace, &self.login) == (caller.namespace.id, &caller.login)
     }
 }
 

@@ -8,13 +8,13 @@ use cryptoki_sys::{
 };
 use libkmss::key::Object;
 use libkmss::mechanism::{Heritage, KdfMechanism, KeyType, Mechanism, TlsMechanism};
-use libkmss::operation::{Chosen, Derive, DeriveData, DerivePublic, Destroy, Draft, Expected, ObjectRef};
+use libkmss::operation::{Chosen, Derive, DeriveData, DerivePublic, Draft, Expected, ObjectRef};
 
 use crate::attributes::components;
 use crate::attributes::draft;
 use crate::attributes::read::Attributes;
 use crate::attributes::rules::{Class, Occasion};
-use crate::making::{check_login_for_use, demand};
+use crate::making::demand;
 use crate::module::session::SessionView;
 use crate::object;
 use crate::raw::template::{Answer, Template};
@@ -64,8 +64,6 @@ pub(crate) fn derive(
     if matches!(how.mechanism, Mechanism::Kdf(KdfMechanism::PublicKey)) {
         return public_half(view, &base, how, &call.template);
     }
-    check_login_for_use(&base)?;
-    others.iter().try_for_each(|other| check_login_for_use(other))?;
     if matches!(how.mechanism, Mechanism::Kdf(KdfMechanism::HkdfData(_))) {
         return data(view, &base, &others, how, call.template.clone());
     }
@@ -90,16 +88,6 @@ pub(crate) fn derive(
     }
     let others = others.iter().map(ObjectRef::from).collect();
     let derived = view.kms.perform(&view.caller, Derive { base: ObjectRef::from(&base), others, how, keys })?;
-    for (index, (template, key)) in templates.iter().zip(&derived.keys).enumerate() {
-        if let Err(rv) = object::admit_claims(view, template, key) {
-            call.blamed = index.checked_sub(1);
-            // All or nothing: that one is gone already.
-            for (_, other) in derived.keys.iter().enumerate().filter(|(i, _)| *i != index) {
-                view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(other) })?;
-            }
-            return Err(rv);
-        }
-    }
     let handles = derived.keys.iter().map(|key| object::handle(view, key)).collect();
     Ok(Outcome { handles, public: derived.public })
 }
@@ -237,6 +225,5 @@ fn public_half(view: &SessionView, base: &Arc<Object>, how: Chosen, template: &T
     let draft = object::new_draft(view, class, &template, Occasion::Derive)?;
     let derive = DerivePublic { base: ObjectRef::from(base), how, draft };
     let made = view.kms.perform(&view.caller, derive)?;
-    object::admit_claims(view, &template, &made)?;
     Ok(Outcome { handles: vec![object::handle(view, &made)], public: Vec::new() })
 }

@@ -4,8 +4,7 @@ use cryptoki_sys::{
     self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_ULONG, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE,
     CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCONSISTENT,
     CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
-    CKR_USER_NOT_LOGGED_IN, CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE,
-    CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
 };
 use libkmss::key::{KeySpec, Object};
 use libkmss::mechanism::{KdfMechanism, KeyType, Mechanism, TlsMechanism};
@@ -62,7 +61,6 @@ fn make(view: &SessionView, how: &Chosen, template: &Template) -> Result<CK_OBJE
     }
     let expected = Expected { key_type, len: components::length(&template)? };
     let key = view.kms.perform(&view.caller, Make { how: how.clone(), expected, draft })?;
-    object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
 }
 
@@ -149,7 +147,6 @@ pub(crate) fn unwrap(
 ) -> Result<CK_OBJECT_HANDLE> {
     let unwrapping = view.token.objects.resolve_key(unwrapping, view).map_err(unwrapping_key)?;
     let (how, wrapped) = parse(&unwrapping).map_err(unwrapping_key)?;
-    check_login_for_use(&unwrapping)?;
     demand(&mut template, &unwrapping, c::CKA_UNWRAP_TEMPLATE)?;
     let class = draft::class(&template, None, view.profile())?;
     let (Class::Private(key_type) | Class::Secret(key_type)) = class else {
@@ -160,7 +157,6 @@ pub(crate) fn unwrap(
     let unwrapping = ObjectRef::from(&unwrapping);
     let unwrap = Unwrap { unwrapping, how, wrapped, expected, draft };
     let key = view.kms.perform(&view.caller, unwrap).map_err(|e| unwrapping_key(e.into()))?;
-    object::admit_claims(view, &template, &key)?;
     Ok(object::handle(view, &key))
 }
 
@@ -190,7 +186,6 @@ pub(crate) fn encapsulate(
     let (expected, draft) = shared_key(view, &mut template)?;
     let encapsulate = Encapsulate { key: ObjectRef::from(&key), how, expected, draft };
     let (new, ciphertext) = view.kms.perform(&view.caller, encapsulate).for_key()?;
-    object::admit_claims(view, &template, &new)?;
     Ok((ciphertext, object::handle(view, &new)))
 }
 
@@ -204,13 +199,11 @@ pub(crate) fn decapsulate(
 ) -> Result<CK_OBJECT_HANDLE> {
     let key = view.token.objects.resolve_key(key, view).map_err(unwrapping_key)?;
     let how = parse(&key).map_err(unwrapping_key)?;
-    check_login_for_use(&key)?;
     demand(&mut template, &key, c::CKA_DECAPSULATE_TEMPLATE)?;
     let (expected, draft) = shared_key(view, &mut template)?;
     let key = ObjectRef::from(&key);
     let decapsulate = Decapsulate { key, how, ciphertext: ciphertext.to_vec(), expected, draft };
     let new = view.kms.perform(&view.caller, decapsulate).for_key().map_err(unwrapping_key)?;
-    object::admit_claims(view, &template, &new)?;
     Ok(object::handle(view, &new))
 }
 
@@ -225,13 +218,6 @@ fn shared_key(view: &SessionView, template: &mut Template) -> Result<(Expected, 
     };
     let draft = object::new_draft(view, class, template, Occasion::Derive)?;
     Ok((Expected { key_type, len: components::length(template)? }, draft))
-}
-
-/// A key that asks for its user's login at each use (CKA_ALWAYS_AUTHENTICATE) cannot be used where there is no moment for
-/// one: C_UnwrapKey, C_DeriveKey and C_DecapsulateKey begin and end in one call.
-pub(crate) fn check_login_for_use(key: &Object) -> Result<()> {
-    let asks = key.key().is_some_and(|k| k.protection.always_authenticate);
-    if asks { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
 }
 
 /// The type of key that a generation mechanism makes, alone or in pairs.

@@ -3,17 +3,18 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_ATTRIBUTE_VALUE_INVALID, CKR_FUNCTION_FAILED};
+use cryptoki_sys::{self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CKR_FUNCTION_FAILED};
 use libkmss::caller::Login;
 use libkmss::error::{Error, ErrorClass, ErrorKind};
 use libkmss::key::{KeyComponents, Object, Storage};
-use libkmss::operation::{self, Destroy, Draft, Export, Import, ImportDocument, ObjectRef, Update};
+use libkmss::operation::{self, Claims, Destroy, Draft, Export, Import, ImportDocument, ObjectRef, Update};
 
 use crate::attributes::components::{self, Given};
 use crate::attributes::draft::{self, Giver};
 use crate::attributes::read::{self, Attributes};
 use crate::attributes::rules::{self, Class, Occasion};
 use crate::attributes::{change, curve};
+use crate::module::special::{self, Special};
 use crate::module::{self, session::SessionView};
 use crate::raw::octet_string;
 use crate::raw::template::{Answer, Template};
@@ -30,24 +31,12 @@ pub(crate) fn create(view: &SessionView, template: &Template) -> Result<CK_OBJEC
         Given::Key(components) => view.kms.perform(&view.caller, Import { components, draft })?,
         Given::Document(body) => view.kms.perform(&view.caller, ImportDocument { body, draft })?,
     };
-    admit_claims(view, template, &object)?;
     Ok(handle(view, &object))
-}
-
-/// Destroys an object that came in again where its template said something of it that is not true.
-///
-/// # Errors
-/// CKR_ATTRIBUTE_VALUE_INVALID then.
-pub(crate) fn admit_claims(view: &SessionView, template: &Template, object: &Arc<Object>) -> Result<()> {
-    if claims_hold(view, template, object) {
-        return Ok(());
-    }
-    view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(object) })?;
-    Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID))
 }
 
 /// C_CopyObject.
 pub(crate) fn copy(view: &SessionView, source: CK_OBJECT_HANDLE, template: &Template) -> Result<CK_OBJECT_HANDLE> {
+    special::refuse(source)?;
     let source = view.token.objects.resolve(source, view)?;
     let mut draft = view.kms.draft(change::copied_storage(&source, template)?)?;
     change::copied(&mut draft, &source, template, giver(view))?;
@@ -59,6 +48,7 @@ pub(crate) fn copy(view: &SessionView, source: CK_OBJECT_HANDLE, template: &Temp
 
 /// C_DestroyObject.
 pub(crate) fn destroy(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<()> {
+    special::refuse(handle)?;
     let object = view.token.objects.resolve(handle, view)?;
     view.check_write(object.storage, object.private)?;
     view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(&object) })?;
@@ -68,30 +58,49 @@ pub(crate) fn destroy(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<()
 
 /// C_GetObjectSize.
 pub(crate) fn size(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<usize> {
+    if special::find(view, handle).is_some() {
+        return Ok(0);
+    }
     Ok(read::size(&*view.token.objects.resolve(handle, view)?))
 }
 
 /// An object whose attributes are asked for, with its key material once that was asked for and may be given.
 pub(crate) struct Shown<'a> {
     view: &'a SessionView,
-    object: Arc<Object>,
+    what: What,
     exported: OnceCell<Option<KeyComponents>>,
+}
+
+/// Whether somebody made it.
+enum What {
+    Made(Arc<Object>),
+    Special(Special),
 }
 
 impl<'a> Shown<'a> {
     /// The object behind `handle`.
     pub(crate) fn new(view: &'a SessionView, handle: CK_OBJECT_HANDLE) -> Result<Self> {
-        Ok(Self { view, object: view.token.objects.resolve(handle, view)?, exported: OnceCell::new() })
+        let what = match special::find(view, handle) {
+            Some(special) => What::Special(special),
+            None => What::Made(view.token.objects.resolve(handle, view)?),
+        };
+        Ok(Self { view, what, exported: OnceCell::new() })
     }
 
     /// What C_GetAttributeValue says of one attribute.
     pub(crate) fn answer(&self, kind: CK_ATTRIBUTE_TYPE) -> Result<Answer> {
-        Attributes::of(&self.object, self.view.profile()).answer_with(kind, &self.exported, || self.export())
+        match &self.what {
+            What::Special(special) => Ok(special.answer(kind)),
+            What::Made(object) => {
+                let attributes = Attributes::of(object, self.view.profile());
+                attributes.answer_with(kind, &self.exported, || self.export(object))
+            }
+        }
     }
 
     /// The key in clear; `None` where whoever asks may not have it, which is the same as sensitive.
-    fn export(&self) -> Result<Option<KeyComponents>> {
-        let key = ObjectRef::from(&self.object);
+    fn export(&self, object: &Arc<Object>) -> Result<Option<KeyComponents>> {
+        let key = ObjectRef::from(object);
         match self.view.kms.perform(&self.view.caller, Export { key }) {
             Ok(components) => Ok(Some(components)),
             Err(e) if withheld(&e) => Ok(None),
@@ -108,6 +117,7 @@ fn withheld(error: &Error) -> bool {
 
 /// C_SetAttributeValue.
 pub(crate) fn set_attributes(view: &SessionView, handle: CK_OBJECT_HANDLE, template: &Template) -> Result<()> {
+    special::refuse(handle)?;
     for _ in 0..ATTEMPTS {
         let object = view.token.objects.resolve(handle, view)?;
         view.check_write(object.storage, object.private)?;
@@ -131,6 +141,7 @@ pub(crate) fn new_draft(view: &SessionView, class: Class, template: &Template, o
     let mut draft = view.kms.draft(draft::storage(template)?)?;
     draft::fill(&mut draft, class, template, occasion, giver(view))?;
     view.check_write(draft.storage, draft.private)?;
+    draft.claims = claims(view, template);
     if matches!(occasion, Occasion::Create | Occasion::Generate) {
         keep_curve(&mut draft, class, template);
     }
@@ -161,11 +172,16 @@ pub(crate) fn keep_curve(draft: &mut Draft, class: Class, template: &Template) {
 }
 
 fn giver(view: &SessionView) -> Giver {
-    Giver { user: view.is_user(), officer: view.caller.login == Login::SecurityOfficer, profile: view.profile() }
+    Giver {
+        user: view.is_user(),
+        officer: view.caller.login == Login::SecurityOfficer,
+        profile: view.profile(),
+        separate: view.caller.namespace.settings.separate_wrap_and_decrypt,
+    }
 }
 
-/// Whether what a template said of a key beyond its material is true of the key that came of it.
-fn claims_hold(view: &SessionView, template: &Template, object: &Object) -> bool {
+/// What a template says of a key beyond its material, to be held against the key that comes of it.
+fn claims(view: &SessionView, template: &Template) -> Claims {
     const CLAIMS: [CK_ATTRIBUTE_TYPE; 8] = [
         c::CKA_CHECK_VALUE,
         c::CKA_PUBLIC_KEY_INFO,
@@ -176,12 +192,19 @@ fn claims_hold(view: &SessionView, template: &Template, object: &Object) -> bool
         c::CKA_EC_POINT,
         c::CKA_PARAMETER_SET,
     ];
-    let attributes = Attributes::of(object, view.profile());
-    CLAIMS.iter().all(|kind| match (template.get(*kind), attributes.answer(*kind)) {
-        (None | Some([]), _) => true,
-        (Some(_), Answer::Value(known)) if known.is_empty() => true,
-        (Some(claimed), Answer::Value(known)) => same(*kind, claimed, &known, Class::of(object)),
-        _ => false,
+    let given = |kind| template.get(kind).filter(|value| !value.is_empty()).map(|value| (kind, value.to_vec()));
+    let claimed: Vec<_> = CLAIMS.into_iter().filter_map(given).collect();
+    if claimed.is_empty() {
+        return Claims::default();
+    }
+    let profile = view.profile();
+    Claims::new(move |object| {
+        let attributes = Attributes::of(object, profile);
+        claimed.iter().all(|(kind, claimed)| match attributes.answer(*kind) {
+            Answer::Value(known) if known.is_empty() => true,
+            Answer::Value(known) => same(*kind, claimed, &known, Class::of(object)),
+            _ => false,
+        })
     })
 }
 

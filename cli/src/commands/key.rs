@@ -50,12 +50,12 @@ fn generate(
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
     let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
-    let mut draft = draft(&kms, name, &spec, private_class)?;
+    let mut draft = draft(&kms, &caller, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
     draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
     let made = if spec.key_type().is_asymmetric() {
-        let mut public = self::draft(&kms, name, &spec, KeyClass::Public)?;
+        let mut public = self::draft(&kms, &caller, name, &spec, KeyClass::Public)?;
         public.identifier.clone_from(&draft.identifier);
         kms.perform(&caller, GeneratePair { spec, private: draft, public })?.0
     } else {
@@ -74,11 +74,13 @@ fn generate(
     ))
 }
 
-fn draft(kms: &Kms, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
+fn draft(kms: &Kms, caller: &Caller, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
     let mut draft = kms.draft(Storage::Stored)?;
     name.clone_into(&mut draft.name);
     draft.label = name.as_bytes().to_vec();
-    draft.usage = Usage::all_for(spec.key_type(), class);
+    let usage = Usage::all_for(spec.key_type(), class);
+    let apart = caller.namespace.settings.separate_wrap_and_decrypt;
+    draft.usage = if apart { usage.without_wrap() } else { usage };
     Ok(draft)
 }
 

@@ -19,6 +19,8 @@ mod store;
 mod subject;
 mod token;
 mod token_key;
+mod token_profile;
+mod token_user;
 
 use std::process::ExitCode;
 

@@ -4,9 +4,11 @@ use std::io::{IsTerminal as _, Write as _};
 
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::kms::{Holder, Kms};
+use libkmss::settings::Settings;
 use libkmss::tenant::Namespace;
 use serde_json::{Value, json};
 
+use super::{token_profile, token_user};
 use crate::args::TokenCommand;
 use crate::context::{Context, find_token};
 use crate::output::{self, Failure};
@@ -21,23 +23,29 @@ const LABEL_MAX: usize = 32;
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Init { label } => init(context, &label),
+        TokenCommand::Init { label, no_pin, settings } => {
+            let settings = settings.applied(Settings { pinless: no_pin, ..Settings::default() })?;
+            init(context, &label, settings)
+        }
         TokenCommand::List => list(context),
         TokenCommand::Show { label } => show(context, &label),
         TokenCommand::Delete { label, yes } => delete(context, &label, yes),
-        TokenCommand::SetPin { label, so, reset, new_pin_env, new_pin_file } => {
+        TokenCommand::SetPin { label, so, reset, user, new_pin } => {
             let source = Source {
                 what: if so { "SO PIN" } else { "user PIN" },
-                env: new_pin_env.as_deref(),
-                file: new_pin_file.as_deref(),
+                env: new_pin.new_pin_env.as_deref(),
+                file: new_pin.new_pin_file.as_deref(),
                 default_env: "KMSS_NEW_PIN",
             };
-            set_pin(context, &label, so, reset, &source)
+            set_pin(context, &label, (!so).then_some(user.as_str()), reset, &source)
         }
+        TokenCommand::Unlock { label, user } => token_user::unlock(context, &label, &user),
+        TokenCommand::User(command) => token_user::run(context, command),
+        TokenCommand::Profile { label, settings } => token_profile::run(context, &label, &settings),
     }
 }
 
-fn init(context: &Context, label: &str) -> Result<(), Failure> {
+fn init(context: &Context, label: &str, settings: Settings) -> Result<(), Failure> {
     if label.is_empty() || label.len() > LABEL_MAX {
         return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
     }
@@ -49,10 +57,12 @@ fn init(context: &Context, label: &str) -> Result<(), Failure> {
         return Err(format!("a token labelled `{label}` exists already").into());
     }
     let so_pin = pin::new(&context.so_source("SO PIN"))?;
-    let user_pin = pin::new(&context.user_source("user PIN"))?;
-    let namespace = kms.initialize(None, label, &so_pin)?;
-    let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
-    kms.set_user_pin(&officer, "user", &user_pin)?;
+    let user_pin = if settings.pinless { None } else { Some(pin::new(&context.user_source("user PIN"))?) };
+    let namespace = kms.initialize_with(None, label, &so_pin, settings)?;
+    if let Some(user_pin) = user_pin {
+        let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
+        kms.set_user_pin(&officer, "user", &user_pin)?;
+    }
     kms.close()?;
     if context.global.json {
         return output::json(&describe(&kms, &namespace)?);
@@ -71,7 +81,7 @@ fn list(context: &Context) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for n in &namespaces {
         let Some(kms) = &kms else { break };
-        let user = pin_words(kms.credential_state(n, Holder::User("user"))?);
+        let user = user_words(kms, n)?;
         let so = pin_words(kms.credential_state(n, Holder::Officer)?);
         rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), user, so]);
     }
@@ -88,7 +98,7 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
     if context.global.json {
         return output::json(&describe(&kms, &namespace)?);
     }
-    let user = pin_words(kms.credential_state(&namespace, Holder::User("user"))?);
+    let user = user_words(&kms, &namespace)?;
     let so = pin_words(kms.credential_state(&namespace, Holder::Officer)?);
     for (name, value) in [
         ("Label", output::plain(&namespace.name)),
@@ -98,6 +108,8 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
         ("Tenant", output::plain(&namespace.tenant)),
         ("User PIN", user),
         ("SO PIN", so),
+        ("Vendor", namespace.settings.profile.to_string()),
+        ("Forbidden", namespace.settings.forbid.to_string()),
         ("Policy", if namespace.policy_required { "required" } else { "none" }.to_owned()),
     ] {
         output::line(&format!("{name:<9} {value}"))?;
@@ -117,20 +129,34 @@ fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {
     output::line(&format!("Destroyed token `{label}` with all its objects."))
 }
 
-fn set_pin(context: &Context, label: &str, so: bool, reset: bool, source: &Source<'_>) -> Result<(), Failure> {
+/// Sets the PIN of `user`, or of the security officer where there is none.
+fn set_pin(
+    context: &Context,
+    label: &str,
+    user: Option<&str>,
+    reset: bool,
+    source: &Source<'_>,
+) -> Result<(), Failure> {
     let kms = context.kms()?;
     let namespace = find_token(&kms, label)?;
     let caller = kms.enter(&namespace, 0)?;
-    if reset {
-        let so_pin = context.so_pin(label)?;
-        let officer = kms.login(&caller, &Credential::OfficerPin(&so_pin))?;
-        kms.set_user_pin(&officer, "user", &pin::new(source)?)?;
-    } else if so {
-        let old = context.so_pin(label)?;
-        kms.change_pin(&caller, Holder::Officer, &old, &pin::new(source)?)?;
-    } else {
-        let old = context.user_pin(label)?;
-        kms.change_pin(&caller, Holder::User("user"), &old, &pin::new(source)?)?;
+    match user {
+        Some(user) if reset => {
+            let so_pin = context.so_pin(label)?;
+            let officer = kms.login(&caller, &Credential::OfficerPin(&so_pin))?;
+            if !kms.users(&namespace)?.iter().any(|known| known == user) && user != "user" {
+                return Err(format!("token `{label}` has no such user; add one with `kmss token user add`").into());
+            }
+            kms.set_user_pin(&officer, user, &pin::new(source)?)?;
+        }
+        Some(user) => {
+            let old = context.user_pin(label)?;
+            kms.change_pin(&caller, Holder::User(user), &old, &pin::new(source)?)?;
+        }
+        None => {
+            let old = context.so_pin(label)?;
+            kms.change_pin(&caller, Holder::Officer, &old, &pin::new(source)?)?;
+        }
     }
     kms.close()?;
     if context.global.json {
@@ -167,20 +193,29 @@ fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
         "user_pin": state(Holder::User("user"))?,
         "so_pin": state(Holder::Officer)?,
         "policy_required": namespace.policy_required,
+        "users": kms.users(namespace)?,
+        "settings": token_profile::describe(&namespace.settings),
     }))
 }
 
-fn pin_json(state: CredentialState) -> Value {
+pub(super) fn pin_json(state: CredentialState) -> Value {
     json!({ "set": state.initialized, "failures": state.failures, "attempts_left": state.remaining })
 }
 
-fn pin_words(state: CredentialState) -> String {
+pub(super) fn pin_words(state: CredentialState) -> String {
     match state {
         CredentialState { initialized: false, .. } => "not set".to_owned(),
         CredentialState { remaining: 0, .. } => "locked".to_owned(),
         CredentialState { failures: 0, .. } => "set".to_owned(),
         CredentialState { failures, remaining, .. } => format!("set, {failures} wrong, {remaining} left"),
     }
+}
+
+fn user_words(kms: &Kms, namespace: &Namespace) -> Result<String, Failure> {
+    if namespace.settings.pinless {
+        return Ok("not needed".to_owned());
+    }
+    Ok(pin_words(kms.credential_state(namespace, Holder::User("user"))?))
 }
 
 /// The serial number that PKCS#11 programs see.

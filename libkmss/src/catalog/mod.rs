@@ -31,6 +31,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{DomainKey, KeyClass, Keyring, Object, Storage};
 use crate::os::{Lock, Rank};
 use crate::random::Random;
+use crate::settings::Settings;
 use crate::store::{Entry, Revision, Store};
 use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
@@ -40,6 +41,8 @@ const CACHED_OBJECTS: usize = 8192;
 const CACHED_SIZE: usize = 64 << 10;
 /// Results of searches kept in one generation of the cache.
 const CACHED_SEARCHES: usize = 8192;
+/// Namespaces whose settings are kept in one generation of the cache.
+const CACHED_SETTINGS: usize = 1024;
 /// A generation number that no store ever returns twice: such an entry is checked at its next use.
 const UNCHECKED: u64 = u64::MAX;
 
@@ -51,6 +54,16 @@ pub struct Catalog {
     objects: Cache<(NamespaceId, u32, ObjectId), Cached>,
     searches: Cache<Search, Found>,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
+    settings: Cache<NamespaceId, Kept>,
+}
+
+/// Settings in memory.
+#[derive(Clone, Copy)]
+struct Kept {
+    settings: Settings,
+    version: Revision,
+    /// Generation of the store at which the version was last seen.
+    generation: u64,
 }
 
 /// A record in memory.
@@ -73,6 +86,7 @@ impl Catalog {
             objects: Cache::new(CACHED_OBJECTS),
             searches: Cache::new(CACHED_SEARCHES),
             namespaces: Lock::new(Rank::Cache, None),
+            settings: Cache::new(CACHED_SETTINGS),
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::path::{self, CLOSED, NAMESPACES, ORDINALS, Paths};
 use super::record::{self, Domain};
-use super::{Catalog, Header};
+use super::{Catalog, Header, Kept};
 use crate::error::{Error, ErrorKind, Result};
+use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Entry, Op, StoreKey};
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -29,6 +30,29 @@ impl Catalog {
         namespaces.sort_by_key(|n| n.ordinal);
         *self.namespaces.lock() = Some((generation, namespaces.clone()));
         Ok(namespaces)
+    }
+
+    /// The settings of a namespace as they are now: another process may have changed them since it was read. A namespace
+    /// that is gone keeps its last ones.
+    ///
+    /// # Errors
+    /// As [`Catalog::namespaces`].
+    pub fn settings(&self, namespace: &Namespace) -> Result<Settings> {
+        let generation = self.store.generation();
+        let known = self.settings.get(&namespace.id);
+        if let Some(kept) = known
+            && kept.generation == generation
+        {
+            return Ok(kept.settings);
+        }
+        let path = path::namespace(namespace.id)?;
+        let Some(entry) = self.store.get(&path)? else { return Ok(namespace.settings) };
+        let settings = match known {
+            Some(kept) if kept.version == entry.version => kept.settings,
+            _ => self.open_namespace(&path, &entry)?.1.settings,
+        };
+        self.settings.put(namespace.id, Kept { settings, version: entry.version, generation });
+        Ok(settings)
     }
 
     /// A position that no namespace has or had.
@@ -177,7 +201,7 @@ impl Catalog {
     }
 
     fn seal_namespace(&self, path: &StoreKey, edition: u64, namespace: &Namespace) -> Result<Vec<u8>> {
-        let size = 256 + namespace.name.len() + namespace.tenant.len();
+        let size = 512 + namespace.name.len() + namespace.tenant.len();
         record::seal((&self.home, Domain::Home), &*self.random, path, edition, (namespace, size))
     }
 

@@ -210,7 +210,8 @@ fn conflict() -> Error {
 pub(super) fn size_of(object: &Object) -> usize {
     let body = match &object.body {
         Body::Key(key) => 1024 + key.versions.iter().map(|v| 1024 + v.locator.len() * 2).sum::<usize>(),
-        Body::Certificate { value } | Body::Data { value } => value.len(),
+        Body::Certificate { value } => value.len(),
+        Body::Data { value } => value.len(),
     };
     let attributes: usize = object.attributes.values().map(|v| v.len() + 16).sum();
     512 + object.label.len() + object.identifier.len() + attributes + body

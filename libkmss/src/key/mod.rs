@@ -7,6 +7,7 @@ mod spec;
 mod spki;
 mod state;
 mod usage;
+mod weakness;
 
 pub use attachment::Attachment;
 pub use domain::{DomainKey, Keyring};
@@ -15,3 +16,4 @@ pub use object::{BackendId, Body, CachedKey, Date, Key, KeyClass, KeyVersion, Ob
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use state::KeyState;
 pub use usage::{Action, Protection, Usage};
+pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_use};

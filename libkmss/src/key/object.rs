@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
 
 use super::{Attachment, KeyState, Protection, Usage};
 use crate::clock::Timestamp;
@@ -99,10 +100,24 @@ pub enum Body {
     },
     /// Data of an application.
     Data {
-        /// The bytes.
-        #[serde(with = "serde_bytes")]
-        value: Vec<u8>,
+        /// The bytes; wiped from memory when they go.
+        #[serde(with = "wiped")]
+        value: Zeroizing<Vec<u8>>,
     },
+}
+
+/// Bytes of a record that are wiped when they go.
+mod wiped {
+    use serde::{Deserializer, Serializer};
+    use zeroize::Zeroizing;
+
+    pub(super) fn serialize<S: Serializer>(value: &Zeroizing<Vec<u8>>, to: S) -> Result<S::Ok, S::Error> {
+        serde_bytes::serialize(value.as_slice(), to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Zeroizing<Vec<u8>>, D::Error> {
+        serde_bytes::deserialize(from).map(Zeroizing::new)
+    }
 }
 
 /// Which part of a key an object holds.

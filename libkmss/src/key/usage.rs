@@ -201,6 +201,13 @@ impl Usage {
         usage
     }
 
+    /// This without wrapping, for namespaces that keep wrapping apart from decrypting: what a key gets there whose maker
+    /// names no usage.
+    #[must_use]
+    pub const fn without_wrap(self) -> Self {
+        Self { wrap: false, ..self }
+    }
+
     /// Whether the attributes allow `action`; actions that no usage attribute governs are allowed.
     #[must_use]
     pub const fn allows(&self, action: Action) -> bool {

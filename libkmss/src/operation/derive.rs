@@ -71,9 +71,12 @@ impl Operation for Derive {
         }
         let namespace = permit.caller().namespace.id;
         let made = planned.into_iter().zip(derivation.keys).map(|((draft, protection), material)| {
-            draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit))
+            let claims = draft.claims.clone();
+            let key = draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
+            claims.check(&key).map(|()| key)
         });
-        Ok(Derived { keys: hall.keep_all(permit, made.collect())?, public: derivation.public })
+        let made = made.collect::<Result<Vec<_>>>()?;
+        Ok(Derived { keys: hall.keep_all(permit, made)?, public: derivation.public })
     }
 
     fn made(derived: &Derived) -> Vec<Arc<Object>> {
@@ -110,7 +113,7 @@ impl Operation for DeriveData {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         check_backends(permit)?;
         let value = hall.backend_of(permit)?.derive_data(permit, &self.how.mechanism, self.len)?;
-        let body = Body::Data { value: value.expose().to_vec() };
+        let body = Body::Data { value: value.expose().to_vec().into() };
         hall.keep(permit, self.draft.object(permit.caller().namespace.id, body, now(permit)))
     }
 
@@ -154,7 +157,10 @@ impl Operation for DerivePublic {
         let protection = Protection { trusted: false, ..self.draft.foreign() };
         self.draft.origin.clone_from(base.key.policy_name());
         let namespace = permit.caller().namespace.id;
-        hall.keep(permit, self.draft.key(namespace, backend.id(), KeyClass::Public, protection, material, now(permit)))
+        let claims = self.draft.claims.clone();
+        let key = self.draft.key(namespace, backend.id(), KeyClass::Public, protection, material, now(permit));
+        claims.check(&key)?;
+        hall.keep(permit, key)
     }
 
     fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {

@@ -1,6 +1,7 @@
 //! Drafts: everything about a new object but its key material.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
@@ -49,6 +50,35 @@ pub struct Draft {
     pub start: Option<Date>,
     /// For keys: last day of use.
     pub end: Option<Date>,
+    /// What its maker says of it, held against it before it is kept.
+    pub claims: Claims,
+}
+
+/// What the maker of an object says of it beyond its material.
+#[derive(Clone, Default)]
+pub struct Claims(Option<Arc<Claim>>);
+
+type Claim = dyn Fn(&Object) -> bool + Send + Sync;
+
+impl Claims {
+    /// Claims that `hold` judges.
+    pub fn new(hold: impl Fn(&Object) -> bool + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(hold)))
+    }
+
+    /// Refuses an object of which they are not true.
+    pub(super) fn check(&self, object: &Object) -> Result<()> {
+        if self.0.as_ref().is_none_or(|hold| hold(object)) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::AttributeValue, "what is said of the object is not true of it"))
+    }
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Claims(..)")
+    }
 }
 
 impl Draft {
@@ -72,6 +102,7 @@ impl Draft {
             allowed_mechanisms: Vec::new(),
             start: None,
             end: None,
+            claims: Claims::default(),
         }
     }
 

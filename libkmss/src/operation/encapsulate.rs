@@ -108,5 +108,8 @@ fn keep(
     let protection = draft.foreign();
     draft.origin.clone_from(permit.key()?.key.policy_name());
     let namespace = permit.caller().namespace.id;
-    hall.keep(permit, draft.key(namespace, backend, KeyClass::Secret, protection, material, now(permit)))
+    let claims = draft.claims.clone();
+    let key = draft.key(namespace, backend, KeyClass::Secret, protection, material, now(permit));
+    claims.check(&key)?;
+    hall.keep(permit, key)
 }

@@ -37,7 +37,10 @@ impl Operation for Import {
         let material = backend.import(permit, &self.components)?;
         let protection = self.draft.foreign();
         let namespace = permit.caller().namespace.id;
-        hall.keep(permit, self.draft.key(namespace, backend.id(), class, protection, material, now(permit)))
+        let claims = self.draft.claims.clone();
+        let key = self.draft.key(namespace, backend.id(), class, protection, material, now(permit));
+        claims.check(&key)?;
+        hall.keep(permit, key)
     }
 
     fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
@@ -65,7 +68,9 @@ impl Operation for ImportDocument {
         if matches!(self.body, Body::Key(_)) {
             return Err(Error::new(ErrorKind::Internal, "keys are imported by their components"));
         }
+        let claims = self.draft.claims.clone();
         let object = self.draft.object(permit.caller().namespace.id, self.body, now(permit));
+        claims.check(&object)?;
         hall.keep(permit, object)
     }
 

@@ -35,7 +35,9 @@ impl Operation for Make {
         let material = backend.make(permit, &self.how.mechanism, self.expected)?;
         let protection = self.draft.generated();
         let namespace = permit.caller().namespace.id;
+        let claims = self.draft.claims.clone();
         let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
+        claims.check(&key)?;
         hall.keep(permit, key)
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Hall, ObjectRef, Operation, Request, Target};
+use super::{Hall, ObjectRef, Operation, Request, Target, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Body, Key, KeyState, Object, Storage};
@@ -34,6 +34,11 @@ impl Operation for Update {
         }
         if let (Some(old), Some(new)) = (current.key(), self.object.key()) {
             check_change(permit.caller(), old, new)?;
+            let settings = hall.catalog.settings(&permit.caller().namespace)?;
+            // A key from before the setting stays as it is, and may give either up.
+            if old.usage != new.usage {
+                separated(settings, new.usage.wrap, new.usage.decrypt)?;
+            }
         }
         match self.object.storage {
             Storage::Stored => hall.catalog.update(permit.caller(), &self.object),

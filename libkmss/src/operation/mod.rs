@@ -25,7 +25,7 @@ pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;
 pub use digest::Digest;
-pub use draft::Draft;
+pub use draft::{Claims, Draft};
 pub use encapsulate::{Decapsulate, Encapsulate};
 pub use encrypt::{Decrypt, Encrypt};
 pub use export::Export;
@@ -46,9 +46,10 @@ use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
-use crate::key::{Action, BackendId, Object, Storage};
+use crate::key::{Action, BackendId, Object, Storage, Usage, weakness_of_key};
 use crate::mechanism::Mechanism;
 use crate::permit::{NewObject, Permit};
+use crate::settings::{Settings, Weakness};
 use crate::tenant::ObjectId;
 
 /// A reference to an existing object, resolved anew by the pipeline at each use.
@@ -222,6 +223,21 @@ impl Hall {
         self.keep_all(permit, vec![object])?.pop().ok_or_else(missing)
     }
 
+    /// Holds what is about to exist against the settings of its namespace: the one way into it.
+    fn admit_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
+        let settings = self.catalog.settings(&permit.caller().namespace)?;
+        for key in objects.iter().filter_map(Object::key) {
+            if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
+                let why = format!("the settings of the namespace forbid `{}`", weakness.name());
+                let size = matches!(weakness, Weakness::ShortRsa | Weakness::ShortSecrets);
+                return Err(Error::new(if size { ErrorKind::KeySize } else { ErrorKind::TemplateInconsistent }, why));
+            }
+        }
+        // The halves of a pair count as one key: what one wraps, the other reads.
+        let any = |may: fn(&Usage) -> bool| objects.iter().filter_map(Object::key).any(|key| may(&key.usage));
+        separated(settings, any(|u| u.wrap), any(|u| u.decrypt))
+    }
+
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
         let officer = permit.caller().login == Login::SecurityOfficer;
@@ -230,6 +246,7 @@ impl Hall {
         if !officer && permit.action() != Action::Manage && objects.iter().any(trusted) {
             return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
         }
+        self.admit_made(permit, &objects)?;
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {
             return self.catalog.create(permit.caller(), &mut objects);
@@ -242,6 +259,15 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// Refuses a key that wraps and decrypts where the settings keep that apart.
+fn separated(settings: Settings, wraps: bool, decrypts: bool) -> Result<()> {
+    if settings.separate_wrap_and_decrypt && wraps && decrypts {
+        let why = "the settings of the namespace forbid keys that both wrap and decrypt: choose one";
+        return Err(Error::new(ErrorKind::TemplateInconsistent, why));
+    }
+    Ok(())
 }
 
 /// The time of a permit, which new objects take as their time of creation.

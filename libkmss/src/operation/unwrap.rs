@@ -42,7 +42,10 @@ impl Operation for Unwrap {
         let protection = self.draft.foreign();
         self.draft.origin.clone_from(permit.key()?.key.policy_name());
         let namespace = permit.caller().namespace.id;
-        hall.keep(permit, self.draft.key(namespace, backend.id(), class, protection, material, now(permit)))
+        let claims = self.draft.claims.clone();
+        let key = self.draft.key(namespace, backend.id(), class, protection, material, now(permit));
+        claims.check(&key)?;
+        hall.keep(permit, key)
     }
 
     fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {

@@ -5,9 +5,10 @@ use crate::audit::Outcome;
 use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::{Action, Date, Key};
-use crate::permit::Subject;
+use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
+use crate::permit::{Permit, Subject};
 use crate::policy::{Decision, Obligation, PolicyRequest};
+use crate::settings::{Settings, Weakness, Weaknesses};
 
 /// Decisions on all subjects of a request, merged to the strictest.
 #[derive(Default)]
@@ -61,6 +62,12 @@ impl Pipeline {
         check_length(verdict.maximum, data_len.unwrap_or(0))
     }
 
+    /// What settings, roles, attributes, states and dates say to a request.
+    pub(super) fn check(&self, caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+        check(caller, resolved, now)?;
+        check_settings(&self.hall.catalog.settings(&caller.namespace)?, resolved)
+    }
+
     /// Whether the policy lets `caller` list its namespace, and so know what exists.
     pub(super) fn may_list(&self, caller: &Caller) -> bool {
         let request = PolicyRequest {
@@ -75,8 +82,38 @@ impl Pipeline {
     }
 }
 
+/// Refuses an operation that its user must confirm first.
+pub(super) fn unconfirmed(permit: &Permit) -> Result<()> {
+    if permit.asks_confirmation() {
+        return Err(Error::new(ErrorKind::NotLoggedIn, "the key asks its user to authenticate for each use"));
+    }
+    Ok(())
+}
+
+/// What the namespace's settings forbid.
+fn check_settings(settings: &Settings, resolved: &Resolved<'_>) -> Result<()> {
+    if settings.forbid == Weaknesses::NONE {
+        return Ok(());
+    }
+    let request = resolved.request;
+    let by_use = request.mechanism.as_ref().and_then(|m| weakness_of_use(settings.forbid, request.action, m));
+    if let Some(weakness) = by_use {
+        return Err(forbidden(ErrorKind::MechanismUnsupported, weakness));
+    }
+    let used = request.mechanism.is_some();
+    let by_key = key_of(&resolved.subject).filter(|_| used).and_then(|key| {
+        // A version that is missing is found out by whoever needs it.
+        weakness_of_key(settings.forbid, key, key.primary().ok()?)
+    });
+    by_key.map_or(Ok(()), |weakness| Err(forbidden(ErrorKind::KeyUsage, weakness)))
+}
+
+fn forbidden(kind: ErrorKind, weakness: Weakness) -> Error {
+    Error::new(kind, format!("the settings of the namespace forbid `{}`", weakness.name()))
+}
+
 /// What roles, attributes, states and dates say to a request.
-pub(super) fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
     for (action, subject) in resolved.each() {
         check_role(caller, action, subject)?;
         if let Some(key) = key_of(subject) {
@@ -115,11 +152,11 @@ fn check_role(caller: &Caller, action: Action, subject: &Subject) -> Result<()> 
     };
     match (action, subject) {
         (Action::ChangeState, _) if !officer => denied("only the security officer changes key states"),
-        (Action::Generate | Action::Import, Subject::New(_)) if private && caller.login == Login::None => {
-            Err(Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
-        }
         (Action::Generate | Action::Import, Subject::New(_)) if private && officer => {
             denied("the security officer makes no private objects")
+        }
+        (Action::Generate | Action::Import, Subject::New(_)) if private && !caller.uses_private() => {
+            Err(Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
         }
         (Action::Find | Action::Manage | Action::ChangeState | Action::Destroy, _) => Ok(()),
         (_, Subject::Object(_)) if private && officer => denied("the security officer uses no private objects"),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use unfinished::Unfinished;
 
-use self::checks::{Verdict, check, refused};
+use self::checks::{Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Timestamp};
@@ -81,7 +81,7 @@ impl Pipeline {
     /// [`ErrorKind::NotFound`], [`ErrorKind::AuditUnavailable`], and what the operation itself returns.
     pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
         let request = operation.request();
-        let (admission, trace, running) = self.start(caller, operation, &request)?;
+        let (admission, trace, running) = self.start(caller, operation, &request, false)?;
         Ok(Unfinished::new(Arc::clone(self), request, admission, trace, running))
     }
 
@@ -91,7 +91,7 @@ impl Pipeline {
     /// As [`Self::begin`]. When the record of a change cannot be written the change stands, announced by its intent.
     pub fn perform<O: Operation>(&self, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
-        let (admission, mut trace, result) = self.start(caller, operation, &request)?;
+        let (admission, mut trace, result) = self.start(caller, operation, &request, true)?;
         let made = O::made(&result);
         trace.made(&made);
         let counted = tally::ended(&trace).map_or(Ok(()), tally::Tally::end);
@@ -110,7 +110,21 @@ impl Pipeline {
     /// # Errors
     /// Those of `f`, and [`ErrorKind::AuditUnavailable`].
     pub fn around<T>(&self, caller: Option<&Caller>, action: Action, f: impl FnOnce() -> Result<T>) -> Result<T> {
-        let trace = Trace::new(action, self.clock.monotonic());
+        self.around_tagged(caller, action, Vec::new(), f)
+    }
+
+    /// As [`Self::around`], with `tags` in the records.
+    ///
+    /// # Errors
+    /// As [`Self::around`].
+    pub fn around_tagged<T>(
+        &self,
+        caller: Option<&Caller>,
+        action: Action,
+        tags: Vec<String>,
+        f: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let trace = Trace { tags, ..Trace::new(action, self.clock.monotonic()) };
         if action.has_effect() {
             self.record_for(caller, &trace, Outcome::Intent, "")?;
         }
@@ -135,9 +149,13 @@ impl Pipeline {
         caller: &Caller,
         operation: O,
         request: &Request,
+        at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
         let mut trace = Trace::of(request, self.clock.monotonic());
-        let admission = match self.admit(caller, request, &mut trace) {
+        let admitted = self.admit(caller, request, &mut trace);
+        // What ends as it begins leaves no moment for a confirmation.
+        let admitted = admitted.and_then(|a| if at_once { unconfirmed(&a.permit).map(|()| a) } else { Ok(a) });
+        let admission = match admitted {
             Ok(admission) => admission,
             Err(refusal) => {
                 self.record(caller, &trace, refused(refusal.kind()), refusal.message())?;
@@ -169,7 +187,7 @@ impl Pipeline {
         decided?;
         let reservation = self.quota.reserve(caller, request.action, &resolved.subject, request.data_len)?;
         let now = self.clock.now();
-        check(caller, &resolved, now)?;
+        self.check(caller, &resolved, now)?;
         Ok(Admission { permit: resolved.permit(caller, generation, now), reservation, maximum: verdict.maximum })
     }
 

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checks::{Verdict, check, check_length, refused};
+use super::checks::{Verdict, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Trace};
 use crate::audit::Outcome;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
-use crate::permit::Permit;
+use crate::permit::{Confirmation, Permit};
 use crate::quota::Reservation;
 
 /// A decision older than this is made anew before output leaves, in milliseconds.
@@ -28,6 +28,7 @@ pub struct Unfinished<R> {
     decided: Duration,
     epoch: u32,
     begun: bool,
+    confirmed: bool,
     ended: bool,
 }
 
@@ -52,6 +53,7 @@ impl<R> Unfinished<R> {
             running,
             epoch: crate::os::epoch(),
             begun: false,
+            confirmed: false,
             ended: false,
         }
     }
@@ -59,6 +61,22 @@ impl<R> Unfinished<R> {
     /// The operation, for questions about lengths.
     pub const fn running(&self) -> &R {
         &self.running
+    }
+
+    /// Whether it computes nothing before its user confirms it.
+    #[must_use]
+    pub fn awaits_confirmation(&self) -> bool {
+        !self.confirmed && self.permit.asks_confirmation()
+    }
+
+    /// Confirms this operation.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] where somebody else authenticated.
+    pub fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
+        self.confirmed |= confirmation.is_from(self.permit.caller());
+        drop(confirmation);
+        if self.confirmed { Ok(()) } else { unconfirmed(&self.permit) }
     }
 
     /// Takes `bytes` of input in; nothing leaves.
@@ -118,7 +136,7 @@ impl<R> Unfinished<R> {
         self.alive()?;
         let before = self.trace.bytes;
         self.trace.bytes = before.saturating_add(bytes as u64);
-        if let Err(refusal) = check_length(self.maximum, self.trace.bytes).and_then(|()| ready(self)) {
+        if let Err(refusal) = self.check_confirmed().and_then(|()| ready(self)) {
             self.end(refused(refusal.kind()), refusal.message())?;
             return Err(refusal);
         }
@@ -129,6 +147,13 @@ impl<R> Unfinished<R> {
             Ok(_) => {}
         }
         result
+    }
+
+    fn check_confirmed(&self) -> Result<()> {
+        if !self.confirmed {
+            unconfirmed(&self.permit)?;
+        }
+        check_length(self.maximum, self.trace.bytes)
     }
 
     fn alive(&self) -> Result<()> {
@@ -150,7 +175,7 @@ impl<R> Unfinished<R> {
         (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
         decided?;
         let now = self.pipeline.clock.now();
-        check(self.permit.caller(), &resolved, now)?;
+        self.pipeline.check(self.permit.caller(), &resolved, now)?;
         self.maximum = verdict.maximum;
         self.decided = self.pipeline.clock.monotonic();
         self.permit = resolved.permit(self.permit.caller(), generation, now);

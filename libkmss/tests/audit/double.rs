@@ -280,7 +280,7 @@ pub(crate) fn labelled(label: &[u8]) -> Subject {
         label: label.to_vec(),
         identifier: Vec::new(),
         attributes: BTreeMap::new(),
-        body: Body::Data { value: Vec::new() },
+        body: Body::Data { value: Vec::new().into() },
         created: Timestamp(0),
         edition: 1,
         storage: Storage::Stored,

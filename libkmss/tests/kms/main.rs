@@ -4,6 +4,7 @@
 mod namespaces;
 mod objects;
 mod pins;
+mod settings;
 mod trail;
 
 use std::path::Path;

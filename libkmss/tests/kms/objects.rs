@@ -199,7 +199,7 @@ fn documents_are_kept_beside_keys_and_private_ones_are_seen_by_the_user_alone() 
         for private in [true, false] {
             let mut draft = flat.draft(Storage::Stored, "note");
             draft.private = private;
-            let body = Body::Data { value: b"content".to_vec() };
+            let body = Body::Data { value: b"content".to_vec().into() };
             let document = flat.kms.perform(&user, ImportDocument { body, draft }).unwrap();
             assert_eq!(flat.kms.object(&flat.public(), document.id).is_ok(), !private);
             made.insert(document.id);

@@ -11,7 +11,7 @@ use super::*;
 use crate::attributes::samples;
 use crate::mechanisms::Profile;
 
-const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna) };
+const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna), separate: false };
 
 fn aes() -> Object {
     let protection = Protection { extractable: true, always_sensitive: false, ..Protection::default() };

@@ -38,7 +38,7 @@ pub(crate) fn given(template: &Template, class: Class) -> Result<Given> {
     Ok(match class {
         Class::Data => {
             let value = template.get(c::CKA_VALUE).unwrap_or_default().to_vec();
-            Given::Document(Body::Data { value })
+            Given::Document(Body::Data { value: value.into() })
         }
         Class::Certificate => {
             let value = required(template, c::CKA_VALUE)?;

@@ -24,6 +24,8 @@ pub(crate) struct Giver {
     pub(crate) officer: bool,
     /// The numbers that the token goes by.
     pub(crate) profile: Profile,
+    /// Whether no key of the token may both wrap and decrypt.
+    pub(crate) separate: bool,
 }
 
 /// The class that a template asks for. `default` is the class where it names none.
@@ -99,6 +101,14 @@ pub(crate) fn fill(
         draft.protection.extractable = true;
     }
     draft.usage = usage(class);
+    if giver.separate {
+        // What was not asked for gives way.
+        if template.flag(c::CKA_WRAP)? == Some(true) {
+            draft.usage.decrypt = false;
+        } else {
+            draft.usage.wrap = false;
+        }
+    }
     apply(draft, class, template, occasion, giver)
 }
 

@@ -8,9 +8,9 @@ use libkmss::tenant::ObjectId;
 use super::*;
 use crate::attributes::rules;
 
-const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna) };
-const NOBODY: Giver = Giver { user: false, officer: false, profile: Profile::of(VendorProfile::Luna) };
-const OFFICER: Giver = Giver { user: false, officer: true, profile: Profile::of(VendorProfile::Luna) };
+const USER: Giver = Giver { user: true, officer: false, profile: Profile::of(VendorProfile::Luna), separate: false };
+const NOBODY: Giver = Giver { user: false, officer: false, profile: Profile::of(VendorProfile::Luna), separate: false };
+const OFFICER: Giver = Giver { user: false, officer: true, profile: Profile::of(VendorProfile::Luna), separate: false };
 
 fn made(storage: Storage, class: Class, template: &[(CK_ATTRIBUTE_TYPE, &[u8])], giver: Giver) -> Result<Draft> {
     let template = Template::of(template);

@@ -90,7 +90,7 @@ fn every_attribute_that_exists_has_an_answer() {
         samples::key(KeyClass::Public, KeyType::Rsa, rsa(), OPEN),
         samples::key(KeyClass::Private, KeyType::Rsa, rsa(), OPEN),
         samples::key(KeyClass::Secret, KeyType::Aes, PublicComponents::None, OPEN),
-        samples::object(Body::Data { value: vec![1] }),
+        samples::object(Body::Data { value: vec![1].into() }),
         samples::object(Body::Certificate { value: b"damaged".to_vec() }),
     ] {
         let attributes = Attributes::of(&object, Profile::default());

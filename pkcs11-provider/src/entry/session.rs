@@ -3,6 +3,7 @@
 use std::ffi::c_void;
 
 use cryptoki_sys::*;
+use libkmss::secret::Secret;
 
 use super::slot_token::read_pin;
 use crate::module;
@@ -143,7 +144,11 @@ unsafe fn login_as(
 ) -> Result<()> {
     let token = module::view(session)?.token;
     // SAFETY: the contract of this function.
-    let pin = unsafe { read_pin(pin, pin_len) };
+    let pin = match unsafe { read_pin(pin, pin_len) } {
+        // Where users have no PIN, none is as good as any.
+        Err(_) if user != CKU_SO && token.is_pinless() => Ok(Secret::new(Vec::new())),
+        read => read,
+    };
     match user {
         CKU_USER => token.login(session, User::Named(name), &pin?),
         CKU_SO => token.login(session, User::SecurityOfficer, &pin?),
@@ -151,8 +156,8 @@ unsafe fn login_as(
             if !module::with_session(session, |s| s.operations.has_keyed())? {
                 return Err(Rv(CKR_OPERATION_NOT_INITIALIZED));
             }
-            token.confirm(session, &pin?)?;
-            module::with_session(session, |s| s.operations.unlock())
+            let confirmation = token.confirm(session, &pin?)?;
+            module::with_session(session, |s| s.operations.confirm(confirmation))?
         }
         _ => Err(Rv(CKR_USER_TYPE_INVALID)),
     }

@@ -11,6 +11,7 @@ use libkmss::secret::Secret;
 use crate::mechanisms::Profile;
 use crate::module;
 use crate::module::Slot;
+use crate::module::special;
 use crate::module::token::{DEFAULT_USER, Token};
 use crate::raw::info::{MANUFACTURER, library_version, padded};
 use crate::raw::pointers::{reference, slice, slice_mut, write};
@@ -109,8 +110,13 @@ fn describe(token: &Token, info: &mut CK_TOKEN_INFO) -> Result<()> {
     (info.ulSessionCount, info.ulRwSessionCount) = (sessions.all, sessions.read_write);
     let user = token.kms.credential_state(&namespace, Holder::User(DEFAULT_USER))?;
     let officer = token.kms.credential_state(&namespace, Holder::Officer)?;
-    info.flags |= CKF_TOKEN_INITIALIZED;
-    if user.initialized {
+    info.flags |= CKF_TOKEN_INITIALIZED | CKF_CLOCK_ON_TOKEN;
+    info.utcTime = special::clock_value(token.kms.now());
+    if namespace.settings.pinless {
+        info.flags &= !CKF_LOGIN_REQUIRED;
+    }
+    // Nothing is left to be set up where users have no PIN: programs offer to set one where this is missing.
+    if user.initialized || namespace.settings.pinless {
         info.flags |= CKF_USER_PIN_INITIALIZED;
     }
     info.flags |= pin_flags(user, CKF_USER_PIN_COUNT_LOW, CKF_USER_PIN_FINAL_TRY, CKF_USER_PIN_LOCKED);
@@ -142,7 +148,7 @@ pub(crate) unsafe fn wait_for_slot_event(flags: CK_FLAGS, _slot: *mut CK_SLOT_ID
 /// The numbers that the token in a slot goes by; a token that is to be made starts with the default ones.
 fn profile(slot: &Slot) -> Profile {
     match slot {
-        Slot::Token(token) => Profile::of(token.namespace().settings.profile),
+        Slot::Token(token) => Profile::for_settings(&token.namespace().settings),
         Slot::Spare => Profile::default(),
     }
 }

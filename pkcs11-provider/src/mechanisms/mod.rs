@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod documentation;
 mod key_types;
+mod sample;
 mod table;
 mod vendor;
 
@@ -10,13 +11,15 @@ pub(crate) use vendor::Profile;
 
 use cryptoki_sys::{
     CK_FLAGS, CK_MECHANISM_INFO, CK_MECHANISM_TYPE, CKF_DECAPSULATE, CKF_DECRYPT, CKF_DERIVE, CKF_DIGEST,
-    CKF_ENCAPSULATE, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_SIGN, CKF_SIGN_RECOVER, CKF_UNWRAP,
-    CKF_VERIFY, CKF_VERIFY_RECOVER, CKF_WRAP, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EDDSA, CKM_SHA_1, CKM_SHA3_224,
-    CKM_SHA3_256, CKM_SHA3_384, CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512, CKM_SHA512_224,
-    CKM_SHA512_256,
+    CKF_ENCAPSULATE, CKF_ENCRYPT, CKF_GENERATE, CKF_GENERATE_KEY_PAIR, CKF_MESSAGE_DECRYPT, CKF_MESSAGE_ENCRYPT,
+    CKF_MESSAGE_SIGN, CKF_MESSAGE_VERIFY, CKF_SIGN, CKF_SIGN_RECOVER, CKF_UNWRAP, CKF_VERIFY, CKF_VERIFY_RECOVER,
+    CKF_WRAP, CKM_EC_EDWARDS_KEY_PAIR_GEN, CKM_EDDSA, CKM_SHA_1, CKM_SHA3_224, CKM_SHA3_256, CKM_SHA3_384,
+    CKM_SHA3_512, CKM_SHA224, CKM_SHA256, CKM_SHA384, CKM_SHA512, CKM_SHA512_224, CKM_SHA512_256,
 };
 use libkmss::backend::Verb;
+use libkmss::key::{Action, SHORTEST_RSA, weakness_of_use};
 use libkmss::mechanism::{BlockCipher, Hash, KeyType, PqcHash, Segment};
+use libkmss::settings::{Weakness, Weaknesses};
 
 /// The flags that offer a verb in CK_MECHANISM_INFO (PKCS#11 3.2, section 3.5).
 const fn flags(verb: Verb) -> CK_FLAGS {
@@ -153,6 +156,34 @@ pub(crate) enum Given {
     Digest,
 }
 
+/// Every verb with the core's action.
+const VERBS: [(Verb, Action); 13] = [
+    (Verb::Encrypt, Action::Encrypt),
+    (Verb::Decrypt, Action::Decrypt),
+    (Verb::Digest, Action::Digest),
+    (Verb::Sign, Action::Sign),
+    (Verb::SignRecover, Action::Sign),
+    (Verb::Verify, Action::Verify),
+    (Verb::VerifyRecover, Action::Verify),
+    (Verb::Wrap, Action::Wrap),
+    (Verb::Unwrap, Action::Unwrap),
+    (Verb::Derive, Action::Derive),
+    (Verb::Encapsulate, Action::Encapsulate),
+    (Verb::Decapsulate, Action::Decapsulate),
+    (Verb::Generate, Action::Generate),
+];
+
+/// The flags that offer a verb for messages.
+const fn message_flags(verb: Verb) -> CK_FLAGS {
+    match verb {
+        Verb::Encrypt => CKF_MESSAGE_ENCRYPT,
+        Verb::Decrypt => CKF_MESSAGE_DECRYPT,
+        Verb::Sign => CKF_MESSAGE_SIGN,
+        Verb::Verify => CKF_MESSAGE_VERIFY,
+        _ => 0,
+    }
+}
+
 /// Whether a MAC has its full length or one given by the parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
@@ -230,6 +261,12 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    /// Whether RSA keys are all that it takes or makes.
+    const fn is_rsa(&self) -> bool {
+        matches!(self.shape, Shape::Generate(KeyType::Rsa))
+            || (self.shape.takes(KeyType::Rsa) && !self.shape.takes(KeyType::Aes))
+    }
+
     /// The table's number, which keys and records know it by.
     pub(crate) const fn number(&self) -> CK_MECHANISM_TYPE {
         self.number
@@ -249,7 +286,7 @@ impl Row {
 impl Profile {
     /// The numbers of all mechanisms, for C_GetMechanismList.
     pub(crate) fn list(self) -> impl Iterator<Item = CK_MECHANISM_TYPE> {
-        table::rows().map(move |row| self.number(row.number))
+        table::rows().filter_map(move |row| self.admitted(row)).map(move |row| self.number(row.number))
     }
 
     /// Key sizes and flags of a mechanism, for C_GetMechanismInfo; `None` for one that is not offered.
@@ -261,15 +298,38 @@ impl Profile {
     /// The table's line for a mechanism that is wanted for `verb`; `None` where it is not offered for that.
     ///
     /// CKM_EDDSA stands for the generation of Edwards keys, too: GnuTLS 3.7 asks for them by that number.
-    pub(crate) fn offer(self, number: CK_MECHANISM_TYPE, verb: Verb) -> Option<&'static Row> {
+    pub(crate) fn offer(self, number: CK_MECHANISM_TYPE, verb: Verb) -> Option<Row> {
         let number = if number == CKM_EDDSA && verb == Verb::Generate { CKM_EC_EDWARDS_KEY_PAIR_GEN } else { number };
         self.row(number).filter(|r| r.offers(verb))
     }
 
     /// The table's line for a mechanism.
-    pub(crate) fn row(self, number: CK_MECHANISM_TYPE) -> Option<&'static Row> {
+    pub(crate) fn row(self, number: CK_MECHANISM_TYPE) -> Option<Row> {
         let number = self.canonical(number)?;
-        table::rows().find(|r| r.number == number)
+        self.admitted(table::rows().find(|r| r.number == number)?)
+    }
+
+    /// A line of the table without what the token's settings forbid; `None` where nothing is left of it.
+    fn admitted(self, row: &Row) -> Option<Row> {
+        if self.forbid == Weaknesses::NONE {
+            return Some(*row);
+        }
+        let mut row = *row;
+        let sample = row.shape.sample();
+        let shape = row.shape;
+        let forbidden = |action| match &sample {
+            Some(mechanism) => weakness_of_use(self.forbid, action, mechanism).is_some(),
+            None => self.forbid.contains(Weakness::Unapproved) && !shape.is_approved(),
+        };
+        for (verb, action) in VERBS {
+            if forbidden(action) {
+                row.flags &= !(flags(verb) | message_flags(verb));
+            }
+        }
+        if self.forbid.contains(Weakness::ShortRsa) && row.is_rsa() {
+            row.min = row.min.max(SHORTEST_RSA);
+        }
+        VERBS.iter().any(|(verb, _)| row.offers(*verb)).then_some(row)
     }
 
     /// The mechanism that generates keys of a type.
@@ -306,9 +366,9 @@ const fn hash(number: CK_MECHANISM_TYPE) -> Option<Hash> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use libkmss::settings::VendorProfile;
+    use libkmss::settings::{Settings, VendorProfile};
 
-    use cryptoki_sys::{CKM_AES_GCM, CKM_RSA_PKCS, CKM_RSA_PKCS_KEY_PAIR_GEN};
+    use cryptoki_sys::*;
 
     fn profiles() -> impl Iterator<Item = Profile> {
         VendorProfile::ALL.into_iter().map(Profile::of)
@@ -343,6 +403,30 @@ mod tests {
         for profile in profiles() {
             assert_eq!(profile.list().filter_map(|number| profile.hash(number)).count(), Hash::ALL.len());
         }
+    }
+
+    #[test]
+    fn what_is_forbidden_is_not_offered() {
+        let forbidding =
+            |forbid: &str| Profile::for_settings(&Settings { forbid: forbid.parse().unwrap(), ..Settings::default() });
+        let strict = forbidding("sha1-signatures,pkcs1-encryption,ecb,raw-rsa,short-rsa");
+        let sha1 = strict.row(CKM_SHA1_RSA_PKCS).unwrap();
+        assert!(sha1.offers(Verb::Verify) && !sha1.offers(Verb::Sign));
+        let pkcs = strict.row(CKM_RSA_PKCS).unwrap();
+        assert!(pkcs.offers(Verb::Sign) && !pkcs.offers(Verb::Decrypt) && !pkcs.offers(Verb::Unwrap));
+        assert_eq!(strict.info(CKM_RSA_PKCS).unwrap().ulMinKeySize, 2048);
+        for gone in [CKM_AES_ECB, CKM_RSA_X_509, vendor::CKM_SM4_ECB] {
+            assert!(strict.row(gone).is_none() && !strict.list().any(|number| number == gone), "{gone:#x}");
+        }
+        let fips = forbidding("fips");
+        for gone in [vendor::CKM_SM3, vendor::CKM_SM2, vendor::CKM_SM4_GCM, vendor::CKM_SM3_HMAC] {
+            assert!(fips.row(gone).is_none(), "{gone:#x}");
+        }
+        for kept in [CKM_AES_GCM, CKM_ECDSA, CKM_EDDSA, CKM_SHA256_HMAC, CKM_RSA_PKCS_OAEP, CKM_HKDF_DERIVE, CKM_ML_DSA]
+        {
+            assert!(fips.row(kept).is_some(), "{kept:#x}");
+        }
+        assert!(!fips.row(CKM_AES_CBC).unwrap().offers(Verb::Wrap));
     }
 
     #[test]

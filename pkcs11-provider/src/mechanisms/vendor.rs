@@ -7,7 +7,7 @@
 //! their place, by the vendor's list below: a new vendor is a new list.
 
 use cryptoki_sys::{CK_KEY_TYPE, CK_MECHANISM_TYPE, CKK_VENDOR_DEFINED, CKM_VENDOR_DEFINED};
-use libkmss::settings::VendorProfile;
+use libkmss::settings::{Settings, VendorProfile, Weaknesses};
 
 /// Key type SM2 (Luna).
 pub(crate) const CKK_SM2: CK_KEY_TYPE = CKK_VENDOR_DEFINED | 0x16;
@@ -74,37 +74,46 @@ const SANSEC: Numbers = Numbers {
     key_types: &[(CKK_SM2, CKK_VENDOR_DEFINED | 0x4), (CKK_SM4, CKK_VENDOR_DEFINED | 0x106)],
 };
 
-/// Whose numbers a token shows and takes.
+/// Whose numbers a token shows and takes, and what it offers nothing by.
 #[derive(Clone, Copy)]
-pub(crate) struct Profile(&'static Numbers);
+pub(crate) struct Profile {
+    numbers: &'static Numbers,
+    pub(super) forbid: Weaknesses,
+}
 
 impl Profile {
     /// The numbers of a vendor.
     pub(crate) const fn of(vendor: VendorProfile) -> Self {
-        Self(match vendor {
+        let numbers = match vendor {
             VendorProfile::Luna => &LUNA,
             VendorProfile::Sansec => &SANSEC,
-        })
+        };
+        Self { numbers, forbid: Weaknesses::NONE }
+    }
+
+    /// What a token with these settings goes by.
+    pub(crate) const fn for_settings(settings: &Settings) -> Self {
+        Self { forbid: settings.forbid, ..Self::of(settings.profile) }
     }
 
     /// The profile's number for a mechanism of the table.
     pub(crate) fn number(self, canonical: CK_MECHANISM_TYPE) -> CK_MECHANISM_TYPE {
-        theirs(self.0.mechanisms, canonical)
+        theirs(self.numbers.mechanisms, canonical)
     }
 
     /// The table's number for a mechanism; `None` for a number that the profile has replaced by another.
     pub(crate) fn canonical(self, number: CK_MECHANISM_TYPE) -> Option<CK_MECHANISM_TYPE> {
-        ours(self.0.mechanisms, number)
+        ours(self.numbers.mechanisms, number)
     }
 
     /// The profile's number for a key type of the table.
     pub(super) fn key_number(self, canonical: CK_KEY_TYPE) -> CK_KEY_TYPE {
-        theirs(self.0.key_types, canonical)
+        theirs(self.numbers.key_types, canonical)
     }
 
     /// The table's number for a key type, as [`Self::canonical`].
     pub(super) fn canonical_key(self, number: CK_KEY_TYPE) -> Option<CK_KEY_TYPE> {
-        ours(self.0.key_types, number)
+        ours(self.numbers.key_types, number)
     }
 }
 

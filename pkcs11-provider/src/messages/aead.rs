@@ -99,7 +99,7 @@ impl CipherMessages {
         parameter: &MessageParameter,
         aad: Vec<u8>,
     ) -> Result<(Ongoing<Cipher>, Vec<u8>)> {
-        self.enter()?;
+        let confirmation = self.enter()?;
         let nonce = if self.how.encrypt {
             let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
             self.how.nonces.next(parameter.generator, parameter.nonce(), random)?
@@ -114,9 +114,8 @@ impl CipherMessages {
         } else {
             view.kms.begin(&view.caller, Decrypt { key, how }).for_key()?
         };
-        let mut message = Ongoing::with_key(unfinished, view, &self.key);
-        message.locked = false;
-        Ok((message, nonce))
+        let message = Ongoing::with_key(unfinished, view, &self.key);
+        Ok((message.confirmed(confirmation)?, nonce))
     }
 }
 

@@ -44,11 +44,10 @@ impl SignMessages {
     }
 
     fn start(&mut self, view: &SessionView) -> Result<Ongoing<Box<dyn Signing>>> {
-        self.enter()?;
+        let confirmation = self.enter()?;
         let sign = Sign { key: ObjectRef::from(&self.key), how: self.how.clone() };
-        let mut message = Ongoing::with_key(view.kms.begin(&view.caller, sign).for_key()?, view, &self.key);
-        message.locked = false;
-        Ok(message)
+        let message = Ongoing::with_key(view.kms.begin(&view.caller, sign).for_key()?, view, &self.key);
+        message.confirmed(confirmation)
     }
 
     fn finish(&mut self, mut message: Ongoing<Box<dyn Signing>>, data: &[u8], mut out: Output<'_>) -> Result<()> {
@@ -107,11 +106,10 @@ impl VerifyMessages {
     }
 
     fn start(&mut self, view: &SessionView) -> Result<Ongoing<Box<dyn Verifying>>> {
-        self.enter()?;
+        let confirmation = self.enter()?;
         let verify = Verify { key: ObjectRef::from(&self.key), how: self.how.clone() };
-        let mut message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, &self.key);
-        message.locked = false;
-        Ok(message)
+        let message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, &self.key);
+        message.confirmed(confirmation)
     }
 }
 

@@ -1,15 +1,25 @@
 //! Operations under way in a session.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
 use libkmss::backend::{Ciphering, Digesting, Signing, Verifying};
 use libkmss::key::Object;
 use libkmss::mechanism::Hash;
+use libkmss::permit::Confirmation;
 use libkmss::pipeline::Unfinished;
 use zeroize::Zeroizing;
 
 use crate::module::process::{CipherMessages, Process, SignMessages, VerifyMessages};
 use crate::module::session::SessionView;
 use crate::rv::{Result, Rv};
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Numbers operations in the order in which they are begun.
+pub(crate) fn next() -> u64 {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
 
 /// An operation that its caller may go on with.
 pub(crate) struct Ongoing<R> {
@@ -23,8 +33,8 @@ pub(crate) struct Ongoing<R> {
     pub(crate) held_from: usize,
     /// The hash of a digest, so that its state can be saved.
     pub(crate) hash: Option<Hash>,
-    /// Whether the key still waits for its user to log in for this operation (CKA_ALWAYS_AUTHENTICATE).
-    pub(crate) locked: bool,
+    /// The order in which operations were begun.
+    begun: u64,
     /// The login it was begun under; `None` where it needs none.
     logins: Option<u64>,
 }
@@ -32,14 +42,13 @@ pub(crate) struct Ongoing<R> {
 impl<R> Ongoing<R> {
     /// An operation that uses `key`.
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
-        let locked = key.key().is_some_and(|k| k.protection.always_authenticate);
         let logins = key.private.then_some(view.logins);
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: None, locked, logins }
+        Self { unfinished, parts: false, held: None, held_from: 0, hash: None, begun: next(), logins }
     }
 
     /// A digest; it survives logins and logouts.
-    pub(crate) const fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
-        Self { unfinished, parts: false, held: None, held_from: 0, hash: Some(hash), locked: false, logins: None }
+    pub(crate) fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
+        Self { unfinished, parts: false, held: None, held_from: 0, hash: Some(hash), begun: next(), logins: None }
     }
 
     /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.
@@ -47,15 +56,48 @@ impl<R> Ongoing<R> {
         self.logins.is_none_or(|mine| mine == logins)
     }
 
-    /// Fails where the user must still log in for this operation.
-    pub(crate) const fn check_unlocked(&self) -> Result<()> {
-        if self.locked { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
+    /// Fails where the user must still log in for this operation (CKA_ALWAYS_AUTHENTICATE). The core would refuse it, too.
+    pub(crate) fn check_unlocked(&self) -> Result<()> {
+        if self.unfinished.awaits_confirmation() { Err(Rv(CKR_USER_NOT_LOGGED_IN)) } else { Ok(()) }
+    }
+
+    /// Confirms it, where its user just authenticated for it.
+    pub(crate) fn confirmed(mut self, confirmation: Option<Confirmation>) -> Result<Self> {
+        if let Some(confirmation) = confirmation {
+            self.unfinished.confirm(confirmation)?;
+        }
+        Ok(self)
     }
 
     /// Ends it at the caller's wish.
     pub(crate) fn cancel(self) -> Result<()> {
         Ok(self.unfinished.cancel()?)
     }
+}
+
+/// What a context-specific login may confirm.
+pub(crate) trait Confirmable {
+    /// When it was begun, where it waits for its user.
+    fn waiting_since(&self) -> Option<u64>;
+
+    /// Takes the confirmation.
+    fn confirm(&mut self, confirmation: Confirmation) -> Result<()>;
+}
+
+impl<R> Confirmable for Ongoing<R> {
+    fn waiting_since(&self) -> Option<u64> {
+        self.unfinished.awaits_confirmation().then_some(self.begun)
+    }
+
+    fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
+        Ok(self.unfinished.confirm(confirmation)?)
+    }
+}
+
+/// What is in a slot, if it waits for a confirmation.
+fn waits<C: Confirmable>(slot: &mut Option<Box<C>>) -> Option<&mut dyn Confirmable> {
+    let operation: &mut C = slot.as_deref_mut()?;
+    operation.waiting_since().is_some().then_some(operation as &mut dyn Confirmable)
 }
 
 /// What may be under way in a session: one of each kind, which is what dual functions need.
@@ -77,29 +119,25 @@ pub(crate) struct Operations {
 }
 
 impl Operations {
-    /// Unlocks what waits for a context-specific login.
-    pub(crate) fn unlock(&mut self) {
-        fn one<R>(slot: &mut Option<Box<Ongoing<R>>>) {
-            if let Some(operation) = slot {
-                operation.locked = false;
-            }
-        }
-        one(&mut self.encrypt);
-        one(&mut self.decrypt);
-        one(&mut self.sign);
-        one(&mut self.sign_recover);
-        one(&mut self.verify);
-        one(&mut self.verify_recover);
-        one(&mut self.verify_signature);
-        fn process<R, S>(slot: &mut Option<Box<Process<R, S>>>) {
-            if let Some(process) = slot {
-                process.locked = false;
-            }
-        }
-        process(&mut self.encrypt_messages);
-        process(&mut self.decrypt_messages);
-        process(&mut self.sign_messages);
-        process(&mut self.verify_messages);
+    /// Confirms the operation that waits for a context-specific login, or the next message of a process: of several, the
+    /// one that was begun last.
+    pub(crate) fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
+        let waiting: [Option<&mut dyn Confirmable>; 11] = [
+            waits(&mut self.encrypt),
+            waits(&mut self.decrypt),
+            waits(&mut self.sign),
+            waits(&mut self.sign_recover),
+            waits(&mut self.verify),
+            waits(&mut self.verify_recover),
+            waits(&mut self.verify_signature),
+            waits(&mut self.encrypt_messages),
+            waits(&mut self.decrypt_messages),
+            waits(&mut self.sign_messages),
+            waits(&mut self.verify_messages),
+        ];
+        let last = waiting.into_iter().flatten().max_by_key(|operation| operation.waiting_since());
+        // Where nothing waits, the PIN was right all the same.
+        last.map_or(Ok(()), |operation| operation.confirm(confirmation))
     }
 
     /// Ends all at the caller's wish; the first error.

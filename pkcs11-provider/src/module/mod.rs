@@ -8,6 +8,7 @@ pub(crate) mod handles;
 pub(crate) mod process;
 pub(crate) mod search;
 pub(crate) mod session;
+pub(crate) mod special;
 pub(crate) mod token;
 
 use std::collections::{BTreeMap, HashMap};

@@ -10,10 +10,11 @@ use cryptoki_sys::{
 use libkmss::backend::{Ciphering, Signing, Verifying};
 use libkmss::key::{Action, Object};
 use libkmss::operation::Chosen;
+use libkmss::permit::Confirmation;
 
 use crate::mechanisms::Shape;
 use crate::module;
-use crate::module::active::{Ongoing, Operations};
+use crate::module::active::{self, Confirmable, Ongoing, Operations};
 use crate::module::session::SessionView;
 use crate::nonce::Nonces;
 use crate::rv::{Result, Rv};
@@ -45,8 +46,9 @@ pub(crate) struct Process<R, S> {
     pub(crate) how: S,
     /// The message that was begun and not ended.
     pub(crate) message: Option<Ongoing<R>>,
-    /// Whether the key waits for its user to log in for the next message (CKA_ALWAYS_AUTHENTICATE).
-    pub(crate) locked: bool,
+    /// The login for the next message, which a key may want for each (CKA_ALWAYS_AUTHENTICATE).
+    confirmation: Option<Confirmation>,
+    begun: u64,
     logins: Option<u64>,
 }
 
@@ -56,9 +58,8 @@ impl<R, S> Process<R, S> {
         if !key.key().is_some_and(|k| k.usage.allows(action)) {
             return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
         }
-        let locked = asks(&key);
         let logins = key.private.then_some(view.logins);
-        Ok(Self { key, how, message: None, locked, logins })
+        Ok(Self { key, how, message: None, confirmation: None, begun: active::next(), logins })
     }
 
     /// Whether it goes on under the login numbered `logins`.
@@ -71,13 +72,12 @@ impl<R, S> Process<R, S> {
         if self.message.is_some() { Err(Rv(CKR_OPERATION_ACTIVE)) } else { Ok(()) }
     }
 
-    /// Uses up the login that a key with CKA_ALWAYS_AUTHENTICATE wants for each message.
-    pub(crate) fn enter(&mut self) -> Result<()> {
-        if self.locked {
-            return Err(Rv(CKR_USER_NOT_LOGGED_IN));
+    /// Takes the login that a key with CKA_ALWAYS_AUTHENTICATE wants for each message.
+    pub(crate) fn enter(&mut self) -> Result<Option<Confirmation>> {
+        match self.confirmation.take() {
+            None if asks(&self.key) => Err(Rv(CKR_USER_NOT_LOGGED_IN)),
+            confirmation => Ok(confirmation),
         }
-        self.locked = asks(&self.key);
-        Ok(())
     }
 
     /// The message under way, out of its place: it ends unless it is put back.
@@ -88,6 +88,17 @@ impl<R, S> Process<R, S> {
     /// Ends the process and what is under way in it.
     pub(crate) fn end(self) -> Result<()> {
         self.message.map_or(Ok(()), Ongoing::cancel)
+    }
+}
+
+impl<R, S> Confirmable for Process<R, S> {
+    fn waiting_since(&self) -> Option<u64> {
+        (asks(&self.key) && self.confirmation.is_none()).then_some(self.begun)
+    }
+
+    fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
+        self.confirmation = Some(confirmation);
+        Ok(())
     }
 }
 

@@ -15,6 +15,7 @@ use libkmss::tenant::ObjectId;
 use crate::attributes::read::Attributes;
 use crate::mechanisms::Profile;
 use crate::module::session::SessionView;
+use crate::module::special;
 use crate::raw::template::{Answer, Template};
 use crate::rv::Result;
 
@@ -40,9 +41,12 @@ pub(crate) struct Search {
 impl Search {
     /// Begins to search for the objects that match `template` and that the caller of `view` may see.
     pub(crate) fn begin(view: &SessionView, template: Template) -> Result<Self> {
+        if let Some(found) = special::search(view, &template) {
+            return Ok(Self::over(view, template, found));
+        }
         let (token, class) = (template.flag(c::CKA_TOKEN), template.number(c::CKA_CLASS));
         let kind = class.map(|class| class.map(kind)).unwrap_or(Some(None));
-        // A value of a wrong form, or a class that is not offered (hardware features, profiles …), matches nothing.
+        // A value of a wrong form, or a class that is not offered, matches nothing.
         let nothing = token.is_err() || kind == Some(None);
         let indexed = |kind| matches!(kind, c::CKA_CLASS | c::CKA_TOKEN | c::CKA_ID | c::CKA_LABEL);
         let term = |kind| template.get(kind).filter(|value| !value.is_empty()).map(<[u8]>::to_vec);
@@ -67,6 +71,21 @@ impl Search {
         }
         search.refill(view)?;
         Ok(search)
+    }
+
+    /// A search that has found everything.
+    fn over(view: &SessionView, template: Template, found: Vec<CK_OBJECT_HANDLE>) -> Self {
+        Self {
+            template,
+            profile: view.profile(),
+            query: Query::default(),
+            exact: true,
+            session: found.into(),
+            stored: VecDeque::new(),
+            public: false,
+            after: None,
+            exhausted: true,
+        }
     }
 
     /// Up to `max` more handles; fewer only when there are no more.

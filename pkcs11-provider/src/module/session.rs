@@ -65,14 +65,14 @@ pub(crate) struct SessionView {
 }
 
 impl SessionView {
-    /// The numbers that the token goes by.
+    /// The numbers that the token goes by. What it forbids is left to the core, which sees a change at once.
     pub(crate) fn profile(&self) -> Profile {
         Profile::of(self.caller.namespace.settings.profile)
     }
 
-    /// Whether a user (not the security officer) is logged in.
+    /// Whether private objects may be used: a user (not the security officer) is logged in, or the token asks for no login.
     pub(crate) fn is_user(&self) -> bool {
-        matches!(self.caller.login, Login::User(_))
+        self.caller.uses_private()
     }
 
     /// Whether an object with these properties may be created, changed or destroyed here (PKCS#11 3.2, 4.3 and 5.6.1).

@@ -8,6 +8,7 @@ use libkmss::auth::Credential;
 use libkmss::caller::{Caller, Login};
 use libkmss::kms::Kms;
 use libkmss::os::{Lock, Rank};
+use libkmss::permit::Confirmation;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 
@@ -157,15 +158,13 @@ impl Token {
     }
 
     /// Checks the PIN of whoever is logged in, for one operation (CKU_CONTEXT_SPECIFIC).
-    pub(crate) fn confirm(&self, session: CK_SESSION_HANDLE, pin: &Secret) -> Result<()> {
-        let caller = self.caller(session);
-        let credential = match &caller.login {
-            Login::None => return Err(Rv(CKR_USER_NOT_LOGGED_IN)),
-            Login::User(name) => Credential::UserPin { name, pin },
-            Login::SecurityOfficer => Credential::OfficerPin(pin),
-        };
-        self.kms.login(&caller, &credential)?;
-        Ok(())
+    pub(crate) fn confirm(&self, session: CK_SESSION_HANDLE, pin: &Secret) -> Result<Confirmation> {
+        Ok(self.kms.confirm(&self.caller(session), pin)?)
+    }
+
+    /// Whether users have no PIN.
+    pub(crate) fn is_pinless(&self) -> bool {
+        self.state.lock().namespace.settings.pinless
     }
 
     /// Logs out (PKCS#11 3.2, 5.6.10): handles of private objects die, private session objects with them.

@@ -62,7 +62,7 @@ impl<'a> Destination<'a> {
         match found.kind {
             Kind::Key(class, key_type) => self.key(found, class, key_type),
             Kind::Certificate => self.document(found, Body::Certificate { value: found.value.clone() }),
-            _ => self.document(found, Body::Data { value: found.value.clone() }),
+            _ => self.document(found, Body::Data { value: found.value.clone().into() }),
         }
     }
 
@@ -198,7 +198,8 @@ fn public_of<'a>(found: &'a Found, all: &'a [Found]) -> &'a PublicComponents {
 /// Whether `ours`, which has the same label, identifier and kind, is the same object.
 fn is_same(found: &Found, public: &PublicComponents, ours: &Object) -> bool {
     match (&ours.body, found.kind) {
-        (Body::Certificate { value } | Body::Data { value }, _) => *value == found.value,
+        (Body::Certificate { value }, _) => *value == found.value,
+        (Body::Data { value }, _) => **value == found.value,
         (Body::Key(key), Kind::Key(_, key_type)) => {
             let Ok(version) = key.primary() else { return false };
             if Some(key.key_type) != key_type {

@@ -6,6 +6,7 @@
 mod attempt;
 mod credential;
 mod domain;
+mod open;
 
 use std::sync::Arc;
 
@@ -97,6 +98,11 @@ impl PinAuthenticator {
         let private = Private { version: FIRST_VERSION, secret };
         let officer = self.fresh(namespace, Holder::Officer, so_pin, &private)?;
         batch.ops.push(self.write(&domain, &credential::key(namespace, &domain, Holder::Officer)?, &officer)?);
+        if namespace.settings.pinless {
+            batch
+                .ops
+                .push(Op::Put(open::key(namespace, &domain)?, open::seal(self.seal.as_ref(), namespace, &private)?));
+        }
         let decoy = Record::decoy(&self.tools(namespace))?;
         batch.ops.push(self.write(&domain, &credential::decoy_key(namespace, &domain)?, &decoy)?);
         Ok(batch)
@@ -149,6 +155,17 @@ impl PinAuthenticator {
         Ok(self.domain(namespace)?.public)
     }
 
+    /// The private domain key of a namespace that works without PINs: whoever can open the home has it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] where the namespace was made with PINs, and those of [`Self::public_domain_key`].
+    pub fn open_private_domain_key(&self, namespace: &Namespace) -> Result<Arc<DomainKey>> {
+        let domain = self.domain(namespace)?;
+        let entry = self.store.get(&open::key(namespace, &domain)?)?.ok_or_else(open::missing)?;
+        let private = open::open(self.seal.as_ref(), namespace, &entry.value)?;
+        Ok(Arc::new(DomainKey::expand(self.seal.suite(), private.version, &private.secret)?))
+    }
+
     /// Gives `user` the PIN `new_pin` (`C_InitPIN`), making the user where there is none. The private domain key stays
     /// what it is, so every object is kept. Attempts start anew.
     ///
@@ -164,6 +181,10 @@ impl PinAuthenticator {
     ) -> Result<()> {
         self.accept_pin(new_pin)?;
         accept_name(user)?;
+        if namespace.settings.pinless {
+            let why = format!("the namespace `{namespace}` works without PINs: its users have none");
+            return Err(Error::new(ErrorKind::ActionProhibited, why));
+        }
         let domain = self.domain(namespace)?;
         domain.admits(namespace, officer)?;
         let record = self.fresh(namespace, Holder::User(user), new_pin, &officer.private)?;
@@ -345,6 +366,11 @@ impl Authenticator for PinAuthenticator {
             Credential::UserPin { name, pin } => (Holder::User(name), *pin),
             Credential::OfficerPin(pin) => (Holder::Officer, *pin),
         };
+        if namespace.settings.pinless && holder == Holder::DEFAULT_USER {
+            // There is no PIN that could be wrong; clients that always log in get what everybody has.
+            let private = Some(self.open_private_domain_key(namespace)?);
+            return Ok(Authenticated { login: Login::User(DEFAULT_USER.into()), private, rewrap: None });
+        }
         let domain = self.domain(namespace)?;
         let (key, record, private) = self.attempt(namespace, &domain, holder, pin)?;
         let authenticated = match holder {

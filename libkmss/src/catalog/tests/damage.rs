@@ -127,7 +127,7 @@ fn the_store_shows_neither_names_nor_labels_nor_values() {
     let object = Object { label: b"SeenByNobody".to_vec(), ..key(&bench.user, "SeenByNobody", KeyClass::Secret) };
     bench.make(Object { private: false, ..object });
     bench.make(Object {
-        body: Body::Data { value: b"SeenByNobody".to_vec() },
+        body: Body::Data { value: b"SeenByNobody".to_vec().into() },
         ..data(&bench.user, "", b"SeenByNobody")
     });
     for (path, entry) in bench.store.scan("", None, 1000).unwrap() {

@@ -119,7 +119,7 @@ pub(super) fn data(of: &Caller, label: &str, identifier: &[u8]) -> Object {
         label: label.into(),
         identifier: identifier.to_vec(),
         attributes: BTreeMap::from([(0x8000_0001, serde_bytes::ByteBuf::from(b"attribute".to_vec()))]),
-        body: Body::Data { value: b"value".to_vec() },
+        body: Body::Data { value: b"value".to_vec().into() },
         created: Timestamp(1_700_000_000_000),
         edition: 0,
         storage: Storage::Stored,

@@ -230,7 +230,7 @@ fn two_catalogues_see_each_others_changes_at_the_next_operation() {
 #[test]
 fn an_object_too_large_to_store_is_refused() {
     let bench = Bench::sqlite();
-    let large = Object { body: Body::Data { value: vec![0; 300 << 10] }, ..data(&bench.user, "large", b"") };
+    let large = Object { body: Body::Data { value: vec![0; 300 << 10].into() }, ..data(&bench.user, "large", b"") };
     assert_eq!(bench.catalog.create(&bench.user, &mut [large]).unwrap_err().kind(), ErrorKind::Arguments);
     assert_eq!(bench.catalog.count(&bench.user).unwrap(), 0);
 }

@@ -1,0 +1,161 @@
+//! Which weaknesses a use of a mechanism, or a key, has (SP 800-131A rev. 2, SP 800-140C, SP 800-186).
+//!
+//! What is approved is listed and everything else is not, so that a mechanism that nobody judged is refused where only
+//! approved ones are wanted.
+
+use super::{Action, Key, KeyVersion, PublicComponents};
+use crate::mechanism::{
+    BlockCipher, CipherMode, Curve, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, Mechanism, Pss,
+    RsaMechanism,
+};
+use crate::settings::{Weakness, Weaknesses};
+
+/// Shortest RSA modulus in bits that is not weak.
+pub const SHORTEST_RSA: u32 = 2048;
+/// Shortest secret in bits that is not weak.
+const SHORTEST_SECRET: u32 = 112;
+/// Shortest MAC in bytes that is not weak.
+const SHORTEST_MAC: usize = 8;
+
+/// What of `forbidden` doing `action` by `mechanism` falls under.
+#[must_use]
+pub fn weakness_of_use(forbidden: Weaknesses, action: Action, mechanism: &Mechanism) -> Option<Weakness> {
+    forbidden.iter().find(|weakness| has(*weakness, action, mechanism))
+}
+
+/// What of `forbidden` a version of a key falls under.
+#[must_use]
+pub fn weakness_of_key(forbidden: Weaknesses, key: &Key, version: &KeyVersion) -> Option<Weakness> {
+    let (key_type, bits) = (key.key_type, version.bits);
+    let curve = match &version.public {
+        PublicComponents::Ec { curve, .. } => Some(*curve),
+        _ => None,
+    };
+    forbidden.iter().find(|weakness| match weakness {
+        Weakness::ShortRsa => key_type == KeyType::Rsa && bits < SHORTEST_RSA,
+        Weakness::ShortSecrets => key_type.is_generic() && bits < SHORTEST_SECRET,
+        Weakness::Unapproved => !approved_key(key_type) || curve == Some(Curve::Secp256k1),
+        _ => false,
+    })
+}
+
+fn has(weakness: Weakness, action: Action, mechanism: &Mechanism) -> bool {
+    use Mechanism as M;
+    let conceals = matches!(action, Action::Encrypt | Action::Decrypt | Action::Wrap | Action::Unwrap);
+    match weakness {
+        Weakness::Sha1Signatures => {
+            let sha1 = matches!(
+                mechanism,
+                M::Rsa(
+                    RsaMechanism::PkcsHash(Hash::Sha1) | RsaMechanism::Pss { pss: Pss { hash: Hash::Sha1, .. }, .. }
+                ) | M::Ec(EcMechanism::Ecdsa { hash: Some(Hash::Sha1) })
+            );
+            sha1 && action == Action::Sign
+        }
+        Weakness::Pkcs1Encryption => conceals && matches!(mechanism, M::Rsa(RsaMechanism::Pkcs)),
+        Weakness::RawRsa => matches!(mechanism, M::Rsa(RsaMechanism::X509)),
+        Weakness::Ecb => matches!(mechanism, M::Cipher(_, CipherMode::Ecb)),
+        Weakness::CbcPadding => matches!(mechanism, M::Cipher(_, CipherMode::CbcPad { .. })),
+        Weakness::ShortMacs => matches!(mechanism, M::Mac(mac) if mac.len() < SHORTEST_MAC),
+        Weakness::Unapproved => !approved(action, mechanism),
+        Weakness::ShortRsa | Weakness::ShortSecrets => false,
+    }
+}
+
+/// Whether keys of a type belong to an approved algorithm.
+const fn approved_key(key_type: KeyType) -> bool {
+    matches!(
+        key_type,
+        KeyType::Rsa
+            | KeyType::Ec
+            | KeyType::EcEdwards
+            | KeyType::Dh
+            | KeyType::MlDsa
+            | KeyType::MlKem
+            | KeyType::SlhDsa
+            | KeyType::Aes
+            | KeyType::AesXts
+            | KeyType::GenericSecret
+            | KeyType::Hkdf
+    ) || matches!(key_type, KeyType::Hmac(hash) if approved_hash(hash))
+}
+
+const fn approved_hash(hash: Hash) -> bool {
+    !matches!(hash, Hash::Sm3)
+}
+
+/// Whether a mechanism is approved for an action.
+fn approved(action: Action, mechanism: &Mechanism) -> bool {
+    use Mechanism as M;
+    match mechanism {
+        M::Generate(key_type) => approved_key(*key_type),
+        M::Digest(hash) | M::Mac(MacMechanism::Hmac { hash, .. }) => approved_hash(*hash),
+        M::Kdf(KdfMechanism::Hkdf(hkdf) | KdfMechanism::HkdfData(hkdf)) => approved_hash(hkdf.hash),
+        // SP 800-108, SP 800-132, SP 800-133.
+        M::Kdf(kdf) => !matches!(kdf, KdfMechanism::EncryptData { .. }),
+        M::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, .. } | MacMechanism::Gmac { .. }) => true,
+        M::Rsa(RsaMechanism::Pkcs) => matches!(action, Action::Sign | Action::Verify),
+        M::Rsa(RsaMechanism::PkcsHash(hash) | RsaMechanism::Pss { pss: Pss { hash, .. }, .. }) => approved_hash(*hash),
+        M::Rsa(RsaMechanism::Oaep(oaep)) => approved_hash(oaep.hash),
+        M::Rsa(RsaMechanism::AesKeyWrap { .. }) | M::Ec(EcMechanism::EdDsa { .. } | EcMechanism::AesKeyWrap { .. }) => {
+            true
+        }
+        M::Ec(EcMechanism::Ecdsa { hash }) => hash.is_none_or(approved_hash),
+        M::Ec(EcMechanism::Ecdh { kdf, .. }) => match kdf {
+            EcdhKdf::Null => true,
+            EcdhKdf::X963(hash) | EcdhKdf::Concatenation(hash) => approved_hash(*hash),
+        },
+        // SP 800-38F: keys are wrapped by modes that authenticate.
+        M::Cipher(
+            BlockCipher::Aes,
+            CipherMode::KeyWrap { .. } | CipherMode::KeyWrapPad | CipherMode::Gcm(_) | CipherMode::Ccm(_),
+        ) => true,
+        M::Cipher(BlockCipher::Aes, _) => !matches!(action, Action::Wrap | Action::Unwrap),
+        M::Dh(_) | M::Pqc(_) => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mechanism::Sm2Mechanism;
+
+    fn under(forbidden: &[Weakness], action: Action, mechanism: &Mechanism) -> Option<Weakness> {
+        weakness_of_use(forbidden.iter().copied().collect(), action, mechanism)
+    }
+
+    #[test]
+    fn sha1_signs_nothing_new_and_still_verifies_where_it_is_forbidden() {
+        let weak = Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(Hash::Sha1) });
+        let only = [Weakness::Sha1Signatures];
+        assert_eq!(under(&only, Action::Sign, &weak), Some(Weakness::Sha1Signatures));
+        assert_eq!(under(&only, Action::Verify, &weak), None);
+        let hmac = Mechanism::Mac(MacMechanism::Hmac { hash: Hash::Sha1, len: 20 });
+        assert_eq!(under(&only, Action::Sign, &hmac), None);
+        assert_eq!(under(&[], Action::Sign, &weak), None);
+    }
+
+    #[test]
+    fn pkcs1_without_a_hash_still_signs_where_it_may_not_encrypt() {
+        let pkcs = Mechanism::Rsa(RsaMechanism::Pkcs);
+        for action in [Action::Encrypt, Action::Decrypt, Action::Wrap, Action::Unwrap] {
+            assert_eq!(under(&[Weakness::Pkcs1Encryption], action, &pkcs), Some(Weakness::Pkcs1Encryption));
+        }
+        assert_eq!(under(&Weakness::ALL, Action::Sign, &pkcs), None);
+    }
+
+    #[test]
+    fn only_approved_algorithms_are_approved() {
+        let fips = Weaknesses::FIPS;
+        let of = |action, mechanism: Mechanism| weakness_of_use(fips, action, &mechanism);
+        assert_eq!(of(Action::Sign, Mechanism::Sm2(Sm2Mechanism::SignDigest)), Some(Weakness::Unapproved));
+        assert_eq!(of(Action::Digest, Mechanism::Digest(Hash::Sm3)), Some(Weakness::Unapproved));
+        assert_eq!(of(Action::Generate, Mechanism::Generate(KeyType::ChaCha20)), Some(Weakness::Unapproved));
+        assert_eq!(of(Action::Encrypt, Mechanism::Cipher(BlockCipher::Aes, CipherMode::Cbc { iv: [0; 16] })), None);
+        let wrapping = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Cbc { iv: [0; 16] });
+        assert_eq!(of(Action::Wrap, wrapping), Some(Weakness::Unapproved));
+        assert_eq!(of(Action::Sign, Mechanism::Ec(EcMechanism::PURE_EDDSA)), None);
+        assert_eq!(of(Action::Digest, Mechanism::Digest(Hash::Sha1)), None);
+    }
+}
