@@ -107,7 +107,9 @@ impl Permit {
             self.action,
             Action::Sign | Action::Decrypt | Action::Unwrap | Action::Derive | Action::Decapsulate
         );
-        uses && matches!(&self.subject, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate))
+        let asks =
+            |s: &Subject| matches!(s, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate));
+        uses && (asks(&self.subject) || self.more.iter().any(asks))
     }
 
     /// The admitted key and the version to use.

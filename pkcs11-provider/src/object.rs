@@ -141,9 +141,7 @@ pub(crate) fn new_draft(view: &SessionView, class: Class, template: &Template, o
     let mut draft = view.kms.draft(draft::storage(template)?)?;
     draft::fill(&mut draft, class, template, occasion, giver(view))?;
     view.check_write(draft.storage, draft.private)?;
-    if occasion != Occasion::Generate {
-        draft.claims = claims(view, template);
-    }
+    draft.claims = claims(view, template);
     if matches!(occasion, Occasion::Create | Occasion::Generate) {
         keep_curve(&mut draft, class, template);
     }

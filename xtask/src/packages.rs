@@ -24,7 +24,6 @@ const BINUTILS: Need = &["binutils"];
 const PKG_CONFIG: Need = &["pkg-config", "pkgconf"];
 const SSH: Need = &["openssh-client"];
 const SSHD: Need = &["openssh-server"];
-const NSS: Need = &["libnss3-tools"];
 const P11_KIT: Need = &["p11-kit"];
 const P11_KIT_CLIENT: Need = &["p11-kit-modules"];
 // The program and its modules, without the service.
@@ -59,6 +58,7 @@ pub(crate) const ALL: &[Need] = &[
     SSH,
     SSHD,
     NSS,
+    NSS_TOOLS,
     P11_KIT,
     P11_KIT_CLIENT,
     APACHE,

@@ -70,13 +70,12 @@ impl Operation for Derive {
             return Err(Error::new(ErrorKind::Internal, "the backend derived another number of keys"));
         }
         let namespace = permit.caller().namespace.id;
-        let mut made = Vec::with_capacity(planned.len());
-        for ((draft, protection), material) in planned.into_iter().zip(derivation.keys) {
+        let made = planned.into_iter().zip(derivation.keys).map(|((draft, protection), material)| {
             let claims = draft.claims.clone();
             let key = draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
-            claims.check(&key)?;
-            made.push(key);
-        }
+            claims.check(&key).map(|()| key)
+        });
+        let made = made.collect::<Result<Vec<_>>>()?;
         Ok(Derived { keys: hall.keep_all(permit, made)?, public: derivation.public })
     }
 

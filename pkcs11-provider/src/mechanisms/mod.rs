@@ -157,12 +157,14 @@ pub(crate) enum Given {
 }
 
 /// Every verb with the core's action.
-const VERBS: [(Verb, Action); 11] = [
+const VERBS: [(Verb, Action); 13] = [
     (Verb::Encrypt, Action::Encrypt),
     (Verb::Decrypt, Action::Decrypt),
     (Verb::Digest, Action::Digest),
     (Verb::Sign, Action::Sign),
+    (Verb::SignRecover, Action::Sign),
     (Verb::Verify, Action::Verify),
+    (Verb::VerifyRecover, Action::Verify),
     (Verb::Wrap, Action::Wrap),
     (Verb::Unwrap, Action::Unwrap),
     (Verb::Derive, Action::Derive),
