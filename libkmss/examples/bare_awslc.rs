@@ -1,6 +1,6 @@
 //! aws-lc without anything around it, for the benchmark: speaks the protocol of p11bench's workers (one JSON request per
 //! line, one JSON answer), so that it runs in turns with the modules and its figures are the limit for theirs.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::io::{BufRead, Write};
 use std::time::{Duration, Instant};

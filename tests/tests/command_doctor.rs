@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN, json_items};
-use kmss_tests::program::{Program, Said, installed};
+use kmss_tests::program::{Program, Said, needs};
 
 const TOKEN: &str = "main";
 
@@ -109,28 +109,24 @@ fn what_config_prints_works_as_it_stands() {
         let shell = home.program("sh").env("GNUTLS_PIN", PIN).args(["-c", &script]);
         shell.succeed()
     };
-    if installed("p11tool") {
-        run(&print("gnutls"), "p11tool ").mentions("pkcs11:");
-        run(&print("gnutls"), "certtool ");
-        let read = Program::new("openssl").within(home.folder()).words("req -verify -noout -in request.pem");
-        read.succeed();
-    }
+    needs(&["p11tool", "certtool", "p11-kit", "modutil"]);
+    run(&print("gnutls"), "p11tool ").mentions("pkcs11:");
+    run(&print("gnutls"), "certtool ");
+    Program::new("openssl").within(home.folder()).words("req -verify -noout -in request.pem").succeed();
     run(&print("ssh"), "kmss ");
     Program::new("ssh-keygen").within(home.folder()).words("-l -f kmss-key.pub").succeed().mentions("ECDSA");
     if built::is_root() {
         built::skipped("p11-kit heeds no entries of root's own");
-    } else if installed("p11-kit") {
+    } else {
         let entries = home.file(".config/pkcs11/modules");
         fs::create_dir_all(&entries).unwrap();
         fs::write(entries.join("kmss.module"), print("p11-kit")).unwrap();
         home.program("p11-kit").env("HOME", home.folder()).words("list-modules").succeed().mentions(TOKEN);
     }
-    if installed("modutil") {
-        let text = print("nss").replace("sql:$HOME/.pki/nssdb", &format!("sql:{}", home.file("nss").display()));
-        fs::create_dir(home.file("nss")).unwrap();
-        let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("DB=") || l.starts_with("modutil")).collect();
-        home.program("sh").args(["-c", &format!("set -e\n{}", lines.join("\n"))]).succeed().mentions("KMSS");
-    }
+    let text = print("nss").replace("sql:$HOME/.pki/nssdb", &format!("sql:{}", home.file("nss").display()));
+    fs::create_dir(home.file("nss")).unwrap();
+    let lines: Vec<&str> = text.lines().filter(|l| l.starts_with("DB=") || l.starts_with("modutil")).collect();
+    home.program("sh").args(["-c", &format!("set -e\n{}", lines.join("\n"))]).succeed().mentions("KMSS");
 }
 
 #[test]

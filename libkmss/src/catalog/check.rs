@@ -73,10 +73,9 @@ impl Catalog {
         loop {
             let page = self.store.scan(&everything, after.as_ref(), PAGE)?;
             for (path, entry) in &page {
-                match path.as_str().strip_prefix(&own) {
-                    Some(rest) => walk.visit(rest, path, entry),
-                    // Of former incarnations the markers stay; what else is left is removed when the token is made anew.
-                    None => {}
+                // Of former incarnations the markers stay; what else is left is removed when the token is made anew.
+                if let Some(rest) = path.as_str().strip_prefix(&own) {
+                    walk.visit(rest, path, entry);
                 }
             }
             read += page.len() as u64;

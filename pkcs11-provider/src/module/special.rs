@@ -58,11 +58,10 @@ pub(crate) fn search(view: &SessionView, template: &Template) -> Option<Vec<CK_O
 /// The special object behind a handle.
 pub(crate) fn find(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Option<Special> {
     let class = match handle {
-        ..CLOCK => return None,
         CLOCK => CKO_HW_FEATURE,
-        ..PROFILES => return None,
-        ..MECHANISMS => CKO_PROFILE,
-        _ => CKO_MECHANISM,
+        PROFILES..MECHANISMS => CKO_PROFILE,
+        MECHANISMS.. => CKO_MECHANISM,
+        _ => return None,
     };
     of_class(view, class)?.into_iter().find(|(known, _)| *known == handle).map(|(_, special)| special)
 }

@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 use zeroize::{Zeroize, Zeroizing};
 
+use super::template::u64_of;
 use crate::rv::{Result, Rv};
 
 const BAD: Rv = Rv(CKR_ARGUMENTS_BAD);
@@ -13,7 +14,7 @@ const ADDRESS_BITS: u32 = 56;
 /// The length of an object in memory. No object is longer than the address space, so larger numbers are errors: they
 /// come from callers whose subtraction went wrong.
 pub(crate) fn length(len: CK_ULONG) -> Result<usize> {
-    let possible = u64::try_from(len).is_ok_and(|n| n >> ADDRESS_BITS == 0);
+    let possible = u64_of(len) >> ADDRESS_BITS == 0;
     usize::try_from(len).ok().filter(|&n| possible && isize::try_from(n).is_ok()).ok_or(BAD)
 }
 

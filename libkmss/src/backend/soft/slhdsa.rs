@@ -77,14 +77,17 @@ impl SlhDsaKey {
     }
 }
 
+type SignFn = fn(&[u8], &[&[u8]], Option<&[u8]>) -> Result<Vec<u8>>;
+type VerifyFn = fn(&[u8], &[&[u8]], &[u8]) -> Result<()>;
+
 /// What the crate does, for one parameter set.
 struct Functions {
     /// The private key of three seeds.
     expand: fn(SlhDsaSet, &[u8]) -> Result<Secret>,
     /// A signature with a private key, of a message in parts, with n random bytes or none.
-    sign: fn(&[u8], &[&[u8]], Option<&[u8]>) -> Result<Vec<u8>>,
+    sign: SignFn,
     /// Checks a signature with a public key.
-    verify: fn(&[u8], &[&[u8]], &[u8]) -> Result<()>,
+    verify: VerifyFn,
 }
 
 impl Functions {
