@@ -73,7 +73,9 @@ fn a_writer_killed_at_any_moment_leaves_every_acknowledged_record() {
         // Its threads may have had a segment each.
         let writers: u64 = report.segments.iter().map(|s| s.writers).sum();
         assert!(report.segments.len() <= 4 && (round as u64..=4 * round as u64).contains(&writers), "{report:?}");
-        assert!(report.segments.iter().all(|s| matches!(s.status, Status::Open | Status::TornTail)));
+        // One that was just begun may have no record yet.
+        let left = |s: Status| matches!(s, Status::Open | Status::TornTail | Status::Empty);
+        assert!(report.segments.iter().all(|s| left(s.status)), "{report:?}");
     }
     assert!(acknowledged.len() > 300);
     assert_eq!(acknowledged.difference(&tags(&home)).collect::<Vec<_>>(), Vec::<&String>::new());
