@@ -248,7 +248,7 @@ fn private_keys_come_in_by_seed_by_value_or_by_both() {
         };
         let (set, by_seed, by_value) = (ulong(CKA_PARAMETER_SET, set), raw(CKA_SEED, &seed), raw(CKA_VALUE, &value));
         for parts in [vec![by_seed.clone()], vec![by_value.clone()], vec![by_seed.clone(), by_value.clone()]] {
-            let key = import(&[&parts[..], &[set.clone()]].concat()).unwrap();
+            let key = import(&[&parts[..], std::slice::from_ref(&set)].concat()).unwrap();
             assert_eq!(session.get(key, CKA_PUBLIC_KEY_INFO).unwrap(), info);
             assert_eq!(session.get(key, CKA_VALUE).unwrap(), value);
             let kept = session.get(key, CKA_SEED).unwrap();
