@@ -1,5 +1,5 @@
 //! Key derivation, Diffie-Hellman and TLS 1.2; `openssl kdf` judges.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::ptr::{null_mut, with_exposed_provenance_mut};
 
