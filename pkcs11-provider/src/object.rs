@@ -217,7 +217,7 @@ fn same(kind: CK_ATTRIBUTE_TYPE, claimed: &[u8], known: &[u8], class: Class) -> 
         c::CKA_EC_POINT => {
             same_point(&octet_string::unwrapped(claimed.to_vec()), &octet_string::unwrapped(known.to_vec()))
         }
-        c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => components::stripped(claimed) == components::stripped(known),
+        c::CKA_MODULUS | c::CKA_PUBLIC_EXPONENT => octet_string::stripped(claimed) == octet_string::stripped(known),
         _ => claimed == known,
     }
 }

@@ -61,7 +61,7 @@ pub enum MasterBinding {
     /// The randoms (RFC 5246, 8.1).
     Randoms(Randoms),
     /// The hash of the handshake so far (RFC 7627).
-    Session(Vec<u8>),
+    Handshake(Vec<u8>),
 }
 
 /// The randoms of both hellos.

@@ -164,7 +164,9 @@ pub(crate) fn pair_spec(public: &Template, private: &Template, key_type: KeyType
 
 /// The group of CKA_PRIME and CKA_BASE in one of two templates.
 fn dh_group(template: &Template, other: &Template) -> Result<DhGroup> {
-    let given = |kind| template.get(kind).or_else(|| other.get(kind)).map(stripped).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE));
+    let given = |kind| {
+        template.get(kind).or_else(|| other.get(kind)).map(octet_string::stripped).ok_or(Rv(CKR_TEMPLATE_INCOMPLETE))
+    };
     DhGroup::find(given(c::CKA_PRIME)?, given(c::CKA_BASE)?).ok_or(Rv(CKR_DOMAIN_PARAMS_INVALID))
 }
 
@@ -195,7 +197,7 @@ fn scalar(value: &[u8], curve: Curve) -> Result<Secret> {
         [0x04, n, seed @ ..] if is_seed && seed.len() == len && usize::from(*n) == len => seed,
         seed if is_seed && seed.len() == len => seed,
         _ if is_seed => return Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)),
-        number => stripped(number),
+        number => octet_string::stripped(number),
     };
     let zeros = len.checked_sub(value.len()).filter(|_| !value.is_empty()).ok_or(Rv(CKR_ATTRIBUTE_VALUE_INVALID))?;
     Secret::filled(len, |out| match out.get_mut(zeros..) {
@@ -231,15 +233,9 @@ fn integer(value: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn bounded_integer(value: &[u8]) -> Result<&[u8]> {
-    let number = stripped(value);
+    let number = octet_string::stripped(value);
     // One byte more than the largest modulus is already nonsense.
     if number.len() * 8 > MAX_RSA_BITS as usize { Err(Rv(CKR_ATTRIBUTE_VALUE_INVALID)) } else { Ok(number) }
-}
-
-/// A big-endian number without its leading zeros.
-pub(crate) fn stripped(value: &[u8]) -> &[u8] {
-    let zeros = value.iter().take_while(|b| **b == 0).count();
-    value.get(zeros..).unwrap_or_default()
 }
 
 #[cfg(test)]

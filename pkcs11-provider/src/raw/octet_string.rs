@@ -26,6 +26,12 @@ pub(crate) fn wrapped(bytes: &[u8]) -> Vec<u8> {
     OctetStringRef::new(bytes).and_then(|string| string.to_der()).unwrap_or_default()
 }
 
+/// A big-endian number without its leading zeros.
+pub(crate) fn stripped(value: &[u8]) -> &[u8] {
+    let zeros = value.iter().take_while(|b| **b == 0).count();
+    value.get(zeros..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

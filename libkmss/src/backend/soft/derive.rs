@@ -77,7 +77,8 @@ fn one(key: &Parsed, others: &[Parsed], mechanism: &Mechanism, expected: Expecte
         | (_, Mechanism::Tls(TlsMechanism::Premaster { .. } | TlsMechanism::Finished { .. })) => {
             return Err(unfit(false));
         }
-        (_, Mechanism::Kdf(_) | Mechanism::Tls(_)) => return Err(wrong_key()),
+        (_, Mechanism::Kdf(m)) if !matches!(m, KdfMechanism::EncryptData { .. }) => return Err(wrong_key()),
+        (_, Mechanism::Tls(_)) => return Err(wrong_key()),
         _ => {
             let key = generate::derived(key, mechanism, key_type, len)?;
             return Ok(Yield { keys: vec![key], public: Vec::new() });

@@ -35,8 +35,8 @@ pub(super) fn master(mechanism: &TlsMechanism, premaster: &Secret, len: Option<u
         MasterBinding::Randoms(Randoms { client, server }) => {
             prf(*hash, premaster, b"master secret", (client, server), TlsMechanism::MASTER_LEN)?
         }
-        MasterBinding::Session(session) => {
-            prf(*hash, premaster, b"extended master secret", (session, &[]), TlsMechanism::MASTER_LEN)?
+        MasterBinding::Handshake(hash_so_far) => {
+            prf(*hash, premaster, b"extended master secret", (hash_so_far, &[]), TlsMechanism::MASTER_LEN)?
         }
     };
     Ok((secret, version))

@@ -3,7 +3,7 @@
 use libkmss::mechanism::{DhMechanism, Mechanism};
 
 use super::{INVALID, Parameter};
-use crate::attributes::components;
+use crate::raw::octet_string;
 use crate::rv::Result;
 
 /// Longest public value: that of the largest group, with a sign byte.
@@ -15,7 +15,7 @@ impl Parameter {
         if self.len > MAX_PUBLIC {
             return Err(INVALID);
         }
-        let public = components::stripped(&self.bytes()?).to_vec();
+        let public = octet_string::stripped(&self.bytes()?).to_vec();
         if public.is_empty() {
             return Err(INVALID);
         }

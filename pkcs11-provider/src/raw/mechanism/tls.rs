@@ -41,7 +41,7 @@ impl Parameter {
                 if session.is_empty() || (!versioned && !p.pVersion.is_null()) {
                     return Err(INVALID);
                 }
-                let binding = MasterBinding::Session(session);
+                let binding = MasterBinding::Handshake(session);
                 TlsMechanism::Master { hash: self.tls_hash(p.prfHashMechanism)?, binding, versioned }
             }
             Tls::KeyBlock { with_ivs } => {

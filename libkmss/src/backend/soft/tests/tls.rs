@@ -85,7 +85,7 @@ fn a_premaster_secret_begins_with_its_version_and_has_48_bytes() {
     let short = lab.make_by(&mechanism, KeyType::GenericSecret, Some(47)).unwrap_err();
     assert_eq!(short.kind(), ErrorKind::TemplateInconsistent);
     // One of another length names no version.
-    let binding = MasterBinding::Session(vec![1; 32]);
+    let binding = MasterBinding::Handshake(vec![1; 32]);
     let mechanism = Mechanism::Tls(TlsMechanism::Master { hash: Hash::Sha256, binding, versioned: true });
     let premaster = lab.secret(KeyType::GenericSecret, &[3; 47]);
     let refused = lab.derive(&premaster, &mechanism, KeyType::GenericSecret, None).unwrap_err();
