@@ -20,6 +20,7 @@ mod nonce;
 mod object;
 mod raw;
 mod rv;
+mod verification;
 
 /// The table. What is not offered yet says so.
 #[expect(unsafe_code, reason = "C calls these functions, three of them by name")]

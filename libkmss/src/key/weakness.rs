@@ -5,8 +5,8 @@
 
 use super::{Action, Key, KeyVersion, PublicComponents};
 use crate::mechanism::{
-    BlockCipher, CipherMode, Curve, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, Mechanism, Pss,
-    RsaMechanism,
+    BlockCipher, CipherMode, Curve, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, MasterBinding,
+    Mechanism, Pss, RsaMechanism, TlsMechanism,
 };
 use crate::settings::{Weakness, Weaknesses};
 
@@ -104,8 +104,8 @@ fn approved(action: Action, mechanism: &Mechanism) -> bool {
         M::Kdf(KdfMechanism::Kbkdf(kbkdf)) => approved_mac(&kbkdf.prf),
         M::Kdf(KdfMechanism::Pbkdf2(pbkdf2)) => approved_hash(pbkdf2.hash),
         M::Kdf(KdfMechanism::PublicKey) => true,
-        // SP 800-135 rev. 1, 4.2.2.
-        M::Tls(_) => true,
+        // SP 800-135 rev. 1, 4.2.2; master secrets bound to the handshake only (RFC 7627), as FIPS 140-3 IG D.Q asks.
+        M::Tls(tls) => !matches!(tls, TlsMechanism::Master { binding: MasterBinding::Randoms(_), .. }),
         M::Rsa(RsaMechanism::Pkcs) => matches!(action, Action::Sign | Action::Verify),
         M::Rsa(RsaMechanism::PkcsHash(hash) | RsaMechanism::Pss { pss: Pss { hash, .. }, .. }) => approved_hash(*hash),
         M::Rsa(RsaMechanism::Oaep(oaep) | RsaMechanism::AesKeyWrap { oaep, .. }) => approved_hash(oaep.hash),

@@ -1,11 +1,7 @@
 //! Verifying signatures and MACs (PKCS#11 3.2, 5.15).
 
-use std::borrow::Cow;
-
 use cryptoki_sys::*;
 use libkmss::backend::{Verb, Verifying};
-use libkmss::key::{Object, PublicComponents};
-use libkmss::mechanism::{EcMechanism, Mechanism};
 use libkmss::operation::{ObjectRef, Verify};
 
 use crate::module::active::Ongoing;
@@ -13,6 +9,7 @@ use crate::module::session::{self, Place, SessionView, Taken};
 use crate::raw::mechanism::parse;
 use crate::raw::pointers::{reference, slice};
 use crate::rv::{InContext, Result, Rv};
+use crate::verification;
 
 pub(super) type Verification = Box<dyn Verifying>;
 
@@ -48,31 +45,11 @@ pub(super) unsafe fn start(
     let key = view.token.objects.resolve_key(key, view)?;
     // SAFETY: the mechanism is valid by the contract of this function.
     let how = unsafe { parse(mechanism, Verb::Verify, key.key(), view.profile()) }?;
-    let two_halves = ecdsa_len(&how.mechanism, &key);
+    let two_halves = verification::ecdsa_len(&how.mechanism, &key);
     let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(&key), how }).for_key()?;
     let mut operation = Ongoing::with_key(unfinished, view, &key);
     operation.two_halves = two_halves;
     Ok(operation)
-}
-
-/// Length of this key's ECDSA signatures; `None` for other mechanisms.
-fn ecdsa_len(mechanism: &Mechanism, key: &Object) -> Option<usize> {
-    match (mechanism, &key.key()?.primary().ok()?.public) {
-        (Mechanism::Ec(EcMechanism::Ecdsa { .. }), PublicComponents::Ec { curve, .. }) => Some(2 * curve.field_len()),
-        _ => None,
-    }
-}
-
-/// An ECDSA signature of `len` bytes. One that is passed for verification may be shorter, of two equal halves without all
-/// of their leading zeros (PKCS#11 3.2, 6.3.1); Java's is, whenever both halves begin with one.
-fn widened(signature: &[u8], len: usize) -> Cow<'_, [u8]> {
-    let (r, s) = signature.split_at(signature.len() / 2);
-    if signature.is_empty() || r.len() != s.len() || signature.len() >= len {
-        // Right as it is, or for the hall to refuse.
-        return Cow::Borrowed(signature);
-    }
-    let zeros = vec![0; len / 2 - r.len()];
-    Cow::Owned([&zeros, r, &zeros, s].concat())
 }
 
 /// C_Verify (5.15.2).
@@ -129,31 +106,5 @@ pub(super) fn add(mut operation: Taken<Verification>, part: &[u8]) -> Result<()>
 /// Checks the signature, which ends the operation in any case.
 pub(super) fn finish(mut operation: Taken<Verification>, data: &[u8], signature: &[u8]) -> Result<()> {
     operation.check_unlocked()?;
-    let signature = operation.two_halves.map_or(Cow::Borrowed(signature), |len| widened(signature, len));
-    operation.unfinished.finish(data.len(), |verifying| {
-        if !data.is_empty() {
-            verifying.update(data)?;
-        }
-        verifying.finish(&signature)
-    })?;
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shorter_halves_get_their_leading_zeros_back() {
-        assert_eq!(*widened(&[1, 2, 3, 4], 4), [1, 2, 3, 4]);
-        assert_eq!(*widened(&[1, 2], 4), [0, 1, 0, 2]);
-        assert_eq!(*widened(&[1, 2, 3, 4], 8), [0, 0, 1, 2, 0, 0, 3, 4]);
-    }
-
-    #[test]
-    fn what_is_no_two_halves_stays_as_it_is() {
-        for odd in [&[][..], &[1], &[1, 2, 3], &[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5, 6]] {
-            assert_eq!(&*widened(odd, 4), odd);
-        }
-    }
+    verification::finish(&mut operation, data, signature)
 }

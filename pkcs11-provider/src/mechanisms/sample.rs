@@ -2,12 +2,12 @@
 
 use libkmss::mechanism::{
     BlockCipher, Ccm, CipherMode, Ctr, DhMechanism, EcMechanism, EcdhKdf, Gcm, Hash, Hkdf, HkdfSalt, Kbkdf, KbkdfMode,
-    KdfMechanism, MacMechanism, Mechanism, Oaep, Pbkdf2, PqcHash, PqcInput, PqcMechanism, PqcSignature, Pss,
-    RsaMechanism, TlsMechanism,
+    KdfMechanism, MacMechanism, MasterBinding, Mechanism, Oaep, Pbkdf2, PqcHash, PqcInput, PqcMechanism, PqcSignature,
+    Pss, Randoms, RsaMechanism, TlsMechanism,
 };
 use libkmss::secret::Secret;
 
-use super::{Given, Into, Mode, Shape};
+use super::{Given, Into, Mode, Shape, Tls};
 
 impl Shape {
     /// The mechanism; `None` for shapes that no approved algorithm has, which are forbidden with what is not approved.
@@ -61,6 +61,11 @@ impl Shape {
             })),
             Self::PublicKey => Mechanism::Kdf(KdfMechanism::PublicKey),
             Self::Dh => Mechanism::Dh(DhMechanism::Derive { public: Vec::new() }),
+            Self::Tls(Tls::Master { versioned }) => {
+                let randoms = Randoms { client: Vec::new(), server: Vec::new() };
+                let binding = MasterBinding::Randoms(randoms);
+                Mechanism::Tls(TlsMechanism::Master { hash: Hash::Sha256, binding, versioned })
+            }
             Self::Tls(_) => Mechanism::Tls(TlsMechanism::Finished { hash: Hash::Sha256, len: 12, server: false }),
             Self::Gmac => Mechanism::Mac(MacMechanism::Gmac { iv: vec![0; 12], len: 16 }),
             Self::Cipher(cipher, mode) => Mechanism::Cipher(cipher, mode.sample()),

@@ -9,6 +9,7 @@ use crate::module::process::{SignMessages, VerifyMessages};
 use crate::module::session::SessionView;
 use crate::raw::pointers::Output;
 use crate::rv::{InContext, Result, Rv};
+use crate::verification;
 
 impl SignMessages {
     /// C_SignMessage. A call that asks for the length begins the message, and the next one signs it.
@@ -84,7 +85,7 @@ impl VerifyMessages {
     /// C_VerifyMessage.
     pub(crate) fn whole(&mut self, view: &SessionView, data: &[u8], signature: &[u8]) -> Result<()> {
         self.check_idle()?;
-        finish_verification(self.start(view)?, data, signature)
+        verification::finish(&mut self.start(view)?, data, signature)
     }
 
     /// C_VerifyMessageBegin.
@@ -98,7 +99,7 @@ impl VerifyMessages {
     pub(crate) fn next(&mut self, data: &[u8], signature: Option<&[u8]>) -> Result<()> {
         let mut message = self.resume()?;
         if let Some(signature) = signature {
-            return finish_verification(message, data, signature);
+            return verification::finish(&mut message, data, signature);
         }
         message.unfinished.update(data.len(), |verifying| verifying.update(data))?;
         self.message = Some(message);
@@ -108,17 +109,8 @@ impl VerifyMessages {
     fn start(&mut self, view: &SessionView) -> Result<Ongoing<Box<dyn Verifying>>> {
         let confirmation = self.enter()?;
         let verify = Verify { key: ObjectRef::from(&self.key), how: self.how.clone() };
-        let message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, &self.key);
+        let mut message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, &self.key);
+        message.two_halves = verification::ecdsa_len(&self.how.mechanism, &self.key);
         message.confirmed(confirmation)
     }
-}
-
-fn finish_verification(mut message: Ongoing<Box<dyn Verifying>>, data: &[u8], signature: &[u8]) -> Result<()> {
-    message.unfinished.finish(data.len(), |verifying| {
-        if !data.is_empty() {
-            verifying.update(data)?;
-        }
-        verifying.finish(signature)
-    })?;
-    Ok(())
 }

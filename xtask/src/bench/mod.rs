@@ -17,6 +17,9 @@ const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const NSS_LABEL: &str = "NSS Certificate DB";
 /// What session keys are measured with: everything that uses a key, and sessions themselves.
 const SESSION: &str = "rsa2048-*,p256-*,ed25519-*,aes256-*,sha256-*,hmac-*,random-*,session-*";
+/// What `--quick` leaves out: what no mark is about.
+const NOT_QUICK: &str = "rsa3072-*,rsa4096-*,p384-*,p521-*,secp256k1-*,*-keygen,*-dec-*,rsa2048-decrypt-*,rsa2048-*-pss,\
+                         x25519-*,random-16k,random-1m";
 /// The tokens are thrown away afterwards.
 const LABEL: &str = "bench";
 const PIN: &str = "24681357";
@@ -191,6 +194,9 @@ fn measure(
     }
     job = job.args(["--keep-objects", "--seconds", &seconds, "--rounds", &rounds]);
     job = job.args(["--find-budget", &budget.to_string(), "--wait-quiet", &options.wait_quiet.to_string()]);
+    if options.quick && options.only.is_none() {
+        job = job.args(["--skip", NOT_QUICK]);
+    }
     match (&options.only, token_keys) {
         (Some(only), _) => job = job.args(["--only", only]),
         (None, true) => {}
