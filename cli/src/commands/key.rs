@@ -212,10 +212,10 @@ pub(super) fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<A
     let mut after = None;
     loop {
         let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
-        for id in &page {
-            into.push(kms.object(caller, *id)?);
+        for found in &page {
+            into.push(kms.object(caller, found.id)?);
         }
-        after = page.last().copied();
+        after = page.last().map(|found| found.id);
         if page.len() < PAGE {
             return Ok(());
         }

@@ -77,6 +77,10 @@ impl AuditOptions {
 
     fn waits_for_disk(&self, event: &AuditEvent<'_>) -> bool {
         let refused = matches!(event.outcome, Outcome::Denied(_) | Outcome::Failed(_));
+        // That something came to exist is on the disk twice by now: as an intent, which names it, and in the store.
+        if matches!((event.outcome, event.action), (Outcome::Success, Action::Generate | Action::Import)) {
+            return self.sync_all;
+        }
         self.sync_all
             || event.action == Action::Export
             || (event.action == Action::Login && refused)

@@ -32,6 +32,22 @@ pub struct Query {
     pub kind: Option<ObjectKind>,
 }
 
+/// An object that a search found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Match {
+    /// Which.
+    pub id: ObjectId,
+    /// Whether it is private.
+    pub private: bool,
+}
+
+#[cfg(test)]
+impl PartialEq<ObjectId> for Match {
+    fn eq(&self, id: &ObjectId) -> bool {
+        self.id == *id
+    }
+}
+
 /// A search as the cache knows it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Search {
@@ -48,7 +64,7 @@ pub(super) struct Search {
 #[derive(Clone)]
 pub(super) struct Found {
     generation: u64,
-    objects: Arc<[ObjectId]>,
+    objects: Arc<[Match]>,
 }
 
 impl Catalog {
@@ -57,7 +73,7 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] when an index entry was tampered with.
-    pub fn find(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+    pub fn find(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<Match>> {
         let generation = self.store.generation();
         let search = Search {
             namespace: caller.namespace.id,
@@ -89,31 +105,31 @@ impl Catalog {
         loop {
             let page = self.walk(&Paths::of(&caller.namespace), caller.keyring.private.is_some(), after, PAGE)?;
             count += page.len();
-            after = page.last().copied();
+            after = page.last().map(|found| found.id);
             if page.len() < PAGE {
                 return Ok(count);
             }
         }
     }
 
-    fn search(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+    fn search(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<Match>> {
         let paths = Paths::of(&caller.namespace);
         let private = caller.keyring.private.as_deref();
         if *query == Query::default() {
             return self.walk(&paths, private.is_some(), after, limit);
         }
-        let mut found = self.search_under(&caller.keyring.public, &paths, query, after, limit)?;
+        let mut found = self.search_under((&caller.keyring.public, false), &paths, query, after, limit)?;
         if let Some(private) = private {
-            found.extend(self.search_under(private, &paths, query, after, limit)?);
+            found.extend(self.search_under((private, true), &paths, query, after, limit)?);
             found.sort_unstable();
-            found.dedup();
+            found.dedup_by_key(|found| found.id);
             found.truncate(limit);
         }
         Ok(found)
     }
 
     /// All objects, whatever they are: the records themselves in order, none of them opened.
-    fn walk(&self, paths: &Paths, private: bool, after: Option<ObjectId>, limit: usize) -> Result<Vec<ObjectId>> {
+    fn walk(&self, paths: &Paths, private: bool, after: Option<ObjectId>, limit: usize) -> Result<Vec<Match>> {
         let mut after = after.map(|id| paths.object(id)).transpose()?;
         let mut found = Vec::new();
         while found.len() < limit {
@@ -126,8 +142,9 @@ impl Catalog {
                     ErrorKind::Damaged => damaged(id, "its header is damaged").with_source(e),
                     _ => e,
                 })?;
-                if private || header.domain != Domain::Private {
-                    found.push(id);
+                let is_private = header.domain == Domain::Private;
+                if private || !is_private {
+                    found.push(Match { id, private: is_private });
                 }
             }
         }
@@ -135,15 +152,15 @@ impl Catalog {
         Ok(found)
     }
 
-    /// Searches the index entries made with one domain key.
+    /// Searches the index entries made with one domain key, which is the private one or the public.
     fn search_under(
         &self,
-        key: &DomainKey,
+        (key, private): (&DomainKey, bool),
         paths: &Paths,
         query: &Query,
         after: Option<ObjectId>,
         limit: usize,
-    ) -> Result<Vec<ObjectId>> {
+    ) -> Result<Vec<Match>> {
         let (through, and) = self.plan(key, paths, query)?;
         let prefix = paths.entries(through);
         let mut after = after.map(|id| paths.entry(through, id)).transpose()?;
@@ -160,7 +177,7 @@ impl Catalog {
             if let Some(term) = and {
                 candidates = self.those_under(key, paths, term, candidates)?;
             }
-            found.extend(candidates);
+            found.extend(candidates.into_iter().map(|id| Match { id, private }));
             if page.len() < PAGE {
                 break;
             }

@@ -19,7 +19,7 @@ mod write;
 use std::sync::Arc;
 
 pub use check::{CatalogReport, Complaint};
-pub use find::Query;
+pub use find::{Match, Query};
 pub use index::ObjectKind;
 
 use self::cache::{Cache, IdState};

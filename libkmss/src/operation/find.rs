@@ -1,7 +1,7 @@
 //! Looking objects up.
 
 use super::{Hall, Operation, Request, Target};
-use crate::catalog::Query;
+use crate::catalog::{Match, Query};
 use crate::error::Result;
 use crate::key::Action;
 use crate::permit::Permit;
@@ -19,13 +19,13 @@ pub struct Find<'a> {
 }
 
 impl Operation for Find<'_> {
-    type Running = Vec<ObjectId>;
+    type Running = Vec<Match>;
 
     fn request(&self) -> Request {
         Request::new(Action::Find, Target::Namespace)
     }
 
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<ObjectId>> {
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Match>> {
         hall.catalog.find(permit.caller(), self.query, self.after, self.limit)
     }
 }

@@ -1,7 +1,7 @@
 //! The life of objects, stored and of a session.
 
 use super::*;
-use libkmss::catalog::Query;
+use libkmss::catalog::{Match, Query};
 use libkmss::key::{Body, KeyComponents};
 use libkmss::mechanism::{CipherMode, Curve, Hash, Hkdf, HkdfSalt, KdfMechanism};
 use libkmss::operation::{
@@ -158,7 +158,8 @@ fn an_update_changes_labels_and_never_names_and_needs_the_newest_record() {
     );
     let query = Query { label: Some(b"new".to_vec()), ..Query::default() };
     let find = || Find { query: &query, after: None, limit: 9 };
-    assert_eq!(flat.kms.perform(&user, find()).unwrap(), [key.id]);
+    let found = flat.kms.perform(&user, find()).unwrap();
+    assert_eq!(found, [Match { id: key.id, private: true }]);
     assert!(flat.kms.perform(&flat.public(), find()).unwrap().is_empty());
 
     let fixed = Object { modifiable: false, ..Object::clone(&updated) };
@@ -206,7 +207,7 @@ fn documents_are_kept_beside_keys_and_private_ones_are_seen_by_the_user_alone() 
         }
         let query = Query { label: Some(b"note".to_vec()), ..Query::default() };
         let found = flat.kms.perform(&user, Find { query: &query, after: None, limit: 9 }).unwrap();
-        assert_eq!(found.into_iter().collect::<BTreeSet<_>>(), made);
+        assert_eq!(found.into_iter().map(|f| f.id).collect::<BTreeSet<_>>(), made);
         let found = flat.kms.perform(&flat.public(), Find { query: &query, after: None, limit: 9 }).unwrap();
         assert_eq!(found.len(), 1);
     }

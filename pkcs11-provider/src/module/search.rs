@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use cryptoki_sys::{
     self as c, CK_OBJECT_HANDLE, CKO_CERTIFICATE, CKO_DATA, CKO_PRIVATE_KEY, CKO_PUBLIC_KEY, CKO_SECRET_KEY,
 };
-use libkmss::catalog::{ObjectKind, Query};
+use libkmss::catalog::{Match, ObjectKind, Query};
 use libkmss::error::ErrorKind;
 use libkmss::key::{KeyClass, Object};
 use libkmss::operation::Find;
@@ -30,9 +30,7 @@ pub(crate) struct Search {
     /// Whether the index answers the whole template.
     exact: bool,
     session: VecDeque<CK_OBJECT_HANDLE>,
-    stored: VecDeque<ObjectId>,
-    /// Whether `stored` was looked up without a login, so that nothing in it is private.
-    public: bool,
+    stored: VecDeque<Match>,
     after: Option<ObjectId>,
     /// Whether the store has no more.
     exhausted: bool,
@@ -58,7 +56,6 @@ impl Search {
             query,
             session: VecDeque::new(),
             stored: VecDeque::new(),
-            public: false,
             after: None,
             exhausted: nothing || token == Ok(Some(false)),
             template,
@@ -82,7 +79,6 @@ impl Search {
             exact: true,
             session: found.into(),
             stored: VecDeque::new(),
-            public: false,
             after: None,
             exhausted: true,
         }
@@ -112,21 +108,21 @@ impl Search {
         let page = Find { query: &self.query, after: self.after, limit: PAGE };
         let page = view.kms.perform(&view.caller, page)?;
         self.exhausted = page.len() < PAGE;
-        self.after = page.last().copied();
-        self.public = view.caller.keyring.private.is_none();
+        self.after = page.last().map(|found| found.id);
         self.stored = page.into();
         Ok(())
     }
 
     /// The handle of a stored object that the index named, if it matches the whole template.
-    fn admit(&self, view: &SessionView, id: ObjectId) -> Result<Option<CK_OBJECT_HANDLE>> {
-        if self.exact && self.public {
-            return Ok(Some(view.token.objects.handle_of_stored(id, false)));
+    ///
+    /// Where the index has answered the whole template the object is not read: one destroyed meanwhile is found by its handle.
+    fn admit(&self, view: &SessionView, found: Match) -> Result<Option<CK_OBJECT_HANDLE>> {
+        let Match { id, private } = found;
+        if self.exact {
+            return Ok(Some(view.token.objects.handle_of_stored(id, private)));
         }
         match view.kms.object(&view.caller, id) {
-            Ok(object) if self.exact || self.matches(&object) => {
-                Ok(Some(view.token.objects.handle_of_stored(id, object.private)))
-            }
+            Ok(object) if self.matches(&object) => Ok(Some(view.token.objects.handle_of_stored(id, object.private))),
             // Destroyed since it was found, or not ours to see.
             Err(e) if !matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotLoggedIn) => Err(e.into()),
             _ => Ok(None),

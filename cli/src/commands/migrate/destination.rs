@@ -51,8 +51,8 @@ impl<'a> Destination<'a> {
         let public = public_of(found, all);
         let query =
             Query { label: Some(found.label.clone()), identifier: Some(found.identifier.clone()), kind: Some(kind) };
-        for id in self.kms.perform(self.caller, Find { query: &query, after: None, limit: ALIKE })? {
-            let ours = self.kms.object(self.caller, id)?;
+        for there in self.kms.perform(self.caller, Find { query: &query, after: None, limit: ALIKE })? {
+            let ours = self.kms.object(self.caller, there.id)?;
             if is_same(found, public, &ours) {
                 if let Some(key) = ours.key().filter(|k| k.class == KeyClass::Private) {
                     self.names.insert((found.identifier.clone(), found.label.clone()), key.name.clone());
