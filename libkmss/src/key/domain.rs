@@ -67,7 +67,9 @@ impl DomainKey {
     /// # Errors
     /// The random source fails.
     pub fn seal_material(&self, random: &dyn Random, context: &[u8], plain: &Secret) -> Result<Vec<u8>> {
-        seal(&self.material, random, context, plain.expose())
+        let sealed = seal(&self.material, random, context, plain.expose());
+        wipe_stack();
+        sealed
     }
 
     /// Opens what [`Self::seal_material`] made.
@@ -75,7 +77,9 @@ impl DomainKey {
     /// # Errors
     /// [`ErrorKind::Damaged`] when it was changed, moved to another object, or sealed under another key.
     pub fn open_material(&self, context: &[u8], sealed: &[u8]) -> Result<Secret> {
-        open(&self.material, context, sealed)
+        let opened = open(&self.material, context, sealed);
+        wipe_stack();
+        opened
     }
 
     /// Seals a store record; `context` is its path and edition.
@@ -101,6 +105,12 @@ impl DomainKey {
     pub fn index_term(&self, name: &str, value: &[u8]) -> Result<[u8; HASH_LEN]> {
         self.suite.mac(&self.index, &[name.as_bytes(), &[0], value])
     }
+}
+
+/// Overwrites the stack below the caller: ciphers that work on several blocks at once leave plaintext there.
+#[inline(never)]
+fn wipe_stack() {
+    std::hint::black_box(&mut [0_u8; 16 << 10]);
 }
 
 impl std::fmt::Debug for DomainKey {
