@@ -36,6 +36,12 @@ impl Verdict {
                         Obligation::MaximumData(limit) => {
                             self.maximum = Some(self.maximum.map_or(limit, |m| m.min(limit)));
                         }
+                        _ => {
+                            return Err(Error::new(
+                                ErrorKind::Denied,
+                                "the policy asks for what this host cannot enforce",
+                            ));
+                        }
                     }
                 }
                 Ok(())

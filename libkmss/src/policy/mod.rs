@@ -1,8 +1,12 @@
 //! Policy decisions. Everything that is not an explicit allow is a deny.
 
+mod answer;
 mod attributes;
+mod input;
 
+pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
+pub use input::{Flags, Input, InputKey};
 
 use crate::caller::Caller;
 use crate::clock::Timestamp;
@@ -45,16 +49,6 @@ pub enum Decision {
         /// A sentence for the operator.
         reason: String,
     },
-}
-
-/// A duty that comes with an allow. A host that does not know a critical obligation denies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Obligation {
-    /// Write this tag into the audit record.
-    AuditTag(String),
-    /// Refuse data longer than this many bytes.
-    MaximumData(u64),
 }
 
 /// Decides. Deterministic for equal requests and policies; must not block on a network.
