@@ -212,7 +212,16 @@ pub(crate) enum TokenUserCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// List users and the state of their PINs
+    /// Give a user these roles and no others, for policies and approvals
+    Roles {
+        /// The token's label
+        label: String,
+        /// The user's name
+        user: String,
+        /// The roles, for example `custodian`; none takes all away
+        roles: Vec<String>,
+    },
+    /// List users, their roles and the state of their PINs
     List {
         /// The token's label
         label: String,
@@ -311,6 +320,14 @@ pub(crate) enum KeyCommand {
         key: NamedKey,
         /// The new name
         new_name: String,
+    },
+    /// Give a key these tags and no others; policies choose keys by them (by the SO)
+    Tag {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// The tags, for example `payment`; none takes all away
+        tags: Vec<String>,
     },
     /// Disable a key: it protects nothing new, but still decrypts and verifies (by the SO)
     Disable(NamedKey),

@@ -12,6 +12,38 @@ pub struct Principal {
     pub name: String,
     /// Roles the configuration gives it.
     pub roles: Vec<String>,
+    /// The process that asks.
+    pub process: CallerProcess,
+    /// Network address it asks from; empty where it is on this host.
+    pub source: String,
+}
+
+impl Principal {
+    /// A principal of which nothing else is known.
+    #[must_use]
+    pub fn new(name: impl Into<String>, roles: Vec<String>) -> Self {
+        Self { name: name.into(), roles, process: CallerProcess::default(), source: String::new() }
+    }
+}
+
+/// Roles of which nobody holds two: who runs the system, who says what is allowed, and who checks both.
+pub const EXCLUSIVE_ROLES: [&str; 3] = ["system-administrator", "security-administrator", "auditor"];
+
+/// What the kernel says of the process that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerProcess {
+    /// Effective user; `u32::MAX`, which no user has, where it is not known.
+    pub uid: u32,
+    /// Number of the process; 0 where it is not known.
+    pub pid: u32,
+    /// Path of the program; empty where it is not known.
+    pub executable: String,
+}
+
+impl Default for CallerProcess {
+    fn default() -> Self {
+        Self { uid: u32::MAX, pid: 0, executable: String::new() }
+    }
 }
 
 /// How a caller authenticated to the namespace.

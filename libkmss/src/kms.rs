@@ -322,7 +322,8 @@ impl Kms {
             {
                 // With the namespace, so that nobody is taken for a user of the operating system.
                 let name = format!("user:{name}@{}", caller.namespace);
-                known.principal = Arc::new(Principal { name, roles: Vec::new() });
+                let roles = authenticated.roles;
+                known.principal = Arc::new(Principal { name, roles, ..Principal::clone(&caller.principal) });
             }
             Ok(known)
         })

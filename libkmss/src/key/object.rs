@@ -152,6 +152,10 @@ pub struct Key {
     pub state: KeyState,
     /// The door's numbers of the only mechanisms it may be used with; empty means any.
     pub allowed_mechanisms: Vec<u64>,
+    /// Words that policies choose keys by, sorted; both halves of a pair carry them. Only the security officer changes
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.

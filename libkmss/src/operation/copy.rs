@@ -64,6 +64,7 @@ impl Operation for Copy {
             copied.key_type = key.key_type;
             copied.state = key.state;
             copied.origin.clone_from(key.policy_name());
+            copied.tags.clone_from(&key.tags);
         }
         hall.keep(permit, copy)
     }

@@ -149,6 +149,7 @@ impl Draft {
             protection,
             state: KeyState::Active,
             allowed_mechanisms: self.allowed_mechanisms.clone(),
+            tags: Vec::new(),
             start: self.start,
             end: self.end,
             primary: 1,

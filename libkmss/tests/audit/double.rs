@@ -252,7 +252,7 @@ impl Example {
 pub(crate) fn caller(principal: &str) -> Caller {
     let ring = Arc::new(DomainKey::ephemeral(Suite::Nist, &Numbers).unwrap());
     Caller {
-        principal: Arc::new(Principal { name: principal.to_owned(), roles: Vec::new() }),
+        principal: Arc::new(Principal::new(principal, Vec::new())),
         namespace: Arc::new(Namespace {
             id: NamespaceId([1; 16]),
             tenant: "default".to_owned(),

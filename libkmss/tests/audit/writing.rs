@@ -159,6 +159,7 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        tags: Vec::new(),
         start: None,
         end: None,
         primary: 3,
@@ -189,7 +190,7 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
         tags: vec![long.clone(); 100],
         ..Example::default()
     };
-    example.caller.principal = Arc::new(libkmss::caller::Principal { name: long.clone(), roles: Vec::new() });
+    example.caller.principal = Arc::new(libkmss::caller::Principal::new(long.clone(), Vec::new()));
     home.sink().record(&example.event()).unwrap();
     assert_eq!(home.verify().verdict, Verdict::Whole);
     let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();

@@ -61,7 +61,7 @@ impl Bench {
         let namespace = namespace_at(0);
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let user = Caller {
-            principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
+            principal: Arc::new(Principal::new("user:test", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),
@@ -149,6 +149,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        tags: Vec::new(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

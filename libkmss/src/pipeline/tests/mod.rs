@@ -61,7 +61,7 @@ impl House {
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };
         let user = Caller {
-            principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
+            principal: Arc::new(Principal::new("user:test", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),

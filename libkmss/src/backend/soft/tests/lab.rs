@@ -40,7 +40,7 @@ impl Lab {
             settings: Settings::default(),
         };
         let caller = Caller {
-            principal: Arc::new(Principal { name: "user:lab".to_owned(), roles: Vec::new() }),
+            principal: Arc::new(Principal::new("user:lab", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring),
@@ -95,6 +95,7 @@ impl Lab {
             protection: Protection::default(),
             state: KeyState::Active,
             allowed_mechanisms: Vec::new(),
+            tags: Vec::new(),
             start: None,
             end: None,
             primary: 1,
