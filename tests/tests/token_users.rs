@@ -159,7 +159,7 @@ fn the_officer_gives_roles_to_users_and_tags_to_keys() {
     kmss("token user list roles").succeed().mentions("custodian, payment-admin");
     kmss("token user roles roles alice auditor system-administrator").fail().mentions("nobody holds two");
     kmss("token user roles roles nobody custodian").fail();
-    kmss("key generate pay --token roles --type p256").succeed();
+    kmss("key generate pay --token roles --type ec:p256").succeed();
     kmss("key tag pay --token roles payment pci").succeed();
     kmss("--json key show pay --token roles").succeed().mentions("pci").mentions("payment");
     kmss("key tag pay --token roles white%20space!").fail().mentions("letters");

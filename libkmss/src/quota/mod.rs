@@ -1,9 +1,7 @@
 //! Quotas: what is reserved before an operation and settled or returned after it.
 
-mod rates;
 mod unmetered;
 
-pub use rates::{LONGEST_WINDOW, RateName, Rates, Taken};
 pub use unmetered::Unmetered;
 
 use crate::caller::Caller;

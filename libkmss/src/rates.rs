@@ -60,13 +60,22 @@ impl Rates {
     ///
     /// # Errors
     /// [`ErrorKind::QuotaExceeded`] where there is no room to count; those of the shared file.
-    pub fn take(&self, name: RateName<'_>, seconds: u32, limit: u32, now: Timestamp) -> Result<Option<Taken<'_>>> {
+    pub fn take(&self, name: RateName<'_>, seconds: u32, limit: u32, now: Timestamp) -> Result<Option<Taken>> {
         let (slot, taken) = self.add(name, seconds, now)?;
         if slot.sum(now) > u64::from(limit) {
-            taken.give_back();
+            self.give_back(taken);
             return Ok(None);
         }
         Ok(Some(taken))
+    }
+
+    /// Uncounts what did not happen.
+    pub fn give_back(&self, taken: Taken) {
+        let Some(part) = self.table.get().and_then(|table| table.numbers().get(taken.part)) else { return };
+        let _ = part.fetch_update(Ordering::AcqRel, Ordering::Acquire, |value| {
+            let counted = upper(value) == taken.stretch && value & u64::from(u32::MAX) > 0;
+            counted.then(|| value - 1)
+        });
     }
 
     /// Counts one more and says how many were counted within the last `seconds`, this one included; never too few.
@@ -78,7 +87,7 @@ impl Rates {
         Ok(u32::try_from(slot.sum(now)).unwrap_or(u32::MAX))
     }
 
-    fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Slot<'_>, Taken<'_>)> {
+    fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Slot<'_>, Taken)> {
         loop {
             let slot = self.slot(name, seconds, now)?;
             let taken = slot.add(now);
@@ -97,7 +106,7 @@ impl Rates {
         let start = usize::try_from(hash % SLOTS as u64).unwrap_or(0);
         for step in 0..REACH {
             let at = (start + step) % SLOTS * SLOT;
-            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name)) else { continue };
+            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name, HEADER + at)) else { continue };
             if slot.claim(now) {
                 return Ok(slot);
             }
@@ -149,12 +158,14 @@ struct Slot<'a> {
     parts: &'a [AtomicU64],
     /// Whose slot it is to be. Never 0: the window is in it.
     name: u64,
+    /// Where in the table it begins.
+    at: usize,
 }
 
 impl<'a> Slot<'a> {
-    fn of(numbers: &'a [AtomicU64], name: u64) -> Option<Self> {
+    fn of(numbers: &'a [AtomicU64], name: u64, at: usize) -> Option<Self> {
         let (owner, parts) = numbers.split_first()?;
-        Some(Self { owner, parts, name })
+        Some(Self { owner, parts, name, at })
     }
 
     /// Whether this is the slot of its name, taking it over where it is free.
@@ -176,15 +187,14 @@ impl<'a> Slot<'a> {
         self.owner.load(Ordering::Acquire) == self.name
     }
 
-    fn add(&self, now: Timestamp) -> Taken<'a> {
+    fn add(&self, now: Timestamp) -> Taken {
         let stretch = stretch(now, self.name);
         let index = usize::try_from(u64::from(stretch) % (PARTS + 1)).unwrap_or(0);
-        let part = self.parts.get(index);
-        if let Some(part) = part {
+        if let Some(part) = self.parts.get(index) {
             // The closure never refuses, so there is no error to look at.
             let _ = part.fetch_update(Ordering::AcqRel, Ordering::Acquire, |value| Some(add_to(value, stretch)));
         }
-        Taken { part, stretch }
+        Taken { part: self.at + 1 + index, stretch }
     }
 
     fn sum(&self, now: Timestamp) -> u64 {
@@ -203,23 +213,13 @@ impl<'a> Slot<'a> {
     }
 }
 
-/// One count, which can be given back.
-#[derive(Clone, Copy)]
+/// One count, which can be [given back](Rates::give_back).
+#[derive(Clone, Copy, Debug)]
 #[must_use]
-pub struct Taken<'a> {
-    part: Option<&'a AtomicU64>,
+pub struct Taken {
+    /// Where in the table it is counted.
+    part: usize,
     stretch: u32,
-}
-
-impl Taken<'_> {
-    /// Uncounts it: what was counted did not happen.
-    pub fn give_back(self) {
-        let Some(part) = self.part else { return };
-        let _ = part.fetch_update(Ordering::AcqRel, Ordering::Acquire, |value| {
-            let counted = upper(value) == self.stretch && value & u64::from(u32::MAX) > 0;
-            counted.then(|| value - 1)
-        });
-    }
 }
 
 /// The number of the stretch of time that `now` is in, for the window in a slot's name.
@@ -290,7 +290,7 @@ mod tests {
         assert!(rates.take(A, 10, 1, now).unwrap().is_none());
         assert!(rates.take(B, 10, 1, now).unwrap().is_some());
         assert!(rates.take(A, 20, 1, now).unwrap().is_some());
-        taken.give_back();
+        rates.give_back(taken);
         assert!(rates.take(A, 10, 1, now).unwrap().is_some());
     }
 
