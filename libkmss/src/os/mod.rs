@@ -10,6 +10,7 @@ mod guarded;
 mod lock;
 mod mark;
 mod process;
+mod shared;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
@@ -23,4 +24,5 @@ pub use guarded::Guarded;
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use shared::{SharedBuffer, SharedBytes};
 pub use time::rough_clocks;
