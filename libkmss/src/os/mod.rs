@@ -9,6 +9,7 @@ mod generation;
 mod guarded;
 mod lock;
 mod mark;
+mod numbers;
 mod process;
 mod shared;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use generation::{GenerationPage, Invalidation};
 pub use guarded::Guarded;
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
+pub use numbers::SharedNumbers;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
-pub use shared::SharedNumbers;
+pub use shared::{SharedBuffer, SharedBytes};
 pub use time::rough_clocks;

@@ -168,18 +168,32 @@ impl Home {
         verify(&self.dir(), None, self.suite, &mut |_| ())
     }
 
-    /// Files of the log, oldest first.
+    /// Segments of the log, oldest first.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut found: Vec<_> = fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        self.files_named("jsonl")
+    }
+
+    /// Files beside them, in which records wait.
+    pub(crate) fn waiting(&self) -> Vec<PathBuf> {
+        self.files_named("pending")
+    }
+
+    fn files_named(&self, extension: &str) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().path());
+        let mut found: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == extension)).collect();
         found.sort();
         found
     }
 
     /// Lines of the only file, each with its line feed.
     pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
-        let files = self.files();
-        assert_eq!(files.len(), 1);
-        fs::read(&files[0]).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+        assert_eq!(self.files().len(), 1);
+        self.lines_of(0)
+    }
+
+    /// Lines of one file.
+    pub(crate) fn lines_of(&self, number: usize) -> Vec<Vec<u8>> {
+        fs::read(&self.files()[number]).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
     }
 
     pub(crate) fn rewrite(&self, lines: &[Vec<u8>]) {
