@@ -25,4 +25,4 @@ pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
 pub use shared::SharedNumbers;
-pub use time::rough_clocks;
+pub use time::{rough_clocks, rough_wall};
