@@ -1,6 +1,9 @@
 //! Who asks.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::key::Keyring;
 use crate::tenant::Namespace;
@@ -78,9 +81,13 @@ impl Login {
     }
 }
 
-/// One caller in one namespace, with what authentication unlocked. Cheap to clone.
+/// One caller in one namespace, with what authentication unlocked. Clones share it, until one of them is changed.
+#[derive(Clone)]
+pub struct Caller(Arc<Shared>);
+
+/// What a caller is made of.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct CallerParts {
     /// The identity.
     pub principal: Arc<Principal>,
     /// The namespace it works in.
@@ -93,11 +100,58 @@ pub struct Caller {
     pub session: u64,
 }
 
+struct Shared {
+    parts: CallerParts,
+    /// The last store generation at which the settings in its namespace's record were found to hold.
+    settled: AtomicU64,
+}
+
+/// No generation that stands: those are even.
+const NEVER: u64 = u64::MAX;
+
 impl Caller {
+    /// The same caller with some of its parts changed.
+    #[must_use]
+    pub fn with(&self, change: impl FnOnce(&mut CallerParts)) -> Self {
+        let mut parts = self.0.parts.clone();
+        change(&mut parts);
+        Self::from(parts)
+    }
+
     /// Whether it may use private objects: a user who authenticated, or anybody where that is not asked for. Never the
     /// security officer.
     #[must_use]
     pub fn uses_private(&self) -> bool {
         self.login != Login::SecurityOfficer && self.keyring.private.is_some()
+    }
+
+    /// Whether the settings in its namespace's record are known to hold at this store generation.
+    pub(crate) fn is_settled(&self, generation: u64) -> bool {
+        generation.is_multiple_of(2) && self.0.settled.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that the settings in its namespace's record hold at this store generation.
+    pub(crate) fn settle(&self, generation: u64) {
+        self.0.settled.store(generation, Ordering::Relaxed);
+    }
+}
+
+impl From<CallerParts> for Caller {
+    fn from(parts: CallerParts) -> Self {
+        Self(Arc::new(Shared { parts, settled: AtomicU64::new(NEVER) }))
+    }
+}
+
+impl Deref for Caller {
+    type Target = CallerParts;
+
+    fn deref(&self) -> &CallerParts {
+        &self.0.parts
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.parts.fmt(f)
     }
 }

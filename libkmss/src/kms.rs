@@ -15,7 +15,7 @@ pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
 use crate::backend::soft::SoftBackend;
-use crate::caller::{Caller, Login, Principal};
+use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::Config;
@@ -299,13 +299,13 @@ impl Kms {
     fn caller(&self, namespace: &Namespace, public: Arc<DomainKey>, session: u64) -> Result<Caller> {
         let _ = self.principal.has_changed(self.pipeline.clock.monotonic());
         let ephemeral = Arc::clone(&self.ephemeral);
-        Ok(Caller {
+        Ok(Caller::from(CallerParts {
             principal: self.principal.of(&self.config, namespace)?,
             namespace: Arc::new(namespace.clone()),
             login: Login::None,
             keyring: Arc::new(Keyring { public, private: None, ephemeral, officer: None }),
             session,
-        })
+        }))
     }
 
     /// The caller after authentication.
@@ -316,16 +316,17 @@ impl Kms {
         self.pipeline.around(Some(caller), Action::Login, || {
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
-            let mut known = with_keys(caller, authenticated.login, authenticated.private, officer);
-            if let Login::User(name) = &known.login
-                && **name != *DEFAULT_USER
-            {
-                // With the namespace, so that nobody is taken for a user of the operating system.
-                let name = format!("user:{name}@{}", caller.namespace);
-                let roles = authenticated.roles;
-                known.principal = Arc::new(Principal { name, roles, ..Principal::clone(&caller.principal) });
-            }
-            Ok(known)
+            let known = with_keys(caller, authenticated.login, authenticated.private, officer);
+            Ok(match &known.login {
+                Login::User(name) if **name != *DEFAULT_USER => {
+                    // With the namespace, so that nobody is taken for a user of the operating system.
+                    let name = format!("user:{name}@{}", caller.namespace);
+                    let roles = authenticated.roles;
+                    let principal = Principal { name, roles, ..Principal::clone(&caller.principal) };
+                    known.with(|parts| parts.principal = Arc::new(principal))
+                }
+                _ => known,
+            })
         })
     }
 
@@ -399,7 +400,7 @@ impl Kms {
     ///
     /// # Errors
     /// See [`Pipeline::begin`].
-    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Box<Unfinished<O::Running>>> {
         let moment = self.pipeline.moment();
         self.pipeline.begin_at(moment, &*self.as_now(moment, caller)?, operation)
     }
@@ -459,7 +460,7 @@ impl Kms {
             return Ok(Cow::Borrowed(caller));
         }
         let principal = self.principal.of(&self.config, &caller.namespace)?;
-        Ok(Cow::Owned(Caller { principal, ..caller.clone() }))
+        Ok(Cow::Owned(caller.with(|parts| parts.principal = principal)))
     }
 
     fn catalog(&self) -> &Catalog {
@@ -493,7 +494,10 @@ fn with_keys(
         ephemeral: Arc::clone(&ring.ephemeral),
         officer,
     });
-    Caller { login, keyring, ..caller.clone() }
+    caller.with(|parts| {
+        parts.login = login;
+        parts.keyring = keyring;
+    })
 }
 
 /// The home's own domain key; made by whoever comes first.

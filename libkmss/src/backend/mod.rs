@@ -284,11 +284,11 @@ pub trait Digesting: Send {
     /// Length of the digest in bytes.
     fn digest_len(&self) -> usize;
 
-    /// Writes the digest to the front of `out`.
+    /// Adds the last part (perhaps empty) and writes the digest to the front of `out`.
     ///
     /// # Errors
     /// `out` too short.
-    fn finish(&mut self, out: &mut [u8]) -> Result<usize>;
+    fn finish(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize>;
 
     /// A second digest that goes on from here.
     ///

@@ -34,7 +34,7 @@ impl Operation for Update {
         }
         if let (Some(old), Some(new)) = (current.key(), self.object.key()) {
             check_change(permit.caller(), old, new)?;
-            let settings = hall.catalog.settings(&permit.caller().namespace)?;
+            let settings = hall.catalog.settings_for(permit.caller())?;
             // A key from before the setting stays as it is, and may give either up.
             if old.usage != new.usage {
                 separated(settings, new.usage.wrap, new.usage.decrypt)?;

@@ -61,12 +61,18 @@ pub enum ObjectRef {
     Ephemeral(Arc<Object>),
 }
 
-impl From<&Arc<Object>> for ObjectRef {
-    fn from(object: &Arc<Object>) -> Self {
+impl From<Arc<Object>> for ObjectRef {
+    fn from(object: Arc<Object>) -> Self {
         match object.storage {
             Storage::Stored => Self::Stored(object.id),
-            Storage::Ephemeral => Self::Ephemeral(Arc::clone(object)),
+            Storage::Ephemeral => Self::Ephemeral(object),
         }
+    }
+}
+
+impl From<&Arc<Object>> for ObjectRef {
+    fn from(object: &Arc<Object>) -> Self {
+        Self::from(Arc::clone(object))
     }
 }
 
@@ -225,7 +231,7 @@ impl Hall {
 
     /// Holds what is about to exist against the settings of its namespace: the one way into it.
     fn admit_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
-        let settings = self.catalog.settings(&permit.caller().namespace)?;
+        let settings = self.catalog.settings_for(permit.caller())?;
         for key in objects.iter().filter_map(Object::key) {
             if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
                 let why = format!("the settings of the namespace forbid `{}`", weakness.name());

@@ -27,4 +27,4 @@ pub use mark::ProcessMark;
 pub use numbers::SharedNumbers;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
 pub use shared::{SharedBuffer, SharedBytes};
-pub use time::rough_clocks;
+pub use time::{rough_clocks, rough_wall};

@@ -6,7 +6,7 @@ use crate::caller::{Caller, Login};
 use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
-use crate::permit::{Permit, Subject};
+use crate::permit::Subject;
 use crate::policy::{Decision, Obligation, PolicyRequest};
 use crate::settings::{Settings, Weakness, Weaknesses};
 
@@ -55,7 +55,7 @@ impl Pipeline {
     pub(super) fn decide(
         &self,
         caller: &Caller,
-        resolved: &Resolved<'_>,
+        resolved: Resolved<'_>,
         data_len: Option<u64>,
         moment: Moment,
         verdict: &mut Verdict,
@@ -70,9 +70,9 @@ impl Pipeline {
     }
 
     /// What settings, roles, attributes, states and dates say to a request.
-    pub(super) fn check(&self, caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+    pub(super) fn check(&self, caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
         check(caller, resolved, now)?;
-        check_settings(&self.hall.catalog.settings(&caller.namespace)?, resolved)
+        check_settings(&self.hall.catalog.settings_for(caller)?, resolved)
     }
 
     /// Whether the policy lets `caller` list its namespace, and so know what exists.
@@ -89,16 +89,13 @@ impl Pipeline {
     }
 }
 
-/// Refuses an operation that its user must confirm first.
-pub(super) fn unconfirmed(permit: &Permit) -> Result<()> {
-    if permit.asks_confirmation() {
-        return Err(Error::new(ErrorKind::NotLoggedIn, "the key asks its user to authenticate for each use"));
-    }
-    Ok(())
+/// The refusal of an operation that its user must confirm first.
+pub(super) fn unconfirmed() -> Error {
+    Error::new(ErrorKind::NotLoggedIn, "the key asks its user to authenticate for each use")
 }
 
 /// What the namespace's settings forbid.
-fn check_settings(settings: &Settings, resolved: &Resolved<'_>) -> Result<()> {
+fn check_settings(settings: &Settings, resolved: Resolved<'_>) -> Result<()> {
     if settings.forbid == Weaknesses::NONE {
         return Ok(());
     }
@@ -108,7 +105,7 @@ fn check_settings(settings: &Settings, resolved: &Resolved<'_>) -> Result<()> {
         return Err(forbidden(ErrorKind::MechanismUnsupported, weakness));
     }
     let used = request.mechanism.is_some();
-    let by_key = key_of(&resolved.subject).filter(|_| used).and_then(|key| {
+    let by_key = key_of(&resolved.subjects.subject).filter(|_| used).and_then(|key| {
         // A version that is missing is found out by whoever needs it.
         weakness_of_key(settings.forbid, key, key.primary().ok()?)
     });
@@ -120,7 +117,7 @@ fn forbidden(kind: ErrorKind, weakness: Weakness) -> Error {
 }
 
 /// What roles, attributes, states and dates say to a request.
-fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+fn check(caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
     for (action, subject) in resolved.each() {
         check_role(caller, action, subject)?;
         if let Some(key) = key_of(subject) {
@@ -196,10 +193,10 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
 
 /// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for. That holds for the
 /// other input keys of a derivation too.
-fn check_mechanism(resolved: &Resolved<'_>) -> Result<()> {
+fn check_mechanism(resolved: Resolved<'_>) -> Result<()> {
     let request = resolved.request;
-    let inputs = resolved.more.iter().map(|(_, subject)| subject);
-    for key in std::iter::once(&resolved.subject).chain(inputs).filter_map(key_of) {
+    let inputs = resolved.subjects.more.iter();
+    for key in std::iter::once(&resolved.subjects.subject).chain(inputs).filter_map(key_of) {
         let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
         if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {
             return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libkmss::audit::{AuditEvent, AuditOptions, AuditSink, Outcome, Report, SegmentSink, verify};
-use libkmss::caller::{Caller, Login, Principal};
+use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Action, Body, DomainKey, Keyring, Object, Storage};
@@ -265,7 +265,7 @@ impl Example {
 
 pub(crate) fn caller(principal: &str) -> Caller {
     let ring = Arc::new(DomainKey::ephemeral(Suite::Nist, &Numbers).unwrap());
-    Caller {
+    Caller::from(CallerParts {
         principal: Arc::new(Principal::new(principal, Vec::new())),
         namespace: Arc::new(Namespace {
             id: NamespaceId([1; 16]),
@@ -279,7 +279,7 @@ pub(crate) fn caller(principal: &str) -> Caller {
         login: Login::User("user".into()),
         keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
         session: 7,
-    }
+    })
 }
 
 /// A data object with this label.

@@ -190,7 +190,8 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
         tags: vec![long.clone(); 100],
         ..Example::default()
     };
-    example.caller.principal = Arc::new(libkmss::caller::Principal::new(long.clone(), Vec::new()));
+    let principal = Arc::new(libkmss::caller::Principal::new(long.clone(), Vec::new()));
+    example.caller = example.caller.with(|parts| parts.principal = principal);
     home.sink().record(&example.event()).unwrap();
     assert_eq!(home.verify().verdict, Verdict::Whole);
     let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();

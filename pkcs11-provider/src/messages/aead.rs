@@ -114,7 +114,7 @@ impl CipherMessages {
         } else {
             view.kms.begin(&view.caller, Decrypt { key, how }).for_key()?
         };
-        let message = Ongoing::with_key(unfinished, view, &self.key);
+        let message = Ongoing::with_key(unfinished, view, self.key.private);
         Ok((message.confirmed(confirmation)?, nonce))
     }
 }

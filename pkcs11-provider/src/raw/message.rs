@@ -138,7 +138,7 @@ impl MessageParameter {
         let tag_len = self.tag_len;
         Ok(match self.shape {
             Shape::Cipher(cipher, Mode::Gcm) => {
-                Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce, aad, tag_len }))
+                Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce.into(), aad, tag_len }))
             }
             Shape::Cipher(cipher, Mode::Ccm) => {
                 let data_len = self.data_len.filter(|len| !wraps || *len != 0);

@@ -249,7 +249,7 @@ impl Clock for Watch {
     }
 
     fn rough(&self) -> Moment {
-        Moment::of(self)
+        self.begun()
     }
 }
 

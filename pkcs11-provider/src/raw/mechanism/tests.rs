@@ -87,8 +87,10 @@ fn a_key_of_another_type_is_refused() {
 fn gcm_takes_consistent_lengths_only() {
     let (mut iv, mut aad) = ([7; 12], [9; 5]);
     let good = gcm(&mut iv, &mut aad);
-    let expected =
-        Mechanism::Cipher(BlockCipher::Aes, CipherMode::Gcm(Gcm { iv: vec![7; 12], aad: vec![9; 5], tag_len: 16 }));
+    let expected = Mechanism::Cipher(
+        BlockCipher::Aes,
+        CipherMode::Gcm(Gcm { iv: vec![7; 12].into(), aad: vec![9; 5], tag_len: 16 }),
+    );
     assert_eq!(with(CKM_AES_GCM, &good, Verb::Encrypt), Ok(expected.clone()));
     for unused in [0, 96, 95, CK_ULONG::MAX] {
         assert_eq!(with(CKM_AES_GCM, &CK_GCM_PARAMS { ulIvBits: unused, ..good }, Verb::Encrypt), Ok(expected.clone()));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Signing, Verifying};
-use crate::caller::{Caller, Login, Principal};
+use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::{
@@ -12,7 +12,7 @@ use crate::key::{
     KeyVersion, Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
-use crate::permit::{NewObject, Permit, Subject};
+use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::suite::Suite;
@@ -39,18 +39,22 @@ impl Lab {
             policy_required: false,
             settings: Settings::default(),
         };
-        let caller = Caller {
+        let caller = Caller::from(CallerParts {
             principal: Arc::new(Principal::new("user:lab", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring),
             session: 1,
-        };
+        });
         Self { backend, caller }
     }
 
+    fn permit_for(&self, subjects: Subjects) -> Permit {
+        Permit::issue(Action::Sign, self.caller.clone(), subjects, 1, Timestamp(0))
+    }
+
     fn permit(&self, subject: Subject, also: Option<Subject>) -> Permit {
-        Permit::issue(Action::Sign, self.caller.clone(), subject, also, 1, Timestamp(0))
+        self.permit_for(Subjects { subject, also, more: Vec::new() })
     }
 
     pub(super) fn on(&self, key: &Arc<Object>) -> Permit {
@@ -174,9 +178,8 @@ impl Lab {
 
     pub(super) fn digest(&self, hash: Hash, data: &[u8]) -> Vec<u8> {
         let mut operation = self.backend.digest(&self.permit(Subject::Namespace, None), hash).unwrap();
-        operation.update(data).unwrap();
         let mut out = vec![0; operation.digest_len()];
-        assert_eq!(operation.finish(&mut out).unwrap(), out.len());
+        assert_eq!(operation.finish(data, &mut out).unwrap(), out.len());
         out
     }
 
@@ -233,7 +236,8 @@ impl Lab {
         };
         let inputs = others.iter().map(|other| Subject::Object(Arc::clone(other)));
         let more = inputs.chain(ids.iter().skip(1).map(new)).collect();
-        let permit = self.permit(Subject::Object(Arc::clone(key)), ids.first().map(new)).with_more(more);
+        let (subject, also) = (Subject::Object(Arc::clone(key)), ids.first().map(new));
+        let permit = self.permit_for(Subjects { subject, also, more });
         let derivation = self.backend.derive(&permit, mechanism, wanted)?;
         let keys = ids.into_iter().zip(derivation.keys).map(|(id, material)| self.object(id, material));
         Ok((keys.collect(), derivation.public))

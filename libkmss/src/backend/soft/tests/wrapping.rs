@@ -13,7 +13,7 @@ fn cipher_modes() -> Vec<CipherMode> {
         CipherMode::Cbc { iv: [1; 16] },
         CipherMode::CbcPad { iv: [1; 16] },
         CipherMode::Ctr(Ctr { counter_bits: 128, block: [1; 16] }),
-        CipherMode::Gcm(Gcm { iv: vec![1; 12], aad: Vec::new(), tag_len: 16 }),
+        CipherMode::Gcm(Gcm { iv: vec![1; 12].into(), aad: Vec::new(), tag_len: 16 }),
         CipherMode::KeyWrap { iv: [0xa6; 8] },
         CipherMode::KeyWrapPad,
     ]
@@ -67,7 +67,7 @@ fn private_keys_come_back_from_pkcs8() {
         for mode in [
             CipherMode::CbcPad { iv: [1; 16] },
             CipherMode::KeyWrapPad,
-            CipherMode::Gcm(Gcm { iv: vec![1; 12], aad: Vec::new(), tag_len: 16 }),
+            CipherMode::Gcm(Gcm { iv: vec![1; 12].into(), aad: Vec::new(), tag_len: 16 }),
         ] {
             let mechanism = Mechanism::Cipher(BlockCipher::Aes, mode);
             let wrapped = lab.wrap(&wrapper, &mechanism, &target).unwrap();
