@@ -15,7 +15,8 @@ Exit codes:
   1  failed, with a sentence on standard error; for `doctor`: something is wrong
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`)
-  4  done in part: something could not be taken over (`migrate`)";
+  4  done in part: something could not be taken over (`migrate`)
+  141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
 #[derive(Debug, Parser)]

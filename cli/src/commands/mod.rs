@@ -34,7 +34,7 @@ use crate::output::Failure;
 /// A sentence for standard error.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        Command::Completions { shell } => shell::completions(shell),
+        Command::Completions { shell } => shell::completions(shell)?,
         Command::Man { directory } => shell::man(&directory)?,
         Command::Doctor(args) => return doctor::run(cli.global, &args),
         Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,

@@ -12,3 +12,4 @@ mod input;
 pub mod parameter;
 pub mod record;
 pub mod template;
+pub mod wrapped;

@@ -102,7 +102,7 @@ impl CipherMessages {
         let confirmation = self.enter()?;
         let nonce = if self.how.encrypt {
             let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
-            self.how.nonces.next(parameter.generator, parameter.nonce(), random)?
+            self.how.nonces.next(parameter.generator()?, parameter.nonce(), random)?
         } else {
             parameter.nonce()
         };

@@ -8,6 +8,7 @@ mod buffer;
 mod cipher;
 mod derive;
 mod dh;
+mod dh_pkcs8;
 mod digest;
 mod ec;
 mod edwards;

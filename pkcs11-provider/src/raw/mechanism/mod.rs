@@ -61,7 +61,7 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::RsaAesKeyWrap => parameter.rsa_aes_key_wrap(),
         Shape::Ecdsa(hash) => parameter.absent(Mechanism::Ec(EcMechanism::Ecdsa { hash })),
         Shape::EdDsa => parameter.eddsa(),
-        Shape::Ecdh => parameter.ecdh(),
+        Shape::Ecdh => parameter.ecdh(verb),
         Shape::EcdhAesKeyWrap => parameter.ecdh_aes_key_wrap(),
         Shape::Hkdf(into) => parameter.hkdf(into),
         Shape::Kbkdf(rounds) => parameter.kbkdf(rounds),

@@ -162,6 +162,31 @@ fn oaep_takes_labels_and_the_defaults_that_openssl_leaves_out() {
 }
 
 #[test]
+fn ecdh_that_encapsulates_names_no_point() {
+    let mut point = vec![4_u8; 65];
+    let none = CK_ECDH1_DERIVE_PARAMS {
+        kdf: CKD_SHA256_KDF,
+        ulSharedDataLen: 0,
+        pSharedData: null_mut(),
+        ulPublicDataLen: 0,
+        pPublicData: null_mut(),
+    };
+    let kdf = EcdhKdf::X963(Hash::Sha256);
+    let expected = Mechanism::Ec(EcMechanism::Ecdh { kdf, public: Vec::new(), shared_info: Vec::new() });
+    for verb in [Verb::Encapsulate, Verb::Decapsulate] {
+        for number in [CKM_ECDH1_DERIVE, CKM_ECDH1_COFACTOR_DERIVE] {
+            assert_eq!(with(number, &none, verb), Ok(expected.clone()));
+            let named = CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: 65, pPublicData: point.as_mut_ptr(), ..none };
+            let pointed = CK_ECDH1_DERIVE_PARAMS { pPublicData: point.as_mut_ptr(), ..none };
+            let counted = CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: 1, ..none };
+            for bad in [named, pointed, counted] {
+                assert_eq!(with(number, &bad, verb), Err(INVALID));
+            }
+        }
+    }
+}
+
+#[test]
 fn ecdh_takes_a_point_raw_or_as_octet_string() {
     let raw = vec![4_u8; 65];
     for mut given in [raw.clone(), octet_string::wrapped(&raw)] {

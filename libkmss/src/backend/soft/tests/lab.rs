@@ -253,9 +253,19 @@ impl Lab {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<(Arc<Object>, Vec<u8>)> {
+        self.encapsulate_by(&ML_KEM, key, key_type, len)
+    }
+
+    pub(super) fn encapsulate_by(
+        &self,
+        how: &Mechanism,
+        key: &Arc<Object>,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Arc<Object>, Vec<u8>)> {
         let mut ciphertext = Vec::new();
         let new = self.make(Some(key), |permit| {
-            let (material, made) = self.backend.encapsulate(permit, &ML_KEM, key_type, len)?;
+            let (material, made) = self.backend.encapsulate(permit, how, key_type, len)?;
             ciphertext = made;
             Ok(material)
         })?;
@@ -269,7 +279,18 @@ impl Lab {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Made {
-        self.make(Some(key), |permit| self.backend.decapsulate(permit, &ML_KEM, ciphertext, key_type, len))
+        self.decapsulate_by(&ML_KEM, key, ciphertext, key_type, len)
+    }
+
+    pub(super) fn decapsulate_by(
+        &self,
+        how: &Mechanism,
+        key: &Arc<Object>,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Made {
+        self.make(Some(key), |permit| self.backend.decapsulate(permit, how, ciphertext, key_type, len))
     }
 }
 
