@@ -1,5 +1,6 @@
 //! Policy decisions. Everything that is not an explicit allow is a deny.
 
+pub mod abi;
 mod answer;
 mod attributes;
 mod input;
