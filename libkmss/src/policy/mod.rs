@@ -3,7 +3,9 @@
 pub mod abi;
 mod answer;
 mod attributes;
+pub mod host;
 mod input;
+pub mod opa;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;

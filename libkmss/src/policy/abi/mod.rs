@@ -13,6 +13,8 @@ pub use numbers::{
 };
 pub use rules::{RuleNames, RulesError, SECTION};
 
+pub(crate) use decode::{Duty, MAX_ENTRIES, plain_text};
+
 /// Major and minor version of the layout, as requests carry it and guests declare it.
 pub const VERSION: u32 = 1 << 16;
 
