@@ -5,6 +5,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock::Timestamp;
 use crate::key::Keyring;
 use crate::tenant::Namespace;
 
@@ -98,6 +99,8 @@ pub struct CallerParts {
     pub keyring: Arc<Keyring>,
     /// The door's number for its session, for the audit.
     pub session: u64,
+    /// When it authenticated, or entered where it did not.
+    pub authenticated: Timestamp,
 }
 
 struct Shared {

@@ -28,8 +28,9 @@ use crate::permit::Confirmation;
 use crate::pipeline::{Pipeline, Unfinished};
 use crate::policy::AttributePolicy;
 use crate::principal::CurrentPrincipal;
-use crate::quota::Unmetered;
+use crate::quota::HostLedger;
 use crate::random::Random;
+use crate::rates::Rates;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -39,6 +40,8 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
 /// Directory of the audit segments, below the home.
 const AUDIT: &str = "audit";
+/// The counts of rates, below the home.
+const RATES: &str = "rates";
 /// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
 const HOME_DOMAIN: &str = "home/domain";
 /// The user of whoever logs in without a name.
@@ -132,11 +135,12 @@ impl Kms {
             Arc::clone(&clock),
             options,
         ));
+        let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(AttributePolicy),
-            quota: Arc::new(Unmetered),
+            quota: Arc::new(HostLedger::new(rates)),
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
@@ -305,6 +309,7 @@ impl Kms {
             login: Login::None,
             keyring: Arc::new(Keyring { public, private: None, ephemeral, officer: None }),
             session,
+            authenticated: self.now(),
         }))
     }
 
@@ -317,6 +322,7 @@ impl Kms {
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
             let known = with_keys(caller, authenticated.login, authenticated.private, officer);
+            let known = known.with(|parts| parts.authenticated = self.now());
             Ok(match &known.login {
                 Login::User(name) if **name != *DEFAULT_USER => {
                     // With the namespace, so that nobody is taken for a user of the operating system.

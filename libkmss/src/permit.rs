@@ -32,6 +32,10 @@ pub struct NewObject {
     pub private: bool,
     /// The name asked for (a key's name is made unique when it is stored); may be empty.
     pub name: String,
+    /// Whether it will be a key.
+    pub is_key: bool,
+    /// Name of the key it comes from; empty where it comes from none.
+    pub origin: String,
 }
 
 /// Everything that one action is about.
@@ -52,6 +56,21 @@ impl Subjects {
     /// All of them.
     pub fn each(&self) -> impl Iterator<Item = &Subject> {
         std::iter::once(&self.subject).chain(&self.also).chain(&self.more)
+    }
+
+    /// With what is to be made knowing what it comes from: the name of that key, and whether a copy is one of a key.
+    pub(crate) fn with_origin(mut self) -> Self {
+        let Subject::Object(source) = &self.subject else { return self };
+        for subject in self.also.iter_mut().chain(&mut self.more) {
+            if let Subject::New(new) = subject {
+                match source.key() {
+                    Some(key) if new.origin.is_empty() => new.origin.clone_from(key.policy_name()),
+                    Some(_) => {}
+                    None => new.is_key = false,
+                }
+            }
+        }
+        self
     }
 
     /// With objects as they came to exist in the place of what was asked for.

@@ -106,7 +106,9 @@ impl Rates {
         let start = usize::try_from(hash % SLOTS as u64).unwrap_or(0);
         for step in 0..REACH {
             let at = (start + step) % SLOTS * SLOT;
-            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name, HEADER + at)) else { continue };
+            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name, HEADER + at)) else {
+                continue;
+            };
             if slot.claim(now) {
                 return Ok(slot);
             }

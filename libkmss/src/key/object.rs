@@ -152,6 +152,9 @@ pub struct Key {
     pub state: KeyState,
     /// The door's numbers of the only mechanisms it may be used with; empty means any.
     pub allowed_mechanisms: Vec<u64>,
+    /// Names of the keys that it is a copy of: it keeps their policies beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy_of: Vec<String>,
     /// Words that policies choose keys by, sorted; both halves of a pair carry them. Only the security officer changes
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

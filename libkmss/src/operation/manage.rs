@@ -150,7 +150,7 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         || (&old.name, &old.origin) != (&new.name, &new.origin)
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
-        || old.tags != new.tags
+        || (&old.tags, &old.copy_of) != (&new.tags, &new.copy_of)
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -108,14 +108,26 @@ pub struct Request {
     pub data_len: Option<u64>,
     /// Whether the data is recovered from the signature: signing and verifying have attributes of their own for that.
     pub recovery: bool,
+    /// The encryption context: what the caller says of the data, for policies and the audit. Sorted by name; names are
+    /// unique.
+    pub context: Vec<(String, String)>,
 }
 
 impl Request {
     /// A request without second object, mechanism or data.
     #[must_use]
     pub const fn new(action: Action, target: Target) -> Self {
-        let (mechanism, mechanism_number, data_len) = (None, None, None);
-        Self { action, target, also: None, more: Vec::new(), mechanism, mechanism_number, data_len, recovery: false }
+        Self {
+            action,
+            target,
+            also: None,
+            more: Vec::new(),
+            mechanism: None,
+            mechanism_number: None,
+            data_len: None,
+            recovery: false,
+            context: Vec::new(),
+        }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub use unfinished::Unfinished;
 
-use self::checks::{Verdict, refused, unconfirmed};
+use self::checks::{Asked, Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment};
@@ -20,7 +20,7 @@ use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{QuotaLedger, Reservation};
+use crate::quota::{Demand, QuotaLedger, Reservation};
 use crate::store::Store;
 use crate::tenant::ObjectId;
 
@@ -45,6 +45,8 @@ struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
     maximum: Option<u64>,
+    /// Whether a policy asks the user to authenticate for this one operation.
+    step_up: bool,
 }
 
 /// A request with its objects resolved.
@@ -209,17 +211,28 @@ impl Pipeline {
         let resolved = Resolved { request, subjects };
         let mut verdict = Verdict::default();
         let moment = trace.started;
-        let decided = self.decide(caller, resolved, request.data_len, moment, &mut verdict);
-        (trace.rule, trace.tags) = (verdict.rule, verdict.tags);
+        let asked = Asked { data_len: request.data_len, confirmed: false };
+        let decided = self.decide(caller, resolved, asked, moment, &mut verdict);
+        (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
         decided?;
-        let reservation = self.quota.reserve(caller, request.action, &subjects.subject, request.data_len)?;
+        let demand = Demand {
+            caller,
+            action: request.action,
+            subject: &subjects.subject,
+            bytes: request.data_len,
+            limits: &verdict.limits,
+            time: moment.wall,
+        };
+        let reservation = self.quota.reserve(&demand)?;
         self.check(caller, resolved, moment.wall)?;
-        if at_once && subjects.ask_confirmation(request.action) {
+        if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
             return Err(unconfirmed());
         }
+        // Last: what is used up here is not given back.
+        self.approve(caller, resolved, asked, moment, &verdict)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
-        Ok(Admission { permit, reservation, maximum: verdict.maximum })
+        Ok(Admission { permit, reservation, maximum: verdict.maximum, step_up: verdict.step_up })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.
@@ -235,13 +248,14 @@ impl Pipeline {
         let also = match (&request.also, &subject) {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
-                Some(Subject::New(NewObject { id, storage, private, name: name.clone() }))
+                let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
+                Some(Subject::New(NewObject { id, storage, private, name, is_key, origin }))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,
         };
         let more = request.more.iter().map(|(_, target)| self.subject(caller, target)).collect::<Result<_>>()?;
-        Ok(Subjects { subject, also, more })
+        Ok(Subjects { subject, also, more }.with_origin())
     }
 
     fn subject(&self, caller: &Caller, target: &Target) -> Result<Subject> {
@@ -305,7 +319,7 @@ impl Pipeline {
             data_len: (trace.bytes > 0).then_some(trace.bytes),
             outcome,
             reason,
-            rule: &trace.rule,
+            rule: trace.rule.as_deref().unwrap_or_default(),
             tags: &trace.tags,
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
@@ -316,7 +330,7 @@ impl Pipeline {
 struct Trace {
     action: Action,
     mechanism: Option<&'static str>,
-    rule: String,
+    rule: Option<Arc<str>>,
     tags: Vec<String>,
     started: Moment,
     bytes: u64,
@@ -326,7 +340,7 @@ struct Trace {
 
 impl Trace {
     const fn new(action: Action, started: Moment) -> Self {
-        Self { action, mechanism: None, rule: String::new(), tags: Vec::new(), started, bytes: 0, looked: None }
+        Self { action, mechanism: None, rule: None, tags: Vec::new(), started, bytes: 0, looked: None }
     }
 
     fn of(request: &Request, started: Moment) -> Self {

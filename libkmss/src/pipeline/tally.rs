@@ -54,7 +54,7 @@ struct Use {
     action: Action,
     mechanism: Option<&'static str>,
     outcome: Outcome,
-    rule: String,
+    rule: Option<Arc<str>>,
     count: AtomicU64,
     bytes: AtomicU64,
     next: OnceBox<Use>,
@@ -298,6 +298,7 @@ impl Taken<'_> {
     fn summary(&self) -> SummaryUse<'_> {
         let Use { action, mechanism, outcome, rule, .. } = self.entry;
         let (action, mechanism, outcome) = (*action, *mechanism, *outcome);
+        let rule = rule.as_deref().unwrap_or_default();
         SummaryUse { action, mechanism, outcome, rule, count: self.count, bytes: self.bytes }
     }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checks::{Verdict, check_length, refused, unconfirmed};
+use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Resolved, Trace};
 use crate::audit::Outcome;
 use crate::clock::Moment;
@@ -23,6 +23,7 @@ pub struct Unfinished<R> {
     permit: Permit,
     trace: Trace,
     maximum: Option<u64>,
+    step_up: bool,
     reservation: Option<Box<dyn Reservation>>,
     running: R,
     /// Monotonic time of the decision.
@@ -50,6 +51,7 @@ impl<R> Unfinished<R> {
             permit: admission.permit,
             trace,
             maximum: admission.maximum,
+            step_up: admission.step_up,
             reservation: Some(admission.reservation),
             running,
             epoch: crate::os::epoch(),
@@ -67,7 +69,7 @@ impl<R> Unfinished<R> {
     /// Whether it computes nothing before its user confirms it.
     #[must_use]
     pub fn awaits_confirmation(&self) -> bool {
-        !self.confirmed && self.permit.asks_confirmation()
+        !self.confirmed && (self.step_up || self.permit.asks_confirmation())
     }
 
     /// Confirms this operation.
@@ -180,11 +182,15 @@ impl<R> Unfinished<R> {
         let subjects = self.pipeline.resolve(caller, &self.request)?;
         let resolved = Resolved { request: &self.request, subjects: &subjects };
         let mut verdict = Verdict::default();
-        let decided = self.pipeline.decide(caller, resolved, Some(self.trace.bytes), moment, &mut verdict);
+        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
+        let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
         (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
         decided?;
         self.pipeline.check(caller, resolved, moment.wall)?;
-        self.maximum = verdict.maximum;
+        (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);
+        if self.awaits_confirmation() {
+            return Err(unconfirmed());
+        }
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Answer, Decision, Obligation, Verdict};
+use super::{Answer, Decision, Obligation, RuleRate, Verdict};
 
 /// Collects the answers on one subject. `P` stands for a policy.
 #[derive(Debug)]
@@ -13,15 +13,16 @@ pub(super) struct Composition<P> {
     denied: Option<(P, u32, String)>,
     allowed: Option<(P, u32)>,
     obligations: Vec<Obligation>,
+    rates: Vec<(P, u32, u32, u32)>,
 }
 
 impl<P> Default for Composition<P> {
     fn default() -> Self {
-        Self { denied: None, allowed: None, obligations: Vec::new() }
+        Self { denied: None, allowed: None, obligations: Vec::new(), rates: Vec::new() }
     }
 }
 
-impl<P> Composition<P> {
+impl<P: Copy> Composition<P> {
     /// Takes the answer of `policy`, the next one, in. Whether there is a reason to ask further: nothing undoes a deny.
     pub(super) fn add(&mut self, policy: P, answer: Answer) -> bool {
         match answer.verdict {
@@ -33,33 +34,38 @@ impl<P> Composition<P> {
             Verdict::Allow => {
                 // The most special policy speaks last, and its rule is the one to name.
                 self.allowed = Some((policy, answer.rule));
-                answer.obligations.into_iter().for_each(|obligation| merge(&mut self.obligations, obligation));
+                for obligation in answer.obligations {
+                    match obligation {
+                        Obligation::RateLimit { count, seconds } => {
+                            self.rates.push((policy, answer.rule, count, seconds));
+                        }
+                        other => merge(&mut self.obligations, other),
+                    }
+                }
                 true
             }
         }
     }
 
     /// The decision. `name` tells what records call a rule; `silent` is the answer where no policy speaks of the request.
-    pub(super) fn decide(
-        self,
-        name: impl FnOnce(P, u32) -> Arc<str>,
-        silent: impl FnOnce() -> Decision,
-    ) -> Decision {
+    pub(super) fn decide(self, name: impl Fn(P, u32) -> Arc<str>, silent: impl FnOnce() -> Decision) -> Decision {
         match (self.denied, self.allowed) {
             (Some((policy, rule, reason)), _) => {
                 let reason = if reason.is_empty() { "a policy denies it".to_owned() } else { reason };
                 Decision::Deny { rule: Some(name(policy, rule)), reason }
             }
             (None, Some((policy, rule))) => {
-                Decision::Allow { rule: Some(name(policy, rule)), obligations: self.obligations }
+                let rate = |(policy, rule, count, seconds)| RuleRate { rule: name(policy, rule), count, seconds };
+                let rates = self.rates.into_iter().map(rate).collect();
+                Decision::Allow { rule: Some(name(policy, rule)), obligations: self.obligations, rates }
             }
             (None, None) => silent(),
         }
     }
 }
 
-/// Adds `new`, or makes one of its kind stricter. Rates stay side by side: each is a budget of its own.
-pub(super) fn merge(obligations: &mut Vec<Obligation>, new: Obligation) {
+/// Adds `new`, or makes one of its kind stricter.
+fn merge(obligations: &mut Vec<Obligation>, new: Obligation) {
     for old in obligations.iter_mut() {
         match (old, &new) {
             (Obligation::MaximumData(old), Obligation::MaximumData(new)) => return *old = (*old).min(*new),
@@ -112,9 +118,21 @@ mod tests {
     }
 
     #[test]
-    fn obligations_merge_to_the_strictest_and_rates_stay_apart() {
+    fn every_rate_is_a_budget_of_its_own_rule() {
+        let mut composition = Composition::default();
+        for (policy, count) in [("a", 5), ("b", 3)] {
+            let limit = Obligation::RateLimit { count, seconds: 60 };
+            assert!(composition.add(policy, answer(Verdict::Allow, &[limit])));
+        }
+        let decision = composition.decide(|policy, _| policy.into(), || Decision::denied(String::new()));
+        let rate = |rule: &str, count| RuleRate { rule: rule.into(), count, seconds: 60 };
+        let rates = vec![rate("a", 5), rate("b", 3)];
+        assert_eq!(decision, Decision::Allow { rule: Some("b".into()), obligations: Vec::new(), rates });
+    }
+
+    #[test]
+    fn obligations_merge_to_the_strictest() {
         let quorum = |approvals, role: &str, window| Obligation::Quorum { approvals, role: role.to_owned(), window };
-        let rate = |count| Obligation::RateLimit { count, seconds: 60 };
         let mut all = Vec::new();
         for new in [
             Obligation::MaximumData(9),
@@ -125,8 +143,6 @@ mod tests {
             quorum(2, "custodian", 60),
             quorum(3, "custodian", 0),
             quorum(1, "auditor", 0),
-            rate(5),
-            rate(3),
             Obligation::AuditTag("a".to_owned()),
             Obligation::AuditTag("b".to_owned()),
             Obligation::AuditTag("a".to_owned()),
@@ -135,7 +151,7 @@ mod tests {
         }
         let tags = [Obligation::AuditTag("a".to_owned()), Obligation::AuditTag("b".to_owned())];
         let mut expected = vec![Obligation::MaximumData(4), Obligation::StepUp, quorum(3, "custodian", 0)];
-        expected.extend([quorum(1, "auditor", 0), rate(5), rate(3)]);
+        expected.push(quorum(1, "auditor", 0));
         expected.extend(tags);
         assert_eq!(all, expected);
     }

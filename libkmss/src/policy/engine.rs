@@ -92,7 +92,7 @@ impl GuestEngine {
             let mut input = facts.input(request, name);
             (input.last_second, input.last_minute) = (second, minute);
             input.sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
-            let asked = |encoded: &mut Encoded| {
+            let mut asked = |encoded: &mut Encoded| {
                 encoded.encode(&input);
                 set.policies_for(name).all(|policy| composition.add(policy, policy.answer(&input, encoded)))
             };
@@ -141,9 +141,13 @@ fn silent(request: &PolicyRequest<'_>) -> Decision {
         Subject::New(new) => !new.is_key,
     };
     if keyless {
-        return Decision::Allow { rule: None, obligations: Vec::new() };
+        return Decision::allowed();
     }
-    Decision::denied(format!("no policy allows {} to {} this key", request.caller.principal.name, request.action.name()))
+    Decision::denied(format!(
+        "no policy allows {} to {} this key",
+        request.caller.principal.name,
+        request.action.name()
+    ))
 }
 
 impl std::fmt::Debug for GuestEngine {

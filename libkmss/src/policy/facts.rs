@@ -36,14 +36,16 @@ impl<'a> Facts<'a> {
         self.id.text()
     }
 
-    /// The names under which the request is decided: the key's own, and that of the key it came from.
-    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
-        let (own, origin) = match &self.key {
-            Some(KeyFacts::Known(_, key)) => (key.policy_name().as_str(), key.origin.as_str()),
-            Some(KeyFacts::New(new)) => (new.name.as_str(), ""),
-            None => ("", ""),
+    /// The names under which the request is decided: the key's own, and those of the keys that it is a copy of. A session
+    /// key has the name of the key it came from.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (own, others): (&'a str, &'a [String]) = match &self.key {
+            Some(KeyFacts::Known(_, key)) => (key.policy_name(), &key.copy_of),
+            Some(KeyFacts::New(new)) if new.name.is_empty() => (&new.origin, &[]),
+            Some(KeyFacts::New(new)) => (&new.name, &[]),
+            None => ("", &[]),
         };
-        std::iter::once(own).chain((!origin.is_empty() && origin != own).then_some(origin))
+        std::iter::once(own).chain(others.iter().map(String::as_str).filter(move |other| *other != own))
     }
 
     /// The request under one of its names; counts and sequence are the engine's to fill.

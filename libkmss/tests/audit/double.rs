@@ -279,6 +279,7 @@ pub(crate) fn caller(principal: &str) -> Caller {
         login: Login::User("user".into()),
         keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
         session: 7,
+        authenticated: libkmss::clock::Timestamp(0),
     })
 }
 

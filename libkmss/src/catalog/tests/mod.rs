@@ -66,6 +66,7 @@ impl Bench {
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),
             session: 1,
+            authenticated: crate::clock::Timestamp(0),
         });
         let keyring = Arc::new(Keyring { private: None, ..keyring });
         let public = user.with(|parts| {
@@ -152,6 +153,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
         tags: Vec::new(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),

@@ -66,6 +66,7 @@ impl House {
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),
             session: 1,
+            authenticated: crate::clock::Timestamp(0),
         });
         let officer = user.with(|parts| parts.login = Login::SecurityOfficer);
         let keyring = Arc::new(Keyring { private: None, ..keyring });

@@ -69,6 +69,7 @@ fn a_key_of_another_type_is_refused() {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
         tags: Vec::new(),
         start: None,
         end: None,

@@ -45,6 +45,7 @@ impl Lab {
             login: Login::User("user".into()),
             keyring: Arc::new(keyring),
             session: 1,
+            authenticated: crate::clock::Timestamp(0),
         });
         Self { backend, caller }
     }
@@ -66,7 +67,14 @@ impl Lab {
         let mut id = [0; 16];
         self.backend.entropy().fill(&mut id)?;
         let id = ObjectId(id);
-        let new = Subject::New(NewObject { id, storage: Storage::Stored, private: true, name: String::new() });
+        let new = Subject::New(NewObject {
+            id,
+            storage: Storage::Stored,
+            private: true,
+            name: String::new(),
+            is_key: true,
+            origin: String::new(),
+        });
         let permit = match first {
             Some(key) => self.permit(Subject::Object(Arc::clone(key)), Some(new)),
             None => self.permit(new, None),
@@ -99,6 +107,7 @@ impl Lab {
             protection: Protection::default(),
             state: KeyState::Active,
             allowed_mechanisms: Vec::new(),
+            copy_of: Vec::new(),
             tags: Vec::new(),
             start: None,
             end: None,
@@ -232,7 +241,14 @@ impl Lab {
     ) -> Result<(Vec<Arc<Object>>, Vec<u8>)> {
         let ids: Vec<ObjectId> = (0..wanted.len()).map(|n| ObjectId([n as u8; 16])).collect();
         let new = |id: &ObjectId| {
-            Subject::New(NewObject { id: *id, storage: Storage::Stored, private: true, name: String::new() })
+            Subject::New(NewObject {
+                id: *id,
+                storage: Storage::Stored,
+                private: true,
+                name: String::new(),
+                is_key: true,
+                origin: String::new(),
+            })
         };
         let inputs = others.iter().map(|other| Subject::Object(Arc::clone(other)));
         let more = inputs.chain(ids.iter().skip(1).map(new)).collect();
