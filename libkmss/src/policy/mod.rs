@@ -3,13 +3,17 @@
 pub mod abi;
 mod answer;
 mod attributes;
+pub mod bundle;
 pub mod host;
 mod input;
 pub mod opa;
+mod scope;
+mod sealed;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
 pub use input::{Flags, Input, InputKey};
+pub use scope::Scope;
 
 use crate::caller::Caller;
 use crate::clock::Timestamp;
