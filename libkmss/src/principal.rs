@@ -185,6 +185,7 @@ mod tests {
             pin: Default::default(),
             store: Default::default(),
             audit: Default::default(),
+            policy: Default::default(),
             principals,
             explanation: Explanation {
                 environment_ignored: false,
@@ -236,6 +237,16 @@ mod tests {
         assert_eq!(config.principal(&nginx(), "web").unwrap(), nginx().principal("user:root".into(), vec![]));
         let nobody = ProcessIdentity { uid: 4_000_000_001, ..nginx() };
         assert_eq!(config.principal(&nobody, "web").unwrap().name, "user:#4000000001");
+    }
+
+    #[test]
+    fn roles_come_from_the_rule_and_from_the_table() {
+        let mut config = config(vec![PrincipalRule { uid: Some(0), ..rule("service:a") }]);
+        config.policy.roles.insert("custodian".into(), vec!["service:a".into(), "user:b@default/web".into()]);
+        config.policy.roles.insert("role".into(), vec!["service:a".into()]);
+        assert_eq!(config.principal(&nginx(), "web").unwrap().roles, ["role", "custodian"]);
+        assert_eq!(config.with_roles("user:b@default/web".into(), Vec::new()).roles, ["custodian"]);
+        assert!(config.with_roles("user:b@default/other".into(), Vec::new()).roles.is_empty());
     }
 
     #[test]

@@ -8,6 +8,7 @@
 mod file;
 mod search;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -28,6 +29,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The audit.
     pub audit: AuditConfig,
+    /// Policies. Names nobody where the file's owner has no say in that.
+    pub policy: PolicyConfig,
     /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
     pub principals: Vec<PrincipalRule>,
     /// How all this was found.
@@ -48,7 +51,7 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals);
+        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy);
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self
@@ -101,6 +104,30 @@ pub struct AuditConfig {
     pub record_find: bool,
     /// Record each operation with a session key, instead of counts of them.
     pub record_session_operations: bool,
+}
+
+/// Settings of policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Processes that may change policies and trust anchors, beside the security officer: `kind:name`.
+    #[serde(deserialize_with = "file::principal_names")]
+    pub admins: Vec<String>,
+    /// Roles, each with the principals that hold it, beside those of `[[principal]]` rules.
+    #[serde(deserialize_with = "file::role_holders")]
+    pub roles: BTreeMap<String, Vec<String>>,
+}
+
+impl PolicyConfig {
+    /// The roles that `principal` holds by this table.
+    pub fn roles_of<'a>(&'a self, principal: &'a str) -> impl Iterator<Item = &'a String> {
+        let holds = move |holders: &[String]| holders.iter().any(|holder| holder == principal);
+        self.roles.iter().filter(move |(_, holders)| holds(holders)).map(|(role, _)| role)
+    }
+
+    fn names_nobody(&self) -> bool {
+        self.admins.is_empty() && self.roles.is_empty()
+    }
 }
 
 /// A `[[principal]]` rule: a process that has everything it names is `name`.

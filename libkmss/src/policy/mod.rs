@@ -2,11 +2,13 @@
 
 pub mod abi;
 mod answer;
+pub mod approval;
 mod attributes;
 pub mod bundle;
 pub mod host;
 mod input;
 pub mod opa;
+pub mod registry;
 mod scope;
 mod sealed;
 

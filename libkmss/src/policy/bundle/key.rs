@@ -237,10 +237,6 @@ impl PublisherSecret {
         Err(Error::new(ErrorKind::BackendUnavailable, "the random source fails to make a key"))
     }
 
-    pub(crate) const fn algorithm(&self) -> PublisherAlgorithm {
-        self.algorithm
-    }
-
     pub(crate) const fn secret(&self) -> &Secret {
         &self.secret
     }

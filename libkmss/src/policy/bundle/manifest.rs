@@ -14,7 +14,7 @@ pub(super) const MANIFEST_MAX: usize = 8 << 10;
 /// Longest name of a policy in bytes.
 const NAME_MAX: usize = 128;
 /// Most fuel that one decision may have.
-pub const FUEL_MAX: u64 = 50_000_000;
+pub const FUEL_MAX: u64 = 1_000_000_000;
 /// Most memory that an instance may have, in pages of 64 KiB.
 pub const PAGES_MAX: u32 = 256;
 
@@ -36,24 +36,6 @@ impl Abi {
         match self {
             Self::Kmss => "kmss-policy/1",
             Self::Opa => "opa/1",
-        }
-    }
-
-    /// Fuel that a decision gets where nobody says otherwise.
-    #[must_use]
-    pub const fn default_fuel(self) -> u64 {
-        match self {
-            Self::Kmss => 100_000,
-            Self::Opa => 5_000_000,
-        }
-    }
-
-    /// Pages of memory that an instance may have where nobody says otherwise.
-    #[must_use]
-    pub const fn default_pages(self) -> u32 {
-        match self {
-            Self::Kmss => 48,
-            Self::Opa => 128,
         }
     }
 }
@@ -87,10 +69,10 @@ pub struct Terms {
     pub sequence: u64,
     /// How the host talks to it.
     pub abi: Abi,
-    /// Fuel of one decision.
-    pub fuel: u64,
-    /// Most memory of an instance in pages of 64 KiB.
-    pub pages: u32,
+    /// Fuel of one decision; absent where what its interface usually needs will do.
+    pub fuel: Option<u64>,
+    /// Most memory of an instance in pages of 64 KiB; absent where what its interface usually needs will do.
+    pub pages: Option<u32>,
     /// Not valid before this.
     pub not_before: Timestamp,
     /// Not valid from this on; absent where it does not expire.
@@ -127,10 +109,10 @@ impl Terms {
         if self.sequence == 0 {
             return refuse("sequences start at 1".to_owned());
         }
-        if self.fuel == 0 || self.fuel > FUEL_MAX {
+        if self.fuel.is_some_and(|fuel| fuel == 0 || fuel > FUEL_MAX) {
             return refuse(format!("the fuel of a decision is 1 to {FUEL_MAX}"));
         }
-        if self.pages == 0 || self.pages > PAGES_MAX {
+        if self.pages.is_some_and(|pages| pages == 0 || pages > PAGES_MAX) {
             return refuse(format!("an instance has 1 to {PAGES_MAX} pages of memory"));
         }
         if self.not_after.is_some_and(|end| end <= self.not_before) {

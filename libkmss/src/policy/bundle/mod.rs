@@ -6,6 +6,7 @@ mod error;
 mod file;
 mod key;
 mod manifest;
+mod module;
 #[cfg(test)]
 mod tests;
 
@@ -13,6 +14,7 @@ pub use error::BundleError;
 pub use file::BUNDLE_MAX;
 pub use key::{KeyId, PublisherAlgorithm, PublisherKey, PublisherSecret};
 pub use manifest::{Abi, FUEL_MAX, Manifest, PAGES_MAX, Terms};
+pub use module::declared_pages;
 
 pub(super) use key::sha256;
 
@@ -45,6 +47,17 @@ impl Content {
 
     fn source(&self) -> &[u8] {
         self.source.as_deref().unwrap_or_default().as_bytes()
+    }
+}
+
+impl Manifest {
+    /// Whether it speaks of this very content.
+    #[must_use]
+    pub fn carries(&self, content: &Content) -> bool {
+        let is = |digest: Option<[u8; 32]>, part: &[u8]| digest == (!part.is_empty()).then(|| sha256(part));
+        is(Some(self.module), &content.module)
+            && is(self.data.map(|d| d.into_array()), content.data())
+            && is(self.source.map(|d| d.into_array()), content.source())
     }
 }
 
@@ -166,11 +179,11 @@ impl<'a> Bundle<'a> {
             None => part.is_empty(),
             Some(digest) => !part.is_empty() && sha256(part) == digest,
         };
-        let bare = |d: &Option<serde_bytes::ByteArray<32>>| d.as_ref().map(|d| **d);
+        let bare = |digest: Option<serde_bytes::ByteArray<32>>| digest.map(serde_bytes::ByteArray::into_array);
         for (name, part, digest) in [
             ("module", parts.module, Some(manifest.module)),
-            ("data", parts.data, bare(&manifest.data)),
-            ("source text", parts.source, bare(&manifest.source)),
+            ("data", parts.data, bare(manifest.data)),
+            ("source text", parts.source, bare(manifest.source)),
         ] {
             if !is(part, digest) {
                 return Err(BundleError::Digest(name));

@@ -21,8 +21,8 @@ fn terms(sequence: u64) -> Terms {
         scope: scope(),
         sequence,
         abi: Abi::Kmss,
-        fuel: 100_000,
-        pages: 32,
+        fuel: Some(100_000),
+        pages: None,
         not_before: Timestamp(0),
         not_after: None,
     }
@@ -150,8 +150,8 @@ fn terms_that_no_policy_may_have_are_refused_when_it_is_made() {
         Terms { name: String::new(), ..good.clone() },
         Terms { name: "a/b".into(), ..good.clone() },
         Terms { sequence: 0, ..good.clone() },
-        Terms { fuel: 0, ..good.clone() },
-        Terms { pages: PAGES_MAX + 1, ..good.clone() },
+        Terms { fuel: Some(0), ..good.clone() },
+        Terms { pages: Some(PAGES_MAX + 1), ..good.clone() },
         Terms { not_before: Timestamp(5), not_after: Some(Timestamp(5)), ..good.clone() },
         Terms { scope: Scope::Tenant { tenant: String::new() }, ..good.clone() },
     ] {
