@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
-pub use self::policies::{AppliedPolicy, PolicyTarget};
+pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};

@@ -27,6 +27,19 @@ pub enum PolicyTarget {
     Key(String),
 }
 
+/// A policy that nobody signed yet.
+#[derive(Clone, Debug)]
+pub struct UnsignedPolicy {
+    /// Its name.
+    pub name: String,
+    /// How the host talks to it.
+    pub abi: Abi,
+    /// The entrypoint of an OPA module that decides, where it has several.
+    pub entrypoint: Option<String>,
+    /// The module, and what belongs to it.
+    pub content: Content,
+}
+
 /// What became of applying a policy.
 #[derive(Clone, Debug)]
 pub struct AppliedPolicy {
@@ -126,33 +139,35 @@ impl Kms {
         &self,
         caller: &Caller,
         target: &PolicyTarget,
-        (name, abi): (&str, Abi),
-        content: Content,
+        policy: UnsignedPolicy,
         role: PolicyRole,
     ) -> Result<AppliedPolicy> {
+        let UnsignedPolicy { name, abi, entrypoint, content } = policy;
         let (as_now, site) = self.site(caller, target)?;
         // Before the home's publisher signs anything, which makes it where there was none.
         self.may_change_policies(&as_now, &site).or_else(|refusal| {
-            let tags = self.change_tags("apply", &site, name, role, None)?;
+            let tags = self.change_tags("apply", &site, &name, role, None)?;
             self.pipeline.around_tagged(Some(&as_now), Action::ChangeState, tags, || Err(refusal))
         })?;
-        let entry = self.registry.find(&site, name)?;
+        let entry = self.registry.find(&site, &name)?;
         let seen = entry.as_ref().and_then(|e| e.seen).map_or(0, |seen| seen.sequence);
         let beside = entry.as_ref().and_then(|e| e.in_role(role));
         let known = entry.as_ref().filter(|e| e.place == site.place()).and_then(|e| e.in_role(role));
-        if let Some(known) = known.filter(|f| f.anchor == LOCAL && f.manifest.terms.abi == abi)
+        if let Some(known) = known.filter(|f| f.anchor == LOCAL)
             && known.manifest.carries(&content)
+            && (known.manifest.terms.abi, &known.manifest.terms.entrypoint) == (abi, &entrypoint)
         {
             return self.apply_policy(caller, target, &self.registry.load(known)?, role);
         }
         let sequence = seen.max(beside.map_or(0, |f| f.manifest.terms.sequence)).saturating_add(1);
         let terms = Terms {
-            name: name.to_owned(),
+            name,
             scope: site.scope().clone(),
             sequence,
             abi,
             fuel: None,
             pages: crate::policy::bundle::declared_pages(&content.module),
+            entrypoint,
             not_before: self.now(),
             not_after: None,
         };

@@ -4,6 +4,7 @@
 mod namespaces;
 mod objects;
 mod pins;
+mod policies;
 mod settings;
 mod trail;
 

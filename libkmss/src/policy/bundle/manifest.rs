@@ -73,6 +73,8 @@ pub struct Terms {
     pub fuel: Option<u64>,
     /// Most memory of an instance in pages of 64 KiB; absent where what its interface usually needs will do.
     pub pages: Option<u32>,
+    /// The entrypoint of an OPA module that decides; may be left out where it has one only.
+    pub entrypoint: Option<String>,
     /// Not valid before this.
     pub not_before: Timestamp,
     /// Not valid from this on; absent where it does not expire.
@@ -114,6 +116,11 @@ impl Terms {
         }
         if self.pages.is_some_and(|pages| pages == 0 || pages > PAGES_MAX) {
             return refuse(format!("an instance has 1 to {PAGES_MAX} pages of memory"));
+        }
+        if let Some(entrypoint) = &self.entrypoint
+            && (self.abi != Abi::Opa || entrypoint.is_empty() || entrypoint.len() > NAME_MAX)
+        {
+            return refuse(format!("only policies for {} have an entrypoint, of at most {NAME_MAX} bytes", Abi::Opa));
         }
         if self.not_after.is_some_and(|end| end <= self.not_before) {
             return refuse("the bundle would expire before it is valid".to_owned());

@@ -14,7 +14,7 @@ pub use error::BundleError;
 pub use file::BUNDLE_MAX;
 pub use key::{KeyId, PublisherAlgorithm, PublisherKey, PublisherSecret};
 pub use manifest::{Abi, FUEL_MAX, Manifest, PAGES_MAX, Terms};
-pub use module::declared_pages;
+pub use module::{declared_pages, interface_of};
 
 pub(super) use key::sha256;
 

@@ -2,8 +2,26 @@
 
 use wasmparser::{Parser, Payload};
 
+use super::Abi;
+
 /// Pages that the host gives a module that asks for none.
 const USUAL: u64 = 16;
+
+/// Which interface a module speaks, by what it exports; `None` for any other module, and for what is none.
+#[must_use]
+pub fn interface_of(module: &[u8]) -> Option<Abi> {
+    for payload in Parser::new(0).parse_all(module) {
+        let Payload::ExportSection(exports) = payload.ok()? else { continue };
+        for export in exports {
+            match export.ok()?.name {
+                "kmss_abi" => return Some(Abi::Kmss),
+                "opa_wasm_abi_version" => return Some(Abi::Opa),
+                _ => {}
+            }
+        }
+    }
+    None
+}
 
 /// The pages of memory (64 KiB) that a module declares as its maximum, where that is more than usual: what a bundle made of
 /// it asks for. `None` for a module without such a declaration, and for what is no module.

@@ -23,6 +23,7 @@ fn terms(sequence: u64) -> Terms {
         abi: Abi::Kmss,
         fuel: Some(100_000),
         pages: None,
+        entrypoint: None,
         not_before: Timestamp(0),
         not_after: None,
     }
@@ -149,6 +150,7 @@ fn terms_that_no_policy_may_have_are_refused_when_it_is_made() {
     for bad in [
         Terms { name: String::new(), ..good.clone() },
         Terms { name: "a/b".into(), ..good.clone() },
+        Terms { entrypoint: Some("a/b".into()), ..good.clone() },
         Terms { sequence: 0, ..good.clone() },
         Terms { fuel: Some(0), ..good.clone() },
         Terms { pages: Some(PAGES_MAX + 1), ..good.clone() },

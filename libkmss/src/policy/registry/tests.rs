@@ -102,6 +102,7 @@ fn bundle_of(site: &Site, sequence: u64, size: usize) -> Vec<u8> {
         abi: Abi::Kmss,
         fuel: None,
         pages: None,
+        entrypoint: None,
         not_before: Timestamp(0),
         not_after: None,
     };
@@ -277,6 +278,7 @@ fn the_homes_own_publisher_signs_until_it_is_taken_away() {
             abi: Abi::Kmss,
             fuel: None,
             pages: None,
+            entrypoint: None,
             not_before: Timestamp(0),
             not_after: None,
         };
