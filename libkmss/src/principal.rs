@@ -240,16 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn roles_come_from_the_rule_and_from_the_table() {
-        let mut config = config(vec![PrincipalRule { uid: Some(0), ..rule("service:a") }]);
-        config.policy.roles.insert("custodian".into(), vec!["service:a".into(), "user:b@default/web".into()]);
-        config.policy.roles.insert("role".into(), vec!["service:a".into()]);
-        assert_eq!(config.principal(&nginx(), "web").unwrap().roles, ["role", "custodian"]);
-        assert_eq!(config.with_roles("user:b@default/web".into(), Vec::new()).roles, ["custodian"]);
-        assert!(config.with_roles("user:b@default/other".into(), Vec::new()).roles.is_empty());
-    }
-
-    #[test]
     fn a_rule_for_a_program_never_matches_a_process_whose_program_is_unknown() {
         let config = config(vec![PrincipalRule { executable: Some("/usr/sbin/nginx".into()), ..rule("service:a") }]);
         let hidden = ProcessIdentity { executable: PathBuf::new(), ..nginx() };

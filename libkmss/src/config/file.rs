@@ -1,6 +1,5 @@
 //! `kmss.toml`: opened safely, parsed strictly, complained about with file, line and a suggestion.
 
-use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -168,18 +167,6 @@ pub(super) fn principal_names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<Str
     match names.iter().find(|name| !is_principal(name)) {
         Some(bad) => Err(no_principal(bad)),
         None => Ok(names),
-    }
-}
-
-/// Roles with who holds them.
-pub(super) fn role_holders<'de, D: Deserializer<'de>>(d: D) -> Result<BTreeMap<String, Vec<String>>, D::Error> {
-    let roles = BTreeMap::<String, Vec<String>>::deserialize(d)?;
-    if let Some(bad) = roles.keys().find(|role| !is_role(role)) {
-        return Err(no_role(bad));
-    }
-    match roles.values().flatten().find(|name| !is_principal(name)) {
-        Some(bad) => Err(no_principal(bad)),
-        None => Ok(roles),
     }
 }
 

@@ -8,7 +8,6 @@
 mod file;
 mod search;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::error::Result;
@@ -29,7 +28,7 @@ pub struct Config {
     pub store: StoreConfig,
     /// The audit.
     pub audit: AuditConfig,
-    /// Policies. Names nobody where the file's owner has no say in that.
+    /// Policies. Nobody is their admin where the file's owner has no say in that.
     pub policy: PolicyConfig,
     /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
     pub principals: Vec<PrincipalRule>,
@@ -113,21 +112,6 @@ pub struct PolicyConfig {
     /// Processes that may change policies and trust anchors, beside the security officer: `kind:name`.
     #[serde(deserialize_with = "file::principal_names")]
     pub admins: Vec<String>,
-    /// Roles, each with the principals that hold it, beside those of `[[principal]]` rules.
-    #[serde(deserialize_with = "file::role_holders")]
-    pub roles: BTreeMap<String, Vec<String>>,
-}
-
-impl PolicyConfig {
-    /// The roles that `principal` holds by this table.
-    pub fn roles_of<'a>(&'a self, principal: &'a str) -> impl Iterator<Item = &'a String> {
-        let holds = move |holders: &[String]| holders.iter().any(|holder| holder == principal);
-        self.roles.iter().filter(move |(_, holders)| holds(holders)).map(|(role, _)| role)
-    }
-
-    fn names_nobody(&self) -> bool {
-        self.admins.is_empty() && self.roles.is_empty()
-    }
 }
 
 /// A `[[principal]]` rule: a process that has everything it names is `name`.

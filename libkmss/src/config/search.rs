@@ -49,16 +49,15 @@ impl Explanation {
         self.considered.iter().find(|c| c.outcome == Outcome::Used).map(|c| c.path.as_path())
     }
 
-    /// Drops the rules, admins and roles of a file whose owner, neither root nor `home`'s owner, does not decide who processes are there.
+    /// Drops the rules and admins of a file whose owner, neither root nor `home`'s owner, does not decide who processes are there.
     pub(super) fn judge_rules(&mut self, home: &Path, rules: &mut Vec<PrincipalRule>, policy: &mut PolicyConfig) {
         let master = owner_of(home).unwrap_or(effective_ids().0);
         let Some(owner) = self.file_owner.filter(|owner| *owner != 0 && *owner != master) else { return };
-        if rules.is_empty() && policy.names_nobody() {
+        if rules.is_empty() && policy.admins.is_empty() {
             return;
         }
         rules.clear();
         policy.admins.clear();
-        policy.roles.clear();
         let why = format!("the file belongs to user {owner}, and the home `{}` to user {master}", home.display());
         tracing::warn!(reason = %why, "the principal rules of the configuration are not followed");
         self.rules_ignored = Some(why);

@@ -10,7 +10,7 @@ use crate::key::Action;
 use crate::os::effective_ids;
 use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Bundle, Content, PublisherKey, Terms, TrustAnchor};
-use crate::policy::registry::{InForce, LOCAL, PolicyRole, PolicySet, Prepared, Site};
+use crate::policy::registry::{InForce, LOCAL, PolicyRole, Entries, Prepared, Site};
 use crate::store::Batch;
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -60,7 +60,7 @@ impl Kms {
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
-    pub fn policies(&self) -> Result<Arc<PolicySet>> {
+    pub fn policies(&self) -> Result<Arc<Entries>> {
         self.registry.current()
     }
 
@@ -265,7 +265,7 @@ impl Kms {
         };
         let namespace = self.namespace_as_now(&caller.namespace)?;
         let site = Site::within(&namespace, key);
-        Ok((Caller { namespace: Arc::new(namespace), ..caller.clone() }, site))
+        Ok((caller.with(|parts| parts.namespace = Arc::new(namespace)), site))
     }
 
     /// The stored record of `known`, in the same incarnation.

@@ -145,13 +145,13 @@ pub struct InForce {
 
 /// Every policy of a home, as of one edition.
 #[derive(Debug)]
-pub struct PolicySet {
+pub struct Entries {
     /// Differs between different sets; 0 where there never was a policy.
     pub edition: u64,
     entries: Vec<Entry>,
 }
 
-impl PolicySet {
+impl Entries {
     pub(super) fn new(edition: u64, mut entries: Vec<Entry>) -> Self {
         entries.sort_by(|a, b| (&a.scope, &a.name).cmp(&(&b.scope, &b.name)));
         Self { edition, entries }
@@ -176,4 +176,4 @@ impl PolicySet {
 }
 
 /// A shared set.
-pub(super) type Shared = Arc<PolicySet>;
+pub(super) type Shared = Arc<Entries>;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use anchors::LOCAL;
-pub use entry::{Entry, InForce, Place, PolicyRole, PolicySet, Site};
+pub use entry::{Entry, InForce, Place, PolicyRole, Entries, Site};
 
 use self::entry::Shared;
 use self::path::ENTRIES;
@@ -70,7 +70,7 @@ impl Registry {
     /// # Errors
     /// [`ErrorKind::Damaged`] when a record was changed, moved or swapped, or the policies went back to an older state that
     /// this process has seen newer; those of the store. Whoever decides by policies must deny then.
-    pub fn current(&self) -> Result<Arc<PolicySet>> {
+    pub fn current(&self) -> Result<Arc<Entries>> {
         let generation = self.store.generation();
         let known = self.cached.lock().as_ref().map(|c| (c.generation, Arc::clone(&c.set)));
         if let Some((seen, set)) = &known
@@ -94,13 +94,13 @@ impl Registry {
             _ => {}
         }
         if edition == Revision::default() {
-            return Ok(Arc::new(PolicySet::new(0, Vec::new())));
+            return Ok(Arc::new(Entries::new(0, Vec::new())));
         }
         let mut entries = Vec::new();
         for (path, entry) in self.scan(ENTRIES)? {
             entries.push(self.open_entry(&path, &entry)?);
         }
-        Ok(Arc::new(PolicySet::new(edition.0, entries)))
+        Ok(Arc::new(Entries::new(edition.0, entries)))
     }
 
     /// The policy `name` at `site`, if there ever was one.
