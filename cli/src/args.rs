@@ -1,11 +1,15 @@
 //! The command line.
 
 mod exchange;
+mod policy;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::policy::{
+    ApplyArgs, ApproveArgs, ContentArgs, PolicyCommand, ScopeArgs, ShowArgs, SignArgs, TrustCommand,
+};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 
 /// What scripts may rely on.
@@ -68,6 +72,11 @@ pub(crate) enum Command {
     /// Certificates and certificate requests
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Policies: what is allowed, to whom, and who says so
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Approve what a policy wants approved by several
+    Approve(ApproveArgs),
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -1,7 +1,9 @@
 //! The one object a door talks to. The only file that names implementations.
 
+mod approvals;
 mod check;
 mod officer;
+mod policies;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
@@ -27,6 +30,8 @@ use crate::os::FileMode;
 use crate::permit::Confirmation;
 use crate::pipeline::{Pipeline, Unfinished};
 use crate::policy::AttributePolicy;
+use crate::policy::approval::Approvals;
+use crate::policy::registry::Registry;
 use crate::principal::CurrentPrincipal;
 use crate::quota::HostLedger;
 use crate::random::Random;
@@ -60,6 +65,10 @@ pub struct Kms {
     random: Arc<dyn Random>,
     ephemeral: Arc<DomainKey>,
     principal: CurrentPrincipal,
+    registry: Arc<Registry>,
+    approvals: Arc<Approvals>,
+    /// The user whom the home belongs to.
+    owner: u32,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -136,6 +145,8 @@ impl Kms {
             options,
         ));
         let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
+        let registry = Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
+        let approvals = Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();
         let pipeline = Pipeline {
@@ -156,6 +167,9 @@ impl Kms {
             audit,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
+            registry: Arc::new(registry),
+            approvals: Arc::new(approvals),
+            owner: mode.owner,
         })
     }
 

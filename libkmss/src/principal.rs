@@ -185,6 +185,7 @@ mod tests {
             pin: Default::default(),
             store: Default::default(),
             audit: Default::default(),
+            policy: Default::default(),
             principals,
             explanation: Explanation {
                 environment_ignored: false,

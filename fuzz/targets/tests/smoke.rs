@@ -4,7 +4,7 @@
 mod dice;
 
 use dice::{around, random};
-use fuzz_targets::{audit, parameter, record, template, wrapped};
+use fuzz_targets::{audit, bundle, parameter, record, template, wrapped};
 
 #[test]
 fn no_template_brings_the_door_down() {
@@ -19,6 +19,12 @@ fn no_parameter_brings_the_door_down() {
 #[test]
 fn no_record_brings_the_catalogue_down() {
     random(record::run, 1500, 300);
+}
+
+#[test]
+fn no_bundle_brings_its_reader_down_and_none_opens_unsigned() {
+    random(bundle::run, 2000, 600);
+    around(bundle::run, 2000, bundle::seed());
 }
 
 #[test]

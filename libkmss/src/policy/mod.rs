@@ -2,19 +2,25 @@
 
 pub mod abi;
 mod answer;
+pub mod approval;
 mod attributes;
+pub mod bundle;
 mod compose;
 mod engine;
 mod facts;
 pub mod host;
 mod input;
 pub mod opa;
+pub mod registry;
+mod scope;
+mod sealed;
 mod set;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
 pub use engine::GuestEngine;
 pub use input::{Flags, Input, InputKey};
+pub use scope::Scope;
 pub use set::{Applied, PolicySet, PolicySource};
 
 use std::sync::Arc;
