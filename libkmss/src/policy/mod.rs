@@ -2,6 +2,7 @@
 
 mod answer;
 mod attributes;
+pub mod dsl;
 mod input;
 
 pub use answer::{Answer, Obligation, Verdict};
