@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "futexes, mmap, statfs, record locks and atfork have no safe interface")]
 
 mod directory;
+mod executable;
 mod files;
 mod fork;
 mod generation;
@@ -11,12 +12,15 @@ mod lock;
 mod mark;
 mod process;
 mod shared;
+mod slots;
+mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
 pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
+pub use executable::may_execute_own_memory;
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};
@@ -25,4 +29,6 @@ pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
 pub use shared::SharedNumbers;
+pub use slots::Slots;
+pub use stack::stack_left;
 pub use time::rough_clocks;
