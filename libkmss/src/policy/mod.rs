@@ -8,6 +8,7 @@ pub mod bundle;
 mod compose;
 mod engine;
 mod facts;
+pub mod dsl;
 pub mod host;
 mod input;
 pub mod opa;
