@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "futexes, mmap, statfs, record locks and atfork have no safe interface")]
 
 mod directory;
+mod executable;
 mod files;
 mod fork;
 mod generation;
@@ -10,12 +11,15 @@ mod guarded;
 mod lock;
 mod mark;
 mod process;
+mod slots;
+mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
 pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
+pub use executable::may_execute_own_memory;
 pub use files::{FileMode, create_file, require_local};
 pub use fork::epoch;
 pub use generation::{GenerationPage, Invalidation};
@@ -23,4 +27,6 @@ pub use guarded::Guarded;
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use slots::Slots;
+pub use stack::stack_left;
 pub use time::rough_clocks;

@@ -1,8 +1,11 @@
 //! Policy decisions. Everything that is not an explicit allow is a deny.
 
+pub mod abi;
 mod answer;
 mod attributes;
+pub mod host;
 mod input;
+pub mod opa;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;

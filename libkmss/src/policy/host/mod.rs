@@ -1,0 +1,138 @@
+//! The host of guests: wasmtime, held so that a policy can neither harm the process it runs in nor last.
+//!
+//! No thread, no signal handler, no guard pages: bounds are checked by the code that wasmtime makes. Fuel, memory, tables
+//! and stack are limited. What a guest wrote is gone before the next decision. docs/policy-abi.md says what guests see,
+//! docs/adr/0020-policies-in-process.md why it is as it is.
+
+mod cache;
+mod cwasm;
+mod engine;
+mod failure;
+mod instance;
+mod limits;
+mod native;
+mod scan;
+
+pub use cache::{CODE, Cache, CacheFault, Origin};
+pub use engine::{Execution, Host, Trust};
+pub use failure::{Failure, LoadError};
+pub use limits::Limits;
+
+pub(super) use instance::{PAGE, State};
+
+use super::abi::{Encoded, RuleNames};
+use super::opa::{Document, OpaPolicy};
+use super::{Answer, Input, Verdict};
+use native::NativePolicy;
+
+/// A guest that was loaded. Shared by threads; each decision has an instance for itself.
+#[derive(Debug)]
+pub struct Policy {
+    guest: Guest,
+    rules: RuleNames,
+    origin: Origin,
+}
+
+/// The two interfaces.
+#[derive(Debug)]
+enum Guest {
+    Native(NativePolicy),
+    Opa(OpaPolicy),
+}
+
+impl Host {
+    /// Loads a module of either interface. An OPA module must have one entrypoint, and gets an empty `data`: see
+    /// [`Self::load_opa`].
+    ///
+    /// # Errors
+    /// Why the module is refused.
+    pub fn load(&self, wasm: &[u8], limits: &Limits, cache: Option<&Cache<'_>>) -> Result<Policy, LoadError> {
+        self.load_with(wasm, &Document::default(), limits, cache)
+    }
+
+    /// Loads an OPA module with its data.
+    ///
+    /// # Errors
+    /// Why the module is refused; one of `kmss-policy/1` has no data.
+    pub fn load_opa(
+        &self,
+        wasm: &[u8],
+        document: &Document<'_>,
+        limits: &Limits,
+        cache: Option<&Cache<'_>>,
+    ) -> Result<Policy, LoadError> {
+        self.load_with(wasm, document, limits, cache)
+    }
+
+    fn load_with(
+        &self,
+        wasm: &[u8],
+        document: &Document<'_>,
+        limits: &Limits,
+        cache: Option<&Cache<'_>>,
+    ) -> Result<Policy, LoadError> {
+        let shape = scan::scan(wasm)?;
+        let rules = shape.rules.map(RuleNames::parse).transpose()?.unwrap_or_default();
+        let is_opa = shape.is_opa()?;
+        if is_opa {
+            shape.check_opa(limits)?;
+        } else {
+            shape.check_native(limits)?;
+            if !document.is_empty() {
+                return Err(LoadError::DataWithoutOpa);
+            }
+        }
+        let (module, origin) = self.module(wasm, cache)?;
+        let guest = if is_opa {
+            Guest::Opa(OpaPolicy::new(self, &module, document, limits)?)
+        } else {
+            Guest::Native(NativePolicy::new(self, &module, &shape, limits)?)
+        };
+        Ok(Policy { guest, rules, origin })
+    }
+}
+
+impl Policy {
+    /// What the guest says to a request, of which `encoded` is the form for `kmss-policy/1`. A guest that fails denies.
+    pub fn answer(&self, input: &Input<'_>, encoded: &Encoded) -> Answer {
+        let answered = match &self.guest {
+            Guest::Native(policy) => policy.answer(encoded),
+            Guest::Opa(policy) => policy.answer(input),
+        };
+        let mut answer = answered.unwrap_or_else(|failure| failure.answer());
+        if answer.verdict == Verdict::Deny
+            && answer.reason.is_empty()
+            && let Some(reason) = self.rules.reason(answer.rule)
+        {
+            reason.clone_into(&mut answer.reason);
+        }
+        answer
+    }
+
+    /// The name that the policy gives a rule, if it does.
+    #[must_use]
+    pub fn rule(&self, number: u32) -> Option<&str> {
+        self.rules.name(number)
+    }
+
+    /// The names and reasons of the policy's rules.
+    #[must_use]
+    pub const fn rules(&self) -> &RuleNames {
+        &self.rules
+    }
+
+    /// Where its code came from; a fault of the cache is for the audit.
+    #[must_use]
+    pub const fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Which interface it speaks: `kmss-policy/1` or `opa`.
+    #[must_use]
+    pub const fn interface(&self) -> &'static str {
+        match self.guest {
+            Guest::Native(_) => "kmss-policy/1",
+            Guest::Opa(_) => "opa",
+        }
+    }
+}
