@@ -120,7 +120,7 @@ impl WrapParameter {
         let mode = if self.ccm {
             CipherMode::Ccm(Ccm { nonce, aad, tag_len, data_len: None })
         } else {
-            CipherMode::Gcm(Gcm { iv: nonce, aad, tag_len })
+            CipherMode::Gcm(Gcm { iv: nonce.into(), aad, tag_len })
         };
         Mechanism::Cipher(BlockCipher::Aes, mode)
     }
