@@ -14,8 +14,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::chain::{Head, Line, SegmentId};
-use super::{origin, segment};
 use super::verify::open;
+use super::{origin, segment};
 use crate::os::{Directory, Opening, SharedBuffer, SharedBytes};
 use crate::suite::Suite;
 

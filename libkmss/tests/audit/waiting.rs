@@ -428,7 +428,11 @@ fn whatever_stands_beside_a_segment_is_named_and_never_followed() {
             assert_eq!((home.files().len(), found(&home)), (2, vec![expected]), "{name}: it is left as it was found");
         } else {
             home.write(1);
-            assert_eq!(home.files().len(), 1 + usize::from(name.contains("place") || name.contains("behind")), "{name}");
+            assert_eq!(
+                home.files().len(),
+                1 + usize::from(name.contains("place") || name.contains("behind")),
+                "{name}"
+            );
         }
         let _ = AuditTail::new(home.dir(), Filter::default()).last(100).unwrap();
     }
