@@ -308,7 +308,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::os::testing::{ended_well, fork};
 
     fn buffer(dir: &Path) -> SharedBuffer {
         let home = Directory::open(dir).unwrap();
@@ -352,14 +351,16 @@ mod tests {
     }
 
     #[test]
-    fn a_child_that_drops_it_and_a_death_take_nothing_away() {
+    fn whoever_dies_with_it_takes_nothing_away() {
         let dir = tempfile::tempdir().unwrap();
-        let mut parent = Some(buffer(dir.path()));
-        assert!(parent.as_mut().unwrap().push(0, b"parent"));
-        assert!(ended_well(fork(|| parent.take().is_some_and(|b| !b.is_empty()))));
-        assert!(parent.as_mut().unwrap().push(0, b" goes on"));
-        drop(parent);
-        assert_eq!(look(dir.path()).unwrap().unwrap().bytes, b"parent goes on");
+        let mut dying = buffer(dir.path());
+        assert!(dying.push(3, b"left"));
+        drop(dying);
+        assert_eq!(look(dir.path()).unwrap().unwrap().bytes, b"left");
+        let home = Directory::open(dir.path()).unwrap();
+        let taken = SharedBuffer::create(&home, "buffer".as_ref(), b"title", |_| Ok(()));
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(look(dir.path()).unwrap().unwrap().bytes, b"left");
     }
 
     #[test]
