@@ -7,10 +7,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, ContentArgs, PolicyCommand, ScopeArgs, ShowArgs, SignArgs, TrustCommand,
 };
-pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\

@@ -21,7 +21,7 @@ use crate::backend::soft::SoftBackend;
 use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, PolicyTrust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
@@ -29,9 +29,10 @@ use crate::operation::{Draft, Hall, Operation};
 use crate::os::FileMode;
 use crate::permit::Confirmation;
 use crate::pipeline::{Pipeline, Unfinished};
-use crate::policy::AttributePolicy;
 use crate::policy::approval::Approvals;
+use crate::policy::host::Trust;
 use crate::policy::registry::Registry;
+use crate::policy::{GuestEngine, RegistrySource};
 use crate::principal::CurrentPrincipal;
 use crate::quota::HostLedger;
 use crate::random::Random;
@@ -145,12 +146,19 @@ impl Kms {
             options,
         ));
         let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
-        let registry = Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
-        let approvals = Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
+        let registry = Arc::new(Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let approvals = Arc::new(Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let trust = match config.policy.trust {
+            PolicyTrust::Trusted => Trust::Trusted,
+            PolicyTrust::Untrusted => Trust::Untrusted,
+        };
+        let source = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
+        let source = Box::new(source);
+        let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();
         let pipeline = Pipeline {
-            policy: Arc::new(AttributePolicy),
+            policy: Arc::new(policy),
             quota: Arc::new(HostLedger::new(rates)),
             audit: Arc::clone(&audit) as _,
             clock,
@@ -167,8 +175,8 @@ impl Kms {
             audit,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
-            registry: Arc::new(registry),
-            approvals: Arc::new(approvals),
+            registry,
+            approvals,
             owner: mode.owner,
         })
     }

@@ -66,7 +66,8 @@ fn a_signed_bundle_is_applied_listed_shown_replaced_and_removed() {
         let listed = json_items(&home.kmss("policy list --json").succeed());
         assert_eq!(listed.len(), 1, "{listed:?}");
         assert_eq!((&listed[0]["state"], listed[0]["sequence"].as_u64()), (&"active".into(), Some(2)));
-        let shown = json_items(&home.kmss("policy show orders --json --out copy.bundle").within(home.folder()).succeed());
+        let shown =
+            json_items(&home.kmss("policy show orders --json --out copy.bundle").within(home.folder()).succeed());
         assert_eq!(shown[0]["digest"], listed[0]["digest"]);
         assert_eq!(fs::read(home.file("copy.bundle")).unwrap(), fs::read(&second).unwrap());
         home.kmss("policy trust remove author --token web").fail().mentions("orders");
@@ -109,7 +110,8 @@ fn bundles_that_are_not_what_they_should_be_are_refused_each_with_its_reason() {
     apply(&home, &changed(12 + manifest + 4 + 10)).fail().mentions("does not verify");
     apply(&home, &changed(20)).fail();
     apply(&home, &good).words("--token other").fail().mentions("not for namespace default/other");
-    let expired = sign(&home, 3, &format!("{words} --key-file author.key --valid-from 2020-01-01 --valid-until 2020-01-02"));
+    let expired =
+        sign(&home, 3, &format!("{words} --key-file author.key --valid-from 2020-01-01 --valid-until 2020-01-02"));
     apply(&home, &expired).fail().mentions("expired");
     let early = sign(&home, 4, &format!("{words} --key-file author.key --valid-from 2999-01-01"));
     apply(&home, &early).fail().mentions("not valid before");

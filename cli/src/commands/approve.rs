@@ -48,7 +48,9 @@ fn find(kms: &Kms, namespace: &Namespace, named: &str) -> Result<RequestId, Fail
     }
     let named = named.to_ascii_lowercase();
     if named.len() < DIGITS || !named.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(format!("a request is named by at least {DIGITS} of its hex digits: see `kmss approve --list`").into());
+        return Err(
+            format!("a request is named by at least {DIGITS} of its hex digits: see `kmss approve --list`").into()
+        );
     }
     let waiting = kms.waiting_requests(namespace)?;
     let found: Vec<RequestId> =
@@ -84,7 +86,8 @@ fn list(context: &Context, kms: &Kms, namespace: &Namespace) -> Result<(), Failu
 /// What is wanted, as a sentence.
 fn sentence(request: &OpenRequest) -> String {
     let wanted = &request.wanted;
-    let key = wanted.key.as_ref().map(|key| format!(" with key `{}`, version {}", output::plain(&key.name), key.version));
+    let key =
+        wanted.key.as_ref().map(|key| format!(" with key `{}`, version {}", output::plain(&key.name), key.version));
     let mechanism = wanted.mechanism.as_ref().map(|name| format!(", by {name}"));
     let data = match (&wanted.data, wanted.window) {
         (Some(digest), _) => format!(", on data with SHA-256 {}", output::hex(digest.as_slice())),

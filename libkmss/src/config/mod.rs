@@ -112,6 +112,20 @@ pub struct PolicyConfig {
     /// Processes that may change policies and trust anchors, beside the security officer: `kind:name`.
     #[serde(deserialize_with = "file::principal_names")]
     pub admins: Vec<String>,
+    /// Whether the authors of policies are trusted not to attack the processor. Those who are not have their policies
+    /// interpreted instead of compiled, ten times slower.
+    pub trust: PolicyTrust,
+}
+
+/// See [`PolicyConfig::trust`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyTrust {
+    /// Policies are compiled to machine code.
+    #[default]
+    Trusted,
+    /// Policies are interpreted.
+    Untrusted,
 }
 
 /// A `[[principal]]` rule: a process that has everything it names is `name`.

@@ -10,7 +10,7 @@ use crate::key::Action;
 use crate::os::effective_ids;
 use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Bundle, Content, PublisherKey, Terms, TrustAnchor};
-use crate::policy::registry::{InForce, LOCAL, PolicyRole, Entries, Prepared, Site};
+use crate::policy::registry::{Entries, InForce, LOCAL, PolicyRole, Prepared, Site};
 use crate::store::Batch;
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -254,7 +254,8 @@ impl Kms {
 
     /// The place in the registry, with the namespace as it is now.
     fn site(&self, caller: &Caller, target: &PolicyTarget) -> Result<(Caller, Site)> {
-        let wide = |scope| Site::wide(scope).ok_or_else(|| Error::new(ErrorKind::Internal, "the scope names a namespace"));
+        let wide =
+            |scope| Site::wide(scope).ok_or_else(|| Error::new(ErrorKind::Internal, "the scope names a namespace"));
         let key = match target {
             PolicyTarget::Platform => return Ok((caller.clone(), wide(Scope::Platform)?)),
             PolicyTarget::Tenant(tenant) => {
@@ -294,7 +295,10 @@ impl Kms {
         if user == 0 || user == self.owner {
             return Ok(());
         }
-        let why = format!("policies for {} are changed by root, the home's owner, or an admin of the configuration", site.scope());
+        let why = format!(
+            "policies for {} are changed by root, the home's owner, or an admin of the configuration",
+            site.scope()
+        );
         Err(Error::new(ErrorKind::Denied, why))
     }
 

@@ -42,11 +42,13 @@ impl Verdict {
     /// Takes the decision on the subject at `place` in.
     fn merge(&mut self, place: usize, decision: Decision) -> Result<()> {
         match decision {
-            Decision::Deny { rule, reason } => {
+            Decision::Deny { rule, reason, notes } => {
                 self.rule = rule;
+                self.tags.extend(notes);
                 Err(Error::new(ErrorKind::Denied, reason))
             }
-            Decision::Allow { rule, obligations, rates } => {
+            Decision::Allow { rule, obligations, rates, notes } => {
+                self.tags.extend(notes);
                 self.rule = self.rule.take().or(rule);
                 let limit = |rate: RuleRate| Limit { rule: rate.rule, count: rate.count, seconds: rate.seconds };
                 self.limits.extend(rates.into_iter().map(limit));
@@ -119,7 +121,7 @@ impl Pipeline {
         check_length(verdict.maximum, asked.data_len.unwrap_or(0))
     }
 
-    /// Uses up the approvals that the decisions ask for.
+    /// Uses up the approvals that the decisions ask for; `tags` learn who gave them.
     pub(super) fn approve(
         &self,
         caller: &Caller,
@@ -127,10 +129,12 @@ impl Pipeline {
         asked: Asked,
         moment: Moment,
         verdict: &Verdict,
+        tags: &mut Vec<String>,
     ) -> Result<()> {
         for (place, quorum) in &verdict.quorums {
             if let Some((action, subject)) = resolved.each().nth(*place) {
-                self.policy.approve(&resolved.asks(caller, action, subject, asked, moment), quorum)?;
+                let approvers = self.policy.approve(&resolved.asks(caller, action, subject, asked, moment), quorum)?;
+                tags.extend(approvers.into_iter().map(|approver| format!("approved-by:{approver}")));
             }
         }
         Ok(())

@@ -229,7 +229,7 @@ impl Pipeline {
             return Err(unconfirmed());
         }
         // Last: what is used up here is not given back.
-        self.approve(caller, resolved, asked, moment, &verdict)?;
+        self.approve(caller, resolved, asked, moment, &verdict, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(Admission { permit, reservation, maximum: verdict.maximum, step_up: verdict.step_up })

@@ -52,12 +52,17 @@ impl<P: Copy> Composition<P> {
         match (self.denied, self.allowed) {
             (Some((policy, rule, reason)), _) => {
                 let reason = if reason.is_empty() { "a policy denies it".to_owned() } else { reason };
-                Decision::Deny { rule: Some(name(policy, rule)), reason }
+                Decision::Deny { rule: Some(name(policy, rule)), reason, notes: Vec::new() }
             }
             (None, Some((policy, rule))) => {
                 let rate = |(policy, rule, count, seconds)| RuleRate { rule: name(policy, rule), count, seconds };
                 let rates = self.rates.into_iter().map(rate).collect();
-                Decision::Allow { rule: Some(name(policy, rule)), obligations: self.obligations, rates }
+                Decision::Allow {
+                    rule: Some(name(policy, rule)),
+                    obligations: self.obligations,
+                    rates,
+                    notes: Vec::new(),
+                }
             }
             (None, None) => silent(),
         }
@@ -100,7 +105,7 @@ mod tests {
                 break;
             }
         }
-        match composition.decide(|(), _| "".into(), || Decision::Deny { rule: None, reason: "silent".to_owned() }) {
+        match composition.decide(|(), _| "".into(), || Decision::denied("silent".to_owned())) {
             Decision::Allow { .. } => "allow",
             Decision::Deny { reason, .. } if reason == "silent" => "silent",
             Decision::Deny { .. } => "deny",
@@ -127,7 +132,10 @@ mod tests {
         let decision = composition.decide(|policy, _| policy.into(), || Decision::denied(String::new()));
         let rate = |rule: &str, count| RuleRate { rule: rule.into(), count, seconds: 60 };
         let rates = vec![rate("a", 5), rate("b", 3)];
-        assert_eq!(decision, Decision::Allow { rule: Some("b".into()), obligations: Vec::new(), rates });
+        assert_eq!(
+            decision,
+            Decision::Allow { rule: Some("b".into()), obligations: Vec::new(), rates, notes: Vec::new() }
+        );
     }
 
     #[test]

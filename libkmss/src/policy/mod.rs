@@ -6,9 +6,9 @@ pub mod approval;
 mod attributes;
 pub mod bundle;
 mod compose;
+pub mod dsl;
 mod engine;
 mod facts;
-pub mod dsl;
 pub mod host;
 mod input;
 pub mod opa;
@@ -16,6 +16,7 @@ pub mod registry;
 mod scope;
 mod sealed;
 mod set;
+mod source;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
@@ -23,6 +24,7 @@ pub use engine::GuestEngine;
 pub use input::{Flags, Input, InputKey};
 pub use scope::Scope;
 pub use set::{Applied, PolicySet, PolicySource};
+pub use source::RegistrySource;
 
 use std::sync::Arc;
 
@@ -66,6 +68,8 @@ pub enum Decision {
         obligations: Vec<Obligation>,
         /// The rates to enforce.
         rates: Vec<RuleRate>,
+        /// What the audit should hear beside it.
+        notes: Vec<String>,
     },
     /// Denied.
     Deny {
@@ -73,18 +77,45 @@ pub enum Decision {
         rule: Option<Arc<str>>,
         /// A sentence for the operator.
         reason: String,
+        /// What the audit should hear beside it.
+        notes: Vec<String>,
     },
 }
 
 impl Decision {
     /// The decision where nothing speaks against a request and nothing is asked for.
     pub const fn allowed() -> Self {
-        Self::Allow { rule: None, obligations: Vec::new(), rates: Vec::new() }
+        Self::Allow { rule: None, obligations: Vec::new(), rates: Vec::new(), notes: Vec::new() }
     }
 
     /// A deny that no rule stands behind.
     pub const fn denied(reason: String) -> Self {
-        Self::Deny { rule: None, reason }
+        Self::Deny { rule: None, reason, notes: Vec::new() }
+    }
+
+    /// Whether it is an allow.
+    #[must_use]
+    pub const fn is_allow(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+
+    /// The decision, with a note where candidates (`other`) would have decided otherwise.
+    fn beside(self, other: Option<Self>) -> Self {
+        let note = match &other {
+            Some(other) if other.is_allow() != self.is_allow() => {
+                let (word, Self::Allow { rule, .. } | Self::Deny { rule, .. }) =
+                    (if other.is_allow() { "allow" } else { "deny" }, other);
+                format!("shadow:{word} {}", rule.as_deref().unwrap_or_default()).trim_end().to_owned()
+            }
+            _ => return self,
+        };
+        self.noted(vec![note])
+    }
+
+    fn noted(mut self, more: Vec<String>) -> Self {
+        let (Self::Allow { notes, .. } | Self::Deny { notes, .. }) = &mut self;
+        notes.extend(more);
+        self
     }
 }
 
@@ -104,11 +135,12 @@ pub trait PolicyEngine: Send + Sync {
     /// The decision; fails closed.
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision;
 
-    /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for; refuses where there are too few.
+    /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for and names who gave them; refuses where there are
+    /// too few.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) with what is missing and how to get it; those of the store.
-    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<()> {
+    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
         let (_, _) = (request, quorum);
         Err(Error::new(ErrorKind::Denied, "the policy asks for approvals, and this host keeps none"))
     }

@@ -32,7 +32,8 @@ fn the_officer_applies_and_every_process_sees_it() {
         let other = flat.another();
         assert!(!required(&flat) && other.policies().unwrap().entries().is_empty());
         let officer = flat.officer();
-        let apply = |edition| flat.kms.apply_local_policy(&officer, &HERE, policy(edition), PolicyRole::Active).unwrap();
+        let apply =
+            |edition| flat.kms.apply_local_policy(&officer, &HERE, policy(edition), PolicyRole::Active).unwrap();
         let applied = apply(1);
         assert_eq!((applied.sequence, applied.changed, applied.before), (1, true, None));
         // The same once more changes nothing; another edition has the next sequence.

@@ -36,7 +36,10 @@ pub(super) fn policy(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<
         return Err(format!("`{}` is neither a bundle nor a WebAssembly module", path.display()).into());
     }
     let abi = interface_of(&bytes).ok_or_else(|| {
-        format!("`{}` is no policy: it exports neither kmss_abi (docs/policy-abi.md) nor opa_wasm_abi_version", path.display())
+        format!(
+            "`{}` is no policy: it exports neither kmss_abi (docs/policy-abi.md) nor opa_wasm_abi_version",
+            path.display()
+        )
     })?;
     let data = args.data.as_deref().map(read).transpose()?;
     let name = match &args.name {

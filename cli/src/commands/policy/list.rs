@@ -23,7 +23,9 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
             set.entries().iter().filter(|entry| entry.concerns(&namespace)).collect()
         }
         // Not those of tokens that are gone or were made anew.
-        None => set.entries().iter().filter(|e| e.place.is_none() || namespaces.iter().any(|n| e.concerns(n))).collect(),
+        None => {
+            set.entries().iter().filter(|e| e.place.is_none() || namespaces.iter().any(|n| e.concerns(n))).collect()
+        }
     };
     let now = kms.now();
     if context.global.json {
@@ -48,7 +50,11 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
             ]);
         }
     }
-    output::table(["POLICY", "FOR", "STATE", "SEQUENCE", "PUBLISHER", "APPLIED (UTC)", "BY"], rows, "There is no policy.")
+    output::table(
+        ["POLICY", "FOR", "STATE", "SEQUENCE", "PUBLISHER", "APPLIED (UTC)", "BY"],
+        rows,
+        "There is no policy.",
+    )
 }
 
 /// What there is of an entry: its active and shadow policy; that it was removed.

@@ -17,7 +17,10 @@ pub(super) fn run(context: &Context, name: &str, scope: &ScopeArgs, shadow: bool
     let wanted = output::plain(&scope.required()?.to_string());
     let role = if shadow { PolicyRole::Shadow } else { PolicyRole::Active };
     if !shadow {
-        let question = format!("Take policy `{}` for {wanted} out of force? What no policy allows is then denied.", output::plain(name));
+        let question = format!(
+            "Take policy `{}` for {wanted} out of force? What no policy allows is then denied.",
+            output::plain(name)
+        );
         confirm(yes, &question)?;
     }
     let authority = scope.authority(context)?;

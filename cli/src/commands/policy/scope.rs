@@ -43,7 +43,8 @@ impl ScopeArgs {
     /// # Errors
     /// Nothing is said.
     pub(super) fn required(&self) -> Result<Scope, Failure> {
-        self.named().ok_or_else(|| "say what it is for: --token LABEL (and --key NAME), --tenant NAME or --platform".into())
+        self.named()
+            .ok_or_else(|| "say what it is for: --token LABEL (and --key NAME), --tenant NAME or --platform".into())
     }
 
     /// Logs in whoever may change the policies of this scope.

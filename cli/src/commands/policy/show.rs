@@ -55,10 +55,17 @@ fn find(kms: &Kms, name: &str, scope: &ScopeArgs, role: PolicyRole) -> Result<In
     let found: Vec<&Entry> = named.filter(alive).filter(|entry| entry.in_role(role).is_some()).collect();
     match found.as_slice() {
         [entry] => entry.in_role(role).cloned().ok_or_else(|| "the policy is gone".into()),
-        [] => Err(format!("no policy `{}` is in force here; `kmss policy list` shows what there is", name.escape_debug()).into()),
+        [] => {
+            Err(format!("no policy `{}` is in force here; `kmss policy list` shows what there is", name.escape_debug())
+                .into())
+        }
         several => {
             let scopes: Vec<String> = several.iter().map(|entry| output::plain(&entry.scope.to_string())).collect();
-            Err(format!("several policies are called `{name}`, for {}: say which with --token, --key, --tenant or --platform", scopes.join(", ")).into())
+            Err(format!(
+                "several policies are called `{name}`, for {}: say which with --token, --key, --tenant or --platform",
+                scopes.join(", ")
+            )
+            .into())
         }
     }
 }
@@ -86,7 +93,10 @@ fn explain(bundle: &Bundle<'_>, policy: Option<&InForce>) -> Result<(), Failure>
     match policy {
         Some(policy) => {
             lines.push(("Signed by", output::plain(&policy.anchor)));
-            lines.push(("Applied", format!("{} by {}", output::time(policy.applied.0), output::plain(&policy.applied_by))));
+            lines.push((
+                "Applied",
+                format!("{} by {}", output::time(policy.applied.0), output::plain(&policy.applied_by)),
+            ));
         }
         None => lines.push(("Signed by", "not checked: `kmss policy apply` does".to_owned())),
     }

@@ -102,7 +102,11 @@ fn remove(context: &Context, name: &str, wanted: &ScopeArgs) -> Result<(), Failu
     if name == LOCAL {
         return output::line("This home takes signed bundles only.");
     }
-    output::line(&format!("Bundles of `{}` are no longer taken for {}.", output::plain(name), output::plain(&scope.to_string())))
+    output::line(&format!(
+        "Bundles of `{}` are no longer taken for {}.",
+        output::plain(name),
+        output::plain(&scope.to_string())
+    ))
 }
 
 /// The public key in a file, or the public half of a private one.

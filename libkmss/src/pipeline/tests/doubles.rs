@@ -70,7 +70,11 @@ impl PolicyEngine for Judge {
         self.journal.note(format!("policy {} {name}", request.action.name()));
         self.lengths.lock().unwrap().push(request.data_len);
         if self.denied.lock().unwrap().contains(request.action.name()) {
-            return Decision::Deny { rule: Some("rule-no".into()), reason: "the rule says no".into() };
+            return Decision::Deny {
+                rule: Some("rule-no".into()),
+                reason: "the rule says no".into(),
+                notes: Vec::new(),
+            };
         }
         let mut obligations = self.obligations.lock().unwrap().clone();
         let rates = obligations.extract_if(.., |o| matches!(o, Obligation::RateLimit { .. })).filter_map(|o| match o {
@@ -78,7 +82,7 @@ impl PolicyEngine for Judge {
             _ => None,
         });
         let rates = rates.collect();
-        Decision::Allow { rule: Some("rule-yes".into()), obligations, rates }
+        Decision::Allow { rule: Some("rule-yes".into()), obligations, rates, notes: Vec::new() }
     }
 }
 

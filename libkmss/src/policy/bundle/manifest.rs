@@ -105,7 +105,9 @@ impl Terms {
         let word = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
         if self.name.is_empty() || self.name.len() > NAME_MAX || !self.name.bytes().all(word) {
             let name = self.name.escape_debug();
-            return refuse(format!("`{name}` is no name of a policy: use letters, digits and `-_.`, at most {NAME_MAX}"));
+            return refuse(format!(
+                "`{name}` is no name of a policy: use letters, digits and `-_.`, at most {NAME_MAX}"
+            ));
         }
         self.scope.validate()?;
         if self.sequence == 0 {

@@ -61,7 +61,9 @@ impl Registry {
     /// The anchors that may publish for `site`.
     pub(super) fn anchors_for(&self, site: &Site) -> Result<Vec<Known>> {
         let mut known = self.known_anchors()?;
-        known.retain(|k| k.anchor.scope.contains(site.scope()) && (k.namespace.is_none() || k.namespace == site.namespace()));
+        known.retain(|k| {
+            k.anchor.scope.contains(site.scope()) && (k.namespace.is_none() || k.namespace == site.namespace())
+        });
         Ok(known)
     }
 
@@ -128,7 +130,8 @@ impl Registry {
         } else {
             Op::Delete(path.clone())
         };
-        let mut batch = Batch { conditions: vec![Condition::Version(path, revision)], ops: vec![op], invalidates: true };
+        let mut batch =
+            Batch { conditions: vec![Condition::Version(path, revision)], ops: vec![op], invalidates: true };
         // Nothing signed by it was applied in between.
         batch.conditions.push(self.is_still(edition)?);
         self.commit(&self.changing(batch)?)
@@ -147,7 +150,10 @@ impl Registry {
             None => Ok(()),
             Some(entry) => Err(Error::new(
                 ErrorKind::Denied,
-                format!("policy `{}` for {} is signed by `{}`: remove or replace it first", entry.name, entry.scope, anchor.name),
+                format!(
+                    "policy `{}` for {} is signed by `{}`: remove or replace it first",
+                    entry.name, entry.scope, anchor.name
+                ),
             )),
         }
     }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 pub use anchors::LOCAL;
-pub use entry::{Entry, InForce, Place, PolicyRole, Entries, Site};
+pub use entry::{Entries, Entry, InForce, Place, PolicyRole, Site};
 
 use self::entry::Shared;
 use self::path::ENTRIES;

@@ -55,13 +55,7 @@ pub(super) fn staged(id: &BlobId) -> Result<StoreKey> {
 }
 
 /// No name holds a zero byte, so that different names give different terms.
-fn term(
-    home: &DomainKey,
-    index: &str,
-    scope: &Scope,
-    namespace: Option<NamespaceId>,
-    name: &str,
-) -> Result<String> {
+fn term(home: &DomainKey, index: &str, scope: &Scope, namespace: Option<NamespaceId>, name: &str) -> Result<String> {
     let mut value = scope.level().to_owned();
     for part in scope.names().chain([namespace.map(|id| id.to_string()).as_deref().unwrap_or_default(), name]) {
         value.push('\0');
