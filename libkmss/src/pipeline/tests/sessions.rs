@@ -235,7 +235,8 @@ fn a_forked_child_counts_for_itself_and_leaves_its_parents_counts_to_the_parent(
     let child = crate::os::testing::fork(|| {
         use_once(&house, &key);
         house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();
-        house.audit.summaries() == ["user:test user: 1 sign AES_CMAC success 3 bytes, ended"]
+        let counts = "1 sign AES_CMAC success 3 bytes, 1 destroy  success 0 bytes";
+        house.audit.summaries() == [format!("user:test user: {counts}, ended")]
     });
     assert!(crate::os::testing::ended_well(child));
     let idle = crate::os::testing::fork(|| {
