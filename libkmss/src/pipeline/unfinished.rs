@@ -124,7 +124,7 @@ impl<R> Unfinished<R> {
     ///
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`].
-    pub fn cancel(mut self: Box<Self>) -> Result<()> {
+    pub fn cancel(mut self) -> Result<()> {
         self.end(Outcome::Abandoned, "cancelled by the caller")
     }
 
