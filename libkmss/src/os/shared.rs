@@ -304,7 +304,7 @@ fn map_shared(file: &File) -> io::Result<NonNull<u8>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use std::path::Path;
 
     use super::*;
