@@ -67,6 +67,8 @@ pub struct Kms {
     ephemeral: Arc<DomainKey>,
     principal: CurrentPrincipal,
     registry: Arc<Registry>,
+    /// Tries modules before they are in force.
+    modules: RegistrySource,
     approvals: Arc<Approvals>,
     /// The user whom the home belongs to.
     owner: u32,
@@ -154,6 +156,7 @@ impl Kms {
         };
         let source = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
         let source = Box::new(source);
+        let modules = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();
@@ -176,6 +179,7 @@ impl Kms {
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
             registry,
+            modules,
             approvals,
             owner: mode.owner,
         })
@@ -292,6 +296,7 @@ impl Kms {
         };
         let credentials = self.auth.prepare_initialize(&next, officer_pin)?;
         self.catalog().renew(namespace, &next, credentials)?;
+        self.retire_policies(namespace.id, Some(next.incarnation));
         Ok(next)
     }
 
@@ -303,7 +308,9 @@ impl Kms {
         let caller = self.enter(namespace, 0)?;
         self.pipeline.around(Some(&caller), Action::Destroy, || {
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)
+            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
+            self.retire_policies(namespace.id, None);
+            Ok(())
         })
     }
 

@@ -9,7 +9,7 @@ use crate::audit::{AuditTail, Entry, Filter, Record, RecordObject};
 use crate::caller::Caller;
 use crate::catalog::CatalogReport;
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::tenant::Namespace;
 
@@ -21,6 +21,8 @@ const ATTEMPTS: u32 = 3;
 pub struct StoreReport {
     /// One for each namespace.
     pub namespaces: Vec<NamespaceReport>,
+    /// Policies in force that were read.
+    pub policies: u64,
     /// Records of the audit that were compared.
     pub audit_records: u64,
     /// Everything that is wrong.
@@ -119,10 +121,40 @@ impl Kms {
                 }
             }
         }
+        self.check_policies(&mut report);
         if complete {
             compare(&told, &editions, &mut report.findings);
         }
         Ok(report)
+    }
+
+    /// Whether every policy that is in force can be read, and every trust anchor.
+    fn check_policies(&self, report: &mut StoreReport) {
+        let set = match self.registry.current() {
+            Ok(set) => set,
+            Err(error) => return report.findings.push(StoreFinding::of(None, sentence(&error))),
+        };
+        for entry in set.entries() {
+            for bundle in [&entry.active, &entry.shadow].into_iter().flatten() {
+                report.policies += 1;
+                match self.registry.load(bundle) {
+                    // Replaced since the set was read.
+                    Err(error) if error.kind() == ErrorKind::Conflict && self.policies_changed(set.edition) => {}
+                    Err(error) => {
+                        let what = format!("policy `{}` for {}: {}", entry.name, entry.scope, sentence(&error));
+                        report.findings.push(StoreFinding::of(None, what));
+                    }
+                    Ok(_) => {}
+                }
+            }
+        }
+        if let Err(error) = self.registry.anchors() {
+            report.findings.push(StoreFinding::of(None, sentence(&error)));
+        }
+    }
+
+    fn policies_changed(&self, edition: u64) -> bool {
+        self.registry.current().is_ok_and(|set| set.edition != edition)
     }
 
     /// What the audit tells of stored objects.

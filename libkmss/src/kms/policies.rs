@@ -122,6 +122,8 @@ impl Kms {
             let (changed, before) = match prepared {
                 None => (false, Some(terms.sequence)),
                 Some(Prepared { batch, before }) => {
+                    // Its publisher is known to be trusted by now.
+                    self.modules.check(&Bundle::parse(bundle)?)?;
                     self.commit_policy(&site, role, batch)?;
                     (true, before.map(|b| b.manifest.terms.sequence))
                 }
@@ -316,6 +318,14 @@ impl Kms {
         }
         self.clear_away();
         Ok(())
+    }
+
+    /// Clears away the policies of former incarnations of a namespace, which concern nothing any more.
+    pub(super) fn retire_policies(&self, namespace: NamespaceId, alive: Option<u32>) {
+        if let Err(error) = self.registry.retire(namespace, alive) {
+            tracing::warn!(%namespace, %error, "policies of a former incarnation were left behind");
+        }
+        self.clear_away();
     }
 
     fn clear_away(&self) {

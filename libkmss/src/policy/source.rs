@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 
-use super::bundle::{Abi, Bundle};
-use super::host::{Cache, Host, Limits, Origin, Policy, Trust};
+use super::bundle::{Abi, Bundle, interface_of};
+use super::host::{Cache, Host, Limits, LoadError, Origin, Policy, Trust};
 use super::opa::Document;
 use super::registry::{Entries, Entry, InForce, PolicyRole, Registry};
 use super::{Applied, PolicySet, PolicySource, Scope};
@@ -69,6 +69,39 @@ impl RegistrySource {
         Ok(set)
     }
 
+    /// Refuses a bundle whose module would not load, before it is in force. Leaves its compiled code for the first
+    /// decision.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] with the reason.
+    pub fn check(&self, bundle: &Bundle<'_>) -> Result<()> {
+        let says = bundle.manifest().terms.abi;
+        let speaks = interface_of(bundle.module());
+        if speaks != Some(says) {
+            let why = format!("the bundle says that its module speaks {says}, which it does not");
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        match self.module(bundle) {
+            Ok(_) => Ok(()),
+            Err(e) => Err(Error::new(ErrorKind::Arguments, "the module cannot be used as a policy").with_source(e)),
+        }
+    }
+
+    fn module(&self, bundle: &Bundle<'_>) -> Result<Policy, LoadError> {
+        let host = self.host.get_or_try_init(|| Host::new(self.trust))?;
+        let terms = &bundle.manifest().terms;
+        let limits = Limits { fuel: terms.fuel, pages: terms.pages };
+        let cache = Cache::new(&self.home, &self.key);
+        match terms.abi {
+            Abi::Kmss => host.load(bundle.module(), &limits, Some(&cache)),
+            Abi::Opa => {
+                let data = Some(bundle.data()).filter(|data| !data.is_empty());
+                let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
+                host.load_opa(bundle.module(), &document, &limits, Some(&cache))
+            }
+        }
+    }
+
     fn applied(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Applied> {
         let policy = self.policy(entry, bundle, set)?;
         let title = match &entry.scope {
@@ -86,23 +119,10 @@ impl RegistrySource {
         let bytes = self.registry.load(bundle)?;
         let read = Bundle::parse(&bytes)
             .map_err(|e| Error::new(ErrorKind::Damaged, "an applied policy cannot be read").with_source(e))?;
-        let unusable = |e| {
+        let policy = Arc::new(self.module(&read).map_err(|e| {
             let why = format!("the policy {} cannot be loaded", entry.name);
             Error::new(ErrorKind::Denied, why).with_source(e)
-        };
-        let host = self.host.get_or_try_init(|| Host::new(self.trust)).map_err(unusable)?;
-        let terms = &bundle.manifest.terms;
-        let limits = Limits { fuel: terms.fuel, pages: terms.pages };
-        let cache = Cache::new(&self.home, &self.key);
-        let loaded = match terms.abi {
-            Abi::Kmss => host.load(read.module(), &limits, Some(&cache)),
-            Abi::Opa => {
-                let data = Some(read.data()).filter(|data| !data.is_empty());
-                let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
-                host.load_opa(read.module(), &document, &limits, Some(&cache))
-            }
-        };
-        let policy = Arc::new(loaded.map_err(unusable)?);
+        })?);
         if let Origin::Replaced(fault) = policy.origin() {
             set.note(format!("compiled code of policy {} was made anew: {fault}", entry.name));
         }

@@ -4,6 +4,7 @@
 //! and compiled into a module of `kmss-policy/1` whose data tables a fixed evaluator reads.
 
 mod ast;
+mod compile;
 mod diagnostic;
 mod format;
 mod interpret;
@@ -14,6 +15,7 @@ mod token;
 mod words;
 
 use self::ast::{Document, Effect, Rule, Statement};
+pub use self::compile::{CompileError, Compiled};
 pub use self::diagnostic::{Diagnostic, Diagnostics};
 use self::diagnostic::{Problem, shortened};
 use self::interpret::{Fit, Judge};
@@ -110,6 +112,14 @@ impl Policy {
     #[must_use]
     pub fn formatted(&self) -> String {
         format::format(&self.document, &self.source)
+    }
+
+    /// The policy as a module of `kmss-policy/1`.
+    ///
+    /// # Errors
+    /// It is too large.
+    pub fn compile(&self) -> Result<Compiled, CompileError> {
+        compile::compile(self)
     }
 
     /// What the policy says of a request. Any deny that matches wins, the first one of the file; else the first allow that

@@ -1,9 +1,7 @@
 //! The words of the language. Parser, formatter, suggestions and the editors' grammar all draw on these tables.
 
-use std::sync::OnceLock;
-
 use crate::key::Action;
-use crate::mechanism::{Hash, KeyType};
+use crate::policy::abi::{ACTIONS, KEY_TYPES, MECHANISMS, action_number};
 
 /// Words that begin a statement.
 pub(crate) const STARTERS: [&str; 6] = ["allow", "deny", "role", "grant", "policy", "timezone"];
@@ -127,40 +125,13 @@ impl Group {
 
     /// The actions, each a bit.
     pub(crate) fn mask(self) -> u32 {
-        ACTIONS
-            .into_iter()
+        actions()
             .filter(|action| self == Self::Anything || group(*action) == Some(self))
             .fold(0, |mask, action| mask | bit(action))
     }
 }
 
-/// Every action, in the order of their bits.
-pub(crate) const ACTIONS: [Action; 22] = [
-    Action::Find,
-    Action::Generate,
-    Action::Import,
-    Action::Export,
-    Action::Sign,
-    Action::Verify,
-    Action::Encrypt,
-    Action::Decrypt,
-    Action::Wrap,
-    Action::Unwrap,
-    Action::Derive,
-    Action::Encapsulate,
-    Action::Decapsulate,
-    Action::Digest,
-    Action::Random,
-    Action::Manage,
-    Action::ChangeState,
-    Action::Destroy,
-    Action::Login,
-    Action::Logout,
-    Action::SetPin,
-    Action::Initialize,
-];
-
-/// The narrowest group that an action belongs to. A new action finds its place here, and in [`ACTIONS`].
+/// The narrowest group that an action belongs to. A new action finds its place here.
 const fn group(action: Action) -> Option<Group> {
     match action {
         Action::Sign
@@ -183,10 +154,26 @@ const fn group(action: Action) -> Option<Group> {
     }
 }
 
-/// The bit of an action in masks; 0 for one that [`ACTIONS`] does not have, which no rule matches then.
-pub(crate) fn bit(action: Action) -> u32 {
-    ACTIONS.iter().position(|one| *one == action).map_or(0, |place| 1 << place)
+/// Every action.
+pub(crate) fn actions() -> impl Iterator<Item = Action> {
+    ACTIONS.iter().map(|(_, action)| *action)
 }
+
+/// The bit of an action in masks.
+pub(crate) const fn bit(action: Action) -> u32 {
+    1 << action_number(action)
+}
+
+// A mask has room for all numbers of actions.
+const _: () = {
+    let mut place = 0;
+    while place < ACTIONS.len() {
+        #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
+        let (number, _) = ACTIONS[place];
+        assert!(number < 32);
+        place += 1;
+    }
+};
 
 /// Texts that conditions compare.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,132 +244,10 @@ pub(crate) const DURATIONS: [(&str, u64); 5] =
 /// The name of a key type, which all HMAC keys share.
 pub(crate) type TypeName = &'static str;
 
-/// Key types as policies name them.
-pub(crate) const TYPES: [KeyType; 16] = [
-    KeyType::Rsa,
-    KeyType::Ec,
-    KeyType::EcEdwards,
-    KeyType::EcMontgomery,
-    KeyType::Sm2,
-    KeyType::Dh,
-    KeyType::MlDsa,
-    KeyType::MlKem,
-    KeyType::SlhDsa,
-    KeyType::Aes,
-    KeyType::AesXts,
-    KeyType::ChaCha20,
-    KeyType::Sm4,
-    KeyType::GenericSecret,
-    KeyType::Hmac(Hash::Sha256),
-    KeyType::Hkdf,
-];
+/// Key types as policies name them, with their numbers.
+pub(crate) const TYPES: &[(u32, &str)] = KEY_TYPES;
 
-/// Names of mechanisms that do not follow from a hash or a cipher.
-const MECHANISMS: [&str; 59] = [
-    "RSA_PKCS",
-    "RSA_X_509",
-    "RSA_PKCS_PSS",
-    "RSA_PKCS_OAEP",
-    "RSA_AES_KEY_WRAP",
-    "ECDSA",
-    "EDDSA",
-    "EDDSA_PH",
-    "ECDH1_DERIVE",
-    "ECDH_AES_KEY_WRAP",
-    "SM2",
-    "SM3_SM2",
-    "SM3_SM2_DER",
-    "SM2_ENCRYPT",
-    "CHACHA20_POLY1305",
-    "AES_GMAC",
-    "HKDF_DERIVE",
-    "HKDF_DATA",
-    "SP800_108_COUNTER_KDF",
-    "SP800_108_FEEDBACK_KDF",
-    "SP800_108_DOUBLE_PIPELINE_KDF",
-    "PKCS5_PBKD2",
-    "CONCATENATE_BASE_AND_KEY",
-    "CONCATENATE_BASE_AND_DATA",
-    "CONCATENATE_DATA_AND_BASE",
-    "XOR_BASE_AND_DATA",
-    "EXTRACT_KEY_FROM_KEY",
-    "PUB_KEY_FROM_PRIV_KEY",
-    "TLS_PRE_MASTER_KEY_GEN",
-    "TLS12_MASTER_KEY_DERIVE",
-    "TLS12_MASTER_KEY_DERIVE_DH",
-    "TLS12_EXTENDED_MASTER_KEY_DERIVE",
-    "TLS12_EXTENDED_MASTER_KEY_DERIVE_DH",
-    "TLS12_KEY_SAFE_DERIVE",
-    "TLS12_KEY_AND_MAC_DERIVE",
-    "TLS_KDF",
-    "TLS_MAC",
-    "DH_PKCS_DERIVE",
-    "ML_KEM",
-    "ML_DSA",
-    "HASH_ML_DSA",
-    "SLH_DSA",
-    "HASH_SLH_DSA",
-    "RSA_PKCS_KEY_PAIR_GEN",
-    "EC_KEY_PAIR_GEN",
-    "EC_EDWARDS_KEY_PAIR_GEN",
-    "EC_MONTGOMERY_KEY_PAIR_GEN",
-    "SM2_KEY_PAIR_GEN",
-    "DH_PKCS_KEY_PAIR_GEN",
-    "ML_DSA_KEY_PAIR_GEN",
-    "ML_KEM_KEY_PAIR_GEN",
-    "SLH_DSA_KEY_PAIR_GEN",
-    "AES_KEY_GEN",
-    "AES_XTS_KEY_GEN",
-    "CHACHA20_KEY_GEN",
-    "SM4_KEY_GEN",
-    "GENERIC_SECRET_KEY_GEN",
-    "HMAC_KEY_GEN",
-    "HKDF_KEY_GEN",
-];
-
-/// What the block ciphers' mechanisms are called after the cipher.
-const MODES: [&str; 16] = [
-    "ECB",
-    "CBC",
-    "CBC_PAD",
-    "CTS",
-    "CTR",
-    "OFB",
-    "CFB1",
-    "CFB8",
-    "CFB128",
-    "GCM",
-    "CCM",
-    "XTS",
-    "KEY_WRAP",
-    "KEY_WRAP_KWP",
-    "ECB_ENCRYPT_DATA",
-    "CBC_ENCRYPT_DATA",
-];
-
-/// Every name that a mechanism may have.
-pub(crate) fn mechanisms() -> &'static [String] {
-    static ALL: OnceLock<Vec<String>> = OnceLock::new();
-    ALL.get_or_init(|| {
-        let mut all: Vec<String> = MECHANISMS.iter().map(|&name| name.to_owned()).collect();
-        for cipher in ["AES", "SM4"] {
-            all.extend(MODES.iter().map(|mode| format!("{cipher}_{mode}")));
-            all.push(format!("{cipher}_CMAC"));
-        }
-        for hash in Hash::ALL.map(Hash::name) {
-            all.push(hash.to_owned());
-            all.push(format!("{hash}_RSA_PKCS"));
-            all.push(format!("{hash}_RSA_PKCS_PSS"));
-            all.push(format!("ECDSA_{hash}"));
-            all.push(format!("{hash}_HMAC"));
-        }
-        let hashes = Hash::ALL.map(Hash::name);
-        for hash in hashes.into_iter().chain(["SHAKE128", "SHAKE256"]) {
-            all.push(format!("HASH_ML_DSA_{hash}"));
-            all.push(format!("HASH_SLH_DSA_{hash}"));
-        }
-        all.sort_unstable();
-        all.dedup();
-        all
-    })
+/// Names that mechanisms have.
+pub(crate) fn mechanisms() -> impl Iterator<Item = &'static str> + Clone {
+    MECHANISMS.iter().map(|(_, name)| *name)
 }

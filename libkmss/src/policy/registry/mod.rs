@@ -28,6 +28,7 @@ use crate::key::DomainKey;
 use crate::os::{Lock, Rank};
 use crate::random::Random;
 use crate::store::{self, Batch, Commit, Condition, Op, Revision, Store, StoreKey};
+use crate::tenant::NamespaceId;
 
 /// Records read at once.
 const PAGE: usize = 256;
@@ -194,6 +195,30 @@ impl Registry {
         self.discard(&before, &mut batch)?;
         batch.ops.push(Op::Put(path.clone(), self.seal(&path, &entry)?));
         Ok(Prepared { batch: self.changing(batch)?, before: Some(before) })
+    }
+
+    /// Takes out of the store what was in force in former incarnations of `namespace`: all but `alive`. It decided nothing any
+    /// more; how far it had come stays known.
+    ///
+    /// # Errors
+    /// As [`Self::current`].
+    pub fn retire(&self, namespace: NamespaceId, alive: Option<u32>) -> Result<()> {
+        for (path, record) in self.scan(ENTRIES)? {
+            let mut entry = self.open_entry(&path, &record)?;
+            let gone = entry.place.is_some_and(|p| p.namespace == namespace && Some(p.incarnation) != alive);
+            if !gone || (entry.active.is_none() && entry.shadow.is_none()) {
+                continue;
+            }
+            let conditions = vec![Condition::Version(path.clone(), record.version)];
+            let mut batch = Batch { conditions, ops: Vec::new(), invalidates: true };
+            for former in [entry.active.take(), entry.shadow.take()].into_iter().flatten() {
+                self.discard(&former, &mut batch)?;
+            }
+            batch.ops.push(Op::Put(path.clone(), self.seal(&path, &entry)?));
+            // Whoever was faster applied something to the namespace as it is now.
+            let _ = self.store.commit(&self.changing(batch)?)?;
+        }
+        Ok(())
     }
 
     /// Commits a prepared change that carries nothing of others.

@@ -212,6 +212,12 @@ fn a_namespace_made_anew_starts_without_policies_and_remembers_how_far_they_came
     assert_eq!(bench.registry.current().unwrap().concerning(&namespace(2)).count(), 1);
     assert_eq!(bench.registry.current().unwrap().concerning(&namespace(1)).count(), 0);
     assert_eq!(bench.pieces(), 1);
+    bench.registry.retire(NamespaceId([7; 16]), Some(2)).unwrap();
+    assert_eq!(bench.registry.current().unwrap().concerning(&namespace(2)).count(), 1);
+    bench.registry.retire(NamespaceId([7; 16]), None).unwrap();
+    bench.registry.clear_abandoned(NOW).unwrap();
+    assert!(bench.registry.current().unwrap().entries().iter().all(|entry| entry.active.is_none()));
+    assert_eq!((bench.pieces(), bench.marks()), (0, 0));
 }
 
 #[test]

@@ -165,11 +165,11 @@ fn text(cursor: &mut Cursor<'_, '_>, field: TextField) -> Result<Test> {
     let any = list(cursor, |cursor| {
         let span = cursor.next_span();
         let pattern = noun::text_pattern(cursor, "a value")?;
-        if mechanism && !mechanisms().iter().any(|name| pattern.matches(name)) {
+        if mechanism && !mechanisms().any(|name| pattern.matches(name)) {
             let (Pattern::Exact(typed) | Pattern::Prefix(typed)) = &pattern;
             let bare = typed.strip_prefix("CKM_").unwrap_or(typed);
             return Err(Problem::new(span, format!("`{typed}` is no mechanism"))
-                .suggest(nearest(bare, mechanisms().iter().map(String::as_str))));
+                .suggest(nearest(bare, mechanisms())));
         }
         Ok(pattern)
     })?;

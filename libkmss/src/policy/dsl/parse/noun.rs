@@ -4,7 +4,7 @@ use super::super::ast::{Filter, Keys, Pattern, Principal, Span, Spanned, Verb};
 use super::super::diagnostic::Problem;
 use super::super::suggest::nearest;
 use super::super::token::Word;
-use super::super::words::{ACTIONS, Group, Kind, TYPES};
+use super::super::words::{Group, Kind, TYPES, actions};
 use super::cursor::{Cursor, Result};
 use crate::key::Action;
 
@@ -130,7 +130,7 @@ fn verb(cursor: &mut Cursor<'_, '_>) -> Result<Spanned<Verb>> {
     let Some(word) = cursor.keyword() else {
         return Err(cursor.expected("an action", []));
     };
-    let value = if let Some(action) = ACTIONS.into_iter().find(|action| action.name() == word) {
+    let value = if let Some(action) = actions().find(|action| action.name() == word) {
         cursor.advance();
         let signed = matches!(action, Action::Sign | Action::Verify);
         if signed && (cursor.take("signature") || cursor.take("signatures")) {
@@ -142,7 +142,7 @@ fn verb(cursor: &mut Cursor<'_, '_>) -> Result<Spanned<Verb>> {
         cursor.advance();
         Verb::Group(group)
     } else {
-        let known = ACTIONS.into_iter().map(Action::name).chain(Group::ALL.into_iter().map(Group::word));
+        let known = actions().map(Action::name).chain(Group::ALL.into_iter().map(Group::word));
         let meant = nearest(word, known);
         let problem = Problem::new(span, format!("`{word}` is no action"));
         return Err(match meant {
@@ -234,20 +234,20 @@ fn namespace(cursor: &mut Cursor<'_, '_>) -> Result<Pattern> {
 }
 
 fn key_type(cursor: &mut Cursor<'_, '_>) -> Result<&'static str> {
-    let names = TYPES.map(|one| one.name());
-    let Some(word) = cursor.keyword() else { return Err(cursor.expected("a type of key", names)) };
-    match names.into_iter().find(|name| name.eq_ignore_ascii_case(word)) {
+    let names = || TYPES.iter().map(|(_, name)| *name);
+    let Some(word) = cursor.keyword() else { return Err(cursor.expected("a type of key", names())) };
+    match names().find(|name| name.eq_ignore_ascii_case(word)) {
         Some(name) => {
             cursor.advance();
             Ok(name)
         }
         None => {
             let problem = Problem::new(cursor.next_span(), format!("`{word}` is no type of key"));
-            let meant = nearest(word, names);
+            let meant = nearest(word, names());
             Err(if meant.is_some() {
                 problem.suggest(meant)
             } else {
-                problem.help(format!("there are {}", names.join(", ")))
+                problem.help(format!("there are {}", names().collect::<Vec<_>>().join(", ")))
             })
         }
     }
