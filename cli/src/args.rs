@@ -1,12 +1,16 @@
 //! The command line.
 
 mod exchange;
+mod policy;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::policy::{
+    ApplyArgs, ApproveArgs, ContentArgs, PolicyCommand, ScopeArgs, ShowArgs, SignArgs, TrustCommand,
+};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
@@ -15,7 +19,8 @@ Exit codes:
   1  failed, with a sentence on standard error; for `doctor`: something is wrong
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`)
-  4  done in part: something could not be taken over (`migrate`)";
+  4  done in part: something could not be taken over (`migrate`)
+  141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
 #[derive(Debug, Parser)]
@@ -67,6 +72,11 @@ pub(crate) enum Command {
     /// Certificates and certificate requests
     #[command(subcommand)]
     Cert(CertCommand),
+    /// Policies: what is allowed, to whom, and who says so
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+    /// Approve what a policy wants approved by several
+    Approve(ApproveArgs),
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -212,7 +222,16 @@ pub(crate) enum TokenUserCommand {
         #[arg(long)]
         yes: bool,
     },
-    /// List users and the state of their PINs
+    /// Give a user these roles and no others, for policies and approvals
+    Roles {
+        /// The token's label
+        label: String,
+        /// The user's name
+        user: String,
+        /// The roles, for example `custodian`; none takes all away
+        roles: Vec<String>,
+    },
+    /// List users, their roles and the state of their PINs
     List {
         /// The token's label
         label: String,
@@ -311,6 +330,14 @@ pub(crate) enum KeyCommand {
         key: NamedKey,
         /// The new name
         new_name: String,
+    },
+    /// Give a key these tags and no others; policies choose keys by them (by the SO)
+    Tag {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// The tags, for example `payment`; none takes all away
+        tags: Vec<String>,
     },
     /// Disable a key: it protects nothing new, but still decrypts and verifies (by the SO)
     Disable(NamedKey),

@@ -1,7 +1,8 @@
 //! What people and machines read.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::fmt;
+use std::io::{ErrorKind, Write as _};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -20,28 +21,57 @@ pub(crate) fn error(error: &dyn Error) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Nobody reads standard output any more: `| head` has seen enough.
+#[derive(Debug)]
+pub(crate) struct Unread;
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("nobody reads the output")
+    }
+}
+
+impl Error for Unread {}
+
+impl Unread {
+    /// What a shell reports of a program that SIGPIPE has ended, as it ends most: 128 + 13.
+    pub(crate) const CODE: u8 = 141;
+}
+
 /// Prints a value as JSON.
 ///
 /// # Errors
-/// Standard output is closed.
+/// Standard output is closed; [`Unread`] where it was a pipe.
 pub(crate) fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let mut out = std::io::stdout().lock();
-    serde_json::to_writer_pretty(&mut out, value)?;
-    Ok(writeln!(out)?)
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
+    bytes(&text)
 }
 
 /// Prints a line on standard output.
 ///
 /// # Errors
-/// Standard output is closed.
+/// As [`json`].
 pub(crate) fn line(text: &str) -> Result<(), Failure> {
-    Ok(writeln!(std::io::stdout(), "{text}")?)
+    bytes(format!("{text}\n").as_bytes())
+}
+
+/// Writes bytes to standard output as they are.
+///
+/// # Errors
+/// As [`json`].
+pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).map_err(|e| match e.kind() {
+        ErrorKind::BrokenPipe => Unread.into(),
+        _ => format!("cannot write to standard output: {e}").into(),
+    })
 }
 
 /// Prints a table, or `empty` where there are no rows.
 ///
 /// # Errors
-/// Standard output is closed.
+/// As [`json`].
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) -> Result<(), Failure> {
     if rows.is_empty() {
         return line(empty);

@@ -1,7 +1,11 @@
 //! Who asks.
 
+use std::fmt;
+use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::clock::Timestamp;
 use crate::key::Keyring;
 use crate::tenant::Namespace;
 
@@ -12,6 +16,38 @@ pub struct Principal {
     pub name: String,
     /// Roles the configuration gives it.
     pub roles: Vec<String>,
+    /// The process that asks.
+    pub process: CallerProcess,
+    /// Network address it asks from; empty where it is on this host.
+    pub source: String,
+}
+
+impl Principal {
+    /// A principal of which nothing else is known.
+    #[must_use]
+    pub fn new(name: impl Into<String>, roles: Vec<String>) -> Self {
+        Self { name: name.into(), roles, process: CallerProcess::default(), source: String::new() }
+    }
+}
+
+/// Roles of which nobody holds two: who runs the system, who says what is allowed, and who checks both.
+pub const EXCLUSIVE_ROLES: [&str; 3] = ["system-administrator", "security-administrator", "auditor"];
+
+/// What the kernel says of the process that asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerProcess {
+    /// Effective user; `u32::MAX`, which no user has, where it is not known.
+    pub uid: u32,
+    /// Number of the process; 0 where it is not known.
+    pub pid: u32,
+    /// Path of the program; empty where it is not known.
+    pub executable: String,
+}
+
+impl Default for CallerProcess {
+    fn default() -> Self {
+        Self { uid: u32::MAX, pid: 0, executable: String::new() }
+    }
 }
 
 /// How a caller authenticated to the namespace.
@@ -46,9 +82,13 @@ impl Login {
     }
 }
 
-/// One caller in one namespace, with what authentication unlocked. Cheap to clone.
+/// One caller in one namespace, with what authentication unlocked. Clones share it, until one of them is changed.
+#[derive(Clone)]
+pub struct Caller(Arc<Shared>);
+
+/// What a caller is made of.
 #[derive(Clone, Debug)]
-pub struct Caller {
+pub struct CallerParts {
     /// The identity.
     pub principal: Arc<Principal>,
     /// The namespace it works in.
@@ -59,13 +99,62 @@ pub struct Caller {
     pub keyring: Arc<Keyring>,
     /// The door's number for its session, for the audit.
     pub session: u64,
+    /// When it authenticated, or entered where it did not.
+    pub authenticated: Timestamp,
 }
 
+struct Shared {
+    parts: CallerParts,
+    /// The last store generation at which the settings in its namespace's record were found to hold.
+    settled: AtomicU64,
+}
+
+/// No generation that stands: those are even.
+const NEVER: u64 = u64::MAX;
+
 impl Caller {
+    /// The same caller with some of its parts changed.
+    #[must_use]
+    pub fn with(&self, change: impl FnOnce(&mut CallerParts)) -> Self {
+        let mut parts = self.0.parts.clone();
+        change(&mut parts);
+        Self::from(parts)
+    }
+
     /// Whether it may use private objects: a user who authenticated, or anybody where that is not asked for. Never the
     /// security officer.
     #[must_use]
     pub fn uses_private(&self) -> bool {
         self.login != Login::SecurityOfficer && self.keyring.private.is_some()
+    }
+
+    /// Whether the settings in its namespace's record are known to hold at this store generation.
+    pub(crate) fn is_settled(&self, generation: u64) -> bool {
+        generation.is_multiple_of(2) && self.0.settled.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that the settings in its namespace's record hold at this store generation.
+    pub(crate) fn settle(&self, generation: u64) {
+        self.0.settled.store(generation, Ordering::Relaxed);
+    }
+}
+
+impl From<CallerParts> for Caller {
+    fn from(parts: CallerParts) -> Self {
+        Self(Arc::new(Shared { parts, settled: AtomicU64::new(NEVER) }))
+    }
+}
+
+impl Deref for Caller {
+    type Target = CallerParts;
+
+    fn deref(&self) -> &CallerParts {
+        &self.0.parts
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.parts.fmt(f)
     }
 }

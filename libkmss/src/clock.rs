@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::os::rough_clocks;
+use crate::os::{rough_clocks, rough_wall};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -19,6 +19,11 @@ pub trait Clock: Send + Sync {
 
     /// Both, some milliseconds late at most: for whether something is old, at a fraction of the cost.
     fn rough(&self) -> Moment;
+
+    /// Both, the wall clock some milliseconds late at most: when something began that is not recorded yet.
+    fn begun(&self) -> Moment {
+        Moment { wall: self.now(), monotonic: self.monotonic() }
+    }
 }
 
 /// Both clocks, looked at together: one look serves a whole step of an operation.
@@ -28,13 +33,6 @@ pub struct Moment {
     pub wall: Timestamp,
     /// Monotonic time.
     pub monotonic: Duration,
-}
-
-impl Moment {
-    /// Now.
-    pub fn of(clock: &dyn Clock) -> Self {
-        Self { wall: clock.now(), monotonic: clock.monotonic() }
-    }
 }
 
 /// The operating system's clocks.
@@ -54,7 +52,7 @@ impl Default for SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+        milliseconds(since)
     }
 
     fn monotonic(&self) -> Duration {
@@ -63,9 +61,16 @@ impl Clock for SystemClock {
 
     fn rough(&self) -> Moment {
         let (Some(start), Some((wall, monotonic))) = (self.rough_start, rough_clocks()) else {
-            return Moment::of(self);
+            return Moment { wall: self.now(), monotonic: self.monotonic() };
         };
-        let wall = Timestamp(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX));
-        Moment { wall, monotonic: monotonic.saturating_sub(start) }
+        Moment { wall: milliseconds(wall), monotonic: monotonic.saturating_sub(start) }
     }
+
+    fn begun(&self) -> Moment {
+        Moment { wall: rough_wall().map_or_else(|| self.now(), milliseconds), monotonic: self.monotonic() }
+    }
+}
+
+fn milliseconds(since: Duration) -> Timestamp {
+    Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -1,7 +1,9 @@
 //! The one object a door talks to. The only file that names implementations.
 
+mod approvals;
 mod check;
 mod officer;
+mod policies;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -10,15 +12,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
 use crate::backend::soft::SoftBackend;
-use crate::caller::{Caller, Login, Principal};
+use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
-use crate::config::Config;
+use crate::config::{Config, PolicyTrust};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
@@ -26,10 +29,14 @@ use crate::operation::{Draft, Hall, Operation};
 use crate::os::FileMode;
 use crate::permit::Confirmation;
 use crate::pipeline::{Pipeline, Unfinished};
-use crate::policy::AttributePolicy;
+use crate::policy::approval::Approvals;
+use crate::policy::host::Trust;
+use crate::policy::registry::Registry;
+use crate::policy::{GuestEngine, RegistrySource};
 use crate::principal::CurrentPrincipal;
-use crate::quota::Unmetered;
+use crate::quota::HostLedger;
 use crate::random::Random;
+use crate::rates::Rates;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -39,6 +46,8 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId};
 
 /// Directory of the audit segments, below the home.
 const AUDIT: &str = "audit";
+/// The counts of rates, below the home.
+const RATES: &str = "rates";
 /// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
 const HOME_DOMAIN: &str = "home/domain";
 /// The user of whoever logs in without a name.
@@ -57,6 +66,10 @@ pub struct Kms {
     random: Arc<dyn Random>,
     ephemeral: Arc<DomainKey>,
     principal: CurrentPrincipal,
+    registry: Arc<Registry>,
+    approvals: Arc<Approvals>,
+    /// The user whom the home belongs to.
+    owner: u32,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -132,11 +145,21 @@ impl Kms {
             Arc::clone(&clock),
             options,
         ));
+        let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
+        let registry = Arc::new(Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let approvals = Arc::new(Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let trust = match config.policy.trust {
+            PolicyTrust::Trusted => Trust::Trusted,
+            PolicyTrust::Untrusted => Trust::Untrusted,
+        };
+        let source = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
+        let source = Box::new(source);
+        let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();
         let pipeline = Pipeline {
-            policy: Arc::new(AttributePolicy),
-            quota: Arc::new(Unmetered),
+            policy: Arc::new(policy),
+            quota: Arc::new(HostLedger::new(rates)),
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
@@ -152,6 +175,9 @@ impl Kms {
             audit,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
+            registry,
+            approvals,
+            owner: mode.owner,
         })
     }
 
@@ -299,13 +325,14 @@ impl Kms {
     fn caller(&self, namespace: &Namespace, public: Arc<DomainKey>, session: u64) -> Result<Caller> {
         let _ = self.principal.has_changed(self.pipeline.clock.monotonic());
         let ephemeral = Arc::clone(&self.ephemeral);
-        Ok(Caller {
+        Ok(Caller::from(CallerParts {
             principal: self.principal.of(&self.config, namespace)?,
             namespace: Arc::new(namespace.clone()),
             login: Login::None,
             keyring: Arc::new(Keyring { public, private: None, ephemeral, officer: None }),
             session,
-        })
+            authenticated: self.now(),
+        }))
     }
 
     /// The caller after authentication.
@@ -316,15 +343,18 @@ impl Kms {
         self.pipeline.around(Some(caller), Action::Login, || {
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
-            let mut known = with_keys(caller, authenticated.login, authenticated.private, officer);
-            if let Login::User(name) = &known.login
-                && **name != *DEFAULT_USER
-            {
-                // With the namespace, so that nobody is taken for a user of the operating system.
-                let name = format!("user:{name}@{}", caller.namespace);
-                known.principal = Arc::new(Principal { name, roles: Vec::new() });
-            }
-            Ok(known)
+            let known = with_keys(caller, authenticated.login, authenticated.private, officer);
+            let known = known.with(|parts| parts.authenticated = self.now());
+            Ok(match &known.login {
+                Login::User(name) if **name != *DEFAULT_USER => {
+                    // With the namespace, so that nobody is taken for a user of the operating system.
+                    let name = format!("user:{name}@{}", caller.namespace);
+                    let roles = authenticated.roles;
+                    let principal = Principal { name, roles, ..Principal::clone(&caller.principal) };
+                    known.with(|parts| parts.principal = Arc::new(principal))
+                }
+                _ => known,
+            })
         })
     }
 
@@ -398,7 +428,7 @@ impl Kms {
     ///
     /// # Errors
     /// See [`Pipeline::begin`].
-    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Box<Unfinished<O::Running>>> {
         let moment = self.pipeline.moment();
         self.pipeline.begin_at(moment, &*self.as_now(moment, caller)?, operation)
     }
@@ -458,7 +488,7 @@ impl Kms {
             return Ok(Cow::Borrowed(caller));
         }
         let principal = self.principal.of(&self.config, &caller.namespace)?;
-        Ok(Cow::Owned(Caller { principal, ..caller.clone() }))
+        Ok(Cow::Owned(caller.with(|parts| parts.principal = principal)))
     }
 
     fn catalog(&self) -> &Catalog {
@@ -492,7 +522,10 @@ fn with_keys(
         ephemeral: Arc::clone(&ring.ephemeral),
         officer,
     });
-    Caller { login, keyring, ..caller.clone() }
+    caller.with(|parts| {
+        parts.login = login;
+        parts.keyring = keyring;
+    })
 }
 
 /// The home's own domain key; made by whoever comes first.

@@ -23,6 +23,7 @@ pub mod policy;
 pub mod principal;
 pub mod quota;
 pub mod random;
+pub mod rates;
 pub mod seal;
 pub mod secret;
 pub mod settings;

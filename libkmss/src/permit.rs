@@ -32,6 +32,68 @@ pub struct NewObject {
     pub private: bool,
     /// The name asked for (a key's name is made unique when it is stored); may be empty.
     pub name: String,
+    /// Whether it will be a key.
+    pub is_key: bool,
+    /// Name of the key it comes from; empty where it comes from none.
+    pub origin: String,
+}
+
+/// Everything that one action is about.
+#[derive(Clone, Debug)]
+pub struct Subjects {
+    /// What it is about first of all.
+    pub subject: Subject,
+    /// The second subject, see [`Permit::also`].
+    pub also: Option<Subject>,
+    /// Other input keys of a derivation, and all new keys of it but the first.
+    pub more: Vec<Subject>,
+}
+
+impl Subjects {
+    /// An action on a namespace.
+    pub const NAMESPACE: Self = Self { subject: Subject::Namespace, also: None, more: Vec::new() };
+
+    /// All of them.
+    pub fn each(&self) -> impl Iterator<Item = &Subject> {
+        std::iter::once(&self.subject).chain(&self.also).chain(&self.more)
+    }
+
+    /// With what is to be made knowing what it comes from: the name of that key, and whether a copy is one of a key.
+    pub(crate) fn with_origin(mut self) -> Self {
+        let Subject::Object(source) = &self.subject else { return self };
+        for subject in self.also.iter_mut().chain(&mut self.more) {
+            if let Subject::New(new) = subject {
+                match source.key() {
+                    Some(key) if new.origin.is_empty() => new.origin.clone_from(key.policy_name()),
+                    Some(_) => {}
+                    None => new.is_key = false,
+                }
+            }
+        }
+        self
+    }
+
+    /// With objects as they came to exist in the place of what was asked for.
+    pub(crate) fn made(mut self, objects: &[Arc<Object>]) -> Self {
+        for object in objects {
+            for subject in std::iter::once(&mut self.subject).chain(&mut self.also).chain(&mut self.more) {
+                if matches!(subject, Subject::New(new) if new.id == object.id) {
+                    *subject = Subject::Object(Arc::clone(object));
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether the user must confirm this very `action` on them before it computes anything (`always_authenticate`).
+    #[must_use]
+    pub fn ask_confirmation(&self, action: Action) -> bool {
+        let uses =
+            matches!(action, Action::Sign | Action::Decrypt | Action::Unwrap | Action::Derive | Action::Decapsulate);
+        let asks =
+            |s: &Subject| matches!(s, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate));
+        uses && (asks(&self.subject) || self.more.iter().any(asks))
+    }
 }
 
 /// Proof that one action on one subject was admitted, with what a backend needs to carry it out.
@@ -39,9 +101,7 @@ pub struct NewObject {
 pub struct Permit {
     action: Action,
     caller: Caller,
-    subject: Subject,
-    also: Option<Subject>,
-    more: Vec<Subject>,
+    subjects: Subjects,
     generation: u64,
     issued: Timestamp,
 }
@@ -51,17 +111,11 @@ impl Permit {
     pub(crate) const fn issue(
         action: Action,
         caller: Caller,
-        subject: Subject,
-        also: Option<Subject>,
+        subjects: Subjects,
         generation: u64,
         issued: Timestamp,
     ) -> Self {
-        Self { action, caller, subject, also, more: Vec::new(), generation, issued }
-    }
-
-    /// The permit for these subjects too. For the pipeline only.
-    pub(crate) fn with_more(self, more: Vec<Subject>) -> Self {
-        Self { more, ..self }
+        Self { action, caller, subjects, generation, issued }
     }
 
     /// The admitted action.
@@ -79,13 +133,24 @@ impl Permit {
     /// What the action is about.
     #[must_use]
     pub const fn subject(&self) -> &Subject {
-        &self.subject
+        &self.subjects.subject
+    }
+
+    /// Everything the action is about.
+    #[must_use]
+    pub const fn subjects(&self) -> &Subjects {
+        &self.subjects
     }
 
     /// The second subject: the wrapped key; the new key of unwrapping, derivation and copying; a pair's public half.
     #[must_use]
     pub const fn also(&self) -> Option<&Subject> {
-        self.also.as_ref()
+        self.subjects.also.as_ref()
+    }
+
+    /// Everything the action was about, once it is done.
+    pub(crate) fn into_subjects(self) -> Subjects {
+        self.subjects
     }
 
     /// Store generation of the decision.
@@ -103,13 +168,7 @@ impl Permit {
     /// Whether the user must confirm this very operation before it computes anything (`always_authenticate`).
     #[must_use]
     pub fn asks_confirmation(&self) -> bool {
-        let uses = matches!(
-            self.action,
-            Action::Sign | Action::Decrypt | Action::Unwrap | Action::Derive | Action::Decapsulate
-        );
-        let asks =
-            |s: &Subject| matches!(s, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate));
-        uses && (asks(&self.subject) || self.more.iter().any(asks))
+        self.subjects.ask_confirmation(self.action)
     }
 
     /// The admitted key and the version to use.
@@ -117,7 +176,7 @@ impl Permit {
     /// # Errors
     /// [`ErrorKind::Internal`] when the permit is not about a key.
     pub fn key(&self) -> Result<Granted<'_>> {
-        granted(Some(&self.subject))
+        granted(Some(&self.subjects.subject))
     }
 
     /// The second key ([`Self::also`]) and the version to use.
@@ -125,7 +184,7 @@ impl Permit {
     /// # Errors
     /// [`ErrorKind::Internal`] when there is none.
     pub fn second_key(&self) -> Result<Granted<'_>> {
-        granted(self.also.as_ref())
+        granted(self.subjects.also.as_ref())
     }
 
     /// The object to be made: the subject where that is new (of a pair, the private half), else the second subject.
@@ -133,7 +192,7 @@ impl Permit {
     /// # Errors
     /// [`ErrorKind::Internal`] when the permit makes nothing.
     pub fn new_object(&self) -> Result<&NewObject> {
-        match (&self.subject, &self.also) {
+        match (&self.subjects.subject, &self.subjects.also) {
             (Subject::New(new), _) | (_, Some(Subject::New(new))) => Ok(new),
             _ => Err(Error::new(ErrorKind::Internal, "the permit makes no object")),
         }
@@ -144,13 +203,13 @@ impl Permit {
     /// # Errors
     /// [`ErrorKind::Internal`] where one of them is not a key.
     pub fn other_keys(&self) -> Result<Vec<Granted<'_>>> {
-        let inputs = self.more.iter().filter(|subject| matches!(subject, Subject::Object(_)));
+        let inputs = self.subjects.more.iter().filter(|subject| matches!(subject, Subject::Object(_)));
         inputs.map(|subject| granted(Some(subject))).collect()
     }
 
     /// All objects to be made, in the order in which they were asked for.
     pub fn new_objects(&self) -> impl Iterator<Item = &NewObject> {
-        std::iter::once(&self.subject).chain(&self.also).chain(&self.more).filter_map(|subject| match subject {
+        self.subjects.each().filter_map(|subject| match subject {
             Subject::New(new) => Some(new),
             _ => None,
         })

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::caller::Principal;
+use crate::caller::{CallerProcess, Principal};
 use crate::config::{Config, PrincipalRule};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{Lock, Rank, effective_ids, epoch, user_by_id};
@@ -43,6 +43,12 @@ impl ProcessIdentity {
     #[must_use]
     pub fn is_current(&self) -> bool {
         self.epoch == epoch() && (self.uid, self.gid) == effective_ids()
+    }
+
+    fn principal(&self, name: String, roles: Vec<String>) -> Principal {
+        let executable = self.executable.to_string_lossy().into_owned();
+        let process = CallerProcess { uid: self.uid, pid: self.pid, executable };
+        Principal { name, roles, process, source: String::new() }
     }
 }
 
@@ -145,7 +151,7 @@ impl Config {
     /// [`ErrorKind::Config`] when the user database cannot be read: a guess could be somebody else.
     pub fn principal(&self, process: &ProcessIdentity, token: &str) -> Result<Principal> {
         if let Some(rule) = self.principals.iter().find(|rule| matches(rule, process, token)) {
-            return Ok(Principal { name: rule.name.clone(), roles: rule.roles.clone() });
+            return Ok(process.principal(rule.name.clone(), rule.roles.clone()));
         }
         let user = user_by_id(process.uid)
             .map_err(|e| Error::new(ErrorKind::Config, "the user database cannot be read").with_source(e))?;
@@ -154,7 +160,7 @@ impl Config {
             Some(user) if !user.name.is_empty() && !user.name.starts_with('#') => format!("user:{}", user.name),
             _ => format!("user:#{}", process.uid),
         };
-        Ok(Principal { name, roles: Vec::new() })
+        Ok(process.principal(name, Vec::new()))
     }
 }
 
@@ -179,6 +185,7 @@ mod tests {
             pin: Default::default(),
             store: Default::default(),
             audit: Default::default(),
+            policy: Default::default(),
             principals,
             explanation: Explanation {
                 environment_ignored: false,
@@ -227,7 +234,7 @@ mod tests {
     #[test]
     fn without_a_rule_it_is_the_user_of_the_operating_system() {
         let config = config(Vec::new());
-        assert_eq!(config.principal(&nginx(), "web").unwrap(), Principal { name: "user:root".into(), roles: vec![] });
+        assert_eq!(config.principal(&nginx(), "web").unwrap(), nginx().principal("user:root".into(), vec![]));
         let nobody = ProcessIdentity { uid: 4_000_000_001, ..nginx() };
         assert_eq!(config.principal(&nobody, "web").unwrap().name, "user:#4000000001");
     }

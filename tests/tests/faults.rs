@@ -88,6 +88,40 @@ fn what_was_acknowledged_survives_a_kill() {
 }
 
 #[test]
+fn each_result_of_a_process_that_is_killed_has_its_record() {
+    if built::only_kmss("audit") {
+        return;
+    }
+    let home = Home::with_token("recorded");
+    home.generate("recorded", "macs", "aes:256", "01");
+    let mut acknowledged = BTreeSet::new();
+    for round in 0..8_u64 {
+        // Lengths tell results apart; no two rounds have one in common.
+        let first = 1 + round * 20_000;
+        let mut running = c::program(&home, "mac").args(["recorded", &first.to_string(), "20000"]).keep_running();
+        while running.said().lines().count() < 20 {
+            running.wait_until("its first results", || true);
+            std::thread::sleep(Duration::from_millis(5 + round));
+        }
+        running.signal(libc::SIGKILL);
+        running.wait_end();
+        let said = running.said();
+        let whole = said.rfind('\n').map_or("", |end| &said[..end]);
+        acknowledged.extend(whole.lines().map(|line| line.parse::<u64>().expect("a length")));
+        home.audit_is_whole();
+    }
+    let recorded: BTreeSet<u64> = home
+        .audit(100_000)
+        .iter()
+        .filter(|record| record["action"] == "sign" && record["outcome"] == "success")
+        .filter_map(|record| record["data_len"].as_u64())
+        .collect();
+    let lost: Vec<&u64> = acknowledged.difference(&recorded).collect();
+    assert!(lost.is_empty(), "{} of {} results have no record: {lost:?}", lost.len(), acknowledged.len());
+    assert!(acknowledged.len() > 200, "{}", acknowledged.len());
+}
+
+#[test]
 fn a_kill_during_initialisation_leaves_a_home_that_works() {
     if built::only_kmss("command") {
         return;

@@ -1,13 +1,13 @@
 //! Session keys are counted in the audit: one record when they are made, counts when they go.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(unsafe_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use cryptoki_sys::*;
 use serde_json::Value;
 
 use kmss_tests::built;
 use kmss_tests::home::json_items;
-use kmss_tests::p11::keys::secret;
-use kmss_tests::p11::token;
+use kmss_tests::p11::keys::{pair, rsa, secret};
+use kmss_tests::p11::{Mech, curve, token};
 use kmss_tests::program::Program;
 
 /// The `kmss` command on the home of this process' module.
@@ -50,9 +50,10 @@ fn uses_of_a_session_key_are_counted_until_it_is_destroyed() {
     let trail = trail(&token.label);
     assert_eq!((counted(&trail, "sign"), counted(&trail, "verify")), (100, 100));
     assert_eq!((events(&trail, "import"), events(&trail, "sign"), events(&trail, "verify")), (1, 0, 1));
-    assert_eq!(events(&trail, "destroy"), 1);
-    let last = trail.iter().rposition(|record| record["ended"] == true).unwrap();
-    assert_eq!(trail[last + 1]["action"], "destroy");
+    // Its destruction is the last thing counted.
+    assert_eq!((events(&trail, "destroy"), counted(&trail, "destroy")), (0, 1));
+    let last = trail.iter().rfind(|record| record["ended"] == true).unwrap();
+    assert_eq!(last["uses"].as_array().unwrap().last().unwrap()["action"], "destroy");
     kmss("audit verify").succeed();
 }
 
@@ -73,4 +74,45 @@ fn session_keys_that_go_with_their_session_or_login_have_their_end_recorded() {
     let trail = trail(&token.label);
     assert_eq!(counted(&trail, "encrypt"), 2);
     assert_eq!(trail.iter().filter(|record| record["ended"] == true).count(), 2);
+}
+
+#[test]
+fn asking_for_the_length_of_a_wrapped_key_wraps_nothing() {
+    if built::stand_in() {
+        return;
+    }
+    let token = token("summaries-length");
+    let session = token.user();
+    let (rsa, _) = rsa(&session);
+    let (ec, _) = pair(&session, CKM_EC_KEY_PAIR_GEN, curve::P256);
+    let aes = secret(&session, CKK_AES, &[5; 32]);
+    let inner = secret(&session, CKK_GENERIC_SECRET, &[6; 21]);
+    let ways = [
+        (Mech::rsa_aes(256, CKM_SHA256, CKG_MGF1_SHA256), rsa),
+        (Mech::ecdh_aes(256, CKD_SHA256_KDF, b"info"), ec),
+        (Mech::new(CKM_AES_KEY_WRAP_KWP), aes),
+    ];
+    let ask = |mechanism: &Mech, with, mut buffer: Vec<u8>| {
+        let mut length = buffer.len() as CK_ULONG;
+        let at = if buffer.is_empty() { std::ptr::null_mut() } else { buffer.as_mut_ptr() };
+        mechanism.with(|m| {
+            // SAFETY: mechanism and buffer outlive the call.
+            unsafe { (*token.module.list).C_WrapKey.unwrap()(session.handle, m, with, inner, at, &raw mut length) }
+        })
+    };
+    for (mechanism, with) in &ways {
+        assert_eq!(ask(mechanism, *with, Vec::new()), CKR_OK);
+        assert_eq!(ask(mechanism, *with, vec![0; 5]), CKR_BUFFER_TOO_SMALL);
+    }
+    for key in [rsa, ec, aes] {
+        session.destroy(key).unwrap();
+    }
+    let asked = trail(&token.label);
+    assert_eq!((counted(&asked, "wrap"), events(&asked, "wrap")), (0, 0), "{asked:?}");
+    // The counts would show it.
+    let aes = secret(&session, CKK_AES, &[5; 32]);
+    session.wrap(CKM_AES_KEY_WRAP_KWP, aes, inner).unwrap();
+    session.destroy(aes).unwrap();
+    let wrapped = trail(&token.label);
+    assert_eq!(counted(&wrapped, "wrap") as usize + events(&wrapped, "wrap"), 1);
 }

@@ -219,6 +219,8 @@ fn the_length_of_a_wrapped_key_is_told_without_wrapping_it() {
     let session = token.user();
     let aes = secret(&session, CKK_AES, &[5; 32]);
     let (public, _) = rsa(&session);
+    let (ec, _) = pair(&session, CKM_EC_KEY_PAIR_GEN, kmss_tests::p11::curve::P521);
+    let (x25519, _) = pair(&session, CKM_EC_MONTGOMERY_KEY_PAIR_GEN, kmss_tests::p11::curve::X25519);
     let inner = secret(&session, CKK_GENERIC_SECRET, &[6; 21]);
     let whole = secret(&session, CKK_AES, &[6; 16]);
     let ask = |mechanism: &Mech, with, key, room: Option<usize>| {
@@ -239,6 +241,9 @@ fn the_length_of_a_wrapped_key_is_told_without_wrapping_it() {
         (Mech::ccm(&[2; 12], b"", 8, 0), aes, inner),
         (Mech::new(CKM_AES_ECB), aes, whole),
         (Mech::new(CKM_RSA_PKCS), public, inner),
+        (Mech::rsa_aes(256, CKM_SHA256, CKG_MGF1_SHA256), public, inner),
+        (Mech::ecdh_aes(256, CKD_SHA256_KDF, b"info"), ec, inner),
+        (Mech::ecdh_aes(128, CKD_NULL, b""), x25519, inner),
     ] {
         let wrapped = session.wrap(mechanism.clone(), with, key).unwrap();
         assert_eq!(ask(&mechanism, with, key, None), (CKR_OK, wrapped.len()), "0x{:x}", mechanism.kind);
@@ -250,9 +255,12 @@ fn the_length_of_a_wrapped_key_is_told_without_wrapping_it() {
     let parameters = [raw(CKA_EC_PARAMS, kmss_tests::p11::curve::P256), flag(CKA_TOKEN, false)];
     let (_, private) = session.generate_pair(CKM_EC_KEY_PAIR_GEN, &parameters, &extractable).unwrap();
     let kwp = Mech::new(CKM_AES_KEY_WRAP_KWP);
-    let wrapped = session.wrap(kwp.clone(), aes, private).unwrap();
-    let (code, most) = ask(&kwp, aes, private, None);
-    assert!(code == CKR_OK && (wrapped.len()..wrapped.len() * 4).contains(&most), "{} {most}", wrapped.len());
+    let hybrid = Mech::rsa_aes(256, CKM_SHA256, CKG_MGF1_SHA256);
+    for (mechanism, with) in [(&kwp, aes), (&hybrid, public)] {
+        let wrapped = session.wrap(mechanism.clone(), with, private).unwrap();
+        let (code, most) = ask(mechanism, with, private, None);
+        assert!(code == CKR_OK && (wrapped.len()..wrapped.len() * 4).contains(&most), "{} {most}", wrapped.len());
+    }
     let locked = session.generate(CKM_AES_KEY_GEN, &[ulong(CKA_VALUE_LEN, 16), flag(CKA_EXTRACTABLE, false)]).unwrap();
     assert_eq!(ask(&kwp, aes, locked, None).0, CKR_KEY_UNEXTRACTABLE, "what would not be wrapped is not measured");
 }

@@ -146,3 +146,21 @@ fn pins_have_4_to_255_bytes() {
     let info = bare.module.token_info(bare.slot).unwrap();
     assert_eq!((info.ulMinPinLen, info.ulMaxPinLen), (4, 255));
 }
+
+#[test]
+fn the_officer_gives_roles_to_users_and_tags_to_keys() {
+    if built::only_kmss("roles and tags") {
+        return;
+    }
+    let home = Home::with_token("roles");
+    let kmss = |words: &str| home.kmss(words).env("KMSS_PIN", PIN).env("KMSS_SO_PIN", SO_PIN);
+    kmss("token user add roles alice").env("KMSS_NEW_PIN", "alice-pin").succeed();
+    kmss("token user roles roles alice custodian payment-admin").succeed();
+    kmss("token user list roles").succeed().mentions("custodian, payment-admin");
+    kmss("token user roles roles alice auditor system-administrator").fail().mentions("nobody holds two");
+    kmss("token user roles roles nobody custodian").fail();
+    kmss("key generate pay --token roles --type ec:p256").succeed();
+    kmss("key tag pay --token roles payment pci").succeed();
+    kmss("--json key show pay --token roles").succeed().mentions("pci").mentions("payment");
+    kmss("key tag pay --token roles white%20space!").fail().mentions("letters");
+}

@@ -43,6 +43,8 @@ const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk
 pub(crate) const DEMO: &[Need] = &[NGINX, ENGINE, OPENSSL, CURL, CERTIFICATES, OPENSC, JAVA];
 /// What the benchmark compares with.
 pub(crate) const BENCH: &[Need] = &[SOFTHSM, NSS, NSS_TOOLS];
+/// What makes a token for a module without a tool of its own.
+pub(crate) const TOKEN_MAKER: &[Need] = &[OPENSC];
 /// Everything, which is also what the tests drive.
 pub(crate) const ALL: &[Need] = &[
     SOFTHSM,

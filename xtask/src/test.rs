@@ -23,6 +23,9 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let exports = dist::check_shared_object(project, &products.module)?;
     bench::test_tool(project)?;
     cargo_test(project, &products, &options.rest)?;
+    if options.rest.is_empty() {
+        memory_of_the_release(project, &products)?;
+    }
     eprintln!(
         "\nall tests passed in {:.0} s; include/kmss.h is up to date; libkmss.so exports {exports} functions, all of \
          them C_Get* or kmss_*",
@@ -38,4 +41,11 @@ fn cargo_test(project: &Project, products: &Products, rest: &[String]) -> Result
         .env("KMSS_COMMAND", &products.command)
         .env("KMSS_INCLUDE", project.root.join("include"))
         .show()
+}
+
+/// What lies in memory is the optimiser's affair as much as ours: the module that is delivered is searched for keys as well.
+fn memory_of_the_release(project: &Project, products: &Products) -> Result<(), Error> {
+    let module = project.build_module("release")?;
+    let job = project.cargo().args(["test", "--package", "kmss-tests", "--test", "memory"]);
+    job.env("KMSS_MODULE", &module).env("KMSS_COMMAND", &products.command).show()
 }

@@ -1,6 +1,5 @@
 //! `kmss cert`: requests and certificates, signed inside the token.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -120,7 +119,7 @@ fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
         CertFormat::Der => value.clone(),
         CertFormat::Pem => encode_string("CERTIFICATE", LineEnding::LF, value)?.into_bytes(),
     };
-    let Some(path) = &args.out else { return Ok(std::io::stdout().write_all(&bytes)?) };
+    let Some(path) = &args.out else { return output::bytes(&bytes) };
     write(path, &bytes)?;
     report(
         context,

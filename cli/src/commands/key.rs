@@ -6,7 +6,7 @@ use libkmss::caller::Caller;
 use libkmss::catalog::{ObjectKind, Query};
 use libkmss::key::{Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
 use libkmss::kms::Kms;
-use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef};
+use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef, Tag};
 use serde_json::{Value, json};
 
 use super::{key_export, key_import, key_name, key_type, token};
@@ -29,6 +29,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
         KeyCommand::Show(key) => show(context, &key),
         KeyCommand::Label { key, label } => key_name::label(context, &key, &label),
         KeyCommand::Rename { key, new_name } => key_name::rename(context, &key, &new_name),
+        KeyCommand::Tag { key, tags } => tag(context, &key, &tags),
         KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
         KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
         KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
@@ -161,6 +162,19 @@ fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<
     output::line(&format!("Key `{}` is {}. Every process sees it from its next operation.", named.name, state.name()))
 }
 
+fn tag(context: &Context, named: &NamedKey, tags: &[String]) -> Result<(), Failure> {
+    let (kms, officer) = context.officer(&named.token.token)?;
+    for object in require(&kms, &officer, named)? {
+        kms.perform(&officer, Tag { key: ObjectRef::from(&object), tags: tags.to_vec() })?;
+    }
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "name": named.name, "tags": tags }));
+    }
+    let what = if tags.is_empty() { "no tags".to_owned() } else { format!("the tags {}", tags.join(", ")) };
+    output::line(&format!("Key `{}` has {what}. Every process sees it from its next operation.", named.name))
+}
+
 fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
     let (kms, caller) = context.user(&named.token.token)?;
     let found = require(&kms, &caller, named)?;
@@ -269,6 +283,7 @@ pub(super) fn describe(object: &Object) -> Value {
         "class": class_name(key.class),
         "type": key_type::describe(key),
         "state": key.state.name(),
+        "tags": key.tags,
         "uses": uses(&key.usage),
         "sensitive": key.protection.sensitive,
         "extractable": key.protection.extractable,

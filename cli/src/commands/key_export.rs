@@ -1,6 +1,5 @@
 //! `kmss key export-public`: the public half of a key, for others.
 
-use std::io::Write as _;
 use std::path::Path;
 
 use libkmss::key::{KeyClass, PublicComponents};
@@ -33,7 +32,7 @@ pub(super) fn run(
     let object = object.ok_or_else(|| format!("`{}` is a secret key: it has no public half", named.name))?;
     let public = &object.key().ok_or("the object is no key")?.primary()?.public;
     let bytes = encode(public, format, &named.name)?;
-    let Some(path) = out else { return Ok(std::io::stdout().write_all(&bytes)?) };
+    let Some(path) = out else { return output::bytes(&bytes) };
     std::fs::write(path, bytes).map_err(|e| format!("cannot write `{}`: {e}", path.display()))?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "file": path }));

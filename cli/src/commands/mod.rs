@@ -1,5 +1,6 @@
 //! One file per noun.
 
+mod approve;
 mod audit;
 mod cert;
 mod config;
@@ -12,6 +13,7 @@ mod key_name;
 mod key_type;
 mod migrate;
 mod module;
+mod policy;
 mod probe;
 mod shell;
 mod sm2_signer;
@@ -34,13 +36,15 @@ use crate::output::Failure;
 /// A sentence for standard error.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
     match cli.command {
-        Command::Completions { shell } => shell::completions(shell),
+        Command::Completions { shell } => shell::completions(shell)?,
         Command::Man { directory } => shell::man(&directory)?,
         Command::Doctor(args) => return doctor::run(cli.global, &args),
         Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
+        Command::Policy(command) => policy::run(&Context::new(cli.global)?, command)?,
+        Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),

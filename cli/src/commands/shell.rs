@@ -8,8 +8,14 @@ use crate::args::Cli;
 use crate::output::{self, Failure};
 
 /// Prints completions for `shell`.
-pub(super) fn completions(shell: clap_complete::Shell) {
-    clap_complete::generate(shell, &mut Cli::command(), "kmss", &mut std::io::stdout());
+///
+/// # Errors
+/// As [`output::bytes`].
+pub(super) fn completions(shell: clap_complete::Shell) -> Result<(), Failure> {
+    // Into memory first: clap panics where a write fails.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kmss", &mut script);
+    output::bytes(&script)
 }
 
 /// Writes a man page per command into `directory`.

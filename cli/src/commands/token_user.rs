@@ -19,6 +19,7 @@ pub(super) fn run(context: &Context, command: TokenUserCommand) -> Result<(), Fa
     match command {
         TokenUserCommand::Add { label, user, new_pin } => add(context, &label, &user, &new_pin),
         TokenUserCommand::Remove { label, user, yes } => remove(context, &label, &user, yes),
+        TokenUserCommand::Roles { label, user, roles: wanted } => roles(context, &label, &user, &wanted),
         TokenUserCommand::List { label } => list(context, &label),
     }
 }
@@ -52,6 +53,17 @@ fn remove(context: &Context, label: &str, user: &str, yes: bool) -> Result<(), F
     output::line(&format!("Removed user `{}` from token `{label}`.", output::plain(user)))
 }
 
+fn roles(context: &Context, label: &str, user: &str, roles: &[String]) -> Result<(), Failure> {
+    let (kms, officer) = officer(context, label)?;
+    kms.set_user_roles(&officer, user, roles)?;
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "token": label, "user": user, "roles": roles }));
+    }
+    let what = if roles.is_empty() { "no roles".to_owned() } else { format!("the roles {}", roles.join(", ")) };
+    output::line(&format!("User `{}` of token `{label}` has {what} from the next login on.", output::plain(user)))
+}
+
 fn list(context: &Context, label: &str) -> Result<(), Failure> {
     let kms = context.kms()?;
     let namespace = find_token(&kms, label)?;
@@ -59,15 +71,17 @@ fn list(context: &Context, label: &str) -> Result<(), Failure> {
     if context.global.json {
         let describe = |name: &String| {
             let state = kms.credential_state(&namespace, Holder::User(name))?;
-            Ok(json!({ "user": name, "pin": pin_json(state) }))
+            let roles = kms.user_roles(&namespace, name)?;
+            Ok(json!({ "user": name, "roles": roles, "pin": pin_json(state) }))
         };
         return output::json(&users.iter().map(describe).collect::<Result<Vec<_>, Failure>>()?);
     }
     let mut rows = Vec::new();
     for name in &users {
-        rows.push([output::plain(name), pin_words(kms.credential_state(&namespace, Holder::User(name))?)]);
+        let pin = pin_words(kms.credential_state(&namespace, Holder::User(name))?);
+        rows.push([output::plain(name), kms.user_roles(&namespace, name)?.join(", "), pin]);
     }
-    output::table(["USER", "PIN"], rows, "No user has a PIN.")
+    output::table(["USER", "ROLES", "PIN"], rows, "No user has a PIN.")
 }
 
 /// Runs `kmss token unlock`.

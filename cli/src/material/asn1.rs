@@ -11,7 +11,7 @@ use x509_cert::der::asn1::{ObjectIdentifier, OctetStringRef};
 use x509_cert::der::{AnyRef, Decode as _};
 use x509_cert::spki::SubjectPublicKeyInfoRef;
 
-use super::{Incoming, Item, Passphrase};
+use super::{Incoming, Item, Passphrase, dh, pqc};
 use crate::output::Failure;
 
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
@@ -91,6 +91,12 @@ pub(super) fn pkcs8(der: &[u8]) -> Result<KeyComponents, Failure> {
     if oid == EC {
         return ec_private(key, Some(named_curve(info.algorithm.parameters)?));
     }
+    if let Some(set) = pqc::set(oid) {
+        return pqc::private(set, key);
+    }
+    if dh::is_one(oid) {
+        return dh::private(info.algorithm.parameters, key);
+    }
     match curve(oid) {
         // RFC 8410, 7: the seed is an OCTET STRING of its own.
         Some(curve @ (Curve::Ed25519 | Curve::X25519 | Curve::Ed448 | Curve::X448)) => {
@@ -168,6 +174,12 @@ pub(super) fn spki(der: &[u8]) -> Result<KeyComponents, Failure> {
     if oid == RSA || oid == RSA_PSS {
         return pkcs1_public(key);
     }
+    if let Some(set) = pqc::set(oid) {
+        return pqc::public(set, key);
+    }
+    if dh::is_one(oid) {
+        return dh::public(info.algorithm.parameters, key);
+    }
     let curve =
         if oid == EC { named_curve(info.algorithm.parameters)? } else { curve(oid).ok_or_else(|| unknown(oid))? };
     if key.len() != curve.point_len() {
@@ -197,9 +209,18 @@ fn curve(oid: ObjectIdentifier) -> Option<Curve> {
 }
 
 fn unknown(oid: ObjectIdentifier) -> Failure {
-    let name = match oid.to_string().as_str() {
+    let text = oid.to_string();
+    let name = match text.as_str() {
         "1.2.840.10040.4.1" => "DSA",
-        "1.2.840.113549.1.3.1" => "Diffie-Hellman",
+        "1.2.643.7.1.1.1.1" | "1.2.643.7.1.1.1.2" | "1.2.643.2.2.19" => "GOST R 34.10",
+        // FIPS 204, 5.4.1, and FIPS 205, 10.2.2, have identifiers of their own for keys that sign digests only.
+        _ if text.starts_with("2.16.840.1.101.3.4.3.") => "pre-hash ML-DSA or SLH-DSA (make the key a pure one)",
+        _ if text.starts_with("1.3.9999.") || text.starts_with("1.3.6.1.4.1.2.267.") => {
+            "a draft of post-quantum cryptography (Dilithium, Kyber, SPHINCS+, Falcon; not the final standards)"
+        }
+        _ if text.starts_with("2.16.840.1.114027.80.") || text.starts_with("1.3.6.1.5.5.7.6.") => {
+            "composite post-quantum cryptography"
+        }
         "1.3.132.0.33" => "P-224",
         "1.3.36.3.3.2.8.1.1.7" => "brainpoolP256r1",
         _ => "this kind",

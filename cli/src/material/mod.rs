@@ -3,9 +3,11 @@
 //! The format is told from the content: a JWK is JSON, PEM says what it holds, DER is told by its structure.
 
 mod asn1;
+mod dh;
 mod jwk;
 mod pem;
 mod pkcs12;
+mod pqc;
 
 use std::io::Read as _;
 use std::path::Path;

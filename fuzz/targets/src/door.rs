@@ -11,11 +11,18 @@ extern crate fuzz_door as _;
 
 unsafe extern "C" {
     fn C_GetFunctionList(list: *mut *mut CK_FUNCTION_LIST) -> CK_RV;
+    fn C_GetInterface(
+        name: *mut CK_UTF8CHAR,
+        version: *mut CK_VERSION,
+        interface: *mut *mut CK_INTERFACE,
+        flags: CK_FLAGS,
+    ) -> CK_RV;
 }
 
 /// The session and keys in it.
 pub(crate) struct Door {
     pub(crate) list: &'static CK_FUNCTION_LIST,
+    pub(crate) list_3_2: &'static CK_FUNCTION_LIST_3_2,
     pub(crate) session: CK_SESSION_HANDLE,
     /// One key of each kind that verbs take.
     pub(crate) keys: Vec<CK_OBJECT_HANDLE>,
@@ -46,7 +53,12 @@ fn open() -> Door {
     assert_eq!(unsafe { C_GetFunctionList(&raw mut list) }, CKR_OK);
     // SAFETY: the list is static.
     let list = unsafe { &*list };
-    let mut door = Door { list, session: 0, keys: Vec::new(), _folder: folder };
+    let (mut version, mut interface) = (CK_VERSION { major: 3, minor: 2 }, null_mut());
+    // SAFETY: NULL is the default name; the others are places for one value.
+    assert_eq!(unsafe { C_GetInterface(null_mut(), &raw mut version, &raw mut interface, 0) }, CKR_OK);
+    // SAFETY: the interface and its list, which has the version that was asked for, are static.
+    let list_3_2 = unsafe { &*(*interface).pFunctionList.cast::<CK_FUNCTION_LIST_3_2>() };
+    let mut door = Door { list, list_3_2, session: 0, keys: Vec::new(), _folder: folder };
     let (mut pin, mut label) = (*b"fuzz-1234", [b' '; 32]);
     let len = pin.len() as CK_ULONG;
     assert_eq!(call!(door, C_Initialize(null_mut())), CKR_OK);

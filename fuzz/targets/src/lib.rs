@@ -6,9 +6,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 pub mod audit;
+pub mod bundle;
 pub mod config;
 mod door;
 mod input;
 pub mod parameter;
 pub mod record;
 pub mod template;
+pub mod wrapped;

@@ -4,7 +4,7 @@
 mod dice;
 
 use dice::{around, random};
-use fuzz_targets::{audit, parameter, record, template};
+use fuzz_targets::{audit, bundle, parameter, record, template, wrapped};
 
 #[test]
 fn no_template_brings_the_door_down() {
@@ -22,8 +22,23 @@ fn no_record_brings_the_catalogue_down() {
 }
 
 #[test]
+fn no_bundle_brings_its_reader_down_and_none_opens_unsigned() {
+    random(bundle::run, 2000, 600);
+    around(bundle::run, 2000, bundle::seed());
+}
+
+#[test]
 fn no_segment_brings_the_verification_down() {
     random(audit::run, 500, 400);
     let seed = b"{\"seq\":0,\"time\":\"2026-11-22T00:00:00.000Z\",\"genesis\":{\"format\":1},\"prev\":\"00\",\"hash\":\"00\"}\n";
     around(audit::run, 2000, seed);
+}
+
+#[test]
+fn no_wrapped_key_brings_the_door_down() {
+    random(wrapped::run, 1500, 300);
+    // An Ed25519 key of RFC 8410, 7, behind the number of its type.
+    let seed = b"\x02\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20\xd4\xee\x72\xdb\xf9\x13\x58\x4a\xd5\xb6\xd8\xf1\
+        \xf7\x69\xf8\xad\x3a\xfe\x7c\x28\xcb\xf1\xd4\xfb\xe0\x97\xa8\x8f\x44\x75\x58\x42";
+    around(wrapped::run, 1500, seed);
 }

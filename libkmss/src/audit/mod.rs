@@ -8,6 +8,7 @@ mod encode;
 mod known;
 mod lines;
 mod origin;
+mod pending;
 mod read;
 mod record;
 mod registry;

@@ -33,10 +33,9 @@ impl Origin {
     pub(super) fn current(random: &dyn Random) -> Result<Self> {
         let mut writer = [0; 16];
         random.fill(&mut writer)?;
-        let line = |path: &str| fs::read(path).map(|t| t.trim_ascii().to_vec()).unwrap_or_default();
         Ok(Self {
             host: line("/proc/sys/kernel/hostname"),
-            boot: line("/proc/sys/kernel/random/boot_id"),
+            boot: boot(),
             pid: std::process::id(),
             uid: effective_uid().unwrap_or(Self::UNKNOWN_UID),
             executable: fs::read_link("/proc/self/exe").map(|p| p.into_os_string().into_vec()).unwrap_or_default(),
@@ -44,6 +43,15 @@ impl Origin {
             fork: os::epoch(),
         })
     }
+}
+
+/// The kernel's id of this boot; empty where the system does not tell.
+pub(super) fn boot() -> Vec<u8> {
+    line("/proc/sys/kernel/random/boot_id")
+}
+
+fn line(path: &str) -> Vec<u8> {
+    fs::read(path).map(|text| text.trim_ascii().to_vec()).unwrap_or_default()
 }
 
 /// The second number of the `Uid:` line (proc(5), `/proc/pid/status`).

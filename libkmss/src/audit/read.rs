@@ -2,15 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::chain::{MAX_LINE, SegmentId};
 use super::lines::{Lines, Piece};
+use super::pending::Logical;
 use super::record::{Entry, Filter};
-use super::verify::open;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How far the times of neighbouring records may be out of order (threads, clocks that are set).
@@ -46,7 +46,7 @@ impl AuditTail {
         segments.sort_by_key(|(_, modified)| Reverse(*modified));
         self.offsets.clear();
         for (id, modified) in segments {
-            let mut lines = Backward::new(open(&self.dir.join(id.file_name())).map_err(storage)?).map_err(storage)?;
+            let mut lines = Logical::open(&self.dir, &id).and_then(Backward::new).map_err(storage)?;
             self.offsets.insert(id.clone(), lines.end);
             if newest.is_beyond(modified) {
                 continue;
@@ -72,12 +72,12 @@ impl AuditTail {
         let mut found = Vec::new();
         for (id, _) in self.segments()? {
             let from = self.offsets.get(&id).copied().unwrap_or_default();
-            let mut file = open(&self.dir.join(id.file_name())).map_err(storage)?;
-            if file.metadata().map_err(storage)?.len() == from {
+            let mut segment = Logical::open(&self.dir, &id).map_err(storage)?;
+            if segment.len() == from {
                 continue;
             }
-            file.seek(SeekFrom::Start(from)).map_err(storage)?;
-            let (mut lines, mut at) = (Lines::new(file), from);
+            segment.seek(SeekFrom::Start(from)).map_err(storage)?;
+            let (mut lines, mut at) = (Lines::new(segment), from);
             let mut unfinished = 0;
             while let Some(piece) = lines.next().map_err(storage)? {
                 match piece {
@@ -107,7 +107,7 @@ impl AuditTail {
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn visit(&self, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
         for (id, _) in self.segments()? {
-            let mut lines = Lines::new(open(&self.dir.join(id.file_name())).map_err(storage)?);
+            let mut lines = Lines::new(Logical::open(&self.dir, &id).map_err(storage)?);
             while let Some(piece) = lines.next().map_err(storage)? {
                 let Piece::Line(line) = piece else { continue };
                 if let Some(entry) = Entry::parse(&id, line).filter(|e| self.filter.matches(&e.record)) {
@@ -202,21 +202,21 @@ fn place(entry: &Entry) -> (u64, SegmentId, u64) {
     (entry.record.time.0, entry.segment.clone(), entry.record.seq)
 }
 
-/// Lines of a file, last first. What stands behind the last line feed is left out.
+/// Lines of a segment, last first. What stands behind the last line feed is left out.
 struct Backward {
-    file: File,
+    segment: Logical,
     /// Behind the last line feed.
     end: u64,
-    /// Where `pending` begins in the file.
+    /// Where `pending` begins.
     from: u64,
     /// What was read and not yet returned.
     pending: Vec<u8>,
 }
 
 impl Backward {
-    fn new(file: File) -> io::Result<Self> {
-        let len = file.metadata()?.len();
-        let mut this = Self { file, end: len, from: len, pending: Vec::new() };
+    fn new(segment: Logical) -> io::Result<Self> {
+        let len = segment.len();
+        let mut this = Self { segment, end: len, from: len, pending: Vec::new() };
         loop {
             if let Some(at) = this.pending.iter().rposition(|b| *b == b'\n') {
                 this.pending.truncate(at + 1);
@@ -253,9 +253,9 @@ impl Backward {
     /// Reads the block before `pending`.
     fn extend(&mut self) -> io::Result<()> {
         let len = self.from.min(BLOCK);
-        self.file.seek(SeekFrom::Start(self.from - len))?;
+        self.segment.seek(SeekFrom::Start(self.from - len))?;
         let mut block = Vec::new();
-        (&self.file).take(len).read_to_end(&mut block)?;
+        (&mut self.segment).take(len).read_to_end(&mut block)?;
         if block.len() as u64 != len {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }

@@ -64,6 +64,8 @@ pub enum Found {
     Extended,
     /// The bytes of a failed write are not those that the recovery record describes.
     TornChanged,
+    /// The file beside the segment, where its newest records wait, is none that a writer makes.
+    PendingDamaged,
     /// The genesis record speaks of another segment, suite or number.
     Genesis,
     /// The file is gone.
@@ -90,6 +92,7 @@ impl Found {
             Self::Rewritten => "replaced, with all that follow",
             Self::Extended => "added behind the registered end",
             Self::TornChanged => "recovered from a failed write whose remains were changed",
+            Self::PendingDamaged => "followed by others that cannot be read: their file was changed",
             Self::Genesis => "taken from another segment or home",
             Self::Missing => "deleted with the file of the segment",
             Self::Unregistered => "never registered in the store",

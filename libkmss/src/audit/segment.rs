@@ -2,19 +2,20 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
 use super::chain::{Head, Line, MAX_LINE, SegmentId};
 use super::encode::{self, LineBuffer, kind};
 use super::registry::{Registration, State};
 use crate::clock::Timestamp;
-use crate::os::{Directory, Opening};
+use crate::os::{Directory, Opening, SharedBuffer};
 use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
 pub(super) const TORN_END: &[u8] = b" torn\n";
-/// How often a writer looks whether its file is still there.
+/// How often a writer looks whether its files are still there, and longest time after which it moves what waits to the
+/// segment.
 const LOOK_EVERY_MS: u64 = 1000;
 /// Longest torn stretch that is still recovered; beyond it a new segment is begun.
 const TORN_LIMIT: usize = 1 << 20;
@@ -23,6 +24,9 @@ const TORN_LIMIT: usize = 1 << 20;
 ///
 /// The file is locked (flock) for as long as the process holds it. Nothing is ever taken back: what a failed write left
 /// behind stays, and the next record says so.
+///
+/// The first records of each second, and those that must be on the disk, go to the file at once; the others wait beside it
+/// ([`super::pending`]) until a single write takes them all. Either way they are in the kernel.
 pub(super) struct Segment {
     pub(super) registration: Registration,
     pub(super) file: Arc<File>,
@@ -31,16 +35,43 @@ pub(super) struct Segment {
     head: Head,
     /// Number of the next record.
     next: u64,
-    /// Length of the file as far as this process knows.
+    /// Length of the file as far as this process knows, with what waits beside it.
     len: u64,
+    /// Where records wait.
+    waiting: Waiting,
+    /// Records that went to the file at once since `looked`.
+    at_once: u32,
+    /// What waits would not survive this process: somebody deleted the file beside this one, or cut it.
+    adrift: bool,
+    /// What waited was destroyed.
+    pub(super) lost_track: bool,
     /// Bytes after the last whole record.
     torn: Vec<u8>,
     /// Events refused because they could not be written, since the last whole record.
     pub(super) lost: u64,
     /// The genesis record, until it is in the file.
     genesis: Option<Vec<u8>>,
-    /// When it was last seen that the file is still in its directory.
+    /// When it was last seen that the files are still in their directory.
     looked: Timestamp,
+}
+
+/// The place beside a segment where records wait.
+enum Waiting {
+    /// There was no need for it yet.
+    Unmade,
+    /// There can be none: each record goes to the file.
+    Refused,
+    /// There it is.
+    Buffer(SharedBuffer),
+}
+
+/// Which way a record goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// To the file.
+    AtOnce,
+    /// Beside it, where there is a place.
+    Waits,
 }
 
 impl Segment {
@@ -54,6 +85,10 @@ impl Segment {
             suite,
             next: 0,
             len: 0,
+            waiting: Waiting::Unmade,
+            at_once: 0,
+            adrift: false,
+            lost_track: false,
             torn: Vec::new(),
             lost: 0,
             genesis: Some(genesis),
@@ -70,20 +105,26 @@ impl Segment {
             head: tail.head,
             next: tail.seq.saturating_add(1),
             len: tail.len,
+            waiting: Waiting::Unmade,
+            at_once: 0,
+            adrift: false,
+            lost_track: false,
             torn: tail.torn,
             lost: 0,
             genesis: None,
         }
     }
 
-    /// Length of the file in bytes.
+    /// Length in bytes, with what waits.
     pub(super) const fn len(&self) -> u64 {
         self.len
     }
 
-    /// Records since the store last heard of this segment.
-    pub(super) const fn unanchored(&self) -> u64 {
-        self.next.saturating_sub(1).saturating_sub(self.registration.seq)
+    /// Whether the store is to hear of this segment: it does not know the newest `every` records, nor was told within the
+    /// second. 0 stands for never.
+    pub(super) const fn is_anchor_due(&self, every: u64, now: Timestamp) -> bool {
+        let unknown = self.next.saturating_sub(1).saturating_sub(self.registration.seq);
+        every > 0 && unknown >= every && now.0.abs_diff(self.registration.time.0) >= LOOK_EVERY_MS
     }
 
     /// Whether so much is torn that a new segment is the better place.
@@ -91,13 +132,62 @@ impl Segment {
         self.torn.len() > TORN_LIMIT || (self.next == 0 && !self.torn.is_empty())
     }
 
-    /// Whether the file was deleted, so that records go nowhere. Looks once a second.
-    pub(super) fn is_deleted(&mut self, now: Timestamp) -> bool {
+    /// Whether the file was deleted, or what waited beside it destroyed, so that records go nowhere. Once a second it looks,
+    /// and moves to the file what waits.
+    pub(super) fn is_gone(&mut self, now: Timestamp) -> bool {
         if now.0.abs_diff(self.looked.0) < LOOK_EVERY_MS {
-            return false;
+            return self.lost_track;
         }
-        self.looked = now;
-        self.file.metadata().is_ok_and(|m| m.nlink() == 0)
+        (self.looked, self.at_once) = (now, 0);
+        // Where there is no space, it goes on waiting.
+        let _ = self.flush();
+        self.adrift = matches!(&self.waiting, Waiting::Buffer(buffer) if !buffer.is_there());
+        self.lost_track || self.file.metadata().is_ok_and(|m| m.nlink() == 0)
+    }
+
+    /// Which way the next record goes, when `limit` records a second go to the file at once.
+    pub(super) fn way(&mut self, limit: u32) -> Way {
+        if self.at_once < limit && self.is_flushed() {
+            self.at_once += 1;
+            return Way::AtOnce;
+        }
+        Way::Waits
+    }
+
+    /// Whether a place for records to wait is to be made, which [`Self::wait_in`] gives.
+    pub(super) const fn wants_buffer(&self) -> bool {
+        matches!(self.waiting, Waiting::Unmade)
+    }
+
+    /// Where records wait from now on; `None` where that cannot be.
+    pub(super) fn wait_in(&mut self, buffer: Option<SharedBuffer>) {
+        self.waiting = buffer.map_or(Waiting::Refused, Waiting::Buffer);
+    }
+
+    /// Whether a file beside this one was made.
+    pub(super) const fn has_buffer(&self) -> bool {
+        matches!(self.waiting, Waiting::Buffer(_))
+    }
+
+    /// Whether the file holds every record.
+    const fn is_flushed(&self) -> bool {
+        match &self.waiting {
+            Waiting::Buffer(buffer) => buffer.is_empty(),
+            Waiting::Unmade | Waiting::Refused => true,
+        }
+    }
+
+    /// Moves what waits to the file.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match &mut self.waiting {
+            Waiting::Buffer(buffer) if !buffer.is_empty() => {
+                let moved = buffer.flush(&self.file);
+                // The mapped file was cut, and what waited is gone with it.
+                self.lost_track |= moved.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EFAULT));
+                moved
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Appends a record; `fill` formats its fields. Either the whole record is in the kernel afterwards, or it does not
@@ -105,11 +195,11 @@ impl Segment {
     pub(super) fn append(
         &mut self,
         buffer: &mut LineBuffer,
-        time: Timestamp,
-        kind: &str,
+        way: Way,
+        (time, kind): (Timestamp, &str),
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> io::Result<()> {
-        let result = self.prepare(buffer, time).and_then(|()| self.put(buffer, b"", time, kind, fill));
+        let result = self.prepare(buffer, time).and_then(|()| self.put(buffer, way, b"", (time, kind), fill));
         if result.is_err() {
             self.lost = self.lost.saturating_add(1);
         }
@@ -128,7 +218,7 @@ impl Segment {
     /// Writes what must stand before the next record: genesis, or what went wrong.
     fn prepare(&mut self, buffer: &mut LineBuffer, time: Timestamp) -> io::Result<()> {
         if let Some(genesis) = self.genesis.take()
-            && let Err(e) = self.write(&genesis, self.registration.genesis)
+            && let Err(e) = self.write(Way::AtOnce, &genesis, self.registration.genesis)
         {
             self.genesis = Some(genesis);
             return Err(e);
@@ -141,7 +231,8 @@ impl Segment {
             let len = self.torn.len().saturating_add(prefix.len());
             (len as u64, Head(self.suite.hash(&[&self.torn, prefix])))
         });
-        self.put(buffer, prefix, time, kind::RECOVERY, |out| encode::recovery(out, torn, lost))?;
+        let head = (time, kind::RECOVERY);
+        self.put(buffer, Way::AtOnce, prefix, head, |out| encode::recovery(out, torn, lost))?;
         self.torn = Vec::new();
         self.lost = 0;
         Ok(())
@@ -150,22 +241,50 @@ impl Segment {
     fn put(
         &mut self,
         buffer: &mut LineBuffer,
+        way: Way,
         prefix: &[u8],
-        time: Timestamp,
-        kind: &str,
+        (time, kind): (Timestamp, &str),
         fill: impl FnOnce(&mut Vec<u8>),
     ) -> io::Result<()> {
         fill(buffer.begin(self.head, self.next, time, kind));
         let head = buffer.seal(self.suite);
         if prefix.is_empty() {
-            self.write(buffer.line(), head)
+            self.write(way, buffer.line(), head)
         } else {
-            self.write(&[prefix, buffer.line()].concat(), head)
+            self.write(way, &[prefix, buffer.line()].concat(), head)
         }
     }
 
+    fn write(&mut self, way: Way, bytes: &[u8], head: Head) -> io::Result<()> {
+        if way == Way::Waits && self.let_wait(bytes)? {
+            self.len = self.len.saturating_add(bytes.len() as u64);
+            self.head = head;
+            self.next = self.next.saturating_add(1);
+            return Ok(());
+        }
+        self.flush()?;
+        self.write_at_once(bytes, head)
+    }
+
+    /// Puts the bytes beside the file; false where there is no place for them.
+    fn let_wait(&mut self, bytes: &[u8]) -> io::Result<bool> {
+        if !self.adrift {
+            let Waiting::Buffer(buffer) = &mut self.waiting else { return Ok(false) };
+            if buffer.push(self.len, bytes) {
+                return Ok(true);
+            }
+        }
+        self.flush()?;
+        let Waiting::Buffer(buffer) = &mut self.waiting else { return Ok(false) };
+        if self.adrift || !buffer.is_there() {
+            (self.waiting, self.adrift) = (Waiting::Unmade, false);
+            return Ok(false);
+        }
+        Ok(buffer.push(self.len, bytes))
+    }
+
     /// One write(2). A part that went out is remembered as torn.
-    fn write(&mut self, bytes: &[u8], head: Head) -> io::Result<()> {
+    fn write_at_once(&mut self, bytes: &[u8], head: Head) -> io::Result<()> {
         let written = loop {
             match (&*self.file).write(bytes) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
@@ -220,29 +339,27 @@ pub(super) struct Tail {
     /// Number and hash of the last record that is whole.
     pub(super) seq: u64,
     pub(super) head: Head,
-    /// Length of the file.
+    /// Length of what was looked at.
     pub(super) len: u64,
     /// What stands after that record.
     pub(super) torn: Vec<u8>,
 }
 
-/// Finds the last record; `None` when there is none within reach of the end.
-pub(super) fn tail(file: &File) -> io::Result<Option<Tail>> {
+/// Finds the last record in the first `len` bytes; `None` when there is none within reach of the end.
+pub(super) fn tail(file: &File, len: u64) -> io::Result<Option<Tail>> {
     // Nearly always the first look suffices.
     for window in [2 * MAX_LINE, TORN_LIMIT + 2 * MAX_LINE] {
-        if let Some(found) = tail_within(file, window as u64)? {
+        if let Some(found) = tail_within(file, len, window as u64)? {
             return Ok(Some(found));
         }
     }
     Ok(None)
 }
 
-fn tail_within(mut file: &File, window: u64) -> io::Result<Option<Tail>> {
-    let len = file.metadata()?.len();
+fn tail_within(file: &File, len: u64, window: u64) -> io::Result<Option<Tail>> {
     let from = len.saturating_sub(window);
-    let mut bytes = Vec::new();
-    file.seek(SeekFrom::Start(from))?;
-    file.take(len - from).read_to_end(&mut bytes)?;
+    let mut bytes = vec![0; usize::try_from(len - from).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, from)?;
     let feed_before = |end: usize| bytes.get(..end).and_then(|b| b.iter().rposition(|b| *b == b'\n'));
     let mut end = bytes.len();
     while let Some(feed) = feed_before(end) {

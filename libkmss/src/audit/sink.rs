@@ -11,14 +11,15 @@ use std::sync::Arc;
 use super::chain::{Head, SegmentId};
 use super::encode::{self, LineBuffer, Predecessor, kind};
 use super::known::Known;
-use super::origin::Origin;
+use super::origin::{self, Origin};
+use super::pending;
 use super::registry::{self, State};
-use super::segment::{self, Segment};
+use super::segment::{self, Segment, Way};
 use super::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
-use crate::os::{Directory, Guard, Hooks, Lock, Rank};
+use crate::os::{Directory, Guard, Hooks, Lock, Rank, SharedBuffer};
 use crate::permit::Subject;
 use crate::random::Random;
 use crate::store::Store;
@@ -45,8 +46,11 @@ pub struct AuditOptions {
     pub resume: bool,
     /// A new segment begins when one has reached this many bytes.
     pub segment_bytes: u64,
-    /// The store hears of the chain's head after this many records; 0 means only when a segment ends.
+    /// The store hears of the chain's head after this many records, at most once a second; 0 means only when a segment ends.
     pub anchor_every: u64,
+    /// This many records a second go to the segment's file at once. Those that follow wait in a page of the kernel, for a
+    /// second or until many can go together.
+    pub at_once: u32,
 }
 
 impl Default for AuditOptions {
@@ -60,6 +64,7 @@ impl Default for AuditOptions {
             resume: true,
             segment_bytes: 64 << 20,
             anchor_every: 10_000,
+            at_once: 16,
         }
     }
 }
@@ -92,8 +97,9 @@ impl AuditOptions {
 
 /// Writes hash-chained segments of JSON Lines (docs/audit.md) into a directory, one per process and more where its threads would wait for each other.
 ///
-/// A record is one `write(2)`; what has an effect, and wrong PINs, also wait for the disk. When a record cannot be written
-/// the operation is refused, and the chain goes on where it stood.
+/// A record is in the kernel when its call returns, by a `write(2)` of its own or in a shared page; what has an effect, and
+/// wrong PINs, also wait for the disk. When a record cannot be written the operation is refused, and the chain goes on where it
+/// stood.
 pub struct SegmentSink {
     dir: PathBuf,
     ownership: Arc<Ownership>,
@@ -192,12 +198,28 @@ impl SegmentSink {
 
     fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
         let now = self.clock.now();
-        segment.append(buffer, now, kind::CLOSE, |_| ()).map_err(storage)?;
+        segment.append(buffer, Way::AtOnce, (now, kind::CLOSE), |_| ()).map_err(storage)?;
         segment.file.sync_data().map_err(storage)?;
+        self.forget_buffer(&segment);
         let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
         registry::close(&*self.store, &segment.registered(State::Closed, now), reusable)?;
         // A descriptor that a child took along (between fork and exec) would keep the lock otherwise.
         segment.file.unlock().map_err(storage)
+    }
+
+    /// Removes the file beside a segment, in which nothing waits.
+    fn forget_buffer(&self, segment: &Segment) {
+        if segment.has_buffer() {
+            let name = pending::file_name(&segment.registration.segment);
+            // What stays says that nothing waits, and the next writer removes it.
+            let _ = Directory::open(&self.dir).and_then(|dir| dir.remove(name.as_ref()));
+        }
+    }
+
+    /// A place where records of a segment wait; `None` where the system offers none.
+    fn buffer(&self, segment: &SegmentId) -> Option<SharedBuffer> {
+        let prepare = |file: &File| (self.ownership)(file).map_err(io::Error::other);
+        Directory::open(&self.dir).and_then(|dir| pending::create(&dir, segment, &origin::boot(), prepare)).ok()
     }
 
     /// Appends one record and gives the file to wait for, where `wait` says so. The record itself is in the kernel.
@@ -210,10 +232,11 @@ impl SegmentSink {
         let mut writer = self.writer();
         let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
-        if let Some(mut gone) = segment.take_if(|s| s.is_deleted(time)) {
+        if let Some(mut gone) = segment.take_if(|s| s.is_gone(time)) {
             *lost = lost.saturating_add(gone.lost);
             // Something else may stand under its name: only the store can still say what was written.
             self.anchor(&mut gone).inspect_err(|_| *lost = lost.saturating_add(1))?;
+            self.forget_buffer(&gone);
         }
         if let Some(left) = segment.take_if(|s| s.is_hopeless()) {
             *lost = lost.saturating_add(left.lost);
@@ -234,8 +257,12 @@ impl SegmentSink {
                 }
             },
         };
-        current.append(buffer, time, kind, |out| fill(out, known)).map_err(storage)?;
-        if self.options.anchor_every > 0 && current.unanchored() >= self.options.anchor_every {
+        let way = if wait { Way::AtOnce } else { current.way(self.options.at_once) };
+        if way == Way::Waits && current.wants_buffer() {
+            current.wait_in(self.buffer(&current.registration.segment));
+        }
+        current.append(buffer, way, (time, kind), |out| fill(out, known)).map_err(storage)?;
+        if current.is_anchor_due(self.options.anchor_every, time) {
             self.anchor(current)?;
         }
         Ok(wait.then(|| Arc::clone(&current.file)))
@@ -249,8 +276,12 @@ impl SegmentSink {
         }
     }
 
-    /// Tells the store how far the segment is. The disk comes first: the store must never know more than it.
+    /// Tells the store how far the segment is. The disk comes first: the store must never know more than it, but where
+    /// what it should hold was destroyed.
     fn anchor(&self, segment: &mut Segment) -> Result<()> {
+        if !segment.lost_track {
+            segment.flush().map_err(storage)?;
+        }
         segment.file.sync_data().map_err(storage)?;
         let registration = segment.registered(State::Open, self.clock.now());
         match registry::anchor(&*self.store, &registration) {
@@ -342,7 +373,7 @@ impl SegmentSink {
             for id in registry::candidates(&*self.store, state, origin.uid, CANDIDATES)? {
                 if let Some(mut segment) = self.take_over(&id, origin.uid)? {
                     let fill = |out: &mut Vec<u8>| encode::resume(out, origin);
-                    segment.append(buffer, self.clock.now(), kind::RESUME, fill).map_err(storage)?;
+                    segment.append(buffer, Way::AtOnce, (self.clock.now(), kind::RESUME), fill).map_err(storage)?;
                     return Ok(Some(segment));
                 }
             }
@@ -353,7 +384,8 @@ impl SegmentSink {
     /// `None` when the segment is in use, or cannot be continued.
     fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
         let retire = || registry::retire(&*self.store, uid, id).map(|()| None);
-        let Ok(file) = Directory::open(&self.dir).and_then(|dir| segment::reopen(&dir, id)) else { return retire() };
+        let Ok(dir) = Directory::open(&self.dir) else { return retire() };
+        let Ok(file) = segment::reopen(&dir, id) else { return retire() };
         let Some(file) = file else { return Ok(None) };
         // Under the file's lock: whoever wrote it before has told the store what it had to tell.
         let (found, entry) = match registry::read(&*self.store, id) {
@@ -363,14 +395,22 @@ impl SegmentSink {
             Err(e) if e.kind() == ErrorKind::Damaged => return retire(),
             Err(e) => return Err(e),
         };
-        let Ok(Some(tail)) = segment::tail(&file) else { return retire() };
         // What this process tells the store later replaces what the store knows now: a file that contradicts it is left
-        // to the verifier as it is.
-        let as_registered = segment::stands(&file, &found).unwrap_or(false)
-            && match found.state {
-                State::Closed => (tail.seq, tail.len) == (found.seq, found.len) && tail.torn.is_empty(),
-                State::Open => tail.seq >= found.seq,
-            };
+        // to the verifier as it is, and so is one that does not fit what waits beside it.
+        if !segment::stands(&file, &found).unwrap_or(false) {
+            return retire();
+        }
+        match pending::complete(&dir, id, &file, found.state == State::Closed) {
+            Ok(true) => (),
+            Ok(false) => return retire(),
+            // There may be space, or leave, another time.
+            Err(_) => return Ok(None),
+        }
+        let Ok(Some(tail)) = file.metadata().and_then(|meta| segment::tail(&file, meta.len())) else { return retire() };
+        let as_registered = match found.state {
+            State::Closed => (tail.seq, tail.len) == (found.seq, found.len) && tail.torn.is_empty(),
+            State::Open => tail.seq >= found.seq,
+        };
         if !as_registered || found.uid != uid || tail.len >= self.options.segment_bytes {
             return retire();
         }

@@ -9,6 +9,7 @@ use std::path::Path;
 use super::chain::{MAX_LINE, SegmentId};
 use super::check::{Anchors, Checker, End, Genesis};
 use super::lines::Lines;
+use super::pending::{self, Logical};
 use super::registry::{self, Inventory, Registration, State};
 use super::report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
 use crate::error::{Error, Result};
@@ -119,9 +120,11 @@ impl Work<'_> {
                 Ok(entry) => {
                     let name = entry.file_name();
                     self.at.bytes_total += entry.metadata().map_or(0, |m| m.len());
-                    match name.to_str().and_then(SegmentId::of_file) {
-                        Some(id) => found.push(id),
-                        None => self.report.other_files.push(name.to_string_lossy().into_owned()),
+                    let text = name.to_str().unwrap_or_default();
+                    if let Some(id) = SegmentId::of_file(text) {
+                        found.push(id);
+                    } else if pending::of_file(text).is_none_or(|id| !dir.join(id.file_name()).exists()) {
+                        self.report.other_files.push(name.to_string_lossy().into_owned());
                     }
                 }
                 Err(e) => self.report.errors.push(format!("cannot read the audit directory: {e}")),
@@ -153,7 +156,7 @@ impl Work<'_> {
             anchors.push((0, known.genesis));
             anchors.push((known.seq, known.head));
         }
-        let walked = self.walk(&dir.join(id.file_name()), &anchors, &mut report).map_err(|e| e.to_string());
+        let walked = self.walk(dir, &anchors, &mut report).map_err(|e| e.to_string());
         let end = match walked {
             Ok(end) if end.too_new => Err("written by a newer kmss".to_owned()),
             other => other,
@@ -171,8 +174,12 @@ impl Work<'_> {
         report
     }
 
-    fn walk(&mut self, path: &Path, anchors: &Anchors, report: &mut SegmentReport) -> io::Result<End> {
-        let mut lines = Lines::new(open(path)?);
+    fn walk(&mut self, dir: &Path, anchors: &Anchors, report: &mut SegmentReport) -> io::Result<End> {
+        let segment = Logical::open(dir, &report.segment)?;
+        if segment.damaged {
+            report.add(Finding::whole(Found::PendingDamaged));
+        }
+        let mut lines = Lines::new(segment);
         let mut checker = Checker::new(self.suite, anchors, report);
         let (mut bytes, mut told) = (0, 0);
         while let Some(piece) = lines.next()? {
@@ -304,6 +311,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
 }
 
+/// A genesis record never waits beside its segment.
 fn read_genesis(path: &Path) -> Option<Genesis> {
     let mut start = Vec::new();
     open(path).ok()?.take(MAX_LINE as u64).read_to_end(&mut start).ok()?;

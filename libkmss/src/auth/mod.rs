@@ -37,6 +37,8 @@ pub struct Authenticated {
     pub private: Option<Arc<DomainKey>>,
     /// What lets the security officer give users PINs without using their objects; absent for everybody else.
     pub rewrap: Option<Arc<RewrapToken>>,
+    /// The user's roles.
+    pub roles: Vec<String>,
 }
 
 /// What may be known of a credential's state without showing it.

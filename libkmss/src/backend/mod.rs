@@ -164,10 +164,11 @@ pub trait Backend: Send + Sync {
     ) -> Result<(Material, Vec<u8>)>;
 
     /// Recovers an encapsulated secret as the permit's new object. A wrong ciphertext of the right length yields another
-    /// secret, not an error.
+    /// secret, not an error; where a ciphertext is a point, what is none is an error.
     ///
     /// # Errors
-    /// As [`Self::encapsulate`], and [`WrappedKeyLength`](crate::error::ErrorKind::WrappedKeyLength).
+    /// As [`Self::encapsulate`], [`WrappedKeyLength`](crate::error::ErrorKind::WrappedKeyLength) and
+    /// [`WrappedKeyInvalid`](crate::error::ErrorKind::WrappedKeyInvalid).
     fn decapsulate(
         &self,
         permit: &Permit,
@@ -284,11 +285,11 @@ pub trait Digesting: Send {
     /// Length of the digest in bytes.
     fn digest_len(&self) -> usize;
 
-    /// Writes the digest to the front of `out`.
+    /// Adds the last part (perhaps empty) and writes the digest to the front of `out`.
     ///
     /// # Errors
     /// `out` too short.
-    fn finish(&mut self, out: &mut [u8]) -> Result<usize>;
+    fn finish(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize>;
 
     /// A second digest that goes on from here.
     ///

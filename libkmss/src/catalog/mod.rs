@@ -54,7 +54,7 @@ pub struct Catalog {
     objects: Cache<(NamespaceId, u32, ObjectId), Cached, IdState>,
     searches: Cache<Search, Found>,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
-    settings: Cache<NamespaceId, Kept>,
+    settings: Cache<NamespaceId, Kept, IdState>,
 }
 
 /// Settings in memory.

@@ -3,6 +3,7 @@
 use super::path::{self, CLOSED, NAMESPACES, ORDINALS, Paths};
 use super::record::{self, Domain};
 use super::{Catalog, Header, Kept};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Entry, Op, StoreKey};
@@ -30,6 +31,22 @@ impl Catalog {
         namespaces.sort_by_key(|n| n.ordinal);
         *self.namespaces.lock() = Some((generation, namespaces.clone()));
         Ok(namespaces)
+    }
+
+    /// The settings of the caller's namespace as they are now, without a look where the store stood still since the last.
+    ///
+    /// # Errors
+    /// As [`Catalog::namespaces`].
+    pub fn settings_for(&self, caller: &Caller) -> Result<Settings> {
+        let generation = self.store.generation();
+        if caller.is_settled(generation) {
+            return Ok(caller.namespace.settings);
+        }
+        let settings = self.settings(&caller.namespace)?;
+        if settings == caller.namespace.settings {
+            caller.settle(generation);
+        }
+        Ok(settings)
     }
 
     /// The settings of a namespace as they are now: another process may have changed them since it was read. A namespace

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuditConfig, PinConfig, PrincipalRule, StoreConfig};
+use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -31,6 +31,8 @@ pub(super) struct File {
     #[serde(default)]
     pub(super) audit: AuditConfig,
     #[serde(default)]
+    pub(super) policy: PolicyConfig,
+    #[serde(default)]
     pub(super) principal: Vec<PrincipalRule>,
 }
 
@@ -46,6 +48,7 @@ impl Default for File {
             pin: PinConfig::default(),
             store: StoreConfig::default(),
             audit: AuditConfig::default(),
+            policy: PolicyConfig::default(),
             principal: Vec::new(),
         }
     }
@@ -155,25 +158,43 @@ fn home<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
 /// `kind:name`.
 pub(super) fn principal_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
-    match text.split_once(':') {
-        Some((kind, name)) if is_word(kind) && is_word(name) && text.len() <= LONGEST_NAME => Ok(text),
-        _ => Err(D::Error::custom(format_args!(
-            "`{}` does not name a principal: write `kind:name`, for example `service:order-v1`",
-            text.escape_debug()
-        ))),
+    if is_principal(&text) { Ok(text) } else { Err(no_principal(&text)) }
+}
+
+/// Several of `kind:name`.
+pub(super) fn principal_names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
+    let names = Vec::<String>::deserialize(d)?;
+    match names.iter().find(|name| !is_principal(name)) {
+        Some(bad) => Err(no_principal(bad)),
+        None => Ok(names),
     }
 }
 
 /// Role names.
 pub(super) fn role_names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let roles = Vec::<String>::deserialize(d)?;
-    match roles.iter().find(|role| !is_word(role) || role.len() > LONGEST_NAME) {
-        Some(bad) => Err(D::Error::custom(format_args!(
-            "`{}` does not name a role: use letters, digits and `-_.@/`",
-            bad.escape_debug()
-        ))),
+    match roles.iter().find(|role| !is_role(role)) {
+        Some(bad) => Err(no_role(bad)),
         None => Ok(roles),
     }
+}
+
+fn is_principal(text: &str) -> bool {
+    let parts = text.split_once(':');
+    parts.is_some_and(|(kind, name)| is_word(kind) && is_word(name)) && text.len() <= LONGEST_NAME
+}
+
+fn is_role(text: &str) -> bool {
+    is_word(text) && text.len() <= LONGEST_NAME
+}
+
+fn no_principal<E: serde::de::Error>(text: &str) -> E {
+    let text = text.escape_debug();
+    E::custom(format_args!("`{text}` does not name a principal: write `kind:name`, for example `service:order-v1`"))
+}
+
+fn no_role<E: serde::de::Error>(text: &str) -> E {
+    E::custom(format_args!("`{}` does not name a role: use letters, digits and `-_.@/`", text.escape_debug()))
 }
 
 fn is_word(text: &str) -> bool {

@@ -28,6 +28,8 @@ pub struct Config {
     pub store: StoreConfig,
     /// The audit.
     pub audit: AuditConfig,
+    /// Policies. Nobody is their admin where the file's owner has no say in that.
+    pub policy: PolicyConfig,
     /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
     pub principals: Vec<PrincipalRule>,
     /// How all this was found.
@@ -48,7 +50,7 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals);
+        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy);
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self
@@ -101,6 +103,29 @@ pub struct AuditConfig {
     pub record_find: bool,
     /// Record each operation with a session key, instead of counts of them.
     pub record_session_operations: bool,
+}
+
+/// Settings of policies.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct PolicyConfig {
+    /// Processes that may change policies and trust anchors, beside the security officer: `kind:name`.
+    #[serde(deserialize_with = "file::principal_names")]
+    pub admins: Vec<String>,
+    /// Whether the authors of policies are trusted not to attack the processor. Those who are not have their policies
+    /// interpreted instead of compiled, ten times slower.
+    pub trust: PolicyTrust,
+}
+
+/// See [`PolicyConfig::trust`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PolicyTrust {
+    /// Policies are compiled to machine code.
+    #[default]
+    Trusted,
+    /// Policies are interpreted.
+    Untrusted,
 }
 
 /// A `[[principal]]` rule: a process that has everything it names is `name`.

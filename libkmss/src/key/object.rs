@@ -152,6 +152,13 @@ pub struct Key {
     pub state: KeyState,
     /// The door's numbers of the only mechanisms it may be used with; empty means any.
     pub allowed_mechanisms: Vec<u64>,
+    /// Names of the keys that it is a copy of: it keeps their policies beside its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy_of: Vec<String>,
+    /// Words that policies choose keys by, sorted; both halves of a pair carry them. Only the security officer changes
+    /// them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.
@@ -319,9 +326,9 @@ pub struct CachedKey([OnceBox<(u32, Arc<dyn Any + Send + Sync>)>; 3]);
 impl CachedKey {
     /// The parsed form of type `T` that was put in during fork epoch `epoch`.
     #[must_use]
-    pub fn get<T: Any + Send + Sync>(&self, epoch: u32) -> Option<Arc<T>> {
+    pub fn get<T: Any + Send + Sync>(&self, epoch: u32) -> Option<&T> {
         let (_, parsed) = self.0.iter().map_while(OnceBox::get).find(|(made, _)| *made == epoch)?;
-        Arc::clone(parsed).downcast().ok()
+        parsed.downcast_ref()
     }
 
     /// Keeps `parsed`; a no-op where something of this epoch is kept already.
@@ -366,13 +373,13 @@ mod tests {
     fn a_cached_key_is_seen_only_in_the_process_that_parsed_it() {
         let cache = CachedKey::default();
         cache.put(3, &Arc::new(42_u32));
-        assert_eq!(cache.get::<u32>(3).as_deref(), Some(&42));
+        assert_eq!(cache.get::<u32>(3).copied(), Some(42));
         assert!(cache.get::<u32>(4).is_none());
         // A forked child keeps its own.
         cache.put(4, &Arc::new(43_u32));
         cache.put(4, &Arc::new(44_u32));
-        assert_eq!(cache.get::<u32>(3).as_deref(), Some(&42));
-        assert_eq!(cache.get::<u32>(4).as_deref(), Some(&43));
+        assert_eq!(cache.get::<u32>(3).copied(), Some(42));
+        assert_eq!(cache.get::<u32>(4).copied(), Some(43));
         assert!(cache.clone().get::<u32>(3).is_none());
     }
 }

@@ -153,19 +153,23 @@ impl Usage {
                 usage.sign = true;
                 usage.derive = true;
                 usage.unwrap = true;
+                usage.decapsulate = true;
             }
             (KeyClass::Public, KeyType::Ec) => {
                 usage.verify = true;
                 usage.derive = true;
                 usage.wrap = true;
+                usage.encapsulate = true;
             }
             (KeyClass::Private, KeyType::EcMontgomery) => {
                 usage.derive = true;
                 usage.unwrap = true;
+                usage.decapsulate = true;
             }
             (KeyClass::Public, KeyType::EcMontgomery) => {
                 usage.derive = true;
                 usage.wrap = true;
+                usage.encapsulate = true;
             }
             (KeyClass::Private, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.sign = true,
             (KeyClass::Public, KeyType::EcEdwards | KeyType::MlDsa | KeyType::SlhDsa) => usage.verify = true,

@@ -55,6 +55,25 @@ impl Kms {
         self.auth.users(namespace)
     }
 
+    /// Gives `user` these roles and no others, for policies and approvals; they hold from the user's next login on.
+    ///
+    /// # Errors
+    /// As [`Self::remove_user`]; [`ErrorKind::Arguments`] for what is no name of a role, or for two roles that exclude each
+    /// other.
+    pub fn set_user_roles(&self, officer: &Caller, user: &str, roles: &[String]) -> Result<()> {
+        let verb =
+            format!("roles [{}] for", roles.iter().map(|r| r.escape_debug().to_string()).collect::<Vec<_>>().join(" "));
+        self.manage_user(officer, &verb, user, |rewrap| self.auth.set_roles(&officer.namespace, rewrap, user, roles))
+    }
+
+    /// The roles of `user`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for an unknown user; those of the store.
+    pub fn user_roles(&self, namespace: &Namespace, user: &str) -> Result<Vec<String>> {
+        self.auth.roles(namespace, user)
+    }
+
     fn manage_user(
         &self,
         officer: &Caller,

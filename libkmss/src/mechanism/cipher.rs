@@ -1,5 +1,7 @@
 //! Block ciphers and their modes (FIPS 197, GB/T 32907, SP 800-38A to F), and ChaCha20-Poly1305 (RFC 8439).
 
+use super::Nonce;
+
 /// A block cipher with 128-bit blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BlockCipher {
@@ -88,7 +90,7 @@ pub struct Ctr {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Gcm {
     /// Initialisation vector, 1 to 256 bytes.
-    pub iv: Vec<u8>,
+    pub iv: Nonce,
     /// Additional authenticated data.
     pub aad: Vec<u8>,
     /// Tag length in bytes: 4, 8, or 12 to 16.

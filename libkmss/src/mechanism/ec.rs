@@ -137,7 +137,8 @@ pub enum EcMechanism {
     Ecdh {
         /// What is applied to the shared secret.
         kdf: EcdhKdf,
-        /// The other side's public point, as [`Curve::point_len`] describes it.
+        /// The other side's public point, as [`Curve::point_len`] describes it. Empty in encapsulation and decapsulation,
+        /// where the ciphertext is an ephemeral one.
         public: Vec<u8>,
         /// SharedInfo of the X9.63 KDF, FixedInfo of the concatenation KDF.
         shared_info: Vec<u8>,

@@ -9,6 +9,7 @@ mod ec;
 mod hash;
 mod kdf;
 mod mac;
+mod nonce;
 mod pqc;
 mod rsa;
 mod sm;
@@ -20,6 +21,7 @@ pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
+pub use nonce::Nonce;
 pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
 pub use sm::Sm2Mechanism;
@@ -220,7 +222,7 @@ mod tests {
                 (CipherMode::Cfb { segment: Segment::Block, iv: [0; 16] }, "CFB128"),
                 (CipherMode::Ccm(Ccm { nonce: vec![0; 7], aad: Vec::new(), tag_len: 16, data_len: None }), "CCM"),
                 (CipherMode::Xts { tweak: [0; 16] }, "XTS"),
-                (CipherMode::Gcm(Gcm { iv: vec![0], aad: Vec::new(), tag_len: 16 }), "GCM"),
+                (CipherMode::Gcm(Gcm { iv: vec![0].into(), aad: Vec::new(), tag_len: 16 }), "GCM"),
                 (CipherMode::KeyWrap { iv: [0; 8] }, "KEY_WRAP"),
                 (CipherMode::KeyWrapPad, "KEY_WRAP_KWP"),
             ];

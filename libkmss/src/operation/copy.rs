@@ -64,6 +64,9 @@ impl Operation for Copy {
             copied.key_type = key.key_type;
             copied.state = key.state;
             copied.origin.clone_from(key.policy_name());
+            copied.tags.clone_from(&key.tags);
+            copied.copy_of.clone_from(&key.copy_of);
+            copied.copy_of.push(key.policy_name().clone());
         }
         hall.keep(permit, copy)
     }

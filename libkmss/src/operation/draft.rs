@@ -108,7 +108,8 @@ impl Draft {
 
     /// What policy and permit see of it.
     pub(super) fn subject(&self) -> NewObject {
-        NewObject { id: self.id, storage: self.storage, private: self.private, name: self.wanted_name() }
+        let (name, origin) = (self.wanted_name(), self.origin.clone());
+        NewObject { id: self.id, storage: self.storage, private: self.private, name, is_key: true, origin }
     }
 
     fn wanted_name(&self) -> String {
@@ -149,6 +150,8 @@ impl Draft {
             protection,
             state: KeyState::Active,
             allowed_mechanisms: self.allowed_mechanisms.clone(),
+            copy_of: Vec::new(),
+            tags: Vec::new(),
             start: self.start,
             end: self.end,
             primary: 1,

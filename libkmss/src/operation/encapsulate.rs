@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, now};
 use crate::error::Result;
 use crate::key::{Action, BackendId, Key, KeyClass, Material, Object, PublicComponents};
-use crate::mechanism::{Mechanism, PqcMechanism, PqcSet};
+use crate::mechanism::{EcMechanism, Mechanism, PqcMechanism, PqcSet};
 use crate::permit::Permit;
 
 /// Makes a secret key that the holder of a private key can make, too.
@@ -29,6 +29,7 @@ impl Encapsulate {
             (Mechanism::Pqc(PqcMechanism::MlKem), PublicComponents::Pqc { set: PqcSet::MlKem(set), .. }) => {
                 Some(set.ciphertext_len())
             }
+            (Mechanism::Ec(EcMechanism::Ecdh { .. }), PublicComponents::Ec { curve, .. }) => Some(curve.point_len()),
             _ => None,
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Draft, Hall, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Body, KeyClass, KeyComponents, Object};
-use crate::permit::Permit;
+use crate::permit::{NewObject, Permit};
 
 /// Imports a key given in clear.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ impl Operation for ImportDocument {
     type Running = Arc<Object>;
 
     fn request(&self) -> Request {
-        Request::new(Action::Import, Target::New(self.draft.subject()))
+        Request::new(Action::Import, Target::New(NewObject { is_key: false, ..self.draft.subject() }))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {

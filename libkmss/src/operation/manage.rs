@@ -34,7 +34,7 @@ impl Operation for Update {
         }
         if let (Some(old), Some(new)) = (current.key(), self.object.key()) {
             check_change(permit.caller(), old, new)?;
-            let settings = hall.catalog.settings(&permit.caller().namespace)?;
+            let settings = hall.catalog.settings_for(permit.caller())?;
             // A key from before the setting stays as it is, and may give either up.
             if old.usage != new.usage {
                 separated(settings, new.usage.wrap, new.usage.decrypt)?;
@@ -98,6 +98,49 @@ impl Operation for ChangeState {
     }
 }
 
+/// Gives a key these tags and no others. Policies choose keys by them, so the pipeline admits the security officer only.
+#[derive(Debug)]
+pub struct Tag {
+    /// The key.
+    pub key: ObjectRef,
+    /// The new tags.
+    pub tags: Vec<String>,
+}
+
+/// Most tags of a key.
+const MAX_TAGS: usize = 32;
+/// Longest tag in bytes.
+const MAX_TAG: usize = 64;
+
+impl Operation for Tag {
+    type Running = Arc<Object>;
+
+    fn request(&self) -> Request {
+        Request::new(Action::ChangeState, Target::Object(self.key.clone()))
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        let plain = |tag: &String| {
+            let word = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b));
+            word && (1..=MAX_TAG).contains(&tag.len())
+        };
+        if self.tags.len() > MAX_TAGS || !self.tags.iter().all(plain) {
+            let why = format!(
+                "a key has at most {MAX_TAGS} tags, each of 1 to {MAX_TAG} letters, digits, `-`, `_`, `.`, `:` or `=`"
+            );
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        let mut changed = Object::clone(object(permit)?);
+        let Body::Key(key) = &mut changed.body else {
+            return Err(Error::new(ErrorKind::Arguments, "only keys have tags"));
+        };
+        key.tags = self.tags;
+        key.tags.sort_unstable();
+        key.tags.dedup();
+        hall.catalog.update(permit.caller(), &changed)
+    }
+}
+
 /// An update changes what its owner may choose: never the state (see [`ChangeState`]), the material or its history, and
 /// protection only to the stricter side.
 fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
@@ -107,6 +150,7 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         || (&old.name, &old.origin) != (&new.name, &new.origin)
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
+        || (&old.tags, &old.copy_of) != (&new.tags, &new.copy_of)
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -33,7 +33,7 @@ pub use find::Find;
 pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
 pub use make::Make;
-pub use manage::{ChangeState, Rename, Update};
+pub use manage::{ChangeState, Rename, Tag, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use sign::{Sign, Verify};
@@ -61,12 +61,18 @@ pub enum ObjectRef {
     Ephemeral(Arc<Object>),
 }
 
-impl From<&Arc<Object>> for ObjectRef {
-    fn from(object: &Arc<Object>) -> Self {
+impl From<Arc<Object>> for ObjectRef {
+    fn from(object: Arc<Object>) -> Self {
         match object.storage {
             Storage::Stored => Self::Stored(object.id),
-            Storage::Ephemeral => Self::Ephemeral(Arc::clone(object)),
+            Storage::Ephemeral => Self::Ephemeral(object),
         }
+    }
+}
+
+impl From<&Arc<Object>> for ObjectRef {
+    fn from(object: &Arc<Object>) -> Self {
+        Self::from(Arc::clone(object))
     }
 }
 
@@ -102,14 +108,26 @@ pub struct Request {
     pub data_len: Option<u64>,
     /// Whether the data is recovered from the signature: signing and verifying have attributes of their own for that.
     pub recovery: bool,
+    /// The encryption context: what the caller says of the data, for policies and the audit. Sorted by name; names are
+    /// unique.
+    pub context: Vec<(String, String)>,
 }
 
 impl Request {
     /// A request without second object, mechanism or data.
     #[must_use]
     pub const fn new(action: Action, target: Target) -> Self {
-        let (mechanism, mechanism_number, data_len) = (None, None, None);
-        Self { action, target, also: None, more: Vec::new(), mechanism, mechanism_number, data_len, recovery: false }
+        Self {
+            action,
+            target,
+            also: None,
+            more: Vec::new(),
+            mechanism: None,
+            mechanism_number: None,
+            data_len: None,
+            recovery: false,
+            context: Vec::new(),
+        }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new
@@ -225,7 +243,7 @@ impl Hall {
 
     /// Holds what is about to exist against the settings of its namespace: the one way into it.
     fn admit_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
-        let settings = self.catalog.settings(&permit.caller().namespace)?;
+        let settings = self.catalog.settings_for(permit.caller())?;
         for key in objects.iter().filter_map(Object::key) {
             if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
                 let why = format!("the settings of the namespace forbid `{}`", weakness.name());

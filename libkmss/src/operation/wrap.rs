@@ -2,8 +2,8 @@
 
 use super::{Chosen, Hall, ObjectRef, Operation, Request, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Key, KeyClass};
-use crate::mechanism::{CipherMode, KeyType, Mechanism, RsaMechanism};
+use crate::key::{Action, Key, KeyClass, PublicComponents};
+use crate::mechanism::{CipherMode, EcMechanism, KeyType, Mechanism, RsaMechanism};
 use crate::permit::Permit;
 
 /// Wraps one key under another.
@@ -63,17 +63,25 @@ pub fn wrapped_length(wrapping: &Key, key: &Key, mechanism: &Mechanism) -> Optio
     let exact = key.class == KeyClass::Secret;
     let plain = if exact { bytes(key)? } else { pkcs8_bound(key.key_type, bytes(key)?) };
     let filled = |unit: usize| plain.div_ceil(unit).saturating_mul(unit);
+    // RFC 3394 and RFC 5649: whole semiblocks and one more.
+    let key_wrapped = filled(8).saturating_add(8);
     let most = match mechanism {
         Mechanism::Cipher(_, mode) => match mode {
             CipherMode::Ecb | CipherMode::Cbc { .. } => filled(BLOCK),
             CipherMode::CbcPad { .. } => (plain / BLOCK + 1).saturating_mul(BLOCK),
             CipherMode::Gcm(gcm) => plain.saturating_add(gcm.tag_len),
             CipherMode::Ccm(ccm) => plain.saturating_add(ccm.tag_len),
-            CipherMode::KeyWrap { .. } | CipherMode::KeyWrapPad => filled(8).saturating_add(8),
+            CipherMode::KeyWrap { .. } | CipherMode::KeyWrapPad => key_wrapped,
             _ => return None,
         },
         Mechanism::ChaCha20Poly1305(_) => plain.saturating_add(BLOCK),
         Mechanism::Rsa(RsaMechanism::Pkcs | RsaMechanism::Oaep(_)) if exact => bytes(wrapping)?,
+        // The wrapped AES key, or the point it is agreed on with, goes before.
+        Mechanism::Rsa(RsaMechanism::AesKeyWrap { .. }) => bytes(wrapping)?.saturating_add(key_wrapped),
+        Mechanism::Ec(EcMechanism::AesKeyWrap { .. }) => match &wrapping.primary().ok()?.public {
+            PublicComponents::Ec { curve, .. } => curve.point_len().saturating_add(key_wrapped),
+            _ => return None,
+        },
         _ => return None,
     };
     Some(WrappedLength { most, exact })

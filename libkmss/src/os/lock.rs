@@ -51,6 +51,7 @@ pub struct Lock<T> {
     shared: NonNull<Shared<T>>,
 }
 
+#[repr(align(128))]
 struct Shared<T> {
     hooks: Hooks<T>,
     value: UnsafeCell<T>,
@@ -233,7 +234,9 @@ unsafe fn run_hook<T>(shared: *const (), which: u8) {
     }
 }
 
-/// A futex mutex without a guard. 0 free, 1 held, 2 held with waiters.
+/// A futex mutex without a guard. 0 free, 1 held, 2 held with waiters. On cache lines of its own (they are fetched in pairs),
+/// so that threads with different locks do not disturb each other.
+#[repr(align(128))]
 pub(super) struct RawLock(AtomicU32);
 
 impl RawLock {

@@ -6,7 +6,13 @@ use std::time::Duration;
 /// The wall clock and the monotonic clock, some milliseconds late; `None` where the system has no such clocks.
 #[must_use]
 pub fn rough_clocks() -> Option<(Duration, Duration)> {
-    Some((rough(libc::CLOCK_REALTIME_COARSE)?, rough(libc::CLOCK_MONOTONIC_COARSE)?))
+    Some((rough_wall()?, rough(libc::CLOCK_MONOTONIC_COARSE)?))
+}
+
+/// The wall clock alone.
+#[must_use]
+pub fn rough_wall() -> Option<Duration> {
+    rough(libc::CLOCK_REALTIME_COARSE)
 }
 
 fn rough(clock: libc::clockid_t) -> Option<Duration> {

@@ -1,46 +1,72 @@
 //! Everything that can say no without computing: policies, roles, attributes, states and dates.
 
+use std::sync::Arc;
+
 use super::{Pipeline, Resolved};
 use crate::audit::Outcome;
 use crate::caller::{Caller, Login};
 use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
-use crate::permit::{Permit, Subject};
-use crate::policy::{Decision, Obligation, PolicyRequest};
+use crate::permit::Subject;
+use crate::policy::{Decision, Obligation, PolicyRequest, RuleRate};
+use crate::quota::Limit;
 use crate::settings::{Settings, Weakness, Weaknesses};
 
 /// Decisions on all subjects of a request, merged to the strictest.
 #[derive(Default)]
 pub(super) struct Verdict {
     /// The rule that decided first, or the one that denied.
-    pub(super) rule: String,
+    pub(super) rule: Option<Arc<str>>,
     pub(super) tags: Vec<String>,
     pub(super) maximum: Option<u64>,
+    /// Rates to keep.
+    pub(super) limits: Vec<Limit>,
+    /// Whether the user authenticates for this one operation.
+    pub(super) step_up: bool,
+    /// Seconds after its login at which the session ends.
+    expiry: Option<u32>,
+    /// Approvals to use up: which subject asks for them, and what it asks for.
+    quorums: Vec<(usize, Obligation)>,
+}
+
+/// What changes between one decision on a request and the next.
+#[derive(Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) data_len: Option<u64>,
+    /// Whether the user has confirmed this operation.
+    pub(super) confirmed: bool,
 }
 
 impl Verdict {
-    fn merge(&mut self, decision: Decision) -> Result<()> {
+    /// Takes the decision on the subject at `place` in.
+    fn merge(&mut self, place: usize, decision: Decision) -> Result<()> {
         match decision {
-            Decision::Deny { rule, reason } => {
+            Decision::Deny { rule, reason, notes } => {
                 self.rule = rule;
+                self.tags.extend(notes);
                 Err(Error::new(ErrorKind::Denied, reason))
             }
-            Decision::Allow { rule, obligations } => {
-                if self.rule.is_empty() {
-                    self.rule = rule;
-                }
+            Decision::Allow { rule, obligations, rates, notes } => {
+                self.tags.extend(notes);
+                self.rule = self.rule.take().or(rule);
+                let limit = |rate: RuleRate| Limit { rule: rate.rule, count: rate.count, seconds: rate.seconds };
+                self.limits.extend(rates.into_iter().map(limit));
                 for obligation in obligations {
                     match obligation {
                         Obligation::AuditTag(tag) => self.tags.push(tag),
                         Obligation::MaximumData(limit) => {
                             self.maximum = Some(self.maximum.map_or(limit, |m| m.min(limit)));
                         }
-                        _ => {
-                            return Err(Error::new(
-                                ErrorKind::Denied,
-                                "the policy asks for what this host cannot enforce",
-                            ));
+                        Obligation::StepUp => self.step_up = true,
+                        Obligation::SessionExpiry(limit) => {
+                            self.expiry = Some(self.expiry.map_or(limit, |e| e.min(limit)));
+                        }
+                        Obligation::Notify(channel) => self.tags.push(format!("notify:{channel}")),
+                        quorum @ Obligation::Quorum { .. } => self.quorums.push((place, quorum)),
+                        Obligation::RateLimit { .. } | Obligation::Mask(_) => {
+                            let why = "the policy asks for what this host cannot enforce on such an operation";
+                            return Err(Error::new(ErrorKind::Denied, why));
                         }
                     }
                 }
@@ -50,29 +76,74 @@ impl Verdict {
     }
 }
 
+impl<'a> Resolved<'a> {
+    /// What a policy is asked about one of the subjects.
+    fn asks(
+        self,
+        caller: &'a Caller,
+        action: Action,
+        subject: &'a Subject,
+        asked: Asked,
+        moment: Moment,
+    ) -> PolicyRequest<'a> {
+        PolicyRequest {
+            caller,
+            action,
+            subject,
+            mechanism: self.request.mechanism.as_ref(),
+            data_len: asked.data_len,
+            time: moment.wall,
+            context: &self.request.context,
+            confirmed: asked.confirmed,
+        }
+    }
+}
+
 impl Pipeline {
     /// Asks the policy about every subject and fills `verdict`, also when it denies.
     pub(super) fn decide(
         &self,
         caller: &Caller,
-        resolved: &Resolved<'_>,
-        data_len: Option<u64>,
+        resolved: Resolved<'_>,
+        asked: Asked,
         moment: Moment,
         verdict: &mut Verdict,
     ) -> Result<()> {
-        let time = moment.wall;
-        let mechanism = resolved.request.mechanism.as_ref();
-        for (action, subject) in resolved.each() {
-            let request = PolicyRequest { caller, action, subject, mechanism, data_len, time };
-            verdict.merge(self.policy.decide(&request))?;
+        for (place, (action, subject)) in resolved.each().enumerate() {
+            let request = resolved.asks(caller, action, subject, asked, moment);
+            verdict.merge(place, self.policy.decide(&request))?;
         }
-        check_length(verdict.maximum, data_len.unwrap_or(0))
+        let age = moment.wall.0.saturating_sub(caller.authenticated.0);
+        if verdict.expiry.is_some_and(|seconds| age > u64::from(seconds) * 1000) {
+            let why = "the session is older than the policy allows: log in again";
+            return Err(Error::new(ErrorKind::Denied, why));
+        }
+        check_length(verdict.maximum, asked.data_len.unwrap_or(0))
+    }
+
+    /// Uses up the approvals that the decisions ask for; `tags` learn who gave them.
+    pub(super) fn approve(
+        &self,
+        caller: &Caller,
+        resolved: Resolved<'_>,
+        asked: Asked,
+        moment: Moment,
+        verdict: &Verdict,
+        tags: &mut Vec<String>,
+    ) -> Result<()> {
+        for (place, quorum) in &verdict.quorums {
+            if let Some((action, subject)) = resolved.each().nth(*place) {
+                let approvers = self.policy.approve(&resolved.asks(caller, action, subject, asked, moment), quorum)?;
+                tags.extend(approvers.into_iter().map(|approver| format!("approved-by:{approver}")));
+            }
+        }
+        Ok(())
     }
 
     /// What settings, roles, attributes, states and dates say to a request.
-    pub(super) fn check(&self, caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+    pub(super) fn check(&self, caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
         check(caller, resolved, now)?;
-        check_settings(&self.hall.catalog.settings(&caller.namespace)?, resolved)
+        check_settings(&self.hall.catalog.settings_for(caller)?, resolved)
     }
 
     /// Whether the policy lets `caller` list its namespace, and so know what exists.
@@ -84,21 +155,20 @@ impl Pipeline {
             mechanism: None,
             data_len: None,
             time: self.clock.now(),
+            context: &[],
+            confirmed: false,
         };
         matches!(self.policy.decide(&request), Decision::Allow { .. })
     }
 }
 
-/// Refuses an operation that its user must confirm first.
-pub(super) fn unconfirmed(permit: &Permit) -> Result<()> {
-    if permit.asks_confirmation() {
-        return Err(Error::new(ErrorKind::NotLoggedIn, "the key asks its user to authenticate for each use"));
-    }
-    Ok(())
+/// The refusal of an operation that its user must confirm first.
+pub(super) fn unconfirmed() -> Error {
+    Error::new(ErrorKind::NotLoggedIn, "the key asks its user to authenticate for each use")
 }
 
 /// What the namespace's settings forbid.
-fn check_settings(settings: &Settings, resolved: &Resolved<'_>) -> Result<()> {
+fn check_settings(settings: &Settings, resolved: Resolved<'_>) -> Result<()> {
     if settings.forbid == Weaknesses::NONE {
         return Ok(());
     }
@@ -108,7 +178,7 @@ fn check_settings(settings: &Settings, resolved: &Resolved<'_>) -> Result<()> {
         return Err(forbidden(ErrorKind::MechanismUnsupported, weakness));
     }
     let used = request.mechanism.is_some();
-    let by_key = key_of(&resolved.subject).filter(|_| used).and_then(|key| {
+    let by_key = key_of(&resolved.subjects.subject).filter(|_| used).and_then(|key| {
         // A version that is missing is found out by whoever needs it.
         weakness_of_key(settings.forbid, key, key.primary().ok()?)
     });
@@ -120,7 +190,7 @@ fn forbidden(kind: ErrorKind, weakness: Weakness) -> Error {
 }
 
 /// What roles, attributes, states and dates say to a request.
-fn check(caller: &Caller, resolved: &Resolved<'_>, now: Timestamp) -> Result<()> {
+fn check(caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
     for (action, subject) in resolved.each() {
         check_role(caller, action, subject)?;
         if let Some(key) = key_of(subject) {
@@ -196,10 +266,10 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
 
 /// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for. That holds for the
 /// other input keys of a derivation too.
-fn check_mechanism(resolved: &Resolved<'_>) -> Result<()> {
+fn check_mechanism(resolved: Resolved<'_>) -> Result<()> {
     let request = resolved.request;
-    let inputs = resolved.more.iter().map(|(_, subject)| subject);
-    for key in std::iter::once(&resolved.subject).chain(inputs).filter_map(key_of) {
+    let inputs = resolved.subjects.more.iter();
+    for key in std::iter::once(&resolved.subjects.subject).chain(inputs).filter_map(key_of) {
         let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
         if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {
             return Err(Error::new(ErrorKind::MechanismUnsupported, "the key is restricted to other mechanisms"));

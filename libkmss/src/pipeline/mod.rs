@@ -6,20 +6,21 @@ mod tally;
 mod unfinished;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 pub use unfinished::Unfinished;
 
-use self::checks::{Verdict, refused, unconfirmed};
+use self::checks::{Asked, Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::{Action, Object};
+use crate::key::Action;
 use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
-use crate::permit::{NewObject, Permit, Subject};
+use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{QuotaLedger, Reservation};
+use crate::quota::{Demand, QuotaLedger, Reservation};
 use crate::store::Store;
 use crate::tenant::ObjectId;
 
@@ -44,28 +45,22 @@ struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
     maximum: Option<u64>,
+    /// Whether a policy asks the user to authenticate for this one operation.
+    step_up: bool,
 }
 
 /// A request with its objects resolved.
+#[derive(Clone, Copy)]
 struct Resolved<'a> {
     request: &'a Request,
-    subject: Subject,
-    also: Option<(Action, Subject)>,
-    more: Vec<(Action, Subject)>,
+    subjects: &'a Subjects,
 }
 
-impl Resolved<'_> {
+impl<'a> Resolved<'a> {
     /// Every subject with the action that is decided on it.
-    fn each(&self) -> impl Iterator<Item = (Action, &Subject)> {
-        let others = self.also.iter().chain(&self.more).map(|(action, subject)| (*action, subject));
-        std::iter::once((self.request.action, &self.subject)).chain(others)
-    }
-
-    /// The permit for it.
-    fn permit(self, caller: &Caller, generation: u64, moment: Moment) -> Permit {
-        let also = self.also.map(|(_, subject)| subject);
-        let more = self.more.into_iter().map(|(_, subject)| subject).collect();
-        Permit::issue(self.request.action, caller.clone(), self.subject, also, generation, moment.wall).with_more(more)
+    fn each(self) -> impl Iterator<Item = (Action, &'a Subject)> {
+        let others = self.request.also.iter().chain(&self.request.more).map(|(action, _)| *action);
+        std::iter::once(self.request.action).chain(others).zip(self.subjects.each())
     }
 }
 
@@ -77,7 +72,7 @@ impl Pipeline {
     /// # Errors
     /// [`ErrorKind::Denied`], [`ErrorKind::QuotaExceeded`], [`ErrorKind::KeyState`], [`ErrorKind::KeyUsage`],
     /// [`ErrorKind::NotFound`], [`ErrorKind::AuditUnavailable`], and what the operation itself returns.
-    pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+    pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Box<Unfinished<O::Running>>> {
         self.begin_at(self.moment(), caller, operation)
     }
 
@@ -90,16 +85,16 @@ impl Pipeline {
         moment: Moment,
         caller: &Caller,
         operation: O,
-    ) -> Result<Unfinished<O::Running>> {
+    ) -> Result<Box<Unfinished<O::Running>>> {
         let request = operation.request();
         let (admission, trace, running) = self.start(moment, caller, operation, &request, false)?;
-        Ok(Unfinished::new(Arc::clone(self), request, admission, trace, running))
+        Ok(Unfinished::new(self, request, admission, trace, running))
     }
 
-    /// The time by both clocks.
+    /// The time at which an operation begins.
     #[must_use]
     pub fn moment(&self) -> Moment {
-        Moment::of(&*self.clock)
+        self.clock.begun()
     }
 
     /// Admits an operation that completes in its start, records it, and releases its result.
@@ -118,9 +113,11 @@ impl Pipeline {
         let request = operation.request();
         let (admission, mut trace, result) = self.start(moment, caller, operation, &request, true)?;
         let made = O::made(&result);
-        trace.made(&made);
-        let counted = tally::ended(&trace).map_or(Ok(()), tally::Tally::end);
-        let recorded = counted.and_then(|()| self.record(caller, &trace, Outcome::Success, ""));
+        let subjects = admission.permit.into_subjects().made(&made);
+        let recorded = match tally::ended(&trace, &subjects) {
+            Some(tally) => tally.end(caller, &trace),
+            None => self.record(caller, &mut trace, &subjects, Outcome::Success, ""),
+        };
         if recorded.is_ok() || request.has_effect() {
             admission.reservation.settle(trace.bytes);
         }
@@ -151,11 +148,11 @@ impl Pipeline {
     ) -> Result<T> {
         let trace = Trace { tags, ..Trace::new(action, self.moment()) };
         if action.has_effect() {
-            self.record_for(caller, &trace, Outcome::Intent, "")?;
+            self.record_for(caller, &trace, &Subjects::NAMESPACE, Outcome::Intent, "")?;
         }
         match f() {
             Ok(done) => {
-                self.record_for(caller, &trace, Outcome::Success, "")?;
+                self.record_for(caller, &trace, &Subjects::NAMESPACE, Outcome::Success, "")?;
                 Ok(done)
             }
             Err(error) => {
@@ -163,7 +160,7 @@ impl Pipeline {
                     ErrorClass::Authority => Outcome::Denied(error.kind()),
                     _ => Outcome::Failed(error.kind()),
                 };
-                self.record_for(caller, &trace, outcome, error.message())?;
+                self.record_for(caller, &trace, &Subjects::NAMESPACE, outcome, error.message())?;
                 Err(error)
             }
         }
@@ -178,43 +175,64 @@ impl Pipeline {
         at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
         let mut trace = Trace::of(request, moment);
-        let admitted = self.admit(caller, request, &mut trace);
-        // What ends as it begins leaves no moment for a confirmation.
-        let admitted = admitted.and_then(|a| if at_once { unconfirmed(&a.permit).map(|()| a) } else { Ok(a) });
-        let admission = match admitted {
+        let mut subjects = Subjects::NAMESPACE;
+        let admission = match self.admit(caller, request, at_once, &mut trace, &mut subjects) {
             Ok(admission) => admission,
             Err(refusal) => {
-                self.record(caller, &trace, refused(refusal.kind()), refusal.message())?;
+                self.record(caller, &mut trace, &subjects, refused(refusal.kind()), refusal.message())?;
                 return Err(self.shown(caller, request, refusal));
             }
         };
         if request.has_effect() {
-            self.record(caller, &trace, Outcome::Intent, "")?;
+            self.record(caller, &mut trace, admission.permit.subjects(), Outcome::Intent, "")?;
         }
         match operation.start(&self.hall, &admission.permit) {
             Ok(running) => Ok((admission, trace, running)),
             Err(error) => {
-                self.record(caller, &trace, Outcome::Failed(error.kind()), error.message())?;
+                let failed = Outcome::Failed(error.kind());
+                self.record(caller, &mut trace, admission.permit.subjects(), failed, error.message())?;
                 Err(error)
             }
         }
     }
 
-    /// Everything that can say no without computing. Fails closed; `trace` learns what is known by then.
-    fn admit(&self, caller: &Caller, request: &Request, trace: &mut Trace) -> Result<Admission> {
+    /// Everything that can say no without computing. Fails closed; `trace` and `subjects` learn what is known by then. What
+    /// ends as it begins (`at_once`) leaves no moment for a confirmation.
+    fn admit(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        at_once: bool,
+        trace: &mut Trace,
+        subjects: &mut Subjects,
+    ) -> Result<Admission> {
         let generation = self.store.generation();
-        let resolved = self.resolve(caller, request)?;
-        trace.subject = resolved.subject.clone();
-        trace.also = resolved.also.as_ref().map(|(_, subject)| subject.clone());
-        trace.more = resolved.more.iter().map(|(_, subject)| subject.clone()).collect();
+        *subjects = self.resolve(caller, request)?;
+        let resolved = Resolved { request, subjects };
         let mut verdict = Verdict::default();
         let moment = trace.started;
-        let decided = self.decide(caller, &resolved, request.data_len, moment, &mut verdict);
-        (trace.rule, trace.tags) = (verdict.rule, verdict.tags);
+        let asked = Asked { data_len: request.data_len, confirmed: false };
+        let decided = self.decide(caller, resolved, asked, moment, &mut verdict);
+        (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
         decided?;
-        let reservation = self.quota.reserve(caller, request.action, &resolved.subject, request.data_len)?;
-        self.check(caller, &resolved, moment.wall)?;
-        Ok(Admission { permit: resolved.permit(caller, generation, moment), reservation, maximum: verdict.maximum })
+        let demand = Demand {
+            caller,
+            action: request.action,
+            subject: &subjects.subject,
+            bytes: request.data_len,
+            limits: &verdict.limits,
+            time: moment.wall,
+        };
+        let reservation = self.quota.reserve(&demand)?;
+        self.check(caller, resolved, moment.wall)?;
+        if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
+            return Err(unconfirmed());
+        }
+        // Last: what is used up here is not given back.
+        self.approve(caller, resolved, asked, moment, &verdict, &mut trace.tags)?;
+        let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
+        let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
+        Ok(Admission { permit, reservation, maximum: verdict.maximum, step_up: verdict.step_up })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.
@@ -225,19 +243,19 @@ impl Pipeline {
         }
     }
 
-    fn resolve<'a>(&self, caller: &Caller, request: &'a Request) -> Result<Resolved<'a>> {
+    fn resolve(&self, caller: &Caller, request: &Request) -> Result<Subjects> {
         let subject = self.subject(caller, &request.target)?;
         let also = match (&request.also, &subject) {
-            (Some((action, Target::Renamed(name))), Subject::Object(object)) => {
+            (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
-                Some((*action, Subject::New(NewObject { id, storage, private, name: name.clone() })))
+                let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
+                Some(Subject::New(NewObject { id, storage, private, name, is_key, origin }))
             }
-            (Some((action, target)), _) => Some((*action, self.subject(caller, target)?)),
+            (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,
         };
-        let more = request.more.iter().map(|(action, target)| Ok((*action, self.subject(caller, target)?)));
-        let more = more.collect::<Result<_>>()?;
-        Ok(Resolved { request, subject, also, more })
+        let more = request.more.iter().map(|(_, target)| self.subject(caller, target)).collect::<Result<_>>()?;
+        Ok(Subjects { subject, also, more }.with_origin())
     }
 
     fn subject(&self, caller: &Caller, target: &Target) -> Result<Subject> {
@@ -254,23 +272,39 @@ impl Pipeline {
     }
 
     /// Writes one record, or counts where a session key's uses are counted.
-    fn record(&self, caller: &Caller, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
-        if let Some(tally) = tally::counted(trace, outcome) {
+    fn record(
+        &self,
+        caller: &Caller,
+        trace: &mut Trace,
+        subjects: &Subjects,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<()> {
+        if let Some(tally) = tally::counted(trace, subjects, outcome) {
             return tally.count(caller, trace, outcome);
         }
-        self.record_for(Some(caller), trace, outcome, reason)
+        self.record_for(Some(caller), trace, subjects, outcome, reason)
     }
 
-    fn record_for(&self, caller: Option<&Caller>, trace: &Trace, outcome: Outcome, reason: &str) -> Result<()> {
-        self.record_one(caller, trace, trace.also.as_ref(), outcome, reason)?;
+    fn record_for(
+        &self,
+        caller: Option<&Caller>,
+        trace: &Trace,
+        subjects: &Subjects,
+        outcome: Outcome,
+        reason: &str,
+    ) -> Result<()> {
+        let Subjects { subject, also, more } = subjects;
+        self.record_one(caller, trace, subject, also.as_ref(), outcome, reason)?;
         // An operation on more objects than one record names has one record for each of them.
-        trace.more.iter().try_for_each(|more| self.record_one(caller, trace, Some(more), outcome, reason))
+        more.iter().try_for_each(|more| self.record_one(caller, trace, subject, Some(more), outcome, reason))
     }
 
     fn record_one(
         &self,
         caller: Option<&Caller>,
         trace: &Trace,
+        subject: &Subject,
         also: Option<&Subject>,
         outcome: Outcome,
         reason: &str,
@@ -279,36 +313,34 @@ impl Pipeline {
             time: self.clock.now(),
             caller,
             action: trace.action,
-            subject: &trace.subject,
+            subject,
             also,
             mechanism: trace.mechanism,
             data_len: (trace.bytes > 0).then_some(trace.bytes),
             outcome,
             reason,
-            rule: &trace.rule,
+            rule: trace.rule.as_deref().unwrap_or_default(),
             tags: &trace.tags,
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
     }
 }
 
-/// What the records of one operation say.
+/// What the records of one operation say, beside what it is about.
 struct Trace {
     action: Action,
-    subject: Subject,
-    also: Option<Subject>,
-    more: Vec<Subject>,
     mechanism: Option<&'static str>,
-    rule: String,
+    rule: Option<Arc<str>>,
     tags: Vec<String>,
     started: Moment,
     bytes: u64,
+    /// The rough monotonic clock, where somebody has just looked at it.
+    looked: Option<Duration>,
 }
 
 impl Trace {
-    fn new(action: Action, started: Moment) -> Self {
-        let (subject, also, more, mechanism) = (Subject::Namespace, None, Vec::new(), None);
-        Self { action, subject, also, more, mechanism, rule: String::new(), tags: Vec::new(), started, bytes: 0 }
+    const fn new(action: Action, started: Moment) -> Self {
+        Self { action, mechanism: None, rule: None, tags: Vec::new(), started, bytes: 0, looked: None }
     }
 
     fn of(request: &Request, started: Moment) -> Self {
@@ -316,17 +348,6 @@ impl Trace {
             mechanism: request.mechanism.as_ref().map(Mechanism::name),
             bytes: request.data_len.unwrap_or(0),
             ..Self::new(request.action, started)
-        }
-    }
-
-    /// Puts objects as they came to exist in the place of what was asked for.
-    fn made(&mut self, objects: &[Arc<Object>]) {
-        for object in objects {
-            for subject in std::iter::once(&mut self.subject).chain(&mut self.also).chain(&mut self.more) {
-                if matches!(subject, Subject::New(new) if new.id == object.id) {
-                    *subject = Subject::Object(Arc::clone(object));
-                }
-            }
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::Result;
 use crate::key::{Action, Object, Storage};
 use crate::os::epoch;
-use crate::permit::Subject;
+use crate::permit::{Subject, Subjects};
 use crate::tenant::Namespace;
 
 /// The longest time, in milliseconds, for which uses are only counted.
@@ -54,7 +54,7 @@ struct Use {
     action: Action,
     mechanism: Option<&'static str>,
     outcome: Outcome,
-    rule: String,
+    rule: Option<Arc<str>>,
     count: AtomicU64,
     bytes: AtomicU64,
     next: OnceBox<Use>,
@@ -106,21 +106,23 @@ impl Pipeline {
 }
 
 /// The tally that counts an operation instead of a record: it uses session keys alone, and went as it should.
-pub(super) fn counted(trace: &Trace, outcome: Outcome) -> Option<&Tally> {
+pub(super) fn counted<'a>(trace: &Trace, subjects: &'a Subjects, outcome: Outcome) -> Option<&'a Tally> {
     let usual = matches!(outcome, Outcome::Success | Outcome::Begun | Outcome::Abandoned);
     let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
-    let (Subject::Object(object), true) = (&trace.subject, usual && uses && trace.tags.is_empty()) else { return None };
-    match &trace.also {
+    let (Subject::Object(object), true) = (&subjects.subject, usual && uses && trace.tags.is_empty()) else {
+        return None;
+    };
+    match &subjects.also {
         Some(Subject::Object(also)) if also.storage == Storage::Ephemeral => object.uses.get(),
         Some(_) => None,
         None => object.uses.get(),
     }
 }
 
-/// The tally of a session key that is destroyed.
-pub(super) fn ended(trace: &Trace) -> Option<&Tally> {
-    match (&trace.subject, trace.action) {
-        (Subject::Object(object), Action::Destroy) => object.uses.get(),
+/// The tally of a session key that is destroyed, which is the last thing it counts.
+pub(super) fn ended<'a>(trace: &Trace, subjects: &'a Subjects) -> Option<&'a Tally> {
+    match (&subjects.subject, trace.action) {
+        (Subject::Object(object), Action::Destroy) if trace.tags.is_empty() => object.uses.get(),
         _ => None,
     }
 }
@@ -131,13 +133,11 @@ impl Tally {
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable): the operation must be refused, and was
     /// not counted.
-    pub(super) fn count(&self, caller: &Caller, trace: &Trace, outcome: Outcome) -> Result<()> {
+    pub(super) fn count(&self, caller: &Caller, trace: &mut Trace, outcome: Outcome) -> Result<()> {
         let counts = self.counts();
-        let entry = counts.entry(caller, trace, outcome);
-        // The bytes first: whoever takes the count for a record takes them along.
-        entry.bytes.fetch_add(trace.bytes, Ordering::Relaxed);
-        entry.count.fetch_add(1, Ordering::Release);
-        let (now, last) = (milliseconds(self.clock.rough().monotonic), counts.written.load(Ordering::Relaxed));
+        let entry = counts.add(caller, trace, outcome);
+        let now = milliseconds(trace.looked.take().unwrap_or_else(|| self.clock.rough().monotonic));
+        let last = counts.written.load(Ordering::Relaxed);
         if now.saturating_sub(last) < EVERY
             || counts.written.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_err()
         {
@@ -145,18 +145,18 @@ impl Tally {
         }
         self.write(counts, false).inspect_err(|_| {
             counts.written.store(last, Ordering::Relaxed);
-            entry.count.fetch_sub(1, Ordering::Relaxed);
-            entry.bytes.fetch_sub(trace.bytes, Ordering::Relaxed);
+            entry.take_back(trace);
         })
     }
 
-    /// Writes the last record: the key is gone.
+    /// Counts the key's destruction and writes the last record.
     ///
     /// # Errors
-    /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable).
-    pub(super) fn end(&self) -> Result<()> {
+    /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable): the key was not destroyed.
+    pub(super) fn end(&self, caller: &Caller, trace: &Trace) -> Result<()> {
         let counts = self.counts();
-        self.write(counts, true)?;
+        let entry = counts.add(caller, trace, Outcome::Success);
+        self.write(counts, true).inspect_err(|_| entry.take_back(trace))?;
         counts.ended.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -232,6 +232,15 @@ impl Counts {
         }
     }
 
+    /// Counts what `trace` did.
+    fn add(&self, caller: &Caller, trace: &Trace, outcome: Outcome) -> &Use {
+        let entry = self.entry(caller, trace, outcome);
+        // The bytes first: whoever takes the count for a record takes them along.
+        entry.bytes.fetch_add(trace.bytes, Ordering::Relaxed);
+        entry.count.fetch_add(1, Ordering::Release);
+        entry
+    }
+
     /// The number for what `trace` did.
     fn entry(&self, caller: &Caller, trace: &Trace, outcome: Outcome) -> &Use {
         let mut place = &self.uses;
@@ -277,10 +286,19 @@ impl Counts {
     }
 }
 
+impl Use {
+    /// Takes back what was counted of `trace` and could not be written.
+    fn take_back(&self, trace: &Trace) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.bytes.fetch_sub(trace.bytes, Ordering::Relaxed);
+    }
+}
+
 impl Taken<'_> {
     fn summary(&self) -> SummaryUse<'_> {
         let Use { action, mechanism, outcome, rule, .. } = self.entry;
         let (action, mechanism, outcome) = (*action, *mechanism, *outcome);
+        let rule = rule.as_deref().unwrap_or_default();
         SummaryUse { action, mechanism, outcome, rule, count: self.count, bytes: self.bytes }
     }
 

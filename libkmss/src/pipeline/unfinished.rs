@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::checks::{Verdict, check_length, refused, unconfirmed};
-use super::{Admission, Pipeline, Trace};
+use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
+use super::{Admission, Pipeline, Resolved, Trace};
 use crate::audit::Outcome;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
@@ -23,6 +23,7 @@ pub struct Unfinished<R> {
     permit: Permit,
     trace: Trace,
     maximum: Option<u64>,
+    step_up: bool,
     reservation: Option<Box<dyn Reservation>>,
     running: R,
     /// Monotonic time of the decision.
@@ -35,28 +36,29 @@ pub struct Unfinished<R> {
 
 impl<R> Unfinished<R> {
     pub(super) fn new(
-        pipeline: Arc<Pipeline>,
+        pipeline: &Arc<Pipeline>,
         request: Request,
         admission: Admission,
         mut trace: Trace,
         running: R,
-    ) -> Self {
+    ) -> Box<Self> {
         // What is fed is what counts.
         trace.bytes = 0;
-        Self {
+        Box::new(Self {
             decided: trace.started.monotonic,
-            pipeline,
+            pipeline: Arc::clone(pipeline),
             request,
             permit: admission.permit,
             trace,
             maximum: admission.maximum,
+            step_up: admission.step_up,
             reservation: Some(admission.reservation),
             running,
             epoch: crate::os::epoch(),
             begun: false,
             confirmed: false,
             ended: false,
-        }
+        })
     }
 
     /// The operation, for questions about lengths.
@@ -67,7 +69,7 @@ impl<R> Unfinished<R> {
     /// Whether it computes nothing before its user confirms it.
     #[must_use]
     pub fn awaits_confirmation(&self) -> bool {
-        !self.confirmed && self.permit.asks_confirmation()
+        !self.confirmed && (self.step_up || self.permit.asks_confirmation())
     }
 
     /// Confirms this operation.
@@ -77,7 +79,7 @@ impl<R> Unfinished<R> {
     pub fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
         self.confirmed |= confirmation.is_from(self.permit.caller());
         drop(confirmation);
-        if self.confirmed { Ok(()) } else { unconfirmed(&self.permit) }
+        if self.awaits_confirmation() { Err(unconfirmed()) } else { Ok(()) }
     }
 
     /// Takes `bytes` of input in; nothing leaves.
@@ -97,7 +99,7 @@ impl<R> Unfinished<R> {
         let ready = |this: &mut Self| {
             this.decide_again()?;
             if !this.begun {
-                this.pipeline.record(this.permit.caller(), &this.trace, Outcome::Begun, "")?;
+                this.record(Outcome::Begun, "")?;
                 this.begun = true;
             }
             Ok(())
@@ -122,7 +124,7 @@ impl<R> Unfinished<R> {
     ///
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`].
-    pub fn cancel(mut self) -> Result<()> {
+    pub fn cancel(mut self: Box<Self>) -> Result<()> {
         self.end(Outcome::Abandoned, "cancelled by the caller")
     }
 
@@ -151,8 +153,8 @@ impl<R> Unfinished<R> {
     }
 
     fn check_confirmed(&self) -> Result<()> {
-        if !self.confirmed {
-            unconfirmed(&self.permit)?;
+        if self.awaits_confirmation() {
+            return Err(unconfirmed());
         }
         check_length(self.maximum, self.trace.bytes)
     }
@@ -166,21 +168,31 @@ impl<R> Unfinished<R> {
 
     /// Decides again where the store's generation moved or the decision is old. The reservation stays.
     fn decide_again(&mut self) -> Result<()> {
+        if self.request.has_effect() {
+            return Ok(());
+        }
         let generation = self.pipeline.store.generation();
-        if self.request.has_effect() || (self.is_settled(generation) && !self.is_old(self.pipeline.clock.rough())) {
+        let rough = self.pipeline.clock.rough();
+        self.trace.looked = Some(rough.monotonic);
+        if self.is_settled(generation) && !self.is_old(rough) {
             return Ok(());
         }
         let moment = self.pipeline.moment();
-        let resolved = self.pipeline.resolve(self.permit.caller(), &self.request)?;
+        let caller = self.permit.caller();
+        let subjects = self.pipeline.resolve(caller, &self.request)?;
+        let resolved = Resolved { request: &self.request, subjects: &subjects };
         let mut verdict = Verdict::default();
-        let decided =
-            self.pipeline.decide(self.permit.caller(), &resolved, Some(self.trace.bytes), moment, &mut verdict);
+        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
+        let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
         (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
         decided?;
-        self.pipeline.check(self.permit.caller(), &resolved, moment.wall)?;
-        self.maximum = verdict.maximum;
+        self.pipeline.check(caller, resolved, moment.wall)?;
+        (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);
+        if self.awaits_confirmation() {
+            return Err(unconfirmed());
+        }
         self.decided = moment.monotonic;
-        self.permit = resolved.permit(self.permit.caller(), generation, moment);
+        self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())
     }
 
@@ -195,10 +207,14 @@ impl<R> Unfinished<R> {
         slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)
     }
 
+    fn record(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
+        self.pipeline.record(self.permit.caller(), &mut self.trace, self.permit.subjects(), outcome, reason)
+    }
+
     /// Records the end. The quota is booked for results that leave now, or left before.
     fn end(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
         self.ended = true;
-        let recorded = self.pipeline.record(self.permit.caller(), &self.trace, outcome, reason);
+        let recorded = self.record(outcome, reason);
         if let Some(reservation) = self.reservation.take()
             && (self.begun || (outcome == Outcome::Success && recorded.is_ok()))
         {

@@ -9,11 +9,8 @@ pub struct AttributePolicy;
 impl PolicyEngine for AttributePolicy {
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
         if request.caller.namespace.policy_required {
-            return Decision::Deny {
-                rule: String::new(),
-                reason: "the namespace requires a policy and none is loaded".to_owned(),
-            };
+            return Decision::denied("the namespace requires a policy and none is loaded".to_owned());
         }
-        Decision::Allow { rule: String::new(), obligations: Vec::new() }
+        Decision::allowed()
     }
 }

@@ -2,17 +2,35 @@
 
 pub mod abi;
 mod answer;
+pub mod approval;
 mod attributes;
+pub mod bundle;
+mod compose;
+pub mod dsl;
+mod engine;
+mod facts;
 pub mod host;
 mod input;
 pub mod opa;
+pub mod registry;
+mod scope;
+mod sealed;
+mod set;
+mod source;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
+pub use engine::GuestEngine;
 pub use input::{Flags, Input, InputKey};
+pub use scope::Scope;
+pub use set::{Applied, PolicySet, PolicySource};
+pub use source::RegistrySource;
+
+use std::sync::Arc;
 
 use crate::caller::Caller;
 use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::mechanism::Mechanism;
 use crate::permit::Subject;
@@ -32,6 +50,10 @@ pub struct PolicyRequest<'a> {
     pub data_len: Option<u64>,
     /// When.
     pub time: Timestamp,
+    /// The encryption context, sorted by name.
+    pub context: &'a [(String, String)],
+    /// Whether the user authenticated for this one operation.
+    pub confirmed: bool,
 }
 
 /// A decision. Engines that fail deny: there is no third answer.
@@ -40,22 +62,86 @@ pub struct PolicyRequest<'a> {
 pub enum Decision {
     /// Allowed, if every obligation is met.
     Allow {
-        /// The deciding rule, for the audit.
-        rule: String,
-        /// What the host must enforce.
+        /// The deciding rule, for the audit; absent where no policy was asked.
+        rule: Option<Arc<str>>,
+        /// What the host must enforce. Rates are in `rates` alone.
         obligations: Vec<Obligation>,
+        /// The rates to enforce.
+        rates: Vec<RuleRate>,
+        /// What the audit should hear beside it.
+        notes: Vec<String>,
     },
     /// Denied.
     Deny {
-        /// The deciding rule, for the audit; empty where nothing applied.
-        rule: String,
+        /// The deciding rule, for the audit; absent where nothing applied.
+        rule: Option<Arc<str>>,
         /// A sentence for the operator.
         reason: String,
+        /// What the audit should hear beside it.
+        notes: Vec<String>,
     },
+}
+
+impl Decision {
+    /// The decision where nothing speaks against a request and nothing is asked for.
+    pub const fn allowed() -> Self {
+        Self::Allow { rule: None, obligations: Vec::new(), rates: Vec::new(), notes: Vec::new() }
+    }
+
+    /// A deny that no rule stands behind.
+    pub const fn denied(reason: String) -> Self {
+        Self::Deny { rule: None, reason, notes: Vec::new() }
+    }
+
+    /// Whether it is an allow.
+    #[must_use]
+    pub const fn is_allow(&self) -> bool {
+        matches!(self, Self::Allow { .. })
+    }
+
+    /// The decision, with a note where candidates (`other`) would have decided otherwise.
+    fn beside(self, other: Option<Self>) -> Self {
+        let note = match &other {
+            Some(other) if other.is_allow() != self.is_allow() => {
+                let (word, Self::Allow { rule, .. } | Self::Deny { rule, .. }) =
+                    (if other.is_allow() { "allow" } else { "deny" }, other);
+                format!("shadow:{word} {}", rule.as_deref().unwrap_or_default()).trim_end().to_owned()
+            }
+            _ => return self,
+        };
+        self.noted(vec![note])
+    }
+
+    fn noted(mut self, more: Vec<String>) -> Self {
+        let (Self::Allow { notes, .. } | Self::Deny { notes, .. }) = &mut self;
+        notes.extend(more);
+        self
+    }
+}
+
+/// A rate that one rule asks for: a budget of its own for each principal and key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleRate {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// Operations.
+    pub count: u32,
+    /// Length of the window.
+    pub seconds: u32,
 }
 
 /// Decides. Deterministic for equal requests and policies; must not block on a network.
 pub trait PolicyEngine: Send + Sync {
     /// The decision; fails closed.
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision;
+
+    /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for and names who gave them; refuses where there are
+    /// too few.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) with what is missing and how to get it; those of the store.
+    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
+        let (_, _) = (request, quorum);
+        Err(Error::new(ErrorKind::Denied, "the policy asks for approvals, and this host keeps none"))
+    }
 }

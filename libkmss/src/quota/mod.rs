@@ -1,27 +1,52 @@
 //! Quotas: what is reserved before an operation and settled or returned after it.
 
-mod unmetered;
+mod host;
 
-pub use unmetered::Unmetered;
+pub use host::HostLedger;
+
+use std::sync::Arc;
 
 use crate::caller::Caller;
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::Action;
 use crate::permit::Subject;
 
+/// One operation that wants room in the budgets.
+#[derive(Clone, Copy, Debug)]
+pub struct Demand<'a> {
+    /// Who.
+    pub caller: &'a Caller,
+    /// What.
+    pub action: Action,
+    /// On what.
+    pub subject: &'a Subject,
+    /// Bytes of data, where known.
+    pub bytes: Option<u64>,
+    /// The rates that policies ask for.
+    pub limits: &'a [Limit],
+    /// When.
+    pub time: Timestamp,
+}
+
+/// A rate: so many operations of one principal with one key under one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// The rule that asks for it.
+    pub rule: Arc<str>,
+    /// Operations.
+    pub count: u32,
+    /// Length of the window in seconds.
+    pub seconds: u32,
+}
+
 /// Keeps budgets.
 pub trait QuotaLedger: Send + Sync {
-    /// Reserves one operation of `action` on `subject`, with `bytes` of data where known.
+    /// Reserves one operation.
     ///
     /// # Errors
     /// [`ErrorKind::QuotaExceeded`](crate::error::ErrorKind::QuotaExceeded).
-    fn reserve(
-        &self,
-        caller: &Caller,
-        action: Action,
-        subject: &Subject,
-        bytes: Option<u64>,
-    ) -> Result<Box<dyn Reservation>>;
+    fn reserve(&self, demand: &Demand<'_>) -> Result<Box<dyn Reservation>>;
 }
 
 /// A reservation. Dropped unsettled (the operation was abandoned), it returns what it holds.

@@ -332,7 +332,7 @@ fn a_link_in_the_place_of_the_directory_is_not_followed_by_a_writer() {
 #[test]
 fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the_end_is_not() {
     let home = Home::new(Suite::Nist);
-    let sink = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
+    let sink = home.sink_with(AuditOptions { anchor_every: 10, at_once: u32::MAX, ..AuditOptions::default() });
     (0..25).for_each(|_| sink.record(&Example::default().event()).unwrap());
     assert_eq!(home.verify().verdict, Verdict::Whole);
     let mut lines = home.lines();
@@ -349,7 +349,7 @@ fn an_open_segment_cut_behind_what_the_store_last_heard_is_missed_and_before_the
 fn a_rewritten_segment_of_a_killed_writer_is_not_continued_so_that_the_store_keeps_the_proof() {
     for suite in [Suite::Nist, Suite::Gm] {
         let home = Home::new(suite);
-        let killed = home.sink_with(AuditOptions { anchor_every: 10, ..AuditOptions::default() });
+        let killed = home.sink_with(AuditOptions { anchor_every: 10, at_once: u32::MAX, ..AuditOptions::default() });
         (0..25).for_each(|_| killed.record(&Example::default().event()).unwrap());
         std::mem::forget(killed);
         let mut lines = home.lines();

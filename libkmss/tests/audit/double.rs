@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libkmss::audit::{AuditEvent, AuditOptions, AuditSink, Outcome, Report, SegmentSink, verify};
-use libkmss::caller::{Caller, Login, Principal};
+use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Action, Body, DomainKey, Keyring, Object, Storage};
@@ -168,18 +168,32 @@ impl Home {
         verify(&self.dir(), None, self.suite, &mut |_| ())
     }
 
-    /// Files of the log, oldest first.
+    /// Segments of the log, oldest first.
     pub(crate) fn files(&self) -> Vec<PathBuf> {
-        let mut found: Vec<_> = fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().path()).collect();
+        self.files_named("jsonl")
+    }
+
+    /// Files beside them, in which records wait.
+    pub(crate) fn waiting(&self) -> Vec<PathBuf> {
+        self.files_named("pending")
+    }
+
+    fn files_named(&self, extension: &str) -> Vec<PathBuf> {
+        let all = fs::read_dir(self.dir()).unwrap().map(|e| e.unwrap().path());
+        let mut found: Vec<_> = all.filter(|p| p.extension().is_some_and(|e| e == extension)).collect();
         found.sort();
         found
     }
 
     /// Lines of the only file, each with its line feed.
     pub(crate) fn lines(&self) -> Vec<Vec<u8>> {
-        let files = self.files();
-        assert_eq!(files.len(), 1);
-        fs::read(&files[0]).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
+        assert_eq!(self.files().len(), 1);
+        self.lines_of(0)
+    }
+
+    /// Lines of one file.
+    pub(crate) fn lines_of(&self, number: usize) -> Vec<Vec<u8>> {
+        fs::read(&self.files()[number]).unwrap().split_inclusive(|b| *b == b'\n').map(<[u8]>::to_vec).collect()
     }
 
     pub(crate) fn rewrite(&self, lines: &[Vec<u8>]) {
@@ -251,8 +265,8 @@ impl Example {
 
 pub(crate) fn caller(principal: &str) -> Caller {
     let ring = Arc::new(DomainKey::ephemeral(Suite::Nist, &Numbers).unwrap());
-    Caller {
-        principal: Arc::new(Principal { name: principal.to_owned(), roles: Vec::new() }),
+    Caller::from(CallerParts {
+        principal: Arc::new(Principal::new(principal, Vec::new())),
         namespace: Arc::new(Namespace {
             id: NamespaceId([1; 16]),
             tenant: "default".to_owned(),
@@ -265,7 +279,8 @@ pub(crate) fn caller(principal: &str) -> Caller {
         login: Login::User("user".into()),
         keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),
         session: 7,
-    }
+        authenticated: libkmss::clock::Timestamp(0),
+    })
 }
 
 /// A data object with this label.

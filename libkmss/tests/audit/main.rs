@@ -5,4 +5,5 @@ mod attacks;
 mod double;
 mod process;
 mod reading;
+mod waiting;
 mod writing;

@@ -13,20 +13,20 @@ use libkmss::suite::Suite;
 
 use crate::double::{Example, Home, sink};
 
-const HOME: &str = "KMSS_TEST_AUDIT_HOME";
+pub(crate) const HOME: &str = "KMSS_TEST_AUDIT_HOME";
 
 /// This test binary, to run one of its ignored tests in a process of its own.
-fn again(test: &str, home: &Home) -> Command {
+pub(crate) fn again(test: &str, home: &Home) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]).env(HOME, home.root.path());
     command
 }
 
-fn tagged(tag: &str) -> Example {
+pub(crate) fn tagged(tag: &str) -> Example {
     Example { tags: vec![tag.to_owned()], ..Example::default() }
 }
 
-fn tags(home: &Home) -> BTreeSet<String> {
+pub(crate) fn tags(home: &Home) -> BTreeSet<String> {
     let events =
         AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(usize::MAX).unwrap();
     events.into_iter().flat_map(|e| e.record.tags).collect()
@@ -168,7 +168,7 @@ fn a_full_disk_refuses_and_the_chain_goes_on_when_there_is_space_again() {
 }
 
 /// Runs `f` in a forked child; true when it returned true.
-fn in_child(f: impl FnOnce() -> bool) -> bool {
+pub(crate) fn in_child(f: impl FnOnce() -> bool) -> bool {
     // SAFETY: the child runs `f`, which allocates (glibc allows that after fork), and leaves with _exit.
     let pid = unsafe { libc::fork() };
     if pid == 0 {

@@ -159,12 +159,21 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
+        tags: Vec::new(),
         start: None,
         end: None,
         primary: 3,
         versions: Vec::new(),
     }));
-    let made = NewObject { id: ObjectId([0xcd; 16]), storage: Storage::Ephemeral, private: true, name: String::new() };
+    let made = NewObject {
+        id: ObjectId([0xcd; 16]),
+        storage: Storage::Ephemeral,
+        private: true,
+        name: String::new(),
+        is_key: true,
+        origin: String::new(),
+    };
     let also = Subject::New(made);
     let example = Example { subject: Subject::Object(Arc::new(object)), action: Action::Derive, ..Example::default() };
     home.sink().record(&AuditEvent { also: Some(&also), ..example.event() }).unwrap();
@@ -189,7 +198,8 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
         tags: vec![long.clone(); 100],
         ..Example::default()
     };
-    example.caller.principal = Arc::new(libkmss::caller::Principal { name: long.clone(), roles: Vec::new() });
+    let principal = Arc::new(libkmss::caller::Principal::new(long.clone(), Vec::new()));
+    example.caller = example.caller.with(|parts| parts.principal = principal);
     home.sink().record(&example.event()).unwrap();
     assert_eq!(home.verify().verdict, Verdict::Whole);
     let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();

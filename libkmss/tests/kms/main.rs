@@ -4,6 +4,7 @@
 mod namespaces;
 mod objects;
 mod pins;
+mod policies;
 mod settings;
 mod trail;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 
 use libkmss::auth::Credential;
 use libkmss::caller::Caller;
-use libkmss::config::{AuditConfig, Config, Explanation, HomeSource, PinConfig, StoreConfig};
+use libkmss::config::{AuditConfig, Config, Explanation, HomeSource, PinConfig, PolicyConfig, StoreConfig};
 use libkmss::error::{ErrorKind, Result};
 use libkmss::key::{KeyClass, KeySpec, Object, Storage, Usage};
 use libkmss::kms::Kms;
@@ -88,6 +89,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
         pin: PinConfig { max_attempts: 3, ..PinConfig::default() },
         store: StoreConfig::default(),
         audit: AuditConfig::default(),
+        policy: PolicyConfig::default(),
         principals: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,

@@ -101,6 +101,10 @@ pub(crate) fn fill(
         draft.protection.extractable = true;
     }
     draft.usage = usage(class);
+    // Decapsulation with ECDH is derivation under another name: what may not derive does neither, unless it is asked for.
+    if draft.usage.derive && template.flag(c::CKA_DERIVE)? == Some(false) {
+        draft.usage.decapsulate = false;
+    }
     if giver.separate {
         // What was not asked for gives way.
         if template.flag(c::CKA_WRAP)? == Some(true) {
@@ -279,7 +283,8 @@ pub(crate) const fn usage_field(usage: &mut Usage, kind: CK_ATTRIBUTE_TYPE) -> O
 
 /// Whether keys of this class and type encapsulate or decapsulate.
 const fn encapsulates(class: Class) -> bool {
-    matches!(class, Class::Public(KeyType::MlKem) | Class::Private(KeyType::MlKem))
+    use KeyType::{Ec, EcMontgomery, MlKem};
+    matches!(class, Class::Public(Ec | EcMontgomery | MlKem) | Class::Private(Ec | EcMontgomery | MlKem))
 }
 
 /// What a key of this class and type can do at all.
@@ -291,10 +296,10 @@ fn usage(class: Class) -> Usage {
         Class::Private(KeyType::Rsa) => Usage { decrypt: true, sign: true, sign_recover: true, unwrap: true, ..none },
         Class::Public(KeyType::Sm2) => Usage { encrypt: true, verify: true, ..none },
         Class::Private(KeyType::Sm2) => Usage { decrypt: true, sign: true, ..none },
-        Class::Public(KeyType::Ec) => Usage { verify: true, wrap: true, ..none },
-        Class::Private(KeyType::Ec) => Usage { sign: true, derive: true, unwrap: true, ..none },
-        Class::Public(KeyType::EcMontgomery) => Usage { wrap: true, ..none },
-        Class::Private(KeyType::EcMontgomery) => Usage { derive: true, unwrap: true, ..none },
+        Class::Public(KeyType::Ec) => Usage { verify: true, wrap: true, encapsulate: true, ..none },
+        Class::Private(KeyType::Ec) => Usage { sign: true, derive: true, unwrap: true, decapsulate: true, ..none },
+        Class::Public(KeyType::EcMontgomery) => Usage { wrap: true, encapsulate: true, ..none },
+        Class::Private(KeyType::EcMontgomery) => Usage { derive: true, unwrap: true, decapsulate: true, ..none },
         Class::Public(KeyType::Dh) => none,
         Class::Private(KeyType::Dh) => Usage { derive: true, ..none },
         Class::Public(KeyType::MlKem) => Usage { encapsulate: true, ..none },

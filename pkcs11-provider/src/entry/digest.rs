@@ -103,13 +103,7 @@ fn finish(mut operation: Taken<Hashing>, data: &[u8], mut out: Output<'_>) -> Re
         operation.keep()?;
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
-    let written = operation.unfinished.finish(data.len(), |digesting| {
-        if !data.is_empty() {
-            digesting.update(data)?;
-        }
-        digesting.finish(space)
-    });
-    match written {
+    match operation.unfinished.finish(data.len(), |digesting| digesting.finish(data, space)) {
         Ok(written) => out.tell(written),
         Err(error) => {
             out.wipe(len);

@@ -9,11 +9,12 @@ use crate::deriving::{self, Call};
 use crate::making::{self, Wrapped};
 use crate::module;
 use crate::module::session::SessionView;
-use crate::nonce::Nonces;
+use crate::nonce::{Generator, Nonces};
 use crate::raw::mechanism::Companions;
 use crate::raw::message::{self, MessageParameter};
 use crate::raw::pointers::{self, Output};
 use crate::raw::template::u64_of;
+use crate::raw::wrapping::WrapParameter;
 use crate::raw::{mechanism, template};
 use crate::rv::{Result, Rv};
 
@@ -76,10 +77,58 @@ pub(crate) unsafe fn wrap(
     let view = module::view(session)?;
     // SAFETY: the caller's buffer.
     let mut output = unsafe { Output::new(wrapped, wrapped_len) }?;
-    // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) }?, 0));
+    let (mut used, asks) = (None, output.is_query());
+    let parse = |key: &Object| {
+        // SAFETY: the caller's mechanism.
+        let Some(parameter) = unsafe { wrapping_parameter(&view, mechanism, CKF_WRAP, key) }? else {
+            // SAFETY: as above.
+            return Ok((unsafe { parsed(&view, mechanism, Verb::Wrap, Some(key)) }?, 0));
+        };
+        let nonce = nonce(&view, parameter.generator()?, parameter.nonce(), asks)?;
+        let how = parameter.mechanism(nonce.clone());
+        used = Some((parameter, nonce));
+        // SAFETY: the parameter was read through it.
+        let number = u64_of(unsafe { pointers::reference(mechanism) }?.mechanism);
+        Ok((Chosen { mechanism: how, number: Some(number) }, 0))
+    };
     let wrapped = making::wrap(&view, parse, wrapping, key, room(&output))?;
-    deliver(&mut output, &wrapped)
+    deliver(&mut output, &wrapped)?;
+    if let (Wrapped::Key(_), Some((mut parameter, nonce))) = (wrapped, used) {
+        parameter.tell_nonce(&nonce);
+    }
+    Ok(())
+}
+
+/// The parameter of C_WrapKey or C_UnwrapKey that says how the nonce comes about; `None` where it is another.
+///
+/// # Safety
+/// `mechanism` is NULL or valid, with its parameter and the buffers it names.
+unsafe fn wrapping_parameter(
+    view: &SessionView,
+    mechanism: *mut CK_MECHANISM,
+    flag: CK_FLAGS,
+    key: &Object,
+) -> Result<Option<WrapParameter>> {
+    // SAFETY: the contract of this function.
+    let raw = unsafe { pointers::reference(mechanism) }?;
+    if !WrapParameter::may_be(raw.ulParameterLen) {
+        return Ok(None);
+    }
+    let shape = mechanism::parse_messages(raw, flag, key.key(), view.profile())?;
+    // SAFETY: as above.
+    unsafe { WrapParameter::read(shape, raw.pParameter, raw.ulParameterLen) }
+}
+
+/// The nonce of one wrapping. Where only the length is asked for, what the caller's memory holds is as good as another.
+fn nonce(view: &SessionView, generator: Generator, given: Vec<u8>, asks: bool) -> Result<Vec<u8>> {
+    if !generator.stands_alone() {
+        return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
+    }
+    if asks {
+        return Ok(given);
+    }
+    let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
+    Nonces::default().next(generator, given, random)
 }
 
 /// C_WrapKeyAuthenticated (5.18.6): the tag goes where the mechanism's message parameter says.
@@ -104,15 +153,11 @@ pub(crate) unsafe fn wrap_authenticated(
         let output = Output::new(wrapped, wrapped_len)?;
         (pointers::reference(mechanism)?, output, message::associated_data(aad, aad_len)?)
     };
-    let mut used = None;
+    let (mut used, asks) = (None, output.is_query());
     let parse = |key: &Object| {
         // SAFETY: the contract of this function.
         let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_ENCRYPT, key) }?;
-        if !parameter.generator.stands_alone() {
-            return Err(Rv(CKR_MECHANISM_PARAM_INVALID));
-        }
-        let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
-        let nonce = Nonces::default().next(parameter.generator, parameter.nonce(), random)?;
+        let nonce = nonce(&view, parameter.generator()?, parameter.nonce(), asks)?;
         let how = parameter.mechanism(nonce.clone(), aad, true)?;
         let how = Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) };
         let tag_len = parameter.tag_len();
@@ -229,8 +274,17 @@ pub(crate) unsafe fn unwrap(
         let wrapped = pointers::slice(wrapped.cast_const(), wrapped_len)?;
         (wrapped, template::read(attributes, count)?, pointers::reference(key)?)
     };
-    // SAFETY: the caller's mechanism.
-    let parse = |key: &Object| Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
+    let parse = |key: &Object| {
+        // SAFETY: the caller's mechanism.
+        let Some(parameter) = unsafe { wrapping_parameter(&view, mechanism, CKF_UNWRAP, key) }? else {
+            // SAFETY: as above.
+            return Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
+        };
+        // SAFETY: the parameter was read through it.
+        let number = u64_of(unsafe { pointers::reference(mechanism) }?.mechanism);
+        let how = Chosen { mechanism: parameter.mechanism(parameter.nonce()), number: Some(number) };
+        Ok((how, wrapped.to_vec()))
+    };
     *key = making::unwrap(&view, parse, unwrapping, template)?;
     Ok(())
 }

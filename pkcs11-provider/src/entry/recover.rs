@@ -33,8 +33,9 @@ pub(crate) unsafe fn sign_init(
         let key = view.token.objects.resolve_key(key, view)?;
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::SignRecover, key.key(), view.profile()) }?;
-        let unfinished = view.kms.begin(&view.caller, SignRecover { key: ObjectRef::from(&key), how }).for_key()?;
-        Ok(Ongoing::with_key(unfinished, view, &key))
+        let private = key.private;
+        let unfinished = view.kms.begin(&view.caller, SignRecover { key: ObjectRef::from(key), how }).for_key()?;
+        Ok(Ongoing::with_key(unfinished, view, private))
     })
 }
 
@@ -75,8 +76,9 @@ pub(crate) unsafe fn verify_init(
         let key = view.token.objects.resolve_key(key, view)?;
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::VerifyRecover, key.key(), view.profile()) }?;
-        let unfinished = view.kms.begin(&view.caller, VerifyRecover { key: ObjectRef::from(&key), how }).for_key()?;
-        Ok(Ongoing::with_key(unfinished, view, &key))
+        let private = key.private;
+        let unfinished = view.kms.begin(&view.caller, VerifyRecover { key: ObjectRef::from(key), how }).for_key()?;
+        Ok(Ongoing::with_key(unfinished, view, private))
     })
 }
 

@@ -142,7 +142,8 @@ unsafe fn login_as(
     pin: *mut CK_UTF8CHAR,
     pin_len: CK_ULONG,
 ) -> Result<()> {
-    let token = module::view(session)?.token;
+    let view = module::view(session)?;
+    let token = &view.token;
     // SAFETY: the contract of this function.
     let pin = match unsafe { read_pin(pin, pin_len) } {
         // Where users have no PIN, none is as good as any.
@@ -168,8 +169,9 @@ unsafe fn login_as(
 /// # Safety
 /// None.
 pub(crate) unsafe fn logout(session: CK_SESSION_HANDLE) -> Result<()> {
-    let token = module::view(session)?.token;
+    let view = module::view(session)?;
+    let token = &view.token;
     let result = token.logout();
-    module::purge(&token);
+    module::purge(token);
     result
 }

@@ -32,8 +32,9 @@ pub(crate) unsafe fn init(
         let key = view.token.objects.resolve_key(key, view)?;
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::Sign, key.key(), view.profile()) }?;
-        let unfinished = view.kms.begin(&view.caller, Sign { key: ObjectRef::from(&key), how }).for_key()?;
-        Ok(Ongoing::with_key(unfinished, view, &key))
+        let private = key.private;
+        let unfinished = view.kms.begin(&view.caller, Sign { key: ObjectRef::from(key), how }).for_key()?;
+        Ok(Ongoing::with_key(unfinished, view, private))
     })
 }
 

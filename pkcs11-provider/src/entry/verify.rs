@@ -46,8 +46,9 @@ pub(super) unsafe fn start(
     // SAFETY: the mechanism is valid by the contract of this function.
     let how = unsafe { parse(mechanism, Verb::Verify, key.key(), view.profile()) }?;
     let two_halves = verification::ecdsa_len(&how.mechanism, &key);
-    let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(&key), how }).for_key()?;
-    let mut operation = Ongoing::with_key(unfinished, view, &key);
+    let private = key.private;
+    let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(key), how }).for_key()?;
+    let mut operation = Ongoing::with_key(unfinished, view, private);
     operation.two_halves = two_halves;
     Ok(operation)
 }

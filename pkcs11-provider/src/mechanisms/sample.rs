@@ -96,7 +96,7 @@ impl Mode {
             Self::Cbc => CipherMode::Cbc { iv: [0; 16] },
             Self::CbcPad => CipherMode::CbcPad { iv: [0; 16] },
             Self::Ctr => CipherMode::Ctr(Ctr { counter_bits: 128, block: [0; 16] }),
-            Self::Gcm => CipherMode::Gcm(Gcm { iv: vec![0; 12], aad: Vec::new(), tag_len: 16 }),
+            Self::Gcm => CipherMode::Gcm(Gcm { iv: vec![0; 12].into(), aad: Vec::new(), tag_len: 16 }),
             Self::CbcCs1 => CipherMode::CbcCs1 { iv: [0; 16] },
             Self::Ofb => CipherMode::Ofb { iv: [0; 16] },
             Self::Cfb(segment) => CipherMode::Cfb { segment, iv: [0; 16] },

@@ -102,7 +102,7 @@ impl CipherMessages {
         let confirmation = self.enter()?;
         let nonce = if self.how.encrypt {
             let random = |out: &mut [u8]| Ok(view.kms.perform(&view.caller, DrawRandom { out })?);
-            self.how.nonces.next(parameter.generator, parameter.nonce(), random)?
+            self.how.nonces.next(parameter.generator()?, parameter.nonce(), random)?
         } else {
             parameter.nonce()
         };
@@ -114,7 +114,7 @@ impl CipherMessages {
         } else {
             view.kms.begin(&view.caller, Decrypt { key, how }).for_key()?
         };
-        let message = Ongoing::with_key(unfinished, view, &self.key);
+        let message = Ongoing::with_key(unfinished, view, self.key.private);
         Ok((message.confirmed(confirmation)?, nonce))
     }
 }

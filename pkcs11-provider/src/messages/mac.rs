@@ -47,7 +47,7 @@ impl SignMessages {
     fn start(&mut self, view: &SessionView) -> Result<Ongoing<Box<dyn Signing>>> {
         let confirmation = self.enter()?;
         let sign = Sign { key: ObjectRef::from(&self.key), how: self.how.clone() };
-        let message = Ongoing::with_key(view.kms.begin(&view.caller, sign).for_key()?, view, &self.key);
+        let message = Ongoing::with_key(view.kms.begin(&view.caller, sign).for_key()?, view, self.key.private);
         message.confirmed(confirmation)
     }
 
@@ -109,7 +109,7 @@ impl VerifyMessages {
     fn start(&mut self, view: &SessionView) -> Result<Ongoing<Box<dyn Verifying>>> {
         let confirmation = self.enter()?;
         let verify = Verify { key: ObjectRef::from(&self.key), how: self.how.clone() };
-        let mut message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, &self.key);
+        let mut message = Ongoing::with_key(view.kms.begin(&view.caller, verify).for_key()?, view, self.key.private);
         message.two_halves = verification::ecdsa_len(&self.how.mechanism, &self.key);
         message.confirmed(confirmation)
     }

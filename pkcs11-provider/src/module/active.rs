@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
 use libkmss::backend::{Ciphering, Digesting, Signing, Verifying};
-use libkmss::key::Object;
 use libkmss::mechanism::Hash;
 use libkmss::permit::Confirmation;
 use libkmss::pipeline::Unfinished;
@@ -24,7 +23,7 @@ pub(crate) fn next() -> u64 {
 /// An operation that its caller may go on with.
 pub(crate) struct Ongoing<R> {
     /// The operation in the hall.
-    pub(crate) unfinished: Unfinished<R>,
+    pub(crate) unfinished: Box<Unfinished<R>>,
     /// Whether a part was processed: it is a multi-part operation then.
     pub(crate) parts: bool,
     /// A result that did not fit its buffer, or the signature that C_VerifySignatureInit took.
@@ -35,23 +34,25 @@ pub(crate) struct Ongoing<R> {
     pub(crate) two_halves: Option<usize>,
     /// The hash of a digest, so that its state can be saved.
     pub(crate) hash: Option<Hash>,
-    /// The order in which operations were begun.
+    /// The order in which operations were begun that wait for their user.
     begun: u64,
     /// The login it was begun under; `None` where it needs none.
     logins: Option<u64>,
 }
 
 impl<R> Ongoing<R> {
-    /// An operation that uses `key`.
-    pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, key: &Object) -> Self {
-        let logins = key.private.then_some(view.logins);
-        let (two_halves, hash, begun) = (None, None, next());
+    /// An operation that uses a key, private or not.
+    pub(crate) fn with_key(unfinished: Box<Unfinished<R>>, view: &SessionView, private: bool) -> Self {
+        let logins = private.then_some(view.logins);
+        // Only what waits for its user is asked for its order; a number for everything would be one that all threads write.
+        let begun = if unfinished.awaits_confirmation() { next() } else { 0 };
+        let (two_halves, hash) = (None, None);
         Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins }
     }
 
     /// A digest; it survives logins and logouts.
-    pub(crate) fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
-        let (two_halves, hash, begun) = (None, Some(hash), next());
+    pub(crate) fn digest(unfinished: Box<Unfinished<R>>, hash: Hash) -> Self {
+        let (two_halves, hash, begun) = (None, Some(hash), 0);
         Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins: None }
     }
 

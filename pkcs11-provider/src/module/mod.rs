@@ -23,7 +23,7 @@ use once_cell::race::OnceBox;
 
 use crate::guard;
 use crate::module::handles::NumberMap;
-use crate::module::session::{Session, SessionView};
+use crate::module::session::{Known, Session, SessionView};
 use crate::module::token::Token;
 use crate::rv::{Result, Rv};
 
@@ -322,21 +322,17 @@ pub(crate) fn view_where(
     handle: CK_SESSION_HANDLE,
     check: impl FnOnce(&mut Session) -> Result<()>,
 ) -> Result<SessionView> {
-    let (token, read_write, known) =
-        with_session(handle, |s| check(s).map(|()| (Arc::clone(&s.token), s.read_write, s.known_caller())))??;
-    let (logins, caller) = match known {
-        Some(known) => known,
-        None => {
-            // Before the caller: what is begun under a login that ends meanwhile counts as begun under it. The version is
-            // first of all, so that nothing older is kept under it.
-            let version = token.version();
-            let logins = token.logins();
-            let caller = token.caller(handle);
-            with_session(handle, |s| s.keep_caller(version, logins, &caller))?;
-            (logins, caller)
+    let (known, read_write) =
+        with_session(handle, |s| check(s).map(|()| (s.known().ok_or_else(|| Arc::clone(&s.token)), s.read_write)))??;
+    let known = match known {
+        Ok(known) => known,
+        Err(token) => {
+            let known = Arc::new(Known::of(token, handle));
+            with_session(handle, |s| s.keep_known(&known))?;
+            known
         }
     };
-    Ok(SessionView { kms: Arc::clone(&token.kms), caller, logins, token, handle, read_write })
+    Ok(SessionView { known, handle, read_write })
 }
 
 fn no_session() -> Rv {

@@ -29,16 +29,35 @@ pub(crate) struct Session {
     pub(crate) operations: Operations,
     /// The object search under way.
     pub(crate) find: Option<Search>,
-    /// Who asks in this session.
-    caller: Option<Known>,
+    /// What the last call knew of this session.
+    known: Option<Arc<Known>>,
     epoch: u32,
 }
 
-/// A session's own copy of its token's caller: sessions of several threads share no counter of references.
-struct Known {
+/// What does not change in a session as long as its token's state stands. Each session has its own: threads that work in
+/// sessions of their own share no counter of references.
+pub(crate) struct Known {
+    /// The hall.
+    pub(crate) kms: Arc<Kms>,
+    /// The session's token.
+    pub(crate) token: Arc<Token>,
+    /// Who asks, logged in or not.
+    pub(crate) caller: Caller,
+    /// The number of the login that the caller comes from, or of an earlier one.
+    pub(crate) logins: u64,
     version: u64,
-    logins: u64,
-    caller: Caller,
+}
+
+impl Known {
+    /// What is known of session `handle` on `token`.
+    pub(crate) fn of(token: Arc<Token>, handle: CK_SESSION_HANDLE) -> Self {
+        // Before the caller: what is begun under a login that ends meanwhile counts as begun under it. The version is
+        // first of all, so that nothing older is kept under it.
+        let version = token.version();
+        let logins = token.logins();
+        let caller = token.caller(handle);
+        Self { kms: Arc::clone(&token.kms), token, caller, logins, version }
+    }
 }
 
 impl Session {
@@ -48,37 +67,24 @@ impl Session {
             read_write,
             operations: Operations::default(),
             find: None,
-            caller: None,
+            known: None,
             epoch: libkmss::os::epoch(),
         }
     }
 
-    /// The number of logins and the caller, as long as the token's state stands.
-    pub(crate) fn known_caller(&self) -> Option<(u64, Caller)> {
-        let known = self.caller.as_ref().filter(|known| known.version == self.token.version())?;
-        Some((known.logins, known.caller.clone()))
+    /// What is known of it, as long as the token's state stands.
+    pub(crate) fn known(&self) -> Option<Arc<Known>> {
+        self.known.as_ref().filter(|known| known.version == self.token.version()).map(Arc::clone)
     }
 
-    /// Keeps who asks, as it was read at `version` of the token's state or later.
-    pub(crate) fn keep_caller(&mut self, version: u64, logins: u64, caller: &Caller) {
-        let login = match &caller.login {
-            Login::User(name) => Login::User(Arc::from(&**name)),
-            other => other.clone(),
-        };
-        let caller = Caller {
-            principal: Arc::new((*caller.principal).clone()),
-            namespace: Arc::new((*caller.namespace).clone()),
-            login,
-            keyring: Arc::new((*caller.keyring).clone()),
-            session: caller.session,
-        };
-        // Read before a login ended, it would keep that login's keys.
-        self.caller = (version == self.token.version()).then_some(Known { version, logins, caller });
+    /// Keeps what was just found out. Read before a login ended, it would keep that login's keys: then not.
+    pub(crate) fn keep_known(&mut self, known: &Arc<Known>) {
+        self.known = (known.version == self.token.version()).then(|| Arc::clone(known));
     }
 
     /// Forgets who asks, and the keys that come with that.
     pub(crate) fn forget_caller(&mut self) {
-        self.caller = None;
+        self.known = None;
     }
 
     /// Ends what was under way in the process that this one was forked from: it is the parent's to finish.
@@ -94,18 +100,19 @@ impl Session {
 
 /// A session as one call sees it: everything that does not change during the call. No lock is held.
 pub(crate) struct SessionView {
-    /// The hall.
-    pub(crate) kms: Arc<Kms>,
-    /// Who asks, logged in or not.
-    pub(crate) caller: Caller,
-    /// The number of the login that the caller comes from, or of an earlier one.
-    pub(crate) logins: u64,
-    /// The session's token.
-    pub(crate) token: Arc<Token>,
+    pub(crate) known: Arc<Known>,
     /// The session's handle.
     pub(crate) handle: CK_SESSION_HANDLE,
     /// Whether it is a read/write session.
     pub(crate) read_write: bool,
+}
+
+impl Deref for SessionView {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
 }
 
 impl SessionView {
@@ -134,7 +141,7 @@ impl SessionView {
     }
 
     /// The state of the session (PKCS#11 3.2, 5.6.6).
-    pub(crate) const fn state(&self) -> CK_STATE {
+    pub(crate) fn state(&self) -> CK_STATE {
         match (&self.caller.login, self.read_write) {
             (Login::None, false) => CKS_RO_PUBLIC_SESSION,
             (Login::None, true) => CKS_RW_PUBLIC_SESSION,

@@ -83,8 +83,8 @@ impl Token {
         }
         if **known != *namespace {
             let newest = Arc::new(namespace.clone());
-            state.public.namespace = Arc::clone(&newest);
-            state.current.namespace = Arc::clone(&newest);
+            state.public = state.public.with(|parts| parts.namespace = Arc::clone(&newest));
+            state.current = state.current.with(|parts| parts.namespace = Arc::clone(&newest));
             state.namespace = newest;
             self.version.fetch_add(1, Ordering::Release);
         }
@@ -93,9 +93,8 @@ impl Token {
 
     /// Who asks, for a call in `session`.
     pub(crate) fn caller(&self, session: CK_SESSION_HANDLE) -> Caller {
-        let mut caller = self.state.lock().current.clone();
-        caller.session = session;
-        caller
+        let current = self.state.lock().current.clone();
+        current.with(|parts| parts.session = session)
     }
 
     /// A number that moves with every login and logout.

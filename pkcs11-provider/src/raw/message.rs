@@ -26,8 +26,8 @@ pub(crate) struct MessageParameter {
     tag_len: usize,
     shape: Shape,
     data_len: Option<u64>,
-    /// How the nonce comes about, where it is not the caller's.
-    pub(crate) generator: Generator,
+    function: CK_GENERATOR_FUNCTION,
+    fixed_bits: CK_ULONG,
 }
 
 impl MessageParameter {
@@ -53,36 +53,27 @@ impl MessageParameter {
             bits @ (32 | 64 | 96 | 104 | 112 | 120 | 128) => bits / 8,
             _ => return Err(INVALID),
         };
-        let generator = Generator::new(p.ivGenerator, p.ulIvFixedBits, p.ulIvLen)?;
-        Self { nonce: p.pIv, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }.with_lengths(
-            p.ulIvLen,
-            1..=256,
-            tag_len,
-        )
+        let (function, fixed_bits) = (p.ivGenerator, p.ulIvFixedBits);
+        Self { nonce: p.pIv, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, function, fixed_bits }
+            .with_lengths(p.ulIvLen, 1..=256, tag_len)
     }
 
     fn ccm(shape: Shape, p: CK_CCM_MESSAGE_PARAMS) -> Result<Self> {
         if !matches!(p.ulMACLen, 4 | 6 | 8 | 10 | 12 | 14 | 16) {
             return Err(INVALID);
         }
-        let generator = Generator::new(p.nonceGenerator, p.ulNonceFixedBits, p.ulNonceLen)?;
+        let (function, fixed_bits) = (p.nonceGenerator, p.ulNonceFixedBits);
         let data_len = Some(super::template::u64_of(p.ulDataLen));
-        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pMAC, tag_len: 0, shape, data_len, generator }.with_lengths(
-            p.ulNonceLen,
-            7..=13,
-            p.ulMACLen,
-        )
+        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pMAC, tag_len: 0, shape, data_len, function, fixed_bits }
+            .with_lengths(p.ulNonceLen, 7..=13, p.ulMACLen)
     }
 
     /// The nonce has 12 bytes; the standard counts it in bits here.
     fn chacha(shape: Shape, p: CK_SALSA20_CHACHA20_POLY1305_MSG_PARAMS) -> Result<Self> {
         let nonce_len = if p.ulNonceLen == 96 { 12 } else { p.ulNonceLen };
-        let generator = Generator::Caller;
-        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, generator }.with_lengths(
-            nonce_len,
-            12..=12,
-            16,
-        )
+        let (function, fixed_bits) = (CKG_NO_GENERATE, 0);
+        Self { nonce: p.pNonce, nonce_len: 0, tag: p.pTag, tag_len: 0, shape, data_len: None, function, fixed_bits }
+            .with_lengths(nonce_len, 12..=12, 16)
     }
 
     fn with_lengths(
@@ -97,6 +88,12 @@ impl MessageParameter {
             return Err(INVALID);
         }
         Ok(Self { nonce_len, tag_len, ..self })
+    }
+
+    /// How the nonce comes about; where a message is decrypted nobody asks (6.13.3: "ignored").
+    pub(crate) fn generator(&self) -> Result<Generator> {
+        let len = CK_ULONG::try_from(self.nonce_len).map_err(|_| INVALID)?;
+        Generator::new(self.function, self.fixed_bits, len)
     }
 
     /// The nonce as it stands in the caller's memory.
@@ -138,7 +135,7 @@ impl MessageParameter {
         let tag_len = self.tag_len;
         Ok(match self.shape {
             Shape::Cipher(cipher, Mode::Gcm) => {
-                Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce, aad, tag_len }))
+                Mechanism::Cipher(cipher, CipherMode::Gcm(Gcm { iv: nonce.into(), aad, tag_len }))
             }
             Shape::Cipher(cipher, Mode::Ccm) => {
                 let data_len = self.data_len.filter(|len| !wraps || *len != 0);

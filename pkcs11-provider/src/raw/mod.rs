@@ -7,3 +7,4 @@ pub(crate) mod message;
 pub(crate) mod octet_string;
 pub(crate) mod pointers;
 pub(crate) mod template;
+pub(crate) mod wrapping;

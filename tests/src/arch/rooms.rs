@@ -18,7 +18,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (5, &["store", "seal"]),
     (4, &["permit"]),
     (3, &["key", "caller", "principal"]),
-    (2, &["mechanism"]),
+    (2, &["mechanism", "rates"]),
     (1, &["error", "secret", "clock", "suite", "random", "settings", "tenant", "config", "os", "home"]),
 ];
 

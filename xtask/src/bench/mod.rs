@@ -2,6 +2,7 @@
 //! docs/BENCHMARKS.md.
 
 mod marks;
+mod others;
 mod report;
 
 use crate::error::Error;
@@ -46,7 +47,7 @@ pub(crate) struct Options {
     /// Thread counts
     #[arg(long, default_value = "1,2")]
     threads: String,
-    /// A further module to compare with, as NAME=PATH; it needs a token `bench` with the PIN 24681357
+    /// A further module to compare with, as NAME=PATH; it needs a token `bench` with the PIN 24681357, which kryoptic is given
     #[arg(long, value_name = "NAME=PATH")]
     module: Vec<String>,
     /// Most seconds per row to wait for quiet moments on a machine that others use as well
@@ -67,6 +68,11 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
         home: kmss_token(project, &products, &scratch)?,
         softhsm: softhsm_token(project, &scratch)?,
         nss: nss_token(project, &scratch)?,
+        others: options
+            .module
+            .iter()
+            .map(|module| others::Other::prepare(project, &scratch, module))
+            .collect::<Result<_, _>>()?,
     };
     let results = measure(project, options, &tool, &modules, true)?;
     let session = measure(project, options, &tool, &modules, false)?;
@@ -90,6 +96,7 @@ struct Modules {
     home: PathBuf,
     softhsm: PathBuf,
     nss: Option<(PathBuf, PathBuf)>,
+    others: Vec<others::Other>,
 }
 
 /// aws-lc without any module, in the workers' protocol.
@@ -180,9 +187,8 @@ fn measure(
         job =
             job.arg("--vs").arg(module).args(["--name", "nss", "--token-label", NSS_LABEL, "--module-init", &settings]);
     }
-    for module in &options.module {
-        let (name, path) = module.split_once('=').ok_or_else(|| Error::check("--module wants NAME=PATH"))?;
-        job = job.args(["--vs", path, "--name", name]);
+    for other in &modules.others {
+        job = other.add_to(job);
     }
     job = job.arg("--bare").arg(&modules.bare);
     if token_keys {

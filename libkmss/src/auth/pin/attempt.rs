@@ -32,6 +32,8 @@ pub(super) enum Outcome {
     Renewed(Record),
     /// The security officer forgave the attempts.
     Unlocked,
+    /// The security officer gave the user other roles.
+    Appointed(Vec<String>),
 }
 
 impl PinAuthenticator {
@@ -89,14 +91,17 @@ impl PinAuthenticator {
             let Some((mut record, version)) = current.filter(|(record, _)| record.salt == attempted.salt) else {
                 return replaced(outcome);
             };
-            record.pending = record.pending.saturating_sub(1);
+            if !matches!(outcome, Outcome::Appointed(_)) {
+                record.pending = record.pending.saturating_sub(1);
+            }
             match outcome {
                 Outcome::Right | Outcome::Unlocked => (record.failures, record.pending) = (0, 0),
                 Outcome::Wrong => record.failures = record.failures.saturating_add(1),
                 Outcome::Unchecked => {}
                 Outcome::Renewed(new) => record.clone_from(new),
+                Outcome::Appointed(roles) => record.roles.clone_from(roles),
             }
-            let invalidates = matches!(outcome, Outcome::Renewed(_) | Outcome::Unlocked);
+            let invalidates = matches!(outcome, Outcome::Renewed(_) | Outcome::Unlocked | Outcome::Appointed(_));
             let batch = Batch {
                 conditions: vec![Condition::Version(key.clone(), version)],
                 ops: vec![self.write(domain, key, &record)?],
@@ -116,7 +121,7 @@ fn replaced(outcome: &Outcome) -> Result<()> {
     match outcome {
         Outcome::Wrong | Outcome::Unchecked => Ok(()),
         // Who was right about a PIN that no longer holds has not logged in.
-        Outcome::Right | Outcome::Renewed(_) | Outcome::Unlocked => Err(gone()),
+        Outcome::Right | Outcome::Renewed(_) | Outcome::Unlocked | Outcome::Appointed(_) => Err(gone()),
     }
 }
 

@@ -61,6 +61,9 @@ pub(super) struct Record {
     version: u32,
     /// The private domain key: sealed under the PIN, then by the seal.
     wrapped: ByteBuf,
+    /// What the security officer says the user is, for policies.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) roles: Vec<String>,
 }
 
 /// What a PIN turned out to be.
@@ -149,6 +152,7 @@ impl Record {
             salt: ByteBuf::from(salt),
             version: private.version,
             wrapped: ByteBuf::from(tools.seal.wrap(&context, &Secret::new(inner))?),
+            roles: Vec::new(),
         })
     }
 

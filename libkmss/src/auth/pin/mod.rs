@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::rewrap::Private;
 use super::{Authenticated, Authenticator, Credential, CredentialState, RewrapToken};
-use crate::caller::Login;
+use crate::caller::{EXCLUSIVE_ROLES, Login};
 use crate::config::PinConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
@@ -34,6 +34,10 @@ const DEFAULT_USER: &str = "user";
 const MAX_PIN: usize = 255;
 /// Longest user name in bytes.
 const MAX_NAME: usize = 128;
+/// Longest name of a role in bytes.
+const MAX_ROLE: usize = 64;
+/// Most roles of one user.
+const MAX_ROLES: usize = 32;
 /// Entries read at once from the store.
 const PAGE: usize = 256;
 /// Credentials that go in the batch which removes a namespace's keys; it has to leave room for what else it carries.
@@ -187,8 +191,11 @@ impl PinAuthenticator {
         }
         let domain = self.domain(namespace)?;
         domain.admits(namespace, officer)?;
-        let record = self.fresh(namespace, Holder::User(user), new_pin, &officer.private)?;
+        let mut record = self.fresh(namespace, Holder::User(user), new_pin, &officer.private)?;
         let key = credential::key(namespace, &domain, Holder::User(user))?;
+        if let Some(entry) = self.store.get(&key)? {
+            record.roles = Record::open(&domain.public, &key, &entry.value)?.roles;
+        }
         self.apply(&Batch {
             conditions: vec![Condition::Version(domain::key(namespace)?, domain.revision)],
             ops: vec![self.write(&domain, &key, &record)?],
@@ -221,7 +228,8 @@ impl PinAuthenticator {
         self.accept_pin(new)?;
         let domain = self.domain(namespace)?;
         let (key, record, private) = self.attempt(namespace, &domain, holder, old)?;
-        let renewed = self.fresh(namespace, holder, new, &private)?;
+        let mut renewed = self.fresh(namespace, holder, new, &private)?;
+        renewed.roles.clone_from(&record.roles);
         self.conclude(&domain, &key, &record, &Outcome::Renewed(renewed))
     }
 
@@ -247,6 +255,36 @@ impl PinAuthenticator {
         let entry = self.store.get(&key)?.ok_or_else(|| unknown(user))?;
         let record = Record::open(&domain.public, &key, &entry.value)?;
         self.conclude(&domain, &key, &record, &Outcome::Unlocked)
+    }
+
+    /// Gives `user` these roles and no others; they hold from the next login on.
+    ///
+    /// # Errors
+    /// As [`Self::unlock`]; [`ErrorKind::Arguments`] for what is no name of a role, or for two roles that exclude each
+    /// other.
+    pub fn set_roles(&self, namespace: &Namespace, officer: &RewrapToken, user: &str, roles: &[String]) -> Result<()> {
+        accept_roles(roles)?;
+        if user == DEFAULT_USER {
+            let why = "the default user is whoever the process runs as: the configuration's [[principal]] rules give it roles";
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        let domain = self.domain(namespace)?;
+        domain.admits(namespace, officer)?;
+        let key = credential::key(namespace, &domain, Holder::User(user))?;
+        let entry = self.store.get(&key)?.ok_or_else(|| unknown(user))?;
+        let record = Record::open(&domain.public, &key, &entry.value)?;
+        self.conclude(&domain, &key, &record, &Outcome::Appointed(roles.to_vec()))
+    }
+
+    /// The roles of `user`.
+    ///
+    /// # Errors
+    /// As [`Self::public_domain_key`]; [`ErrorKind::NotFound`] for an unknown user.
+    pub fn roles(&self, namespace: &Namespace, user: &str) -> Result<Vec<String>> {
+        let domain = self.domain(namespace)?;
+        let key = credential::key(namespace, &domain, Holder::User(user))?;
+        let entry = self.store.get(&key)?.ok_or_else(|| unknown(user))?;
+        Ok(Record::open(&domain.public, &key, &entry.value)?.roles)
     }
 
     /// Takes the user `user` away. Objects stay; another user can reach them.
@@ -369,7 +407,12 @@ impl Authenticator for PinAuthenticator {
         if namespace.settings.pinless && holder == Holder::DEFAULT_USER {
             // There is no PIN that could be wrong; clients that always log in get what everybody has.
             let private = Some(self.open_private_domain_key(namespace)?);
-            return Ok(Authenticated { login: Login::User(DEFAULT_USER.into()), private, rewrap: None });
+            return Ok(Authenticated {
+                login: Login::User(DEFAULT_USER.into()),
+                private,
+                rewrap: None,
+                roles: Vec::new(),
+            });
         }
         let domain = self.domain(namespace)?;
         let (key, record, private) = self.attempt(namespace, &domain, holder, pin)?;
@@ -378,11 +421,13 @@ impl Authenticator for PinAuthenticator {
                 login: Login::User(name.into()),
                 private: Some(Arc::new(DomainKey::expand(self.seal.suite(), private.version, &private.secret)?)),
                 rewrap: None,
+                roles: record.roles.clone(),
             },
             Holder::Officer => Authenticated {
                 login: Login::SecurityOfficer,
                 private: None,
                 rewrap: Some(Arc::new(RewrapToken { namespace: namespace.id, edition: domain.edition, private })),
+                roles: Vec::new(),
             },
         };
         self.conclude(&domain, &key, &record, &Outcome::Right)?;
@@ -406,6 +451,26 @@ fn accept_name(name: &str) -> Result<()> {
         ErrorKind::Arguments,
         format!("a user name has 1 to {MAX_NAME} bytes without control characters and is neither `so` nor `none`"),
     ))
+}
+
+/// Names of roles as policies write them; of the built-in ones at most one.
+fn accept_roles(roles: &[String]) -> Result<()> {
+    let plain = |role: &String| {
+        let word = role.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_.".contains(&b));
+        word && (1..=MAX_ROLE).contains(&role.len())
+    };
+    if roles.len() > MAX_ROLES || !roles.iter().all(plain) {
+        let why = format!(
+            "a user has at most {MAX_ROLES} roles, each of 1 to {MAX_ROLE} lower-case letters, digits, `-`, `_` or `.`"
+        );
+        return Err(Error::new(ErrorKind::Arguments, why));
+    }
+    if roles.iter().filter(|role| EXCLUSIVE_ROLES.contains(&role.as_str())).count() > 1 {
+        let why =
+            format!("nobody holds two of the roles {}", EXCLUSIVE_ROLES.map(|role| format!("`{role}`")).join(", "));
+        return Err(Error::new(ErrorKind::Arguments, why));
+    }
+    Ok(())
 }
 
 /// Where the domain key and the credentials of `namespace` are.

@@ -10,7 +10,7 @@ use super::keys::SecretKey;
 use super::{parameter, sm4, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, Gcm, KeyType};
+use crate::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, Gcm, KeyType, Nonce};
 
 /// Length of whole tags.
 const TAG: usize = 16;
@@ -48,7 +48,7 @@ pub(super) fn ccm(key: &Arc<SecretKey>, ccm: &Ccm, encrypt: bool) -> Result<Box<
     let message = Message {
         key: Arc::clone(key),
         cipher: Cipher::AesCcm,
-        nonce: ccm.nonce.clone(),
+        nonce: ccm.nonce.as_slice().into(),
         aad: ccm.aad.clone(),
         tag_len: ccm.tag_len,
         data_len: ccm.data_len,
@@ -64,7 +64,7 @@ pub(super) fn chacha(key: &Arc<SecretKey>, chacha: &ChaCha20Poly1305, encrypt: b
     if key.key_type != KeyType::ChaCha20 {
         return Err(wrong_key());
     }
-    let (nonce, aad) = (chacha.nonce.to_vec(), chacha.aad.clone());
+    let (nonce, aad) = (chacha.nonce.as_slice().into(), chacha.aad.clone());
     let message = Message { key: Arc::clone(key), cipher: Cipher::ChaCha, nonce, aad, tag_len: TAG, data_len: None };
     Ok(message.start(encrypt))
 }
@@ -81,7 +81,7 @@ enum Cipher {
 struct Message {
     key: Arc<SecretKey>,
     cipher: Cipher,
-    nonce: Vec<u8>,
+    nonce: Nonce,
     aad: Vec<u8>,
     tag_len: usize,
     /// The length that was announced.
@@ -141,7 +141,7 @@ impl Message {
     /// Decrypts to `out`, of the same length, which is wiped where the tag is wrong.
     fn open(&self, input: &[u8], tag: &[u8], out: &mut [u8]) -> Result<()> {
         let value = self.key.value.expose();
-        let (nonce, aad) = (self.nonce.as_slice(), self.aad.as_slice());
+        let (nonce, aad) = (&*self.nonce, self.aad.as_slice());
         match self.cipher {
             Cipher::AesGcm if tag.len() == TAG => self.key.gcm()?.open(nonce, aad, input, tag, out),
             Cipher::AesGcm => Aead::new(AeadKind::AesGcm, value, tag.len())?.open(nonce, aad, input, tag, out),

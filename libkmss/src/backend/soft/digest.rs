@@ -2,7 +2,7 @@
 
 use sm3::{Digest as _, Sm3};
 
-use super::awslc::Md;
+use super::awslc::{Md, digest_at_once};
 use super::buffer::front;
 use crate::backend::Digesting;
 use crate::error::Result;
@@ -10,6 +10,8 @@ use crate::mechanism::Hash;
 
 /// A hash under way.
 pub(super) enum Hasher {
+    /// Of aws-lc, without a message so far: one that comes in one part needs no context.
+    Fresh(Hash),
     /// Of aws-lc.
     Nist(Md),
     /// SM3.
@@ -17,26 +19,35 @@ pub(super) enum Hasher {
 }
 
 impl Hasher {
-    pub(super) fn new(hash: Hash) -> Result<Self> {
-        Ok(match hash {
+    pub(super) fn new(hash: Hash) -> Self {
+        match hash {
             Hash::Sm3 => Self::Sm3(Box::default()),
-            nist => Self::Nist(Md::new(nist)?),
-        })
+            nist => Self::Fresh(nist),
+        }
     }
 
     pub(super) fn update(&mut self, data: &[u8]) -> Result<()> {
+        if let Self::Fresh(hash) = self {
+            *self = Self::Nist(Md::new(*hash)?);
+        }
         match self {
             Self::Nist(md) => md.update(data)?,
             Self::Sm3(sm3) => sm3.update(data),
+            Self::Fresh(_) => {}
         }
         Ok(())
     }
 
-    /// Writes the digest to the front of `out`; returns its length.
-    pub(super) fn finish(&mut self, out: &mut [u8]) -> Result<usize> {
+    /// Adds the last part (perhaps empty) and writes the digest to the front of `out`; returns its length.
+    pub(super) fn finish(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize> {
         Ok(match self {
-            Self::Nist(md) => md.finish(out)?,
+            Self::Fresh(hash) => digest_at_once(*hash, data, out)?,
+            Self::Nist(md) => {
+                md.update(data)?;
+                md.finish(out)?
+            }
             Self::Sm3(sm3) => {
+                sm3.update(data);
                 let digest = sm3.finalize_reset();
                 front(out, digest.len())?.copy_from_slice(&digest);
                 digest.len()
@@ -46,6 +57,7 @@ impl Hasher {
 
     fn fork(&self) -> Result<Self> {
         Ok(match self {
+            Self::Fresh(hash) => Self::Fresh(*hash),
             Self::Nist(md) => Self::Nist(md.fork()?),
             Self::Sm3(sm3) => Self::Sm3(sm3.clone()),
         })
@@ -54,12 +66,12 @@ impl Hasher {
 
 /// The digest of the concatenation of `parts`.
 pub(super) fn digest(hash: Hash, parts: &[&[u8]]) -> Result<Vec<u8>> {
-    let mut hasher = Hasher::new(hash)?;
+    let mut hasher = Hasher::new(hash);
     for part in parts {
         hasher.update(part)?;
     }
     let mut out = vec![0; hash.len()];
-    hasher.finish(&mut out)?;
+    hasher.finish(&[], &mut out)?;
     Ok(out)
 }
 
@@ -70,8 +82,8 @@ pub(super) struct DigestOperation {
 }
 
 impl DigestOperation {
-    pub(super) fn new(hash: Hash) -> Result<Self> {
-        Ok(Self { hash, hasher: Hasher::new(hash)? })
+    pub(super) fn new(hash: Hash) -> Self {
+        Self { hash, hasher: Hasher::new(hash) }
     }
 }
 
@@ -84,8 +96,8 @@ impl Digesting for DigestOperation {
         self.hash.len()
     }
 
-    fn finish(&mut self, out: &mut [u8]) -> Result<usize> {
-        self.hasher.finish(front(out, self.hash.len())?)
+    fn finish(&mut self, data: &[u8], out: &mut [u8]) -> Result<usize> {
+        self.hasher.finish(data, front(out, self.hash.len())?)
     }
 
     fn fork(&self) -> Result<Box<dyn Digesting>> {

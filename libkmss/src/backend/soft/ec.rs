@@ -19,7 +19,7 @@ pub(super) fn signature(key: Arc<EcKey>, hash: Option<Hash>, private: bool) -> R
         return Err(wrong_key());
     }
     let input = match hash {
-        Some(hash) => Input::hashed(hash)?,
+        Some(hash) => Input::hashed(hash),
         // FIPS 186-5, 6.4.1: of a longer hash the leading bits count, as many as the order has.
         None => Input::leading(key.curve().field_len()),
     };

@@ -56,7 +56,7 @@ pub(super) fn signature(key: Arc<EdKey>, variant: Variant, private: bool) -> Res
     if private && key.pair.is_none() {
         return Err(wrong_key());
     }
-    let input = if variant.prehash { Input::hashed(Hash::Sha512)? } else { Input::kept(MAX_MESSAGE) };
+    let input = if variant.prehash { Input::hashed(Hash::Sha512) } else { Input::kept(MAX_MESSAGE) };
     Ok(SignatureOperation::new(Ed25519 { key, variant }, input))
 }
 

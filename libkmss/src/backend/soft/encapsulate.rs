@@ -1,10 +1,12 @@
 //! Key encapsulation: shared secrets as keys.
 
+use super::hybrid::point_of;
 use super::keys::Parsed;
 use super::pqc::PqcKey;
-use super::{material, unfit, wrong_key};
+use super::{generate, material, parameter, unfit, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{KeyType, Mechanism, MlKemSet, PqcMechanism};
+use crate::key::KeySpec;
+use crate::mechanism::{EcMechanism, KeyType, Mechanism, MlKemSet, PqcMechanism};
 use crate::secret::Secret;
 
 /// A secret key that the holder of `key`'s private half can make, too, and the ciphertext that tells which.
@@ -14,6 +16,9 @@ pub(super) fn encapsulate(
     key_type: KeyType,
     len: Option<usize>,
 ) -> Result<(Parsed, Vec<u8>)> {
+    if let Mechanism::Ec(ecdh @ EcMechanism::Ecdh { .. }) = mechanism {
+        return agree(key, ecdh, key_type, len);
+    }
     let key = fitting(key, mechanism)?;
     let len = length(key_type, len)?;
     let (shared, ciphertext) = key.encapsulate()?;
@@ -28,9 +33,50 @@ pub(super) fn decapsulate(
     key_type: KeyType,
     len: Option<usize>,
 ) -> Result<Parsed> {
+    if let Mechanism::Ec(ecdh @ EcMechanism::Ecdh { .. }) = mechanism {
+        return agreed(key, ecdh, ciphertext, key_type, len);
+    }
     let key = fitting(key, mechanism)?;
     let len = length(key_type, len)?;
     leading(&key.decapsulate(ciphertext)?, key_type, len)
+}
+
+/// ECDH with an ephemeral pair, whose public point is the ciphertext (PKCS#11 3.2, 6.3.17); the key is what derivation with
+/// that pair's private half would make.
+fn agree(key: &Parsed, ecdh: &EcMechanism, key_type: KeyType, len: Option<usize>) -> Result<(Parsed, Vec<u8>)> {
+    let (curve, point) = point_of(key)?;
+    let ephemeral = generate::pair(&KeySpec::Ec(curve))?;
+    let secret = generate::derived(&ephemeral, &with_point(ecdh, &point)?, key_type, len)?;
+    Ok((secret, point_of(&ephemeral)?.1))
+}
+
+/// What [`agree`] made, from its ephemeral point.
+fn agreed(key: &Parsed, ecdh: &EcMechanism, point: &[u8], key_type: KeyType, len: Option<usize>) -> Result<Parsed> {
+    let (curve, _) = point_of(key)?;
+    if point.len() != curve.point_len() {
+        return Err(Error::new(
+            ErrorKind::WrappedKeyLength,
+            "the ciphertext does not have the length of the key's points",
+        ));
+    }
+    generate::derived(key, &with_point(ecdh, point)?, key_type, len).map_err(|e| match e.kind() {
+        ErrorKind::MechanismParameter => {
+            Error::new(ErrorKind::WrappedKeyInvalid, "the ciphertext is not a point on the key's curve")
+        }
+        _ => e,
+    })
+}
+
+/// The derivation that a point completes.
+fn with_point(ecdh: &EcMechanism, point: &[u8]) -> Result<Mechanism> {
+    match ecdh {
+        EcMechanism::Ecdh { kdf, public, shared_info } if public.is_empty() => {
+            let (kdf, public, shared_info) = (*kdf, point.to_vec(), shared_info.clone());
+            Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info }))
+        }
+        EcMechanism::Ecdh { .. } => Err(parameter("the other side's point is the ciphertext")),
+        _ => Err(unfit(false)),
+    }
 }
 
 fn fitting<'a>(key: &'a Parsed, mechanism: &Mechanism) -> Result<&'a super::mlkem::MlKemKey> {

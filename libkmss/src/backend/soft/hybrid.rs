@@ -82,7 +82,7 @@ impl Agreement<'_> {
 }
 
 /// Curve and public point of a key that agrees on secrets.
-fn point_of(key: &Parsed) -> Result<(Curve, Vec<u8>)> {
+pub(super) fn point_of(key: &Parsed) -> Result<(Curve, Vec<u8>)> {
     let agrees = matches!(key, Parsed::Ec(_) | Parsed::K256(_) | Parsed::X(_) | Parsed::X448(_));
     match material::public_of(key)? {
         PublicComponents::Ec { curve, point } if agrees => Ok((curve, point)),

@@ -100,7 +100,7 @@ fn counted(hash: Hash, shared: &Secret, info: &[u8], len: usize, counter_first: 
     }
     Secret::filled(len, |out| {
         for (counter, chunk) in (1_u32..).zip(out.chunks_mut(hash.len())) {
-            let mut hasher = Hasher::new(hash)?;
+            let mut hasher = Hasher::new(hash);
             let counter = counter.to_be_bytes();
             let (first, second) =
                 if counter_first { (&counter[..], shared.expose()) } else { (shared.expose(), &counter[..]) };
@@ -108,7 +108,7 @@ fn counted(hash: Hash, shared: &Secret, info: &[u8], len: usize, counter_first: 
                 hasher.update(part)?;
             }
             let mut block = Zeroizing::new([0; 64]);
-            hasher.finish(&mut *block)?;
+            hasher.finish(&[], &mut *block)?;
             chunk.copy_from_slice(block.get(..chunk.len()).unwrap_or_default());
         }
         Ok(())

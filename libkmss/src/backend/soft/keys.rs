@@ -1,5 +1,6 @@
 //! Parsed keys: what a locator turns into, kept in the cache beside the key's record.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use once_cell::race::OnceBox;
@@ -147,29 +148,29 @@ impl SecretKey {
 }
 
 /// The permit's first key.
-pub(super) fn first(permit: &Permit) -> Result<Parsed> {
+pub(super) fn first(permit: &Permit) -> Result<Cow<'_, Parsed>> {
     load(permit, permit.key()?)
 }
 
 /// The permit's second key.
-pub(super) fn second(permit: &Permit) -> Result<Parsed> {
+pub(super) fn second(permit: &Permit) -> Result<Cow<'_, Parsed>> {
     load(permit, permit.second_key()?)
 }
 
 /// The other input keys of a derivation.
 pub(super) fn others(permit: &Permit) -> Result<Vec<Parsed>> {
-    permit.other_keys()?.into_iter().map(|granted| load(permit, granted)).collect()
+    permit.other_keys()?.into_iter().map(|granted| load(permit, granted).map(Cow::into_owned)).collect()
 }
 
-fn load(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {
+fn load<'a>(permit: &Permit, granted: Granted<'a>) -> Result<Cow<'a, Parsed>> {
     // A fork may have cut off a thread that held a lock inside a parsed key; the child parses anew.
     let epoch = crate::os::epoch();
     if let Some(parsed) = granted.version.cache.get::<Parsed>(epoch) {
-        return Ok(Parsed::clone(&parsed));
+        return Ok(Cow::Borrowed(parsed));
     }
     let parsed = in_vault(|| parse(permit, granted))?;
     granted.version.cache.put(epoch, &Arc::new(parsed.clone()));
-    Ok(parsed)
+    Ok(Cow::Owned(parsed))
 }
 
 fn parse(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {

@@ -8,6 +8,7 @@ mod buffer;
 mod cipher;
 mod derive;
 mod dh;
+mod dh_pkcs8;
 mod digest;
 mod ec;
 mod edwards;
@@ -40,6 +41,8 @@ mod tests;
 mod tls;
 mod wrap;
 mod xts;
+
+use std::sync::Arc;
 
 use self::awslc::in_vault;
 use self::digest::DigestOperation;
@@ -80,52 +83,54 @@ impl Backend for SoftBackend {
     }
 
     fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>> {
-        Ok(match (keys::first(permit)?, mechanism) {
-            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(key, m, true)?),
-            (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => Box::new(ec::signature(key, *hash, true)?),
+        Ok(match (&*keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(Arc::clone(key), m, true)?),
+            (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
+                Box::new(ec::signature(Arc::clone(key), *hash, true)?)
+            }
             (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
-                Box::new(secp256k1::signature(key, *hash, true)?)
+                Box::new(secp256k1::signature(Arc::clone(key), *hash, true)?)
             }
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
-                Box::new(edwards::signature(key, Variant::new(*prehash, context)?, true)?)
+                Box::new(edwards::signature(Arc::clone(key), Variant::new(*prehash, context)?, true)?)
             }
             (Parsed::Ed448(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
-                Box::new(goldilocks::signature(key, Variant::new(*prehash, context)?, true)?)
+                Box::new(goldilocks::signature(Arc::clone(key), Variant::new(*prehash, context)?, true)?)
             }
-            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, true)?),
-            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.sign(m)?,
-            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
-            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(&key, m)?),
+            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(Arc::clone(key), m, true)?),
+            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.clone().sign(m)?,
+            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(key, m)?),
+            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
     }
 
     fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>> {
-        Ok(match (keys::first(permit)?, mechanism) {
-            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(key, m, false)?),
+        Ok(match (&*keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => Box::new(rsa::signature(Arc::clone(key), m, false)?),
             (Parsed::Ec(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
-                Box::new(ec::signature(key, *hash, false)?)
+                Box::new(ec::signature(Arc::clone(key), *hash, false)?)
             }
             (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
-                Box::new(secp256k1::signature(key, *hash, false)?)
+                Box::new(secp256k1::signature(Arc::clone(key), *hash, false)?)
             }
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
-                Box::new(edwards::signature(key, Variant::new(*prehash, context)?, false)?)
+                Box::new(edwards::signature(Arc::clone(key), Variant::new(*prehash, context)?, false)?)
             }
             (Parsed::Ed448(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
-                Box::new(goldilocks::signature(key, Variant::new(*prehash, context)?, false)?)
+                Box::new(goldilocks::signature(Arc::clone(key), Variant::new(*prehash, context)?, false)?)
             }
-            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(key, m, false)?),
-            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.verify(m)?,
-            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(&key, m)?),
-            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(&key, m)?),
+            (Parsed::Sm2(key), Mechanism::Sm2(m)) => Box::new(sm2::signature(Arc::clone(key), m, false)?),
+            (Parsed::Pqc(key), Mechanism::Pqc(m)) => key.clone().verify(m)?,
+            (Parsed::Secret(key), Mechanism::Mac(m)) => Box::new(MacOperation::new(key, m)?),
+            (Parsed::Secret(key), Mechanism::Tls(m)) => Box::new(tls::finished(key, m)?),
             (_, mechanism) => return Err(unfit(signs(mechanism))),
         })
     }
 
     fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
-        match (keys::first(permit)?, mechanism) {
-            (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::recovery(key, m),
+        match (&*keys::first(permit)?, mechanism) {
+            (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::recovery(Arc::clone(key), m),
             (_, mechanism) => Err(unfit(matches!(mechanism, Mechanism::Rsa(_)))),
         }
     }
@@ -139,7 +144,7 @@ impl Backend for SoftBackend {
     }
 
     fn digest(&self, _permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>> {
-        Ok(Box::new(DigestOperation::new(hash)?))
+        Ok(Box::new(DigestOperation::new(hash)))
     }
 
     fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
@@ -160,11 +165,11 @@ impl Backend for SoftBackend {
     }
 
     fn export(&self, permit: &Permit) -> Result<KeyComponents> {
-        material::to_components(&keys::first(permit)?)
+        material::to_components(&*keys::first(permit)?)
     }
 
     fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>> {
-        wrap::wrap(&keys::first(permit)?, mechanism, &keys::second(permit)?)
+        wrap::wrap(&*keys::first(permit)?, mechanism, &*keys::second(permit)?)
     }
 
     fn unwrap(
@@ -192,7 +197,7 @@ impl Backend for SoftBackend {
     }
 
     fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret> {
-        derive::data(&keys::first(permit)?, &keys::others(permit)?, mechanism, len)
+        derive::data(&*keys::first(permit)?, &keys::others(permit)?, mechanism, len)
     }
 
     fn encapsulate(
@@ -202,7 +207,7 @@ impl Backend for SoftBackend {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<(Material, Vec<u8>)> {
-        let (key, ciphertext) = encapsulate::encapsulate(&keys::first(permit)?, mechanism, key_type, len)?;
+        let (key, ciphertext) = encapsulate::encapsulate(&*keys::first(permit)?, mechanism, key_type, len)?;
         Ok((material::seal(permit, &key)?, ciphertext))
     }
 
@@ -214,7 +219,7 @@ impl Backend for SoftBackend {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<Material> {
-        let key = encapsulate::decapsulate(&keys::first(permit)?, mechanism, ciphertext, key_type, len)?;
+        let key = encapsulate::decapsulate(&*keys::first(permit)?, mechanism, ciphertext, key_type, len)?;
         material::seal(permit, &key)
     }
 
@@ -237,11 +242,11 @@ impl Backend for SoftBackend {
 }
 
 fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dyn Ciphering>> {
-    match (keys::first(permit)?, mechanism) {
-        (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(&key, *block, mode, encrypt),
-        (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(&key, m, encrypt),
-        (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(key, m, !encrypt),
-        (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(key, m, !encrypt),
+    match (&*keys::first(permit)?, mechanism) {
+        (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(key, *block, mode, encrypt),
+        (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(key, m, encrypt),
+        (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(Arc::clone(key), m, !encrypt),
+        (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(Arc::clone(key), m, !encrypt),
         (_, Mechanism::Cipher(..) | Mechanism::ChaCha20Poly1305(_) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => {
             Err(wrong_key())
         }

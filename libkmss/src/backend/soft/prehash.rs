@@ -15,7 +15,7 @@ pub(super) enum Prehash {
 impl Prehash {
     pub(super) fn new(function: PqcHash) -> Result<Self> {
         Ok(match (function, function.hash()) {
-            (_, Some(hash)) => Self::Hash(Hasher::new(hash)?, hash),
+            (_, Some(hash)) => Self::Hash(Hasher::new(hash), hash),
             (PqcHash::Shake256, None) => Self::Xof(Xof::shake256()?, function.len()),
             (_, None) => Self::Xof(Xof::shake128()?, function.len()),
         })
@@ -32,7 +32,7 @@ impl Prehash {
         match self {
             Self::Hash(hasher, hash) => {
                 let mut out = vec![0; hash.len()];
-                hasher.finish(&mut out)?;
+                hasher.finish(&[], &mut out)?;
                 Ok(out)
             }
             Self::Xof(xof, len) => {

@@ -43,7 +43,7 @@ pub(super) fn signature(
     let (encoding, input) = match mechanism {
         RsaMechanism::Pkcs => (Encoding::Pkcs, Input::kept(key.len().saturating_sub(PKCS1_OVERHEAD))),
         RsaMechanism::X509 => (Encoding::X509, Input::kept(key.len())),
-        RsaMechanism::PkcsHash(hash) => (Encoding::Pkcs1(offered(*hash)?), Input::hashed(*hash)?),
+        RsaMechanism::PkcsHash(hash) => (Encoding::Pkcs1(offered(*hash)?), Input::hashed(*hash)),
         RsaMechanism::Pss { pss, message } => {
             offered(pss.hash)?;
             offered(pss.mgf)?;
@@ -52,7 +52,7 @@ pub(super) fn signature(
             if pss.salt_len > encoded.saturating_sub(pss.hash.len() + 2) {
                 return Err(parameter("the salt is too long for the key"));
             }
-            let input = if *message { Input::hashed(pss.hash)? } else { Input::kept(pss.hash.len()) };
+            let input = if *message { Input::hashed(pss.hash) } else { Input::kept(pss.hash.len()) };
             (Encoding::Pss(*pss), input)
         }
         RsaMechanism::Oaep(_) | RsaMechanism::AesKeyWrap { .. } => return Err(unsupported()),

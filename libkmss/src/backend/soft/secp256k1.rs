@@ -89,7 +89,7 @@ pub(super) fn signature(
         return Err(wrong_key());
     }
     let input = match hash {
-        Some(hash) => Input::hashed(hash)?,
+        Some(hash) => Input::hashed(hash),
         None => Input::leading(Curve::Secp256k1.field_len()),
     };
     Ok(SignatureOperation::new(key, input))

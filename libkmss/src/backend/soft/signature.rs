@@ -37,8 +37,8 @@ pub(super) enum Input {
 }
 
 impl Input {
-    pub(super) fn hashed(hash: Hash) -> Result<Self> {
-        Hasher::new(hash).map(Self::Hashed)
+    pub(super) fn hashed(hash: Hash) -> Self {
+        Self::Hashed(Hasher::new(hash))
     }
 
     pub(super) fn kept(max: usize) -> Self {
@@ -69,7 +69,7 @@ impl Input {
         match self {
             Self::Hashed(hasher) => {
                 let mut digest = [0; 64];
-                let len = hasher.finish(&mut digest)?;
+                let len = hasher.finish(&[], &mut digest)?;
                 f(digest.get(..len).unwrap_or_default())
             }
             Self::Shake(shake) => f(&shake.finish()),

@@ -115,7 +115,7 @@ impl Sm2Key {
     fn identity(&self, id: &[u8]) -> Result<Hasher> {
         let bits = id.len().checked_mul(8).and_then(|bits| u16::try_from(bits).ok());
         let bits = bits.ok_or_else(|| parameter("the signer's identity is too long"))?;
-        let mut z = Hasher::new(Hash::Sm3)?;
+        let mut z = Hasher::new(Hash::Sm3);
         z.update(&bits.to_be_bytes())?;
         z.update(id)?;
         for number in &DOMAIN {
@@ -123,8 +123,8 @@ impl Sm2Key {
         }
         z.update(self.point().get(1..).unwrap_or_default())?;
         let mut digest = [0; 32];
-        z.finish(&mut digest)?;
-        let mut hasher = Hasher::new(Hash::Sm3)?;
+        z.finish(&[], &mut digest)?;
+        let mut hasher = Hasher::new(Hash::Sm3);
         hasher.update(&digest)?;
         Ok(hasher)
     }

@@ -11,7 +11,7 @@ use super::goldilocks;
 use super::hybrid::{self, Agreement};
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
-use super::{aead, cipher, material, pqc_pkcs8, rsa, wrong_key};
+use super::{aead, cipher, dh_pkcs8, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{CipherMode, Curve, EcMechanism, KeyType, Mechanism, RsaMechanism};
@@ -123,6 +123,8 @@ fn private(plain: &Secret, key_type: KeyType) -> Result<Parsed> {
         Parsed::Sm2(Arc::new(Sm2Key::from_pkcs8(plain)?))
     } else if matches!(key_type, KeyType::MlDsa | KeyType::MlKem | KeyType::SlhDsa) {
         Parsed::Pqc(pqc_pkcs8::decode(plain, key_type)?)
+    } else if key_type == KeyType::Dh {
+        Parsed::Dh(Arc::new(dh_pkcs8::decode(plain)?))
     } else if let Some((curve, seed)) = goldilocks::seed_from_pkcs8(plain) {
         material::from_scalar(curve, &seed)?
     } else {
@@ -150,8 +152,7 @@ fn plaintext(target: &Parsed) -> Result<Plain<'_>> {
         return Err(not_wrappable());
     }
     Ok(Plain::Encoded(match target {
-        // PKCS #3 says how; nothing that we know of reads it.
-        Parsed::Dh(_) => return Err(not_wrappable()),
+        Parsed::Dh(dh) => dh_pkcs8::encode(dh)?,
         Parsed::Secret(secret) => return Ok(Plain::Bytes(secret.value.expose())),
         Parsed::Rsa(rsa) => rsa_to_pkcs8(rsa)?,
         Parsed::Ec(ec) => ec_to_pkcs8(ec)?,

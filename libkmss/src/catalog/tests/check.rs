@@ -58,7 +58,7 @@ fn former_incarnations_are_no_part_of_the_present() {
     let bench = Bench::memory();
     furnished(&bench);
     let next = bench.wipe(&bench.user.namespace).unwrap();
-    let caller = Caller { namespace: Arc::new(next), ..bench.user.clone() };
+    let caller = bench.user.with(|parts| parts.namespace = Arc::new(next));
     assert_eq!(check(&bench, &caller), CatalogReport::default());
 }
 

@@ -64,7 +64,7 @@ fn records_cannot_be_swapped_or_moved() {
     // Into the next incarnation of the namespace, where it would have survived being wiped.
     let next = Arc::new(Namespace { incarnation: 2, ..Namespace::clone(&bench.user.namespace) });
     overwrite(&bench, &Paths::of(&next).object(a.id).unwrap(), of_a);
-    let later = Caller { namespace: next, ..bench.user.clone() };
+    let later = bench.user.with(|parts| parts.namespace = next);
     assert_eq!(bench.another().get(&later, a.id).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
@@ -88,7 +88,7 @@ fn a_record_under_another_version_of_the_domain_key_is_not_opened() {
     let made = bench.make(data(&bench.user, "a", b"1"));
     let other = Arc::new(DomainKey::ephemeral(Suite::Nist, &OsRandom).unwrap());
     let keyring = Arc::new(Keyring { public: other, ..Keyring::clone(&bench.user.keyring) });
-    let stranger = Caller { keyring, ..bench.user.clone() };
+    let stranger = bench.user.with(|parts| parts.keyring = keyring);
     assert_eq!(bench.another().get(&stranger, made.id).unwrap_err().kind(), ErrorKind::Damaged);
 }
 

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::*;
-use crate::caller::{Login, Principal};
+use crate::caller::{CallerParts, Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
@@ -60,15 +60,19 @@ impl Bench {
         let keyring = Keyring { public: fresh(), private: Some(fresh()), officer: None, ephemeral: fresh() };
         let namespace = namespace_at(0);
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
-        let user = Caller {
-            principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
+        let user = Caller::from(CallerParts {
+            principal: Arc::new(Principal::new("user:test", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),
             session: 1,
-        };
+            authenticated: crate::clock::Timestamp(0),
+        });
         let keyring = Arc::new(Keyring { private: None, ..keyring });
-        let public = Caller { login: Login::None, keyring, ..user.clone() };
+        let public = user.with(|parts| {
+            parts.login = Login::None;
+            parts.keyring = keyring;
+        });
         Self { catalog, store, home, user, public, _dir: dir }
     }
 
@@ -149,6 +153,8 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
+        tags: Vec::new(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

@@ -63,7 +63,7 @@ fn wiping_ends_every_object_for_every_process_and_leaves_no_record() {
         assert!(left.iter().all(|(path, _)| path.as_str().ends_with("/1/closed")), "{left:?}");
 
         // The next incarnation starts empty and survives the next sweep of the old one.
-        let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
+        let later = bench.user.with(|parts| parts.namespace = Arc::new(next.clone()));
         let fresh = bench.catalog.create(&later, &mut [key(&later, "k0", KeyClass::Secret)]).unwrap().remove(0);
         assert_eq!(name_of(&fresh), "k0");
         assert_eq!(bench.wipe(&bench.user.namespace).unwrap_err().kind(), ErrorKind::Conflict);
@@ -78,7 +78,7 @@ fn an_interrupted_sweep_is_finished_by_the_next_and_spares_the_living() {
     let next = bench.wipe(&bench.user.namespace).unwrap();
     let ops = (0..30).map(|i| crate::store::Op::Put(leftover.object(ObjectId([i; 16])).unwrap(), vec![0])).collect();
     let _ = bench.store.commit(&Batch { ops, ..Batch::default() }).unwrap();
-    let later = Caller { namespace: Arc::new(next.clone()), ..bench.user.clone() };
+    let later = bench.user.with(|parts| parts.namespace = Arc::new(next.clone()));
     for i in 0..40 {
         bench.catalog.create(&later, &mut [data(&later, &format!("d{i}"), b"")]).unwrap();
     }

@@ -8,14 +8,13 @@ use std::time::Duration;
 use crate::audit::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
-use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
-use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest};
-use crate::quota::{QuotaLedger, Reservation};
+use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, RuleRate};
+use crate::quota::{Demand, Limit, QuotaLedger, Reservation};
 use crate::random::Random;
 use crate::secret::Secret;
 use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, StoreKey};
@@ -71,9 +70,19 @@ impl PolicyEngine for Judge {
         self.journal.note(format!("policy {} {name}", request.action.name()));
         self.lengths.lock().unwrap().push(request.data_len);
         if self.denied.lock().unwrap().contains(request.action.name()) {
-            return Decision::Deny { rule: "rule-no".into(), reason: "the rule says no".into() };
+            return Decision::Deny {
+                rule: Some("rule-no".into()),
+                reason: "the rule says no".into(),
+                notes: Vec::new(),
+            };
         }
-        Decision::Allow { rule: "rule-yes".into(), obligations: self.obligations.lock().unwrap().clone() }
+        let mut obligations = self.obligations.lock().unwrap().clone();
+        let rates = obligations.extract_if(.., |o| matches!(o, Obligation::RateLimit { .. })).filter_map(|o| match o {
+            Obligation::RateLimit { count, seconds } => Some(RuleRate { rule: "rule-yes".into(), count, seconds }),
+            _ => None,
+        });
+        let rates = rates.collect();
+        Decision::Allow { rule: Some("rule-yes".into()), obligations, rates, notes: Vec::new() }
     }
 }
 
@@ -81,6 +90,8 @@ impl PolicyEngine for Judge {
 pub(super) struct Budget {
     journal: Arc<Journal>,
     pub(super) left: Arc<AtomicI64>,
+    /// The rates it was told.
+    pub(super) limits: Mutex<Vec<Limit>>,
 }
 
 struct Held {
@@ -91,13 +102,14 @@ struct Held {
 
 impl Budget {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self { journal, left: Arc::new(AtomicI64::new(100)) }
+        Self { journal, left: Arc::new(AtomicI64::new(100)), limits: Mutex::default() }
     }
 }
 
 impl QuotaLedger for Budget {
-    fn reserve(&self, _: &Caller, action: Action, _: &Subject, _: Option<u64>) -> Result<Box<dyn Reservation>> {
-        self.journal.note(format!("reserve {}", action.name()));
+    fn reserve(&self, demand: &Demand<'_>) -> Result<Box<dyn Reservation>> {
+        self.journal.note(format!("reserve {}", demand.action.name()));
+        self.limits.lock().unwrap().extend_from_slice(demand.limits);
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             self.left.fetch_add(1, Ordering::SeqCst);
             return Err(Error::new(ErrorKind::QuotaExceeded, "nothing is left"));
@@ -249,7 +261,7 @@ impl Clock for Watch {
     }
 
     fn rough(&self) -> Moment {
-        Moment::of(self)
+        self.begun()
     }
 }
 

@@ -15,9 +15,9 @@ use std::sync::Arc;
 use self::doubles::{Budget, Engine, Journal, Judge, Log, Noted, Shelf, Watch};
 use super::*;
 use crate::backend::Backend;
-use crate::caller::{Login, Principal};
+use crate::caller::{CallerParts, Login, Principal};
 use crate::catalog::Catalog;
-use crate::key::{DomainKey, KeyComponents, Keyring, Storage, Usage};
+use crate::key::{DomainKey, KeyComponents, Keyring, Object, Storage, Usage};
 use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, MacMechanism};
 use crate::operation::{Chosen, Decrypt, Draft, Import, Sign};
 use crate::secret::Secret;
@@ -60,16 +60,20 @@ impl House {
         };
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };
-        let user = Caller {
-            principal: Arc::new(Principal { name: "user:test".into(), roles: Vec::new() }),
+        let user = Caller::from(CallerParts {
+            principal: Arc::new(Principal::new("user:test", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring.clone()),
             session: 1,
-        };
-        let officer = Caller { login: Login::SecurityOfficer, ..user.clone() };
+            authenticated: crate::clock::Timestamp(0),
+        });
+        let officer = user.with(|parts| parts.login = Login::SecurityOfficer);
         let keyring = Arc::new(Keyring { private: None, ..keyring });
-        let public = Caller { login: Login::None, keyring, ..user.clone() };
+        let public = user.with(|parts| {
+            parts.login = Login::None;
+            parts.keyring = keyring;
+        });
         let policy = Arc::new(Judge::new(Arc::clone(&journal)));
         let quota = Arc::new(Budget::new(Arc::clone(&journal)));
         let audit = Arc::new(Log::new(Arc::clone(&journal)));
@@ -110,11 +114,11 @@ impl House {
         key
     }
 
-    fn sign(&self, caller: &Caller, key: &Arc<Object>) -> Result<Unfinished<Box<dyn crate::backend::Signing>>> {
+    fn sign(&self, caller: &Caller, key: &Arc<Object>) -> Result<Box<Unfinished<Box<dyn crate::backend::Signing>>>> {
         self.pipeline.begin(caller, Sign { key: ObjectRef::from(key), how: cmac() })
     }
 
-    fn decrypt(&self, key: &Arc<Object>) -> Unfinished<Box<dyn crate::backend::Ciphering>> {
+    fn decrypt(&self, key: &Arc<Object>) -> Box<Unfinished<Box<dyn crate::backend::Ciphering>>> {
         self.pipeline.begin(&self.user, Decrypt { key: ObjectRef::from(key), how: ctr() }).unwrap()
     }
 

@@ -108,7 +108,7 @@ fn each_kind_of_use_has_its_own_count() {
     decrypting.produce(16, |running| running.update(&[0; 16], &mut [0; 16])).unwrap();
     decrypting.finish(0, |running| running.finish(&[], &mut [])).unwrap();
     drop(house.decrypt(&key));
-    let public = Caller { login: Login::User("other".into()), ..house.user.clone() };
+    let public = house.user.with(|parts| parts.login = Login::User("other".into()));
     signed(&mut house.sign(&public, &key).unwrap(), b"abc").unwrap();
     drop((key, decrypting));
     let counts = "1 sign AES_CMAC success 3 bytes, 1 decrypt AES_CTR begun 16 bytes, \
@@ -120,15 +120,37 @@ fn each_kind_of_use_has_its_own_count() {
 }
 
 #[test]
-fn destroying_a_session_key_writes_its_counts_first_and_announces_nothing() {
+fn destroying_a_session_key_is_the_last_thing_that_is_counted_and_announced_by_nothing() {
     let (house, key) = house();
     use_once(&house, &key);
     house.journal.clear();
     house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();
-    let order = ["policy destroy ", "reserve destroy", "backend destroy", "audit summary", "audit destroy success"];
-    assert_eq!(house.happened()[..5], order);
+    let order = ["policy destroy ", "reserve destroy", "backend destroy", "audit summary", "settle 0"];
+    assert_eq!(house.happened(), order);
     drop(key);
-    assert_eq!(house.audit.summaries().len(), 1);
+    let counts = "1 sign AES_CMAC success 3 bytes, 1 destroy  success 0 bytes";
+    assert_eq!(house.audit.summaries(), [format!("user:test user: {counts}, ended")]);
+}
+
+#[test]
+fn a_session_key_whose_last_record_cannot_be_written_is_not_destroyed_and_counts_that_once() {
+    let (house, key) = house();
+    let destroy = || house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) });
+    house.audit.fail(|_| true);
+    assert_eq!(kind(destroy()), ErrorKind::AuditUnavailable);
+    house.audit.fail(|_| false);
+    destroy().unwrap();
+    assert_eq!(house.audit.summaries(), ["user:test user: 1 destroy  success 0 bytes, ended"]);
+}
+
+#[test]
+fn what_a_policy_wants_tagged_of_a_destruction_is_recorded_and_the_counts_follow() {
+    let (house, key) = house();
+    house.policy.oblige(&[crate::policy::Obligation::AuditTag("card".into())]);
+    house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();
+    assert_eq!((house.last().action, house.last().tags), (Action::Destroy, vec!["card".to_owned()]));
+    drop(key);
+    assert_eq!(house.audit.summaries(), ["user:test user: ended"]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use cryptoki_sys as c;
 use libkmss::mechanism::{Hash, KeyType};
 
-use super::{CURVE, EC, ECDH, EDWARDS, NAMED, PAIR, SIGNATURE, WRAPPING, line};
+use super::{CURVE, EC, ECDH, EDWARDS, ENCAPSULATION, NAMED, PAIR, SIGNATURE, WRAPPING, line};
 use crate::mechanisms::{Row, Shape};
 
 #[rustfmt::skip]
@@ -22,7 +22,7 @@ pub(super) static ROWS: &[Row] = &[
     row!(c::CKM_ECDSA_SHA3_384, EC, SIGNATURE | CURVE, Shape::Ecdsa(Some(Hash::Sha3_384))),
     row!(c::CKM_ECDSA_SHA3_512, EC, SIGNATURE | CURVE, Shape::Ecdsa(Some(Hash::Sha3_512))),
     row!(c::CKM_EDDSA, EDWARDS, SIGNATURE | NAMED, Shape::EdDsa),
-    row!(c::CKM_ECDH1_DERIVE, ECDH, c::CKF_DERIVE | CURVE, Shape::Ecdh),
-    row!(c::CKM_ECDH1_COFACTOR_DERIVE, ECDH, c::CKF_DERIVE | CURVE, Shape::Ecdh),
+    row!(c::CKM_ECDH1_DERIVE, ECDH, c::CKF_DERIVE | ENCAPSULATION | CURVE, Shape::Ecdh),
+    row!(c::CKM_ECDH1_COFACTOR_DERIVE, ECDH, c::CKF_DERIVE | ENCAPSULATION | CURVE, Shape::Ecdh),
     row!(c::CKM_ECDH_AES_KEY_WRAP, ECDH, WRAPPING | CURVE, Shape::EcdhAesKeyWrap),
 ];

@@ -14,6 +14,7 @@ const AEAD: CK_FLAGS = CIPHER | WRAPPING | c::CKF_MESSAGE_ENCRYPT | c::CKF_MESSA
 const RECOVERY: CK_FLAGS = c::CKF_SIGN_RECOVER | c::CKF_VERIFY_RECOVER;
 const CIPHER: CK_FLAGS = c::CKF_ENCRYPT | c::CKF_DECRYPT;
 const WRAPPING: CK_FLAGS = c::CKF_WRAP | c::CKF_UNWRAP;
+const ENCAPSULATION: CK_FLAGS = c::CKF_ENCAPSULATE | c::CKF_DECAPSULATE;
 const PAIR: CK_FLAGS = c::CKF_GENERATE_KEY_PAIR;
 /// What is said of Weierstrass curves: prime fields, parameters by OID, uncompressed points.
 const CURVE: CK_FLAGS = c::CKF_EC_F_P | c::CKF_EC_OID | c::CKF_EC_UNCOMPRESS;

@@ -3,7 +3,7 @@
 use cryptoki_sys as c;
 use libkmss::mechanism::{KeyType, PqcHash};
 
-use super::{PAIR, SIGNATURE, Sizes, line};
+use super::{ENCAPSULATION, PAIR, SIGNATURE, Sizes, line};
 use crate::mechanisms::{Given, Row, Shape};
 
 const ML_DSA: Sizes = (1312, 2592);
@@ -26,7 +26,7 @@ pub(super) static ROWS: &[Row] = &[
     row!(c::CKM_HASH_ML_DSA_SHAKE128, ML_DSA, SIGNATURE, Shape::MlDsa(Given::Hashed(PqcHash::Shake128))),
     row!(c::CKM_HASH_ML_DSA_SHAKE256, ML_DSA, SIGNATURE, Shape::MlDsa(Given::Hashed(PqcHash::Shake256))),
     row!(c::CKM_ML_KEM_KEY_PAIR_GEN, ML_KEM, PAIR, Shape::Generate(KeyType::MlKem)),
-    row!(c::CKM_ML_KEM, ML_KEM, c::CKF_ENCAPSULATE | c::CKF_DECAPSULATE, Shape::MlKem),
+    row!(c::CKM_ML_KEM, ML_KEM, ENCAPSULATION, Shape::MlKem),
     row!(c::CKM_SLH_DSA_KEY_PAIR_GEN, SLH_DSA, PAIR, Shape::Generate(KeyType::SlhDsa)),
     row!(c::CKM_SLH_DSA, SLH_DSA, SIGNATURE, Shape::SlhDsa(Given::Message)),
     row!(c::CKM_HASH_SLH_DSA, SLH_DSA, SIGNATURE, Shape::SlhDsa(Given::Digest)),

@@ -61,7 +61,7 @@ impl Parameter {
             return Err(INVALID);
         }
         let aad = self.buffer(p.pAAD, bounded(p.ulAADLen, MAX_BUFFER)?)?;
-        Ok(Gcm { iv: self.buffer(p.pIv, iv_len)?, aad, tag_len: tag_bits / 8 })
+        Ok(Gcm { iv: self.borrowed(p.pIv, iv_len)?.into(), aad, tag_len: tag_bits / 8 })
     }
 
     /// CK_CCM_PARAMS. The announced length is that of the plaintext; of a key to be wrapped, which the caller need not
@@ -98,7 +98,7 @@ impl Parameter {
             if !aad.is_empty() {
                 return Err(INVALID);
             }
-            (iv, tag_len)
+            (iv.to_vec(), tag_len)
         } else {
             if !(1..=256).contains(&self.len) {
                 return Err(INVALID);

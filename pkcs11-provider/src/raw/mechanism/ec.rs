@@ -7,6 +7,7 @@ use cryptoki_sys::{
     CKD_SHA224_KDF_SP800, CKD_SHA256_KDF, CKD_SHA256_KDF_SP800, CKD_SHA384_KDF, CKD_SHA384_KDF_SP800, CKD_SHA512_KDF,
     CKD_SHA512_KDF_SP800,
 };
+use libkmss::backend::Verb;
 use libkmss::mechanism::{EcMechanism, EcdhKdf, Hash, Mechanism, Sm2Mechanism};
 
 use super::{INVALID, MAX_BUFFER, Parameter, Plain, aes_len, bounded};
@@ -35,9 +36,16 @@ impl Parameter {
         Ok(Mechanism::Ec(EcMechanism::AesKeyWrap { kdf, shared_info, aes_len: aes_len(p.ulAESKeyBits)? }))
     }
 
-    pub(super) fn ecdh(&self) -> Result<Mechanism> {
+    /// CK_ECDH1_DERIVE_PARAMS (6.3.16). Where keys are encapsulated it names no point: "must be set to NULL and 0" (6.3.17).
+    pub(super) fn ecdh(&self, verb: Verb) -> Result<Mechanism> {
         let p: CK_ECDH1_DERIVE_PARAMS = self.structure()?;
         let (kdf, shared_info) = self.derivation(p.kdf, p.pSharedData, p.ulSharedDataLen)?;
+        if verb != Verb::Derive {
+            if !p.pPublicData.is_null() || p.ulPublicDataLen != 0 {
+                return Err(INVALID);
+            }
+            return Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public: Vec::new(), shared_info }));
+        }
         let public = self.buffer(p.pPublicData, bounded(p.ulPublicDataLen, 1024)?)?;
         if public.is_empty() {
             return Err(INVALID);

@@ -61,7 +61,7 @@ pub(crate) unsafe fn parse(raw: &CK_MECHANISM, verb: Verb, key: Option<&Key>, pr
         Shape::RsaAesKeyWrap => parameter.rsa_aes_key_wrap(),
         Shape::Ecdsa(hash) => parameter.absent(Mechanism::Ec(EcMechanism::Ecdsa { hash })),
         Shape::EdDsa => parameter.eddsa(),
-        Shape::Ecdh => parameter.ecdh(),
+        Shape::Ecdh => parameter.ecdh(verb),
         Shape::EcdhAesKeyWrap => parameter.ecdh_aes_key_wrap(),
         Shape::Hkdf(into) => parameter.hkdf(into),
         Shape::Kbkdf(rounds) => parameter.kbkdf(rounds),
@@ -158,17 +158,22 @@ impl Parameter {
     }
 
     /// A copy of a buffer that the parameter names (or of itself); `len` was bounded before.
-    #[expect(clippy::unused_self, reason = "the receiver is the proof that `parse` was given readable buffers")]
     fn buffer(&self, at: *const CK_BYTE, len: usize) -> Result<Vec<u8>> {
+        Ok(self.borrowed(at, len)?.to_vec())
+    }
+
+    /// As [`Self::buffer`], without the copy.
+    #[expect(clippy::unused_self, reason = "the receiver is the proof that `parse` was given readable buffers")]
+    fn borrowed(&self, at: *const CK_BYTE, len: usize) -> Result<&[u8]> {
         if len == 0 {
-            return Ok(Vec::new());
+            return Ok(&[]);
         }
         if at.is_null() {
             return Err(INVALID);
         }
         // SAFETY: not null, and readable for `len` bytes by the contract of `parse` (see the type's invariant); bytes
         // need no alignment.
-        Ok(unsafe { std::slice::from_raw_parts(at, len) }.to_vec())
+        Ok(unsafe { std::slice::from_raw_parts(at, len) })
     }
 
     /// A copy of an array that the parameter names; of `max` elements at most.

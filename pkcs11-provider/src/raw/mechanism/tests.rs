@@ -69,6 +69,8 @@ fn a_key_of_another_type_is_refused() {
         protection: Protection::default(),
         state: KeyState::Active,
         allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
+        tags: Vec::new(),
         start: None,
         end: None,
         primary: 1,
@@ -86,8 +88,10 @@ fn a_key_of_another_type_is_refused() {
 fn gcm_takes_consistent_lengths_only() {
     let (mut iv, mut aad) = ([7; 12], [9; 5]);
     let good = gcm(&mut iv, &mut aad);
-    let expected =
-        Mechanism::Cipher(BlockCipher::Aes, CipherMode::Gcm(Gcm { iv: vec![7; 12], aad: vec![9; 5], tag_len: 16 }));
+    let expected = Mechanism::Cipher(
+        BlockCipher::Aes,
+        CipherMode::Gcm(Gcm { iv: vec![7; 12].into(), aad: vec![9; 5], tag_len: 16 }),
+    );
     assert_eq!(with(CKM_AES_GCM, &good, Verb::Encrypt), Ok(expected.clone()));
     for unused in [0, 96, 95, CK_ULONG::MAX] {
         assert_eq!(with(CKM_AES_GCM, &CK_GCM_PARAMS { ulIvBits: unused, ..good }, Verb::Encrypt), Ok(expected.clone()));
@@ -155,6 +159,31 @@ fn oaep_takes_labels_and_the_defaults_that_openssl_leaves_out() {
         CK_RSA_PKCS_OAEP_PARAMS { mgf: 99, ..named },
     ] {
         assert_eq!(with(CKM_RSA_PKCS_OAEP, &bad, Verb::Decrypt), Err(INVALID));
+    }
+}
+
+#[test]
+fn ecdh_that_encapsulates_names_no_point() {
+    let mut point = vec![4_u8; 65];
+    let none = CK_ECDH1_DERIVE_PARAMS {
+        kdf: CKD_SHA256_KDF,
+        ulSharedDataLen: 0,
+        pSharedData: null_mut(),
+        ulPublicDataLen: 0,
+        pPublicData: null_mut(),
+    };
+    let kdf = EcdhKdf::X963(Hash::Sha256);
+    let expected = Mechanism::Ec(EcMechanism::Ecdh { kdf, public: Vec::new(), shared_info: Vec::new() });
+    for verb in [Verb::Encapsulate, Verb::Decapsulate] {
+        for number in [CKM_ECDH1_DERIVE, CKM_ECDH1_COFACTOR_DERIVE] {
+            assert_eq!(with(number, &none, verb), Ok(expected.clone()));
+            let named = CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: 65, pPublicData: point.as_mut_ptr(), ..none };
+            let pointed = CK_ECDH1_DERIVE_PARAMS { pPublicData: point.as_mut_ptr(), ..none };
+            let counted = CK_ECDH1_DERIVE_PARAMS { ulPublicDataLen: 1, ..none };
+            for bad in [named, pointed, counted] {
+                assert_eq!(with(number, &bad, verb), Err(INVALID));
+            }
+        }
     }
 }
 

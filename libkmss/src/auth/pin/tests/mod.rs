@@ -269,3 +269,26 @@ fn an_officer_who_manages_objects_shows_the_pin_for_it_and_is_counted() {
     assert_eq!(kind(bench.auth.administer(&bench.namespace, &pin(PIN))), ErrorKind::PinIncorrect);
     assert_eq!(bench.auth.state(&bench.namespace, Holder::Officer).unwrap().failures, 1);
 }
+
+#[test]
+fn roles_come_with_the_login_and_survive_new_pins() {
+    let bench = Bench::new(Suite::Nist, PinConfig::default());
+    bench.give("alice", PIN);
+    let appoint = |user: &str, roles: &[&str]| {
+        let roles: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
+        bench.auth.set_roles(&bench.namespace, &bench.officer(), user, &roles)
+    };
+    assert!(bench.login("alice", PIN).unwrap().roles.is_empty());
+    appoint("alice", &["custodian", "auditor"]).unwrap();
+    assert_eq!(bench.login("alice", PIN).unwrap().roles, ["custodian", "auditor"]);
+    bench.give("alice", b"another pin");
+    let holder = Holder::User("alice");
+    bench.auth.change_pin(&bench.namespace, holder, &pin(b"another pin"), &pin(PIN)).unwrap();
+    assert_eq!(bench.login("alice", PIN).unwrap().roles, ["custodian", "auditor"]);
+    appoint("alice", &[]).unwrap();
+    assert!(bench.auth.roles(&bench.namespace, "alice").unwrap().is_empty());
+    assert_eq!(kind(appoint("nobody", &["custodian"])), ErrorKind::NotFound);
+    assert_eq!(kind(appoint("user", &["custodian"])), ErrorKind::Arguments);
+    assert_eq!(kind(appoint("alice", &["Custodian"])), ErrorKind::Arguments);
+    assert_eq!(kind(appoint("alice", &["auditor", "system-administrator"])), ErrorKind::Arguments);
+}

@@ -27,6 +27,30 @@ pub(super) fn md_of(hash: Hash) -> Result<*const sys::EVP_MD, Failed> {
     })
 }
 
+/// The digest of a whole message, to the front of `out`; returns its length. Fails for SM3.
+pub(in super::super) fn digest_at_once(hash: Hash, data: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
+    if out.len() < hash.len() {
+        return Err(Failed);
+    }
+    let (from, len, to) = (data.as_ptr(), data.len(), out.as_mut_ptr());
+    // SAFETY: the slice is valid for its length, and `out` holds the digest's length, as just checked. The first five
+    // cannot fail.
+    unsafe {
+        match hash {
+            Hash::Sha1 => drop(sys::SHA1(from, len, to)),
+            Hash::Sha224 => drop(sys::SHA224(from, len, to)),
+            Hash::Sha256 => drop(sys::SHA256(from, len, to)),
+            Hash::Sha384 => drop(sys::SHA384(from, len, to)),
+            Hash::Sha512 => drop(sys::SHA512(from, len, to)),
+            other => {
+                let (md, none) = (md_of(other)?, std::ptr::null_mut());
+                check(sys::EVP_Digest(from.cast(), len, to, std::ptr::null_mut(), md, none))?;
+            }
+        }
+    }
+    Ok(hash.len())
+}
+
 /// A digest under way.
 pub(in super::super) struct Md {
     ctx: Owned<sys::EVP_MD_CTX>,

@@ -40,7 +40,7 @@ pub(super) use edwards::{Ed25519Key, Ed25519Variant, ed25519_verify, x25519_agre
 pub(super) use kdf::{hkdf_expand, hkdf_extract, pbkdf2, tls12_prf};
 pub(super) use keywrap::{UnwrapKey, WrapKey};
 pub(super) use mac::{Cmac, Hmac};
-pub(super) use md::Md;
+pub(super) use md::{Md, digest_at_once};
 pub(super) use memory::{in_vault, install};
 pub(super) use mldsa::MlDsa;
 pub(super) use mlkem::MlKem;

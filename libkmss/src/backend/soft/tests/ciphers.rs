@@ -12,7 +12,7 @@ use crate::secret::Secret;
 const IV: [u8; 16] = [7; 16];
 
 fn gcm(iv: usize, tag_len: usize) -> CipherMode {
-    CipherMode::Gcm(Gcm { iv: vec![3; iv], aad: b"header".to_vec(), tag_len })
+    CipherMode::Gcm(Gcm { iv: vec![3; iv].into(), aad: b"header".to_vec(), tag_len })
 }
 
 fn ccm(nonce: usize, tag_len: usize) -> CipherMode {
@@ -118,7 +118,10 @@ fn gcm_binds_the_associated_data_and_the_iv() {
     let lab = Lab::new();
     let key = lab.generate(KeyType::Aes, 32).unwrap();
     let with = |iv: u8, aad: &[u8]| {
-        Mechanism::Cipher(BlockCipher::Aes, CipherMode::Gcm(Gcm { iv: vec![iv; 12], aad: aad.to_vec(), tag_len: 16 }))
+        Mechanism::Cipher(
+            BlockCipher::Aes,
+            CipherMode::Gcm(Gcm { iv: vec![iv; 12].into(), aad: aad.to_vec(), tag_len: 16 }),
+        )
     };
     let sealed = lab.encrypt(&key, &with(1, b"a"), b"plain").unwrap();
     assert_eq!(lab.decrypt(&key, &with(1, b"a"), &sealed).unwrap(), b"plain");

@@ -91,7 +91,7 @@ fn gcm_vectors(name: aead::TestName, key_type: KeyType, block: BlockCipher, any_
                 continue;
             }
             let key = lab.secret(key_type, &test.key);
-            let gcm = Gcm { iv: test.nonce.to_vec(), aad: test.aad.to_vec(), tag_len: group.tag_size / 8 };
+            let gcm = Gcm { iv: test.nonce.to_vec().into(), aad: test.aad.to_vec(), tag_len: group.tag_size / 8 };
             let mechanism = Mechanism::Cipher(block, CipherMode::Gcm(gcm));
             let sealed = [test.ct.as_slice(), test.tag.as_slice()].concat();
             match lab.decrypt(&key, &mechanism, &sealed) {

@@ -142,3 +142,35 @@ fn keys_that_do_not_fit_a_hybrid_wrapping_are_refused() {
     let error = lab.unwrap(&public, &ecdh, &wrapped, KeyType::Ec, None).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::KeyType);
 }
+
+#[test]
+fn an_ephemeral_point_encapsulates_what_derivation_with_it_makes() {
+    let lab = Lab::new();
+    for curve in [Curve::P256, Curve::P521, Curve::Secp256k1, Curve::X25519, Curve::X448] {
+        let (private, public) = lab.pair(&KeySpec::Ec(curve)).unwrap();
+        for (kdf, len) in [(EcdhKdf::Null, None), (EcdhKdf::Null, Some(16)), (EcdhKdf::X963(Hash::Sha256), Some(90))] {
+            let shared_info = if kdf == EcdhKdf::Null { Vec::new() } else { b"info".to_vec() };
+            let with = |public: &[u8]| {
+                Mechanism::Ec(EcMechanism::Ecdh { kdf, public: public.to_vec(), shared_info: shared_info.clone() })
+            };
+            let (mine, point) = lab.encapsulate_by(&with(&[]), &public, KeyType::GenericSecret, len).unwrap();
+            assert_eq!(point.len(), curve.point_len());
+            let yours = lab.decapsulate_by(&with(&[]), &private, &point, KeyType::GenericSecret, len).unwrap();
+            let derived = lab.derive(&private, &with(&point), KeyType::GenericSecret, len).unwrap();
+            assert_eq!(lab.bytes(&mine), lab.bytes(&yours));
+            assert_eq!(lab.bytes(&mine), lab.bytes(&derived));
+            let kind = |how: &Mechanism, point: &[u8]| {
+                lab.decapsulate_by(how, &private, point, KeyType::GenericSecret, len).unwrap_err().kind()
+            };
+            assert_eq!(kind(&with(&[]), &point[1..]), ErrorKind::WrappedKeyLength);
+            assert_eq!(kind(&with(&[]), &vec![0; point.len()]), ErrorKind::WrappedKeyInvalid);
+            assert_eq!(kind(&with(&point), &point), ErrorKind::MechanismParameter);
+        }
+    }
+    let null = Mechanism::Ec(EcMechanism::Ecdh { kdf: EcdhKdf::Null, public: Vec::new(), shared_info: Vec::new() });
+    for curve in [Curve::Ed25519, Curve::Sm2] {
+        let (_, public) = lab.pair(&KeySpec::Ec(curve)).unwrap();
+        let refused = lab.encapsulate_by(&null, &public, KeyType::GenericSecret, None);
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::KeyType);
+    }
+}

@@ -115,7 +115,7 @@ fn private_objects_need_the_private_domain_key() {
     let key = lab.generate(KeyType::Aes, 16).unwrap();
     let mut ring = crate::key::Keyring::clone(&lab.caller.keyring);
     ring.private = None;
-    lab.caller.keyring = Arc::new(ring);
+    lab.caller = lab.caller.with(|parts| parts.keyring = Arc::new(ring));
     assert_eq!(lab.backend.export(&lab.on(&key)).unwrap_err().kind(), ErrorKind::NotLoggedIn);
     assert_eq!(lab.generate(KeyType::Aes, 16).unwrap_err().kind(), ErrorKind::NotLoggedIn);
 }
@@ -130,7 +130,7 @@ fn a_key_is_parsed_once_and_kept_beside_its_record() {
     lab.sign(&key, &mac, b"m").unwrap();
     let first = kept().unwrap();
     lab.sign(&key, &mac, b"m").unwrap();
-    assert!(Arc::ptr_eq(&first, &kept().unwrap()));
+    assert!(std::ptr::eq(first, kept().unwrap()));
 }
 
 #[test]

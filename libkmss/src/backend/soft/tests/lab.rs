@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Signing, Verifying};
-use crate::caller::{Caller, Login, Principal};
+use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::{
@@ -12,7 +12,7 @@ use crate::key::{
     KeyVersion, Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
-use crate::permit::{NewObject, Permit, Subject};
+use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::suite::Suite;
@@ -39,18 +39,23 @@ impl Lab {
             policy_required: false,
             settings: Settings::default(),
         };
-        let caller = Caller {
-            principal: Arc::new(Principal { name: "user:lab".to_owned(), roles: Vec::new() }),
+        let caller = Caller::from(CallerParts {
+            principal: Arc::new(Principal::new("user:lab", Vec::new())),
             namespace: Arc::new(namespace),
             login: Login::User("user".into()),
             keyring: Arc::new(keyring),
             session: 1,
-        };
+            authenticated: crate::clock::Timestamp(0),
+        });
         Self { backend, caller }
     }
 
+    fn permit_for(&self, subjects: Subjects) -> Permit {
+        Permit::issue(Action::Sign, self.caller.clone(), subjects, 1, Timestamp(0))
+    }
+
     fn permit(&self, subject: Subject, also: Option<Subject>) -> Permit {
-        Permit::issue(Action::Sign, self.caller.clone(), subject, also, 1, Timestamp(0))
+        self.permit_for(Subjects { subject, also, more: Vec::new() })
     }
 
     pub(super) fn on(&self, key: &Arc<Object>) -> Permit {
@@ -62,7 +67,14 @@ impl Lab {
         let mut id = [0; 16];
         self.backend.entropy().fill(&mut id)?;
         let id = ObjectId(id);
-        let new = Subject::New(NewObject { id, storage: Storage::Stored, private: true, name: String::new() });
+        let new = Subject::New(NewObject {
+            id,
+            storage: Storage::Stored,
+            private: true,
+            name: String::new(),
+            is_key: true,
+            origin: String::new(),
+        });
         let permit = match first {
             Some(key) => self.permit(Subject::Object(Arc::clone(key)), Some(new)),
             None => self.permit(new, None),
@@ -95,6 +107,8 @@ impl Lab {
             protection: Protection::default(),
             state: KeyState::Active,
             allowed_mechanisms: Vec::new(),
+            copy_of: Vec::new(),
+            tags: Vec::new(),
             start: None,
             end: None,
             primary: 1,
@@ -173,9 +187,8 @@ impl Lab {
 
     pub(super) fn digest(&self, hash: Hash, data: &[u8]) -> Vec<u8> {
         let mut operation = self.backend.digest(&self.permit(Subject::Namespace, None), hash).unwrap();
-        operation.update(data).unwrap();
         let mut out = vec![0; operation.digest_len()];
-        assert_eq!(operation.finish(&mut out).unwrap(), out.len());
+        assert_eq!(operation.finish(data, &mut out).unwrap(), out.len());
         out
     }
 
@@ -228,11 +241,19 @@ impl Lab {
     ) -> Result<(Vec<Arc<Object>>, Vec<u8>)> {
         let ids: Vec<ObjectId> = (0..wanted.len()).map(|n| ObjectId([n as u8; 16])).collect();
         let new = |id: &ObjectId| {
-            Subject::New(NewObject { id: *id, storage: Storage::Stored, private: true, name: String::new() })
+            Subject::New(NewObject {
+                id: *id,
+                storage: Storage::Stored,
+                private: true,
+                name: String::new(),
+                is_key: true,
+                origin: String::new(),
+            })
         };
         let inputs = others.iter().map(|other| Subject::Object(Arc::clone(other)));
         let more = inputs.chain(ids.iter().skip(1).map(new)).collect();
-        let permit = self.permit(Subject::Object(Arc::clone(key)), ids.first().map(new)).with_more(more);
+        let (subject, also) = (Subject::Object(Arc::clone(key)), ids.first().map(new));
+        let permit = self.permit_for(Subjects { subject, also, more });
         let derivation = self.backend.derive(&permit, mechanism, wanted)?;
         let keys = ids.into_iter().zip(derivation.keys).map(|(id, material)| self.object(id, material));
         Ok((keys.collect(), derivation.public))
@@ -248,9 +269,19 @@ impl Lab {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Result<(Arc<Object>, Vec<u8>)> {
+        self.encapsulate_by(&ML_KEM, key, key_type, len)
+    }
+
+    pub(super) fn encapsulate_by(
+        &self,
+        how: &Mechanism,
+        key: &Arc<Object>,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Arc<Object>, Vec<u8>)> {
         let mut ciphertext = Vec::new();
         let new = self.make(Some(key), |permit| {
-            let (material, made) = self.backend.encapsulate(permit, &ML_KEM, key_type, len)?;
+            let (material, made) = self.backend.encapsulate(permit, how, key_type, len)?;
             ciphertext = made;
             Ok(material)
         })?;
@@ -264,7 +295,18 @@ impl Lab {
         key_type: KeyType,
         len: Option<usize>,
     ) -> Made {
-        self.make(Some(key), |permit| self.backend.decapsulate(permit, &ML_KEM, ciphertext, key_type, len))
+        self.decapsulate_by(&ML_KEM, key, ciphertext, key_type, len)
+    }
+
+    pub(super) fn decapsulate_by(
+        &self,
+        how: &Mechanism,
+        key: &Arc<Object>,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Made {
+        self.make(Some(key), |permit| self.backend.decapsulate(permit, how, ciphertext, key_type, len))
     }
 }
 

@@ -186,13 +186,13 @@ fn a_forked_digest_goes_on_alone_and_cuts_do_not_matter() {
             fork.update(b"something else").unwrap();
             parts[1..].iter().for_each(|part| operation.update(part).unwrap());
             let mut out = vec![0; operation.digest_len()];
-            operation.finish(&mut out).unwrap();
+            operation.finish(&[], &mut out).unwrap();
             assert_eq!(out, whole);
-            fork.finish(&mut out).unwrap();
+            fork.finish(&[], &mut out).unwrap();
             assert_ne!(out, whole);
         }
         let mut operation = lab.backend.digest(&lab.on(&key), hash).unwrap();
-        let short = operation.finish(&mut vec![0; hash.len() - 1]).unwrap_err();
+        let short = operation.finish(&[], &mut vec![0; hash.len() - 1]).unwrap_err();
         assert_eq!(short.kind(), ErrorKind::BufferTooSmall);
     }
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::lab::Lab;
 use crate::error::ErrorKind;
 use crate::key::{KeySpec, Object};
-use crate::mechanism::{BlockCipher, CipherMode, Ctr, Curve, Gcm, Hash, KeyType, Mechanism, Oaep, Pss, RsaMechanism};
+use crate::mechanism::{
+    BlockCipher, CipherMode, Ctr, Curve, DhGroup, Gcm, Hash, KeyType, Mechanism, Oaep, Pss, RsaMechanism,
+};
 
 fn cipher_modes() -> Vec<CipherMode> {
     vec![
@@ -13,7 +15,7 @@ fn cipher_modes() -> Vec<CipherMode> {
         CipherMode::Cbc { iv: [1; 16] },
         CipherMode::CbcPad { iv: [1; 16] },
         CipherMode::Ctr(Ctr { counter_bits: 128, block: [1; 16] }),
-        CipherMode::Gcm(Gcm { iv: vec![1; 12], aad: Vec::new(), tag_len: 16 }),
+        CipherMode::Gcm(Gcm { iv: vec![1; 12].into(), aad: Vec::new(), tag_len: 16 }),
         CipherMode::KeyWrap { iv: [0xa6; 8] },
         CipherMode::KeyWrapPad,
     ]
@@ -61,13 +63,14 @@ fn private_keys_come_back_from_pkcs8() {
     let lab = Lab::new();
     let wrapper = lab.generate(KeyType::Aes, 32).unwrap();
     let rsa = KeySpec::Rsa { bits: 2048, exponent: vec![1, 0, 1] };
-    let specs = Curve::ALL.map(KeySpec::Ec).into_iter().chain([rsa]);
+    let dh = [DhGroup::Ffdhe2048, DhGroup::Modp3072].map(|group| KeySpec::Dh { group, private_bits: None });
+    let specs = Curve::ALL.map(KeySpec::Ec).into_iter().chain([rsa]).chain(dh);
     for spec in specs {
         let (target, public) = lab.pair(&spec).unwrap();
         for mode in [
             CipherMode::CbcPad { iv: [1; 16] },
             CipherMode::KeyWrapPad,
-            CipherMode::Gcm(Gcm { iv: vec![1; 12], aad: Vec::new(), tag_len: 16 }),
+            CipherMode::Gcm(Gcm { iv: vec![1; 12].into(), aad: Vec::new(), tag_len: 16 }),
         ] {
             let mechanism = Mechanism::Cipher(BlockCipher::Aes, mode);
             let wrapped = lab.wrap(&wrapper, &mechanism, &target).unwrap();

@@ -1,0 +1,200 @@
+//! Policies: signing them, putting them in force, and who may publish.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `kmss policy …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum PolicyCommand {
+    /// Sign a policy: the bundle can be applied wherever its publisher is trusted
+    Sign(SignArgs),
+    /// Put a policy in force: a signed bundle, or a policy that this home signs itself (by the SO or an admin)
+    Apply(ApplyArgs),
+    /// List policies and what is in force
+    List {
+        /// Only those that speak of this token
+        #[arg(long, value_name = "LABEL")]
+        token: Option<String>,
+    },
+    /// Show a policy that is in force, or what a bundle says of itself
+    Show(ShowArgs),
+    /// Take a policy out of force; what it was required for is then denied (by the SO or an admin)
+    Remove {
+        /// Its name
+        name: String,
+        /// Where it is in force
+        #[command(flatten)]
+        scope: ScopeArgs,
+        /// The one that runs in the shadow
+        #[arg(long)]
+        shadow: bool,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Whose bundles are taken
+    #[command(subcommand)]
+    Trust(TrustCommand),
+}
+
+/// `kmss policy trust …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustCommand {
+    /// Take bundles signed by a public key; `local` lets this home sign again what is applied without a signature
+    Add {
+        /// What to call it
+        name: String,
+        /// Its public key: Ed25519 or SM2 (PEM, DER or JWK)
+        file: Option<PathBuf>,
+        /// What it may publish for
+        #[command(flatten)]
+        scope: ScopeArgs,
+    },
+    /// List whose bundles are taken
+    List,
+    /// Take no bundle of this publisher any more; without `local`, signed bundles only
+    Remove {
+        /// What it is called
+        name: String,
+        /// What it may publish for
+        #[command(flatten)]
+        scope: ScopeArgs,
+    },
+}
+
+/// What a policy speaks of.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ScopeArgs {
+    /// The whole home
+    #[arg(long, conflicts_with_all = ["tenant", "token", "key"])]
+    pub platform: bool,
+    /// All tokens of this tenant; with --token, the token's tenant
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    /// This token
+    #[arg(long, value_name = "LABEL")]
+    pub token: Option<String>,
+    /// The keys of this name in the token
+    #[arg(long, value_name = "NAME", requires = "token")]
+    pub key: Option<String>,
+}
+
+/// What is in a policy, where that is not a bundle.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct ContentArgs {
+    /// Name of the policy [default: the one it gives itself, else the file's]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// data.json of an OPA module
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
+    /// The entrypoint of an OPA module that decides, where it has several
+    #[arg(long, value_name = "PATH")]
+    pub entrypoint: Option<String>,
+}
+
+/// `kmss policy sign`
+#[derive(Args, Debug)]
+pub(crate) struct SignArgs {
+    /// The policy: text of the policy language, or a module (.wasm)
+    pub file: PathBuf,
+    /// Where to write the bundle
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// What it speaks of
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// What is in it
+    #[command(flatten)]
+    pub content: ContentArgs,
+    /// Grows with every edition of the policy; lower ones are refused [default: the seconds since 1970]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sequence: Option<u64>,
+    /// Not valid before this time: YYYY-MM-DD or RFC 3339 [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub valid_from: Option<String>,
+    /// Not valid from this time on [default: it does not expire]
+    #[arg(long, value_name = "TIME")]
+    pub valid_until: Option<String>,
+    /// Fuel of one decision [default: what its kind usually needs]
+    #[arg(long, value_name = "N")]
+    pub fuel: Option<u64>,
+    /// Most memory of an instance in pages of 64 KiB [default: what the module declares, or its kind usually needs]
+    #[arg(long, value_name = "N")]
+    pub pages: Option<u32>,
+    /// Leave the text of the policy out of the bundle
+    #[arg(long)]
+    pub without_source: bool,
+    /// Sign with the private key in this file: Ed25519 or SM2 (PEM, PKCS #8, JWK)
+    #[arg(long, value_name = "FILE", required_unless_present = "with_key")]
+    pub key_file: Option<PathBuf>,
+    /// Sign with this key of the token --with-token
+    #[arg(long, value_name = "NAME", requires = "with_token", conflicts_with = "key_file")]
+    pub with_key: Option<String>,
+    /// The token of --with-key
+    #[arg(long, value_name = "LABEL", requires = "with_key")]
+    pub with_token: Option<String>,
+    /// Read the key file's passphrase from this environment variable [default: KMSS_PASSPHRASE where set]
+    #[arg(long, value_name = "VAR")]
+    pub passphrase_env: Option<String>,
+    /// Read the key file's passphrase from the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_env")]
+    pub passphrase_file: Option<PathBuf>,
+}
+
+/// `kmss policy apply`
+#[derive(Args, Debug)]
+pub(crate) struct ApplyArgs {
+    /// A bundle of `kmss policy sign`; or text of the policy language or a module, which this home signs itself
+    pub file: PathBuf,
+    /// What it speaks of [default for bundles: what they say]
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// What is in it, where it is no bundle
+    #[command(flatten)]
+    pub content: ContentArgs,
+    /// Run it in the shadow of the active policy: it decides nothing, differences are recorded
+    #[arg(long)]
+    pub shadow: bool,
+}
+
+/// `kmss policy show`
+#[derive(Args, Debug)]
+pub(crate) struct ShowArgs {
+    /// Its name
+    #[arg(required_unless_present = "file")]
+    pub name: Option<String>,
+    /// A bundle, instead of a policy that is in force; its signature is not checked
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["name", "platform", "tenant", "token", "key", "shadow"])]
+    pub file: Option<PathBuf>,
+    /// Where it is in force, where several have the name
+    #[command(flatten)]
+    pub scope: ScopeArgs,
+    /// The one that runs in the shadow
+    #[arg(long)]
+    pub shadow: bool,
+    /// Print only the text it was compiled from
+    #[arg(long)]
+    pub source: bool,
+    /// Write the bundle to this file
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `kmss approve`
+#[derive(Args, Debug)]
+pub(crate) struct ApproveArgs {
+    /// The request: the first digits will do where they tell it apart
+    #[arg(required_unless_present = "list")]
+    pub request: Option<String>,
+    /// List the requests that wait
+    #[arg(long, conflicts_with = "request")]
+    pub list: bool,
+    /// Label of the token
+    #[arg(long, value_name = "LABEL")]
+    pub token: String,
+    /// The user who approves, where the token has several
+    #[arg(long, value_name = "NAME", default_value = "user")]
+    pub user: String,
+}

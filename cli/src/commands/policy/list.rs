@@ -1,0 +1,160 @@
+//! `kmss policy list`: what is in force.
+
+use libkmss::clock::Timestamp;
+use libkmss::policy::Scope;
+use libkmss::policy::bundle::Manifest;
+use libkmss::policy::registry::{Entry, InForce, PolicyRole};
+use serde_json::{Value, json};
+
+use crate::context::{Context, find_token};
+use crate::output::{self, Failure};
+
+/// Runs `kmss policy list`.
+///
+/// # Errors
+/// There is no such home or token.
+pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure> {
+    let kms = context.kms()?;
+    let namespaces = kms.namespaces()?;
+    let set = kms.policies()?;
+    let entries: Vec<&Entry> = match token {
+        Some(label) => {
+            let namespace = find_token(&kms, label)?;
+            set.entries().iter().filter(|entry| entry.concerns(&namespace)).collect()
+        }
+        // Not those of tokens that are gone or were made anew.
+        None => {
+            set.entries().iter().filter(|e| e.place.is_none() || namespaces.iter().any(|n| e.concerns(n))).collect()
+        }
+    };
+    let now = kms.now();
+    if context.global.json {
+        return output::json(&entries.into_iter().flat_map(|entry| described(entry, now)).collect::<Vec<_>>());
+    }
+    let mut rows = Vec::new();
+    for entry in entries {
+        for (role, policy) in parts(entry) {
+            let sequence = match (policy, &entry.seen) {
+                (Some(policy), _) => policy.manifest.terms.sequence.to_string(),
+                (None, Some(seen)) => format!("above {}", seen.sequence),
+                (None, None) => String::new(),
+            };
+            rows.push([
+                output::plain(&entry.name),
+                output::plain(&entry.scope.to_string()),
+                state(role, policy, now).to_owned(),
+                sequence,
+                policy.map(|p| output::plain(&p.anchor)).unwrap_or_default(),
+                policy.map(|p| output::time(p.applied.0)).unwrap_or_default(),
+                policy.map(|p| output::plain(&p.applied_by)).unwrap_or_default(),
+            ]);
+        }
+    }
+    output::table(
+        ["POLICY", "FOR", "STATE", "SEQUENCE", "PUBLISHER", "APPLIED (UTC)", "BY"],
+        rows,
+        "There is no policy.",
+    )
+}
+
+/// What there is of an entry: its active and shadow policy; that it was removed.
+fn parts(entry: &Entry) -> Vec<(PolicyRole, Option<&InForce>)> {
+    let mut parts: Vec<_> = [PolicyRole::Active, PolicyRole::Shadow]
+        .into_iter()
+        .filter_map(|role| Some((role, Some(entry.in_role(role)?))))
+        .collect();
+    if entry.active.is_none() && entry.seen.is_some() {
+        parts.insert(0, (PolicyRole::Active, None));
+    }
+    parts
+}
+
+/// The word for a role.
+pub(super) const fn word(role: PolicyRole) -> &'static str {
+    match role {
+        PolicyRole::Active => "active",
+        PolicyRole::Shadow => "shadow",
+    }
+}
+
+fn state(role: PolicyRole, policy: Option<&InForce>, now: Timestamp) -> &'static str {
+    let Some(policy) = policy else { return "removed" };
+    let terms = &policy.manifest.terms;
+    match (role, terms.not_after.is_some_and(|end| now >= end), now < terms.not_before) {
+        (_, true, _) => "expired",
+        (_, _, true) => "not yet valid",
+        (role, ..) => word(role),
+    }
+}
+
+fn described(entry: &Entry, now: Timestamp) -> Vec<Value> {
+    let each = parts(entry).into_iter();
+    each.map(|(role, policy)| {
+        let mut value = json!({
+            "name": entry.name,
+            "role": word(role),
+            "state": state(role, policy, now),
+            "highest_sequence": entry.seen.map(|seen| seen.sequence),
+        });
+        merge(&mut value, scope_json(&entry.scope));
+        if let Some(policy) = policy {
+            merge(&mut value, in_force(policy));
+        }
+        value
+    })
+    .collect()
+}
+
+/// A policy in force, for machines.
+pub(super) fn in_force(policy: &InForce) -> Value {
+    let mut value = json!({
+        "digest": output::hex(&policy.digest),
+        "anchor": policy.anchor,
+        "applied": policy.applied,
+        "applied_by": policy.applied_by,
+    });
+    merge(&mut value, manifest(&policy.manifest));
+    value
+}
+
+/// A manifest, for machines.
+pub(super) fn manifest(manifest: &Manifest) -> Value {
+    let terms = &manifest.terms;
+    let mut value = json!({
+        "name": terms.name,
+        "sequence": terms.sequence,
+        "abi": terms.abi.name(),
+        "entrypoint": terms.entrypoint,
+        "fuel": terms.fuel,
+        "pages": terms.pages,
+        "not_before": terms.not_before,
+        "not_after": terms.not_after,
+        "publisher": manifest.publisher.to_string(),
+        "module_sha256": output::hex(&manifest.module),
+        "has_source": manifest.source.is_some(),
+    });
+    merge(&mut value, scope_json(&terms.scope));
+    value
+}
+
+/// A scope, for machines.
+pub(super) fn scope_json(scope: &Scope) -> Value {
+    let key = match scope {
+        Scope::Key { key, .. } => Some(key),
+        _ => None,
+    };
+    json!({
+        "scope": scope.to_string(),
+        "level": scope.level(),
+        "tenant": scope.tenant(),
+        "namespace": scope.namespace(),
+        "key": key,
+    })
+}
+
+/// Adds the fields of `more`.
+pub(super) fn merge(value: &mut Value, more: Value) {
+    if let (Value::Object(fields), Value::Object(more)) = (value, more) {
+        fields.extend(more);
+    }
+}

@@ -1,0 +1,29 @@
+//! `kmss policy`: what is allowed, to whom, and who says so.
+
+mod apply;
+mod content;
+mod list;
+mod remove;
+mod scope;
+mod show;
+mod sign;
+mod trust;
+
+use crate::args::PolicyCommand;
+use crate::context::Context;
+use crate::output::Failure;
+
+/// Runs `kmss policy`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: PolicyCommand) -> Result<(), Failure> {
+    match command {
+        PolicyCommand::Sign(args) => sign::run(context, &args),
+        PolicyCommand::Apply(args) => apply::run(context, &args),
+        PolicyCommand::List { token } => list::run(context, token.as_deref()),
+        PolicyCommand::Show(args) => show::run(context, &args),
+        PolicyCommand::Remove { name, scope, shadow, yes } => remove::run(context, &name, &scope, shadow, yes),
+        PolicyCommand::Trust(command) => trust::run(context, &command),
+    }
+}

@@ -1,0 +1,33 @@
+//! `kmss policy remove`: taking a policy out of force.
+
+use libkmss::policy::registry::PolicyRole;
+use serde_json::json;
+
+use super::list;
+use crate::args::ScopeArgs;
+use crate::commands::token::confirm;
+use crate::context::Context;
+use crate::output::{self, Failure};
+
+/// Runs `kmss policy remove`.
+///
+/// # Errors
+/// There is no such policy, or whoever asks may not.
+pub(super) fn run(context: &Context, name: &str, scope: &ScopeArgs, shadow: bool, yes: bool) -> Result<(), Failure> {
+    let wanted = output::plain(&scope.required()?.to_string());
+    let role = if shadow { PolicyRole::Shadow } else { PolicyRole::Active };
+    if !shadow {
+        let question = format!(
+            "Take policy `{}` for {wanted} out of force? What no policy allows is then denied.",
+            output::plain(name)
+        );
+        confirm(yes, &question)?;
+    }
+    let authority = scope.authority(context)?;
+    authority.kms.remove_policy(&authority.caller, &authority.target, name, role)?;
+    authority.kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "name": name, "scope": wanted, "role": list::word(role), "removed": true }));
+    }
+    output::line(&format!("Policy `{}` for {wanted} is no longer in force.", output::plain(name)))
+}

@@ -1,0 +1,131 @@
+//! What is asked for, and what an approver's word is bound to.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::policy::bundle::sha256;
+use crate::policy::registry::Place;
+use crate::tenant::ObjectId;
+
+/// Everything that an approval is bound to, but for the request's nonce and the home.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    /// The tenant.
+    pub tenant: String,
+    /// The namespace's name, for people.
+    pub namespace: String,
+    /// The namespace.
+    pub place: Place,
+    /// The key; absent for one that is about to exist, and for what is about no key.
+    pub key: Option<WantedKey>,
+    /// The action's word.
+    pub action: String,
+    /// Name of the mechanism.
+    pub mechanism: Option<String>,
+    /// Who wants to.
+    pub requester: String,
+    /// What approvers must hold, without `role:`.
+    pub role: String,
+    /// How many of them.
+    pub approvals: u8,
+    /// For how many seconds an approval holds for repeated operations on any data; 0: for one operation on `data`.
+    pub window: u32,
+    /// SHA-256 of the data; absent where there is none, and with a window.
+    pub data: Option<serde_bytes::ByteArray<32>>,
+}
+
+/// The key that an approval is about.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WantedKey {
+    /// The object.
+    pub id: ObjectId,
+    /// Its version.
+    pub version: u32,
+    /// Its name, for people.
+    pub name: String,
+}
+
+/// Identity of a request: a digest of the home and of all that is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub [u8; 16]);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
+
+impl fmt::Debug for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl FromStr for RequestId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse::<ObjectId>()
+            .map(|id| Self(id.0))
+            .map_err(|_| Error::new(ErrorKind::Arguments, "a request is named by 32 hex digits: `kmss approve --list`"))
+    }
+}
+
+/// Which store this is. A store that was restored from a copy gets the next epoch, so that approvals spent after the copy
+/// was made are not there again.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct StoreIdentity {
+    pub(super) id: serde_bytes::ByteArray<16>,
+    pub(super) epoch: u64,
+}
+
+impl Wanted {
+    pub(super) fn id(&self, store: &StoreIdentity) -> Result<RequestId> {
+        let mut bytes = b"kmss approval request\0".to_vec();
+        ciborium::into_writer(&(store, self), &mut bytes)
+            .map_err(|e| Error::new(ErrorKind::Internal, "a request cannot be encoded").with_source(e.to_string()))?;
+        let mut id = [0; 16];
+        id.iter_mut().zip(sha256(&bytes)).for_each(|(to, from)| *to = from);
+        Ok(RequestId(id))
+    }
+}
+
+/// A request that waits for approvals.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pending {
+    pub(super) wanted: Wanted,
+    /// Random for each time it is asked: what was spent approves nothing again.
+    pub(super) nonce: serde_bytes::ByteArray<16>,
+    pub(super) created: Timestamp,
+    pub(super) expires: Timestamp,
+}
+
+/// One approver's word.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Approval {
+    pub(super) nonce: serde_bytes::ByteArray<16>,
+    pub(super) approver: String,
+    /// The roles that the approver held then.
+    pub(super) roles: Vec<String>,
+    pub(super) given: Timestamp,
+    pub(super) expires: Timestamp,
+}
+
+impl Approval {
+    /// Whether it counts for `pending` at `now`.
+    pub(super) fn counts(&self, pending: &Pending, now: Timestamp) -> bool {
+        let wanted = &pending.wanted;
+        self.nonce == pending.nonce
+            && self.approver != wanted.requester
+            && self.roles.contains(&wanted.role)
+            && self.given <= now
+            && now < self.expires
+    }
+}

@@ -1,0 +1,162 @@
+//! A place among the words.
+
+use winnow::stream::{Stream as _, TokenSlice};
+
+use super::super::ast::{Span, Spanned};
+use super::super::diagnostic::{Problem, shortened};
+use super::super::suggest::nearest;
+use super::super::token::{Kind, Token, Word};
+use super::super::words::STARTERS;
+
+pub(super) type Result<T> = std::result::Result<T, Problem>;
+
+/// Longest name, in bytes.
+const LONGEST_NAME: usize = 255;
+
+pub(super) struct Cursor<'t, 's> {
+    rest: TokenSlice<'t, Token<'s>>,
+    last: Span,
+    end: Span,
+    pub(super) depth: u32,
+}
+
+impl<'t, 's> Cursor<'t, 's> {
+    pub(super) fn new(tokens: &'t [Token<'s>]) -> Self {
+        let end = tokens.last().map(|t| Span { start: t.span.end, end: t.span.end }).unwrap_or_default();
+        Self { rest: TokenSlice::new(tokens), last: Span::default(), end, depth: 0 }
+    }
+
+    pub(super) fn peek(&self) -> Option<&'t Token<'s>> {
+        // The slice hands out references that live as long as the tokens.
+        self.rest.peek_token()
+    }
+
+    pub(super) fn is_at_end(&self) -> bool {
+        self.peek().is_none()
+    }
+
+    pub(super) fn advance(&mut self) {
+        if let Some(token) = self.rest.next_token() {
+            self.last = token.span;
+        }
+    }
+
+    /// Where the next word stands, or the end.
+    pub(super) fn next_span(&self) -> Span {
+        self.peek().map_or(self.end, |token| token.span)
+    }
+
+    pub(super) fn last_span(&self) -> Span {
+        self.last
+    }
+
+    /// The next word with its quotes and star, unless it is a sign.
+    pub(super) fn word(&self) -> Option<&'t Word<'s>> {
+        match self.peek() {
+            Some(Token { kind: Kind::Word(word), .. }) => Some(word),
+            _ => None,
+        }
+    }
+
+    /// The next word, where it can be a keyword.
+    pub(super) fn keyword(&self) -> Option<&'t str> {
+        self.word().filter(|word| !word.quoted && !word.star).map(|word| word.text.as_ref())
+    }
+
+    /// Goes past `word`, if it is next.
+    pub(super) fn take(&mut self, word: &str) -> bool {
+        let found = self.keyword() == Some(word);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    /// Goes past a sign, if it is next.
+    pub(super) fn take_sign(&mut self, sign: &Kind<'_>) -> bool {
+        let found = self.peek().is_some_and(|token| token.kind == *sign);
+        if found {
+            self.advance();
+        }
+        found
+    }
+
+    /// Goes past `,` or `and` or `or` in a list of names.
+    pub(super) fn comma_or_and(&mut self) -> bool {
+        self.take_sign(&Kind::Comma) || self.take("and") || self.take("or")
+    }
+
+    /// Goes past `word`, which must be next.
+    pub(super) fn require(&mut self, word: &str) -> Result<()> {
+        if self.take(word) { Ok(()) } else { Err(self.expected(&format!("`{word}`"), [word])) }
+    }
+
+    /// A name or text, in quotes or not.
+    pub(super) fn text(&mut self, what: &str) -> Result<Spanned<String>> {
+        let span = self.next_span();
+        match self.word() {
+            Some(word) if word.star => Err(Problem::new(span, format!("{what} is one name: `*` does not belong here"))),
+            Some(word) if word.text.is_empty() => Err(Problem::new(span, format!("{what} is empty"))),
+            Some(word) if word.text.len() > LONGEST_NAME => {
+                Err(Problem::new(span, format!("{what} has more than {LONGEST_NAME} bytes")))
+            }
+            Some(word) if word.text.chars().any(char::is_control) => {
+                Err(Problem::new(span, format!("{what} holds a control character")))
+            }
+            Some(word) => {
+                self.advance();
+                Ok(Spanned { value: word.text.clone().into_owned(), span })
+            }
+            None => Err(self.expected(what, [])),
+        }
+    }
+
+    /// A text of at most `most` bytes that a host will take.
+    pub(super) fn short_text(&mut self, what: &str, most: usize) -> Result<String> {
+        let text = self.text(what)?;
+        if text.value.len() > most {
+            return Err(Problem::new(text.span, format!("{what} has at most {most} bytes")));
+        }
+        Ok(text.value)
+    }
+
+    /// That something else should stand here; one of `words` may have been meant.
+    pub(super) fn expected<'c>(&self, what: &str, words: impl IntoIterator<Item = &'c str>) -> Problem {
+        let span = self.next_span();
+        let Some(token) = self.peek() else {
+            return Problem::new(span, format!("here {what} should stand, and the policy ends"));
+        };
+        let found = match &token.kind {
+            Kind::Word(word) => shortened(&word.text, 60),
+            Kind::Open => "(".to_owned(),
+            Kind::Close => ")".to_owned(),
+            Kind::Comma => ",".to_owned(),
+            Kind::Less => "<".to_owned(),
+            Kind::AtMost => "<=".to_owned(),
+            Kind::More => ">".to_owned(),
+            Kind::AtLeast => ">=".to_owned(),
+            Kind::Equal => "=".to_owned(),
+            Kind::Unequal => "!=".to_owned(),
+        };
+        let problem = Problem::new(span, format!("here {what} should stand, not `{found}`"));
+        problem.suggest(self.keyword().and_then(|word| nearest(word, words)))
+    }
+
+    /// To the next word that begins a statement, past the one that is read.
+    pub(super) fn skip_to_statement(&mut self) {
+        // A statement that ends too early stands before the next one already.
+        if self.last.end != 0 && self.starts_statement() {
+            return;
+        }
+        loop {
+            self.advance();
+            if self.is_at_end() || self.starts_statement() {
+                return;
+            }
+        }
+    }
+
+    fn starts_statement(&self) -> bool {
+        self.keyword().is_some_and(|word| STARTERS.contains(&word))
+    }
+}

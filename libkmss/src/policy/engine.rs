@@ -1,0 +1,258 @@
+//! The engine: the policies of platform, tenant, namespace and key, asked in the process that asks.
+//!
+//! What applies to a namespace is loaded once for each generation of the store, so that a change holds from the next
+//! operation of every process on. Whatever cannot be read, loaded or asked denies.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use super::abi::Encoded;
+use super::approval::{Approvals, Quorum, Wanted, WantedKey};
+use super::compose::Composition;
+use super::facts::Facts;
+use super::registry::Place;
+use super::{Applied, AttributePolicy, Decision, Obligation, PolicyEngine, PolicyRequest, PolicySet, PolicySource};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Action;
+use crate::os::{Lock, Rank};
+use crate::permit::Subject;
+use crate::rates::{RateName, Rates};
+use crate::store::{Batch, Commit, Store};
+use crate::tenant::{Namespace, NamespaceId};
+
+/// Most namespaces whose policies are kept in memory at once.
+const KEPT: usize = 64;
+/// Places that threads look in, so that they seldom meet.
+const PLACES: usize = 4;
+
+thread_local! {
+    /// The request in bytes.
+    static SCRATCH: RefCell<Encoded> = RefCell::new(Encoded::default());
+    /// Which place this thread looks in.
+    static PLACE: usize = NEXT_PLACE.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Hands places out to threads.
+static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
+
+/// Asks the policies that were applied; where none ever was, the keys' own attributes decide.
+pub struct GuestEngine {
+    source: Box<dyn PolicySource>,
+    store: Arc<dyn Store>,
+    rates: Arc<Rates>,
+    approvals: Arc<Approvals>,
+    sequence: AtomicU64,
+    sets: [Lock<Sets>; PLACES],
+}
+
+/// Sets with the generation of the store at which each was looked for last.
+type Sets = HashMap<(NamespaceId, u32), (u64, Arc<PolicySet>)>;
+
+impl GuestEngine {
+    /// An engine for what `source` says is applied, looked for anew when the generation of `store` moves.
+    pub fn new(
+        source: Box<dyn PolicySource>,
+        store: Arc<dyn Store>,
+        rates: Arc<Rates>,
+        approvals: Arc<Approvals>,
+    ) -> Self {
+        let sets = std::array::from_fn(|_| Lock::new(Rank::Cache, HashMap::new()));
+        Self { source, store, rates, approvals, sequence: AtomicU64::new(0), sets }
+    }
+
+    /// What applies to `namespace` now.
+    ///
+    /// # Errors
+    /// Those of the source: nothing may be allowed then.
+    fn set(&self, namespace: &Namespace) -> Result<Arc<PolicySet>> {
+        let (key, generation) = ((namespace.id, namespace.incarnation), self.store.generation());
+        let place = self.place();
+        if let Some((read, set)) = place.lock().get(&key)
+            && *read == generation
+        {
+            return Ok(Arc::clone(set));
+        }
+        // Without the lock: modules are compiled here.
+        let set = self.source.load(namespace)?;
+        if generation.is_multiple_of(2) {
+            let mut kept = place.lock();
+            if kept.len() >= KEPT {
+                kept.clear();
+            }
+            kept.insert(key, (generation, Arc::clone(&set)));
+        }
+        Ok(set)
+    }
+
+    fn place(&self) -> &Lock<Sets> {
+        let [first, ..] = &self.sets;
+        self.sets.get(PLACE.try_with(|place| *place).unwrap_or(0) % PLACES).unwrap_or(first)
+    }
+
+    fn ask(&self, set: &PolicySet, request: &PolicyRequest<'_>) -> Decision {
+        let facts = Facts::of(request);
+        let counts = match self.counts(request, &facts) {
+            Ok(counts) => counts,
+            Err(error) => return Decision::denied(format!("what policies count cannot be counted: {error}")),
+        };
+        let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
+        // A thread that ends has no scratch any more.
+        let decided = SCRATCH.try_with(|scratch| {
+            let mut encoded = scratch.try_borrow_mut().ok()?;
+            let round = Round { request, facts: &facts, counts, sequence };
+            let decision = match set.is_free() {
+                true => AttributePolicy.decide(request),
+                false => round.decide(&mut encoded, |name| set.policies_for(name)),
+            };
+            let other = set.has_shadow().then(|| round.decide(&mut encoded, |name| set.candidates_for(name)));
+            Some(decision.beside(other).noted(set.take_notes()))
+        });
+        match decided {
+            Ok(Some(decision)) => decision,
+            _ => Decision::denied("the policies cannot be asked from here".to_owned()),
+        }
+    }
+
+    /// Decisions like this one within the last second and minute.
+    fn counts(&self, request: &PolicyRequest<'_>, facts: &Facts<'_>) -> Result<(u32, u32)> {
+        let name = [
+            b"decisions".as_slice(),
+            &request.caller.namespace.id.0,
+            request.caller.principal.name.as_bytes(),
+            request.action.name().as_bytes(),
+            facts.id().as_bytes(),
+        ];
+        let second = self.rates.count(RateName(&name), 1, request.time)?;
+        Ok((second, self.rates.count(RateName(&name), 60, request.time)?))
+    }
+}
+
+/// One request, asked of one or two sets of policies.
+struct Round<'a> {
+    request: &'a PolicyRequest<'a>,
+    facts: &'a Facts<'a>,
+    counts: (u32, u32),
+    sequence: u64,
+}
+
+impl<'a> Round<'a> {
+    fn decide<I: Iterator<Item = &'a Applied>>(
+        &self,
+        encoded: &mut Encoded,
+        policies: impl Fn(&'a str) -> I,
+    ) -> Decision {
+        let mut composition = Composition::default();
+        // A copy keeps the policies of what it came from.
+        for name in self.facts.names() {
+            let mut input = self.facts.input(self.request, name);
+            (input.last_second, input.last_minute) = self.counts;
+            input.sequence = self.sequence;
+            encoded.encode(&input);
+            if !policies(name).all(|policy| composition.add(policy, policy.answer(&input, encoded))) {
+                break;
+            }
+        }
+        composition.decide(Applied::rule, || silent(self.request))
+    }
+}
+
+impl PolicyEngine for GuestEngine {
+    fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
+        match self.set(&request.caller.namespace) {
+            Ok(set) if set.is_free() && set.is_empty() => AttributePolicy.decide(request),
+            Ok(set) if set.is_empty() => silent(request),
+            Ok(set) => self.ask(&set, request),
+            Err(error) => Decision::denied(format!("the policies of the namespace cannot be used: {error}")),
+        }
+    }
+
+    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
+        let Obligation::Quorum { approvals, role, window } = quorum else {
+            return Err(Error::new(ErrorKind::Internal, "only a quorum is met by approvals"));
+        };
+        if *window == 0 && uses_data(request.action) {
+            let why = format!(
+                "the policy asks for approvals of one {} with its very data, which is not known when the operation begins: \
+                 let it name a time within which approvals hold",
+                request.action.name()
+            );
+            return Err(Error::new(ErrorKind::Denied, why));
+        }
+        let namespace = &request.caller.namespace;
+        let key = match request.subject {
+            Subject::Object(object) => object.key().map(|key| WantedKey {
+                id: object.id,
+                version: key.primary,
+                name: key.policy_name().clone(),
+            }),
+            _ => None,
+        };
+        let wanted = Wanted {
+            tenant: namespace.tenant.clone(),
+            namespace: namespace.name.clone(),
+            place: Place::of(namespace),
+            key,
+            action: request.action.name().to_owned(),
+            mechanism: request.mechanism.map(|mechanism| mechanism.name().to_owned()),
+            requester: request.caller.principal.name.clone(),
+            role: role.clone(),
+            approvals: *approvals,
+            window: *window,
+            data: None,
+        };
+        match self.approvals.look(&wanted, request.time)? {
+            Quorum::Met(spending) => {
+                let approvers = spending.approvers.clone();
+                let mut batch = Batch::default();
+                spending.spend(&mut batch);
+                if (batch.conditions.is_empty() && batch.ops.is_empty())
+                    || matches!(self.store.commit(&batch)?, Commit::Committed(_))
+                {
+                    return Ok(approvers);
+                }
+                Err(Error::new(
+                    ErrorKind::Conflict,
+                    "somebody else used these approvals up at the same time: try again",
+                ))
+            }
+            Quorum::Lacking { request, given } => {
+                let how = match request {
+                    Some(id) => format!("holders of role `{role}` approve it with `kmss approve {id}`"),
+                    None => "too many requests wait for approval already".to_owned(),
+                };
+                Err(Error::new(ErrorKind::Denied, format!("{given} of {approvals} approvals are given: {how}")))
+            }
+        }
+    }
+}
+
+/// Whether the data that an action works on comes after its beginning.
+const fn uses_data(action: Action) -> bool {
+    matches!(action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Digest)
+}
+
+/// Where no policy speaks of a request. Keys are refused; what touches no key follows its attributes, or no client could
+/// even look for the keys that it may use.
+fn silent(request: &PolicyRequest<'_>) -> Decision {
+    let keyless = match request.subject {
+        Subject::Namespace => matches!(request.action, Action::Find | Action::Digest | Action::Random),
+        Subject::Object(object) => object.key().is_none(),
+        Subject::New(new) => !new.is_key,
+    };
+    if keyless {
+        return Decision::allowed();
+    }
+    Decision::denied(format!(
+        "no policy allows {} to {} this key",
+        request.caller.principal.name,
+        request.action.name()
+    ))
+}
+
+impl std::fmt::Debug for GuestEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GuestEngine").finish_non_exhaustive()
+    }
+}

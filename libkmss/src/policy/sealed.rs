@@ -1,0 +1,74 @@
+//! How the records of policies lie in the store: sealed under the home's domain key, each to its place.
+//!
+//! ```text
+//! format (1) ‖ version of the domain key (4, big-endian) ‖ nonce ‖ ciphertext
+//! ```
+//! The associated data are the path, a zero byte and the header.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::DomainKey;
+use crate::random::Random;
+use crate::store::StoreKey;
+
+/// The format written today.
+const FORMAT: u8 = 1;
+const HEADER_LEN: usize = 5;
+
+/// Seals `plain` for `path`.
+pub(super) fn seal(key: &DomainKey, random: &dyn Random, path: &StoreKey, plain: &[u8]) -> Result<Vec<u8>> {
+    let header = header(key);
+    let sealed = key.seal_record(random, &context(path, &header), plain)?;
+    Ok([header.as_slice(), &sealed].concat())
+}
+
+/// Opens what was read from `path`.
+pub(super) fn open(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<crate::secret::Secret> {
+    let (found, sealed) = record.split_first_chunk::<HEADER_LEN>().ok_or_else(|| damaged(path))?;
+    let expected = header(key);
+    if found.first() > expected.first() {
+        return Err(Error::new(ErrorKind::TooNew, "a record of policies has a newer format: install the newer kmss"));
+    }
+    if *found != expected {
+        return Err(damaged(path));
+    }
+    key.open_record(&context(path, &expected), sealed).map_err(|e| damaged(path).with_source(e))
+}
+
+/// Encodes `content` (CBOR, RFC 8949) and seals it for `path`.
+pub(super) fn seal_value<T: Serialize>(
+    key: &DomainKey,
+    random: &dyn Random,
+    path: &StoreKey,
+    content: &T,
+) -> Result<Vec<u8>> {
+    let mut plain = Zeroizing::new(Vec::with_capacity(1024));
+    ciborium::into_writer(content, &mut *plain)
+        .map_err(|e| Error::new(ErrorKind::Internal, "a record cannot be encoded").with_source(e.to_string()))?;
+    seal(key, random, path, &plain)
+}
+
+/// Opens and decodes what was read from `path`.
+pub(super) fn open_value<T: DeserializeOwned>(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<T> {
+    let plain = open(key, path, record)?;
+    let mut rest = plain.expose();
+    // The cause would quote what the record holds.
+    let content = ciborium::from_reader(&mut rest).map_err(|_| damaged(path))?;
+    if rest.is_empty() { Ok(content) } else { Err(damaged(path)) }
+}
+
+fn header(key: &DomainKey) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = key.version().to_be_bytes();
+    [FORMAT, a, b, c, d]
+}
+
+fn context(path: &StoreKey, header: &[u8; HEADER_LEN]) -> Vec<u8> {
+    [path.as_str().as_bytes(), &[0], header].concat()
+}
+
+fn damaged(path: &StoreKey) -> Error {
+    Error::new(ErrorKind::Damaged, format!("the record `{}` cannot be trusted", path.as_str()))
+}

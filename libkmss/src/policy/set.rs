@@ -1,0 +1,147 @@
+//! What is applied to a namespace, loaded.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::abi::Encoded;
+use super::registry::PolicyRole;
+use super::{Answer, Input, Verdict, host};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::os::{Lock, Rank};
+use crate::tenant::Namespace;
+
+/// Knows what is applied.
+pub trait PolicySource: Send + Sync {
+    /// Everything that may speak of `namespace`, loaded. Quick where nothing changed.
+    ///
+    /// # Errors
+    /// Anything that keeps one of them from being asked: then nothing is allowed.
+    fn load(&self, namespace: &Namespace) -> Result<Arc<PolicySet>>;
+}
+
+/// The policies of one namespace.
+#[derive(Debug)]
+pub struct PolicySet {
+    required: bool,
+    active: Layers,
+    shadow: Layers,
+    /// What happened while it was loaded, until an audit record says so.
+    notes: Lock<Vec<String>>,
+}
+
+/// Policies by what they speak of.
+#[derive(Debug, Default)]
+struct Layers {
+    /// Those of platform, tenant and namespace, in this order.
+    general: Vec<Applied>,
+    /// Those of single keys, by name.
+    by_key: HashMap<String, Vec<Applied>>,
+}
+
+impl Layers {
+    fn is_empty(&self) -> bool {
+        self.general.is_empty() && self.by_key.is_empty()
+    }
+
+    fn of(&self, name: &str) -> impl Iterator<Item = &Applied> {
+        self.general.iter().chain(self.by_key.get(name).into_iter().flatten())
+    }
+}
+
+impl PolicySet {
+    /// A set without policies. Where they are `required`, it allows nothing.
+    #[must_use]
+    pub fn new(required: bool) -> Self {
+        Self {
+            required,
+            active: Layers::default(),
+            shadow: Layers::default(),
+            notes: Lock::new(Rank::Cache, Vec::new()),
+        }
+    }
+
+    /// Adds a policy for `key`, or for everything; those of wider scope come first.
+    pub fn add(&mut self, key: Option<&str>, role: PolicyRole, policy: Applied) {
+        let layers = match role {
+            PolicyRole::Active => &mut self.active,
+            PolicyRole::Shadow => &mut self.shadow,
+        };
+        match key {
+            None => layers.general.push(policy),
+            Some(key) => layers.by_key.entry(key.to_owned()).or_default().push(policy),
+        }
+    }
+
+    /// Adds something that the audit should hear.
+    pub fn note(&mut self, note: String) {
+        self.notes.lock().push(note);
+    }
+
+    /// What the audit has not heard yet; each is given once.
+    pub(super) fn take_notes(&self) -> Vec<String> {
+        std::mem::take(&mut *self.notes.lock())
+    }
+
+    /// Whether no policy ever decided here: then the keys' own attributes do.
+    #[must_use]
+    pub const fn is_free(&self) -> bool {
+        !self.required
+    }
+
+    /// Whether candidates run beside what decides.
+    #[must_use]
+    pub fn has_shadow(&self) -> bool {
+        !self.shadow.is_empty()
+    }
+
+    /// Whether anything is to be asked.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.active.is_empty() && self.shadow.is_empty()
+    }
+
+    /// The policies that decide on the key `name`, widest scope first.
+    pub fn policies_for(&self, name: &str) -> impl Iterator<Item = &Applied> {
+        self.active.of(name)
+    }
+
+    /// The same with every candidate in the place of the policy of its title, or beside the others where there is none.
+    pub fn candidates_for<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Applied> {
+        let replaced = move |active: &&Applied| !self.shadow.of(name).any(|shadow| shadow.title == active.title);
+        self.active.of(name).filter(replaced).chain(self.shadow.of(name))
+    }
+}
+
+/// One applied policy.
+#[derive(Debug)]
+pub struct Applied {
+    /// `scope/name`, for records.
+    pub title: Arc<str>,
+    /// From when on, and until when (not including it), it may be asked.
+    pub valid: (Timestamp, Option<Timestamp>),
+    /// The loaded module.
+    pub policy: Arc<host::Policy>,
+}
+
+impl Applied {
+    /// Its answer. Outside of its validity it denies.
+    pub fn answer(&self, input: &Input<'_>, encoded: &Encoded) -> Answer {
+        let (from, until) = self.valid;
+        if input.time < from || until.is_some_and(|until| input.time >= until) {
+            let reason = format!("the policy `{}` is not valid at this time", self.title);
+            return Answer { verdict: Verdict::Deny, rule: 0, reason, obligations: Vec::new() };
+        }
+        self.policy.answer(input, encoded)
+    }
+
+    /// What records call rule `number` of it.
+    #[must_use]
+    pub fn rule(&self, number: u32) -> Arc<str> {
+        match (self.policy.rule(number), number) {
+            (Some(name), _) => format!("{}#{name}", self.title).into(),
+            (None, 0) => Arc::clone(&self.title),
+            (None, number) => format!("{}#{number}", self.title).into(),
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! The ledger of one host: the rates that policies ask for, counted over all its processes.
+
+use std::sync::Arc;
+
+use super::{Demand, QuotaLedger, Reservation};
+use crate::error::{Error, ErrorKind, Result};
+use crate::permit::Subject;
+use crate::rates::{RateName, Rates, Taken};
+
+/// Keeps rates in shared memory. What no policy limits costs nothing.
+#[derive(Debug)]
+pub struct HostLedger {
+    rates: Arc<Rates>,
+}
+
+impl HostLedger {
+    /// A ledger that counts in `rates`.
+    #[must_use]
+    pub const fn new(rates: Arc<Rates>) -> Self {
+        Self { rates }
+    }
+}
+
+impl QuotaLedger for HostLedger {
+    fn reserve(&self, demand: &Demand<'_>) -> Result<Box<dyn Reservation>> {
+        if demand.limits.is_empty() {
+            return Ok(Box::new(Unlimited));
+        }
+        let mut held = Held { rates: Arc::clone(&self.rates), taken: Vec::with_capacity(demand.limits.len()) };
+        let key = match demand.subject {
+            Subject::Object(object) => object.id.0.as_slice(),
+            Subject::New(new) => new.name.as_bytes(),
+            Subject::Namespace => &[],
+        };
+        for limit in demand.limits {
+            let name = [
+                b"limit".as_slice(),
+                &demand.caller.namespace.id.0,
+                limit.rule.as_bytes(),
+                &limit.count.to_be_bytes(),
+                demand.caller.principal.name.as_bytes(),
+                key,
+            ];
+            let taken = self.rates.take(RateName(&name), limit.seconds, limit.count, demand.time)?;
+            held.taken.push(taken.ok_or_else(|| {
+                let why = format!(
+                    "rule {} allows {} {} times in {} s, and they are used up: try again later",
+                    limit.rule, demand.caller.principal.name, limit.count, limit.seconds
+                );
+                Error::new(ErrorKind::QuotaExceeded, why)
+            })?);
+        }
+        Ok(Box::new(held))
+    }
+}
+
+/// Nothing is limited. Takes no memory.
+struct Unlimited;
+
+impl Reservation for Unlimited {
+    fn settle(self: Box<Self>, _: u64) {}
+}
+
+/// What one operation counted. Dropped unsettled, it is given back.
+struct Held {
+    rates: Arc<Rates>,
+    taken: Vec<Taken>,
+}
+
+impl Reservation for Held {
+    fn settle(mut self: Box<Self>, _: u64) {
+        self.taken.clear();
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.taken.iter().for_each(|taken| self.rates.give_back(*taken));
+    }
+}

@@ -1,0 +1,328 @@
+//! Rates over all processes of the host: counts in shared memory, exact in the direction that is safe.
+//!
+//! A window is cut into [`PARTS`] parts. One more part than fits is summed, so that every window of that length, wherever
+//! it begins, holds at most what was admitted: a limit is never exceeded, and reached up to a sixteenth of the window
+//! early. The counts of one window live in one slot of a table that is found by hash; a slot whose window has passed is
+//! free for the next.
+
+use std::hash::Hasher;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use once_cell::sync::OnceCell;
+use siphasher::sip::SipHasher24;
+
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::{FileMode, SharedNumbers};
+use crate::random::Random;
+
+/// Parts of a window.
+const PARTS: u64 = 16;
+/// Numbers of a slot: its name and the parts.
+const SLOT: usize = 1 + PARTS as usize + 1;
+/// Slots of the table.
+const SLOTS: usize = 4096;
+/// Slots that one name may be in.
+const REACH: usize = 16;
+/// Numbers before the slots: the key of the hash.
+const HEADER: usize = 2;
+/// Longest window in seconds: a day.
+pub const LONGEST_WINDOW: u32 = 86_400;
+/// Bits of a slot's name that hold its window in seconds; the others are a hash.
+const WINDOW_BITS: u32 = 17;
+/// How many counts may pass before one makes sure that the file was not deleted.
+const CHECK_EVERY: u32 = 256;
+
+/// What is counted together: the parts of its name. Order and number of parts count.
+#[derive(Clone, Copy, Debug)]
+pub struct RateName<'a>(pub &'a [&'a [u8]]);
+
+/// The counters of a home. The file is made at the first count.
+pub struct Rates {
+    path: PathBuf,
+    mode: FileMode,
+    random: Arc<dyn Random>,
+    table: OnceCell<SharedNumbers>,
+    looks: AtomicU32,
+}
+
+impl Rates {
+    /// Counters in the file at `path`.
+    #[must_use]
+    pub const fn new(path: PathBuf, mode: FileMode, random: Arc<dyn Random>) -> Self {
+        Self { path, mode, random, table: OnceCell::new(), looks: AtomicU32::new(0) }
+    }
+
+    /// Counts one more within the last `seconds` (1 to [`LONGEST_WINDOW`]), if that makes at most `limit`; `None` where it
+    /// would be more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::QuotaExceeded`] where there is no room to count; those of the shared file.
+    pub fn take(&self, name: RateName<'_>, seconds: u32, limit: u32, now: Timestamp) -> Result<Option<Taken>> {
+        let (slot, taken) = self.add(name, seconds, now)?;
+        if slot.sum(now) > u64::from(limit) {
+            self.give_back(taken);
+            return Ok(None);
+        }
+        Ok(Some(taken))
+    }
+
+    /// Uncounts what did not happen.
+    pub fn give_back(&self, taken: Taken) {
+        let Some(part) = self.table.get().and_then(|table| table.numbers().get(taken.part)) else { return };
+        let _ = part.fetch_update(Ordering::AcqRel, Ordering::Acquire, |value| {
+            let counted = upper(value) == taken.stretch && value & u64::from(u32::MAX) > 0;
+            counted.then(|| value - 1)
+        });
+    }
+
+    /// Counts one more and says how many were counted within the last `seconds`, this one included; never too few.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn count(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<u32> {
+        let (slot, _) = self.add(name, seconds, now)?;
+        Ok(u32::try_from(slot.sum(now)).unwrap_or(u32::MAX))
+    }
+
+    fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Slot<'_>, Taken)> {
+        loop {
+            let slot = self.slot(name, seconds, now)?;
+            let taken = slot.add(now);
+            // A slot without counts is free for everybody: it may have gone to another name before this count was in it.
+            if slot.is_kept() {
+                return Ok((slot, taken));
+            }
+        }
+    }
+
+    fn slot(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<Slot<'_>> {
+        let table = self.table()?;
+        let (header, slots) = table.numbers().split_at_checked(HEADER).unwrap_or_default();
+        let hash = hash(header, name);
+        let name = hash << WINDOW_BITS | u64::from(seconds.clamp(1, LONGEST_WINDOW));
+        let start = usize::try_from(hash % SLOTS as u64).unwrap_or(0);
+        for step in 0..REACH {
+            let at = (start + step) % SLOTS * SLOT;
+            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name, HEADER + at)) else {
+                continue;
+            };
+            if slot.claim(now) {
+                return Ok(slot);
+            }
+        }
+        Err(Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
+    }
+
+    fn table(&self) -> Result<&SharedNumbers> {
+        let table = self.table.get_or_try_init(|| {
+            let mut key = [0; HEADER * 8];
+            self.random.fill(&mut key)?;
+            let mut initial = vec![0; HEADER + SLOTS * SLOT];
+            for (number, bytes) in initial.iter_mut().zip(key.as_chunks().0) {
+                *number = u64::from_ne_bytes(*bytes);
+            }
+            SharedNumbers::open(&self.path, self.mode, &initial)
+        })?;
+        let look = self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY);
+        if look && table.is_deleted() {
+            let what = "the file of rates was deleted while in use: restart every process that uses this home";
+            return Err(Error::new(ErrorKind::HomeUnsafe, what));
+        }
+        Ok(table)
+    }
+}
+
+impl std::fmt::Debug for Rates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Rates").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Keyed, so that nobody chooses what is counted with what.
+fn hash(key: &[AtomicU64], name: RateName<'_>) -> u64 {
+    let key = |at| key.get(at).map_or(0, |number: &AtomicU64| number.load(Ordering::Relaxed));
+    let mut hasher = SipHasher24::new_with_keys(key(0), key(1));
+    for part in name.0 {
+        hasher.write_usize(part.len());
+        hasher.write(part);
+    }
+    hasher.finish()
+}
+
+/// One slot. A part is the number of its stretch of time (upper half) and a count (lower half). Whoever takes a slot over
+/// leaves the old counts: their stretches have passed.
+#[derive(Clone, Copy)]
+struct Slot<'a> {
+    owner: &'a AtomicU64,
+    parts: &'a [AtomicU64],
+    /// Whose slot it is to be. Never 0: the window is in it.
+    name: u64,
+    /// Where in the table it begins.
+    at: usize,
+}
+
+impl<'a> Slot<'a> {
+    fn of(numbers: &'a [AtomicU64], name: u64, at: usize) -> Option<Self> {
+        let (owner, parts) = numbers.split_first()?;
+        Some(Self { owner, parts, name, at })
+    }
+
+    /// Whether this is the slot of its name, taking it over where it is free.
+    fn claim(&self, now: Timestamp) -> bool {
+        let owner = self.owner.load(Ordering::Acquire);
+        if owner == self.name {
+            return true;
+        }
+        if owner != 0 && self.sum_of(stretch(now, owner)) > 0 {
+            return false;
+        }
+        match self.owner.compare_exchange(owner, self.name, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => true,
+            Err(found) => found == self.name,
+        }
+    }
+
+    fn is_kept(&self) -> bool {
+        self.owner.load(Ordering::Acquire) == self.name
+    }
+
+    fn add(&self, now: Timestamp) -> Taken {
+        let stretch = stretch(now, self.name);
+        let index = usize::try_from(u64::from(stretch) % (PARTS + 1)).unwrap_or(0);
+        if let Some(part) = self.parts.get(index) {
+            // The closure never refuses, so there is no error to look at.
+            let _ = part.fetch_update(Ordering::AcqRel, Ordering::Acquire, |value| Some(add_to(value, stretch)));
+        }
+        Taken { part: self.at + 1 + index, stretch }
+    }
+
+    fn sum(&self, now: Timestamp) -> u64 {
+        self.sum_of(stretch(now, self.name))
+    }
+
+    fn sum_of(&self, stretch: u32) -> u64 {
+        let counts = self.parts.iter().map(|part| {
+            let value = part.load(Ordering::Acquire);
+            // A clock that was set back leaves stretches of the future, which count too.
+            let age = stretch.wrapping_sub(upper(value));
+            let near = u64::from(age) <= PARTS || u64::from(age.wrapping_neg()) <= PARTS;
+            if near { value & u64::from(u32::MAX) } else { 0 }
+        });
+        counts.sum()
+    }
+}
+
+/// One count, which can be [given back](Rates::give_back).
+#[derive(Clone, Copy, Debug)]
+#[must_use]
+pub struct Taken {
+    /// Where in the table it is counted.
+    part: usize,
+    stretch: u32,
+}
+
+/// The number of the stretch of time that `now` is in, for the window in a slot's name.
+fn stretch(now: Timestamp, name: u64) -> u32 {
+    let seconds = name & ((1 << WINDOW_BITS) - 1);
+    let width = (seconds * 1000).div_ceil(PARTS).max(1);
+    // The lower half suffices to tell stretches apart: the rest is decades.
+    u32::try_from(now.0 / width & u64::from(u32::MAX)).unwrap_or(0)
+}
+
+fn upper(value: u64) -> u32 {
+    u32::try_from(value >> 32).unwrap_or(0)
+}
+
+fn add_to(value: u64, stretch: u32) -> u64 {
+    let fresh = u64::from(stretch) << 32;
+    if upper(value) != stretch {
+        return fresh | 1;
+    }
+    if value & u64::from(u32::MAX) == u64::from(u32::MAX) { value } else { value + 1 }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::os::testing::{ended_well, fork};
+
+    struct Fixed;
+
+    impl Random for Fixed {
+        fn fill(&self, out: &mut [u8]) -> Result<()> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    fn rates(dir: &tempfile::TempDir) -> Rates {
+        let mode = FileMode::of_home(dir.path()).unwrap();
+        Rates::new(dir.path().join("rates"), mode, Arc::new(Fixed))
+    }
+
+    const A: RateName<'_> = RateName(&[b"user:a", b"sign"]);
+    const B: RateName<'_> = RateName(&[b"user:a", b"signx"]);
+
+    #[test]
+    fn no_window_holds_more_than_its_limit_wherever_it_begins() {
+        let dir = tempfile::tempdir().unwrap();
+        let rates = rates(&dir);
+        let mut admitted = Vec::new();
+        for ms in (1_000_000..1_200_000).step_by(37) {
+            if rates.take(A, 60, 100, Timestamp(ms)).unwrap().is_some() {
+                admitted.push(ms);
+            }
+        }
+        for (n, first) in admitted.iter().enumerate() {
+            assert!(admitted.iter().skip(n).take_while(|ms| **ms < first + 60_000).count() <= 100);
+        }
+        assert!(admitted.len() >= 300, "{} were admitted", admitted.len());
+    }
+
+    #[test]
+    fn names_are_counted_apart_and_what_is_given_back_can_be_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let rates = rates(&dir);
+        let now = Timestamp(50_000);
+        let taken = rates.take(A, 10, 1, now).unwrap().unwrap();
+        assert!(rates.take(A, 10, 1, now).unwrap().is_none());
+        assert!(rates.take(B, 10, 1, now).unwrap().is_some());
+        assert!(rates.take(A, 20, 1, now).unwrap().is_some());
+        rates.give_back(taken);
+        assert!(rates.take(A, 10, 1, now).unwrap().is_some());
+    }
+
+    #[test]
+    fn processes_share_one_budget() {
+        let dir = tempfile::tempdir().unwrap();
+        let rates = rates(&dir);
+        let now = Timestamp(1_000);
+        let worker = || (0..50).filter(|_| rates.take(A, 60, 60, now).unwrap().is_some()).count();
+        assert!(ended_well(fork(|| worker() == 50)));
+        assert_eq!(worker(), 10);
+    }
+
+    #[test]
+    fn passed_windows_make_room_and_a_full_table_refuses() {
+        let dir = tempfile::tempdir().unwrap();
+        let rates = rates(&dir);
+        let names = 0..20 * SLOTS as u64;
+        let full = names.map(|n| rates.count(RateName(&[&n.to_ne_bytes()]), 1, Timestamp(1_000)).is_err()).any(|e| e);
+        assert!(full);
+        assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);
+        assert_eq!(rates.count(A, 1, Timestamp(60_500)).unwrap(), 2);
+        assert_eq!(rates.count(A, 1, Timestamp(62_000)).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_a_little_forgets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let rates = rates(&dir);
+        assert!(rates.take(A, 60, 1, Timestamp(1_000_000)).unwrap().is_some());
+        assert!(rates.take(A, 60, 1, Timestamp(960_000)).unwrap().is_none());
+    }
+}

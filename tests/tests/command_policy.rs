@@ -1,0 +1,211 @@
+//! Policies by the command: signed, applied, listed, shown, removed; who may publish; what is refused.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use kmss_tests::built;
+use kmss_tests::home::{Home, PIN, json_items};
+use kmss_tests::program::Program;
+
+const TOKEN: &str = "web";
+
+/// A guest of `kmss-policy/1` that allows everything by its rule 1.
+const ALLOW: &[u8] = b"\x00\x61\x73\x6d\x01\x00\x00\x00\x01\x0a\x02\x60\x00\x01\x7f\x60\x01\x7f\x01\x7e\x03\x04\x03\x00\x00\x01\
+\x05\x04\x01\x01\x01\x01\x07\x2e\x04\x06\x6d\x65\x6d\x6f\x72\x79\x02\x00\x08\x6b\x6d\x73\x73\x5f\x61\x62\x69\x00\x00\x08\x6b\x6d\
+\x73\x73\x5f\x62\x75\x66\x00\x01\x0b\x6b\x6d\x73\x73\x5f\x64\x65\x63\x69\x64\x65\x00\x02\x0a\x14\x03\x06\x00\x41\x80\x80\x04\x0b\
+\x05\x00\x41\x80\x08\x0b\x05\x00\x42\x81\x02\x0b";
+
+/// A module of the guest in one of its editions, which differ by a custom section.
+fn module(home: &Home, edition: u8) -> PathBuf {
+    let file = home.file(&format!("orders-{edition}.wasm"));
+    fs::write(&file, [ALLOW, &[0, 2, 1, b'a' + edition]].concat()).unwrap();
+    file
+}
+
+fn openssl(home: &Home, line: &str) {
+    Program::new("openssl").within(home.folder()).words(line).succeed();
+}
+
+/// A publisher's key pair: `NAME.key` and `NAME.pub`.
+fn publisher(home: &Home, name: &str, kind: &str) {
+    openssl(home, &format!("genpkey {kind} -out {name}.key"));
+    openssl(home, &format!("pkey -in {name}.key -pubout -out {name}.pub"));
+}
+
+fn sign(home: &Home, edition: u8, words: &str) -> PathBuf {
+    let out = home.file(&format!("orders-{edition}.bundle"));
+    let command = home.kmss("policy sign").arg(module(home, edition)).words(words).within(home.folder());
+    command.arg("--out").arg(&out).succeed();
+    out
+}
+
+fn apply(home: &Home, file: &PathBuf) -> Program {
+    home.kmss("policy apply").arg(file)
+}
+
+#[test]
+fn a_signed_bundle_is_applied_listed_shown_replaced_and_removed() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    for kind in ["-algorithm ed25519", "-algorithm EC -pkeyopt ec_paramgen_curve:SM2"] {
+        let home = Home::with_token(TOKEN);
+        publisher(&home, "author", kind);
+        let words = |n: u8| format!("--name orders --token {TOKEN} --sequence {n} --key-file author.key");
+        let first = sign(&home, 1, &words(1));
+        apply(&home, &first).fail().mentions("is not trusted");
+        home.kmss(&format!("policy trust add author author.pub --token {TOKEN}")).within(home.folder()).succeed();
+        home.kmss("policy trust list").succeed().mentions("author").mentions("namespace default/web");
+        apply(&home, &first).succeed().mentions("is in force for namespace default/web");
+        apply(&home, &first).succeed().mentions("already");
+        home.kmss(&format!("token show {TOKEN}")).succeed().mentions("required");
+        let second = sign(&home, 2, &words(2));
+        apply(&home, &second).succeed().mentions("in place of sequence 1");
+        apply(&home, &first).fail().mentions("going back is refused");
+        let listed = json_items(&home.kmss("policy list --json").succeed());
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!((&listed[0]["state"], listed[0]["sequence"].as_u64()), (&"active".into(), Some(2)));
+        let shown =
+            json_items(&home.kmss("policy show orders --json --out copy.bundle").within(home.folder()).succeed());
+        assert_eq!(shown[0]["digest"], listed[0]["digest"]);
+        assert_eq!(fs::read(home.file("copy.bundle")).unwrap(), fs::read(&second).unwrap());
+        home.kmss("policy trust remove author --token web").fail().mentions("orders");
+        home.kmss(&format!("policy remove orders --token {TOKEN} --yes")).succeed();
+        home.kmss(&format!("policy remove orders --token {TOKEN} --yes")).fail();
+        home.kmss("policy list").succeed().mentions("removed").mentions("above 2");
+        apply(&home, &first).fail().mentions("going back is refused");
+        home.kmss(&format!("token show {TOKEN}")).succeed().mentions("required");
+        home.kmss("policy trust remove author --token web").succeed();
+        home.audit_is_whole();
+        let trail: String = home.audit(50).iter().map(ToString::to_string).collect();
+        assert!(trail.contains("sequence 1 -> 2") && trail.contains("policy trust add"), "{trail}");
+    }
+}
+
+#[test]
+fn bundles_that_are_not_what_they_should_be_are_refused_each_with_its_reason() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.init_token("other");
+    publisher(&home, "author", "-algorithm ed25519");
+    publisher(&home, "stranger", "-algorithm ed25519");
+    home.kmss("policy trust add author author.pub --token web").within(home.folder()).succeed();
+    let words = "--name orders --token web --sequence 5";
+    let good = sign(&home, 1, &format!("{words} --key-file author.key"));
+    let foreign = sign(&home, 2, &format!("{words} --key-file stranger.key"));
+    apply(&home, &foreign).fail().mentions("is not trusted");
+    let bytes = fs::read(&good).unwrap();
+    let changed = |at: usize| {
+        let file = home.file("changed.bundle");
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        fs::write(&file, bytes).unwrap();
+        file
+    };
+    apply(&home, &changed(bytes.len() - 9)).fail().mentions("not the one that was signed");
+    let manifest = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
+    apply(&home, &changed(12 + manifest + 4 + 10)).fail().mentions("does not verify");
+    apply(&home, &changed(20)).fail();
+    apply(&home, &good).words("--token other").fail().mentions("not for namespace default/other");
+    let expired =
+        sign(&home, 3, &format!("{words} --key-file author.key --valid-from 2020-01-01 --valid-until 2020-01-02"));
+    apply(&home, &expired).fail().mentions("expired");
+    let early = sign(&home, 4, &format!("{words} --key-file author.key --valid-from 2999-01-01"));
+    apply(&home, &early).fail().mentions("not valid before");
+    apply(&home, &good).env("KMSS_SO_PIN", "not the officer").fail();
+    apply(&home, &good).succeed();
+    let same = sign(&home, 6, &format!("{words} --key-file author.key"));
+    apply(&home, &same).fail().mentions("higher sequence");
+    home.kmss("policy sign nothing.wasm --out x --token web --key-file author.key").within(home.folder()).fail();
+    openssl(&home, "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key");
+    let rsa = home.kmss("policy sign").arg(module(&home, 7)).words("--out x --token web --key-file rsa.key");
+    rsa.within(home.folder()).fail().mentions("Ed25519 or SM2");
+    let trail: String = home.audit(60).iter().map(ToString::to_string).collect();
+    assert!(trail.contains("going back") || trail.contains("not trusted"), "{trail}");
+}
+
+#[test]
+fn the_officer_applies_without_a_signature_until_the_home_takes_signed_bundles_only() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    apply(&home, &module(&home, 1)).fail().mentions("--token");
+    let local = |edition: u8| apply(&home, &module(&home, edition)).words(&format!("--name orders --token {TOKEN}"));
+    local(1).env("KMSS_SO_PIN", PIN).fail();
+    local(1).succeed().mentions("sequence 1");
+    local(1).succeed().mentions("already");
+    local(2).succeed().mentions("sequence 2").mentions("in place of sequence 1");
+    home.kmss("policy trust list").succeed().mentions("local");
+    local(3).words("--shadow").succeed().mentions("shadow");
+    home.kmss("policy list").succeed().mentions("shadow");
+    home.kmss("policy show orders --shadow").succeed().mentions("kmss-policy/1");
+    home.kmss("policy remove orders --token web --shadow").succeed();
+    home.kmss("policy remove orders --token web --yes").succeed();
+    home.kmss("policy trust remove local").succeed().mentions("signed bundles only");
+    local(3).fail().mentions("takes signed bundles only");
+    home.kmss("policy trust add local").succeed();
+    local(3).succeed().mentions("sequence 3");
+    fs::write(home.file("text"), "no policy").unwrap();
+    apply(&home, &home.file("text")).words("--token web").fail();
+}
+
+#[test]
+fn a_key_in_a_token_signs_bundles() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    for (kind, id, n) in [("ed25519", "01", 1), ("sm2", "02", 2)] {
+        home.generate(TOKEN, kind, kind, id);
+        let public = home.file(&format!("{kind}.pub"));
+        home.kmss(&format!("key export-public {kind} --token {TOKEN} --out")).arg(&public).succeed();
+        home.kmss(&format!("policy trust add {kind}")).arg(&public).words("--tenant default").succeed();
+        // Before any policy is in force, which would have to allow the signature.
+        let _ = sign(&home, n, &format!("--name p{n} --tenant default --with-key {kind} --with-token {TOKEN}"));
+    }
+    for n in [1, 2] {
+        apply(&home, &home.file(&format!("orders-{n}.bundle"))).succeed().mentions("tenant default");
+    }
+}
+
+#[test]
+fn of_two_processes_that_apply_at_once_both_end_and_one_policy_is_in_force() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    let outcomes: Vec<bool> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (1..=4_u8)
+            .map(|edition| {
+                let home = &home;
+                let file = module(home, edition);
+                scope.spawn(move || apply(home, &file).words("--name orders --token web").run().success())
+            })
+            .collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    let succeeded = outcomes.iter().filter(|ok| **ok).count() as u64;
+    assert!(succeeded >= 1, "{outcomes:?}");
+    let listed = json_items(&home.kmss("policy list --json").succeed());
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    // Every success had a sequence of its own, one after the other.
+    assert_eq!(listed[0]["sequence"].as_u64(), Some(succeeded), "{listed:?}");
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn requests_for_approval_are_listed_and_unknown_ones_refused() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.kmss("approve --list --token web").succeed().mentions("No request waits");
+    home.kmss(&format!("approve {} --token web", "0".repeat(32))).fail().mentions("waits for approval");
+    home.kmss("approve abcdef --token web").fail().mentions("no request");
+    home.kmss("approve x --token web").fail().mentions("hex digits");
+}
