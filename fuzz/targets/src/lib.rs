@@ -11,6 +11,8 @@ pub mod config;
 mod door;
 mod input;
 pub mod parameter;
+pub mod policy_request;
+pub mod policy_response;
 pub mod record;
 pub mod template;
 pub mod wrapped;

@@ -4,7 +4,7 @@
 mod dice;
 
 use dice::{around, random};
-use fuzz_targets::{audit, bundle, parameter, record, template, wrapped};
+use fuzz_targets::{audit, bundle, parameter, policy_request, policy_response, record, template, wrapped};
 
 #[test]
 fn no_template_brings_the_door_down() {
@@ -41,4 +41,18 @@ fn no_wrapped_key_brings_the_door_down() {
     let seed = b"\x02\x30\x2e\x02\x01\x00\x30\x05\x06\x03\x2b\x65\x70\x04\x22\x04\x20\xd4\xee\x72\xdb\xf9\x13\x58\x4a\xd5\xb6\xd8\xf1\
         \xf7\x69\xf8\xad\x3a\xfe\x7c\x28\xcb\xf1\xd4\xfb\xe0\x97\xa8\x8f\x44\x75\x58\x42";
     around(wrapped::run, 1500, seed);
+}
+
+#[test]
+fn no_request_brings_the_encoder_down() {
+    random(policy_request::run, 3000, 600);
+}
+
+#[test]
+fn no_answer_of_a_guest_brings_the_host_down() {
+    random(policy_response::run, 4000, 400);
+    let response = b"\x01\x02__\x1f\x00\x00\x00\x01\x00\x03\x00pci\x02\x80\x08\x00\x64\x00\x00\x00\x3c\x00\x00\x00\x10\x00\x04\x00why!";
+    around(policy_response::run, 4000, response);
+    let rules = b"\x01\x00\x00\x00\x01\x00\x00\x00\x08\x00\x00\x00\x1c\x00\x00\x00\x0a\x00\x00\x00\x26\x00\x00\x00\x07\x00\x00\x00a.kp:3 devnot you";
+    around(policy_response::run, 4000, rules);
 }

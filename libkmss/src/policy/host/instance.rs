@@ -44,6 +44,16 @@ impl ResourceLimiter for State {
         Ok(allowed)
     }
 
+    fn memory_grow_failed(&mut self, _: Error) -> Result<(), Error> {
+        self.refused = true;
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, _: Error) -> Result<(), Error> {
+        self.refused = true;
+        Ok(())
+    }
+
     fn instances(&self) -> usize {
         1
     }

@@ -136,3 +136,6 @@ impl Policy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,3 +101,6 @@ fn entrypoint(guest: &mut Guest, name: Option<&str>) -> Result<i32, LoadError> {
         _ => Err(LoadError::Entrypoint(entrypoints.into_keys().collect())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,173 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod bundle;
+
+use super::*;
+use crate::clock::Timestamp;
+use crate::key::Action;
+use crate::mechanism::KeyType;
+use crate::policy::abi::Encoded;
+use crate::policy::host::{Execution, Policy};
+use crate::policy::{Flags, InputKey, Obligation, Verdict};
+
+/// A guest of ours with OPA's interface, whose result depends on the first letter of the action.
+const FAKE: &[u8] = include_bytes!("fake.wasm");
+/// The same, which asks for `http.send`.
+const NEEDS_BUILTIN: &[u8] = include_bytes!("needs_builtin.wasm");
+
+pub(super) fn request<'a>(action: Action, principal: &'a str, roles: &'a [String]) -> Input<'a> {
+    Input {
+        action,
+        mechanism: Some("ECDSA_SHA256"),
+        time: Timestamp(1_790_000_000_000),
+        sequence: 1,
+        last_second: 1,
+        last_minute: 1,
+        data_len: None,
+        flags: Flags::default(),
+        uid: u32::MAX,
+        pid: 4711,
+        key: Some(InputKey {
+            id: "00112233445566778899aabbccddeeff",
+            name: "payment_ec",
+            session: false,
+            key_type: Some(KeyType::Ec),
+            bits: 256,
+            created: Timestamp(1_780_000_000_000),
+            version_age: 10_000_000_000,
+            tags: &[],
+        }),
+        tenant: "acme",
+        namespace: "payments",
+        principal,
+        roles,
+        process: "/usr/sbin/nginx",
+        source: "",
+        session: "17",
+        context: &[],
+    }
+}
+
+fn ask(policy: &Policy, action: Action) -> Answer {
+    policy.answer(&request(action, "service:order-v1", &[]), &Encoded::default())
+}
+
+fn hosts() -> [Host; 2] {
+    [Execution::Compiled, Execution::Interpreted].map(|execution| Host::with(execution).unwrap())
+}
+
+#[test]
+fn booleans_objects_and_undefined_decide() {
+    for host in hosts() {
+        let document = Document { data: Some(b"{\"a\": 1}"), entrypoint: Some("example/decision") };
+        let policy = host.load_opa(FAKE, &document, &Limits::default(), None).unwrap();
+        assert_eq!(policy.interface(), "opa");
+        for _ in 0..3 {
+            assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
+            let denied = ask(&policy, Action::Digest);
+            assert_eq!((denied.verdict, denied.reason.as_str()), (Verdict::Deny, ""));
+            let undefined = ask(&policy, Action::Import);
+            assert_eq!(
+                (undefined.verdict, undefined.reason.as_str()),
+                (Verdict::Deny, "the policy's decision is undefined")
+            );
+            assert_eq!(ask(&policy, Action::Find).verdict, Verdict::NotApplicable);
+            let object = ask(&policy, Action::Encrypt);
+            assert_eq!((object.verdict, object.rule, object.reason.as_str()), (Verdict::Allow, 3, "it may"));
+            let expected = [
+                Obligation::AuditTag("pci".to_owned()),
+                Obligation::Quorum { approvals: 2, role: "custodian".to_owned(), window: 0 },
+            ];
+            assert_eq!(object.obligations, expected);
+        }
+    }
+}
+
+#[test]
+fn a_module_that_gives_up_calls_builtins_loops_or_grows_denies_and_the_next_decision_works() {
+    for host in hosts() {
+        let policy = host.load(FAKE, &Limits::default(), None).unwrap();
+        let cases = [
+            (Action::Wrap, "the policy gave up: no such thing?here"),
+            (Action::Verify, "the policy called the builtin 42 of OPA, which KMSS does not have"),
+            (Action::Login, "the policy used up its fuel"),
+            (Action::Manage, "the policy wanted more memory"),
+        ];
+        for (action, reason) in cases {
+            let answer = ask(&policy, action);
+            assert_eq!(answer.verdict, Verdict::Deny);
+            assert!(answer.reason.starts_with(reason), "{}", answer.reason);
+            assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
+        }
+    }
+}
+
+#[test]
+fn what_it_needs_and_lacks_is_told_at_load() {
+    let host = &hosts()[0];
+    let refused = |wasm: &[u8], document: &Document<'_>, limits: &Limits| {
+        host.load_opa(wasm, document, limits, None).unwrap_err().to_string()
+    };
+    let (none, limits) = (Document::default(), Limits::default());
+    assert!(refused(NEEDS_BUILTIN, &none, &limits).ends_with("does not have: http.send"));
+    let other = Document { entrypoint: Some("other"), ..none };
+    assert!(refused(FAKE, &other, &limits).contains("entrypoints are example/decision"));
+    let broken = Document { data: Some(b"{\"a\":"), ..none };
+    assert!(refused(FAKE, &broken, &limits).contains("does not take its data"));
+    let small = Limits { pages: Some(1), fuel: None };
+    assert!(refused(FAKE, &none, &small).contains("may have 2 pages"));
+    let large = [b"\"", "x".repeat(3 << 20).as_bytes(), b"\""].concat();
+    let refusal = refused(FAKE, &Document { data: Some(&large), ..none }, &limits);
+    assert!(refusal.contains("more memory"), "{refusal}");
+    // Every cut is refused, and every flipped byte refused or harmless.
+    for cut in 0..FAKE.len() {
+        assert!(host.load(&FAKE[..cut], &limits, None).is_err(), "{cut}");
+    }
+}
+
+#[test]
+fn results_that_are_no_decision_deny() {
+    let cases = [
+        "",
+        "{}",
+        "[{}]",
+        "[{\"result\":1}]",
+        "[{\"result\":\"true\"}]",
+        "[{\"result\":[true]}]",
+        "[{\"result\":{}}]",
+        "[{\"result\":{\"allow\":\"yes\"}}]",
+        "[{\"result\":true},{\"result\":true}]",
+        "[{\"result\":{\"allow\":true,\"rule\":16777216}}]",
+        "[{\"result\":{\"allow\":true,\"reason\":\"a\\nb\"}}]",
+        "[{\"result\":{\"allow\":true,\"obligations\":[{}]}}]",
+        "[{\"result\":{\"allow\":true,\"obligations\":[{\"type\":\"of_the_future\"}]}}]",
+        "[{\"result\":{\"allow\":true,\"obligations\":[{\"type\":\"rate_limit\",\"count\":1,\"seconds\":0}]}}]",
+        "[{\"result\":{\"allow\":true,\"obligations\":[{\"type\":\"quorum\",\"approvals\":2,\"role\":\"x\",\"window\":\"y\"}]}}]",
+        "[{\"result\":{\"allow\":true,\"obligations\":[{\"type\":\"mask\",\"characters\":256}]}}]",
+    ];
+    for case in cases {
+        assert!(result::read(case.as_bytes()).is_err(), "{case}");
+    }
+    assert_eq!(result::read(b"[]"), Err(Failure::Undefined));
+    let many =
+        format!("[{{\"result\":{{\"allow\":true,\"obligations\":[{}]}}}}]", ["{\"type\":\"step_up\"}"; 65].join(","));
+    assert!(result::read(many.as_bytes()).is_err());
+}
+
+#[test]
+fn the_input_is_what_the_document_shows() {
+    let roles = ["signer".to_owned()];
+    let mut text = Vec::new();
+    input::write(&request(Action::Sign, "service:\"x\"", &roles), &mut text).unwrap();
+    let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(value["principal"], "service:\"x\"");
+    assert_eq!(value["key"]["type"], "EC");
+    assert!(value["uid"].is_null() && value["data_length"].is_null());
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy-abi.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let example = page.split("```json").nth(1).unwrap().split("```").next().unwrap();
+    let example: serde_json::Value = serde_json::from_str(example).unwrap();
+    let members = |value: &serde_json::Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(members(&value), members(&example));
+    assert_eq!(members(&value["key"]), members(&example["key"]));
+}
