@@ -9,4 +9,5 @@ pub mod disk;
 pub mod home;
 pub mod openssl;
 pub mod p11;
+pub mod policy;
 pub mod program;
