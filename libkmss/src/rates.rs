@@ -229,7 +229,7 @@ fn stretch(now: Timestamp, name: u64) -> u32 {
     let seconds = name & ((1 << WINDOW_BITS) - 1);
     let width = (seconds * 1000).div_ceil(PARTS).max(1);
     // The lower half suffices to tell stretches apart: the rest is decades.
-    u32::try_from(now.0 / width & u64::from(u32::MAX)).unwrap_or(0)
+    u32::try_from((now.0 / width) & u64::from(u32::MAX)).unwrap_or(0)
 }
 
 fn upper(value: u64) -> u32 {
