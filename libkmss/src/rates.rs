@@ -2,7 +2,7 @@
 //!
 //! A window is cut into [`PARTS`] parts. One more part than fits is summed, so that every window of that length, wherever
 //! it begins, holds at most what was admitted: a limit is never exceeded, and reached up to a sixteenth of the window
-//! early. The counts of one window live in one slot of a table that is found by hash; a slot whose window has passed is
+//! early. The counts of one window live in one place of a table that is found by hash; a place whose window has passed is
 //! free for the next.
 
 use std::hash::Hasher;
@@ -20,17 +20,17 @@ use crate::random::Random;
 
 /// Parts of a window.
 const PARTS: u64 = 16;
-/// Numbers of a slot: its name and the parts.
-const SLOT: usize = 1 + PARTS as usize + 1;
-/// Slots of the table.
-const SLOTS: usize = 4096;
-/// Slots that one name may be in.
+/// Numbers of a place: its name and the parts.
+const PLACE: usize = 1 + PARTS as usize + 1;
+/// Places of the table.
+const PLACES: usize = 4096;
+/// Places that one name may be in.
 const REACH: usize = 16;
-/// Numbers before the slots: the key of the hash.
+/// Numbers before the places: the key of the hash.
 const HEADER: usize = 2;
 /// Longest window in seconds: a day.
 pub const LONGEST_WINDOW: u32 = 86_400;
-/// Bits of a slot's name that hold its window in seconds; the others are a hash.
+/// Bits of a place's name that hold its window in seconds; the others are a hash.
 const WINDOW_BITS: u32 = 17;
 /// How many counts may pass before one makes sure that the file was not deleted.
 const CHECK_EVERY: u32 = 256;
@@ -61,8 +61,8 @@ impl Rates {
     /// # Errors
     /// [`ErrorKind::QuotaExceeded`] where there is no room to count; those of the shared file.
     pub fn take(&self, name: RateName<'_>, seconds: u32, limit: u32, now: Timestamp) -> Result<Option<Taken>> {
-        let (slot, taken) = self.add(name, seconds, now)?;
-        if slot.sum(now) > u64::from(limit) {
+        let (place, taken) = self.add(name, seconds, now)?;
+        if place.sum(now) > u64::from(limit) {
             self.give_back(taken);
             return Ok(None);
         }
@@ -83,34 +83,35 @@ impl Rates {
     /// # Errors
     /// As [`Self::take`].
     pub fn count(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<u32> {
-        let (slot, _) = self.add(name, seconds, now)?;
-        Ok(u32::try_from(slot.sum(now)).unwrap_or(u32::MAX))
+        let (place, _) = self.add(name, seconds, now)?;
+        Ok(u32::try_from(place.sum(now)).unwrap_or(u32::MAX))
     }
 
-    fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Slot<'_>, Taken)> {
+    fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Place<'_>, Taken)> {
         loop {
-            let slot = self.slot(name, seconds, now)?;
-            let taken = slot.add(now);
-            // A slot without counts is free for everybody: it may have gone to another name before this count was in it.
-            if slot.is_kept() {
-                return Ok((slot, taken));
+            let place = self.place(name, seconds, now)?;
+            let taken = place.add(now);
+            // A place without counts is free for everybody: it may have gone to another name before this count was in it.
+            if place.is_kept() {
+                return Ok((place, taken));
             }
         }
     }
 
-    fn slot(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<Slot<'_>> {
+    fn place(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<Place<'_>> {
         let table = self.table()?;
-        let (header, slots) = table.numbers().split_at_checked(HEADER).unwrap_or_default();
+        let (header, places) = table.numbers().split_at_checked(HEADER).unwrap_or_default();
         let hash = hash(header, name);
         let name = hash << WINDOW_BITS | u64::from(seconds.clamp(1, LONGEST_WINDOW));
-        let start = usize::try_from(hash % SLOTS as u64).unwrap_or(0);
+        let start = usize::try_from(hash % PLACES as u64).unwrap_or(0);
         for step in 0..REACH {
-            let at = (start + step) % SLOTS * SLOT;
-            let Some(slot) = slots.get(at..at + SLOT).and_then(|numbers| Slot::of(numbers, name, HEADER + at)) else {
+            let at = (start + step) % PLACES * PLACE;
+            let Some(place) = places.get(at..at + PLACE).and_then(|numbers| Place::of(numbers, name, HEADER + at))
+            else {
                 continue;
             };
-            if slot.claim(now) {
-                return Ok(slot);
+            if place.claim(now) {
+                return Ok(place);
             }
         }
         Err(Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
@@ -120,7 +121,7 @@ impl Rates {
         let table = self.table.get_or_try_init(|| {
             let mut key = [0; HEADER * 8];
             self.random.fill(&mut key)?;
-            let mut initial = vec![0; HEADER + SLOTS * SLOT];
+            let mut initial = vec![0; HEADER + PLACES * PLACE];
             for (number, bytes) in initial.iter_mut().zip(key.as_chunks().0) {
                 *number = u64::from_ne_bytes(*bytes);
             }
@@ -152,25 +153,25 @@ fn hash(key: &[AtomicU64], name: RateName<'_>) -> u64 {
     hasher.finish()
 }
 
-/// One slot. A part is the number of its stretch of time (upper half) and a count (lower half). Whoever takes a slot over
+/// One place. A part is the number of its stretch of time (upper half) and a count (lower half). Whoever takes a place over
 /// leaves the old counts: their stretches have passed.
 #[derive(Clone, Copy)]
-struct Slot<'a> {
+struct Place<'a> {
     owner: &'a AtomicU64,
     parts: &'a [AtomicU64],
-    /// Whose slot it is to be. Never 0: the window is in it.
+    /// Whose place it is to be. Never 0: the window is in it.
     name: u64,
     /// Where in the table it begins.
     at: usize,
 }
 
-impl<'a> Slot<'a> {
+impl<'a> Place<'a> {
     fn of(numbers: &'a [AtomicU64], name: u64, at: usize) -> Option<Self> {
         let (owner, parts) = numbers.split_first()?;
         Some(Self { owner, parts, name, at })
     }
 
-    /// Whether this is the slot of its name, taking it over where it is free.
+    /// Whether this is the place of its name, taking it over where it is free.
     fn claim(&self, now: Timestamp) -> bool {
         let owner = self.owner.load(Ordering::Acquire);
         if owner == self.name {
@@ -224,7 +225,7 @@ pub struct Taken {
     stretch: u32,
 }
 
-/// The number of the stretch of time that `now` is in, for the window in a slot's name.
+/// The number of the stretch of time that `now` is in, for the window in a place's name.
 fn stretch(now: Timestamp, name: u64) -> u32 {
     let seconds = name & ((1 << WINDOW_BITS) - 1);
     let width = (seconds * 1000).div_ceil(PARTS).max(1);
@@ -310,7 +311,7 @@ mod tests {
     fn passed_windows_make_room_and_a_full_table_refuses() {
         let dir = tempfile::tempdir().unwrap();
         let rates = rates(&dir);
-        let names = 0..20 * SLOTS as u64;
+        let names = 0..20 * PLACES as u64;
         let full = names.map(|n| rates.count(RateName(&[&n.to_ne_bytes()]), 1, Timestamp(1_000)).is_err()).any(|e| e);
         assert!(full);
         assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);

@@ -189,8 +189,8 @@ impl AskKey {
 }
 
 fn key_type(name: &str) -> KeyType {
-    use libkmss::mechanism::Hash;
     use KeyType::{Aes, AesXts, ChaCha20, Dh, Ec, EcEdwards, EcMontgomery, GenericSecret, Hkdf, MlDsa, MlKem, Rsa};
+    use libkmss::mechanism::Hash;
     let types = [Rsa, Ec, EcEdwards, EcMontgomery, Dh, MlDsa, MlKem, Aes, AesXts, ChaCha20, GenericSecret, Hkdf];
     let rest = [KeyType::Sm2, KeyType::Sm4, KeyType::SlhDsa, KeyType::Hmac(Hash::Sha256)];
     let found = types.into_iter().chain(rest).find(|kind| kind.name() == name);
