@@ -4,7 +4,8 @@ use std::io::Read as _;
 use std::path::Path;
 
 use libkmss::kms::UnsignedPolicy;
-use libkmss::policy::bundle::{BUNDLE_MAX, Content, interface_of};
+use libkmss::policy::bundle::{Abi, BUNDLE_MAX, Content, interface_of};
+use libkmss::policy::dsl::Policy;
 
 use crate::args::ContentArgs;
 use crate::output::Failure;
@@ -33,7 +34,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// It is neither a module of an interface that is known nor text of the policy language.
 pub(super) fn policy(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<UnsignedPolicy, Failure> {
     if !bytes.starts_with(WASM) {
-        return Err(format!("`{}` is neither a bundle nor a WebAssembly module", path.display()).into());
+        return text(path, bytes, args);
     }
     let abi = interface_of(&bytes).ok_or_else(|| {
         format!(
@@ -48,6 +49,28 @@ pub(super) fn policy(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<
     };
     let content = Content { module: bytes, data, source: None };
     Ok(UnsignedPolicy { name, abi, entrypoint: args.entrypoint.clone(), content })
+}
+
+/// The policy whose text in the policy language is `bytes`.
+fn text(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<UnsignedPolicy, Failure> {
+    if args.data.is_some() || args.entrypoint.is_some() {
+        return Err("only OPA modules have data and entrypoints".into());
+    }
+    let nothing = || format!("`{}` is neither a bundle, nor a WebAssembly module, nor text", path.display());
+    let source = String::from_utf8(bytes).map_err(|_| nothing())?;
+    let shown = path.display().to_string();
+    let policy = Policy::parse(&source).map_err(|wrong| wrong.rendered(&shown, false))?;
+    let name = match args.name.as_deref().or(policy.name()) {
+        Some(name) => name.to_owned(),
+        None => stem(path)?,
+    };
+    let module = policy.compile()?.wasm;
+    Ok(UnsignedPolicy {
+        name,
+        abi: Abi::Kmss,
+        entrypoint: None,
+        content: Content { module, data: None, source: Some(source) },
+    })
 }
 
 fn stem(path: &Path) -> Result<String, Failure> {
