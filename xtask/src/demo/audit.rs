@@ -78,7 +78,7 @@ pub(super) fn disable(scene: &Scene<'_>, nginx: &Nginx<'_>) -> Result<Vec<String
 }
 
 /// Every event of the trail, oldest first.
-fn records(scene: &Scene<'_>) -> Result<Vec<Value>, Error> {
+pub(super) fn records(scene: &Scene<'_>) -> Result<Vec<Value>, Error> {
     parse(&scene.kmss(&["audit", "tail", "-n", ALL, "--json"]).run()?.stdout)
 }
 
@@ -110,7 +110,7 @@ fn is_signature(record: &Value, key: &str) -> bool {
     signs_with(record, key) && text(record, "outcome") == Some("success")
 }
 
-fn is_refused_signature(record: &Value, key: &str) -> bool {
+pub(super) fn is_refused_signature(record: &Value, key: &str) -> bool {
     signs_with(record, key) && text(record, "outcome") == Some("denied")
 }
 
@@ -120,7 +120,7 @@ fn signs_with(record: &Value, key: &str) -> bool {
     text(record, "action") == Some("sign") && text(object, "name") == Some(key)
 }
 
-fn text<'r>(record: &'r Value, name: &str) -> Option<&'r str> {
+pub(super) fn text<'r>(record: &'r Value, name: &str) -> Option<&'r str> {
     record.get(name).and_then(Value::as_str)
 }
 

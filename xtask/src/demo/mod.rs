@@ -6,6 +6,7 @@ mod java;
 mod nginx;
 mod openssl;
 mod pkcs11_tool;
+mod policy;
 mod scene;
 
 use crate::error::Error;
@@ -76,6 +77,9 @@ fn play(scene: &Scene<'_>, progress: &mut Progress) -> Result<(), Error> {
     progress.show("The audit trail", "reading and verifying the audit trail", || trail.show(scene))?;
     progress.show("A key is disabled", "disabling the key of the running server", || {
         audit::disable(scene, running(&server)?)
+    })?;
+    progress.show("A policy", "putting a policy in force under the running server", || {
+        policy::apply(scene, running(&server)?)
     })
 }
 
