@@ -32,7 +32,7 @@ impl<T> Default for Slots<T> {
 impl<T> Slots<T> {
     /// Takes an idle thing out; most likely the one that this thread put in last.
     pub fn take(&self) -> Option<Box<T>> {
-        self.from_here().find_map(|slot| {
+        self.nearest_first().find_map(|slot| {
             if slot.0.load(Ordering::Relaxed).is_null() {
                 return None;
             }
@@ -46,7 +46,7 @@ impl<T> Slots<T> {
     pub fn put(&self, thing: Box<T>) {
         let raw = Box::into_raw(thing);
         let placed = self
-            .from_here()
+            .nearest_first()
             .any(|slot| slot.0.compare_exchange(ptr::null_mut(), raw, Ordering::Release, Ordering::Relaxed).is_ok());
         if !placed {
             // SAFETY: made by `into_raw` above, and no place took it.
@@ -55,7 +55,7 @@ impl<T> Slots<T> {
     }
 
     /// Every place, beginning with this thread's own.
-    fn from_here(&self) -> impl Iterator<Item = &Slot<T>> {
+    fn nearest_first(&self) -> impl Iterator<Item = &Slot<T>> {
         let (before, from) = self.slots.split_at(home());
         from.iter().chain(before)
     }

@@ -5,6 +5,8 @@ use wasmtime::{Error, ResourceLimiter, Store};
 use super::engine::Host;
 use super::failure::Failure;
 use super::limits::Limits;
+use crate::clock::Timestamp;
+use crate::policy::opa::Builtin;
 
 /// State of one instance.
 #[derive(Debug)]
@@ -15,12 +17,22 @@ pub(crate) struct State {
     pub(crate) refused: bool,
     /// What a function of the host said before it ended the call.
     pub(crate) failure: Option<Failure>,
+    /// The builtins of an OPA module, by the numbers that it calls them by.
+    pub(in crate::policy) builtins: Vec<(i32, Builtin)>,
+    /// The time of the request, for them.
+    pub(crate) now: Timestamp,
 }
 
 impl State {
     /// An empty store with limits and fuel.
     pub(crate) fn store(host: &Host, pages: u32, fuel: u64) -> Result<Store<Self>, Failure> {
-        let state = Self { memory: pages as usize * PAGE, refused: false, failure: None };
+        let state = Self {
+            memory: pages as usize * PAGE,
+            refused: false,
+            failure: None,
+            builtins: Vec::new(),
+            now: Timestamp(0),
+        };
         let mut store = Store::new(host.engine(), state);
         store.limiter(|state| state);
         store.set_fuel(fuel).map_err(|e| Failure::Instance(e.to_string()))?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmtime::{Instance, Linker, Memory, MemoryType, Module, Store, TypedFunc, Val, WasmParams, WasmResults};
 
-use super::{input, result};
+use super::{Builtin, input, result};
 use crate::policy::host::{Failure, Host, Limits, LoadError, State};
 use crate::policy::{Answer, Input};
 
@@ -27,11 +27,14 @@ pub(super) struct Guest {
     text: Vec<u8>,
 }
 
+/// Those of `opa_eval`.
+type Arguments = (i32, i32, i32, i32, i32, i32, i32);
+
 /// How a decision is asked for.
 enum Evaluate {
     /// ABI 1.2 and later: one call. Its arguments are a zero, entrypoint, data, address and length of the input, the heap,
     /// and the format of the result (0: JSON).
-    Once(TypedFunc<(i32, i32, i32, i32, i32, i32, i32), i32>),
+    Once(TypedFunc<Arguments, i32>),
     /// Earlier: step by step.
     Steps,
 }
@@ -62,8 +65,8 @@ impl Guest {
         Ok(guest)
     }
 
-    /// Whether it speaks a version that is known, and needs no builtins.
-    pub(super) fn check(&mut self, module: &Module) -> Result<(), LoadError> {
+    /// Whether it speaks a version that is known, and needs only builtins that there are: those, by their numbers.
+    pub(super) fn check(&mut self, module: &Module) -> Result<Vec<(i32, Builtin)>, LoadError> {
         let mut global = |name: &str| {
             let global = self.instance.get_global(&mut self.store, name)?;
             match global.get(&mut self.store) {
@@ -76,13 +79,20 @@ impl Guest {
         if major != 1 {
             return Err(LoadError::Version { version: major << 16 | minor & 0xFFFF, speaks: "1.0 to 1.3" });
         }
-        if module.get_export("builtins").is_some() {
-            let builtins = self.names("builtins").map_err(LoadError::Start)?;
-            if !builtins.is_empty() {
-                return Err(LoadError::Builtins(builtins.into_keys().collect()));
-            }
+        if module.get_export("builtins").is_none() {
+            return Ok(Vec::new());
         }
-        Ok(())
+        let wanted = self.names("builtins").map_err(LoadError::Start)?;
+        let lacking: Vec<_> = wanted.keys().filter(|name| Builtin::named(name).is_none()).cloned().collect();
+        if !lacking.is_empty() {
+            return Err(LoadError::Builtins(lacking));
+        }
+        Ok(wanted.iter().filter_map(|(name, number)| Builtin::named(name).map(|found| (*number, found))).collect())
+    }
+
+    /// Offers it these builtins.
+    pub(super) fn serve(&mut self, builtins: &[(i32, Builtin)]) {
+        self.store.data_mut().builtins = builtins.to_vec();
     }
 
     /// The names and numbers that the function `list` returns.
@@ -99,6 +109,7 @@ impl Guest {
     pub(super) fn decide(&mut self, entrypoint: i32, input: &Input<'_>, fuel: u64) -> Result<Answer, Failure> {
         let mut text = std::mem::take(&mut self.text);
         input::write(input, &mut text).map_err(|_| Failure::Result("the request is not JSON"))?;
+        self.store.data_mut().now = input.time;
         self.store.set_fuel(fuel).map_err(|e| Failure::Instance(e.to_string()))?;
         let json = match &self.evaluate {
             Evaluate::Once(once) => {

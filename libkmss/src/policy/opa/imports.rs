@@ -1,6 +1,7 @@
-//! What an OPA module imports: its memory, a way to give up, and builtins, of which we have none.
+//! What an OPA module imports: its memory, a way to give up, and the builtins that it leaves to its host.
 
-use wasmtime::{Caller, Error, Extern, Linker};
+use serde_json::Value;
+use wasmtime::{Caller, Error, Extern, Linker, Memory, TypedFunc, WasmParams, WasmResults};
 
 use crate::policy::host::{Failure, Host, LoadError, State};
 
@@ -10,6 +11,8 @@ pub(in crate::policy) const IMPORTS: &[&str] =
 
 /// Most of what a module says when it gives up that is told on.
 const MAX_MESSAGE: usize = 256;
+/// Longest argument of a builtin.
+const MAX_VALUE: usize = 64 << 10;
 
 /// The functions. The memory belongs to each instance.
 pub(super) fn linker(host: &Host) -> Result<Linker<State>, LoadError> {
@@ -26,24 +29,60 @@ fn define(linker: &mut Linker<State>) -> Result<(), Error> {
     // What a policy prints could be anything, and nobody reads it.
     linker.func_wrap("env", "opa_println", |_: i32| ())?;
     // The arguments are the builtin's number, a context, and the builtin's own.
-    linker.func_wrap("env", "opa_builtin0", |mut c: Caller<'_, State>, id: i32, _: i32| missing(&mut c, id))?;
-    linker.func_wrap("env", "opa_builtin1", |mut c: Caller<'_, State>, id: i32, _: i32, _: i32| missing(&mut c, id))?;
-    linker.func_wrap("env", "opa_builtin2", |mut c: Caller<'_, State>, id: i32, _: i32, _: i32, _: i32| {
-        missing(&mut c, id)
+    linker.func_wrap("env", "opa_builtin0", |c: Caller<'_, State>, id: i32, _: i32| builtin(c, id, &[]))?;
+    linker.func_wrap("env", "opa_builtin1", |c: Caller<'_, State>, id: i32, _: i32, a: i32| builtin(c, id, &[a]))?;
+    linker.func_wrap("env", "opa_builtin2", |c: Caller<'_, State>, id: i32, _: i32, a: i32, b: i32| {
+        builtin(c, id, &[a, b])
     })?;
-    linker.func_wrap("env", "opa_builtin3", |mut c: Caller<'_, State>, id: i32, _: i32, _: i32, _: i32, _: i32| {
-        missing(&mut c, id)
+    linker.func_wrap("env", "opa_builtin3", |c: Caller<'_, State>, id: i32, _: i32, x: i32, y: i32, z: i32| {
+        builtin(c, id, &[x, y, z])
     })?;
     linker.func_wrap(
         "env",
         "opa_builtin4",
-        |mut c: Caller<'_, State>, id: i32, _: i32, _: i32, _: i32, _: i32, _: i32| missing(&mut c, id),
+        |c: Caller<'_, State>, id: i32, _: i32, w: i32, x: i32, y: i32, z: i32| builtin(c, id, &[w, x, y, z]),
     )?;
     Ok(())
 }
 
-fn missing(caller: &mut Caller<'_, State>, id: i32) -> Result<i32, Error> {
-    Err(end(caller, Failure::Builtin(id)))
+/// Calls a builtin; arguments and result are addresses of values, 0 is undefined.
+fn builtin(mut caller: Caller<'_, State>, id: i32, arguments: &[i32]) -> Result<i32, Error> {
+    let found = caller.data().builtins.iter().find(|(number, _)| *number == id).map(|(_, builtin)| *builtin);
+    let Some(found) = found else { return Err(end(&mut caller, Failure::Builtin(id))) };
+    let values = arguments.iter().map(|address| read(&mut caller, *address)).collect::<Result<Vec<_>, _>>()?;
+    match found.value(&values, caller.data().now) {
+        Some(value) => write(&mut caller, &value),
+        None => Ok(0),
+    }
+}
+
+/// The value at an address.
+fn read(caller: &mut Caller<'_, State>, value: i32) -> Result<Value, Error> {
+    let text: i32 = call(caller, "opa_json_dump", value)?;
+    let memory = memory(caller)?;
+    let bytes = memory.data(&*caller).get(text.cast_unsigned() as usize..).unwrap_or_default();
+    let bytes = bytes.get(..MAX_VALUE).unwrap_or(bytes).split(|byte| *byte == 0).next().unwrap_or_default();
+    serde_json::from_slice(bytes).map_err(|_| Error::msg("an argument of a builtin is not JSON, or too long"))
+}
+
+/// Puts a value into the module's memory.
+fn write(caller: &mut Caller<'_, State>, value: &Value) -> Result<i32, Error> {
+    let text = value.to_string();
+    let length = i32::try_from(text.len())?;
+    let address: i32 = call(caller, "opa_malloc", length)?;
+    memory(caller)?.write(&mut *caller, address.cast_unsigned() as usize, text.as_bytes())?;
+    call(caller, "opa_json_parse", (address, length))
+}
+
+fn memory(caller: &mut Caller<'_, State>) -> Result<Memory, Error> {
+    caller.get_export("memory").and_then(Extern::into_memory).ok_or_else(|| Error::msg("there is no memory"))
+}
+
+fn call<P: WasmParams, R: WasmResults>(caller: &mut Caller<'_, State>, name: &str, with: P) -> Result<R, Error> {
+    let function = caller.get_export(name).and_then(Extern::into_func);
+    let function = function.ok_or_else(|| Error::msg("the module lacks a function that builtins need"))?;
+    let function: TypedFunc<P, R> = function.typed(&*caller)?;
+    function.call(&mut *caller, with)
 }
 
 /// Ends the call; the reason is kept where it is looked for.

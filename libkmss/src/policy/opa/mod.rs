@@ -1,6 +1,7 @@
 //! Modules that `opa build -t wasm` makes (docs/policy-abi.md, section 7), as
 //! <https://www.openpolicyagent.org/docs/wasm> describes their interface, 1.0 to 1.3.
 
+mod builtins;
 mod guest;
 mod imports;
 mod input;
@@ -13,6 +14,7 @@ use super::{Answer, Input};
 use crate::os::Slots;
 use guest::Guest;
 
+pub(super) use builtins::Builtin;
 pub(super) use imports::IMPORTS;
 
 /// What comes with a module in its bundle.
@@ -39,6 +41,8 @@ pub(super) struct OpaPolicy {
     module: Module,
     linker: Linker<State>,
     data: Box<[u8]>,
+    /// The numbers by which it calls builtins.
+    builtins: Vec<(i32, Builtin)>,
     entrypoint: i32,
     fuel: u64,
     pages: u32,
@@ -62,6 +66,7 @@ impl OpaPolicy {
             module: module.clone(),
             linker,
             data: data.into(),
+            builtins: Vec::new(),
             entrypoint: 0,
             fuel: limits.opa_fuel(),
             pages: limits.opa_pages(),
@@ -69,8 +74,9 @@ impl OpaPolicy {
         };
         host.check_stack().map_err(LoadError::Start)?;
         let mut guest = policy.instantiate().map_err(LoadError::Start)?;
-        guest.check(module)?;
+        policy.builtins = guest.check(module)?;
         policy.entrypoint = entrypoint(&mut guest, document.entrypoint)?;
+        guest.serve(&policy.builtins);
         policy.idle.put(Box::new(guest));
         Ok(policy)
     }
@@ -88,7 +94,9 @@ impl OpaPolicy {
     }
 
     fn instantiate(&self) -> Result<Guest, Failure> {
-        Guest::new(&self.host, &self.module, &self.linker, &self.data, self.pages)
+        let mut guest = Guest::new(&self.host, &self.module, &self.linker, &self.data, self.pages)?;
+        guest.serve(&self.builtins);
+        Ok(guest)
     }
 }
 

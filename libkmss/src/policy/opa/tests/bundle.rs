@@ -83,6 +83,30 @@ fn a_bundle_that_needs_a_builtin_is_refused_with_its_name() {
 }
 
 #[test]
+fn a_bundle_with_the_builtins_that_there_are_decides_by_the_time_of_the_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let rego = r#"package kmss
+import rego.v1
+decision := {"allow": true, "reason": reason} if {
+    [hour, _, _] := time.clock(time.now_ns())
+    hour >= 12
+    reason := sprintf("%s at %d on %s", [input.principal, hour, time.weekday(time.now_ns())])
+}"#;
+    let Some(wasm) = build(directory.path(), rego) else { return };
+    for host in hosts() {
+        let policy = host.load(&wasm, &Limits::default(), None).unwrap();
+        for _ in 0..3 {
+            // 2026-09-21T14:13:20Z
+            let answer = ask(&policy, Action::Sign, &[]);
+            assert_eq!((answer.verdict, answer.reason.as_str()), (Verdict::Allow, "service:order-v1 at 14 on Monday"));
+        }
+        let mut early = request(Action::Sign, "user:x", &[]);
+        early.time = Timestamp(early.time.0 - 6 * 3_600_000);
+        assert_eq!(policy.answer(&early, &Encoded::default()).verdict, Verdict::Deny);
+    }
+}
+
+#[test]
 #[ignore = "prints what a decision of an OPA bundle costs; run it in a release build on a quiet machine"]
 fn a_decision_of_a_bundle_costs() {
     let directory = tempfile::tempdir().unwrap();
