@@ -105,7 +105,8 @@ pub(super) fn v6(v4: Func, group: Func) -> Body {
                 });
             });
             // Between groups stands a colon; right behind `::` and at the front none.
-            let first_of_its_side = gap.get().is_zero().and(count.get().is_zero()).or(gap.get().and(count2.get().is_zero()));
+            let first_of_its_side =
+                gap.get().is_zero().and(count.get().is_zero()).or(gap.get().and(count2.get().is_zero()));
             body.when(first_of_its_side.is_zero(), |body| {
                 body.give_if(colon(at.get()).is_zero(), failed(which.get()));
                 body.set(at, at.get().add(int(1)));

@@ -173,9 +173,8 @@ fn find() -> Body {
 fn locate() -> Body {
     let mut body = Body::new(3);
     let (root, text, length) = (body.parameter(0), body.parameter(1), body.parameter(2));
-    let look = move |length: Expr, is_start: u32| {
-        call(FIND, [root.word(0), root.word(4), text.get(), length, int(is_start)])
-    };
+    let look =
+        move |length: Expr, is_start: u32| call(FIND, [root.word(0), root.word(4), text.get(), length, int(is_start)]);
     let node = body.int(look(length.get(), 0));
     body.give_if(node.get(), node.get());
     let at = body.int(root.word(8));
@@ -359,9 +358,8 @@ fn source(body: &mut Body, test: Local, known: Local, so: Local) {
     let last = body.int(at.get().add(test.word(16).mul(int(40))));
     body.block(|body, done| {
         body.as_long_as(at.get().lt(last.get()), |body| {
-            let same = |value: Local, net: u32, mask: u32| {
-                value.get().and64(at.get().long(mask)).eq64(at.get().long(net))
-            };
+            let same =
+                |value: Local, net: u32, mask: u32| value.get().and64(at.get().long(mask)).eq64(at.get().long(net));
             let inside = same(upper, 0, 16).and(same(lower, 8, 24)).and(at.get().long(32).eq64(family.get()));
             body.set(so, inside);
             body.go_if(done, so.get());
@@ -375,11 +373,7 @@ fn holds() -> Body {
     let mut body = Body::new(1);
     let at = body.parameter(0);
     body.as_long_as(at.get().gt(int(YES)), |body| {
-        body.either(
-            call(TEST, [at.get()]),
-            |body| body.set(at, at.word(24)),
-            |body| body.set(at, at.word(28)),
-        );
+        body.either(call(TEST, [at.get()]), |body| body.set(at, at.word(24)), |body| body.set(at, at.word(28)));
     });
     body.give(at.get());
     body

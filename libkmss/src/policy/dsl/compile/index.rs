@@ -328,9 +328,8 @@ impl Subjects<'_> {
     ) -> Result<u32, CompileError> {
         let all = self.closure(subject);
         let exclusive = self.exclusive.iter().enumerate();
-        let exclusive = exclusive.fold(0, |mask, (bit, role)| {
-            mask | u32::from(all.contains(&Subject::Role(*role))) << bit
-        });
+        let exclusive =
+            exclusive.fold(0, |mask, (bit, role)| mask | u32::from(all.contains(&Subject::Role(*role))) << bit);
         let others: Vec<Subject> =
             all.into_iter().filter(|other| *other != subject && self.blooms.contains_key(other)).collect();
         let count = others.len();

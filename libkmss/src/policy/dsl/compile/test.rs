@@ -71,7 +71,13 @@ pub(super) struct Tests {
 impl Tests {
     /// The chain for what a rule asks of the key and of everything else: its first test, or what is always so. Where
     /// something is not known a test is `unknown`.
-    pub(super) fn chain(&mut self, data: &mut Data, filters: &[&Filter], when: Option<&Condition>, unknown: bool) -> u32 {
+    pub(super) fn chain(
+        &mut self,
+        data: &mut Data,
+        filters: &[&Filter],
+        when: Option<&Condition>,
+        unknown: bool,
+    ) -> u32 {
         let mut all: Vec<Plain> = filters.iter().map(|filter| self.filter(data, filter)).collect();
         all.extend(when.map(|when| self.plain(data, when, false)));
         self.write(data, &Plain::All(all), YES, NO, unknown)
@@ -79,9 +85,7 @@ impl Tests {
 
     fn write(&mut self, data: &mut Data, plain: &Plain, yes: u32, no: u32, unknown: bool) -> u32 {
         match plain {
-            Plain::All(parts) => {
-                parts.iter().rev().fold(yes, |yes, part| self.write(data, part, yes, no, unknown))
-            }
+            Plain::All(parts) => parts.iter().rev().fold(yes, |yes, part| self.write(data, part, yes, no, unknown)),
             Plain::Any(parts) => parts.iter().rev().fold(no, |no, part| self.write(data, part, yes, no, unknown)),
             Plain::Single(single) => {
                 let flags = u32::from(single.negated) << 8 | u32::from(unknown) << 16;
@@ -146,9 +150,7 @@ impl Tests {
                 };
                 (Single { op: Op::Flag, what: 0, from: mask, to: 0, negated: false }, false)
             }
-            Test::HasContext(name) => {
-                (self.patterns(data, Op::HasContext, 0, &[Pattern::Exact(name.clone())]), false)
-            }
+            Test::HasContext(name) => (self.patterns(data, Op::HasContext, 0, &[Pattern::Exact(name.clone())]), false),
             Test::Text { field: TextField::Mechanism, negated, any } => (self.mechanisms(data, any), *negated),
             Test::Text { field, negated, any } => {
                 let single = match field {

@@ -168,8 +168,7 @@ fn text(cursor: &mut Cursor<'_, '_>, field: TextField) -> Result<Test> {
         if mechanism && !mechanisms().any(|name| pattern.matches(name)) {
             let (Pattern::Exact(typed) | Pattern::Prefix(typed)) = &pattern;
             let bare = typed.strip_prefix("CKM_").unwrap_or(typed);
-            return Err(Problem::new(span, format!("`{typed}` is no mechanism"))
-                .suggest(nearest(bare, mechanisms())));
+            return Err(Problem::new(span, format!("`{typed}` is no mechanism")).suggest(nearest(bare, mechanisms())));
         }
         Ok(pattern)
     })?;
