@@ -2,6 +2,7 @@
 
 mod approvals;
 mod check;
+mod check_policies;
 mod officer;
 mod policies;
 

@@ -149,8 +149,76 @@ fn the_officer_applies_without_a_signature_until_the_home_takes_signed_bundles_o
     local(3).fail().mentions("takes signed bundles only");
     home.kmss("policy trust add local").succeed();
     local(3).succeed().mentions("sequence 3");
-    fs::write(home.file("text"), "no policy").unwrap();
-    apply(&home, &home.file("text")).words("--token web").fail();
+}
+
+/// What is denied is refused in every process of the host from its next operation, and says why in the audit.
+#[test]
+fn a_policy_of_a_few_lines_decides_until_it_is_removed_and_then_nothing_is_allowed() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "allowed", "ec:p256", "01");
+    home.generate(TOKEN, "denied", "ec:p256", "02");
+    fs::write(home.file("digest"), [7; 32]).unwrap();
+    let sign = |id: &str| {
+        home.pkcs11_tool(TOKEN, &format!("--sign --id {id} --mechanism ECDSA --input-file digest --output-file sig"))
+    };
+    sign("01").succeed();
+    sign("02").succeed();
+    let file = home.file("orders.kmss");
+    fs::write(&file, "allow user:* to use key:allowed\ndeny user:* to sign with key:denied because \"not this one\"\n")
+        .unwrap();
+    apply(&home, &file).words("--token web").succeed().mentions("`orders`");
+    home.kmss("policy show orders --source").succeed().mentions("key:denied");
+    sign("01").succeed();
+    sign("02").fail();
+    let trail: String = home.audit(50).iter().map(ToString::to_string).collect();
+    assert!(trail.contains("not this one"), "{trail}");
+    fs::write(&file, "allow user:* to use kee:allowed\n").unwrap();
+    apply(&home, &file).words("--token web").fail().mentions("orders.kmss:1");
+    sign("01").succeed();
+    home.kmss("policy remove orders --token web --yes").succeed();
+    sign("01").fail();
+    home.audit_is_whole();
+    home.kmss("store check").succeed();
+}
+
+#[test]
+fn what_several_must_approve_waits_for_them_and_is_done_for_a_while() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "root-ca", "ec:p256", "01");
+    for user in ["alice", "bob", "carol"] {
+        home.kmss(&format!("token user add {TOKEN} {user}")).env("KMSS_NEW_PIN", format!("pin-of-{user}")).succeed();
+    }
+    for user in ["alice", "bob"] {
+        home.kmss(&format!("token user roles {TOKEN} {user} custodian")).succeed();
+    }
+    let file = home.file("quorum.kmss");
+    fs::write(&file, "allow user:* to use key:root-ca require 2 of role:custodian within 5 minutes\n").unwrap();
+    apply(&home, &file).words("--token web").succeed();
+    fs::write(home.file("digest"), [7; 32]).unwrap();
+    let sign = || home.pkcs11_tool(TOKEN, "--sign --id 01 --mechanism ECDSA --input-file digest --output-file sig");
+    sign().fail();
+    let waiting = json_items(&home.kmss("approve --list --token web --json").succeed());
+    let wanted = waiting.iter().find(|one| one["action"] == "sign").expect("the signature waits").clone();
+    assert_eq!((wanted["key"]["name"].as_str(), wanted["approvals"].as_u64()), (Some("root-ca"), Some(2)));
+    let id = wanted["request"].as_str().unwrap();
+    let approve = |user: &str| {
+        home.kmss(&format!("approve {} --token web --user {user}", &id[..12])).env("KMSS_PIN", format!("pin-of-{user}"))
+    };
+    approve("alice").succeed().mentions("1 of 2");
+    approve("alice").fail().mentions("already");
+    approve("carol").fail().mentions("custodian");
+    approve("bob").env("KMSS_PIN", "wrong").fail();
+    sign().fail();
+    approve("bob").succeed().mentions("2 of 2");
+    sign().succeed();
+    sign().succeed();
+    home.audit_is_whole();
 }
 
 #[test]

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Kms;
+use super::check_policies::AppliedPolicies;
 use crate::audit::{AuditTail, Entry, Filter, Record, RecordObject};
 use crate::caller::Caller;
 use crate::catalog::CatalogReport;
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::key::Action;
 use crate::tenant::Namespace;
 
@@ -100,7 +101,8 @@ impl Kms {
     fn walk(&self, callers: &[Caller], progress: &mut dyn FnMut(&str, u64)) -> Result<StoreReport> {
         let mut report = StoreReport::default();
         // First, so that what is changed meanwhile is newer than what the audit tells.
-        let told = match self.told(progress, &mut report.audit_records) {
+        let mut applied = AppliedPolicies::default();
+        let told = match self.told(progress, &mut report.audit_records, &mut applied) {
             Ok(told) => told,
             Err(error) => {
                 report.errors.push(sentence(&error));
@@ -121,44 +123,20 @@ impl Kms {
                 }
             }
         }
-        self.check_policies(&mut report);
+        self.check_policies(&applied, &mut report);
         if complete {
             compare(&told, &editions, &mut report.findings);
         }
         Ok(report)
     }
 
-    /// Whether every policy that is in force can be read, and every trust anchor.
-    fn check_policies(&self, report: &mut StoreReport) {
-        let set = match self.registry.current() {
-            Ok(set) => set,
-            Err(error) => return report.findings.push(StoreFinding::of(None, sentence(&error))),
-        };
-        for entry in set.entries() {
-            for bundle in [&entry.active, &entry.shadow].into_iter().flatten() {
-                report.policies += 1;
-                match self.registry.load(bundle) {
-                    // Replaced since the set was read.
-                    Err(error) if error.kind() == ErrorKind::Conflict && self.policies_changed(set.edition) => {}
-                    Err(error) => {
-                        let what = format!("policy `{}` for {}: {}", entry.name, entry.scope, sentence(&error));
-                        report.findings.push(StoreFinding::of(None, what));
-                    }
-                    Ok(_) => {}
-                }
-            }
-        }
-        if let Err(error) = self.registry.anchors() {
-            report.findings.push(StoreFinding::of(None, sentence(&error)));
-        }
-    }
-
-    fn policies_changed(&self, edition: u64) -> bool {
-        self.registry.current().is_ok_and(|set| set.edition != edition)
-    }
-
     /// What the audit tells of stored objects.
-    fn told(&self, progress: &mut dyn FnMut(&str, u64), count: &mut u64) -> Result<BTreeMap<String, Told>> {
+    fn told(
+        &self,
+        progress: &mut dyn FnMut(&str, u64),
+        count: &mut u64,
+        applied: &mut AppliedPolicies,
+    ) -> Result<BTreeMap<String, Told>> {
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         let mut emptied: BTreeMap<String, Timestamp> = BTreeMap::new();
         let tail =
@@ -169,6 +147,7 @@ impl Kms {
                 progress("the audit", *count);
             }
             learn(&entry.record, &mut told, &mut emptied);
+            applied.learn(&entry.record);
         })?;
         // What went with its whole namespace is not missing.
         told.retain(|_, of| {
@@ -255,12 +234,12 @@ impl StoreReport {
 }
 
 impl StoreFinding {
-    fn of(namespace: Option<&Namespace>, what: String) -> Self {
+    pub(super) fn of(namespace: Option<&Namespace>, what: String) -> Self {
         Self { namespace: namespace.map(ToString::to_string), object: None, what }
     }
 }
 
-fn sentence(error: &Error) -> String {
+pub(super) fn sentence(error: &Error) -> String {
     use std::error::Error as _;
     error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }

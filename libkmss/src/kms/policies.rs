@@ -14,6 +14,9 @@ use crate::policy::registry::{Entries, InForce, LOCAL, PolicyRole, Prepared, Sit
 use crate::store::Batch;
 use crate::tenant::{Namespace, NamespaceId};
 
+/// The first tag of the records of a policy that was put in force.
+pub(super) const APPLY: &str = "policy apply";
+
 /// What a policy is applied to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyTarget {
@@ -114,7 +117,7 @@ impl Kms {
     ) -> Result<AppliedPolicy> {
         let (caller, site) = self.site(caller, target)?;
         let terms = Bundle::parse(bundle)?.manifest().terms.clone();
-        let tags = self.change_tags("apply", &site, &terms.name, role, Some(bundle))?;
+        let tags = self.change_tags(APPLY, &site, &terms.name, role, Some(bundle))?;
         self.pipeline.around_tagged(Some(&caller), Action::ChangeState, tags, || {
             self.may_change_policies(&caller, &site)?;
             let by = &caller.principal.name;
@@ -148,7 +151,7 @@ impl Kms {
         let (as_now, site) = self.site(caller, target)?;
         // Before the home's publisher signs anything, which makes it where there was none.
         self.may_change_policies(&as_now, &site).or_else(|refusal| {
-            let tags = self.change_tags("apply", &site, &name, role, None)?;
+            let tags = self.change_tags(APPLY, &site, &name, role, None)?;
             self.pipeline.around_tagged(Some(&as_now), Action::ChangeState, tags, || Err(refusal))
         })?;
         let entry = self.registry.find(&site, &name)?;
@@ -183,7 +186,7 @@ impl Kms {
     /// [`ErrorKind::NotFound`]; as [`Self::apply_policy`].
     pub fn remove_policy(&self, caller: &Caller, target: &PolicyTarget, name: &str, role: PolicyRole) -> Result<()> {
         let (caller, site) = self.site(caller, target)?;
-        let tags = self.change_tags("remove", &site, name, role, None)?;
+        let tags = self.change_tags("policy remove", &site, name, role, None)?;
         self.pipeline.around_tagged(Some(&caller), Action::ChangeState, tags, || {
             self.may_change_policies(&caller, &site)?;
             let prepared = self.registry.prepare_remove(&site, name, role)?;
@@ -349,7 +352,7 @@ impl Kms {
         let shown = |digest: Option<[u8; 32]>| digest.map_or_else(|| "none".to_owned(), |d| hex(&d[..12]));
         let sequence = |n: Option<u64>| n.map_or_else(|| "none".to_owned(), |n| n.to_string());
         let word = if role == PolicyRole::Shadow { " shadow" } else { "" };
-        let mut tags = vec![format!("policy {verb}{word}"), site.scope().to_string(), format!("name {name}")];
+        let mut tags = vec![format!("{verb}{word}"), site.scope().to_string(), format!("name {name}")];
         let old = before.map(|b| b.manifest.terms.sequence);
         let new = after.as_ref().map(|b| b.manifest().terms.sequence);
         tags.push(format!("sequence {} -> {}", sequence(old), sequence(new)));

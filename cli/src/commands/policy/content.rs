@@ -1,4 +1,4 @@
-//! What a policy's file holds: a bundle, or what a bundle is made of.
+//! What a policy's file holds: a bundle, or what a bundle is made of (a module, or text that is compiled to one).
 
 use std::io::Read as _;
 use std::path::Path;
@@ -28,49 +28,46 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
-/// The policy in `bytes`, which were read from `path`.
+/// The policy in `bytes`, which were read from `path`: a module, or text of the policy language, which is compiled.
 ///
 /// # Errors
-/// It is neither a module of an interface that is known nor text of the policy language.
+/// It is neither a module of an interface that is known nor a policy that makes sense.
 pub(super) fn policy(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<UnsignedPolicy, Failure> {
-    if !bytes.starts_with(WASM) {
-        return text(path, bytes, args);
-    }
-    let abi = interface_of(&bytes).ok_or_else(|| {
-        format!(
-            "`{}` is no policy: it exports neither kmss_abi (docs/policy-abi.md) nor opa_wasm_abi_version",
-            path.display()
-        )
-    })?;
-    let data = args.data.as_deref().map(read).transpose()?;
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => stem(path)?,
+    let (content, abi, own_name) = if bytes.starts_with(WASM) {
+        let data = args.data.as_deref().map(read).transpose()?;
+        let abi = interface_of(&bytes).ok_or_else(|| no_interface(path))?;
+        (Content { module: bytes, data, source: None }, abi, None)
+    } else {
+        if args.data.is_some() {
+            return Err("only OPA modules have data".into());
+        }
+        let (content, name) = compiled(path, bytes)?;
+        (content, Abi::Kmss, name)
     };
-    let content = Content { module: bytes, data, source: None };
+    let name = match (&args.name, own_name) {
+        (Some(name), _) => name.clone(),
+        (None, Some(name)) => name,
+        (None, None) => stem(path)?,
+    };
     Ok(UnsignedPolicy { name, abi, entrypoint: args.entrypoint.clone(), content })
 }
 
-/// The policy whose text in the policy language is `bytes`.
-fn text(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<UnsignedPolicy, Failure> {
-    if args.data.is_some() || args.entrypoint.is_some() {
-        return Err("only OPA modules have data and entrypoints".into());
-    }
-    let nothing = || format!("`{}` is neither a bundle, nor a WebAssembly module, nor text", path.display());
-    let source = String::from_utf8(bytes).map_err(|_| nothing())?;
+fn compiled(path: &Path, bytes: Vec<u8>) -> Result<(Content, Option<String>), Failure> {
     let shown = path.display().to_string();
-    let policy = Policy::parse(&source).map_err(|wrong| wrong.rendered(&shown, false))?;
-    let name = match args.name.as_deref().or(policy.name()) {
-        Some(name) => name.to_owned(),
-        None => stem(path)?,
-    };
-    let module = policy.compile()?.wasm;
-    Ok(UnsignedPolicy {
-        name,
-        abi: Abi::Kmss,
-        entrypoint: None,
-        content: Content { module, data: None, source: Some(source) },
-    })
+    let source = String::from_utf8(bytes)
+        .map_err(|_| format!("`{shown}` is neither a bundle nor a module nor text: it is not UTF-8"))?;
+    let policy = Policy::parse(&source).map_err(|problems| {
+        let report = problems.rendered(&shown, false);
+        format!("`{shown}` is not a policy; nothing was changed\n{}", report.trim_end())
+    })?;
+    let name = policy.name().map(str::to_owned);
+    let module = policy.compile().map_err(|e| format!("`{shown}` cannot be compiled: {e}"))?.wasm;
+    Ok((Content { module, data: None, source: Some(source) }, name))
+}
+
+fn no_interface(path: &Path) -> Failure {
+    let shown = path.display();
+    format!("`{shown}` is no policy: it exports neither kmss_abi (docs/policy-abi.md) nor opa_wasm_abi_version").into()
 }
 
 fn stem(path: &Path) -> Result<String, Failure> {

@@ -70,7 +70,8 @@ pub struct Spending {
 }
 
 impl Spending {
-    /// Adds what spends them to `batch`. Where its commit conflicts, somebody else spent them.
+    /// Adds what spends them to `batch`: nothing, where they hold for a while. Where its commit conflicts, somebody else
+    /// spent them.
     pub fn spend(self, batch: &mut Batch) {
         batch.conditions.extend(self.conditions);
         batch.ops.extend(self.ops);
@@ -123,16 +124,16 @@ impl Approvals {
             return Ok(Quorum::Lacking { request: Some(id), given });
         }
         counted.truncate(needed);
-        let path = pending_path(namespace, id)?;
-        let mut conditions = vec![Condition::Version(path.clone(), revision)];
-        conditions.extend(counted.iter().map(|(path, _, revision)| Condition::Version(path.clone(), *revision)));
-        let approvers = counted.into_iter().map(|(_, approval, _)| approval.approver).collect();
-        let mut ops = Vec::new();
+        let (mut conditions, mut ops) = (Vec::new(), Vec::new());
         if wanted.window == 0 {
+            let path = pending_path(namespace, id)?;
+            conditions.push(Condition::Version(path.clone(), revision));
+            conditions.extend(counted.iter().map(|(path, _, revision)| Condition::Version(path.clone(), *revision)));
             // Without the request and its nonce no approval of it counts any more; the others are tidiness.
             ops.push(Op::Delete(path));
             ops.extend(all.into_iter().take(Batch::MAX_OPS / 2).map(Op::Delete));
         }
+        let approvers = counted.into_iter().map(|(_, approval, _)| approval.approver).collect();
         Ok(Quorum::Met(Spending { approvers, conditions, ops }))
     }
 
