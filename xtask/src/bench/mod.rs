@@ -3,6 +3,7 @@
 
 mod marks;
 mod others;
+mod policies;
 mod report;
 
 use crate::error::Error;
@@ -55,6 +56,14 @@ pub(crate) struct Options {
     wait_quiet: u32,
 }
 
+impl Options {
+    /// Seconds and rounds as arguments, and seconds to fill a token for finds.
+    fn times(&self) -> (String, String, u32) {
+        let (seconds, rounds, budget) = if self.quick { (0.2, 3, 20) } else { (1.0, 5, 150) };
+        (self.seconds.unwrap_or(seconds).to_string(), self.rounds.unwrap_or(rounds).to_string(), budget)
+    }
+}
+
 /// Installs, builds, measures, reports.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     packages::install(project, packages::BENCH)?;
@@ -76,14 +85,17 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     };
     let results = measure(project, options, &tool, &modules, true)?;
     let session = measure(project, options, &tool, &modules, false)?;
+    let (seconds, rounds, _) = options.times();
+    let policies = policies::Policies::measure(project, &products, &tool, &scratch, (&seconds, &rounds))?;
     print!("{}", results.marks_for_people());
     for line in marks::slower_with_session_keys(&session) {
         println!("  session keys: {line}");
     }
+    print!("{}", policies.markdown());
     if options.only.is_none() {
         let path = project.root.join("docs/BENCHMARKS.md");
         create_folder(&project.root.join("docs"))?;
-        write(&path, &results.markdown(&session, &report::Machine::look(project)?))?;
+        write(&path, &results.markdown(&session, &policies, &report::Machine::look(project)?))?;
         println!("report: {}", path.display());
     }
     Ok(())
@@ -169,9 +181,7 @@ fn measure(
     modules: &Modules,
     token_keys: bool,
 ) -> Result<report::Results, Error> {
-    let (seconds, rounds, budget) = if options.quick { (0.2, 3, 20) } else { (1.0, 5, 150) };
-    let seconds = options.seconds.unwrap_or(seconds).to_string();
-    let rounds = options.rounds.unwrap_or(rounds).to_string();
+    let (seconds, rounds, budget) = options.times();
     let json = project.target.join(if token_keys { "bench.json" } else { "bench-session.json" });
     let mut job = project.job(tool).limit_seconds(6 * 3600);
     job = job.arg("--module").arg(&modules.kmss).args(["--name", "kmss", "--token-label", LABEL, "--pin", PIN]);

@@ -1,6 +1,7 @@
 //! The report of a comparison: the marks of the project, and the table with every figure.
 
 use super::marks::{MARKS, judge, slower_with_session_keys};
+use super::policies::Policies;
 use crate::error::Error;
 use crate::project::{Project, read};
 use serde::Deserialize;
@@ -83,7 +84,7 @@ impl Results {
     }
 
     /// The whole report; `session` is the run with session keys.
-    pub(super) fn markdown(&self, session: &Results, machine: &Machine) -> String {
+    pub(super) fn markdown(&self, session: &Results, policies: &Policies, machine: &Machine) -> String {
         let mut text = String::from(
             "# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. KMSS runs as it is shipped: policy checks and audit \
              trail on, every record in the\nkernel before the result is released.\n\n",
@@ -109,6 +110,7 @@ impl Results {
         slower.iter().for_each(|line| {
             let _ = writeln!(text, "- {line}");
         });
+        text += &policies.markdown();
         text += "\n## Figures with token keys\n\nThe figures are medians over the rounds. Ratios are taken within each round, KMSS \
                  over the other, as median [min max];\nabove 1 KMSS is faster, also for rows in ms. `n/a`: not offered. A `*` \
                  marks rows during which other programs used the machine.\n`switches` are KMSS's voluntary context switches \

@@ -1,0 +1,142 @@
+//! What policies cost: single decisions by an example of the core, and signing in a token under three layers of them beside
+//! the same token without.
+
+use super::{LABEL, PIN, SO_PIN, report};
+use crate::error::Error;
+use crate::project::{Products, Project, create_folder, read, write};
+use serde::Deserialize;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What every layer says: all that a benchmark does.
+const LAYER: &str = "allow anyone to anything\n";
+/// Largest size of the shared object before the remote backend is linked in, in bytes.
+const LARGEST: u64 = 16 << 20;
+
+/// What was measured.
+pub(super) struct Policies {
+    single: Single,
+    /// Signing under three layers over signing without, as median and text.
+    signing: Option<(f64, String)>,
+    module_bytes: u64,
+}
+
+/// Least times of single decisions, as the example prints them; nanoseconds, or microseconds where the name says so.
+#[derive(Deserialize)]
+struct Single {
+    native: f64,
+    native_10000_rules: f64,
+    three_layers: f64,
+    opa_rbac: f64,
+    compile_10000_rules_us: f64,
+    first_decision_us: f64,
+}
+
+impl Policies {
+    /// Builds, measures.
+    pub(super) fn measure(
+        project: &Project,
+        products: &Products,
+        tool: &Path,
+        scratch: &TempDir,
+        time: (&str, &str),
+    ) -> Result<Policies, Error> {
+        let single = single(project, scratch)?;
+        let signing = signing(project, products, tool, scratch, time)?;
+        let module = std::fs::metadata(&products.module).map_err(Error::file("examine", &products.module))?;
+        Ok(Policies { single, signing, module_bytes: module.len() })
+    }
+
+    /// The section of the report.
+    pub(super) fn markdown(&self) -> String {
+        let Single { native, native_10000_rules, three_layers, opa_rbac, compile_10000_rules_us, first_decision_us } =
+            self.single;
+        let mut text = String::from(
+            "\n## Policies\n\nSingle decisions are the least of several measurements, in one thread, with the request in hand; the \
+             size is that of the release build with its symbols' names.\n\n| mark | | measured |\n|---|---|---|\n",
+        );
+        let mut line = |words: &str, reached: bool, measured: String| {
+            let verdict = if reached { "reached" } else { "**not reached**" };
+            let _ = writeln!(text, "| {words} | {verdict} | {measured} |");
+        };
+        let nanoseconds = |ns: f64| format!("{ns:.0} ns");
+        line("decision of one rule below 150 ns, request encoded", native < 150.0, nanoseconds(native));
+        line(
+            "decision among 10,000 rules below 150 ns, request encoded",
+            native_10000_rules < 150.0,
+            nanoseconds(native_10000_rules),
+        );
+        line("three layers below 500 ns, with the encoding", three_layers < 500.0, nanoseconds(three_layers));
+        line("OPA rbac bundle below 8 µs", opa_rbac < 8_000.0, format!("{:.1} µs", opa_rbac / 1e3));
+        line(
+            "10,000 rules read and compiled in less than 50 ms",
+            compile_10000_rules_us < 50_000.0,
+            format!("{:.1} ms", compile_10000_rules_us / 1e3),
+        );
+        line(
+            "first decision of a process below 1 ms, code in the cache",
+            first_decision_us < 1_000.0,
+            format!("{:.2} ms", first_decision_us / 1e3),
+        );
+        match &self.signing {
+            Some((ratio, measured)) => {
+                line("P-256 signing under three layers 0.95 × the same without", *ratio >= 0.95, measured.clone());
+            }
+            None => line("P-256 signing under three layers 0.95 × the same without", false, "not measured".to_owned()),
+        }
+        let megabytes = format!("{:.1} MiB", self.module_bytes as f64 / f64::from(1 << 20));
+        line("shared object of at most 16 MiB", self.module_bytes <= LARGEST, megabytes);
+        text
+    }
+}
+
+fn single(project: &Project, scratch: &TempDir) -> Result<Single, Error> {
+    let job = project.cargo().args(["build", "--release", "--package", "libkmss", "--example", "policy_speed"]);
+    job.arg("--target-dir").arg(&project.target).show()?;
+    let bundle = scratch.path().join("rbac");
+    create_folder(&bundle)?;
+    let archive = project.root.join("policy-modules/prebuilt/rbac.tar.gz");
+    let names = ["/policy.wasm", "/data.json"];
+    project.job("tar").arg("-xzf").arg(&archive).arg("-C").arg(&bundle).args(names).run()?;
+    let job = project.job(project.target.join("release/examples/policy_speed"));
+    let job = job.arg(scratch.path().join("policy-home"));
+    let output = job.arg(bundle.join("policy.wasm")).arg(bundle.join("data.json")).limit_seconds(600).run()?;
+    serde_json::from_str(&output.stdout).map_err(|source| Error::Json { what: "the policies' figures", source })
+}
+
+/// Two homes with one token each; one has a policy for platform, tenant and token.
+fn signing(
+    project: &Project,
+    products: &Products,
+    tool: &Path,
+    scratch: &TempDir,
+    (seconds, rounds): (&str, &str),
+) -> Result<Option<(f64, String)>, Error> {
+    let (free, governed) = (scratch.path().join("free"), scratch.path().join("governed"));
+    for home in [&free, &governed] {
+        let kmss = |words: &[&str]| command(project, products, home).args(words).run();
+        kmss(&["home", "init"])?;
+        kmss(&["token", "init", LABEL])?;
+    }
+    let file = scratch.path().join("anything.kmss");
+    write(&file, LAYER)?;
+    for scope in [["--platform"].as_slice(), &["--tenant", "default"], &["--token", LABEL]] {
+        command(project, products, &governed).args(["policy", "apply"]).arg(&file).args(scope).run()?;
+    }
+    let json: PathBuf = project.target.join("bench-policies.json");
+    let mut job = project.job(tool).limit_seconds(3600);
+    for (option, name, home) in [("--module", "governed", &governed), ("--vs", "free", &free)] {
+        job = job.arg(option).arg(&products.module).args(["--name", name, "--token-label", LABEL, "--pin", PIN]);
+        job = job.arg("--module-env").arg(format!("KMSS_HOME={}", home.display()));
+    }
+    let job = job.args(["--token-keys", "--threads", "1", "--only", "p256-sign", "--seconds", seconds]);
+    job.args(["--rounds", rounds]).arg("--json").arg(&json).show()?;
+    let results = report::Results::parse(&read(&json)?)?;
+    let ratio = results.row("p256-sign", 1).and_then(|row| row.ratio("free"));
+    Ok(ratio.map(|ratio| (ratio.median, ratio.text())))
+}
+
+fn command(project: &Project, products: &Products, home: &Path) -> crate::process::Job {
+    project.job(&products.command).env("KMSS_HOME", home).env("KMSS_PIN", PIN).env("KMSS_SO_PIN", SO_PIN)
+}
