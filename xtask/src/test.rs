@@ -46,6 +46,7 @@ fn cargo_test(project: &Project, products: &Products, rest: &[String]) -> Result
 /// What lies in memory is the optimiser's affair as much as ours: the module that is delivered is searched for keys as well.
 fn memory_of_the_release(project: &Project, products: &Products) -> Result<(), Error> {
     let module = project.build_module("release")?;
-    let job = project.cargo().args(["test", "--package", "kmss-tests", "--test", "memory"]);
+    // All of the workspace, as before: another selection would compile many dependencies anew.
+    let job = project.cargo().args(["test", "--workspace", "--test", "memory"]);
     job.env("KMSS_MODULE", &module).env("KMSS_COMMAND", &products.command).show()
 }
