@@ -19,6 +19,8 @@ pub enum Rank {
     DoorShard,
     /// Caches of the core.
     Cache,
+    /// The engine that runs guests.
+    Guest,
     /// The audit segment.
     Audit,
     /// The store's connection.
@@ -317,22 +319,26 @@ mod tests {
                     // The lock is not fair: on a busy machine this loop would let nobody else in.
                 }
             });
-            for _ in 0..50 {
+            // Other tests of this process fork too, and each adds 1 and 10 here.
+            let all_fine = (0..50).all(|_| {
                 *lock.lock() = 0;
                 // SAFETY: the child only takes our lock and leaves with _exit.
                 let pid = unsafe { libc::fork() };
                 if pid == 0 {
-                    let fine = *lock.lock() == 101 && epoch() == before + 1;
+                    let value = *lock.lock();
+                    let fine = value >= 101 && (value - 101).is_multiple_of(11) && epoch() == before + 1;
                     // SAFETY: ends the child without running the parent's handlers.
                     unsafe { libc::_exit(i32::from(!fine)) };
                 }
                 let mut status = -1;
                 // SAFETY: waits for the child just made.
-                assert_eq!(unsafe { libc::waitpid(pid, &raw mut status, 0) }, pid);
-                assert_eq!(status, 0);
-                assert_eq!(*lock.lock(), 11);
-            }
+                let ended = unsafe { libc::waitpid(pid, &raw mut status, 0) };
+                let value = *lock.lock();
+                ended == pid && status == 0 && value >= 11 && value.is_multiple_of(11)
+            });
+            // Stopped before anything is asserted: a scope waits for its threads.
             stop.store(1, Ordering::Relaxed);
+            assert!(all_fine);
         });
     }
 }

@@ -74,7 +74,7 @@ impl<T> std::fmt::Debug for Slots<T> {
 }
 
 /// Where this thread looks first.
-fn home() -> usize {
+pub(super) fn home() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local! {
         static HOME: Cell<usize> = const { Cell::new(usize::MAX) };

@@ -58,10 +58,15 @@ pub enum CacheFault {
     Unreadable,
 }
 
-/// Code whose MAC was checked, over these bytes.
+/// Code that this host made, or whose MAC was checked over these bytes.
 pub(super) struct Verified<'e>(&'e [u8]);
 
-impl Verified<'_> {
+impl<'e> Verified<'e> {
+    /// What [`Host::compile`] just returned.
+    pub(super) const fn made_here(code: &'e [u8]) -> Self {
+        Self(code)
+    }
+
     pub(super) const fn bytes(&self) -> &[u8] {
         self.0
     }
@@ -88,11 +93,9 @@ impl<'h> Cache<'h> {
                 Origin::Replaced(fault)
             }
         };
-        let module = host.compile(wasm)?;
-        if let Ok(code) = module.serialize() {
-            let _ = self.keep(&name, &identity, &code);
-        }
-        Ok((module, origin))
+        let code = host.compile(wasm)?;
+        let _ = self.keep(&name, &identity, &code);
+        Ok((cwasm::load(host, &Verified::made_here(&code))?, origin))
     }
 
     /// The module of an entry, if there is one.
@@ -106,7 +109,7 @@ impl<'h> Cache<'h> {
         let mut entry = Vec::new();
         file.take(LARGEST).read_to_end(&mut entry).map_err(|_| CacheFault::Unreadable)?;
         let code = self.verify(&entry, identity)?;
-        cwasm::load(host.engine(), &code).ok_or(CacheFault::Outdated).map(Some)
+        cwasm::load(host, &code).map_err(|_| CacheFault::Outdated).map(Some)
     }
 
     fn verify<'e>(&self, entry: &'e [u8], identity: &[u8; IDENTITY]) -> Result<Verified<'e>, CacheFault> {

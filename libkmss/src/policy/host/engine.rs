@@ -1,11 +1,17 @@
 //! The engine, set up so that the process it runs in does not notice it.
 
+use once_cell::sync::Lazy;
 use wasmtime::{Config, Engine, Module};
 
-use super::cache::{Cache, Origin};
+use super::cache::{Cache, Origin, Verified};
+use super::cwasm;
 use super::failure::{Failure, LoadError};
 use super::limits::Limits;
-use crate::os::{may_execute_own_memory, stack_left};
+use crate::os::{Gate, Rank, may_execute_own_memory, stack_left};
+
+/// wasmtime's own locks know nothing of forks. Whatever takes one (loading code, instances, looking exports up, dropping
+/// the last user of code) happens behind this gate; compiling and deciding take none.
+pub(in crate::policy) static GATE: Lazy<Gate> = Lazy::new(|| Gate::new(Rank::Guest));
 
 /// Stack that the host itself needs beside a guest's.
 const MARGIN: usize = 64 << 10;
@@ -56,6 +62,7 @@ impl Host {
         if execution == Execution::Interpreted {
             config.target("pulley64").map_err(failed)?;
         }
+        let _closed = GATE.enter();
         let engine = Engine::new(&config).map_err(failed)?;
         Ok(Self { engine, execution })
     }
@@ -83,13 +90,13 @@ impl Host {
     pub(super) fn module(&self, wasm: &[u8], cache: Option<&Cache<'_>>) -> Result<(Module, Origin), LoadError> {
         match cache {
             Some(cache) => cache.module(self, wasm),
-            None => Ok((self.compile(wasm)?, Origin::Compiled)),
+            None => Ok((cwasm::load(self, &Verified::made_here(&self.compile(wasm)?))?, Origin::Compiled)),
         }
     }
 
-    /// Compiles on the calling thread.
-    pub(super) fn compile(&self, wasm: &[u8]) -> Result<Module, LoadError> {
-        Module::from_binary(&self.engine, wasm).map_err(|e| LoadError::Malformed(format!("{e:#}")))
+    /// Compiles on the calling thread. Forks need not wait for it.
+    pub(super) fn compile(&self, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
+        self.engine.precompile_module(wasm).map_err(|e| LoadError::Malformed(format!("{e:#}")))
     }
 }
 

@@ -18,6 +18,7 @@ pub use engine::{Execution, Host, Trust};
 pub use failure::{Failure, LoadError};
 pub use limits::Limits;
 
+pub(super) use engine::GATE;
 pub(super) use instance::{PAGE, State};
 
 use super::abi::{Encoded, RuleNames};
@@ -28,7 +29,8 @@ use native::NativePolicy;
 /// A guest that was loaded. Shared by threads; each decision has an instance for itself.
 #[derive(Debug)]
 pub struct Policy {
-    guest: Guest,
+    // Absent only while it is dropped, which happens behind the gate.
+    guest: Option<Guest>,
     rules: RuleNames,
     origin: Origin,
 }
@@ -88,7 +90,7 @@ impl Host {
         } else {
             Guest::Native(NativePolicy::new(self, &module, &shape, limits)?)
         };
-        Ok(Policy { guest, rules, origin })
+        Ok(Policy { guest: Some(guest), rules, origin })
     }
 }
 
@@ -96,8 +98,9 @@ impl Policy {
     /// What the guest says to a request, of which `encoded` is the form for `kmss-policy/1`. A guest that fails denies.
     pub fn answer(&self, input: &Input<'_>, encoded: &Encoded) -> Answer {
         let answered = match &self.guest {
-            Guest::Native(policy) => policy.answer(encoded),
-            Guest::Opa(policy) => policy.answer(input),
+            Some(Guest::Native(policy)) => policy.answer(encoded),
+            Some(Guest::Opa(policy)) => policy.answer(input),
+            None => Err(Failure::Undefined),
         };
         let mut answer = answered.unwrap_or_else(|failure| failure.answer());
         if answer.verdict == Verdict::Deny
@@ -131,9 +134,16 @@ impl Policy {
     #[must_use]
     pub const fn interface(&self) -> &'static str {
         match self.guest {
-            Guest::Native(_) => "kmss-policy/1",
-            Guest::Opa(_) => "opa",
+            Some(Guest::Opa(_)) => "opa",
+            _ => "kmss-policy/1",
         }
+    }
+}
+
+impl Drop for Policy {
+    fn drop(&mut self) {
+        let _closed = GATE.enter();
+        self.guest = None;
     }
 }
 

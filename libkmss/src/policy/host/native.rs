@@ -2,7 +2,7 @@
 
 use wasmtime::{ExternType, Instance, InstancePre, Linker, Memory, Module, ModuleExport, Store, TypedFunc, ValType};
 
-use super::engine::Host;
+use super::engine::{GATE, Host};
 use super::failure::{Failure, LoadError};
 use super::instance::State;
 use super::limits::Limits;
@@ -49,7 +49,9 @@ impl NativePolicy {
             buffer: function(module, "kmss_buf", &[], &ValType::I32, "a function () -> i32")?,
             decide: function(module, "kmss_decide", &[ValType::I32], &ValType::I64, "a function (i32) -> i64")?,
         };
+        let closed = GATE.enter();
         let instance = Linker::new(host.engine()).instantiate_pre(module);
+        drop(closed);
         let instance = instance.map_err(|e| LoadError::Malformed(e.to_string()))?;
         let (fuel, pages) = (limits.native_fuel(), limits.native_pages());
         let mut policy = Self { host: host.clone(), instance, exports, fuel, pages, idle: None };
@@ -83,7 +85,9 @@ impl NativePolicy {
     fn first(&self) -> Result<Guest, LoadError> {
         self.host.check_stack().map_err(LoadError::Start)?;
         let (mut guest, instance) = self.instantiate().map_err(LoadError::Start)?;
+        let closed = GATE.enter();
         let version = call(&mut guest.store, &instance, &self.exports.abi).map_err(LoadError::Start)?;
+        drop(closed);
         if version >> 16 != abi::VERSION >> 16 || version > abi::VERSION {
             return Err(LoadError::Version { version, speaks: "1.0" });
         }
@@ -91,6 +95,7 @@ impl NativePolicy {
     }
 
     fn instantiate(&self) -> Result<(Guest, Instance), Failure> {
+        let _closed = GATE.enter();
         let mut store = State::store(&self.host, self.pages, self.fuel)?;
         let instance = self.instance.instantiate(&mut store).map_err(|e| Failure::of(&e, store.data_mut()))?;
         let buffer = call(&mut store, &instance, &self.exports.buffer)?;

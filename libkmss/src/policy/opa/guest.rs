@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wasmtime::{Instance, Linker, Memory, MemoryType, Module, Store, TypedFunc, Val, WasmParams, WasmResults};
 
 use super::{Builtin, input, result};
-use crate::policy::host::{Failure, Host, Limits, LoadError, State};
+use crate::policy::host::{Failure, GATE, Host, Limits, LoadError, State};
 use crate::policy::{Answer, Input};
 
 /// Longest result.
@@ -48,6 +48,7 @@ impl Guest {
         pages: u32,
     ) -> Result<Self, Failure> {
         let fuel = Limits::OPA_FUEL.saturating_add(FUEL_FOR_DATA.saturating_mul(data.len() as u64));
+        let closed = GATE.enter();
         let mut store = State::store(host, pages, fuel.min(Limits::MOST_FUEL))?;
         let mut linker = linker.clone();
         let instance = link(&mut linker, &mut store, module, pages)
@@ -59,6 +60,7 @@ impl Guest {
             Ok(once) => Evaluate::Once(once),
             Err(_) => Evaluate::Steps,
         };
+        drop(closed);
         let mut guest = Self { store, instance, memory, evaluate, data: 0, heap: 0, text: Vec::new() };
         guest.data = guest.parse(data)?;
         guest.heap = guest.call("opa_heap_ptr_get", ())?;
@@ -180,7 +182,9 @@ impl Guest {
 
     /// Calls an export that decisions do not use.
     fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, parameters: P) -> Result<R, Failure> {
+        let closed = GATE.enter();
         let function = self.instance.get_typed_func::<P, R>(&mut self.store, name);
+        drop(closed);
         let function = function.map_err(|_| Failure::Instance(format!("the module exports no function `{name}`")))?;
         function.call(&mut self.store, parameters).map_err(|e| Failure::of(&e, self.store.data_mut()))
     }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use wasmtime::{Caller, Error, Extern, Linker, Memory, TypedFunc, WasmParams, WasmResults};
 
-use crate::policy::host::{Failure, Host, LoadError, State};
+use crate::policy::host::{Failure, GATE, Host, LoadError, State};
 
 /// The names that a module may import from `env`, its memory aside.
 pub(in crate::policy) const IMPORTS: &[&str] =
@@ -17,6 +17,7 @@ const MAX_VALUE: usize = 64 << 10;
 /// The functions. The memory belongs to each instance.
 pub(super) fn linker(host: &Host) -> Result<Linker<State>, LoadError> {
     let mut linker = Linker::new(host.engine());
+    let _closed = GATE.enter();
     define(&mut linker).map_err(|e| LoadError::Engine(e.to_string()))?;
     Ok(linker)
 }
@@ -81,7 +82,9 @@ fn memory(caller: &mut Caller<'_, State>) -> Result<Memory, Error> {
 fn call<P: WasmParams, R: WasmResults>(caller: &mut Caller<'_, State>, name: &str, with: P) -> Result<R, Error> {
     let function = caller.get_export(name).and_then(Extern::into_func);
     let function = function.ok_or_else(|| Error::msg("the module lacks a function that builtins need"))?;
+    let closed = GATE.enter();
     let function: TypedFunc<P, R> = function.typed(&*caller)?;
+    drop(closed);
     function.call(&mut *caller, with)
 }
 
