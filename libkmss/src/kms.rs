@@ -4,6 +4,7 @@ mod approvals;
 mod check;
 mod check_policies;
 mod officer;
+pub mod past;
 mod policies;
 
 use std::any::Any;

@@ -26,6 +26,7 @@ pub mod random;
 pub mod rates;
 pub mod seal;
 pub mod secret;
+pub mod seen;
 pub mod settings;
 pub mod store;
 pub mod suite;

@@ -166,6 +166,7 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
         push_field(out, "rule", event.rule.as_bytes());
     }
     push_tags(out, event.tags);
+    super::policy::push(out, event);
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
 }
 
@@ -365,7 +366,7 @@ fn push_error(out: &mut Vec<u8>, kind: ErrorKind) {
     out.push(b'"');
 }
 
-fn push_name(out: &mut Vec<u8>, name: &str) {
+pub(super) fn push_name(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\":");
@@ -378,14 +379,14 @@ fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
 }
 
 /// A field whose value is a word of this crate.
-fn push_word(out: &mut Vec<u8>, name: &str, word: &str) {
+pub(super) fn push_word(out: &mut Vec<u8>, name: &str, word: &str) {
     push_name(out, name);
     out.push(b'"');
     out.extend_from_slice(word.as_bytes());
     out.push(b'"');
 }
 
-fn push_count(out: &mut Vec<u8>, name: &str, number: u64) {
+pub(super) fn push_count(out: &mut Vec<u8>, name: &str, number: u64) {
     push_name(out, name);
     push_number(out, number);
 }

@@ -9,6 +9,7 @@ mod known;
 mod lines;
 mod origin;
 mod pending;
+mod policy;
 mod read;
 mod record;
 mod registry;
@@ -22,7 +23,7 @@ mod verify;
 pub use chain::{Head, MAX_LINE, SegmentId};
 pub use encode::VERSION;
 pub use read::AuditTail;
-pub use record::{Entry, Filter, Record, RecordObject, RecordUse};
+pub use record::{Entry, Filter, Record, RecordAsked, RecordObject, RecordPolicy, RecordUse};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
 pub use sink::{AuditOptions, Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
@@ -36,6 +37,7 @@ use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
 use crate::key::Action;
 use crate::permit::Subject;
+use crate::seen::Seen;
 
 /// What became of an operation, or how far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,8 @@ pub struct AuditEvent<'a> {
     pub rule: &'a str,
     /// Tags that policies ask for.
     pub tags: &'a [String],
+    /// What policies saw of `subject` (place 0) and of `also` (any other); nothing where none is in force.
+    pub policy: &'a [Seen],
     /// Time since the operation began.
     pub duration: Duration,
 }

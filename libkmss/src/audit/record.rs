@@ -1,6 +1,8 @@
 //! Records as readers see them. docs/audit.md says what the fields mean; unknown ones are ignored, so that an older reader
 //! can show a newer log.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::chain::{Head, Line, SegmentId};
@@ -64,6 +66,9 @@ pub struct Record {
     /// Tags that policies asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// What policies saw, beyond the other fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<RecordPolicy>,
     /// Microseconds since the operation began.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub duration_us: Option<u64>,
@@ -123,6 +128,82 @@ pub struct RecordObject {
     /// Edition of the record in the store, before the change that this record tells of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edition: Option<u64>,
+}
+
+/// What policies saw of a request, beyond what the record says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordPolicy {
+    /// Names the policies that were in force, in 16 hex digits.
+    pub set: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Bytes of data, as far as they were known then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_len: Option<u64>,
+    /// The user had authenticated for this one operation.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mfa: bool,
+    /// The namespace forbids what is not approved for FIPS 140-3.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fips: bool,
+    /// Network address of the caller.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// The principal's roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// The encryption context: names, with marks of the values (32 hex digits).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, String>,
+    /// Each decision: on the object first, then on the second one.
+    #[serde(default)]
+    pub asked: Vec<RecordAsked>,
+    /// Parts of it that did not fit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cut: Vec<String>,
+}
+
+/// One decision.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordAsked {
+    /// `also` where it was on the second object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// What was to be done to the object.
+    pub action: String,
+    /// `allow` or `deny`.
+    pub decision: String,
+    /// Decisions like this one within the last second, this one included.
+    pub second: u32,
+    /// The same within the last minute.
+    pub minute: u32,
+    /// Whether it was about a key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub key: bool,
+    /// Name under which a key that was about to exist was decided on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub new: Option<String>,
+    /// It was a session key.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub session: bool,
+    /// The key's type.
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    pub key_type: Option<String>,
+    /// Its size.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bits: Option<u32>,
+    /// When it was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub created: Option<Timestamp>,
+    /// Age of its primary version in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub age: Option<u64>,
+    /// Its tags.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<String>,
+    /// Names of the keys that it is a copy of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub copy_of: Vec<String>,
 }
 
 /// One kind of use in a summary.

@@ -11,6 +11,7 @@ use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
 use crate::permit::Subject;
 use crate::policy::{Decision, Obligation, PolicyRequest, RuleRate};
 use crate::quota::Limit;
+use crate::seen::Seen;
 use crate::settings::{Settings, Weakness, Weaknesses};
 
 /// Decisions on all subjects of a request, merged to the strictest.
@@ -19,6 +20,8 @@ pub(super) struct Verdict {
     /// The rule that decided first, or the one that denied.
     pub(super) rule: Option<Arc<str>>,
     pub(super) tags: Vec<String>,
+    /// What the policies saw, for the records.
+    pub(super) seen: Vec<Seen>,
     pub(super) maximum: Option<u64>,
     /// Rates to keep.
     pub(super) limits: Vec<Limit>,
@@ -111,7 +114,9 @@ impl Pipeline {
     ) -> Result<()> {
         for (place, (action, subject)) in resolved.each().enumerate() {
             let request = resolved.asks(caller, action, subject, asked, moment);
-            verdict.merge(place, self.policy.decide(&request))?;
+            let (decision, seen) = self.policy.decide_seen(&request);
+            verdict.seen.extend(seen.map(|seen| Seen { place, ..seen }));
+            verdict.merge(place, decision)?;
         }
         let age = moment.wall.0.saturating_sub(caller.authenticated.0);
         if verdict.expiry.is_some_and(|seconds| age > u64::from(seconds) * 1000) {

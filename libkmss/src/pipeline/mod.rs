@@ -5,6 +5,7 @@ mod checks;
 mod tally;
 mod unfinished;
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
 use crate::quota::{Demand, QuotaLedger, Reservation};
+use crate::seen::Seen;
 use crate::store::Store;
 use crate::tenant::ObjectId;
 
@@ -214,6 +216,7 @@ impl Pipeline {
         let asked = Asked { data_len: request.data_len, confirmed: false };
         let decided = self.decide(caller, resolved, asked, moment, &mut verdict);
         (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
+        trace.seen = std::mem::take(&mut verdict.seen);
         decided?;
         let demand = Demand {
             caller,
@@ -295,17 +298,21 @@ impl Pipeline {
         reason: &str,
     ) -> Result<()> {
         let Subjects { subject, also, more } = subjects;
-        self.record_one(caller, trace, subject, also.as_ref(), outcome, reason)?;
+        let named = 1 + usize::from(also.is_some());
+        let seen = trace.seen_of(0..named);
+        self.record_one(caller, trace, (subject, also.as_ref(), seen), outcome, reason)?;
         // An operation on more objects than one record names has one record for each of them.
-        more.iter().try_for_each(|more| self.record_one(caller, trace, subject, Some(more), outcome, reason))
+        more.iter().zip(named..).try_for_each(|(more, place)| {
+            let seen = trace.seen_of(place..place + 1);
+            self.record_one(caller, trace, (subject, Some(more), seen), outcome, reason)
+        })
     }
 
     fn record_one(
         &self,
         caller: Option<&Caller>,
         trace: &Trace,
-        subject: &Subject,
-        also: Option<&Subject>,
+        (subject, also, seen): (&Subject, Option<&Subject>, &[Seen]),
         outcome: Outcome,
         reason: &str,
     ) -> Result<()> {
@@ -321,6 +328,7 @@ impl Pipeline {
             reason,
             rule: trace.rule.as_deref().unwrap_or_default(),
             tags: &trace.tags,
+            policy: seen,
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
     }
@@ -332,6 +340,8 @@ struct Trace {
     mechanism: Option<&'static str>,
     rule: Option<Arc<str>>,
     tags: Vec<String>,
+    /// What the policies saw of each subject; nothing where none is in force.
+    seen: Vec<Seen>,
     started: Moment,
     bytes: u64,
     /// The rough monotonic clock, where somebody has just looked at it.
@@ -340,7 +350,16 @@ struct Trace {
 
 impl Trace {
     const fn new(action: Action, started: Moment) -> Self {
-        Self { action, mechanism: None, rule: None, tags: Vec::new(), started, bytes: 0, looked: None }
+        Self {
+            action,
+            mechanism: None,
+            rule: None,
+            tags: Vec::new(),
+            seen: Vec::new(),
+            started,
+            bytes: 0,
+            looked: None,
+        }
     }
 
     fn of(request: &Request, started: Moment) -> Self {
@@ -349,6 +368,12 @@ impl Trace {
             bytes: request.data_len.unwrap_or(0),
             ..Self::new(request.action, started)
         }
+    }
+
+    /// What the policies saw of the subjects at these places.
+    fn seen_of(&self, places: Range<usize>) -> &[Seen] {
+        let at = |place| self.seen.partition_point(|seen| seen.place < place);
+        self.seen.get(at(places.start)..at(places.end)).unwrap_or_default()
     }
 }
 

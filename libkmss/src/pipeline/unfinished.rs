@@ -184,7 +184,7 @@ impl<R> Unfinished<R> {
         let mut verdict = Verdict::default();
         let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
         let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
-        (self.trace.rule, self.trace.tags) = (verdict.rule, verdict.tags);
+        (self.trace.rule, self.trace.tags, self.trace.seen) = (verdict.rule, verdict.tags, verdict.seen);
         decided?;
         self.pipeline.check(caller, resolved, moment.wall)?;
         (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);

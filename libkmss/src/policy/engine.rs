@@ -19,6 +19,7 @@ use crate::key::Action;
 use crate::os::{Lock, Rank};
 use crate::permit::Subject;
 use crate::rates::{RateName, Rates};
+use crate::seen::Seen;
 use crate::store::{Batch, Commit, Store};
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -91,11 +92,13 @@ impl GuestEngine {
         self.sets.get(PLACE.try_with(|place| *place).unwrap_or(0) % PLACES).unwrap_or(first)
     }
 
-    fn ask(&self, set: &PolicySet, request: &PolicyRequest<'_>) -> Decision {
+    fn ask(&self, set: &PolicySet, request: &PolicyRequest<'_>) -> (Decision, Option<Seen>) {
         let facts = Facts::of(request);
         let counts = match self.counts(request, &facts) {
             Ok(counts) => counts,
-            Err(error) => return Decision::denied(format!("what policies count cannot be counted: {error}")),
+            Err(error) => {
+                return (Decision::denied(format!("what policies count cannot be counted: {error}")), None);
+            }
         };
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
         // A thread that ends has no scratch any more.
@@ -109,10 +112,12 @@ impl GuestEngine {
             let other = set.has_shadow().then(|| round.decide(&mut encoded, |name| set.candidates_for(name)));
             Some(decision.beside(other).noted(set.take_notes()))
         });
-        match decided {
+        let decision = match decided {
             Ok(Some(decision)) => decision,
             _ => Decision::denied("the policies cannot be asked from here".to_owned()),
-        }
+        };
+        let seen = (!set.is_free()).then(|| set.seen(&facts, request, counts, decision.is_allow()));
+        (decision, seen)
     }
 
     /// Decisions like this one within the last second and minute.
@@ -160,11 +165,19 @@ impl<'a> Round<'a> {
 
 impl PolicyEngine for GuestEngine {
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
+        self.decide_seen(request).0
+    }
+
+    fn decide_seen(&self, request: &PolicyRequest<'_>) -> (Decision, Option<Seen>) {
         match self.set(&request.caller.namespace) {
-            Ok(set) if set.is_free() && set.is_empty() => AttributePolicy.decide(request),
-            Ok(set) if set.is_empty() => silent(request),
+            Ok(set) if set.is_free() && set.is_empty() => (AttributePolicy.decide(request), None),
+            Ok(set) if set.is_empty() => {
+                let decision = silent(request);
+                let seen = set.seen(&Facts::of(request), request, (0, 0), decision.is_allow());
+                (decision, Some(seen))
+            }
             Ok(set) => self.ask(&set, request),
-            Err(error) => Decision::denied(format!("the policies of the namespace cannot be used: {error}")),
+            Err(error) => (Decision::denied(format!("the policies of the namespace cannot be used: {error}")), None),
         }
     }
 

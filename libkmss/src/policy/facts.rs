@@ -5,6 +5,7 @@ use crate::clock::Timestamp;
 use crate::key::{Key, Object, Storage};
 use crate::mechanism::Mechanism;
 use crate::permit::{NewObject, Subject};
+use crate::seen::{Seen, SeenKey};
 use crate::settings::Weakness;
 use crate::tenant::ObjectId;
 
@@ -76,6 +77,30 @@ impl<'a> Facts<'a> {
             source: &caller.principal.source,
             session: self.session.text(),
             context: request.context,
+        }
+    }
+
+    /// What the record of the request should say; set, counts, decision and context are the set's to fill.
+    pub(super) fn seen(&self, request: &PolicyRequest<'_>) -> Seen {
+        let Input { flags, time, data_len, .. } = self.input(request, "");
+        let key = self.key.as_ref().map(|key| {
+            let InputKey { session, key_type, bits, created, version_age, .. } = self.input_key(key, request, "");
+            let new = matches!(key, KeyFacts::New(_)).then(|| self.names().next().unwrap_or_default().to_owned());
+            SeenKey { new, session, key_type, bits, created, version_age }
+        });
+        Seen {
+            place: 0,
+            set: [0; 8],
+            action: request.action,
+            allowed: false,
+            time,
+            last_second: 0,
+            last_minute: 0,
+            data_len,
+            mfa: flags.mfa,
+            fips: flags.fips,
+            key,
+            context: Vec::new(),
         }
     }
 

@@ -6,6 +6,7 @@ pub mod approval;
 mod attributes;
 pub mod bundle;
 mod compose;
+mod context;
 pub mod dsl;
 mod engine;
 mod facts;
@@ -20,6 +21,7 @@ mod source;
 
 pub use answer::{Answer, Obligation, Verdict};
 pub use attributes::AttributePolicy;
+pub use context::ContextKey;
 pub use engine::GuestEngine;
 pub use input::{Flags, Input, InputKey};
 pub use scope::Scope;
@@ -34,6 +36,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::mechanism::Mechanism;
 use crate::permit::Subject;
+use crate::seen::Seen;
 
 /// What a policy is asked.
 #[derive(Clone, Copy, Debug)]
@@ -134,6 +137,11 @@ pub struct RuleRate {
 pub trait PolicyEngine: Send + Sync {
     /// The decision; fails closed.
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision;
+
+    /// As [`Self::decide`], with what the policies saw of the request for its record. Where none is in force: nothing.
+    fn decide_seen(&self, request: &PolicyRequest<'_>) -> (Decision, Option<Seen>) {
+        (self.decide(request), None)
+    }
 
     /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for and names who gave them; refuses where there are
     /// too few.

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::abi::Encoded;
+use super::facts::Facts;
 use super::registry::PolicyRole;
-use super::{Answer, Input, Verdict, host};
+use super::{Answer, ContextKey, Input, PolicyRequest, Verdict, host};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::os::{Lock, Rank};
+use crate::seen::Seen;
 use crate::tenant::Namespace;
 
 /// Knows what is applied.
@@ -24,6 +26,10 @@ pub trait PolicySource: Send + Sync {
 #[derive(Debug)]
 pub struct PolicySet {
     required: bool,
+    /// Names it in records.
+    digest: [u8; 8],
+    /// Authenticates the values of encryption contexts in records.
+    context: ContextKey,
     active: Layers,
     shadow: Layers,
     /// What happened while it was loaded, until an audit record says so.
@@ -52,9 +58,11 @@ impl Layers {
 impl PolicySet {
     /// A set without policies. Where they are `required`, it allows nothing.
     #[must_use]
-    pub fn new(required: bool) -> Self {
+    pub fn new(required: bool, digest: [u8; 8], context: ContextKey) -> Self {
         Self {
             required,
+            digest,
+            context,
             active: Layers::default(),
             shadow: Layers::default(),
             notes: Lock::new(Rank::Cache, Vec::new()),
@@ -81,6 +89,25 @@ impl PolicySet {
     /// What the audit has not heard yet; each is given once.
     pub(super) fn take_notes(&self) -> Vec<String> {
         std::mem::take(&mut *self.notes.lock())
+    }
+
+    /// What names this set in audit records. Equal sets of policies have equal names.
+    #[must_use]
+    pub const fn digest(&self) -> [u8; 8] {
+        self.digest
+    }
+
+    /// What a record should say of a request that this set decided.
+    pub(super) fn seen(
+        &self,
+        facts: &Facts<'_>,
+        request: &PolicyRequest<'_>,
+        (last_second, last_minute): (u32, u32),
+        allowed: bool,
+    ) -> Seen {
+        let marked = |(name, value): &(String, String)| (name.clone(), self.context.mark(name, value));
+        let context = request.context.iter().map(marked).collect();
+        Seen { set: self.digest, last_second, last_minute, allowed, context, ..facts.seen(request) }
     }
 
     /// Whether no policy ever decided here: then the keys' own attributes do.

@@ -9,11 +9,12 @@ use super::bundle::{Abi, Bundle, interface_of};
 use super::host::{Cache, Host, Limits, LoadError, Origin, Policy, Trust};
 use super::opa::Document;
 use super::registry::{Entries, Entry, InForce, PolicyRole, Registry};
-use super::{Applied, PolicySet, PolicySource, Scope};
+use super::{Applied, ContextKey, PolicySet, PolicySource, Scope};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::DomainKey;
 use crate::os::{Lock, Rank};
+use crate::secret::Secret;
 use crate::tenant::{Namespace, NamespaceId};
 
 /// Most sets and most modules that are kept.
@@ -25,6 +26,8 @@ pub struct RegistrySource {
     home: Home,
     /// Authenticates compiled code that is kept in the home.
     key: [u8; 32],
+    /// The keys that mark the values of encryption contexts come from it.
+    contexts: Secret,
     trust: Trust,
     host: OnceCell<Host>,
     modules: Lock<HashMap<[u8; 32], Arc<Policy>>>,
@@ -46,13 +49,23 @@ impl RegistrySource {
     /// # Errors
     /// None in practice.
     pub fn new(registry: Arc<Registry>, home: Home, key: &DomainKey, trust: Trust) -> Result<Self> {
+        let contexts = Secret::copy_of(&key.index_term("policy contexts", b"marks values in audit records")?);
         let key = key.index_term("policy code", b"authenticates compiled modules")?;
         let (modules, sets) = (Lock::new(Rank::Cache, HashMap::new()), Lock::new(Rank::Cache, HashMap::new()));
-        Ok(Self { registry, home, key, trust, host: OnceCell::new(), modules, sets })
+        Ok(Self { registry, home, key, contexts, trust, host: OnceCell::new(), modules, sets })
+    }
+
+    /// The key that marks the values of encryption contexts in the records of `namespace`.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn context_key(&self, namespace: &Namespace) -> Result<ContextKey> {
+        ContextKey::new(&self.contexts, namespace.id)
     }
 
     fn make(&self, entries: &Entries, namespace: &Namespace) -> Result<PolicySet> {
-        let mut set = PolicySet::new(entries.requires(namespace));
+        let digest = entries.digest(namespace);
+        let mut set = PolicySet::new(entries.requires(namespace), digest, self.context_key(namespace)?);
         for entry in entries.concerning(namespace) {
             for role in [PolicyRole::Active, PolicyRole::Shadow] {
                 let Some(bundle) = entry.in_role(role) else { continue };

@@ -258,6 +258,7 @@ impl Example {
             reason: &self.reason,
             rule: &self.rule,
             tags: &self.tags,
+            policy: &[],
             duration: Duration::from_micros(42),
         }
     }

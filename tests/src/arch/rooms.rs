@@ -16,7 +16,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (7, &["operation"]),
     (6, &["policy", "quota", "audit", "auth", "backend", "catalog"]),
     (5, &["store", "seal"]),
-    (4, &["permit"]),
+    (4, &["permit", "seen"]),
     (3, &["key", "caller", "principal"]),
     (2, &["mechanism", "rates"]),
     (1, &["error", "secret", "clock", "suite", "random", "settings", "tenant", "config", "os", "home"]),

@@ -23,7 +23,7 @@ impl Truth {
         if yes { Self::Yes } else { Self::No }
     }
 
-    fn not(self) -> Self {
+    pub(super) fn not(self) -> Self {
         match self {
             Self::No => Self::Yes,
             Self::Unknown => Self::Unknown,
@@ -107,7 +107,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn principal(&self, principal: &Principal) -> Truth {
+    pub(super) fn principal(&self, principal: &Principal) -> Truth {
         match principal {
             Principal::Named(Kind::Process, _) if self.input.process.is_empty() => Truth::Unknown,
             Principal::Named(Kind::Process, pattern) => Truth::of(pattern.matches(self.input.process)),
@@ -115,7 +115,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn keys(&self, keys: &Keys) -> Truth {
+    pub(super) fn keys(&self, keys: &Keys) -> Truth {
         let Some(key) = &self.input.key else { return Truth::No };
         if !keys.names.is_empty() && !keys.names.iter().any(|name| name.value.matches(key.name)) {
             return Truth::No;
@@ -151,7 +151,7 @@ impl<'a> Judge<'a> {
         }
     }
 
-    fn test(&self, test: &Test) -> Truth {
+    pub(super) fn test(&self, test: &Test) -> Truth {
         let input = self.input;
         match test {
             Test::Flag(Flag::Mfa) => Truth::of(input.flags.mfa),

@@ -12,6 +12,7 @@ mod members;
 mod parse;
 mod suggest;
 mod token;
+mod weigh;
 mod words;
 
 use self::ast::{Document, Effect, Rule, Statement};
@@ -20,6 +21,7 @@ pub use self::diagnostic::{Diagnostic, Diagnostics};
 use self::diagnostic::{Problem, shortened};
 use self::interpret::{Fit, Judge};
 use self::members::Members;
+pub use self::weigh::{Gap, Partial, Weighed};
 use crate::policy::{Answer, Input, Verdict};
 
 /// Why a principal with two exclusive roles is denied everything.

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
+
 use super::path::BlobId;
 use crate::clock::Timestamp;
 use crate::policy::Scope;
@@ -172,6 +174,24 @@ impl Entries {
     #[must_use]
     pub fn requires(&self, namespace: &Namespace) -> bool {
         namespace.policy_required || self.concerning(namespace).any(|entry| entry.seen.is_some())
+    }
+
+    /// What names the policies that decide in `namespace`: equal for equal bundles in equal scopes. Candidates in the shadow
+    /// do not count.
+    #[must_use]
+    pub fn digest(&self, namespace: &Namespace) -> [u8; 8] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(&[u8::from(self.requires(namespace))]);
+        for entry in self.concerning(namespace) {
+            if let Some(bundle) = &entry.active {
+                for text in [entry.scope.to_string(), entry.name.clone()] {
+                    context.update(&(text.len() as u64).to_be_bytes());
+                    context.update(text.as_bytes());
+                }
+                context.update(&bundle.digest);
+            }
+        }
+        context.finish().as_ref().first_chunk().copied().unwrap_or_default()
     }
 }
 
