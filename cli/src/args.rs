@@ -9,7 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::policy::{
-    ApplyArgs, ApproveArgs, ContentArgs, PolicyCommand, ScopeArgs, ShowArgs, SignArgs, TrustCommand,
+    ApplyArgs, ApproveArgs, ContentArgs, ExplainArgs, PolicyCommand, ReplayArgs, ScopeArgs, ShowArgs, SignArgs,
+    TrustCommand,
 };
 
 /// What scripts may rely on.
@@ -453,6 +454,9 @@ pub(crate) enum AuditCommand {
         /// Also what happened to the segments themselves
         #[arg(long)]
         all: bool,
+        /// Begin each line with SEGMENT:SEQ, the record's name
+        #[arg(long)]
+        ids: bool,
     },
     /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
     Verify,

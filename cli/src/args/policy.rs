@@ -19,6 +19,10 @@ pub(crate) enum PolicyCommand {
     },
     /// Show a policy that is in force, or what a bundle says of itself
     Show(ShowArgs),
+    /// Say which rule of the policies in force, or of another policy, decides on what an audit record tells of, and why
+    Explain(ExplainArgs),
+    /// Try a policy on past audit records: whose decisions would change (exit code 0 none, 3 some, 4 none that is known of)
+    Replay(ReplayArgs),
     /// Take a policy out of force; what it was required for is then denied (by the SO or an admin)
     Remove {
         /// Its name
@@ -180,6 +184,33 @@ pub(crate) struct ShowArgs {
     /// Write the bundle to this file
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+}
+
+/// `kmss policy explain`
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArgs {
+    /// The record: SEGMENT:SEQ (`kmss audit tail --ids`), or the first digits of its hash `h`
+    pub record: String,
+    /// Ask this policy instead of those in force: text of the policy language, a module or a bundle
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+}
+
+/// `kmss policy replay`
+#[derive(Args, Debug)]
+pub(crate) struct ReplayArgs {
+    /// The candidate: text of the policy language, a module or a bundle; it is asked alone
+    #[arg(long, value_name = "FILE")]
+    pub policy: PathBuf,
+    /// Only records of this token
+    #[arg(long, value_name = "LABEL")]
+    pub token: Option<String>,
+    /// Only records from this time on: YYYY-MM-DD or RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only records before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
 }
 
 /// `kmss approve`

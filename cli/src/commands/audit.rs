@@ -21,29 +21,36 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, Failure> {
     match command {
-        AuditCommand::Tail { lines, follow, action, key, principal, outcome, all } => {
+        AuditCommand::Tail { lines, follow, action, key, principal, outcome, all, ids } => {
             let filter = Filter { action, key, principal, outcome, events_only: !all, ..Filter::default() };
-            tail(context, lines, follow, filter)
+            tail(context, lines, follow, filter, ids)
         }
         AuditCommand::Verify => verify(context),
     }
 }
 
-fn tail(context: &Context, lines: usize, follow: bool, filter: Filter) -> Result<ExitCode, Failure> {
+fn tail(context: &Context, lines: usize, follow: bool, filter: Filter, ids: bool) -> Result<ExitCode, Failure> {
     let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter);
     for entry in tail.last(lines)? {
-        show(context, &entry)?;
+        show(context, &entry, ids)?;
     }
     if follow {
         for entry in tail.follow(INTERVAL) {
-            show(context, &entry?)?;
+            show(context, &entry?, ids)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(context: &Context, entry: &Entry) -> Result<(), Failure> {
-    if context.global.json { output::line(&entry.raw) } else { output::line(&sentence(&entry.record)) }
+fn show(context: &Context, entry: &Entry, ids: bool) -> Result<(), Failure> {
+    let id = || format!("{}:{}", entry.segment, entry.record.seq);
+    match (context.global.json, ids) {
+        (true, false) => output::line(&entry.raw),
+        // The first field of a record that somebody reads with others.
+        (true, true) => output::line(&format!("{{\"id\":\"{}\",{}", id(), entry.raw.get(1..).unwrap_or_default())),
+        (false, false) => output::line(&sentence(&entry.record)),
+        (false, true) => output::line(&format!("{}  {}", id(), sentence(&entry.record))),
+    }
 }
 
 /// One record as a line for people.
@@ -85,7 +92,17 @@ fn sentence(record: &Record) -> String {
     if !reason.is_empty() {
         line.push_str(&format!("  ({reason})"));
     }
+    for note in record.tags.iter().filter_map(|tag| tag.strip_prefix("shadow:")) {
+        line.push_str(&format!("  [{}]", shadow(&text(&Some(note.to_owned())))));
+    }
     line.trim_end().to_owned()
+}
+
+/// What a candidate in the shadow would have decided otherwise.
+fn shadow(note: &str) -> String {
+    let (decision, rule) = note.split_once(' ').unwrap_or((note, ""));
+    let would = if decision == "allow" { "would allow it" } else { "would deny it" };
+    if rule.is_empty() { format!("in the shadow: {would}") } else { format!("in the shadow: {rule} {would}") }
 }
 
 fn verify(context: &Context) -> Result<ExitCode, Failure> {

@@ -43,7 +43,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
-        Command::Policy(command) => policy::run(&Context::new(cli.global)?, command)?,
+        Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
         Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),

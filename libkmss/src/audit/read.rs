@@ -106,16 +106,31 @@ impl AuditTail {
     /// # Errors
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn visit(&self, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
-        for (id, _) in self.segments()? {
-            let mut lines = Lines::new(Logical::open(&self.dir, &id).map_err(storage)?);
-            while let Some(piece) = lines.next().map_err(storage)? {
-                let Piece::Line(line) = piece else { continue };
-                if let Some(entry) = Entry::parse(&id, line).filter(|e| self.filter.matches(&e.record)) {
-                    visit(&entry);
-                }
+        self.segments()?.iter().try_for_each(|(id, _)| self.visit_segment(id, visit))
+    }
+
+    /// The same of one segment.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when it cannot be read.
+    pub fn visit_segment(&self, id: &SegmentId, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
+        let mut lines = Lines::new(Logical::open(&self.dir, id).map_err(storage)?);
+        while let Some(piece) = lines.next().map_err(storage)? {
+            let Piece::Line(line) = piece else { continue };
+            if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record)) {
+                visit(&entry);
             }
         }
         Ok(())
+    }
+
+    /// Bytes of all segments.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
+    pub fn size(&self) -> Result<u64> {
+        let each = self.segments()?.into_iter();
+        each.map(|(id, _)| Logical::open(&self.dir, &id).map(|s| s.len()).map_err(storage)).sum()
     }
 
     /// All records from here on as they come; looks every `interval` and never ends.

@@ -2,12 +2,16 @@
 
 mod apply;
 mod content;
+mod explain;
 mod list;
 mod remove;
+mod replay;
 mod scope;
 mod show;
 mod sign;
 mod trust;
+
+use std::process::ExitCode;
 
 use crate::args::PolicyCommand;
 use crate::context::Context;
@@ -17,13 +21,16 @@ use crate::output::Failure;
 ///
 /// # Errors
 /// A sentence for standard error.
-pub(super) fn run(context: &Context, command: PolicyCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: PolicyCommand) -> Result<ExitCode, Failure> {
     match command {
-        PolicyCommand::Sign(args) => sign::run(context, &args),
-        PolicyCommand::Apply(args) => apply::run(context, &args),
-        PolicyCommand::List { token } => list::run(context, token.as_deref()),
-        PolicyCommand::Show(args) => show::run(context, &args),
-        PolicyCommand::Remove { name, scope, shadow, yes } => remove::run(context, &name, &scope, shadow, yes),
-        PolicyCommand::Trust(command) => trust::run(context, &command),
+        PolicyCommand::Sign(args) => sign::run(context, &args)?,
+        PolicyCommand::Apply(args) => apply::run(context, &args)?,
+        PolicyCommand::List { token } => list::run(context, token.as_deref())?,
+        PolicyCommand::Show(args) => show::run(context, &args)?,
+        PolicyCommand::Explain(args) => explain::run(context, &args)?,
+        PolicyCommand::Replay(args) => return replay::run(context, &args),
+        PolicyCommand::Remove { name, scope, shadow, yes } => remove::run(context, &name, &scope, shadow, yes)?,
+        PolicyCommand::Trust(command) => trust::run(context, &command)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -107,7 +107,7 @@ fn with_token(context: &Context, token: &str, key: &str, terms: Terms, content: 
 }
 
 /// A day (UTC) or a moment.
-fn moment(text: &str) -> Result<Timestamp, Failure> {
+pub(super) fn moment(text: &str) -> Result<Timestamp, Failure> {
     let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
     let moment = OffsetDateTime::parse(&whole, &Rfc3339)
         .map_err(|_| format!("`{}` is no time: write YYYY-MM-DD, or YYYY-MM-DDThh:mm:ssZ", text.escape_debug()))?;

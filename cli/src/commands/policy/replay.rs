@@ -1,0 +1,122 @@
+//! `kmss policy replay`: whose decisions of the past a candidate would change.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use libkmss::audit::{AuditTail, Filter};
+use libkmss::clock::Timestamp;
+use libkmss::kms::Kms;
+use libkmss::kms::past::{Change, Replay};
+use serde_json::json;
+
+use super::content;
+use super::sign::moment;
+use crate::args::ReplayArgs;
+use crate::context::{Context, find_token};
+use crate::output::{self, Failure};
+
+/// Changes.
+const CHANGED: u8 = 3;
+/// No change is known of, but not everything could be decided.
+const IN_PART: u8 = 4;
+
+/// Runs `kmss policy replay`.
+///
+/// # Errors
+/// The policy or the audit cannot be read.
+pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<ExitCode, Failure> {
+    let kms = context.kms()?;
+    let candidate = kms.candidate(&args.policy.display().to_string(), &content::read(&args.policy)?)?;
+    let contexts = kms.context_keys()?;
+    let time = |text: &Option<String>, or| text.as_deref().map_or(Ok(Timestamp(or)), moment);
+    let within = (time(&args.since, 0)?, time(&args.until, u64::MAX)?);
+    let namespace = match &args.token {
+        Some(label) => {
+            let found = find_token(&kms, label)?;
+            Some(format!("{}/{}", found.tenant, found.name))
+        }
+        None => None,
+    };
+    let wanted = Filter { namespace, events_only: true, ..Filter::default() };
+    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    let bar = if std::io::stderr().is_terminal() && !context.global.json {
+        ProgressBar::new(tail.size()?).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
+    } else {
+        ProgressBar::hidden()
+    };
+    let mut replay = Replay::new(&candidate, &contexts, within);
+    tail.visit(&mut |entry| {
+        replay.take(entry, wanted.matches(&entry.record));
+        bar.inc(entry.raw.len() as u64 + 1);
+    })?;
+    bar.finish_and_clear();
+    if context.global.json {
+        report(&replay)?
+    } else {
+        tell(&replay)?
+    }
+    Ok(match (replay.changed, replay.undecided + replay.unreadable) {
+        (0, 0) => ExitCode::SUCCESS,
+        (0, _) => ExitCode::from(IN_PART),
+        _ => ExitCode::from(CHANGED),
+    })
+}
+
+fn report(replay: &Replay<'_>) -> Result<(), Failure> {
+    output::json(&json!({
+        "asked": replay.asked,
+        "same": replay.same,
+        "changed": replay.changed,
+        "undecided": replay.undecided,
+        "undecided_by": replay.lacking,
+        "undecided_example": replay.undecided_example,
+        "unreadable": replay.unreadable,
+        "duties_not_tried": replay.duties,
+        "changes": replay.changes(),
+        "changes_not_listed": replay.more,
+    }))
+}
+
+fn tell(replay: &Replay<'_>) -> Result<(), Failure> {
+    let plain = output::plain;
+    let row = |change: &&Change| {
+        [
+            change.count.to_string(),
+            format!("{} -> {}", change.then, change.now),
+            plain(&change.principal),
+            change.action.to_owned(),
+            plain(&change.key),
+            plain(&format!("{}/{}", change.tenant, change.namespace)),
+            change.rule.as_deref().map_or_else(|| plain(&change.reason), plain),
+            change.example.clone(),
+        ]
+    };
+    let rows: Vec<_> = replay.changes().iter().map(row).collect();
+    if !rows.is_empty() {
+        output::table(["COUNT", "DECISION", "WHO", "ACTION", "KEY", "TOKEN", "RULE", "FOR EXAMPLE"], rows, "")?;
+        output::line("")?;
+    }
+    if replay.more > 0 {
+        output::line(&format!("{} more changes are not listed.", replay.more))?;
+    }
+    let (asked, same) = (replay.asked, replay.same);
+    output::line(&format!("{} of {asked} decisions would change; {same} would not.", replay.changed))?;
+    if replay.undecided > 0 {
+        let by: Vec<String> = replay.lacking.iter().map(|(field, count)| format!("{field} ({count})")).collect();
+        let example = replay.undecided_example.as_deref().unwrap_or_default();
+        output::line(&format!(
+            "{} could not be decided, because their records do not say: {}; for example {example}.",
+            replay.undecided,
+            by.join(", ")
+        ))?;
+    }
+    if replay.unreadable > 0 {
+        output::line(&format!("{} records were left out: too much of them was cut off.", replay.unreadable))?;
+    }
+    if !replay.duties.is_empty() {
+        let by: Vec<String> = replay.duties.iter().map(|(duty, count)| format!("{duty} ({count})")).collect();
+        output::line(&format!("Allowed with duties that were not tried: {}.", by.join(", ")))?;
+    }
+    Ok(())
+}
