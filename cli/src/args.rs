@@ -9,8 +9,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::policy::{
-    ApplyArgs, ApproveArgs, ContentArgs, ExplainArgs, PolicyCommand, ReplayArgs, ScopeArgs, ShowArgs, SignArgs,
-    TrustCommand,
+    ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
+    ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
 };
 
 /// What scripts may rely on.

@@ -7,6 +7,18 @@ use clap::{Args, Subcommand};
 /// `kmss policy …`
 #[derive(Debug, Subcommand)]
 pub(crate) enum PolicyCommand {
+    /// Say what is wrong with policies in the policy language (exit code 0 nothing, 3 something)
+    Check {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// Put policies in the policy language into their canonical form
+    Fmt(FmtArgs),
+    /// Compile a policy into a WebAssembly module
+    Compile(CompileArgs),
+    /// Hold a policy against a table of cases (exit code 0 as expected, 3 not)
+    Test(TestArgs),
     /// Sign a policy: the bundle can be applied wherever its publisher is trusted
     Sign(SignArgs),
     /// Put a policy in force: a signed bundle, or a policy that this home signs itself (by the SO or an admin)
@@ -19,7 +31,7 @@ pub(crate) enum PolicyCommand {
     },
     /// Show a policy that is in force, or what a bundle says of itself
     Show(ShowArgs),
-    /// Say which rule of the policies in force, or of another policy, decides on what an audit record tells of, and why
+    /// Say which rule decides, and why: on what an audit record tells of, or on a request in words
     Explain(ExplainArgs),
     /// Try a policy on past audit records: whose decisions would change (exit code 0 none, 3 some, 4 none that is known of)
     Replay(ReplayArgs),
@@ -190,10 +202,125 @@ pub(crate) struct ShowArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ExplainArgs {
     /// The record: SEGMENT:SEQ (`kmss audit tail --ids`), or the first digits of its hash `h`
-    pub record: String,
+    #[arg(required_unless_present = "principal", conflicts_with = "principal")]
+    pub record: Option<String>,
     /// Ask this policy instead of those in force: text of the policy language, a module or a bundle
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// `data.json` of an OPA module
+    #[arg(long, value_name = "FILE", requires = "principal")]
+    pub data: Option<PathBuf>,
+    /// A request in words, which needs no token
+    #[command(flatten)]
+    pub request: RequestArgs,
+}
+
+/// A request in words.
+#[derive(Args, Debug)]
+pub(crate) struct RequestArgs {
+    /// Who: `kind:name`
+    #[arg(long, requires = "action", requires = "policy")]
+    pub principal: Option<String>,
+    /// What
+    #[arg(long, requires = "principal")]
+    pub action: Option<String>,
+    /// Name of the key
+    #[arg(long, requires = "principal")]
+    pub key: Option<String>,
+    /// Name of the mechanism, such as AES_GCM
+    #[arg(long, requires = "principal")]
+    pub mechanism: Option<String>,
+    /// A role that the principal has
+    #[arg(long, requires = "principal")]
+    pub role: Vec<String>,
+    /// A tag that the key has
+    #[arg(long, requires = "key")]
+    pub tag: Vec<String>,
+    /// Type of the key, such as AES
+    #[arg(long, requires = "key")]
+    pub key_type: Option<String>,
+    /// Size of the key
+    #[arg(long, requires = "key", default_value_t = 0)]
+    pub bits: u32,
+    /// Age of the key: 100d, 12h
+    #[arg(long, requires = "key")]
+    pub key_age: Option<String>,
+    /// The key is a session key
+    #[arg(long, requires = "key")]
+    pub session_key: bool,
+    /// The tenant
+    #[arg(long, default_value = "default")]
+    pub tenant: String,
+    /// The token
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub namespace: String,
+    /// When: 2026-11-20T10:00:00Z [default: now]
+    #[arg(long, requires = "principal")]
+    pub time: Option<String>,
+    /// Bytes of data
+    #[arg(long, requires = "principal")]
+    pub data_length: Option<u64>,
+    /// Numeric user of the process
+    #[arg(long, requires = "principal")]
+    pub uid: Option<u32>,
+    /// Path of the program
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub process: String,
+    /// Network address of the caller
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub source: String,
+    /// An entry of the encryption context, NAME=VALUE
+    #[arg(long, requires = "principal")]
+    pub context: Vec<String>,
+    /// Such decisions within the last second
+    #[arg(long, requires = "principal")]
+    pub last_second: Option<u32>,
+    /// Such decisions within the last minute
+    #[arg(long, requires = "principal")]
+    pub last_minute: Option<u32>,
+    /// The user authenticated for this one operation
+    #[arg(long, requires = "principal")]
+    pub mfa: bool,
+    /// A person is present
+    #[arg(long, requires = "principal")]
+    pub interactive: bool,
+    /// The token forbids what is not approved for FIPS 140-3
+    #[arg(long, requires = "principal")]
+    pub fips: bool,
+}
+
+/// `kmss policy fmt`
+#[derive(Args, Debug)]
+pub(crate) struct FmtArgs {
+    /// The files
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Change nothing; exit code 3 where something would change
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `kmss policy compile`
+#[derive(Args, Debug)]
+pub(crate) struct CompileArgs {
+    /// The policy
+    pub file: PathBuf,
+    /// Where the module goes [default: beside the policy, as .wasm]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `kmss policy test`
+#[derive(Args, Debug)]
+pub(crate) struct TestArgs {
+    /// The table of cases (TOML)
+    pub cases: PathBuf,
+    /// The policy: text of the policy language, a module or a bundle [default: what the table names]
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// `data.json` of an OPA module
+    #[arg(long, value_name = "FILE")]
+    pub data: Option<PathBuf>,
 }
 
 /// `kmss policy replay`

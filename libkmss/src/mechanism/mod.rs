@@ -127,6 +127,26 @@ pub enum KeyType {
 }
 
 impl KeyType {
+    /// Every type; of the types of HMAC keys, which share a name, one.
+    pub const ALL: [Self; 16] = [
+        Self::Rsa,
+        Self::Ec,
+        Self::EcEdwards,
+        Self::EcMontgomery,
+        Self::Sm2,
+        Self::Dh,
+        Self::MlDsa,
+        Self::MlKem,
+        Self::SlhDsa,
+        Self::Aes,
+        Self::AesXts,
+        Self::ChaCha20,
+        Self::Sm4,
+        Self::GenericSecret,
+        Self::Hmac(Hash::Sha256),
+        Self::Hkdf,
+    ];
+
     /// Whether keys of this type come in pairs.
     #[must_use]
     pub const fn is_asymmetric(self) -> bool {

@@ -5,7 +5,8 @@ use libkmss::kms::Kms;
 use libkmss::kms::past::{Candidate, Judgement, PastRequest, Writer, judge};
 use serde_json::{Value, json};
 
-use super::content;
+use super::ask::Ask;
+use super::{content, offline};
 use crate::args::ExplainArgs;
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -18,8 +19,11 @@ const DIGITS: usize = 8;
 /// # Errors
 /// There is no such record, or nothing in it that policies decide; the policy cannot be read.
 pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<(), Failure> {
+    if let (Some(ask), Some(policy)) = (Ask::of(&args.request)?, &args.policy) {
+        return offline::explain(context, &ask, policy, args.data.as_deref());
+    }
     let kms = context.kms()?;
-    let (entry, writer) = find(context, &args.record)?;
+    let (entry, writer) = find(context, args.record.as_deref().unwrap_or_default())?;
     let requests = PastRequest::all_of(&entry, &writer).ok_or("too much of this record was cut off to ask a policy")?;
     if requests.is_empty() {
         return Err(

@@ -1,9 +1,11 @@
 //! `kmss policy`: what is allowed, to whom, and who says so.
 
 mod apply;
+mod ask;
 mod content;
 mod explain;
 mod list;
+mod offline;
 mod remove;
 mod replay;
 mod scope;
@@ -28,6 +30,10 @@ pub(super) fn run(context: &Context, command: PolicyCommand) -> Result<ExitCode,
         PolicyCommand::List { token } => list::run(context, token.as_deref())?,
         PolicyCommand::Show(args) => show::run(context, &args)?,
         PolicyCommand::Explain(args) => explain::run(context, &args)?,
+        PolicyCommand::Check { files } => return offline::check(context, &files),
+        PolicyCommand::Fmt(args) => return offline::fmt(&args),
+        PolicyCommand::Compile(args) => offline::compile(context, &args)?,
+        PolicyCommand::Test(args) => return offline::test(context, &args),
         PolicyCommand::Replay(args) => return replay::run(context, &args),
         PolicyCommand::Remove { name, scope, shadow, yes } => remove::run(context, &name, &scope, shadow, yes)?,
         PolicyCommand::Trust(command) => trust::run(context, &command)?,

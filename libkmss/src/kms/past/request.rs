@@ -10,26 +10,6 @@ use crate::policy::abi::ACTIONS;
 use crate::policy::dsl::Gap;
 use crate::policy::{Flags, Input, InputKey};
 
-/// All types that a key may have, for their names.
-const KEY_TYPES: [KeyType; 16] = [
-    KeyType::Rsa,
-    KeyType::Ec,
-    KeyType::EcEdwards,
-    KeyType::EcMontgomery,
-    KeyType::Sm2,
-    KeyType::Dh,
-    KeyType::MlDsa,
-    KeyType::MlKem,
-    KeyType::SlhDsa,
-    KeyType::Aes,
-    KeyType::AesXts,
-    KeyType::ChaCha20,
-    KeyType::Sm4,
-    KeyType::GenericSecret,
-    KeyType::Hmac(Hash::Sha256),
-    KeyType::Hkdf,
-];
-
 /// What a record says that policies never speak of.
 const BESIDE_POLICIES: [Action; 4] = [Action::Login, Action::Logout, Action::SetPin, Action::Initialize];
 
@@ -340,7 +320,7 @@ fn action(name: &str) -> Option<Action> {
 }
 
 fn key_type(name: &str) -> Option<KeyType> {
-    KEY_TYPES.into_iter().find(|key_type| key_type.name() == name)
+    KeyType::ALL.into_iter().find(|key_type| key_type.name() == name)
 }
 
 /// The name that policies know an object by: its own, or that of the key it came from.
