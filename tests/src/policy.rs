@@ -126,7 +126,7 @@ impl Table {
     #[must_use]
     pub fn ask(&self, case: &Case) -> Ask {
         let mut merged = self.request.clone();
-        merged.retain(|field, _| !case.without.contains(field));
+        merged.retain(|field, _| !case.without.iter().any(|gone| gone == field));
         for (field, value) in &case.request {
             match (merged.get_mut(field), value) {
                 (Some(toml::Value::Table(old)), toml::Value::Table(new)) if field == "key" => old.extend(new.clone()),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::audit::{Entry, Record, RecordAsked, RecordObject, RecordPolicy, SegmentId, decode_text};
 use crate::clock::Timestamp;
 use crate::key::Action;
-use crate::mechanism::{Hash, KeyType};
+use crate::mechanism::KeyType;
 use crate::policy::abi::ACTIONS;
 use crate::policy::dsl::Gap;
 use crate::policy::{Flags, Input, InputKey};
