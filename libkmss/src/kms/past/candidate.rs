@@ -119,7 +119,7 @@ impl Candidate {
                 let text = policy.rule_text(number).map(|rule| (rule.line, rule.text));
                 let title = &self.title;
                 let name = match &text {
-                    Some((line, _)) => format!("{title}#line {line}"),
+                    Some((line, _)) => format!("{title}#rule {number} (line {line})"),
                     None => title.clone(),
                 };
                 (name, text)
