@@ -1,6 +1,6 @@
 //! What a policy decision costs, for the benchmark: prints one JSON object with nanoseconds, or with microseconds where the
 //! name says so. Arguments: a folder to work in, and `policy.wasm` and `data.json` of an OPA bundle.
-#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::hint::black_box;
 use std::path::Path;

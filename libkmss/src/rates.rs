@@ -312,8 +312,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let rates = rates(&dir);
         let names = 0..20 * PLACES as u64;
-        let full = names.map(|n| rates.count(RateName(&[&n.to_ne_bytes()]), 1, Timestamp(1_000)).is_err()).any(|e| e);
-        assert!(full);
+        let mut full = names.map(|n| rates.count(RateName(&[&n.to_ne_bytes()]), 1, Timestamp(1_000)));
+        assert!(full.any(|counted| counted.is_err()));
         assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);
         assert_eq!(rates.count(A, 1, Timestamp(60_500)).unwrap(), 2);
         assert_eq!(rates.count(A, 1, Timestamp(62_000)).unwrap(), 1);

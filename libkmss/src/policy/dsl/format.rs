@@ -6,7 +6,7 @@ use super::ast::{
     Comment, Condition, Document, Duty, Effect, Filter, Keys, Pattern, Principal, Relation, Rule, Span, Spanned,
     Statement, Test, Verb,
 };
-use super::token::is_word;
+use super::lexeme::is_word;
 use super::words::{CLAUSES, DURATIONS, NumberField, SIZES, STARTERS, SUBJECTS, TextField, WEEKDAYS};
 
 /// Longer rules are broken before their clauses.

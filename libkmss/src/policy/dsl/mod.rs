@@ -8,10 +8,12 @@ mod compile;
 mod diagnostic;
 mod format;
 mod interpret;
+mod lexeme;
 mod members;
 mod parse;
 mod suggest;
-mod token;
+#[cfg(test)]
+mod tests;
 mod weigh;
 mod words;
 
@@ -73,15 +75,11 @@ impl Policy {
         let mut header = false;
         for statement in &document.statements {
             match &statement.value {
-                Statement::Zone(minutes) => {
-                    if zone.replace(*minutes).is_some() {
-                        problems.push(Problem::new(statement.span, "a policy has one time zone"));
-                    }
+                Statement::Zone(minutes) if zone.replace(*minutes).is_some() => {
+                    problems.push(Problem::new(statement.span, "a policy has one time zone"));
                 }
-                Statement::Header { .. } => {
-                    if std::mem::replace(&mut header, true) {
-                        problems.push(Problem::new(statement.span, "a policy has one name"));
-                    }
+                Statement::Header { .. } if std::mem::replace(&mut header, true) => {
+                    problems.push(Problem::new(statement.span, "a policy has one name"));
                 }
                 _ => {}
             }

@@ -29,7 +29,8 @@ pub(crate) const SUBJECTS: [&str; 16] = [
     "fips",
 ];
 
-/// All other words with a meaning.
+/// All other words with a meaning, for the editors' grammar.
+#[cfg(test)]
 pub(crate) const OTHERS: [&str; 38] = [
     "to",
     "anyone",
@@ -250,4 +251,30 @@ pub(crate) const TYPES: &[(u32, &str)] = KEY_TYPES;
 /// Names that mechanisms have.
 pub(crate) fn mechanisms() -> impl Iterator<Item = &'static str> + Clone {
     MECHANISMS.iter().map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod grammar {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn the_editors_grammar_knows_every_word() {
+        let text = include_str!("../../../../docs/editors/kmss-policy.tmLanguage.json");
+        let grammar: serde_json::Value = serde_json::from_str(text).unwrap();
+        let words: Vec<String> = grammar["patterns"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|pattern| pattern["match"].as_str())
+            .flat_map(|pattern| pattern.split(['(', ')', '|', ':', '?']).map(str::to_owned))
+            .collect();
+        let kinds = Kind::ALL.map(Kind::word);
+        let groups = Group::ALL.map(Group::word);
+        let actions = ACTIONS.iter().map(|(_, action)| action.name());
+        let all = STARTERS.iter().chain(&CLAUSES).chain(&SUBJECTS).chain(&OTHERS).chain(&kinds).chain(&groups).copied();
+        for word in all.chain(actions) {
+            assert!(words.iter().any(|known| known == word), "the grammar lacks `{word}`");
+        }
+    }
 }

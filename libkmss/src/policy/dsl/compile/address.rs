@@ -97,7 +97,7 @@ pub(super) fn v6(v4: Func, group: Func) -> Body {
             // `::`, once.
             body.when(at.get().add(int(1)).lt(end.get()), |body| {
                 let both = colon(at.get()).and(at.get().byte(1).eq(int(b':'.into())));
-                body.when(both.and(gap.get().is_zero()), |body| {
+                body.when(both.and(gap.get().zero()), |body| {
                     body.set(gap, int(1));
                     body.set(at, at.get().add(int(2)));
                     body.go_if(done, at.get().ge(end.get()));
@@ -105,10 +105,9 @@ pub(super) fn v6(v4: Func, group: Func) -> Body {
                 });
             });
             // Between groups stands a colon; right behind `::` and at the front none.
-            let first_of_its_side =
-                gap.get().is_zero().and(count.get().is_zero()).or(gap.get().and(count2.get().is_zero()));
-            body.when(first_of_its_side.is_zero(), |body| {
-                body.give_if(colon(at.get()).is_zero(), failed(which.get()));
+            let first_of_its_side = gap.get().zero().and(count.get().zero()).or(gap.get().and(count2.get().zero()));
+            body.when(first_of_its_side.zero(), |body| {
+                body.give_if(colon(at.get()).zero(), failed(which.get()));
                 body.set(at, at.get().add(int(1)));
             });
             // The last 32 bits may stand as an IPv4 address.
@@ -160,10 +159,10 @@ pub(super) fn v6(v4: Func, group: Func) -> Body {
         });
     });
     // Without `::` there are eight groups.
-    body.give_if(gap.get().is_zero().and(count.get().ne(int(8))), failed(which.get()));
+    body.give_if(gap.get().zero().and(count.get().ne(int(8))), failed(which.get()));
     body.give_if(which.get().eq(int(2)), long(6));
-    body.give_if(gap.get().is_zero().and(which.get().is_zero()), upper.get());
-    body.give_if(gap.get().is_zero(), lower.get());
+    body.give_if(gap.get().zero().and(which.get().zero()), upper.get());
+    body.give_if(gap.get().zero(), lower.get());
     // The groups before the gap move up by as many as are missing.
     let missing = body.int(int(8).sub(count.get()));
     body.as_long_as(missing.get(), |body| {
@@ -171,7 +170,7 @@ pub(super) fn v6(v4: Func, group: Func) -> Body {
         body.set(lower, lower.get().shl64(long(16)));
         body.set(missing, missing.get().sub(int(1)));
     });
-    body.give_if(which.get().is_zero(), upper.get().or64(upper2.get()));
+    body.give_if(which.get().zero(), upper.get().or64(upper2.get()));
     body.give(lower.get().or64(lower2.get()));
     body
 }

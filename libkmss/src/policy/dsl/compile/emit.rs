@@ -62,12 +62,15 @@ macro_rules! instructions {
 }
 
 instructions! {
-    unary: is_zero I32Eqz, widened I64ExtendI32U, narrowed I32WrapI64, is_zero64 I64Eqz, ones I32Popcnt;
+    unary: zero I32Eqz, widened I64ExtendI32U, narrowed I32WrapI64, zero64 I64Eqz, ones I32Popcnt;
     binary: add I32Add, sub I32Sub, mul I32Mul, and I32And, or I32Or, xor I32Xor, shl I32Shl, shr I32ShrU, eq I32Eq, ne I32Ne, lt I32LtU,
         le I32LeU, gt I32GtU, ge I32GeU, add64 I64Add, mul64 I64Mul, and64 I64And, or64 I64Or, xor64 I64Xor,
         shl64 I64Shl, shr64 I64ShrU, div64 I64DivU, rem64 I64RemU, eq64 I64Eq, ne64 I64Ne, le64 I64LeU, ge64 I64GeU;
     load: byte I32Load8U, word I32Load, long I64Load
 }
+
+/// What makes the code of one case.
+pub(super) type Branch<'a> = Box<dyn FnOnce(&mut Body) + 'a>;
 
 /// A block that can be left, or a loop that can be begun again.
 #[derive(Clone, Copy)]
@@ -178,7 +181,7 @@ impl Body {
     }
 
     /// Runs one of `cases` by its number; none where it is larger.
-    pub(super) fn choose(&mut self, number: Expr, cases: Vec<Box<dyn FnOnce(&mut Self) + '_>>) {
+    pub(super) fn choose(&mut self, number: Expr, cases: Vec<Branch<'_>>) {
         let count = u32::try_from(cases.len()).unwrap_or(0);
         let outer = self.depth;
         for _ in 0..=count {

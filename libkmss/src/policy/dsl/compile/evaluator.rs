@@ -135,7 +135,7 @@ fn equal() -> Body {
     let differ = body.long(long(0));
     body.as_long_as(left.get(), |body| {
         body.set(differ, a.get().long(0).xor64(b.get().long(0)));
-        body.when(left.get().lt(int(8)), |body| body.give(differ.get().and64(mask(left)).is_zero64()));
+        body.when(left.get().lt(int(8)), |body| body.give(differ.get().and64(mask(left)).zero64()));
         body.give_if(differ.get().ne64(long(0)), int(0));
         body.set(a, a.get().add(int(8)));
         body.set(b, b.get().add(int(8)));
@@ -157,7 +157,7 @@ fn find() -> Body {
     body.repeat(|body, again| {
         body.set(slot, slots.get().add(place.get().and(slot_mask.get()).shl(int(3))));
         body.set(node, slot.word(4));
-        body.give_if(node.get().is_zero(), int(0));
+        body.give_if(node.get().zero(), int(0));
         body.when(slot.word(0).eq(hash.get()), |body| {
             body.when(node.word(4).eq(kind.get()), |body| {
                 body.give_if(call(EQUAL, [node.word(0), text.get(), length.get()]), node.get());
@@ -346,7 +346,7 @@ fn source(body: &mut Body, test: Local, known: Local, so: Local) {
                 body.set(upper, part(0));
                 body.set(lower, part(1));
                 // An IPv4 address in an IPv6 one.
-                let mapped = upper.get().is_zero64().and(lower.get().shr64(long(32)).eq64(long(0xffff)));
+                let mapped = upper.get().zero64().and(lower.get().shr64(long(32)).eq64(long(0xffff)));
                 body.when(mapped, |body| {
                     body.set(family, long(4));
                     body.set(lower, lower.get().and64(long(u32::MAX.into())));
@@ -422,7 +422,7 @@ fn pair(tables: &Tables) -> Body {
     let slot = body.int(int(0));
     body.repeat(|body, again| {
         body.set(slot, place.get().and(int(tables.pairs_mask)).shl(int(4)).add(int(tables.pairs)));
-        body.give_if(slot.word(8).is_zero(), state.get());
+        body.give_if(slot.word(8).zero(), state.get());
         let same = slot.word(0).eq(subject.get()).and(slot.word(4).eq(object.get()));
         body.when(same, |body| {
             body.give(call(RULES, [slot.word(8), slot.word(12), action.get(), state.get()]));
@@ -463,7 +463,7 @@ fn facet(tables: &Tables) -> Body {
 fn subject() -> Body {
     let mut body = Body::new(4);
     let [node, key, action, state] = [0, 1, 2, 3].map(|place| body.parameter(place));
-    body.when(node.get().long(8).is_zero64().is_zero(), |body| {
+    body.when(node.get().long(8).zero64().zero(), |body| {
         body.set(state, call(FACET, [node.word(16), node.get().long(8), key.get(), action.get(), state.get()]));
     });
     let at = body.int(node.word(24));
@@ -514,7 +514,7 @@ fn decide(tables: &Tables, constants: &Constants) -> Body {
     let denied = body.int(state.get().shr64(long(32)).narrowed());
     body.give_if(denied.get().ne(int(u32::MAX)), denied.get().widened().shl64(long(8)));
     let allow = body.int(state.get().narrowed());
-    body.give_if(allow.get().is_zero(), long(2));
+    body.give_if(allow.get().zero(), long(2));
     let number = allow.word(4).and(int(i32::MAX.cast_unsigned())).widened().shl64(long(8));
     body.give(allow.word(12).widened().shl64(long(32)).or64(number).or64(long(1)));
     body

@@ -2,8 +2,8 @@
 
 use super::super::ast::{Condition, Pattern, Relation, Spanned, Test};
 use super::super::diagnostic::Problem;
+use super::super::lexeme::Kind as Sign;
 use super::super::suggest::nearest;
-use super::super::token::Kind as Sign;
 use super::super::words::{Flag, NumberField, SUBJECTS, TextField, mechanisms};
 use super::cursor::{Cursor, Result};
 use super::{noun, value};
@@ -51,7 +51,7 @@ fn one_or(mut parts: Vec<Condition>, many: fn(Vec<Condition>) -> Condition) -> C
 
 fn single(cursor: &mut Cursor<'_, '_>) -> Result<Condition> {
     let span = cursor.next_span();
-    let nested = cursor.keyword() == Some("not") || cursor.peek().is_some_and(|token| token.kind == Sign::Open);
+    let nested = cursor.keyword() == Some("not") || cursor.peek().is_some_and(|lexeme| lexeme.kind == Sign::Open);
     if nested {
         if cursor.depth >= DEEPEST {
             return Err(Problem::new(span, format!("conditions are nested more than {DEEPEST} deep")));

@@ -4,8 +4,8 @@ use winnow::stream::{Stream as _, TokenSlice};
 
 use super::super::ast::{Span, Spanned};
 use super::super::diagnostic::{Problem, shortened};
+use super::super::lexeme::{Kind, Lexeme, Word};
 use super::super::suggest::nearest;
-use super::super::token::{Kind, Token, Word};
 use super::super::words::STARTERS;
 
 pub(super) type Result<T> = std::result::Result<T, Problem>;
@@ -14,20 +14,20 @@ pub(super) type Result<T> = std::result::Result<T, Problem>;
 const LONGEST_NAME: usize = 255;
 
 pub(super) struct Cursor<'t, 's> {
-    rest: TokenSlice<'t, Token<'s>>,
+    rest: TokenSlice<'t, Lexeme<'s>>,
     last: Span,
     end: Span,
     pub(super) depth: u32,
 }
 
 impl<'t, 's> Cursor<'t, 's> {
-    pub(super) fn new(tokens: &'t [Token<'s>]) -> Self {
-        let end = tokens.last().map(|t| Span { start: t.span.end, end: t.span.end }).unwrap_or_default();
-        Self { rest: TokenSlice::new(tokens), last: Span::default(), end, depth: 0 }
+    pub(super) fn new(lexemes: &'t [Lexeme<'s>]) -> Self {
+        let end = lexemes.last().map(|t| Span { start: t.span.end, end: t.span.end }).unwrap_or_default();
+        Self { rest: TokenSlice::new(lexemes), last: Span::default(), end, depth: 0 }
     }
 
-    pub(super) fn peek(&self) -> Option<&'t Token<'s>> {
-        // The slice hands out references that live as long as the tokens.
+    pub(super) fn peek(&self) -> Option<&'t Lexeme<'s>> {
+        // The slice hands out references that live as long as the lexemes.
         self.rest.peek_token()
     }
 
@@ -36,14 +36,14 @@ impl<'t, 's> Cursor<'t, 's> {
     }
 
     pub(super) fn advance(&mut self) {
-        if let Some(token) = self.rest.next_token() {
-            self.last = token.span;
+        if let Some(lexeme) = self.rest.next_token() {
+            self.last = lexeme.span;
         }
     }
 
     /// Where the next word stands, or the end.
     pub(super) fn next_span(&self) -> Span {
-        self.peek().map_or(self.end, |token| token.span)
+        self.peek().map_or(self.end, |lexeme| lexeme.span)
     }
 
     pub(super) fn last_span(&self) -> Span {
@@ -53,7 +53,7 @@ impl<'t, 's> Cursor<'t, 's> {
     /// The next word with its quotes and star, unless it is a sign.
     pub(super) fn word(&self) -> Option<&'t Word<'s>> {
         match self.peek() {
-            Some(Token { kind: Kind::Word(word), .. }) => Some(word),
+            Some(Lexeme { kind: Kind::Word(word), .. }) => Some(word),
             _ => None,
         }
     }
@@ -74,7 +74,7 @@ impl<'t, 's> Cursor<'t, 's> {
 
     /// Goes past a sign, if it is next.
     pub(super) fn take_sign(&mut self, sign: &Kind<'_>) -> bool {
-        let found = self.peek().is_some_and(|token| token.kind == *sign);
+        let found = self.peek().is_some_and(|lexeme| lexeme.kind == *sign);
         if found {
             self.advance();
         }
@@ -123,10 +123,10 @@ impl<'t, 's> Cursor<'t, 's> {
     /// That something else should stand here; one of `words` may have been meant.
     pub(super) fn expected<'c>(&self, what: &str, words: impl IntoIterator<Item = &'c str>) -> Problem {
         let span = self.next_span();
-        let Some(token) = self.peek() else {
+        let Some(lexeme) = self.peek() else {
             return Problem::new(span, format!("here {what} should stand, and the policy ends"));
         };
-        let found = match &token.kind {
+        let found = match &lexeme.kind {
             Kind::Word(word) => shortened(&word.text, 60),
             Kind::Open => "(".to_owned(),
             Kind::Close => ")".to_owned(),

@@ -10,8 +10,8 @@ mod value;
 use self::cursor::{Cursor, Result};
 use super::ast::{Document, Span, Spanned, Statement};
 use super::diagnostic::{MOST, Problem};
+use super::lexeme::lexemes;
 use super::suggest::nearest;
-use super::token::tokens;
 use super::words::{Kind, STARTERS};
 
 /// Largest policy in bytes.
@@ -26,8 +26,8 @@ pub(crate) fn parse(source: &str) -> (Document, Vec<Problem>) {
         let problem = Problem::new(Span::default(), format!("a policy has at most {LARGEST} bytes"));
         return (Document::default(), vec![problem]);
     }
-    let (tokens, comments, mut problems) = tokens(source);
-    let mut cursor = Cursor::new(&tokens);
+    let (lexemes, comments, mut problems) = lexemes(source);
+    let mut cursor = Cursor::new(&lexemes);
     let mut document = Document { statements: Vec::new(), comments };
     let mut rules = 0;
     while !cursor.is_at_end() && problems.len() < MOST {

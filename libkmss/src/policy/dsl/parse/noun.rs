@@ -2,8 +2,8 @@
 
 use super::super::ast::{Filter, Keys, Pattern, Principal, Span, Spanned, Verb};
 use super::super::diagnostic::Problem;
+use super::super::lexeme::Word;
 use super::super::suggest::nearest;
-use super::super::token::Word;
 use super::super::words::{Group, Kind, TYPES, actions};
 use super::cursor::{Cursor, Result};
 use crate::key::Action;

@@ -7,6 +7,9 @@ use super::cursor::{Cursor, Result};
 use super::{clause, condition, noun};
 use crate::policy::dsl::words::STARTERS;
 
+/// Most duties of a rule: what a host takes in one response.
+const MOST_DUTIES: usize = 20;
+
 /// `allow service:order-v1 to use key:payment_aes for encrypt only`
 pub(super) fn rule(cursor: &mut Cursor<'_, '_>, number: u32) -> Result<Rule> {
     let effect = if cursor.keyword() == Some("deny") { Effect::Deny } else { Effect::Allow };
@@ -49,6 +52,9 @@ pub(super) fn rule(cursor: &mut Cursor<'_, '_>, number: u32) -> Result<Rule> {
         let known = CLAUSES.into_iter().chain(STARTERS).chain(["with", "and", "or"]);
         return Err(cursor
             .expected("the rule's next part (`with`, `for`, `when`, `require`, `because` …) or another rule", known));
+    }
+    if let Some(duty) = rule.duties.get(MOST_DUTIES) {
+        return Err(Problem::new(duty.span, format!("a rule comes with at most {MOST_DUTIES} duties")));
     }
     if effect == Effect::Deny
         && let Some(duty) = rule.duties.first()

@@ -12,7 +12,7 @@ use super::diagnostic::{MOST, Problem};
 
 /// A word or a sign, and where it stands.
 #[derive(Clone, Debug)]
-pub(crate) struct Token<'s> {
+pub(crate) struct Lexeme<'s> {
     pub(crate) kind: Kind<'s>,
     pub(crate) span: Span,
 }
@@ -47,10 +47,10 @@ const LONGEST: usize = 1024;
 type Characters<'s> = LocatingSlice<&'s str>;
 type Fault = winnow::error::EmptyError;
 
-/// All tokens and comments of a text, and what could not be read of it.
-pub(crate) fn tokens(source: &str) -> (Vec<Token<'_>>, Vec<Comment>, Vec<Problem>) {
+/// All lexemes and comments of a text, and what could not be read of it.
+pub(crate) fn lexemes(source: &str) -> (Vec<Lexeme<'_>>, Vec<Comment>, Vec<Problem>) {
     let mut input = LocatingSlice::new(source);
-    let (mut tokens, mut comments, mut problems) = (Vec::with_capacity(source.len() / 6), Vec::new(), Vec::new());
+    let (mut lexemes, mut comments, mut problems) = (Vec::with_capacity(source.len() / 6), Vec::new(), Vec::new());
     loop {
         let start = input.current_token_start();
         let Some(first) = input.peek_token() else { break };
@@ -62,10 +62,10 @@ pub(crate) fn tokens(source: &str) -> (Vec<Token<'_>>, Vec<Comment>, Vec<Problem
             let text = text.get(1..).unwrap_or_default().trim_end().to_owned();
             comments.push(Comment { text, span: span(&input) });
         } else if let Ok(kind) = sign(&mut input) {
-            tokens.push(Token { kind, span: span(&input) });
+            lexemes.push(Lexeme { kind, span: span(&input) });
         } else {
             match word(&mut input) {
-                Ok(word) => tokens.push(Token { kind: Kind::Word(word), span: span(&input) }),
+                Ok(word) => lexemes.push(Lexeme { kind: Kind::Word(word), span: span(&input) }),
                 Err(problem) => problems.push(problem),
             }
         }
@@ -73,7 +73,7 @@ pub(crate) fn tokens(source: &str) -> (Vec<Token<'_>>, Vec<Comment>, Vec<Problem
             break;
         }
     }
-    (tokens, comments, problems)
+    (lexemes, comments, problems)
 }
 
 fn place(start: usize, end: usize) -> Span {

@@ -1,0 +1,8 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod constructs;
+mod difference;
+mod mistakes;
+mod numbers;
+mod random;
+mod request;
