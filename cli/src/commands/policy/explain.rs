@@ -94,11 +94,14 @@ fn no_name(name: &str) -> String {
     )
 }
 
+/// Rules with their line, their sentence and what there is to say of them.
+type Rules = Vec<(u32, String, String)>;
+
 /// One decision, made again.
 struct Explained {
     judged: Judgement,
     /// What each policy has to say beside the decision: its title, and its rules with line and reason.
-    others: Vec<(String, Vec<(u32, String, String)>)>,
+    others: Vec<(String, Rules)>,
     /// Whether the policies are those that decided then; `None` where that is not known, or another policy is asked.
     same: Option<bool>,
 }
