@@ -139,7 +139,6 @@ impl Table {
 
 impl Ask {
     /// What `policy` says to it.
-    #[must_use]
     pub fn to(&self, policy: &Policy) -> Answer {
         self.input(|input| policy.answer(input, &Encoded::of(input)))
     }

@@ -48,6 +48,20 @@ impl Policies {
         Ok(Policies { single, signing, module_bytes: module.len() })
     }
 
+    /// Figures for the tests of the report.
+    #[cfg(test)]
+    pub(super) const fn example() -> Policies {
+        let single = Single {
+            native: 90.0,
+            native_10000_rules: 120.0,
+            three_layers: 501.0,
+            opa_rbac: 7_000.0,
+            compile_10000_rules_us: 40_000.0,
+            first_decision_us: 300.0,
+        };
+        Policies { single, signing: None, module_bytes: LARGEST }
+    }
+
     /// The section of the report.
     pub(super) fn markdown(&self) -> String {
         let Single { native, native_10000_rules, three_layers, opa_rbac, compile_10000_rules_us, first_decision_us } =

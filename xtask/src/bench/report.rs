@@ -330,7 +330,8 @@ mod tests {
             commit: String::new(),
             date: String::new(),
         };
-        let report = results(&rows).markdown(&results(&row("hmac-sha256-1k", "m_bs", 9.0, 0.5)), &machine);
+        let report =
+            results(&rows).markdown(&results(&row("hmac-sha256-1k", "m_bs", 9.0, 0.5)), &Policies::example(), &machine);
         assert!(report.contains("- AES-256-GCM of 1 KiB 8 × SoftHSM2: each operation"), "{report}");
         assert!(report.contains("- `hmac-sha256-1k` is 0.50 [0.50 0.50] of softhsm2's"), "{report}");
     }
