@@ -10,7 +10,7 @@ const RULE = /^const \w+: u32 = (\d+); \/\/ rule ([^:\n]+)(?:: (.+))?$/gm;
 
 export default class Rules extends Transform {
   afterParse(parser) {
-    const entry = parser.sources.find((source) => source.sourceKind === 1);
+    const entry = parser.sources.find((source) => source.sourceKind === 1 && !source.normalizedPath.startsWith("~"));
     const found = [...entry.text.matchAll(RULE)];
     this.rules = found.map(([, number, name, reason]) => ({ number: Number(number), texts: [name, reason ?? ""] }));
     this.rules.sort((a, b) => a.number - b.number);

@@ -9,5 +9,4 @@ pub mod disk;
 pub mod home;
 pub mod openssl;
 pub mod p11;
-pub mod policy;
 pub mod program;

@@ -17,7 +17,7 @@ pub(crate) fn install(project: &Project) -> Result<(), Error> {
 }
 
 /// Where one client's files go, and what says that they are there.
-struct Place {
+pub(crate) struct Place {
     folder: PathBuf,
     skipped: PathBuf,
     /// What was asked for when the folder was made; differs from what is asked for now after a change of versions.
@@ -26,7 +26,7 @@ struct Place {
 }
 
 impl Place {
-    fn new(project: &Project, client: &str, wanted: String) -> Result<Place, Error> {
+    pub(crate) fn new(project: &Project, client: &str, wanted: String) -> Result<Place, Error> {
         let clients = project.target.join("clients");
         create_folder(&clients)?;
         let folder = clients.join(client);
@@ -38,11 +38,22 @@ impl Place {
         })
     }
 
-    fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         read(&self.stamp).is_ok_and(|made| made == self.wanted)
     }
 
-    fn begin(&self) -> Result<(), Error> {
+    /// Whether an installation was tried and given up.
+    pub(crate) fn is_tried(&self) -> bool {
+        self.skipped.exists()
+    }
+
+    /// The folder.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Makes the folder anew.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
         for old in [&self.folder, &self.skipped] {
             let removed = if old.is_dir() { std::fs::remove_dir_all(old) } else { std::fs::remove_file(old) };
             match removed {
@@ -56,17 +67,22 @@ impl Place {
     }
 
     /// Ends an installation. One that failed is an error, unless `probe` shows that its index cannot be reached.
-    fn end(&self, installed: Result<(), Error>, probe: Job, index: &str) -> Result<(), Error> {
+    pub(crate) fn end(&self, installed: Result<(), Error>, probe: Job, index: &str) -> Result<(), Error> {
         match installed {
-            Ok(()) => write(&self.stamp, &self.wanted),
+            Ok(()) => self.done(),
             Err(Error::Interrupted) => Err(Error::Interrupted),
             Err(error) if probe.attempt().is_ok_and(|output| output.status.success()) => Err(error),
             Err(_) => self.skip(&format!("{index} could not be reached when `cargo xtask setup` ran")),
         }
     }
 
+    /// Everything is there.
+    pub(crate) fn done(&self) -> Result<(), Error> {
+        write(&self.stamp, &self.wanted)
+    }
+
     /// Lets the tests of this client say aloud why they do not run.
-    fn skip(&self, why: &str) -> Result<(), Error> {
+    pub(crate) fn skip(&self, why: &str) -> Result<(), Error> {
         eprintln!("note: {why}; the tests of its clients will be skipped");
         write(&self.skipped, why)
     }
@@ -120,7 +136,7 @@ fn provider(project: &Project) -> Result<(), Error> {
     place.begin()?;
     eprintln!("fetching OpenSSL's pkcs11-provider");
     match fetch_provider(project, &place.folder) {
-        Ok(()) => write(&place.stamp, &place.wanted),
+        Ok(()) => place.done(),
         Err(Error::Interrupted) => Err(Error::Interrupted),
         Err(_) => place.skip("Debian 12 has no pkcs11-provider, and its backports could not be reached"),
     }

@@ -1,4 +1,4 @@
-//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `deb`, `bench`, `header`, `mechanisms`, `fuzz` and `setup`.
+//! The project's own commands: `cargo xtask demo`, `test`, `dist`, `deb`, `bench`, `header`, `mechanisms`, `fuzz`, `guests` and `setup`.
 
 mod bench;
 mod clients;
@@ -8,6 +8,7 @@ mod dist;
 mod documents;
 mod error;
 mod fuzz;
+mod guests;
 mod header;
 mod packages;
 mod process;
@@ -52,6 +53,8 @@ enum Command {
     Mechanisms,
     /// Fuzz every parser that hostile bytes reach
     Fuzz(fuzz::Options),
+    /// Build the policies of policy-modules/ with the toolchains that are here
+    Guests(guests::Options),
     /// Install the Debian, Python and Node.js packages that demo, test and bench use
     Setup,
 }
@@ -94,9 +97,11 @@ fn run(command: Command) -> Result<(), Error> {
             test.env("KMSS_WRITE_DOCS", "1").show()
         }
         Command::Fuzz(options) => fuzz::run(&project, &options),
+        Command::Guests(options) => guests::run(&project, &options),
         Command::Setup => {
             packages::install(&project, packages::ALL)?;
             clients::install(&project)?;
+            guests::setup(&project)?;
             println!("every package is there");
             Ok(())
         }

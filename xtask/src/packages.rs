@@ -37,6 +37,8 @@ const NPM: Need = &["npm"];
 // npm compiles the addon.
 const CXX: Need = &["g++"];
 const MAKE: Need = &["make"];
+// Compiles policies in C.
+const CLANG: Need = &["clang", "clang-14", "clang-16", "clang-19"];
 const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless"];
 
 /// What the demo drives.
@@ -72,6 +74,7 @@ pub(crate) const ALL: &[Need] = &[
     NPM,
     CXX,
     MAKE,
+    CLANG,
     JAVA,
 ];
 

@@ -2,7 +2,8 @@
 
 use crate::error::Error;
 use crate::project::{Products, Project};
-use crate::{bench, clients, dist, header, packages};
+use crate::{bench, clients, dist, guests, header, packages};
+use std::path::Path;
 use std::time::Instant;
 
 /// What to test.
@@ -18,11 +19,13 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let start = Instant::now();
     packages::install(project, packages::ALL)?;
     clients::install(project)?;
+    guests::setup(project)?;
     let products = project.build("dev")?;
     header::check(project)?;
+    let rebuilt = guests::check(project)?;
     let exports = dist::check_shared_object(project, &products.module)?;
     bench::test_tool(project)?;
-    cargo_test(project, &products, &options.rest)?;
+    cargo_test(project, &products, &rebuilt, &options.rest)?;
     if options.rest.is_empty() {
         memory_of_the_release(project, &products)?;
     }
@@ -34,11 +37,12 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-fn cargo_test(project: &Project, products: &Products, rest: &[String]) -> Result<(), Error> {
+fn cargo_test(project: &Project, products: &Products, guests: &Path, rest: &[String]) -> Result<(), Error> {
     // The paths are those of the build above: cargo makes cdylibs for tests under other names.
     let job = project.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(rest);
     job.env("KMSS_MODULE", &products.module)
         .env("KMSS_COMMAND", &products.command)
+        .env("KMSS_GUESTS", guests)
         .env("KMSS_INCLUDE", project.root.join("include"))
         .show()
 }

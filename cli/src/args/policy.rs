@@ -32,7 +32,7 @@ pub(crate) enum PolicyCommand {
     /// Show a policy that is in force, or what a bundle says of itself
     Show(ShowArgs),
     /// Say which rule decides, and why: on what an audit record tells of, or on a request in words
-    Explain(ExplainArgs),
+    Explain(Box<ExplainArgs>),
     /// Try a policy on past audit records: whose decisions would change (exit code 0 none, 3 some, 4 none that is known of)
     Replay(ReplayArgs),
     /// Take a policy out of force; what it was required for is then denied (by the SO or an admin)

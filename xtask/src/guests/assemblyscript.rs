@@ -44,7 +44,8 @@ pub(super) fn find(project: &Project) -> Result<Found, Error> {
             Found::Here(Box::new(AssemblyScript { folder, version }))
         }
         None => Found::Missing(
-            "the AssemblyScript compiler is not here: install Node.js 20 and npm, and run `cargo xtask setup`".to_owned(),
+            "the AssemblyScript compiler is not here: install Node.js 20 and npm, and run `cargo xtask setup`"
+                .to_owned(),
         ),
     })
 }

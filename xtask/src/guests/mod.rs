@@ -12,7 +12,9 @@ mod rust;
 use crate::error::Error;
 use crate::process::Job;
 use crate::project::{Project, create_folder};
-use lock::{Locked, Lock};
+use lock::{Lock, Locked};
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// What to do.
@@ -133,7 +135,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
         return build_all(project);
     }
     let rebuilt = check(project)?;
-    let test = project.cargo().args(["test", "--package", "kmss-tests", "--test", "policy_guests"]);
+    let test = project.cargo().args(["test", "--package", "libkmss", "--test", "guests"]);
     test.env("KMSS_GUESTS", rebuilt).show()
 }
 
@@ -149,6 +151,9 @@ fn build_all(project: &Project) -> Result<(), Error> {
                 for guest in language.guests() {
                     let file = prebuilt.join(guest.file);
                     toolchain.build(project, guest, &file)?;
+                    // Linkers make executables.
+                    std::fs::set_permissions(&file, Permissions::from_mode(0o644))
+                        .map_err(Error::file("set the mode of", &file))?;
                     lock.put(Locked::of(project, guest, toolchain.version(), &file)?);
                 }
                 tell(language, &format!("built with {}", toolchain.version()));

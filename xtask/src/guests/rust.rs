@@ -144,9 +144,9 @@ fn cargo(project: &Project) -> Job {
 pub(super) fn test_natively(project: &Project) -> Result<(), Error> {
     let target = project.target.join("guests-build");
     cargo(project).args(["fmt", "--all", "--check"]).run()?;
-    let lints = cargo(project).args(["clippy", "--quiet", "--locked", "--all-targets", "--target-dir"]).arg(&target);
+    let lints = cargo(project).args(["clippy", "--locked", "--all-targets", "--target-dir"]).arg(&target);
     lints.args(["--", "-D", "warnings"]).run()?;
-    cargo(project).args(["test", "--quiet", "--locked", "--target-dir"]).arg(&target).run().map(drop)
+    cargo(project).args(["test", "--locked", "--target-dir"]).arg(&target).run().map(drop)
 }
 
 fn place(project: &Project) -> Result<Place, Error> {
@@ -188,7 +188,9 @@ fn fetch(project: &Project, folder: &Path) -> Result<(), Error> {
         download()?;
     }
     let entries = std::fs::read_dir(folder).map_err(Error::file("read", folder))?;
-    for package in entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb")) {
+    for package in
+        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "deb"))
+    {
         project.job("/bin/sh").args(["-c", UNPACK, "unpack"]).arg(&package).arg(folder).run()?;
     }
     Ok(())

@@ -91,8 +91,8 @@ mod tests {
 
     #[test]
     fn summer_time_begins_and_ends_at_one_in_the_morning_utc() {
-        // `date -u -d '2026-03-29 01:00' +%s`, and 2026-10-25.
-        for (begins, ends) in [(1_774_746_000u64, 1_792_890_000u64)] {
+        // `date -u -d '2026-03-29 01:00' +%s`, 2026-10-25, 2027-03-28, 2027-10-31.
+        for (begins, ends) in [(1_774_746_000u64, 1_792_890_000u64), (1_806_195_600, 1_824_944_400)] {
             assert!(!is_summer(Time(begins * 1000 - 1).utc()) && is_summer(Time(begins * 1000).utc()));
             assert!(is_summer(Time(ends * 1000 - 1).utc()) && !is_summer(Time(ends * 1000).utc()));
         }

@@ -15,23 +15,23 @@ use serde::Deserialize;
 /// A file of cases for one module.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Table {
+pub(crate) struct Table {
     /// File name of the module or bundle.
-    pub module: String,
+    pub(crate) module: String,
     /// What every case asks, unless it says otherwise.
     #[serde(default)]
     request: toml::Table,
     /// The cases.
     #[serde(rename = "case")]
-    pub cases: Vec<Case>,
+    pub(crate) cases: Vec<Case>,
 }
 
 /// A request, and what is to come of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Case {
+pub(crate) struct Case {
     /// A sentence.
-    pub name: String,
+    pub(crate) name: String,
     /// What differs from the table's request; of the key only the named fields differ.
     #[serde(default)]
     request: toml::Table,
@@ -52,7 +52,7 @@ pub struct Case {
 /// A request in words.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Ask {
+pub(crate) struct Ask {
     action: String,
     mechanism: Option<String>,
     time: Option<toml::value::Datetime>,
@@ -116,15 +116,13 @@ const fn one() -> u32 {
 
 impl Table {
     /// The table in a file.
-    #[must_use]
-    pub fn read(file: &Path) -> Self {
+    pub(crate) fn read(file: &Path) -> Self {
         let text = std::fs::read_to_string(file).unwrap();
         toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", file.display()))
     }
 
     /// The request of a case.
-    #[must_use]
-    pub fn ask(&self, case: &Case) -> Ask {
+    pub(crate) fn ask(&self, case: &Case) -> Ask {
         let mut merged = self.request.clone();
         merged.retain(|field, _| !case.without.iter().any(|gone| gone == field));
         for (field, value) in &case.request {
@@ -139,12 +137,12 @@ impl Table {
 
 impl Ask {
     /// What `policy` says to it.
-    pub fn to(&self, policy: &Policy) -> Answer {
+    pub(crate) fn to(&self, policy: &Policy) -> Answer {
         self.input(|input| policy.answer(input, &Encoded::of(input)))
     }
 
     /// Hands the request over as the host takes it.
-    pub fn input<T>(&self, then: impl FnOnce(&Input<'_>) -> T) -> T {
+    pub(crate) fn input<T>(&self, then: impl FnOnce(&Input<'_>) -> T) -> T {
         let action = ACTIONS.iter().find(|(_, action)| action.name() == self.action);
         let context: Vec<(String, String)> = self.context.clone().into_iter().collect();
         let input = Input {
@@ -226,8 +224,7 @@ fn milliseconds(time: toml::value::Datetime) -> Timestamp {
 }
 
 /// An obligation as tables write it.
-#[must_use]
-pub fn in_words(obligation: &Obligation) -> String {
+pub(crate) fn in_words(obligation: &Obligation) -> String {
     match obligation {
         Obligation::AuditTag(tag) => format!("audit_tag {tag}"),
         Obligation::MaximumData(bytes) => format!("maximum_data {bytes}"),
@@ -243,8 +240,7 @@ pub fn in_words(obligation: &Obligation) -> String {
 
 impl Case {
     /// What is wrong with an answer, if anything.
-    #[must_use]
-    pub fn complaint(&self, answer: &Answer, policy: &Policy) -> Option<String> {
+    pub(crate) fn complaint(&self, answer: &Answer, policy: &Policy) -> Option<String> {
         let verdict = match answer.verdict {
             Verdict::Allow => "allow",
             Verdict::Deny => "deny",
@@ -267,8 +263,7 @@ impl Case {
 ///
 /// # Panics
 /// Where the host refuses it.
-#[must_use]
-pub fn load(host: &Host, file: &Path) -> Policy {
+pub(crate) fn load(host: &Host, file: &Path) -> Policy {
     let limits = Limits::default();
     let loaded = if file.to_string_lossy().ends_with(".tar.gz") {
         let (wasm, data) = (member(file, "/policy.wasm"), member(file, "/data.json"));
@@ -287,7 +282,6 @@ fn member(bundle: &Path, name: &str) -> Vec<u8> {
 }
 
 /// The folder of the policies.
-#[must_use]
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../policy-modules")
 }

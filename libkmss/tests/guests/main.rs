@@ -3,12 +3,14 @@
 //! guests --check` and `cargo xtask test` set it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod table;
+
 use std::path::PathBuf;
 
 use kmss_policy::{Action, Request};
-use kmss_tests::policy::{Table, folder, load};
 use libkmss::policy::abi::{ACTIONS, Encoded, KEY_TYPES, mechanism_name};
 use libkmss::policy::host::{Execution, Host};
+use table::{Table, folder, load};
 
 /// Every table, with the file that it is about.
 fn tables() -> Vec<(Table, PathBuf)> {
