@@ -20,7 +20,7 @@ pub(crate) enum PolicyCommand {
     /// Hold a policy against a table of cases (exit code 0 as expected, 3 not)
     Test(TestArgs),
     /// Sign a policy: the bundle can be applied wherever its publisher is trusted
-    Sign(SignArgs),
+    Sign(Box<SignArgs>),
     /// Put a policy in force: a signed bundle, or a policy that this home signs itself (by the SO or an admin)
     Apply(ApplyArgs),
     /// List policies and what is in force

@@ -1,7 +1,7 @@
 //! Short sections in code of others that takes locks which `fork` would leave locked: a fork waits until nobody is in one.
 
 use super::lock::{Guard, Lock, Rank};
-use super::slots::home;
+use super::pool::home;
 
 /// So many threads are inside without waiting for each other.
 const DOORS: usize = 8;

@@ -7,7 +7,7 @@ use super::failure::{Failure, LoadError};
 use super::instance::State;
 use super::limits::Limits;
 use super::scan::Shape;
-use crate::os::Slots;
+use crate::os::Pool;
 use crate::policy::abi::{self, BUFFER, Encoded};
 use crate::policy::{Answer, Verdict};
 
@@ -19,7 +19,7 @@ pub(super) struct NativePolicy {
     fuel: u64,
     pages: u32,
     /// Instances that a decision left as they were; `None` where the module could leave something behind.
-    idle: Option<Slots<Guest>>,
+    idle: Option<Pool<Guest>>,
 }
 
 /// Where the exports are, so that nobody looks for their names again.
@@ -57,7 +57,7 @@ impl NativePolicy {
         let mut policy = Self { host: host.clone(), instance, exports, fuel, pages, idle: None };
         let guest = policy.first()?;
         if !shape.writes {
-            policy.idle.insert(Slots::default()).put(Box::new(guest));
+            policy.idle.insert(Pool::default()).put(Box::new(guest));
         }
         Ok(policy)
     }
@@ -66,7 +66,7 @@ impl NativePolicy {
     pub(super) fn answer(&self, encoded: &Encoded) -> Result<Answer, Failure> {
         let request = encoded.request()?;
         self.host.check_stack()?;
-        let mut guest = match self.idle.as_ref().and_then(Slots::take) {
+        let mut guest = match self.idle.as_ref().and_then(Pool::take) {
             Some(mut guest) => {
                 guest.store.set_fuel(self.fuel).map_err(|e| Failure::Instance(e.to_string()))?;
                 guest

@@ -11,7 +11,7 @@ use wasmtime::{Linker, Module};
 
 use super::host::{Failure, Host, Limits, LoadError, State};
 use super::{Answer, Input};
-use crate::os::Slots;
+use crate::os::Pool;
 use guest::Guest;
 
 pub(super) use builtins::Builtin;
@@ -46,7 +46,7 @@ pub(super) struct OpaPolicy {
     entrypoint: i32,
     fuel: u64,
     pages: u32,
-    idle: Slots<Guest>,
+    idle: Pool<Guest>,
 }
 
 impl OpaPolicy {
@@ -70,7 +70,7 @@ impl OpaPolicy {
             entrypoint: 0,
             fuel: limits.opa_fuel(),
             pages: limits.opa_pages(),
-            idle: Slots::default(),
+            idle: Pool::default(),
         };
         host.check_stack().map_err(LoadError::Start)?;
         let mut guest = policy.instantiate().map_err(LoadError::Start)?;

@@ -6,30 +6,30 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// How many are kept; more threads than this at a time make their own.
-const SLOTS: usize = 16;
+const PLACES: usize = 16;
 
 /// One place, alone in its cache line: threads that use different places do not disturb each other.
 #[repr(align(64))]
-struct Slot<T>(AtomicPtr<T>);
+struct Place<T>(AtomicPtr<T>);
 
-/// Up to [`SLOTS`] idle things.
-pub struct Slots<T> {
+/// Up to [`PLACES`] idle things.
+pub struct Pool<T> {
     // INVARIANT: each pointer is null or came from `Box::into_raw` and belongs to whoever swaps it out.
-    slots: [Slot<T>; SLOTS],
+    places: [Place<T>; PLACES],
 }
 
 // SAFETY: a thing is reached only by the thread that swapped it out, so sharing the places moves things between threads.
-unsafe impl<T: Send> Sync for Slots<T> {}
+unsafe impl<T: Send> Sync for Pool<T> {}
 // SAFETY: as above.
-unsafe impl<T: Send> Send for Slots<T> {}
+unsafe impl<T: Send> Send for Pool<T> {}
 
-impl<T> Default for Slots<T> {
+impl<T> Default for Pool<T> {
     fn default() -> Self {
-        Self { slots: std::array::from_fn(|_| Slot(AtomicPtr::new(ptr::null_mut()))) }
+        Self { places: std::array::from_fn(|_| Place(AtomicPtr::new(ptr::null_mut()))) }
     }
 }
 
-impl<T> Slots<T> {
+impl<T> Pool<T> {
     /// Takes an idle thing out; most likely the one that this thread put in last.
     pub fn take(&self) -> Option<Box<T>> {
         self.nearest_first().find_map(|slot| {
@@ -55,21 +55,21 @@ impl<T> Slots<T> {
     }
 
     /// Every place, beginning with this thread's own.
-    fn nearest_first(&self) -> impl Iterator<Item = &Slot<T>> {
-        let (before, from) = self.slots.split_at(home());
+    fn nearest_first(&self) -> impl Iterator<Item = &Place<T>> {
+        let (before, from) = self.places.split_at(home());
         from.iter().chain(before)
     }
 }
 
-impl<T> Drop for Slots<T> {
+impl<T> Drop for Pool<T> {
     fn drop(&mut self) {
         while self.take().is_some() {}
     }
 }
 
-impl<T> std::fmt::Debug for Slots<T> {
+impl<T> std::fmt::Debug for Pool<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Slots(..)")
+        f.write_str("Pool(..)")
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn home() -> usize {
     // While a thread ends its place may be gone; any will do then.
     HOME.try_with(|home| {
         if home.get() == usize::MAX {
-            home.set(NEXT.fetch_add(1, Ordering::Relaxed) % SLOTS);
+            home.set(NEXT.fetch_add(1, Ordering::Relaxed) % PLACES);
         }
         home.get()
     })
@@ -98,38 +98,38 @@ mod tests {
     #[test]
     fn what_was_put_in_comes_out_once_and_the_rest_is_dropped() {
         let counted = Arc::new(());
-        let slots = Slots::default();
-        for _ in 0..SLOTS + 4 {
-            slots.put(Box::new(Arc::clone(&counted)));
+        let places = Pool::default();
+        for _ in 0..PLACES + 4 {
+            places.put(Box::new(Arc::clone(&counted)));
         }
-        assert_eq!(Arc::strong_count(&counted), SLOTS + 1);
-        drop(slots.take().unwrap());
-        assert_eq!(Arc::strong_count(&counted), SLOTS);
-        drop(slots);
+        assert_eq!(Arc::strong_count(&counted), PLACES + 1);
+        drop(places.take().unwrap());
+        assert_eq!(Arc::strong_count(&counted), PLACES);
+        drop(places);
         assert_eq!(Arc::strong_count(&counted), 1);
     }
 
     #[test]
     fn no_two_threads_hold_the_same_thing() {
-        let slots = Slots::default();
-        (0..4).for_each(|_| slots.put(Box::new(0_u64)));
+        let places = Pool::default();
+        (0..4).for_each(|_| places.put(Box::new(0_u64)));
         let made = std::thread::scope(|s| {
             let run = || {
                 let mut made = 0;
                 for _ in 0..10_000 {
-                    let mut thing = slots.take().unwrap_or_else(|| {
+                    let mut thing = places.take().unwrap_or_else(|| {
                         made += 1;
                         Box::new(0)
                     });
                     *thing += 1;
-                    slots.put(thing);
+                    places.put(thing);
                 }
                 made
             };
             let threads: Vec<_> = (0..8).map(|_| s.spawn(run)).collect();
             threads.into_iter().map(|t| t.join().unwrap()).sum::<u64>()
         });
-        let sum: u64 = std::iter::from_fn(|| slots.take()).map(|thing| *thing).sum();
+        let sum: u64 = std::iter::from_fn(|| places.take()).map(|thing| *thing).sum();
         assert_eq!(sum, 80_000);
         assert!(made <= 8);
     }
