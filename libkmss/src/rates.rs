@@ -1,6 +1,6 @@
 //! Rates over all processes of the host: counts in shared memory, exact in the direction that is safe.
 //!
-//! A window is cut into [`PARTS`] parts. One more part than fits is summed, so that every window of that length, wherever
+//! A window is cut into `PARTS` parts. One more part than fits is summed, so that every window of that length, wherever
 //! it begins, holds at most what was admitted: a limit is never exceeded, and reached up to a sixteenth of the window
 //! early. The counts of one window live in one place of a table that is found by hash; a place whose window has passed is
 //! free for the next.

@@ -10,3 +10,4 @@ pub mod home;
 pub mod openssl;
 pub mod p11;
 pub mod program;
+pub mod rules;

@@ -12,7 +12,7 @@ const PLACES: usize = 16;
 #[repr(align(64))]
 struct Place<T>(AtomicPtr<T>);
 
-/// Up to [`PLACES`] idle things.
+/// Up to `PLACES` idle things.
 pub struct Pool<T> {
     // INVARIANT: each pointer is null or came from `Box::into_raw` and belongs to whoever swaps it out.
     places: [Place<T>; PLACES],

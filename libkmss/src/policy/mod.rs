@@ -147,7 +147,7 @@ pub trait PolicyEngine: Send + Sync {
     /// too few.
     ///
     /// # Errors
-    /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) with what is missing and how to get it; those of the store.
+    /// [`ErrorKind::Denied`] with what is missing and how to get it; those of the store.
     fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
         let (_, _) = (request, quorum);
         Err(Error::new(ErrorKind::Denied, "the policy asks for approvals, and this host keeps none"))

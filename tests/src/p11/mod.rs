@@ -12,6 +12,7 @@ mod session;
 pub mod sm;
 
 use std::ffi::{CString, c_void};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, OnceLock};
@@ -327,6 +328,10 @@ pub fn module() -> Module {
     static MODULE: OnceLock<(Module, Home)> = OnceLock::new();
     let (module, _) = MODULE.get_or_init(|| {
         let home = Home::new();
+        if let Some(config) = CONFIG.get() {
+            let made = std::fs::DirBuilder::new().mode(0o700).create(home.path());
+            made.and_then(|()| std::fs::write(home.path().join("kmss.toml"), config)).expect("the folder is ours");
+        }
         lead_here(&home);
         let module = Module::load(&built::module());
         module.initialize().expect("the module starts");
@@ -337,6 +342,16 @@ pub fn module() -> Module {
         (module, home)
     });
     *module
+}
+
+static CONFIG: OnceLock<&str> = OnceLock::new();
+
+/// Gives the home of [`module`] a `kmss.toml`. Called before the module is, by every test of the process alike.
+///
+/// # Panics
+/// Where another test asked for another one.
+pub fn configure(config: &'static str) {
+    assert_eq!(*CONFIG.get_or_init(|| config), config);
 }
 
 static HOME_FOLDER: Mutex<Option<std::path::PathBuf>> = Mutex::new(None);

@@ -1,0 +1,106 @@
+//! Policies in force on tokens of the module in this process, put there by the command as an officer would.
+
+use cryptoki_sys::*;
+use serde_json::Value;
+
+use crate::built;
+use crate::home::{PIN, SO_PIN, json_items};
+use crate::p11::{self, Attr, Res, Session, Token, flag, refused, text, ulong};
+use crate::program::{Program, Said};
+
+/// A fresh token in a home whose `kmss.toml` holds `config`, which is the same for all tests of a process.
+///
+/// # Panics
+/// Where it cannot be made.
+#[must_use]
+pub fn token(config: &'static str, label: &str) -> Token {
+    p11::configure(config);
+    p11::token(label)
+}
+
+/// The command on the home of the module in this process, with both PINs.
+///
+/// # Panics
+/// Where the module was not loaded yet.
+#[must_use]
+pub fn kmss(words: &str) -> Program {
+    let home = std::env::var_os("KMSS_HOME").expect("the module was led to its home");
+    let command = Program::new(built::command()).env("KMSS_HOME", home);
+    command.env("KMSS_PIN", PIN).env("KMSS_SO_PIN", SO_PIN).words(words)
+}
+
+/// Puts the policy `name` in force; `scope` is `--token web` or the like.
+///
+/// # Panics
+/// Where the command refuses.
+#[track_caller]
+pub fn apply(scope: &str, name: &str, rules: &str) -> Said {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join(name);
+    std::fs::write(&file, rules).expect("the folder is ours");
+    kmss("policy apply").arg(file).args(["--name", name]).words(scope).succeed()
+}
+
+/// The last records of the audit about a token.
+///
+/// # Panics
+/// Where the audit cannot be read.
+#[must_use]
+pub fn records(label: &str) -> Vec<Value> {
+    let all = json_items(&kmss("audit tail -n 400 --json").succeed());
+    all.into_iter().filter(|record| record["namespace"] == label).collect()
+}
+
+/// The last refusal about a token.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+#[track_caller]
+pub fn last_denial(label: &str) -> Value {
+    let denied = |record: &Value| record["outcome"] == "denied";
+    records(label).into_iter().rev().find(denied).expect("something was denied")
+}
+
+/// Asks for a refusal by policy.
+///
+/// # Panics
+/// Where the call succeeded or was refused for another reason.
+#[track_caller]
+pub fn denied<T: std::fmt::Debug>(result: Res<T>) {
+    refused(result, CKR_FUNCTION_REJECTED);
+}
+
+/// An AES key of 256 bits in the token.
+///
+/// # Panics
+/// Where it cannot be made.
+#[track_caller]
+#[must_use]
+pub fn aes(session: &Session, name: &str) -> CK_OBJECT_HANDLE {
+    session.generate(CKM_AES_KEY_GEN, &aes_template(name, true)).unwrap()
+}
+
+/// What an AES key that may do everything is made of.
+#[must_use]
+pub fn aes_template(name: &str, stored: bool) -> Vec<Attr> {
+    let uses = [CKA_ENCRYPT, CKA_DECRYPT, CKA_WRAP, CKA_UNWRAP, CKA_DERIVE, CKA_SIGN, CKA_EXTRACTABLE];
+    let mut template = vec![ulong(CKA_VALUE_LEN, 32), flag(CKA_TOKEN, stored), flag(CKA_SENSITIVE, true)];
+    template.extend(uses.map(|kind| flag(kind, true)));
+    if !name.is_empty() {
+        template.push(text(CKA_LABEL, name));
+    }
+    template
+}
+
+/// A pair on P-256 in the token: public half, and private half by the name `NAME-private`.
+///
+/// # Panics
+/// Where it cannot be made.
+#[track_caller]
+#[must_use]
+pub fn ec_pair(session: &Session, name: &str) -> (CK_OBJECT_HANDLE, CK_OBJECT_HANDLE) {
+    let public = [p11::raw(CKA_EC_PARAMS, p11::curve::P256), flag(CKA_TOKEN, true), text(CKA_LABEL, name)];
+    let private = [flag(CKA_TOKEN, true), text(CKA_LABEL, &format!("{name}-private"))];
+    session.generate_pair(CKM_EC_KEY_PAIR_GEN, &public, &private).unwrap()
+}
