@@ -23,7 +23,9 @@ pub fn policy(arguments: TokenStream, item: TokenStream) -> TokenStream {
             extern \"C\" fn kmss_buf() -> i32 {{ ::kmss_policy::guest::buffer() }}
             #[unsafe(no_mangle)]
             extern \"C\" fn kmss_decide(length: i32) -> i64 {{ ::kmss_policy::guest::decide(length, {name}) }}
-        }};"
+        }};
+        #[cfg(not(target_arch = \"wasm32\"))]
+        const _: fn(::kmss_policy::Request<'_>) -> ::kmss_policy::Decision = {name};"
     );
     let exports: TokenStream = exports.parse().unwrap_or_default();
     item.into_iter().chain(exports).collect()
