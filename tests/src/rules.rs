@@ -101,6 +101,6 @@ pub fn aes_template(name: &str, stored: bool) -> Vec<Attr> {
 #[must_use]
 pub fn ec_pair(session: &Session, name: &str) -> (CK_OBJECT_HANDLE, CK_OBJECT_HANDLE) {
     let public = [p11::raw(CKA_EC_PARAMS, p11::curve::P256), flag(CKA_TOKEN, true), text(CKA_LABEL, name)];
-    let private = [flag(CKA_TOKEN, true), text(CKA_LABEL, &format!("{name}-private"))];
+    let private = [flag(CKA_TOKEN, true), text(CKA_LABEL, name)];
     session.generate_pair(CKM_EC_KEY_PAIR_GEN, &public, &private).unwrap()
 }

@@ -51,7 +51,8 @@ fn the_three_sentences_hold() {
     let allowed = records("orders").into_iter().rev().find(|r| r["action"] == "encrypt").unwrap();
     assert_eq!(allowed["outcome"], "success", "{allowed}");
     assert_eq!(allowed["rule"], "namespace/orders#rule 1 (line 1)", "{allowed}");
-    session.verify(CKM_ECDSA_SHA256, public, MESSAGE, &signature).unwrap();
+    let verified = session.verify(CKM_ECDSA_SHA256, public, MESSAGE, &signature);
+    assert!(verified.is_ok(), "{}", last_denial("orders"));
 
     denied(session.decrypt(iv(), payment, &sealed));
     let refusal = last_denial("orders");
