@@ -2,6 +2,7 @@
 
 mod constructs;
 mod difference;
+mod documents;
 mod mistakes;
 mod numbers;
 mod random;
