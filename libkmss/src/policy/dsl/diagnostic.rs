@@ -109,14 +109,17 @@ impl Diagnostics {
     #[must_use]
     pub fn rendered(&self, name: &str, color: bool) -> String {
         let mut out = String::new();
-        let source = Source::from(&self.source);
+        // What is missing at the end has a place to be drawn at.
+        let text = format!("{}\n", self.source);
+        let source = Source::from(&text);
         for one in &self.list {
             let wide = self.source.lines().nth(one.line.saturating_sub(1)).is_none_or(|line| line.len() > WIDEST);
             let mut bytes = Vec::new();
-            let span = (one.span.start as usize)..(one.span.end.max(one.span.start + 1) as usize);
+            let start = text.floor_char_boundary((one.span.start as usize).min(text.len() - 1));
+            let end = text.ceil_char_boundary((one.span.end as usize).clamp(start + 1, text.len()));
             // What does not end on its line is drawn up to the line's end.
-            let end = self.source.get(span.clone()).and_then(|t| t.find('\n')).map_or(span.end, |n| span.start + n);
-            let span = (name, span.start..end.max(span.start + 1));
+            let line_end = text.get(start..end).and_then(|t| t.find('\n')).map_or(end, |n| start + n);
+            let span = (name, start..line_end.max(text.ceil_char_boundary(start + 1)));
             let config = Config::default().with_color(color).with_index_type(IndexType::Byte).with_char_set(if color {
                 CharSet::Unicode
             } else {

@@ -73,7 +73,7 @@ fn most(cursor: &mut Cursor<'_, '_>) -> Result<Duty> {
             cursor.advance();
             u32::try_from(unit / 1000).unwrap_or(u32::MAX)
         }
-        None => value::seconds(cursor, "the length of time", DAY)?,
+        None => value::seconds(cursor, "the length of time", u32::MAX.into())?,
     };
     if u64::from(seconds) > DAY {
         return Err(Problem::new(cursor.last_span(), "operations are counted for a day at most"));

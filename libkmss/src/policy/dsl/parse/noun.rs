@@ -2,7 +2,7 @@
 
 use super::super::ast::{Filter, Keys, Pattern, Principal, Span, Spanned, Verb};
 use super::super::diagnostic::Problem;
-use super::super::lexeme::Word;
+use super::super::lexeme::{Kind as Sign, Word};
 use super::super::suggest::nearest;
 use super::super::words::{Group, Kind, TYPES, actions};
 use super::cursor::{Cursor, Result};
@@ -164,11 +164,14 @@ pub(super) fn keys(cursor: &mut Cursor<'_, '_>) -> Result<Option<Keys>> {
                 return Err(cursor.expected("another key such as `key:name`", []));
             };
             let name = word.text.strip_prefix("key:").unwrap_or_default();
-            if let Some(tag) = name.strip_prefix("tag=") {
-                return Err(Problem::new(span, "tags stand in words").suggest(Some(format!("keys tagged {tag}"))));
-            }
+            let is_tag = name == "tag";
             names.push(Spanned { value: pattern(word, name, span)?, span });
             cursor.advance();
+            if is_tag && cursor.take_sign(&Sign::Equal) {
+                let span = span.to(cursor.next_span());
+                let tag = cursor.text("the tag")?.value;
+                return Err(Problem::new(span, "tags stand in words").suggest(Some(format!("keys tagged {tag}"))));
+            }
             if !cursor.comma_or_and() {
                 break;
             }

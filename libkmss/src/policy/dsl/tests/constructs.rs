@@ -260,7 +260,8 @@ fn the_canonical_form_keeps_comments_and_breaks_long_rules() {
     assert_eq!(
         formatted,
         "# top\n\n# here\n\
-         allow service:a, service:b to encrypt, decrypt key:k when (uid is 1 or uid is 2) and not size < 1 KiB  # trailing\n\
+         allow service:a, service:b to encrypt, decrypt key:k\n    \
+         when (uid is 1 or uid is 2) and not size < 1 KiB  # trailing\n\
          # between\ndeny user:dev to use any key\n    \
          when time between 22:00 and 06:00 and source in (10.0.0.0/8, 192.168.0.0/16)\n    because \"not at night\"\n# end\n"
     );

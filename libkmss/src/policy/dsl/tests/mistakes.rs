@@ -67,7 +67,7 @@ fn what_makes_no_sense_is_refused_with_a_sentence() {
 
 #[test]
 fn all_mistakes_of_a_file_are_told_in_one_run_in_its_order() {
-    let source = "allow user:a to singn key:k\nallow user:b to sign key:k\ndeny usr:c to sign key:k when\ngrant role:a\nallow user:d to sign key:k when tim is 09:00";
+    let source = "allow user:a to singn key:k\nallow user:b to sign key:k\ndeny usr:c to sign key:k when\ngrant role:a for user:b\nallow user:d to sign key:k when tim is 09:00";
     let lines: Vec<usize> = mistakes(source).iter().map(|one| one.line).collect();
     assert_eq!(lines, [1, 3, 4, 5]);
 }
