@@ -1,11 +1,12 @@
 //! Policies in force on tokens of the module in this process, put there by the command as an officer would.
+#![allow(unsafe_code, reason = "calls into C")]
 
 use cryptoki_sys::*;
 use serde_json::Value;
 
 use crate::built;
 use crate::home::{PIN, SO_PIN, json_items};
-use crate::p11::{self, Attr, Res, Session, Token, flag, refused, text, ulong};
+use crate::p11::{self, Attr, Res, Rv, Session, Token, flag, refused, text, ulong};
 use crate::program::{Program, Said};
 
 /// A fresh token in a home whose `kmss.toml` holds `config`, which is the same for all tests of a process.
@@ -93,7 +94,7 @@ pub fn aes_template(name: &str, stored: bool) -> Vec<Attr> {
     template
 }
 
-/// A pair on P-256 in the token: public half, and private half by the name `NAME-private`.
+/// A pair on P-256 in the token, public half first. Both go by the one name.
 ///
 /// # Panics
 /// Where it cannot be made.
@@ -103,4 +104,46 @@ pub fn ec_pair(session: &Session, name: &str) -> (CK_OBJECT_HANDLE, CK_OBJECT_HA
     let public = [p11::raw(CKA_EC_PARAMS, p11::curve::P256), flag(CKA_TOKEN, true), text(CKA_LABEL, name)];
     let private = [flag(CKA_TOKEN, true), text(CKA_LABEL, name)];
     session.generate_pair(CKM_EC_KEY_PAIR_GEN, &public, &private).unwrap()
+}
+
+/// The function list of version 3.0.
+///
+/// # Panics
+/// Where there is none.
+#[must_use]
+pub fn list_3_0(session: &Session) -> *mut CK_FUNCTION_LIST_3_0 {
+    session.module.list_3_2().cast()
+}
+
+/// C_LoginUser.
+///
+/// # Errors
+/// As the module says.
+///
+/// # Panics
+/// Where there is no such function.
+pub fn login_user(session: &Session, name: &str, pin: &str) -> Res<()> {
+    let (pin_len, name_len) = (pin.len() as CK_ULONG, name.len() as CK_ULONG);
+    let (pin, name) = (pin.as_ptr().cast_mut(), name.as_ptr().cast_mut());
+    // SAFETY: name and PIN outlive the call, which only reads them.
+    let call = unsafe { (*list_3_0(session)).C_LoginUser }.expect("it logs users in");
+    // SAFETY: as above.
+    Rv(unsafe { call(session.handle, CKU_USER, pin, pin_len, name, name_len) }).ok()
+}
+
+/// C_Sign or another second half, into a buffer.
+///
+/// # Errors
+/// As the module says.
+pub fn finish_sign(session: &Session, data: &[u8]) -> Res<Vec<u8>> {
+    let mut out = vec![0; 1024];
+    let mut length = out.len() as CK_ULONG;
+    // SAFETY: data and buffer outlive the call.
+    let rv = unsafe {
+        let sign = (*session.module.list).C_Sign.expect("it signs");
+        sign(session.handle, data.as_ptr().cast_mut(), data.len() as CK_ULONG, out.as_mut_ptr(), &raw mut length)
+    };
+    Rv(rv).ok()?;
+    out.truncate(length as usize);
+    Ok(out)
 }

@@ -97,6 +97,12 @@ impl Action {
                 | Self::Initialize
         )
     }
+
+    /// Whether the data comes after the operation has begun.
+    #[must_use]
+    pub const fn streams(self) -> bool {
+        matches!(self, Self::Sign | Self::Verify | Self::Encrypt | Self::Decrypt | Self::Digest)
+    }
 }
 
 /// What a key may be used for.

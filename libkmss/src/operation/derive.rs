@@ -53,7 +53,6 @@ impl Operation for Derive {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Derived> {
         let backend = hall.backend_of(permit)?;
         check_backends(permit)?;
-        let base = permit.key()?.key;
         let sources = sources(permit)?;
         let heritage = self.how.mechanism.heritage();
         let mut planned = Vec::with_capacity(self.keys.len());
@@ -61,7 +60,7 @@ impl Operation for Derive {
         for (expected, mut draft) in self.keys {
             draft.check_dates()?;
             let protection = protection(heritage, &sources, draft.protection)?;
-            draft.origin.clone_from(base.policy_name());
+            draft.comes_from(&sources);
             wanted.push(expected);
             planned.push((draft, protection));
         }
@@ -155,7 +154,7 @@ impl Operation for DerivePublic {
         let public = KeyComponents::Public(base.version.public.clone());
         let material = backend.import(permit, &public)?;
         let protection = Protection { trusted: false, ..self.draft.foreign() };
-        self.draft.origin.clone_from(base.key.policy_name());
+        self.draft.comes_from(&[base.key]);
         let namespace = permit.caller().namespace.id;
         let claims = self.draft.claims.clone();
         let key = self.draft.key(namespace, backend.id(), KeyClass::Public, protection, material, now(permit));

@@ -39,6 +39,8 @@ pub struct Draft {
     pub name: String,
     /// Name of the key it is made from, for session keys.
     pub origin: String,
+    /// For session keys: names of all other keys it is made from, whose policies hold too.
+    pub origins: Vec<String>,
     /// For keys: what they may be used for.
     pub usage: Usage,
     /// For keys: `sensitive`, `extractable`, `trusted`, `wrap_with_trusted` and `always_authenticate` as asked for; the
@@ -97,6 +99,7 @@ impl Draft {
             attributes: BTreeMap::new(),
             name: String::new(),
             origin: String::new(),
+            origins: Vec::new(),
             usage: Usage::default(),
             protection: Protection::default(),
             allowed_mechanisms: Vec::new(),
@@ -104,6 +107,18 @@ impl Draft {
             end: None,
             claims: Claims::default(),
         }
+    }
+
+    /// Notes the keys that it is made from, the first of all first.
+    pub(super) fn comes_from(&mut self, sources: &[&Key]) {
+        let Some((first, others)) = sources.split_first() else { return };
+        self.origin.clone_from(first.policy_name());
+        let names = others.iter().map(|key| key.policy_name());
+        self.origins =
+            first.copy_of.iter().chain(names).chain(others.iter().flat_map(|key| &key.copy_of)).cloned().collect();
+        self.origins.retain(|name| !name.is_empty());
+        self.origins.sort();
+        self.origins.dedup();
     }
 
     /// What policy and permit see of it.
@@ -150,7 +165,7 @@ impl Draft {
             protection,
             state: KeyState::Active,
             allowed_mechanisms: self.allowed_mechanisms.clone(),
-            copy_of: Vec::new(),
+            copy_of: if self.storage == Storage::Ephemeral { self.origins.clone() } else { Vec::new() },
             tags: Vec::new(),
             start: self.start,
             end: self.end,

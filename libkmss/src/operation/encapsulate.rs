@@ -107,7 +107,7 @@ fn keep(
     material: Material,
 ) -> Result<Arc<Object>> {
     let protection = draft.foreign();
-    draft.origin.clone_from(permit.key()?.key.policy_name());
+    draft.comes_from(&[permit.key()?.key]);
     let namespace = permit.caller().namespace.id;
     let claims = draft.claims.clone();
     let key = draft.key(namespace, backend, KeyClass::Secret, protection, material, now(permit));

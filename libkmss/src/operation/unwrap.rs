@@ -40,7 +40,7 @@ impl Operation for Unwrap {
         let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
         let class = if key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
         let protection = self.draft.foreign();
-        self.draft.origin.clone_from(permit.key()?.key.policy_name());
+        self.draft.comes_from(&[permit.key()?.key]);
         let namespace = permit.caller().namespace.id;
         let claims = self.draft.claims.clone();
         let key = self.draft.key(namespace, backend.id(), class, protection, material, now(permit));

@@ -14,6 +14,9 @@ use crate::quota::Limit;
 use crate::seen::Seen;
 use crate::settings::{Settings, Weakness, Weaknesses};
 
+/// Lengths of data that policies are likely to tell apart: nothing, a digest or key, a record, a file.
+const LENGTHS: [u64; 4] = [0, 32, 4096, 1 << 32];
+
 /// Decisions on all subjects of a request, merged to the strictest.
 #[derive(Default)]
 pub(super) struct Verdict {
@@ -112,6 +115,19 @@ impl Pipeline {
         moment: Moment,
         verdict: &mut Verdict,
     ) -> Result<()> {
+        self.decide_unmeasured(caller, resolved, asked, moment, verdict)?;
+        check_length(verdict.maximum, asked.data_len.unwrap_or(0))
+    }
+
+    /// As [`Self::decide`], but for the most data that policies admit.
+    fn decide_unmeasured(
+        &self,
+        caller: &Caller,
+        resolved: Resolved<'_>,
+        asked: Asked,
+        moment: Moment,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
         for (place, (action, subject)) in resolved.each().enumerate() {
             let request = resolved.asks(caller, action, subject, asked, moment);
             let (decision, seen) = self.policy.decide_seen(&request);
@@ -123,7 +139,27 @@ impl Pipeline {
             let why = "the session is older than the policy allows: log in again";
             return Err(Error::new(ErrorKind::Denied, why));
         }
-        check_length(verdict.maximum, asked.data_len.unwrap_or(0))
+        Ok(())
+    }
+
+    /// The decision on a request whose length is not known yet, if it would pass with little or with much data. It is made
+    /// anew before output leaves.
+    pub(super) fn with_some_length(
+        &self,
+        caller: &Caller,
+        resolved: Resolved<'_>,
+        asked: Asked,
+        moment: Moment,
+    ) -> Option<Verdict> {
+        let streams = resolved.request.action.streams();
+        if asked.data_len.is_some() || !streams || !self.policy.weighs_length(caller) {
+            return None;
+        }
+        LENGTHS.into_iter().find_map(|length| {
+            let mut verdict = Verdict::default();
+            let asked = Asked { data_len: Some(length), ..asked };
+            self.decide_unmeasured(caller, resolved, asked, moment, &mut verdict).ok().map(|()| verdict)
+        })
     }
 
     /// Uses up the approvals that the decisions ask for; `tags` learn who gave them.

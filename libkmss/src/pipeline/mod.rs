@@ -21,7 +21,7 @@ use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{Demand, QuotaLedger, Reservation};
+use crate::quota::{Demand, Limit, QuotaLedger, Reservation};
 use crate::seen::Seen;
 use crate::store::Store;
 use crate::tenant::ObjectId;
@@ -47,6 +47,10 @@ struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
     maximum: Option<u64>,
+    /// The rates that hold it.
+    limits: Vec<Limit>,
+    /// Whether the decision has to wait for the length of the data.
+    awaits_length: bool,
     /// Whether a policy asks the user to authenticate for this one operation.
     step_up: bool,
 }
@@ -214,19 +218,19 @@ impl Pipeline {
         let mut verdict = Verdict::default();
         let moment = trace.started;
         let asked = Asked { data_len: request.data_len, confirmed: false };
-        let decided = self.decide(caller, resolved, asked, moment, &mut verdict);
+        let mut decided = self.decide(caller, resolved, asked, moment, &mut verdict);
+        let mut awaits_length = !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
+        if !at_once && decided.as_ref().is_err_and(|refusal| refusal.kind() == ErrorKind::Denied) {
+            // What is said of an unknown length is not the last word, where some length would do.
+            let found = self.with_some_length(caller, resolved, asked, moment);
+            if let Some(found) = found {
+                (verdict, decided, awaits_length) = (found, Ok(()), true);
+            }
+        }
         (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
         trace.seen = std::mem::take(&mut verdict.seen);
         decided?;
-        let demand = Demand {
-            caller,
-            action: request.action,
-            subject: &subjects.subject,
-            bytes: request.data_len,
-            limits: &verdict.limits,
-            time: moment.wall,
-        };
-        let reservation = self.quota.reserve(&demand)?;
+        let reservation = self.reserve(caller, resolved, asked, moment, &verdict.limits)?;
         self.check(caller, resolved, moment.wall)?;
         if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
             return Err(unconfirmed());
@@ -235,7 +239,21 @@ impl Pipeline {
         self.approve(caller, resolved, asked, moment, &verdict, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
-        Ok(Admission { permit, reservation, maximum: verdict.maximum, step_up: verdict.step_up })
+        let Verdict { maximum, limits, step_up, .. } = verdict;
+        Ok(Admission { permit, reservation, maximum, limits, awaits_length, step_up })
+    }
+
+    /// Reserves one operation in the budgets of `limits`.
+    fn reserve(
+        &self,
+        caller: &Caller,
+        resolved: Resolved<'_>,
+        asked: Asked,
+        moment: Moment,
+        limits: &[Limit],
+    ) -> Result<Box<dyn Reservation>> {
+        let (action, subject) = (resolved.request.action, &resolved.subjects.subject);
+        self.quota.reserve(&Demand { caller, action, subject, bytes: asked.data_len, limits, time: moment.wall })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.

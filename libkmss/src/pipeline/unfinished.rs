@@ -10,7 +10,7 @@ use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
 use crate::permit::{Confirmation, Permit};
-use crate::quota::Reservation;
+use crate::quota::{Limit, Reservation};
 
 /// A decision older than this is made anew before output leaves, in milliseconds.
 const DECISION_LIFE: u64 = 60_000;
@@ -24,7 +24,12 @@ pub struct Unfinished<R> {
     trace: Trace,
     maximum: Option<u64>,
     step_up: bool,
+    /// The rates that were reserved.
+    limits: Vec<Limit>,
+    awaits_length: bool,
     reservation: Option<Box<dyn Reservation>>,
+    /// What later decisions reserved.
+    later: Vec<Box<dyn Reservation>>,
     running: R,
     /// Monotonic time of the decision.
     decided: Duration,
@@ -52,6 +57,9 @@ impl<R> Unfinished<R> {
             trace,
             maximum: admission.maximum,
             step_up: admission.step_up,
+            limits: admission.limits,
+            awaits_length: admission.awaits_length,
+            later: Vec::new(),
             reservation: Some(admission.reservation),
             running,
             epoch: crate::os::epoch(),
@@ -166,7 +174,8 @@ impl<R> Unfinished<R> {
         Ok(())
     }
 
-    /// Decides again where the store's generation moved or the decision is old. The reservation stays.
+    /// Decides again where the store's generation moved, the decision is old, or it had to wait for the data's length. What
+    /// was reserved stays; what the new decision asks for beside it is reserved and approved now.
     fn decide_again(&mut self) -> Result<()> {
         if self.request.has_effect() {
             return Ok(());
@@ -174,7 +183,7 @@ impl<R> Unfinished<R> {
         let generation = self.pipeline.store.generation();
         let rough = self.pipeline.clock.rough();
         self.trace.looked = Some(rough.monotonic);
-        if self.is_settled(generation) && !self.is_old(rough) {
+        if !self.awaits_length && self.is_settled(generation) && !self.is_old(rough) {
             return Ok(());
         }
         let moment = self.pipeline.moment();
@@ -184,13 +193,20 @@ impl<R> Unfinished<R> {
         let mut verdict = Verdict::default();
         let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
         let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
-        (self.trace.rule, self.trace.tags, self.trace.seen) = (verdict.rule, verdict.tags, verdict.seen);
+        (self.trace.rule, self.trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
+        self.trace.seen = std::mem::take(&mut verdict.seen);
         decided?;
         self.pipeline.check(caller, resolved, moment.wall)?;
-        (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);
-        if self.awaits_confirmation() {
+        if !self.confirmed && (verdict.step_up || subjects.ask_confirmation(self.request.action)) {
             return Err(unconfirmed());
         }
+        let new = verdict.limits.extract_if(.., |limit| !self.limits.contains(limit)).collect::<Vec<_>>();
+        if !new.is_empty() {
+            self.later.push(self.pipeline.reserve(caller, resolved, asked, moment, &new)?);
+            self.limits.extend(new);
+        }
+        self.pipeline.approve(caller, resolved, asked, moment, &verdict, &mut self.trace.tags)?;
+        (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())
@@ -219,6 +235,7 @@ impl<R> Unfinished<R> {
             && (self.begun || (outcome == Outcome::Success && recorded.is_ok()))
         {
             reservation.settle(self.trace.bytes);
+            self.later.drain(..).for_each(|reservation| reservation.settle(self.trace.bytes));
         }
         recorded
     }

@@ -1,7 +1,7 @@
 //! Several policies, one decision: platform, tenant, namespace, key.
 //!
-//! Any deny or failure wins, at least one allow is needed, and where nothing applies the answer is no. Obligations of all
-//! that allow add up; of two of a kind the stricter stays.
+//! Any deny or failure wins, at least one allow is needed under every name that the key goes by, and where nothing applies
+//! the answer is no. Obligations of all that allow add up; of two of a kind the stricter stays.
 
 use std::sync::Arc;
 
@@ -14,11 +14,16 @@ pub(super) struct Composition<P> {
     allowed: Option<(P, u32)>,
     obligations: Vec<Obligation>,
     rates: Vec<(P, u32, u32, u32)>,
+    /// Whether something was allowed under the name that is asked about now.
+    here: bool,
+    /// Whether nothing was allowed under one of the names.
+    silent: bool,
 }
 
 impl<P> Default for Composition<P> {
     fn default() -> Self {
-        Self { denied: None, allowed: None, obligations: Vec::new(), rates: Vec::new() }
+        let (obligations, rates) = (Vec::new(), Vec::new());
+        Self { denied: None, allowed: None, obligations, rates, here: false, silent: false }
     }
 }
 
@@ -34,6 +39,7 @@ impl<P: Copy> Composition<P> {
             Verdict::Allow => {
                 // The most special policy speaks last, and its rule is the one to name.
                 self.allowed = Some((policy, answer.rule));
+                self.here = true;
                 for obligation in answer.obligations {
                     match obligation {
                         Obligation::RateLimit { count, seconds } => {
@@ -47,6 +53,12 @@ impl<P: Copy> Composition<P> {
         }
     }
 
+    /// All policies were asked under one of the names.
+    pub(super) const fn end_name(&mut self) {
+        self.silent |= !self.here;
+        self.here = false;
+    }
+
     /// The decision. `name` tells what records call a rule; `silent` is the answer where no policy speaks of the request.
     pub(super) fn decide(self, name: impl Fn(P, u32) -> Arc<str>, silent: impl FnOnce() -> Decision) -> Decision {
         match (self.denied, self.allowed) {
@@ -54,7 +66,7 @@ impl<P: Copy> Composition<P> {
                 let reason = if reason.is_empty() { "a policy denies it".to_owned() } else { reason };
                 Decision::Deny { rule: Some(name(policy, rule)), reason, notes: Vec::new() }
             }
-            (None, Some((policy, rule))) => {
+            (None, Some((policy, rule))) if !self.silent => {
                 let rate = |(policy, rule, count, seconds)| RuleRate { rule: name(policy, rule), count, seconds };
                 let rates = self.rates.into_iter().map(rate).collect();
                 Decision::Allow {
@@ -64,7 +76,7 @@ impl<P: Copy> Composition<P> {
                     notes: Vec::new(),
                 }
             }
-            (None, None) => silent(),
+            (None, _) => silent(),
         }
     }
 }
@@ -120,6 +132,22 @@ mod tests {
         assert_eq!(compose(&[NotApplicable, Allow, NotApplicable]), "allow");
         assert_eq!(compose(&[Allow, Deny, Allow]), "deny");
         assert_eq!(compose(&[Deny, Allow]), "deny");
+    }
+
+    #[test]
+    fn a_key_of_several_names_needs_an_allow_under_each() {
+        let decide = |names: &[&[Verdict]]| {
+            let mut composition = Composition::default();
+            for verdicts in names {
+                assert!(verdicts.iter().all(|verdict| composition.add((), answer(*verdict, &[]))));
+                composition.end_name();
+            }
+            composition.decide(|(), _| "".into(), || Decision::denied("silent".to_owned())).is_allow()
+        };
+        use Verdict::{Allow, NotApplicable};
+        assert!(decide(&[&[Allow], &[NotApplicable, Allow]]));
+        assert!(!decide(&[&[Allow], &[NotApplicable]]));
+        assert!(!decide(&[&[], &[Allow]]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::compose::Composition;
 use super::facts::Facts;
 use super::registry::Place;
 use super::{Applied, AttributePolicy, Decision, Obligation, PolicyEngine, PolicyRequest, PolicySet, PolicySource};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::os::{Lock, Rank};
@@ -158,6 +159,7 @@ impl<'a> Round<'a> {
             if !policies(name).all(|policy| composition.add(policy, policy.answer(&input, encoded))) {
                 break;
             }
+            composition.end_name();
         }
         composition.decide(Applied::rule, || silent(self.request))
     }
@@ -181,11 +183,20 @@ impl PolicyEngine for GuestEngine {
         }
     }
 
+    fn weighs_length(&self, caller: &Caller) -> bool {
+        self.set(&caller.namespace).is_ok_and(|set| !set.is_free() && !set.is_empty())
+    }
+
+    fn asks_length(&self, caller: &Caller) -> bool {
+        // Where that cannot be told, nothing is allowed either.
+        self.set(&caller.namespace).is_ok_and(|set| set.asks_length())
+    }
+
     fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
         let Obligation::Quorum { approvals, role, window } = quorum else {
             return Err(Error::new(ErrorKind::Internal, "only a quorum is met by approvals"));
         };
-        if *window == 0 && uses_data(request.action) {
+        if *window == 0 && request.action.streams() {
             let why = format!(
                 "the policy asks for approvals of one {} with its very data, which is not known when the operation begins: \
                  let it name a time within which approvals hold",
@@ -239,11 +250,6 @@ impl PolicyEngine for GuestEngine {
             }
         }
     }
-}
-
-/// Whether the data that an action works on comes after its beginning.
-const fn uses_data(action: Action) -> bool {
-    matches!(action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Digest)
 }
 
 /// Where no policy speaks of a request. Keys are refused; what touches no key follows its attributes, or no client could

@@ -143,6 +143,18 @@ pub trait PolicyEngine: Send + Sync {
         (self.decide(request), None)
     }
 
+    /// Whether what it says may hang on the length of the data.
+    fn weighs_length(&self, caller: &Caller) -> bool {
+        let _ = caller;
+        false
+    }
+
+    /// Whether what is said before the length of the data is known is to be asked again once it is.
+    fn asks_length(&self, caller: &Caller) -> bool {
+        let _ = caller;
+        false
+    }
+
     /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for and names who gave them; refuses where there are
     /// too few.
     ///

@@ -128,6 +128,12 @@ impl PolicySet {
         self.active.is_empty() && self.shadow.is_empty()
     }
 
+    /// Whether one of the policies may say something else once it knows the length of the data.
+    pub(super) fn asks_length(&self) -> bool {
+        let Layers { general, by_key } = &self.active;
+        general.iter().chain(by_key.values().flatten()).any(|policy| !policy.in_language)
+    }
+
     /// The policies that decide on the key `name`, widest scope first.
     pub fn policies_for(&self, name: &str) -> impl Iterator<Item = &Applied> {
         self.active.of(name)
@@ -147,6 +153,8 @@ pub struct Applied {
     pub title: Arc<str>,
     /// From when on, and until when (not including it), it may be asked.
     pub valid: (Timestamp, Option<Timestamp>),
+    /// Whether it was compiled from the policy language, whose allows hold for any length of data where none is known.
+    pub in_language: bool,
     /// The loaded module.
     pub policy: Arc<host::Policy>,
 }
