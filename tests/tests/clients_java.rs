@@ -85,6 +85,26 @@ fn a_program_signs_encrypts_macs_agrees_and_keeps_keys_from_eight_threads() {
 }
 
 #[test]
+fn a_machine_that_checks_its_native_calls_uses_keys_under_a_policy() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = home();
+    pair(&home, "rsa1", "-keyalg RSA -keysize 2048");
+    pair(&home, "ec1", "-keyalg EC -groupname secp256r1");
+    std::fs::write(home.file("p.kmss"), "allow anyone to anything with any key\nallow anyone to anything\n").unwrap();
+    home.kmss("policy apply p.kmss --token java").within(home.folder()).succeed();
+    let source = built::workspace().join("tests/java/Use.java");
+    let java = home.program("java").words("-Xcheck:jni -Dstand.in=false").arg(source);
+    let said = java.args(["java.cfg", PIN, "rsa1", "ec1"]).patience(PATIENCE).succeed().mentions("Java is content");
+    // A handler of ours in the place of the machine's own would be told.
+    for complaint in ["FATAL ERROR", "signal handler", "Warning: SIG", "was modified"] {
+        assert!(!said.all().contains(complaint), "{said}");
+    }
+    home.audit_is_whole();
+}
+
+#[test]
 fn keytool_imports_pairs_and_makes_secret_keys() {
     let home = home();
     let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();

@@ -111,7 +111,10 @@ impl GuestEngine {
                 false => round.decide(&mut encoded, |name| set.policies_for(name)),
             };
             let other = set.has_shadow().then(|| round.decide(&mut encoded, |name| set.candidates_for(name)));
-            Some(decision.beside(other).noted(set.take_notes()))
+            // Searches, digests and random draws may leave no record that could carry them.
+            let recorded = !matches!(request.action, Action::Find | Action::Digest | Action::Random);
+            let notes = if recorded { set.take_notes() } else { Vec::new() };
+            Some(decision.beside(other).noted(notes))
         });
         let decision = match decided {
             Ok(Some(decision)) => decision,
