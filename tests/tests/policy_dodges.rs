@@ -70,6 +70,27 @@ fn a_copy_and_a_copy_of_a_copy_keep_the_policies_of_their_source() {
 }
 
 #[test]
+fn copies_have_no_budget_of_their_own() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let session = token("budget").user();
+    let key = aes(&session, "k");
+    apply(
+        "--token budget",
+        "p",
+        "allow anyone to manage any key\nallow anyone to encrypt any key at most 3 per hour\n",
+    );
+    let mut passed = 0;
+    for n in 0..6 {
+        let copy = session.copy(key, &[flag(CKA_TOKEN, n % 2 == 0)]).unwrap();
+        passed += usize::from(session.encrypt(iv(), copy, MESSAGE).is_ok());
+    }
+    assert_eq!(passed, 3);
+    kmss_tests::p11::refused(session.encrypt(iv(), key, MESSAGE), CKR_TOKEN_RESOURCE_EXCEEDED);
+}
+
+#[test]
 fn a_key_is_renamed_only_where_both_names_may_be_managed() {
     if built::only_kmss("policies") {
         return;

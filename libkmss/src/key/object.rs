@@ -176,6 +176,13 @@ impl Key {
         if self.name.is_empty() { &self.origin } else { &self.name }
     }
 
+    /// The name under which its uses are counted: that of the first key that it was copied or made from, so that copies have
+    /// no budget of their own. Empty for a session key that came from none.
+    #[must_use]
+    pub fn counted_name(&self) -> &str {
+        self.copy_of.first().unwrap_or_else(|| self.policy_name())
+    }
+
     /// The version that new operations use.
     ///
     /// # Errors

@@ -68,7 +68,13 @@ impl<P: Copy> Composition<P> {
             }
             (None, Some((policy, rule))) if !self.silent => {
                 let rate = |(policy, rule, count, seconds)| RuleRate { rule: name(policy, rule), count, seconds };
-                let rates = self.rates.into_iter().map(rate).collect();
+                // A rule that speaks of several names of one key has one budget.
+                let mut rates: Vec<RuleRate> = Vec::with_capacity(self.rates.len());
+                for rate in self.rates.into_iter().map(rate) {
+                    if !rates.contains(&rate) {
+                        rates.push(rate);
+                    }
+                }
                 Decision::Allow {
                     rule: Some(name(policy, rule)),
                     obligations: self.obligations,

@@ -32,9 +32,14 @@ impl<'a> Facts<'a> {
         Self { id: id.map_or(Hex::EMPTY, Hex::of), session: Number::of(request.caller.session), key }
     }
 
-    /// The object's identity; empty for what has none yet.
-    pub(super) fn id(&self) -> &str {
-        self.id.text()
+    /// The name under which decisions are counted.
+    pub(super) fn counted_name(&self) -> &str {
+        match &self.key {
+            Some(KeyFacts::Known(_, key)) => key.counted_name(),
+            Some(KeyFacts::New(new)) if new.name.is_empty() => &new.origin,
+            Some(KeyFacts::New(new)) => &new.name,
+            None => "",
+        }
     }
 
     /// The names under which the request is decided: the key's own, and those of the keys that it is a copy of. A session

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{Demand, QuotaLedger, Reservation};
 use crate::error::{Error, ErrorKind, Result};
+use crate::key::Key;
 use crate::permit::Subject;
 use crate::rates::{RateName, Rates, Taken};
 
@@ -28,7 +29,10 @@ impl QuotaLedger for HostLedger {
         }
         let mut held = Held { rates: Arc::clone(&self.rates), taken: Vec::with_capacity(demand.limits.len()) };
         let key = match demand.subject {
-            Subject::Object(object) => object.id.0.as_slice(),
+            Subject::Object(object) => match object.key().map(Key::counted_name) {
+                Some(name) if !name.is_empty() => name.as_bytes(),
+                _ => object.id.0.as_slice(),
+            },
             Subject::New(new) => new.name.as_bytes(),
             Subject::Namespace => &[],
         };
