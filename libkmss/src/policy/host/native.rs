@@ -17,6 +17,8 @@ pub(super) struct NativePolicy {
     instance: InstancePre<State>,
     exports: Exports,
     fuel: u64,
+    /// Fuel that filling the memory of an instance takes.
+    filling: u64,
     pages: u32,
     /// Instances that a decision left as they were; `None` where the module could leave something behind.
     idle: Option<Pool<Guest>>,
@@ -54,7 +56,7 @@ impl NativePolicy {
         drop(closed);
         let instance = instance.map_err(|e| LoadError::Malformed(e.to_string()))?;
         let (fuel, pages) = (limits.native_fuel(), limits.native_pages());
-        let mut policy = Self { host: host.clone(), instance, exports, fuel, pages, idle: None };
+        let mut policy = Self { host: host.clone(), instance, exports, fuel, filling: shape.data, pages, idle: None };
         let guest = policy.first()?;
         if !shape.writes {
             policy.idle.insert(Pool::default()).put(Box::new(guest));
@@ -96,8 +98,10 @@ impl NativePolicy {
 
     fn instantiate(&self) -> Result<(Guest, Instance), Failure> {
         let _closed = GATE.enter();
-        let mut store = State::store(&self.host, self.pages, self.fuel)?;
+        // Filling the memory takes a unit for each byte, which is no work of the guest's.
+        let mut store = State::store(&self.host, self.pages, self.fuel.saturating_add(self.filling))?;
         let instance = self.instance.instantiate(&mut store).map_err(|e| Failure::of(&e, store.data_mut()))?;
+        store.set_fuel(self.fuel).map_err(|e| Failure::Instance(e.to_string()))?;
         let buffer = call(&mut store, &instance, &self.exports.buffer)?;
         let missing = || Failure::Instance("an export is missing".to_owned());
         let memory = instance.get_module_export(&mut store, &self.exports.memory).and_then(|e| e.into_memory());

@@ -17,6 +17,8 @@ pub(super) struct Shape<'w> {
     pub(super) rules: Option<&'w [u8]>,
     /// Whether anything in it could change its memory, globals or tables.
     pub(super) writes: bool,
+    /// Bytes that fill its memory when it starts.
+    pub(super) data: u64,
     native: bool,
     opa: bool,
     imports: Vec<(&'w str, &'w str, TypeRef)>,
@@ -61,6 +63,11 @@ impl<'w> Shape<'w> {
             Payload::TableSection(tables) => {
                 for table in tables {
                     self.tables.push(table?.ty.initial);
+                }
+            }
+            Payload::DataSection(segments) => {
+                for segment in segments {
+                    self.data += segment?.data.len() as u64;
                 }
             }
             Payload::ExportSection(exports) => {
