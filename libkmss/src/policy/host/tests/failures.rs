@@ -74,7 +74,7 @@ fn a_bundle_gives_more_or_less_fuel() {
         let limits = Limits { fuel: Some(fuel), pages: None };
         host.load(READS, &limits, None).map(|policy| ask(&policy, Action::Sign).reason)
     };
-    assert!(with(5).unwrap_or_else(|e| e.to_string()).contains("used up its fuel"));
+    assert!(with(1).unwrap_or_else(|e| e.to_string()).contains("used up its fuel"));
     assert_eq!(with(1000).unwrap(), "");
 }
 
