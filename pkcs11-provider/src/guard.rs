@@ -4,14 +4,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cryptoki_sys::{CK_RV, CKR_GENERAL_ERROR, CKR_OK};
+use cryptoki_sys::{CK_RV, CKR_CRYPTOKI_NOT_INITIALIZED, CKR_GENERAL_ERROR, CKR_OK};
+use libkmss::kms::may_enter;
 
-/// Runs an entry point; nothing unwinds out of it.
+/// Runs an entry point; nothing unwinds out of it. At the end of the process a thread that never was here finds the module
+/// gone.
 pub(crate) fn run(entry: impl FnOnce() -> Result<(), CK_RV>) -> CK_RV {
     let guarded = AssertUnwindSafe(|| {
         #[cfg(test)]
         tests::panic_where_wanted();
-        entry()
+        if may_enter() { entry() } else { Err(CKR_CRYPTOKI_NOT_INITIALIZED) }
     });
     match catch_unwind(guarded) {
         Ok(Ok(())) => CKR_OK,

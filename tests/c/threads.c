@@ -95,6 +95,7 @@ static void *work(void *argument) {
         }
         if (__atomic_add_fetch(&done, 1, __ATOMIC_RELAXED) == EXIT_AFTER && exits) {
             puts("left");
+            p11_leaving = 1;
             exit(0);
         }
     }

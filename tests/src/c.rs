@@ -19,7 +19,16 @@ fn folder() -> &'static tempfile::TempDir {
 /// With the compiler's words, where it does not compile without a warning.
 #[must_use]
 pub fn compile(name: &str, extra: &[&str]) -> PathBuf {
-    let out = folder().path().join(name);
+    compile_as(name, name, extra)
+}
+
+/// As [`compile`], into a file with a name of its own.
+///
+/// # Panics
+/// As [`compile`].
+#[must_use]
+pub fn compile_as(name: &str, out: &str, extra: &[&str]) -> PathBuf {
+    let out = folder().path().join(out);
     if !out.exists() {
         let source = built::workspace().join("tests/c").join(name).with_extension("c");
         let scratch = tempfile::Builder::new().tempfile_in(folder()).expect("a file can be made").into_temp_path();

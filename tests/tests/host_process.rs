@@ -97,6 +97,17 @@ fn any_thread_may_end_the_process() {
 }
 
 #[test]
+fn whoever_comes_for_the_first_time_while_the_process_ends_is_turned_away() {
+    if built::only_kmss("care for calls while the process ends") {
+        return;
+    }
+    let home = home();
+    let late = c::compile_as("leaving", "leaving.so", &["-shared", "-fPIC"]);
+    c::program(&home, "leaving").args(["fork", "fork"]).arg(late).succeed().mentions("the last one left");
+    home.audit_is_whole();
+}
+
+#[test]
 fn softhsm_and_openssl_with_an_engine_that_loads_us_are_good_neighbours() {
     if built::only_kmss("other self to be a neighbour of") {
         return;

@@ -11,6 +11,8 @@ use super::fork;
 /// The order in which nested locks are taken: only a higher rank while a lower one is held, never two of one rank.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rank {
+    /// A thread's first entry.
+    Entrance,
     /// Module state of a door.
     Door,
     /// Login state and object tables of a door's tokens.

@@ -44,6 +44,8 @@ mod xts;
 
 use std::sync::Arc;
 
+pub use self::rng::may_enter;
+
 use self::awslc::in_vault;
 use self::digest::DigestOperation;
 use self::edwards::Variant;

@@ -16,6 +16,16 @@ impl Random for Generator {
     }
 }
 
+/// Whether this thread may still compute here: as the process ends, aws-lc aborts it where a thread asks for its first
+/// random byte. Doors ask at every entry, in which this costs two loads.
+#[must_use]
+pub fn may_enter() -> bool {
+    // A generator that fails says so to whoever needs it.
+    crate::os::may_enter(|| {
+        let _ = aws_lc_rs::rand::fill(&mut [0]);
+    })
+}
+
 /// The generator as the RustCrypto crates want it.
 pub(super) struct CryptoRng;
 
