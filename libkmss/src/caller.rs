@@ -107,6 +107,8 @@ struct Shared {
     parts: CallerParts,
     /// The last store generation at which the settings in its namespace's record were found to hold.
     settled: AtomicU64,
+    /// The last store generation at which no policy was found to apply to its namespace.
+    ungoverned: AtomicU64,
 }
 
 /// No generation that stands: those are even.
@@ -133,6 +135,21 @@ impl Caller {
         generation.is_multiple_of(2) && self.0.settled.load(Ordering::Relaxed) == generation
     }
 
+    /// Whether it is known that no policy applies to its namespace at this store generation.
+    pub(crate) fn is_ungoverned(&self, generation: u64) -> bool {
+        generation.is_multiple_of(2) && self.0.ungoverned.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that no policy applies to its namespace at this store generation.
+    pub(crate) fn found_ungoverned(&self, generation: u64) {
+        self.0.ungoverned.store(generation, Ordering::Relaxed);
+    }
+
+    /// Whether it is the very same, or a clone.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Notes that the settings in its namespace's record hold at this store generation.
     pub(crate) fn settle(&self, generation: u64) {
         self.0.settled.store(generation, Ordering::Relaxed);
@@ -141,7 +158,7 @@ impl Caller {
 
 impl From<CallerParts> for Caller {
     fn from(parts: CallerParts) -> Self {
-        Self(Arc::new(Shared { parts, settled: AtomicU64::new(NEVER) }))
+        Self(Arc::new(Shared { parts, settled: AtomicU64::new(NEVER), ungoverned: AtomicU64::new(NEVER) }))
     }
 }
 

@@ -31,7 +31,7 @@ use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
 use crate::operation::{Draft, Hall, Operation};
 use crate::os::FileMode;
 use crate::permit::Confirmation;
-use crate::pipeline::{Pipeline, Unfinished};
+use crate::pipeline::{Pipeline, Precedent, Unfinished};
 use crate::policy::approval::Approvals;
 use crate::policy::host::Trust;
 use crate::policy::registry::Registry;
@@ -438,9 +438,22 @@ impl Kms {
     ///
     /// # Errors
     /// See [`Pipeline::begin`].
-    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Box<Unfinished<O::Running>>> {
+    pub fn begin<O: Operation>(&self, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
+        self.begin_after(None, caller, operation)
+    }
+
+    /// As [`Self::begin`], quicker where it is an operation like `precedent`.
+    ///
+    /// # Errors
+    /// See [`Pipeline::begin`].
+    pub fn begin_after<O: Operation>(
+        &self,
+        precedent: Option<Precedent>,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<Unfinished<O::Running>> {
         let moment = self.pipeline.moment();
-        self.pipeline.begin_at(moment, &*self.as_now(moment, caller)?, operation)
+        self.pipeline.begin_after(precedent, moment, &*self.as_now(moment, caller)?, operation)
     }
 
     /// Performs an operation that completes at once.

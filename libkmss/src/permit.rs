@@ -148,6 +148,11 @@ impl Permit {
         self.subjects.also.as_ref()
     }
 
+    /// Puts another subject in place of what the action is about, which is returned. For the pipeline only.
+    pub(crate) const fn put_subject(&mut self, subject: Subject) -> Subject {
+        std::mem::replace(&mut self.subjects.subject, subject)
+    }
+
     /// Everything the action was about, once it is done.
     pub(crate) fn into_subjects(self) -> Subjects {
         self.subjects

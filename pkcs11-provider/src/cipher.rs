@@ -94,6 +94,7 @@ pub(crate) fn last(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'
     match operation.unfinished.finish(input.len(), |cipher| cipher.finish(input, space)) {
         Ok(written) => {
             out.tell(written);
+            operation.done();
             Ok(())
         }
         Err(error) => {

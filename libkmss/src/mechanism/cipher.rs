@@ -131,6 +131,17 @@ pub struct ChaCha20Poly1305 {
 }
 
 impl CipherMode {
+    /// Whether it differs from `other` at most in nonces and additional data.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cbc { .. }, Self::Cbc { .. }) | (Self::CbcPad { .. }, Self::CbcPad { .. }) => true,
+            (Self::Ctr(mine), Self::Ctr(theirs)) => mine.counter_bits == theirs.counter_bits,
+            (Self::Gcm(mine), Self::Gcm(theirs)) => mine.tag_len == theirs.tag_len,
+            (Self::Ccm(mine), Self::Ccm(theirs)) => mine.tag_len == theirs.tag_len,
+            _ => self == other,
+        }
+    }
+
     pub(super) const fn name(&self, cipher: BlockCipher) -> &'static str {
         match (cipher, self) {
             (BlockCipher::Aes, Self::Ecb) => "AES_ECB",

@@ -76,6 +76,17 @@ impl Mechanism {
         }
     }
 
+    /// Whether it differs from `other` at most in nonces and in data that comes with a message: what is decided of one
+    /// holds for the other.
+    #[must_use]
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Cipher(mine, mode), Self::Cipher(theirs, other)) => mine == theirs && mode.is_like(other),
+            (Self::ChaCha20Poly1305(_), Self::ChaCha20Poly1305(_)) => true,
+            _ => self == other,
+        }
+    }
+
     /// What a key derived by this mechanism takes over of the protection of the keys that it comes from.
     #[must_use]
     pub const fn heritage(&self) -> Heritage {

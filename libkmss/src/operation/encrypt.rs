@@ -1,6 +1,6 @@
 //! Encrypting and decrypting.
 
-use super::{Chosen, Hall, ObjectRef, Operation, Request};
+use super::{Chosen, Hall, ObjectRef, Operation, Request, Use};
 use crate::backend::Ciphering;
 use crate::error::Result;
 use crate::key::Action;
@@ -22,6 +22,10 @@ impl Operation for Encrypt {
         self.how.request(Action::Encrypt, &self.key)
     }
 
+    fn as_use(&self) -> Option<Use<'_>> {
+        Some(Use { action: Action::Encrypt, key: &self.key, how: &self.how })
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
         hall.backend_of(permit)?.encrypt(permit, &self.how.mechanism)
     }
@@ -41,6 +45,10 @@ impl Operation for Decrypt {
 
     fn request(&self) -> Request {
         self.how.request(Action::Decrypt, &self.key)
+    }
+
+    fn as_use(&self) -> Option<Use<'_>> {
+        Some(Use { action: Action::Decrypt, key: &self.key, how: &self.how })
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {

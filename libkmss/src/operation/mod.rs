@@ -178,6 +178,17 @@ impl Chosen {
     }
 }
 
+/// The use of one key.
+#[derive(Clone, Copy, Debug)]
+pub struct Use<'a> {
+    /// The verb.
+    pub action: Action,
+    /// The key.
+    pub key: &'a ObjectRef,
+    /// How.
+    pub how: &'a Chosen,
+}
+
 /// An action that the pipeline can admit.
 pub trait Operation {
     /// What is under way after the start: a multi-part operation, or the result of a one-shot one.
@@ -185,6 +196,11 @@ pub trait Operation {
 
     /// What is about to happen.
     fn request(&self) -> Request;
+
+    /// The same, where it is the use of one key and nothing else: it may follow another one like it.
+    fn as_use(&self) -> Option<Use<'_>> {
+        None
+    }
 
     /// Does it, or starts it. Called once, after the decision.
     ///

@@ -1,6 +1,6 @@
 //! Signing and verifying, MACs included.
 
-use super::{Chosen, Hall, ObjectRef, Operation, Request};
+use super::{Chosen, Hall, ObjectRef, Operation, Request, Use};
 use crate::backend::{Signing, Verifying};
 use crate::error::Result;
 use crate::key::Action;
@@ -22,6 +22,10 @@ impl Operation for Sign {
         self.how.request(Action::Sign, &self.key)
     }
 
+    fn as_use(&self) -> Option<Use<'_>> {
+        Some(Use { action: Action::Sign, key: &self.key, how: &self.how })
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
         hall.backend_of(permit)?.sign(permit, &self.how.mechanism)
     }
@@ -41,6 +45,10 @@ impl Operation for Verify {
 
     fn request(&self) -> Request {
         self.how.request(Action::Verify, &self.key)
+    }
+
+    fn as_use(&self) -> Option<Use<'_>> {
+        Some(Use { action: Action::Verify, key: &self.key, how: &self.how })
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {

@@ -2,6 +2,7 @@
 //! release.
 
 mod checks;
+mod precedent;
 mod tally;
 mod unfinished;
 
@@ -9,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
 use self::checks::{Asked, Verdict, refused, unconfirmed};
@@ -46,6 +48,8 @@ pub struct Pipeline {
 struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
+    /// Whether the key's attributes alone decided.
+    silent: bool,
     maximum: Option<u64>,
     /// The rates that hold it.
     limits: Vec<Limit>,
@@ -78,7 +82,7 @@ impl Pipeline {
     /// # Errors
     /// [`ErrorKind::Denied`], [`ErrorKind::QuotaExceeded`], [`ErrorKind::KeyState`], [`ErrorKind::KeyUsage`],
     /// [`ErrorKind::NotFound`], [`ErrorKind::AuditUnavailable`], and what the operation itself returns.
-    pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Box<Unfinished<O::Running>>> {
+    pub fn begin<O: Operation>(self: &Arc<Self>, caller: &Caller, operation: O) -> Result<Unfinished<O::Running>> {
         self.begin_at(self.moment(), caller, operation)
     }
 
@@ -91,7 +95,7 @@ impl Pipeline {
         moment: Moment,
         caller: &Caller,
         operation: O,
-    ) -> Result<Box<Unfinished<O::Running>>> {
+    ) -> Result<Unfinished<O::Running>> {
         let request = operation.request();
         let (admission, trace, running) = self.start(moment, caller, operation, &request, false)?;
         Ok(Unfinished::new(self, request, admission, trace, running))
@@ -218,8 +222,9 @@ impl Pipeline {
         let mut verdict = Verdict::default();
         let moment = trace.started;
         let asked = Asked { data_len: request.data_len, confirmed: false };
-        let mut decided = self.decide(caller, resolved, asked, moment, &mut verdict);
-        let mut awaits_length = !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
+        let silent = self.policy.is_silent(caller, generation);
+        let mut decided = if silent { Ok(()) } else { self.decide(caller, resolved, asked, moment, &mut verdict) };
+        let mut awaits_length = !silent && !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
         if !at_once && decided.as_ref().is_err_and(|refusal| refusal.kind() == ErrorKind::Denied) {
             // What is said of an unknown length is not the last word, where some length would do.
             let found = self.with_some_length(caller, resolved, asked, moment);
@@ -240,7 +245,7 @@ impl Pipeline {
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
         let Verdict { maximum, limits, step_up, .. } = verdict;
-        Ok(Admission { permit, reservation, maximum, limits, awaits_length, step_up })
+        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up })
     }
 
     /// Reserves one operation in the budgets of `limits`.

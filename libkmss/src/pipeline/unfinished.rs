@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
-use super::{Admission, Pipeline, Resolved, Trace};
+use super::{Admission, Pipeline, Precedent, Resolved, Trace};
 use crate::audit::Outcome;
 use crate::clock::Moment;
 use crate::error::{Error, ErrorKind, Result};
@@ -18,25 +18,34 @@ const DECISION_LIFE: u64 = 60_000;
 /// An admitted operation that has not ended. Its result leaves only through [`Unfinished::finish`], after the record is
 /// in the kernel; dropped before that, it is recorded as abandoned.
 pub struct Unfinished<R> {
-    pipeline: Arc<Pipeline>,
-    request: Request,
-    permit: Permit,
-    trace: Trace,
+    standing: Box<Standing>,
+    running: R,
+}
+
+/// Where an operation stands: all but the computation itself.
+pub(super) struct Standing {
+    pub(super) pipeline: Arc<Pipeline>,
+    pub(super) request: Request,
+    pub(super) permit: Permit,
+    pub(super) trace: Trace,
+    /// Whether the key's attributes alone decided.
+    silent: bool,
     maximum: Option<u64>,
     step_up: bool,
     /// The rates that were reserved.
     limits: Vec<Limit>,
     awaits_length: bool,
-    reservation: Option<Box<dyn Reservation>>,
+    pub(super) reservation: Option<Box<dyn Reservation>>,
     /// What later decisions reserved.
     later: Vec<Box<dyn Reservation>>,
-    running: R,
     /// Monotonic time of the decision.
     decided: Duration,
-    epoch: u32,
+    pub(super) epoch: u32,
     begun: bool,
     confirmed: bool,
     ended: bool,
+    /// Whether its result left.
+    succeeded: bool,
 }
 
 impl<R> Unfinished<R> {
@@ -46,27 +55,41 @@ impl<R> Unfinished<R> {
         admission: Admission,
         mut trace: Trace,
         running: R,
-    ) -> Box<Self> {
+    ) -> Self {
         // What is fed is what counts.
         trace.bytes = 0;
-        Box::new(Self {
+        let standing = Box::new(Standing {
             decided: trace.started.monotonic,
             pipeline: Arc::clone(pipeline),
             request,
             permit: admission.permit,
             trace,
+            silent: admission.silent,
             maximum: admission.maximum,
             step_up: admission.step_up,
             limits: admission.limits,
             awaits_length: admission.awaits_length,
             later: Vec::new(),
             reservation: Some(admission.reservation),
-            running,
             epoch: crate::os::epoch(),
             begun: false,
             confirmed: false,
             ended: false,
-        })
+            succeeded: false,
+        });
+        Self { standing, running }
+    }
+
+    /// One that is admitted as an earlier one was.
+    pub(super) const fn follow(standing: Box<Standing>, running: R) -> Self {
+        Self { standing, running }
+    }
+
+    /// What the next operation like this one may follow, where this one has ended with a result and nobody but the key's
+    /// attributes had a say.
+    pub fn precedent(self) -> Option<Precedent> {
+        drop(self.running);
+        Precedent::of(self.standing)
     }
 
     /// The operation, for questions about lengths.
@@ -77,7 +100,7 @@ impl<R> Unfinished<R> {
     /// Whether it computes nothing before its user confirms it.
     #[must_use]
     pub fn awaits_confirmation(&self) -> bool {
-        !self.confirmed && (self.step_up || self.permit.asks_confirmation())
+        self.standing.awaits_confirmation()
     }
 
     /// Confirms this operation.
@@ -85,7 +108,8 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] where somebody else authenticated.
     pub fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
-        self.confirmed |= confirmation.is_from(self.permit.caller());
+        let standing = &mut *self.standing;
+        standing.confirmed |= confirmation.is_from(standing.permit.caller());
         drop(confirmation);
         if self.awaits_confirmation() { Err(unconfirmed()) } else { Ok(()) }
     }
@@ -104,7 +128,7 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// As [`Self::update`], and refusals of the new decision.
     pub fn produce<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        let ready = |this: &mut Self| {
+        let ready = |this: &mut Standing| {
             this.decide_again()?;
             if !this.begun {
                 this.record(Outcome::Begun, "")?;
@@ -123,8 +147,8 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// Those of `f`, refusals of a new decision, and [`ErrorKind::AuditUnavailable`].
     pub fn finish<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        let result = self.step(bytes, Self::decide_again, f)?;
-        self.end(Outcome::Success, "")?;
+        let result = self.step(bytes, Standing::decide_again, f)?;
+        self.standing.end(Outcome::Success, "")?;
         Ok(result)
     }
 
@@ -133,7 +157,7 @@ impl<R> Unfinished<R> {
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`].
     pub fn cancel(mut self) -> Result<()> {
-        self.end(Outcome::Abandoned, "cancelled by the caller")
+        self.standing.end(Outcome::Abandoned, "cancelled by the caller")
     }
 
     /// Counts `bytes`, lets `ready` refuse, and runs `f`. An error ends the operation, unless the output did not fit:
@@ -141,23 +165,30 @@ impl<R> Unfinished<R> {
     fn step<T>(
         &mut self,
         bytes: usize,
-        ready: impl FnOnce(&mut Self) -> Result<()>,
+        ready: impl FnOnce(&mut Standing) -> Result<()>,
         f: impl FnOnce(&mut R) -> Result<T>,
     ) -> Result<T> {
-        self.alive()?;
-        let before = self.trace.bytes;
-        self.trace.bytes = before.saturating_add(bytes as u64);
-        if let Err(refusal) = self.check_confirmed().and_then(|()| ready(self)) {
-            self.end(refused(refusal.kind()), refusal.message())?;
+        let standing = &mut *self.standing;
+        standing.alive()?;
+        let before = standing.trace.bytes;
+        standing.trace.bytes = before.saturating_add(bytes as u64);
+        if let Err(refusal) = standing.check_confirmed().and_then(|()| ready(standing)) {
+            standing.end(refused(refusal.kind()), refusal.message())?;
             return Err(refusal);
         }
         let result = f(&mut self.running);
         match &result {
-            Err(error) if error.kind() == ErrorKind::BufferTooSmall => self.trace.bytes = before,
-            Err(error) => self.end(Outcome::Failed(error.kind()), error.message())?,
+            Err(error) if error.kind() == ErrorKind::BufferTooSmall => standing.trace.bytes = before,
+            Err(error) => standing.end(Outcome::Failed(error.kind()), error.message())?,
             Ok(_) => {}
         }
         result
+    }
+}
+
+impl Standing {
+    fn awaits_confirmation(&self) -> bool {
+        !self.confirmed && (self.step_up || self.permit.asks_confirmation())
     }
 
     fn check_confirmed(&self) -> Result<()> {
@@ -206,18 +237,36 @@ impl<R> Unfinished<R> {
             self.limits.extend(new);
         }
         self.pipeline.approve(caller, resolved, asked, moment, &verdict, &mut self.trace.tags)?;
-        (self.maximum, self.step_up) = (verdict.maximum, verdict.step_up);
+        (self.maximum, self.step_up, self.silent) = (verdict.maximum, verdict.step_up, false);
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())
     }
 
-    const fn is_settled(&self, generation: u64) -> bool {
+    /// Whether the next operation may follow it: it ended with a result, and an operation like it would be decided alike.
+    pub(super) fn is_precedent(&self) -> bool {
+        let (request, trace) = (&self.request, &self.trace);
+        let plain = request.also.is_none()
+            && request.more.is_empty()
+            && request.context.is_empty()
+            && request.data_len.is_none()
+            && !request.recovery;
+        plain && self.succeeded && self.silent && trace.tags.is_empty() && !self.awaits_confirmation() && !self.confirmed
+    }
+
+    /// Stands at its beginning again, as an operation of its own.
+    pub(super) fn begin_again(&mut self, moment: Moment, reservation: Box<dyn Reservation>) {
+        (self.trace.started, self.trace.bytes, self.trace.looked) = (moment, 0, None);
+        self.reservation = Some(reservation);
+        (self.begun, self.ended, self.succeeded) = (false, false, false);
+    }
+
+    pub(super) const fn is_settled(&self, generation: u64) -> bool {
         generation.is_multiple_of(2) && generation == self.permit.generation()
     }
 
     /// By either clock: one may be set, the other may stand still while the machine sleeps.
-    fn is_old(&self, now: Moment) -> bool {
+    pub(super) fn is_old(&self, now: Moment) -> bool {
         let slept = now.wall.0.abs_diff(self.permit.issued().0);
         let waited = now.monotonic.saturating_sub(self.decided);
         slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)
@@ -228,11 +277,12 @@ impl<R> Unfinished<R> {
     }
 
     /// Records the end. The quota is booked for results that leave now, or left before.
-    fn end(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
+    pub(super) fn end(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
         self.ended = true;
         let recorded = self.record(outcome, reason);
+        self.succeeded = outcome == Outcome::Success && recorded.is_ok();
         if let Some(reservation) = self.reservation.take()
-            && (self.begun || (outcome == Outcome::Success && recorded.is_ok()))
+            && (self.begun || self.succeeded)
         {
             reservation.settle(self.trace.bytes);
             self.later.drain(..).for_each(|reservation| reservation.settle(self.trace.bytes));
@@ -241,7 +291,7 @@ impl<R> Unfinished<R> {
     }
 }
 
-impl<R> Drop for Unfinished<R> {
+impl Drop for Standing {
     fn drop(&mut self) {
         // In a forked child the operation is still the parent's to finish.
         if !self.ended && self.epoch == crate::os::epoch() {

@@ -188,6 +188,17 @@ impl PolicyEngine for GuestEngine {
         }
     }
 
+    fn is_silent(&self, caller: &Caller, generation: u64) -> bool {
+        if caller.is_ungoverned(generation) {
+            return true;
+        }
+        let silent = self.set(&caller.namespace).is_ok_and(|set| set.is_free() && set.is_empty());
+        if silent && self.store.generation() == generation {
+            caller.found_ungoverned(generation);
+        }
+        silent
+    }
+
     fn weighs_length(&self, caller: &Caller) -> bool {
         self.set(&caller.namespace).is_ok_and(|set| !set.is_free() && !set.is_empty())
     }

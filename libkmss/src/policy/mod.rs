@@ -143,6 +143,13 @@ pub trait PolicyEngine: Send + Sync {
         (self.decide(request), None)
     }
 
+    /// Whether it leaves every decision on `caller` to the keys' attributes, and wants to hear of none, as long as the store
+    /// stays at `generation`.
+    fn is_silent(&self, caller: &Caller, generation: u64) -> bool {
+        let _ = (caller, generation);
+        false
+    }
+
     /// Whether what it says may hang on the length of the data.
     fn weighs_length(&self, caller: &Caller) -> bool {
         let _ = caller;

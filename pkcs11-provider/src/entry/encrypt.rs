@@ -27,12 +27,13 @@ pub(crate) unsafe fn init(
     }
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
-    session::begin(session, PLACE, |view| {
+    session::begin_after(session, PLACE, |view, precedent| {
         let key = view.token.objects.resolve_key(key, view)?;
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::Encrypt, key.key(), view.profile()) }?;
         let private = key.private;
-        let unfinished = view.kms.begin(&view.caller, Encrypt { key: ObjectRef::from(key), how }).for_key()?;
+        let operation = Encrypt { key: ObjectRef::from(key), how };
+        let unfinished = view.kms.begin_after(precedent, &view.caller, operation).for_key()?;
         Ok(Ongoing::with_key(unfinished, view, private))
     })
 }

@@ -28,12 +28,13 @@ pub(crate) unsafe fn init(
     }
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
-    session::begin(session, PLACE, |view| {
+    session::begin_after(session, PLACE, |view, precedent| {
         let key = view.token.objects.resolve_key(key, view)?;
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::Sign, key.key(), view.profile()) }?;
         let private = key.private;
-        let unfinished = view.kms.begin(&view.caller, Sign { key: ObjectRef::from(key), how }).for_key()?;
+        let operation = Sign { key: ObjectRef::from(key), how };
+        let unfinished = view.kms.begin_after(precedent, &view.caller, operation).for_key()?;
         Ok(Ongoing::with_key(unfinished, view, private))
     })
 }
@@ -108,11 +109,14 @@ pub(super) fn finish(mut operation: Taken<Signature>, data: &[u8], mut out: Outp
         signing.finish(space)
     });
     match written {
-        Ok(written) => out.tell(written),
+        Ok(written) => {
+            out.tell(written);
+            operation.done();
+            Ok(())
+        }
         Err(error) => {
             out.wipe(len);
-            return Err(error.into());
+            Err(error.into())
         }
     }
-    Ok(())
 }

@@ -33,9 +33,9 @@ pub(crate) unsafe fn verify_signature_init(
     if signature.len() > MAX_SIGNATURE {
         return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
     }
-    session::begin(session, PLACE, |view| {
+    session::begin_after(session, PLACE, |view, precedent| {
         // SAFETY: the contract of this function.
-        let mut operation = unsafe { verify::start(view, mechanism, key) }?;
+        let mut operation = unsafe { verify::start(view, precedent, mechanism, key) }?;
         operation.held = Some(Zeroizing::new(signature.to_vec()));
         Ok(operation)
     })

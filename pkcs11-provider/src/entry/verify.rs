@@ -3,6 +3,7 @@
 use cryptoki_sys::*;
 use libkmss::backend::{Verb, Verifying};
 use libkmss::operation::{ObjectRef, Verify};
+use libkmss::pipeline::Precedent;
 
 use crate::module::active::Ongoing;
 use crate::module::session::{self, Place, SessionView, Taken};
@@ -30,15 +31,16 @@ pub(crate) unsafe fn init(
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
     // SAFETY: the contract of this function.
-    session::begin(session, PLACE, |view| unsafe { start(view, mechanism, key) })
+    session::begin_after(session, PLACE, |view, precedent| unsafe { start(view, precedent, mechanism, key) })
 }
 
-/// Begins a verification.
+/// Begins a verification, perhaps as an earlier one.
 ///
 /// # Safety
 /// `mechanism` is valid, with its parameter.
 pub(super) unsafe fn start(
     view: &SessionView,
+    precedent: Option<Precedent>,
     mechanism: &CK_MECHANISM,
     key: CK_OBJECT_HANDLE,
 ) -> Result<Ongoing<Verification>> {
@@ -47,7 +49,8 @@ pub(super) unsafe fn start(
     let how = unsafe { parse(mechanism, Verb::Verify, key.key(), view.profile()) }?;
     let two_halves = verification::ecdsa_len(&how.mechanism, &key);
     let private = key.private;
-    let unfinished = view.kms.begin(&view.caller, Verify { key: ObjectRef::from(key), how }).for_key()?;
+    let operation = Verify { key: ObjectRef::from(key), how };
+    let unfinished = view.kms.begin_after(precedent, &view.caller, operation).for_key()?;
     let mut operation = Ongoing::with_key(unfinished, view, private);
     operation.two_halves = two_halves;
     Ok(operation)
@@ -107,5 +110,7 @@ pub(super) fn add(mut operation: Taken<Verification>, part: &[u8]) -> Result<()>
 /// Checks the signature, which ends the operation in any case.
 pub(super) fn finish(mut operation: Taken<Verification>, data: &[u8], signature: &[u8]) -> Result<()> {
     operation.check_unlocked()?;
-    verification::finish(&mut operation, data, signature)
+    verification::finish(&mut operation, data, signature)?;
+    operation.done();
+    Ok(())
 }

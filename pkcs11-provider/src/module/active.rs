@@ -23,7 +23,7 @@ pub(crate) fn next() -> u64 {
 /// An operation that its caller may go on with.
 pub(crate) struct Ongoing<R> {
     /// The operation in the hall.
-    pub(crate) unfinished: Box<Unfinished<R>>,
+    pub(crate) unfinished: Unfinished<R>,
     /// Whether a part was processed: it is a multi-part operation then.
     pub(crate) parts: bool,
     /// A result that did not fit its buffer, or the signature that C_VerifySignatureInit took.
@@ -42,7 +42,7 @@ pub(crate) struct Ongoing<R> {
 
 impl<R> Ongoing<R> {
     /// An operation that uses a key, private or not.
-    pub(crate) fn with_key(unfinished: Box<Unfinished<R>>, view: &SessionView, private: bool) -> Self {
+    pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, private: bool) -> Self {
         let logins = private.then_some(view.logins);
         // Only what waits for its user is asked for its order; a number for everything would be one that all threads write.
         let begun = if unfinished.awaits_confirmation() { next() } else { 0 };
@@ -51,7 +51,7 @@ impl<R> Ongoing<R> {
     }
 
     /// A digest; it survives logins and logouts.
-    pub(crate) fn digest(unfinished: Box<Unfinished<R>>, hash: Hash) -> Self {
+    pub(crate) fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
         let (two_halves, hash, begun) = (None, Some(hash), 0);
         Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins: None }
     }

@@ -11,6 +11,7 @@ use cryptoki_sys::*;
 use libkmss::caller::{Caller, Login};
 use libkmss::key::Storage;
 use libkmss::kms::Kms;
+use libkmss::pipeline::Precedent;
 
 use crate::mechanisms::Profile;
 use crate::module;
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     pub(crate) operations: Operations,
     /// The object search under way.
     pub(crate) find: Option<Search>,
+    /// The last operation that ended with a result, for the next one like it.
+    precedent: Option<Precedent>,
     /// What the last call knew of this session.
     known: Option<Arc<Known>>,
     epoch: u32,
@@ -67,6 +70,7 @@ impl Session {
             read_write,
             operations: Operations::default(),
             find: None,
+            precedent: None,
             known: None,
             epoch: libkmss::os::epoch(),
         }
@@ -84,7 +88,12 @@ impl Session {
 
     /// Forgets who asks, and the keys that come with that.
     pub(crate) fn forget_caller(&mut self) {
-        self.known = None;
+        (self.known, self.precedent) = (None, None);
+    }
+
+    /// Keeps a precedent, unless its caller's login has ended meanwhile.
+    fn keep_precedent(&mut self, precedent: Precedent) {
+        self.precedent = Some(precedent).filter(|p| self.known().is_some_and(|known| p.is_of(&known.caller)));
     }
 
     /// Ends what was under way in the process that this one was forked from: it is the parent's to finish.
@@ -93,7 +102,7 @@ impl Session {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.operations = Operations::default();
-            self.find = None;
+            (self.find, self.precedent) = (None, None);
         }
     }
 }
@@ -194,6 +203,15 @@ impl<R> Taken<R> {
             Some(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
         }
     }
+
+    /// Ends the operation, whose result has been given out.
+    pub(crate) fn done(self) {
+        let Self { operation, session, .. } = self;
+        if let Some(precedent) = operation.unfinished.precedent() {
+            // Where the session was closed meanwhile, nothing follows.
+            let _ = module::with_session(session, |s| s.keep_precedent(precedent));
+        }
+    }
 }
 
 /// Takes an operation out of its session.
@@ -213,12 +231,32 @@ pub(crate) fn begin<R>(
     place: Place<R>,
     make: impl FnOnce(&SessionView) -> Result<Ongoing<R>>,
 ) -> Result<()> {
-    let view = module::view_where(session, |s| match place(&mut s.operations) {
-        Some(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
-        None => Ok(()),
-    })?;
+    let view = module::view_where(session, |s| check_free(place, s))?;
     let operation = Box::new(make(&view)?);
     Taken { operation, session, place }.keep()
+}
+
+/// As [`begin`], with the last operation of the session, which this one may be like.
+pub(crate) fn begin_after<R>(
+    session: CK_SESSION_HANDLE,
+    place: Place<R>,
+    make: impl FnOnce(&SessionView, Option<Precedent>) -> Result<Ongoing<R>>,
+) -> Result<()> {
+    let mut precedent = None;
+    let view = module::view_where(session, |s| {
+        check_free(place, s)?;
+        precedent = s.precedent.take();
+        Ok(())
+    })?;
+    let operation = Box::new(make(&view, precedent)?);
+    Taken { operation, session, place }.keep()
+}
+
+fn check_free<R>(place: Place<R>, session: &mut Session) -> Result<()> {
+    match place(&mut session.operations) {
+        Some(_) => Err(Rv(CKR_OPERATION_ACTIVE)),
+        None => Ok(()),
+    }
 }
 
 /// Ends an operation at the caller's wish: an Init function with a NULL mechanism (PKCS#11 3.2, 5.8 and so on).

@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::audit::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::backend::soft::SoftBackend;
 use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
+use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
@@ -44,11 +45,14 @@ pub(super) struct Judge {
     obligations: Mutex<Vec<Obligation>>,
     /// The lengths it was told, latest last.
     pub(super) lengths: Mutex<Vec<Option<u64>>>,
+    /// Whether it has nothing to say.
+    pub(super) silent: AtomicBool,
 }
 
 impl Judge {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self { journal, denied: Mutex::default(), obligations: Mutex::default(), lengths: Mutex::default() }
+        let (denied, obligations, lengths) = (Mutex::default(), Mutex::default(), Mutex::default());
+        Self { journal, denied, obligations, lengths, silent: AtomicBool::new(false) }
     }
 
     pub(super) fn deny(&self, action: Action) {
@@ -61,6 +65,14 @@ impl Judge {
 }
 
 impl PolicyEngine for Judge {
+    fn is_silent(&self, _: &Caller, _: u64) -> bool {
+        let silent = self.silent.load(Ordering::SeqCst);
+        if silent {
+            self.journal.note("policy is silent".into());
+        }
+        silent
+    }
+
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
         let name = match request.subject {
             Subject::Object(object) => object.key().map_or("document", |key| &key.name),

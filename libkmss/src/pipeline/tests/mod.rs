@@ -5,6 +5,7 @@ mod again;
 mod doubles;
 mod effects;
 mod encapsulation;
+mod precedents;
 mod refusals;
 mod rules;
 mod running;
@@ -114,11 +115,11 @@ impl House {
         key
     }
 
-    fn sign(&self, caller: &Caller, key: &Arc<Object>) -> Result<Box<Unfinished<Box<dyn crate::backend::Signing>>>> {
+    fn sign(&self, caller: &Caller, key: &Arc<Object>) -> Result<Unfinished<Box<dyn crate::backend::Signing>>> {
         self.pipeline.begin(caller, Sign { key: ObjectRef::from(key), how: cmac() })
     }
 
-    fn decrypt(&self, key: &Arc<Object>) -> Box<Unfinished<Box<dyn crate::backend::Ciphering>>> {
+    fn decrypt(&self, key: &Arc<Object>) -> Unfinished<Box<dyn crate::backend::Ciphering>> {
         self.pipeline.begin(&self.user, Decrypt { key: ObjectRef::from(key), how: ctr() }).unwrap()
     }
 

@@ -1,0 +1,108 @@
+//! Precedents: an operation that ended, whose admission holds for the next one like it.
+//!
+//! Programs use one key again and again. Where nobody but the key's attributes had a say, the next use by the same caller is
+//! decided as the last one was, as long as the store stands and the decision is young: the rule that operations in
+//! many parts go by as well. Quotas are asked and the audit told each time.
+
+use std::sync::{Arc, Weak};
+
+use super::Pipeline;
+use super::unfinished::{Standing, Unfinished};
+use crate::audit::Outcome;
+use crate::caller::Caller;
+use crate::clock::Moment;
+use crate::error::Result;
+use crate::key::Object;
+use crate::operation::{ObjectRef, Operation, Target, Use};
+use crate::permit::Subject;
+use crate::quota::Demand;
+
+/// An operation that ended, for the next one like it. Keeps its caller, who may have logged out meanwhile; never its
+/// object.
+pub struct Precedent {
+    // Without its object, which is to go when it is destroyed.
+    standing: Box<Standing>,
+    object: Weak<Object>,
+}
+
+impl Precedent {
+    pub(super) fn of(mut standing: Box<Standing>) -> Option<Self> {
+        if !standing.is_precedent() {
+            return None;
+        }
+        let Subject::Object(object) = standing.permit.put_subject(Subject::Namespace) else { return None };
+        // A key with dates may be in force today and not tomorrow.
+        object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+        standing.request.target = Target::Namespace;
+        Some(Self { standing, object: Arc::downgrade(&object) })
+    }
+
+    /// Whether it was `caller` who asked.
+    #[must_use]
+    pub fn is_of(&self, caller: &Caller) -> bool {
+        self.standing.permit.caller().is(caller)
+    }
+
+    /// The beginning of an operation like it; `None` where it is another one, or was decided too long ago.
+    fn followed_by(self, wanted: &Use<'_>, caller: &Caller, moment: Moment) -> Option<Box<Standing>> {
+        let Self { mut standing, object } = self;
+        let Standing { pipeline, request, permit, epoch, .. } = &*standing;
+        let alike = request.action == wanted.action
+            && request.mechanism_number == wanted.how.number
+            && request.mechanism.as_ref().is_some_and(|mechanism| mechanism.is_like(&wanted.how.mechanism));
+        if !alike || *epoch != crate::os::epoch() || !permit.caller().is(caller) {
+            return None;
+        }
+        if !standing.is_settled(pipeline.store.generation()) || standing.is_old(moment) {
+            return None;
+        }
+        let now = match wanted.key {
+            ObjectRef::Ephemeral(object) => Arc::clone(object),
+            // What cannot be found is for a new decision to refuse.
+            ObjectRef::Stored(id) => pipeline.hall.catalog.get(caller, *id).ok()?,
+        };
+        if !std::ptr::eq(object.as_ptr(), Arc::as_ptr(&now)) {
+            return None;
+        }
+        standing.request.target = Target::Object(wanted.key.clone());
+        standing.permit.put_subject(Subject::Object(now));
+        Some(standing)
+    }
+}
+
+impl Pipeline {
+    /// As [`Pipeline::begin_at`], perhaps as `precedent` was begun.
+    ///
+    /// # Errors
+    /// As [`Pipeline::begin`].
+    pub fn begin_after<O: Operation>(
+        self: &Arc<Self>,
+        precedent: Option<Precedent>,
+        moment: Moment,
+        caller: &Caller,
+        operation: O,
+    ) -> Result<Unfinished<O::Running>> {
+        let standing = match (precedent, operation.as_use()) {
+            (Some(precedent), Some(wanted)) if Arc::ptr_eq(self, &precedent.standing.pipeline) => {
+                precedent.followed_by(&wanted, caller, moment)
+            }
+            _ => None,
+        };
+        let Some(mut standing) = standing else { return self.begin_at(moment, caller, operation) };
+        let action = standing.request.action;
+        let demand =
+            Demand { caller, action, subject: standing.permit.subject(), bytes: None, limits: &[], time: moment.wall };
+        match self.quota.reserve(&demand) {
+            Ok(reservation) => standing.begin_again(moment, reservation),
+            // Refused as a new operation would be, which records it.
+            Err(_) => return self.begin_at(moment, caller, operation),
+        }
+        match operation.start(&self.hall, &standing.permit) {
+            Ok(running) => Ok(Unfinished::follow(standing, running)),
+            Err(error) => {
+                standing.end(Outcome::Failed(error.kind()), error.message())?;
+                Err(error)
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Operations that are admitted as the one before them, and those that are not.
+
+use super::*;
+use crate::key::Date;
+use crate::operation::{Destroy, Encrypt, Verify};
+use crate::policy::Obligation;
+use std::sync::atomic::Ordering;
+
+/// What a decision of its own writes down where no policy speaks.
+const DECIDED: &str = "policy is silent";
+
+fn quiet() -> (House, Arc<Object>) {
+    let (house, key) = House::with_key();
+    house.policy.silent.store(true, Ordering::SeqCst);
+    (house, key)
+}
+
+fn operation(key: &Arc<Object>) -> Sign {
+    Sign { key: ObjectRef::from(key), how: cmac() }
+}
+
+/// Signs once, and what the next signature may follow.
+fn precedent(house: &House, key: &Arc<Object>) -> Option<Precedent> {
+    let mut signing = house.sign(&house.user, key).unwrap();
+    signed(&mut signing, b"abc").unwrap();
+    house.journal.clear();
+    signing.precedent()
+}
+
+/// Begins a signature after `precedent`, and whether it was decided on its own.
+fn after<O: Operation>(
+    house: &House,
+    precedent: Option<Precedent>,
+    caller: &Caller,
+    operation: O,
+) -> (bool, Result<Unfinished<O::Running>>) {
+    house.journal.clear();
+    let begun = house.pipeline.begin_after(precedent, house.pipeline.moment(), caller, operation);
+    (house.happened().iter().any(|line| line == DECIDED), begun)
+}
+
+fn decided(house: &House, precedent: Option<Precedent>, key: &Arc<Object>) -> bool {
+    let (decided, begun) = after(house, precedent, &house.user, operation(key));
+    begun.unwrap();
+    decided
+}
+
+#[test]
+fn the_next_use_of_a_key_follows_the_last_and_is_reserved_and_recorded_as_every_other() {
+    let (house, key) = quiet();
+    let mut last = precedent(&house, &key);
+    for _ in 0..3 {
+        let (decided, begun) = after(&house, last, &house.user, operation(&key));
+        assert!(!decided);
+        let mut signing = begun.unwrap();
+        assert_eq!(signed(&mut signing, b"abcd").unwrap().len(), 16);
+        assert_eq!(house.happened(), ["audit sign success", "settle 4"]);
+        assert_eq!((house.last().bytes, house.last().name), (Some(4), "web".to_owned()));
+        last = signing.precedent();
+    }
+    assert_eq!(house.quota.left.load(Ordering::SeqCst), 100 - 5);
+}
+
+#[test]
+fn each_use_asks_the_quota() {
+    let (house, key) = quiet();
+    let last = precedent(&house, &key);
+    house.quota.left.store(0, Ordering::SeqCst);
+    let (decided, begun) = after(&house, last, &house.user, operation(&key));
+    assert!(decided);
+    assert_eq!(kind(begun), ErrorKind::QuotaExceeded);
+    assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::QuotaExceeded));
+}
+
+#[test]
+fn where_a_policy_has_a_say_there_is_no_precedent() {
+    let (house, key) = House::with_key();
+    assert!(precedent(&house, &key).is_none());
+    house.policy.oblige(&[Obligation::AuditTag("seen".into())]);
+    assert!(precedent(&house, &key).is_none());
+}
+
+#[test]
+fn what_did_not_end_with_a_result_is_no_precedent() {
+    let (house, key) = quiet();
+    assert!(house.sign(&house.user, &key).unwrap().precedent().is_none());
+    assert_eq!(house.last().outcome, Outcome::Abandoned);
+    let mut signing = house.sign(&house.user, &key).unwrap();
+    house.engine.broken.store(true, Ordering::SeqCst);
+    let failed: Result<()> = signing.finish(0, |_| Err(Error::new(ErrorKind::BackendUnavailable, "broken")));
+    failed.unwrap_err();
+    assert!(signing.precedent().is_none());
+}
+
+#[test]
+fn a_store_that_moved_asks_for_a_new_decision() {
+    let (house, key) = quiet();
+    let last = precedent(&house, &key);
+    house.key(|draft| draft.label = b"another".to_vec());
+    assert!(decided(&house, last, &key));
+}
+
+#[test]
+fn an_old_decision_is_made_anew() {
+    for (milliseconds, anew) in [(59_999, false), (60_000, true)] {
+        let (house, key) = quiet();
+        let last = precedent(&house, &key);
+        house.clock.wall.fetch_add(milliseconds, Ordering::SeqCst);
+        assert_eq!(decided(&house, last, &key), anew, "{milliseconds}");
+    }
+}
+
+#[test]
+fn another_caller_key_mechanism_or_verb_is_decided_on_its_own() {
+    let (house, key) = quiet();
+    let other = house.key(|draft| draft.label = b"another".to_vec());
+    let last = || precedent(&house, &key);
+    assert_eq!(kind(after(&house, last(), &house.public, operation(&key)).1), ErrorKind::NotLoggedIn);
+    let twin = house.user.with(|parts| parts.session = 2);
+    assert!(after(&house, last(), &twin, operation(&key)).0);
+    assert!(decided(&house, last(), &other));
+    let shorter = Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, len: 8 });
+    let how = Chosen { mechanism: shorter, ..cmac() };
+    assert!(after(&house, last(), &house.user, Sign { how, ..operation(&key) }).0);
+    let how = Chosen { number: Some(7), ..cmac() };
+    assert!(after(&house, last(), &house.user, Sign { how, ..operation(&key) }).0);
+    assert!(after(&house, last(), &house.user, Verify { key: ObjectRef::from(&key), how: cmac() }).0);
+    assert!(!decided(&house, last(), &key));
+}
+
+#[test]
+fn another_nonce_makes_no_other_mechanism() {
+    let (house, key) = quiet();
+    let with = |first: u8| {
+        let mut block = [0; 16];
+        block[0] = first;
+        let how = Mechanism::Cipher(BlockCipher::Aes, CipherMode::Ctr(Ctr { counter_bits: 128, block })).into();
+        Encrypt { key: ObjectRef::from(&key), how }
+    };
+    let encrypt = |last, first| {
+        let (decided, begun) = after(&house, last, &house.user, with(first));
+        let (mut running, mut out) = (begun.unwrap(), [0; 16]);
+        running.finish(16, |cipher| cipher.finish(&[0; 16], &mut out)).unwrap();
+        (decided, out, running.precedent())
+    };
+    let (_, one, last) = encrypt(None, 1);
+    let (decided, two, _) = encrypt(last, 2);
+    assert!(!decided);
+    assert_ne!(one, two);
+    assert_eq!(two, encrypt(None, 2).1);
+}
+
+#[test]
+fn keys_with_dates_are_held_against_the_calendar_each_time() {
+    let (house, _) = quiet();
+    let dated = house.key(|draft| draft.end = Some(Date(*b"29990101")));
+    assert!(precedent(&house, &dated).is_none());
+}
+
+#[test]
+fn a_precedent_keeps_no_key_alive() {
+    let house = House::new();
+    house.policy.silent.store(true, Ordering::SeqCst);
+    let draft = house.draft(Storage::Ephemeral);
+    let usage = Usage::all_for(KeyType::Aes, crate::key::KeyClass::Secret);
+    let draft = Draft { usage, ..draft };
+    let key = house.pipeline.perform(&house.user, Import { components: secret(), draft }).unwrap();
+    let (last, gone) = (precedent(&house, &key), Arc::downgrade(&key));
+    assert!(last.is_some());
+    house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();
+    drop(key);
+    assert!(gone.upgrade().is_none());
+}
+
+#[test]
+fn a_precedent_waits_for_a_commit_that_is_under_way() {
+    let (house, key) = quiet();
+    let last = precedent(&house, &key);
+    house.store.odd.store(true, Ordering::SeqCst);
+    assert!(decided(&house, last, &key));
+}
+
+#[test]
+fn an_operation_that_is_admitted_like_another_is_stale_when_that_is() {
+    let (house, key) = quiet();
+    let last = precedent(&house, &key);
+    let (_, begun) = after(&house, last, &house.user, operation(&key));
+    let mut signing = begun.unwrap();
+    house.disable(&key);
+    assert_eq!(kind(signed(&mut signing, b"abc")), ErrorKind::KeyState);
+}
