@@ -251,7 +251,12 @@ impl Standing {
             && request.context.is_empty()
             && request.data_len.is_none()
             && !request.recovery;
-        plain && self.succeeded && self.silent && trace.tags.is_empty() && !self.awaits_confirmation() && !self.confirmed
+        plain
+            && self.succeeded
+            && self.silent
+            && trace.tags.is_empty()
+            && !self.awaits_confirmation()
+            && !self.confirmed
     }
 
     /// Stands at its beginning again, as an operation of its own.
