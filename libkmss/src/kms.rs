@@ -452,7 +452,7 @@ impl Kms {
         caller: &Caller,
         operation: O,
     ) -> Result<Unfinished<O::Running>> {
-        let moment = self.pipeline.moment();
+        let moment = self.pipeline.moment_after(precedent.as_ref());
         self.pipeline.begin_after(precedent, moment, &*self.as_now(moment, caller)?, operation)
     }
 

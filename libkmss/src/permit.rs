@@ -16,7 +16,7 @@ pub enum Subject {
     /// An existing object.
     Object(Arc<Object>),
     /// An object that is about to exist.
-    New(NewObject),
+    New(Box<NewObject>),
     /// The namespace itself (find, digest, random, login).
     Namespace,
 }
@@ -215,7 +215,7 @@ impl Permit {
     /// All objects to be made, in the order in which they were asked for.
     pub fn new_objects(&self) -> impl Iterator<Item = &NewObject> {
         self.subjects.each().filter_map(|subject| match subject {
-            Subject::New(new) => Some(new),
+            Subject::New(new) => Some(&**new),
             _ => None,
         })
     }

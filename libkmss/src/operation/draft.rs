@@ -122,9 +122,10 @@ impl Draft {
     }
 
     /// What policy and permit see of it.
-    pub(super) fn subject(&self) -> NewObject {
+    pub(super) fn subject(&self) -> Box<NewObject> {
         let (name, origin) = (self.wanted_name(), self.origin.clone());
-        NewObject { id: self.id, storage: self.storage, private: self.private, name, is_key: true, origin }
+        let Self { id, storage, private, .. } = *self;
+        Box::new(NewObject { id, storage, private, name, is_key: true, origin })
     }
 
     fn wanted_name(&self) -> String {

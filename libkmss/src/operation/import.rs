@@ -61,7 +61,7 @@ impl Operation for ImportDocument {
     type Running = Arc<Object>;
 
     fn request(&self) -> Request {
-        Request::new(Action::Import, Target::New(NewObject { is_key: false, ..self.draft.subject() }))
+        Request::new(Action::Import, Target::New(Box::new(NewObject { is_key: false, ..*self.draft.subject() })))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {

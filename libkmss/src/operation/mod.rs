@@ -82,7 +82,7 @@ pub enum Target {
     /// An existing object.
     Object(ObjectRef),
     /// An object that is about to exist.
-    New(NewObject),
+    New(Box<NewObject>),
     /// The namespace itself.
     Namespace,
     /// The request's own object, under a new name.

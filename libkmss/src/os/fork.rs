@@ -34,12 +34,14 @@ unsafe impl Sync for Registry {}
 
 /// How many forks lie between the first process and this one. Costs a load.
 #[must_use]
+#[inline]
 pub fn epoch() -> u32 {
     EPOCH.load(Ordering::Relaxed)
 }
 
 /// Lets a fork that waits for the locks be faster, once and for a moment: a thread that takes one again and again would
 /// keep it waiting. Bounded, because this thread may hold a lock that the fork waits for. Costs a load.
+#[inline]
 pub(super) fn give_way() {
     if WAITING.load(Ordering::Relaxed) != 0 {
         std::thread::sleep(std::time::Duration::from_micros(100));

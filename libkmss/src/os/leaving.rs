@@ -30,6 +30,7 @@ struct Registered(bool);
 
 /// Whether this thread may work still. The first time it is prepared by `prepare`, which is the same for all; a thread
 /// that comes for the first time while the process ends is refused, and so is everybody once destructors run.
+#[inline]
 #[must_use]
 pub fn may_enter(prepare: fn()) -> bool {
     !LEFT.load(Ordering::Relaxed) && (PREPARED.get() || enter(prepare))

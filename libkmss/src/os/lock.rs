@@ -248,10 +248,15 @@ impl RawLock {
         Self(AtomicU32::new(0))
     }
 
+    #[inline]
     pub(super) fn lock(&self) {
-        if self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok() {
-            return;
+        if self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_err() {
+            self.wait();
         }
+    }
+
+    #[cold]
+    fn wait(&self) {
         for _ in 0..100 {
             if self.0.load(Ordering::Relaxed) == 0
                 && self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
@@ -278,12 +283,18 @@ impl RawLock {
         self.0.compare_exchange(0, 1, Ordering::Acquire, Ordering::Relaxed).is_ok()
     }
 
+    #[inline]
     pub(super) fn unlock(&self) {
         if self.0.swap(0, Ordering::Release) == 2 {
-            // SAFETY: as above; waking nobody is harmless.
-            unsafe {
-                libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
-            }
+            self.wake();
+        }
+    }
+
+    #[cold]
+    fn wake(&self) {
+        // SAFETY: as above; waking nobody is harmless.
+        unsafe {
+            libc::syscall(libc::SYS_futex, self.0.as_ptr(), libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, 1);
         }
     }
 }

@@ -275,7 +275,7 @@ impl Pipeline {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
                 let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
-                Some(Subject::New(NewObject { id, storage, private, name, is_key, origin }))
+                Some(Subject::New(Box::new(NewObject { id, storage, private, name, is_key, origin })))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,

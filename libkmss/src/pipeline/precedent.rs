@@ -12,7 +12,7 @@ use crate::audit::Outcome;
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::key::Object;
+use crate::key::{Object, Storage};
 use crate::operation::{ObjectRef, Operation, Target, Use};
 use crate::permit::Subject;
 use crate::quota::Demand;
@@ -23,6 +23,8 @@ pub struct Precedent {
     // Without its object, which is to go when it is destroyed.
     standing: Box<Standing>,
     object: Weak<Object>,
+    /// Whether uses of the object are counted, so that nobody looks at how long each takes.
+    counted: bool,
 }
 
 impl Precedent {
@@ -34,7 +36,7 @@ impl Precedent {
         // A key with dates may be in force today and not tomorrow.
         object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
         standing.request.target = Target::Namespace;
-        Some(Self { standing, object: Arc::downgrade(&object) })
+        Some(Self { standing, object: Arc::downgrade(&object), counted: object.storage == Storage::Ephemeral })
     }
 
     /// Whether it was `caller` who asked.
@@ -45,7 +47,7 @@ impl Precedent {
 
     /// The beginning of an operation like it; `None` where it is another one, or was decided too long ago.
     fn followed_by(self, wanted: &Use<'_>, caller: &Caller, moment: Moment) -> Option<Box<Standing>> {
-        let Self { mut standing, object } = self;
+        let Self { mut standing, object, .. } = self;
         let Standing { pipeline, request, permit, epoch, .. } = &*standing;
         let alike = request.action == wanted.action
             && request.mechanism_number == wanted.how.number
@@ -71,6 +73,15 @@ impl Precedent {
 }
 
 impl Pipeline {
+    /// The time at which an operation begins that may follow `precedent`.
+    #[must_use]
+    pub fn moment_after(&self, precedent: Option<&Precedent>) -> Moment {
+        match precedent {
+            Some(precedent) if precedent.counted => self.clock.rough(),
+            _ => self.moment(),
+        }
+    }
+
     /// As [`Pipeline::begin_at`], perhaps as `precedent` was begun.
     ///
     /// # Errors
@@ -82,20 +93,23 @@ impl Pipeline {
         caller: &Caller,
         operation: O,
     ) -> Result<Unfinished<O::Running>> {
+        // An operation of its own has its duration recorded.
+        let anew = if precedent.is_some() { None } else { Some(moment) };
         let standing = match (precedent, operation.as_use()) {
             (Some(precedent), Some(wanted)) if Arc::ptr_eq(self, &precedent.standing.pipeline) => {
                 precedent.followed_by(&wanted, caller, moment)
             }
             _ => None,
         };
-        let Some(mut standing) = standing else { return self.begin_at(moment, caller, operation) };
+        let anew = || anew.unwrap_or_else(|| self.moment());
+        let Some(mut standing) = standing else { return self.begin_at(anew(), caller, operation) };
         let action = standing.request.action;
         let demand =
             Demand { caller, action, subject: standing.permit.subject(), bytes: None, limits: &[], time: moment.wall };
         match self.quota.reserve(&demand) {
             Ok(reservation) => standing.begin_again(moment, reservation),
             // Refused as a new operation would be, which records it.
-            Err(_) => return self.begin_at(moment, caller, operation),
+            Err(_) => return self.begin_at(anew(), caller, operation),
         }
         match operation.start(&self.hall, &standing.permit) {
             Ok(running) => Ok(Unfinished::follow(standing, running)),

@@ -18,6 +18,7 @@ impl Random for Generator {
 
 /// Whether this thread may still compute here: as the process ends, aws-lc aborts it where a thread asks for its first
 /// random byte. Doors ask at every entry, in which this costs two loads.
+#[inline]
 #[must_use]
 pub fn may_enter() -> bool {
     // A generator that fails says so to whoever needs it.

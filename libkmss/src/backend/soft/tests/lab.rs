@@ -67,14 +67,7 @@ impl Lab {
         let mut id = [0; 16];
         self.backend.entropy().fill(&mut id)?;
         let id = ObjectId(id);
-        let new = Subject::New(NewObject {
-            id,
-            storage: Storage::Stored,
-            private: true,
-            name: String::new(),
-            is_key: true,
-            origin: String::new(),
-        });
+        let new = new(id);
         let permit = match first {
             Some(key) => self.permit(Subject::Object(Arc::clone(key)), Some(new)),
             None => self.permit(new, None),
@@ -240,19 +233,9 @@ impl Lab {
         wanted: &[Expected],
     ) -> Result<(Vec<Arc<Object>>, Vec<u8>)> {
         let ids: Vec<ObjectId> = (0..wanted.len()).map(|n| ObjectId([n as u8; 16])).collect();
-        let new = |id: &ObjectId| {
-            Subject::New(NewObject {
-                id: *id,
-                storage: Storage::Stored,
-                private: true,
-                name: String::new(),
-                is_key: true,
-                origin: String::new(),
-            })
-        };
         let inputs = others.iter().map(|other| Subject::Object(Arc::clone(other)));
-        let more = inputs.chain(ids.iter().skip(1).map(new)).collect();
-        let (subject, also) = (Subject::Object(Arc::clone(key)), ids.first().map(new));
+        let more = inputs.chain(ids.iter().skip(1).copied().map(new)).collect();
+        let (subject, also) = (Subject::Object(Arc::clone(key)), ids.first().copied().map(new));
         let permit = self.permit_for(Subjects { subject, also, more });
         let derivation = self.backend.derive(&permit, mechanism, wanted)?;
         let keys = ids.into_iter().zip(derivation.keys).map(|(id, material)| self.object(id, material));
@@ -351,4 +334,10 @@ pub(super) fn hex(digits: &str) -> Vec<u8> {
 /// Every way to cut `data` into pieces of one length.
 pub(super) fn cuts(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
     (1..=data.len() + 1).map(|len| data.chunks(len).collect())
+}
+
+/// A key that is about to exist.
+fn new(id: ObjectId) -> Subject {
+    let (name, origin) = (String::new(), String::new());
+    Subject::New(Box::new(NewObject { id, storage: Storage::Stored, private: true, name, is_key: true, origin }))
 }
