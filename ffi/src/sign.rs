@@ -120,7 +120,7 @@ pub unsafe extern "C" fn kmss_sign(
         let Some(room) = unsafe { room(signature, signature_len, needed) }? else { return Ok(()) };
         let operation = Sign { key: ObjectRef::clone(&key), how: mechanism.into() };
         let mut signing = session.kms.begin(&session.caller, operation)?;
-        let made = signing.finish(data.len(), |running| {
+        let made = signing.finish(data, |running| {
             let mut made = vec![0; running.signature_len()];
             running.update(data)?;
             let len = running.finish(&mut made)?;
@@ -178,7 +178,7 @@ pub unsafe extern "C" fn kmss_verify(
             unsafe { (bytes(data, data_len, "data")?, bytes(signature, signature_len, "signature")?) };
         let how = mechanism(algorithm)?.into();
         let mut verifying = session.kms.begin(&session.caller, Verify { key: ObjectRef::clone(&key), how })?;
-        verifying.finish(data.len(), |running| {
+        verifying.finish(data, |running| {
             running.update(data)?;
             running.finish(signature)
         })?;

@@ -56,9 +56,9 @@ pub(crate) fn part(mut operation: Taken<Cipher>, input: &[u8], out: &mut Output<
     operation.check_unlocked()?;
     operation.parts = true;
     let processed = if bound == 0 {
-        operation.unfinished.update(input.len(), |cipher| cipher.update(input, space))
+        operation.unfinished.update(input, |cipher| cipher.update(input, space))
     } else {
-        operation.unfinished.produce(input.len(), |cipher| cipher.update(input, space))
+        operation.unfinished.produce(input, |cipher| cipher.update(input, space))
     };
     match processed {
         Ok(written) => {
@@ -91,7 +91,7 @@ pub(crate) fn last(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
     operation.check_unlocked()?;
-    match operation.unfinished.finish(input.len(), |cipher| cipher.finish(input, space)) {
+    match operation.unfinished.finish(input, |cipher| cipher.finish(input, space)) {
         Ok(written) => {
             out.tell(written);
             operation.done();
@@ -109,7 +109,7 @@ fn hold(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>, bound: 
     operation.check_unlocked()?;
     let mut result = zeroed(bound)?;
     let mut len = 0;
-    let computed = operation.unfinished.finish(input.len(), |cipher| {
+    let computed = operation.unfinished.finish(input, |cipher| {
         len = cipher.finish(input, &mut result)?;
         if len > out.capacity() {
             return Err(Error::new(ErrorKind::BufferTooSmall, "the result does not fit the buffer"));
@@ -145,7 +145,7 @@ fn deliver(mut operation: Taken<Cipher>, mut out: Output<'_>) -> Result<()> {
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     }
     let from = operation.held_from;
-    operation.unfinished.finish(from, |_| Ok(()))?;
+    operation.unfinished.release(from)?;
     out.put(&operation.held.take().unwrap_or_default());
     Ok(())
 }

@@ -12,7 +12,7 @@ use crate::rv::Result;
 /// Checks the signature over `data`, behind what was added before.
 pub(crate) fn finish(operation: &mut Ongoing<Box<dyn Verifying>>, data: &[u8], signature: &[u8]) -> Result<()> {
     let signature = operation.two_halves.map_or(Cow::Borrowed(signature), |len| widened(signature, len));
-    operation.unfinished.finish(data.len(), |verifying| {
+    operation.unfinished.finish(data, |verifying| {
         if !data.is_empty() {
             verifying.update(data)?;
         }

@@ -63,6 +63,26 @@ pub fn last_denial(label: &str) -> Value {
     records(label).into_iter().rev().find(denied).expect("something was denied")
 }
 
+/// Users of the token who are custodians, with the PIN `user-pin`.
+///
+/// # Panics
+/// Where the command refuses.
+pub fn custodians(label: &str, users: &[&str]) {
+    for user in users {
+        kmss(&format!("token user add {label} {user}")).env("KMSS_NEW_PIN", "user-pin").succeed();
+        kmss(&format!("token user roles {label} {user} custodian")).succeed();
+    }
+}
+
+/// The requests of a token that wait for approval, the oldest first.
+///
+/// # Panics
+/// Where the command refuses.
+#[must_use]
+pub fn waiting(label: &str) -> Vec<Value> {
+    json_items(&kmss("approve --list --json").args(["--token", label]).succeed())
+}
+
 /// Asks for a refusal by policy.
 ///
 /// # Panics

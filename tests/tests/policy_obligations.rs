@@ -138,33 +138,6 @@ fn a_quorum_approves_and_the_requester_does_not() {
 }
 
 #[test]
-fn approvals_without_a_window_are_for_one_operation() {
-    if built::only_kmss("policies") {
-        return;
-    }
-    let (_, session, key) = with_pair("once");
-    kmss("token user add once alice").env("KMSS_NEW_PIN", "user-pin").succeed();
-    kmss("token user roles once alice custodian").succeed();
-    apply("--token once", "p", "allow anyone to manage, destroy, sign any key require 1 of role:custodian\n");
-    denied(session.destroy(key));
-    let waiting = json_items(&kmss("approve --list --token once --json").succeed());
-    assert_eq!(waiting.len(), 1, "{waiting:?}");
-    let id = waiting[0]["id"].as_str().or(waiting[0]["request"].as_str()).unwrap();
-    kmss(&format!("approve {id} --token once --user alice")).env("KMSS_PIN", "user-pin").succeed();
-    session.destroy(key).unwrap();
-    let destroyed = records("once").into_iter().rev().find(|r| r["action"] == "destroy").unwrap();
-    assert_eq!(destroyed["outcome"], "success");
-    // The public half takes approvals of its own.
-    let other = session.find(&[ulong(CKA_CLASS, CKO_PUBLIC_KEY)]).unwrap()[0];
-    denied(session.destroy(other));
-    // What a signature is for is not known when it begins.
-    let (_, session, key) = with_pair("once-signed");
-    apply("--token once-signed", "p", "allow anyone to sign any key require 1 of role:custodian\n");
-    denied(session.sign(CKM_ECDSA_SHA256, key, MESSAGE));
-    assert!(last_denial("once-signed")["reason"].as_str().unwrap().contains("time within which approvals hold"));
-}
-
-#[test]
 fn sizes_ends_tags_and_channels_are_kept() {
     if built::only_kmss("policies") {
         return;

@@ -344,11 +344,17 @@ pub(crate) struct ReplayArgs {
 #[derive(Args, Debug)]
 pub(crate) struct ApproveArgs {
     /// The request: the first digits will do where they tell it apart
-    #[arg(required_unless_present = "list")]
+    #[arg(required_unless_present_any = ["list", "data", "digest"])]
     pub request: Option<String>,
     /// List the requests that wait
-    #[arg(long, conflicts_with = "request")]
+    #[arg(long, conflicts_with_all = ["request", "data", "digest"])]
     pub list: bool,
+    /// Approve this data and no other; names the request, too, where only one is about it
+    #[arg(long, value_name = "FILE", conflicts_with = "digest")]
+    pub data: Option<PathBuf>,
+    /// The same by the SHA-256 of the data in hex digits
+    #[arg(long, value_name = "HEX")]
+    pub digest: Option<String>,
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
     pub token: String,

@@ -1,8 +1,11 @@
 //! `kmss approve`: the word of several, where a policy asks for it.
 
+use std::fs::File;
+use std::io::Read as _;
+
 use libkmss::auth::Credential;
 use libkmss::kms::Kms;
-use libkmss::policy::approval::{OpenRequest, RequestId};
+use libkmss::policy::approval::{DataDigest, OpenRequest, RequestId, WantedKey};
 use libkmss::tenant::Namespace;
 use serde_json::{Value, json};
 
@@ -20,14 +23,21 @@ const DIGITS: usize = 6;
 pub(super) fn run(context: &Context, args: &ApproveArgs) -> Result<(), Failure> {
     let kms = context.kms()?;
     let namespace = find_token(&kms, &args.token)?;
-    let Some(named) = &args.request else { return list(context, &kms, &namespace) };
-    let id = find(&kms, &namespace, named)?;
+    if args.list {
+        return list(context, &kms, &namespace);
+    }
+    let data = data_of(args)?;
+    let id = match (&args.request, data) {
+        (Some(named), _) => find(&kms, &namespace, named)?,
+        (None, Some(data)) => find_by_data(&kms, &namespace, data)?,
+        (None, None) => return Err("name a request, or its data".into()),
+    };
     let mut caller = kms.enter(&namespace, 0)?;
     if !namespace.settings.pinless {
         let pin = context.user_pin(&args.token)?;
         caller = kms.login(&caller, &Credential::UserPin { name: &args.user, pin: &pin })?;
     }
-    let request = kms.approve(&caller, id)?;
+    let request = kms.approve(&caller, id, data)?;
     kms.close()?;
     if context.global.json {
         return output::json(&described(&request));
@@ -39,6 +49,36 @@ pub(super) fn run(context: &Context, args: &ApproveArgs) -> Result<(), Failure> 
     } else {
         format!("It has {given} of {needed} approvals.")
     })
+}
+
+/// SHA-256 of the data that is approved.
+fn data_of(args: &ApproveArgs) -> Result<Option<[u8; 32]>, Failure> {
+    if let Some(path) = &args.data {
+        let mut file = File::open(path).map_err(|e| format!("`{}` cannot be read: {e}", path.display()))?;
+        let (mut digest, mut part) = (DataDigest::default(), vec![0; 1 << 16]);
+        loop {
+            match file.read(&mut part) {
+                Ok(0) => return Ok(Some(digest.finish())),
+                Ok(len) => digest.update(part.get(..len).unwrap_or_default()),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(format!("`{}` cannot be read: {e}", path.display()).into()),
+            }
+        }
+    }
+    let Some(text) = &args.digest else { return Ok(None) };
+    let bytes = super::key::parse_hex(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    bytes.map(Some).ok_or_else(|| "a digest is a SHA-256: 64 hex digits".into())
+}
+
+/// The one request about this data.
+fn find_by_data(kms: &Kms, namespace: &Namespace, data: [u8; 32]) -> Result<RequestId, Failure> {
+    let waiting = kms.waiting_requests(namespace)?;
+    let about = |request: &&OpenRequest| request.wanted.data.is_some_and(|wanted| *wanted == data);
+    match waiting.iter().filter(about).collect::<Vec<_>>().as_slice() {
+        [request] => Ok(request.id),
+        [] => Err(format!("no request about data with SHA-256 {} waits for approval", output::hex(&data)).into()),
+        _ => Err("several requests are about this data: name one of them, see `kmss approve --list`".into()),
+    }
 }
 
 /// The request that begins with these digits.
@@ -75,19 +115,25 @@ fn list(context: &Context, kms: &Kms, namespace: &Namespace) -> Result<(), Failu
             wanted.action.clone(),
             wanted.key.as_ref().map(|key| output::plain(&key.name)).unwrap_or_default(),
             wanted.mechanism.clone().unwrap_or_default(),
+            wanted.data.map(|data| output::hex(data.as_slice()).chars().take(12).collect()).unwrap_or_default(),
             format!("{} of {} {}", request.approvers.len(), wanted.approvals, output::plain(&wanted.role)),
             output::time(request.expires.0),
         ]
     });
-    let header = ["REQUEST", "WHO", "ACTION", "KEY", "MECHANISM", "APPROVED", "UNTIL (UTC)"];
+    let header = ["REQUEST", "WHO", "ACTION", "KEY", "MECHANISM", "DATA", "APPROVED", "UNTIL (UTC)"];
     output::table(header, rows.collect(), "No request waits for approval.")
 }
 
 /// What is wanted, as a sentence.
 fn sentence(request: &OpenRequest) -> String {
     let wanted = &request.wanted;
-    let key =
-        wanted.key.as_ref().map(|key| format!(" with key `{}`, version {}", output::plain(&key.name), key.version));
+    let key = wanted.key.as_ref().map(|key| match (output::plain(&key.name), key.version) {
+        (name, _) if name.is_empty() => " a key without a name".to_owned(),
+        (name, 0) => format!(" key `{name}`"),
+        (name, version) => format!(" with key `{name}`, version {version}"),
+    });
+    let with: Vec<String> = wanted.with.iter().map(|key| format!("`{}`", output::plain(&key.name))).collect();
+    let with = if with.is_empty() { String::new() } else { format!(", together with {}", with.join(", ")) };
     let mechanism = wanted.mechanism.as_ref().map(|name| format!(", by {name}"));
     let data = match (&wanted.data, wanted.window) {
         (Some(digest), _) => format!(", on data with SHA-256 {}", output::hex(digest.as_slice())),
@@ -95,7 +141,7 @@ fn sentence(request: &OpenRequest) -> String {
         (None, seconds) => format!(", for {seconds} seconds"),
     };
     format!(
-        "`{}` may {}{}{}{data}.",
+        "`{}` may {}{}{with}{}{data}.",
         output::plain(&wanted.requester),
         wanted.action,
         key.unwrap_or_default(),
@@ -105,14 +151,18 @@ fn sentence(request: &OpenRequest) -> String {
 
 fn described(request: &OpenRequest) -> Value {
     let wanted = &request.wanted;
-    let key = wanted.key.as_ref().map(|key| json!({ "id": key.id, "name": key.name, "version": key.version }));
+    let key = |key: &WantedKey| {
+        let public = key.public.map(|public| output::hex(public.as_slice()));
+        json!({ "id": key.id, "name": key.name, "version": key.version, "public_sha256": public })
+    };
     json!({
         "request": request.id.to_string(),
         "tenant": wanted.tenant,
         "namespace": wanted.namespace,
         "requester": wanted.requester,
         "action": wanted.action,
-        "key": key,
+        "key": wanted.key.as_ref().map(key),
+        "with": wanted.with.iter().map(key).collect::<Vec<_>>(),
         "mechanism": wanted.mechanism,
         "role": wanted.role,
         "approvals": wanted.approvals,

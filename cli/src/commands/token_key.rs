@@ -74,7 +74,7 @@ pub(super) fn sign(
 ) -> libkmss::error::Result<Vec<u8>> {
     let operation = Sign { key: ObjectRef::from(object), how: mechanism.clone().into() };
     let mut signing = kms.begin(caller, operation)?;
-    signing.finish(message.len(), |running| {
+    signing.finish(message, |running| {
         let mut signature = vec![0; running.signature_len()];
         running.update(message)?;
         let len = running.finish(&mut signature)?;

@@ -73,6 +73,8 @@ impl AuditOptions {
     fn wants(&self, event: &AuditEvent<'_>) -> bool {
         match (event.outcome, event.action) {
             (Outcome::Denied(_) | Outcome::Failed(_), _) => true,
+            // What several had to approve leaves their names.
+            _ if event.tags.iter().any(|tag| tag.starts_with("approved-by:")) => true,
             (_, Action::Digest) => self.digest,
             (_, Action::Random) => self.random,
             (_, Action::Find) => self.find,

@@ -17,12 +17,13 @@ impl Kms {
         self.approvals.waiting(Place::of(namespace), self.now())
     }
 
-    /// `caller`, logged in as a user, approves a request of their namespace.
+    /// `caller`, logged in as a user, approves a request of their namespace; where they say which `data` (its SHA-256), of no
+    /// other.
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`]; [`ErrorKind::NotFound`] for a request that is unknown or expired; [`ErrorKind::Denied`] for
-    /// the requester and for whoever does not hold the role; [`ErrorKind::AlreadyExists`] for whoever has approved it.
-    pub fn approve(&self, caller: &Caller, request: RequestId) -> Result<OpenRequest> {
+    /// the requester, for whoever does not hold the role, and for other data; [`ErrorKind::AlreadyExists`] for whoever has approved it.
+    pub fn approve(&self, caller: &Caller, request: RequestId, data: Option<[u8; 32]>) -> Result<OpenRequest> {
         let tags = vec![format!("approve request {request}")];
         self.pipeline.around_tagged(Some(caller), Action::ChangeState, tags, || {
             // A namespace without PINs knows its users by their processes.
@@ -31,7 +32,7 @@ impl Kms {
                 return Err(Error::new(ErrorKind::NotLoggedIn, "only a user, logged in, approves"));
             }
             let (name, roles) = (&caller.principal.name, &caller.principal.roles);
-            self.approvals.approve(Place::of(&caller.namespace), request, name, roles, self.now())
+            self.approvals.approve(Place::of(&caller.namespace), (request, data), name, roles, self.now())
         })
     }
 }

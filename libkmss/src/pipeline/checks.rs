@@ -9,7 +9,7 @@ use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
 use crate::permit::Subject;
-use crate::policy::{Decision, Obligation, PolicyRequest, RuleRate};
+use crate::policy::{Decision, Obligation, PolicyRequest, QuorumRequest, RuleRate};
 use crate::quota::Limit;
 use crate::seen::Seen;
 use crate::settings::{Settings, Weakness, Weaknesses};
@@ -32,8 +32,17 @@ pub(super) struct Verdict {
     pub(super) step_up: bool,
     /// Seconds after its login at which the session ends.
     expiry: Option<u32>,
-    /// Approvals to use up: which subject asks for them, and what it asks for.
-    quorums: Vec<(usize, Obligation)>,
+    /// Approvals to use up.
+    pub(super) quorums: Vec<Demanded>,
+}
+
+/// Approvals that one decision asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Demanded {
+    /// Which subject they are about.
+    place: usize,
+    /// What is asked for.
+    quorum: Obligation,
 }
 
 /// What changes between one decision on a request and the next.
@@ -69,7 +78,7 @@ impl Verdict {
                             self.expiry = Some(self.expiry.map_or(limit, |e| e.min(limit)));
                         }
                         Obligation::Notify(channel) => self.tags.push(format!("notify:{channel}")),
-                        quorum @ Obligation::Quorum { .. } => self.quorums.push((place, quorum)),
+                        quorum @ Obligation::Quorum { .. } => self.quorums.push(Demanded { place, quorum }),
                         Obligation::RateLimit { .. } | Obligation::Mask(_) => {
                             let why = "the policy asks for what this host cannot enforce on such an operation";
                             return Err(Error::new(ErrorKind::Denied, why));
@@ -79,6 +88,17 @@ impl Verdict {
                 Ok(())
             }
         }
+    }
+}
+
+impl Verdict {
+    /// Takes out the approvals that are bound to data which comes after the beginning of `action`.
+    pub(super) fn of_data(&mut self, action: Action) -> Vec<Demanded> {
+        if self.quorums.is_empty() || !action.streams() {
+            return Vec::new();
+        }
+        let of_data = |d: &mut Demanded| matches!(d.quorum, Obligation::Quorum { window: 0, .. });
+        self.quorums.extract_if(.., of_data).collect()
     }
 }
 
@@ -162,22 +182,31 @@ impl Pipeline {
         })
     }
 
-    /// Uses up the approvals that the decisions ask for; `tags` learn who gave them.
+    /// Uses up the approvals that decisions ask for, all or none; `tags` learn who gave them. `data` is the digest of the
+    /// data that those without a window are for.
     pub(super) fn approve(
         &self,
         caller: &Caller,
         resolved: Resolved<'_>,
-        asked: Asked,
-        moment: Moment,
-        verdict: &Verdict,
+        (asked, moment): (Asked, Moment),
+        demanded: &[Demanded],
+        data: Option<[u8; 32]>,
         tags: &mut Vec<String>,
     ) -> Result<()> {
-        for (place, quorum) in &verdict.quorums {
-            if let Some((action, subject)) = resolved.each().nth(*place) {
-                let approvers = self.policy.approve(&resolved.asks(caller, action, subject, asked, moment), quorum)?;
-                tags.extend(approvers.into_iter().map(|approver| format!("approved-by:{approver}")));
-            }
+        if demanded.is_empty() {
+            return Ok(());
         }
+        let quorums: Vec<QuorumRequest<'_>> = demanded
+            .iter()
+            .filter_map(|Demanded { place, quorum }| {
+                let (action, subject) = resolved.each().nth(*place)?;
+                let request = resolved.asks(caller, action, subject, asked, moment);
+                let others = resolved.each().enumerate().filter(|(other, _)| other != place);
+                Some(QuorumRequest { request, quorum, others: others.map(|(_, (_, subject))| subject).collect() })
+            })
+            .collect();
+        let approvers = self.policy.approve(&quorums, data)?;
+        tags.extend(approvers.into_iter().map(|approver| format!("approved-by:{approver}")));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The one sentence every key operation follows: resolve, decide, reserve, check the state, permit, compute, record,
 //! release.
 
+mod awaited;
 mod checks;
 mod precedent;
 mod tally;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
+use self::awaited::Awaited;
 use self::checks::{Asked, Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
@@ -57,6 +59,8 @@ struct Admission {
     awaits_length: bool,
     /// Whether a policy asks the user to authenticate for this one operation.
     step_up: bool,
+    /// The approvals of its very data that it needs at its end.
+    awaited: Option<Box<Awaited>>,
 }
 
 /// A request with its objects resolved.
@@ -240,12 +244,17 @@ impl Pipeline {
         if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
             return Err(unconfirmed());
         }
+        let awaited = Awaited::of(verdict.of_data(request.action));
+        if at_once && awaited.is_some() {
+            let why = "the policy wants this very data approved, which is not known here";
+            return Err(Error::new(ErrorKind::Denied, why));
+        }
         // Last: what is used up here is not given back.
-        self.approve(caller, resolved, asked, moment, &verdict, &mut trace.tags)?;
+        self.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
         let Verdict { maximum, limits, step_up, .. } = verdict;
-        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up })
+        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up, awaited })
     }
 
     /// Reserves one operation in the budgets of `limits`.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::awaited::Awaited;
 use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Precedent, Resolved, Trace};
 use crate::audit::Outcome;
@@ -35,6 +36,10 @@ pub(super) struct Standing {
     /// The rates that were reserved.
     limits: Vec<Limit>,
     awaits_length: bool,
+    /// The approvals of its very data that it needs at its end.
+    awaited: Option<Box<Awaited>>,
+    /// Whether it goes on from data that came in elsewhere.
+    resumed: bool,
     pub(super) reservation: Option<Box<dyn Reservation>>,
     /// What later decisions reserved.
     later: Vec<Box<dyn Reservation>>,
@@ -69,6 +74,8 @@ impl<R> Unfinished<R> {
             step_up: admission.step_up,
             limits: admission.limits,
             awaits_length: admission.awaits_length,
+            awaited: admission.awaited,
+            resumed: false,
             later: Vec::new(),
             reservation: Some(admission.reservation),
             epoch: crate::os::epoch(),
@@ -114,42 +121,80 @@ impl<R> Unfinished<R> {
         if self.awaits_confirmation() { Err(unconfirmed()) } else { Ok(()) }
     }
 
-    /// Takes `bytes` of input in; nothing leaves.
+    /// Takes `data` in; nothing leaves.
     ///
     /// # Errors
     /// Those of `f`, which end the operation, except [`ErrorKind::BufferTooSmall`].
-    pub fn update<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        self.step(bytes, |_| Ok(()), f)
+    pub fn update<T>(&mut self, data: &[u8], f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
+        let result = self.step(data.len(), |_| Ok(()), f)?;
+        if let Some(awaited) = &mut self.standing.awaited {
+            awaited.take_in(data);
+        }
+        Ok(result)
     }
 
-    /// Takes `bytes` of input in and lets output leave before the end. The decision is made anew where it is stale; the
-    /// first time, a `begun` record is written before.
+    /// Lets `f` put in the place of what runs something that took its data in elsewhere.
     ///
     /// # Errors
-    /// As [`Self::update`], and refusals of the new decision.
-    pub fn produce<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
+    /// As [`Self::update`]; [`ErrorKind::Denied`] where a policy wants this very data approved.
+    pub fn resume<T>(&mut self, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
+        self.standing.resumed = true;
+        let ready = |this: &mut Standing| this.awaited.as_ref().map_or(Ok(()), |_| Err(this.unseen()));
+        self.step(0, ready, f)
+    }
+
+    /// Takes `data` in and lets output leave before the end. The decision is made anew where it is stale; the first time, a
+    /// `begun` record is written before.
+    ///
+    /// # Errors
+    /// As [`Self::update`], and refusals of the new decision; [`ErrorKind::Denied`] where a policy wants the whole data
+    /// approved, which is known at the end alone.
+    pub fn produce<T>(&mut self, data: &[u8], f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
         let ready = |this: &mut Standing| {
-            this.decide_again()?;
+            this.decide_again(data.len())?;
+            if this.awaited.is_some() {
+                let why =
+                    "the policy wants this very data approved, which is known at the end alone: give it in one part";
+                return Err(Error::new(ErrorKind::Denied, why));
+            }
             if !this.begun {
                 this.record(Outcome::Begun, "")?;
                 this.begun = true;
             }
             Ok(())
         };
-        self.step(bytes, ready, f)
+        self.step(data.len(), ready, f)
     }
 
-    /// Takes the last `bytes` of input in, computes, records, and only then releases what `f` returns. What `f` wrote
+    /// Takes the last of the `data` in, computes, records, and only then releases what `f` returns. What `f` wrote
     /// elsewhere (a caller's buffer) must be wiped by the caller when this fails.
     ///
     /// [`ErrorKind::BufferTooSmall`] from `f` leaves the operation alive; anything else ends it.
     ///
     /// # Errors
     /// Those of `f`, refusals of a new decision, and [`ErrorKind::AuditUnavailable`].
-    pub fn finish<T>(&mut self, bytes: usize, f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
-        let result = self.step(bytes, Standing::decide_again, f)?;
+    pub fn finish<T>(&mut self, data: &[u8], f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
+        let ready = |this: &mut Standing| {
+            this.decide_again(data.len())?;
+            if this.awaited.is_some() { this.spend(Some(data)) } else { Ok(()) }
+        };
+        let result = self.step(data.len(), ready, f)?;
         self.standing.end(Outcome::Success, "")?;
         Ok(result)
+    }
+
+    /// Releases a result that [`Self::finish`] computed from `bytes` of input and that did not fit
+    /// ([`ErrorKind::BufferTooSmall`]): the caller kept it.
+    ///
+    /// # Errors
+    /// As [`Self::finish`].
+    pub fn release(&mut self, bytes: usize) -> Result<()> {
+        let ready = |this: &mut Standing| {
+            this.decide_again(bytes)?;
+            if this.awaited.is_some() { this.spend(None) } else { Ok(()) }
+        };
+        self.step(bytes, ready, |_| Ok(()))?;
+        self.standing.end(Outcome::Success, "")
     }
 
     /// Ends the operation without a result, as its caller wishes.
@@ -206,8 +251,9 @@ impl Standing {
     }
 
     /// Decides again where the store's generation moved, the decision is old, or it had to wait for the data's length. What
-    /// was reserved stays; what the new decision asks for beside it is reserved and approved now.
-    fn decide_again(&mut self) -> Result<()> {
+    /// was reserved stays; what the new decision asks for beside it is reserved and approved now. The last `bytes` were not
+    /// taken in yet.
+    fn decide_again(&mut self, bytes: usize) -> Result<()> {
         if self.request.has_effect() {
             return Ok(());
         }
@@ -236,7 +282,12 @@ impl Standing {
             self.later.push(self.pipeline.reserve(caller, resolved, asked, moment, &new)?);
             self.limits.extend(new);
         }
-        self.pipeline.approve(caller, resolved, asked, moment, &verdict, &mut self.trace.tags)?;
+        let demanded = verdict.of_data(self.request.action);
+        self.pipeline.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut self.trace.tags)?;
+        if self.awaited.is_some() || !demanded.is_empty() {
+            let untouched = self.trace.bytes == bytes as u64 && !self.resumed;
+            self.awaited = Awaited::renewed(self.awaited.take(), demanded, untouched);
+        }
         (self.maximum, self.step_up, self.silent) = (verdict.maximum, verdict.step_up, false);
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
@@ -254,6 +305,7 @@ impl Standing {
         plain
             && self.succeeded
             && self.silent
+            && self.awaited.is_none()
             && trace.tags.is_empty()
             && !self.awaits_confirmation()
             && !self.confirmed
@@ -263,7 +315,48 @@ impl Standing {
     pub(super) fn begin_again(&mut self, moment: Moment, reservation: Box<dyn Reservation>) {
         (self.trace.started, self.trace.bytes, self.trace.looked) = (moment, 0, None);
         self.reservation = Some(reservation);
-        (self.begun, self.ended, self.succeeded) = (false, false, false);
+        (self.begun, self.ended, self.succeeded, self.resumed) = (false, false, false, false);
+    }
+
+    /// Spends the approvals of the data that ends with `last`, once; without `last` they must be spent already.
+    #[cold]
+    fn spend(&mut self, last: Option<&[u8]>) -> Result<()> {
+        let Some(mut awaited) = self.awaited.take() else { return Ok(()) };
+        let approvers = match last {
+            Some(last) => match awaited.digest(last) {
+                Some(digest) => self.spend_for(&mut awaited, digest),
+                None => Err(self.unseen()),
+            },
+            None => awaited.spent(None).ok_or_else(|| self.unseen()),
+        }?;
+        let tags = &mut self.trace.tags;
+        let new: Vec<String> = approvers.into_iter().filter(|approver| !tags.contains(approver)).collect();
+        tags.extend(new);
+        self.awaited = Some(awaited);
+        Ok(())
+    }
+
+    fn spend_for(&self, awaited: &mut Awaited, digest: [u8; 32]) -> Result<Vec<String>> {
+        if let Some(approvers) = awaited.spent(Some(digest)) {
+            return Ok(approvers);
+        }
+        let resolved = Resolved { request: &self.request, subjects: self.permit.subjects() };
+        let moment = self.pipeline.moment();
+        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
+        let (caller, mut approvers) = (self.permit.caller(), Vec::new());
+        let data = Some(digest);
+        self.pipeline.approve(caller, resolved, (asked, moment), &awaited.quorums, data, &mut approvers)?;
+        awaited.spend(digest, approvers.clone());
+        Ok(approvers)
+    }
+
+    /// The refusal where approvals of data are wanted that was not seen from its beginning.
+    fn unseen(&self) -> Error {
+        let why = format!(
+            "the policy wants the very data of this {} approved, and did not when its data began to come in: begin it anew",
+            self.request.action.name()
+        );
+        Error::new(ErrorKind::Denied, why)
     }
 
     pub(super) const fn is_settled(&self, generation: u64) -> bool {

@@ -9,19 +9,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use super::abi::Encoded;
-use super::approval::{Approvals, Quorum, Wanted, WantedKey};
+use super::approval::Approvals;
 use super::compose::Composition;
 use super::facts::Facts;
-use super::registry::Place;
-use super::{Applied, AttributePolicy, Decision, Obligation, PolicyEngine, PolicyRequest, PolicySet, PolicySource};
+use super::{Applied, AttributePolicy, Decision, PolicyEngine, PolicyRequest, PolicySet, PolicySource, QuorumRequest};
 use crate::caller::Caller;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{ErrorKind, Result};
 use crate::key::Action;
 use crate::os::{Lock, Rank};
 use crate::permit::Subject;
 use crate::rates::{RateName, Rates};
 use crate::seen::Seen;
-use crate::store::{Batch, Commit, Store};
+use crate::store::Store;
 use crate::tenant::{Namespace, NamespaceId};
 
 /// Most namespaces whose policies are kept in memory at once.
@@ -208,63 +207,8 @@ impl PolicyEngine for GuestEngine {
         self.set(&caller.namespace).is_ok_and(|set| set.asks_length())
     }
 
-    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
-        let Obligation::Quorum { approvals, role, window } = quorum else {
-            return Err(Error::new(ErrorKind::Internal, "only a quorum is met by approvals"));
-        };
-        if *window == 0 && request.action.streams() {
-            let why = format!(
-                "the policy asks for approvals of one {} with its very data, which is not known when the operation begins: \
-                 let it name a time within which approvals hold",
-                request.action.name()
-            );
-            return Err(Error::new(ErrorKind::Denied, why));
-        }
-        let namespace = &request.caller.namespace;
-        let key = match request.subject {
-            Subject::Object(object) => object.key().map(|key| WantedKey {
-                id: object.id,
-                version: key.primary,
-                name: key.policy_name().clone(),
-            }),
-            _ => None,
-        };
-        let wanted = Wanted {
-            tenant: namespace.tenant.clone(),
-            namespace: namespace.name.clone(),
-            place: Place::of(namespace),
-            key,
-            action: request.action.name().to_owned(),
-            mechanism: request.mechanism.map(|mechanism| mechanism.name().to_owned()),
-            requester: request.caller.principal.name.clone(),
-            role: role.clone(),
-            approvals: *approvals,
-            window: *window,
-            data: None,
-        };
-        match self.approvals.look(&wanted, request.time)? {
-            Quorum::Met(spending) => {
-                let approvers = spending.approvers.clone();
-                let mut batch = Batch::default();
-                spending.spend(&mut batch);
-                if (batch.conditions.is_empty() && batch.ops.is_empty())
-                    || matches!(self.store.commit(&batch)?, Commit::Committed(_))
-                {
-                    return Ok(approvers);
-                }
-                Err(Error::new(
-                    ErrorKind::Conflict,
-                    "somebody else used these approvals up at the same time: try again",
-                ))
-            }
-            Quorum::Lacking { request, given } => {
-                let how = match request {
-                    Some(id) => format!("holders of role `{role}` approve it with `kmss approve {id}`"),
-                    None => "too many requests wait for approval already".to_owned(),
-                };
-                Err(Error::new(ErrorKind::Denied, format!("{given} of {approvals} approvals are given: {how}")))
-            }
-        }
+    fn approve(&self, quorums: &[QuorumRequest<'_>], data: Option<[u8; 32]>) -> Result<Vec<String>> {
+        super::quorum::approve(&self.approvals, &*self.store, quorums, data)
     }
 }
 

@@ -13,6 +13,7 @@ mod facts;
 pub mod host;
 mod input;
 pub mod opa;
+mod quorum;
 pub mod registry;
 mod scope;
 mod sealed;
@@ -24,6 +25,7 @@ pub use attributes::AttributePolicy;
 pub use context::ContextKey;
 pub use engine::GuestEngine;
 pub use input::{Flags, Input, InputKey};
+pub use quorum::QuorumRequest;
 pub use scope::Scope;
 pub use set::{Applied, PolicySet, PolicySource};
 pub use source::RegistrySource;
@@ -162,13 +164,14 @@ pub trait PolicyEngine: Send + Sync {
         false
     }
 
-    /// Uses up the approvals that `quorum` (an [`Obligation::Quorum`]) asks for and names who gave them; refuses where there are
-    /// too few.
+    /// Uses up the approvals that all these quorums of one operation ask for, in one go, and names who gave them; where one of
+    /// them has too few, none is used up. What several of them ask for alike is asked once. `data` is the SHA-256 of the data,
+    /// where they are bound to it.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] with what is missing and how to get it; those of the store.
-    fn approve(&self, request: &PolicyRequest<'_>, quorum: &Obligation) -> Result<Vec<String>> {
-        let (_, _) = (request, quorum);
+    fn approve(&self, quorums: &[QuorumRequest<'_>], data: Option<[u8; 32]>) -> Result<Vec<String>> {
+        let (_, _) = (quorums, data);
         Err(Error::new(ErrorKind::Denied, "the policy asks for approvals, and this host keeps none"))
     }
 }

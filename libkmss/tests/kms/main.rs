@@ -111,7 +111,7 @@ fn cmac() -> Chosen {
 
 fn sign(kms: &Kms, caller: &Caller, key: &Arc<Object>, data: &[u8]) -> Result<Vec<u8>> {
     let mut signing = kms.begin(caller, Sign { key: ObjectRef::from(key), how: cmac() })?;
-    signing.finish(data.len(), |running| {
+    signing.finish(data, |running| {
         running.update(data)?;
         let mut out = vec![0; running.signature_len()];
         running.finish(&mut out)?;

@@ -81,7 +81,7 @@ fn two_openings_of_a_home_see_each_others_changes_at_the_next_operation() {
         let admin = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
         let change = |state| ChangeState { key: ObjectRef::from(&key), state };
         flat.kms.perform(&admin, change(KeyState::Deactivated)).unwrap();
-        assert_eq!(kind(signing.finish(0, |_| Ok(()))), ErrorKind::KeyState);
+        assert_eq!(kind(signing.finish(&[0; 0], |_| Ok(()))), ErrorKind::KeyState);
         assert_eq!(kind(sign(&other, &there, &key, b"data")), ErrorKind::KeyState);
         flat.kms.perform(&admin, change(KeyState::Active)).unwrap();
         assert_eq!(sign(&other, &there, &key, b"data").unwrap(), mac);

@@ -159,9 +159,9 @@ fn only_a_user_who_is_logged_in_approves() {
     let unknown = RequestId([1; 16]);
     assert!(flat.kms.waiting_requests(&flat.namespace).unwrap().is_empty());
     for caller in [flat.public(), flat.officer()] {
-        assert_eq!(kind(flat.kms.approve(&caller, unknown)), ErrorKind::NotLoggedIn);
+        assert_eq!(kind(flat.kms.approve(&caller, unknown, None)), ErrorKind::NotLoggedIn);
     }
-    assert_eq!(kind(flat.kms.approve(&flat.user(), unknown)), ErrorKind::NotFound);
+    assert_eq!(kind(flat.kms.approve(&flat.user(), unknown, None)), ErrorKind::NotFound);
 }
 
 /// Every record of the home, as text.

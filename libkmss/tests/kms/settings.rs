@@ -15,7 +15,7 @@ fn ecb() -> Chosen {
 }
 
 fn finish(signing: &mut Unfinished<Box<dyn Signing>>) -> Result<()> {
-    signing.finish(4, |running| {
+    signing.finish(&[0; 4], |running| {
         running.update(b"data")?;
         let mut out = vec![0; running.signature_len()];
         running.finish(&mut out).map(drop)
@@ -74,7 +74,7 @@ fn a_key_that_asks_each_time_computes_nothing_before_its_user_confirmed_that_ope
     let begin = || flat.kms.begin(&user, Sign { key: ObjectRef::from(&key), how: cmac() }).unwrap();
     let mut unconfirmed = begin();
     assert!(unconfirmed.awaits_confirmation());
-    assert_eq!(kind(unconfirmed.update(4, |running| running.update(b"data"))), ErrorKind::NotLoggedIn);
+    assert_eq!(kind(unconfirmed.update(&[0; 4], |running| running.update(b"data"))), ErrorKind::NotLoggedIn);
     assert_eq!(kind(finish(&mut unconfirmed)), ErrorKind::OperationInactive, "the refusal ended it");
 
     let (mut first, mut second) = (begin(), begin());

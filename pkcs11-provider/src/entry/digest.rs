@@ -70,7 +70,7 @@ pub(crate) unsafe fn update(session: CK_SESSION_HANDLE, part: *mut CK_BYTE, part
 /// Adds a part and puts the operation back.
 pub(super) fn add(mut operation: Taken<Hashing>, part: &[u8]) -> Result<()> {
     operation.parts = true;
-    operation.unfinished.update(part.len(), |digesting| digesting.update(part))?;
+    operation.unfinished.update(part, |digesting| digesting.update(part))?;
     operation.keep()
 }
 
@@ -103,7 +103,7 @@ fn finish(mut operation: Taken<Hashing>, data: &[u8], mut out: Output<'_>) -> Re
         operation.keep()?;
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
-    match operation.unfinished.finish(data.len(), |digesting| digesting.finish(data, space)) {
+    match operation.unfinished.finish(data, |digesting| digesting.finish(data, space)) {
         Ok(written) => out.tell(written),
         Err(error) => {
             out.wipe(len);

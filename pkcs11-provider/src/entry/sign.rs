@@ -86,7 +86,7 @@ pub(crate) unsafe fn last(session: CK_SESSION_HANDLE, out: *mut CK_BYTE, out_len
 pub(super) fn add(mut operation: Taken<Signature>, part: &[u8]) -> Result<()> {
     operation.check_unlocked()?;
     operation.parts = true;
-    operation.unfinished.update(part.len(), |signing| signing.update(part))?;
+    operation.unfinished.update(part, |signing| signing.update(part))?;
     operation.keep()
 }
 
@@ -102,7 +102,7 @@ pub(super) fn finish(mut operation: Taken<Signature>, data: &[u8], mut out: Outp
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
     operation.check_unlocked()?;
-    let written = operation.unfinished.finish(data.len(), |signing| {
+    let written = operation.unfinished.finish(data, |signing| {
         if !data.is_empty() {
             signing.update(data)?;
         }

@@ -110,7 +110,7 @@ pub(crate) unsafe fn restore(
     }
     session::begin(session, PLACE, |view| {
         let mut operation = Ongoing::digest(view.kms.begin(&view.caller, Digest { hash })?, hash);
-        operation.unfinished.update(0, |running| {
+        operation.unfinished.resume(|running| {
             *running = digest;
             Ok(())
         })?;

@@ -103,7 +103,7 @@ pub(super) fn check_single(operation: &Ongoing<Verification>) -> Result<()> {
 pub(super) fn add(mut operation: Taken<Verification>, part: &[u8]) -> Result<()> {
     operation.check_unlocked()?;
     operation.parts = true;
-    operation.unfinished.update(part.len(), |verifying| verifying.update(part))?;
+    operation.unfinished.update(part, |verifying| verifying.update(part))?;
     operation.keep()
 }
 

@@ -74,10 +74,10 @@ impl CipherMessages {
             return finish(message, self.how.encrypt, &mut parameter, input, &mut out);
         }
         let processed = if bound == 0 {
-            message.unfinished.update(input.len(), |cipher| cipher.update(input, &mut []))
+            message.unfinished.update(input, |cipher| cipher.update(input, &mut []))
         } else {
             let space = out.space(bound).ok_or(Rv(CKR_BUFFER_TOO_SMALL))?;
-            message.unfinished.produce(input.len(), |cipher| cipher.update(input, space))
+            message.unfinished.produce(input, |cipher| cipher.update(input, space))
         };
         match processed {
             Ok(written) => {
@@ -133,7 +133,7 @@ fn finish(
     let mut nothing = [];
     let space = if bound == 0 { Some(nothing.as_mut_slice()) } else { out.space(bound) };
     let space = space.ok_or(Rv(CKR_BUFFER_TOO_SMALL))?;
-    match message.unfinished.finish(input.len(), |cipher| cipher.finish_apart(input, space, &mut tag)) {
+    match message.unfinished.finish(input, |cipher| cipher.finish_apart(input, space, &mut tag)) {
         Ok(written) => {
             out.tell(written);
             if encrypt {

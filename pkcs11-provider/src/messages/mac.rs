@@ -39,7 +39,7 @@ impl SignMessages {
         if let Some(out) = out {
             return self.finish(message, data, out);
         }
-        message.unfinished.update(data.len(), |signing| signing.update(data))?;
+        message.unfinished.update(data, |signing| signing.update(data))?;
         self.message = Some(message);
         Ok(())
     }
@@ -62,7 +62,7 @@ impl SignMessages {
             self.message = Some(message);
             return Err(Rv(CKR_BUFFER_TOO_SMALL));
         };
-        let written = message.unfinished.finish(data.len(), |signing| {
+        let written = message.unfinished.finish(data, |signing| {
             if !data.is_empty() {
                 signing.update(data)?;
             }
@@ -101,7 +101,7 @@ impl VerifyMessages {
         if let Some(signature) = signature {
             return verification::finish(&mut message, data, signature);
         }
-        message.unfinished.update(data.len(), |verifying| verifying.update(data))?;
+        message.unfinished.update(data, |verifying| verifying.update(data))?;
         self.message = Some(message);
         Ok(())
     }

@@ -34,12 +34,12 @@ fn a_key_that_is_destroyed_after_the_start_does_not_finish() {
 fn a_usage_that_is_taken_away_after_the_start_ends_the_operation() {
     let (house, key) = House::with_key();
     let mut decrypting = house.decrypt(&key);
-    decrypting.produce(16, |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 16], |_| Ok(())).unwrap();
     let mut object = Object::clone(&key);
     let crate::key::Body::Key(changed) = &mut object.body else { panic!() };
     changed.usage.decrypt = false;
     house.pipeline.perform(&house.user, Update { current: ObjectRef::from(&key), object }).unwrap();
-    assert_eq!(kind(decrypting.produce(16, |_| Ok(()))), ErrorKind::KeyUsage);
+    assert_eq!(kind(decrypting.produce(&[0; 16], |_| Ok(()))), ErrorKind::KeyUsage);
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::KeyUsage));
 }
 
@@ -49,9 +49,9 @@ fn a_store_that_moved_asks_the_policy_again_once_and_takes_no_second_reservation
     let mut decrypting = house.decrypt(&key);
     disturb(&house);
     house.quota.left.store(0, Ordering::SeqCst);
-    decrypting.produce(16, |_| Ok(())).unwrap();
-    decrypting.produce(16, |_| Ok(())).unwrap();
-    decrypting.finish(0, |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 16], |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 16], |_| Ok(())).unwrap();
+    decrypting.finish(&[0; 0], |_| Ok(())).unwrap();
     let order = ["policy decrypt web", "audit decrypt begun", "audit decrypt success", "settle 32"];
     assert_eq!(house.happened(), order);
     assert_eq!(*house.policy.lengths.lock().unwrap().last().unwrap(), Some(16));
@@ -63,8 +63,8 @@ fn a_commit_under_way_makes_every_output_decide_again() {
     let mut decrypting = house.decrypt(&key);
     house.store.odd.store(true, Ordering::SeqCst);
     house.journal.clear();
-    decrypting.produce(1, |_| Ok(())).unwrap();
-    decrypting.produce(1, |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 1], |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 1], |_| Ok(())).unwrap();
     assert_eq!(house.happened().iter().filter(|line| line.starts_with("policy")).count(), 2);
 }
 
@@ -87,11 +87,11 @@ fn a_minute_by_either_clock_makes_a_decision_old() {
 fn the_new_decision_has_the_last_word_and_the_record_names_its_rule() {
     let (house, key) = House::with_key();
     let mut signing = house.sign(&house.user, &key).unwrap();
-    signing.update(5, |running| running.update(b"abcde")).unwrap();
+    signing.update(&[0; 5], |running| running.update(b"abcde")).unwrap();
     house.policy.deny(Action::Sign);
     // Input alone releases nothing.
     disturb(&house);
-    signing.update(1, |running| running.update(b"f")).unwrap();
+    signing.update(&[0; 1], |running| running.update(b"f")).unwrap();
     assert_eq!(kind(signed(&mut signing, b"")), ErrorKind::Denied);
     assert_eq!(house.last().rule, "rule-no");
 }
@@ -100,7 +100,7 @@ fn the_new_decision_has_the_last_word_and_the_record_names_its_rule() {
 fn the_new_decision_bounds_what_was_taken_in_already() {
     let (house, key) = House::with_key();
     let mut signing = house.sign(&house.user, &key).unwrap();
-    signing.update(5, |running| running.update(b"abcde")).unwrap();
+    signing.update(&[0; 5], |running| running.update(b"abcde")).unwrap();
     house.policy.oblige(&[Obligation::MaximumData(4)]);
     disturb(&house);
     assert_eq!(kind(signed(&mut signing, b"")), ErrorKind::Denied);

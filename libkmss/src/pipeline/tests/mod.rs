@@ -159,7 +159,7 @@ fn key_wrap() -> Chosen {
 
 /// Feeds `data` and finishes a signature.
 fn signed(signing: &mut Unfinished<Box<dyn crate::backend::Signing>>, data: &[u8]) -> Result<Vec<u8>> {
-    signing.finish(data.len(), |running| {
+    signing.finish(data, |running| {
         running.update(data)?;
         let mut out = vec![0; running.signature_len()];
         let len = running.finish(&mut out)?;

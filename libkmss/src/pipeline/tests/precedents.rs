@@ -87,7 +87,7 @@ fn what_did_not_end_with_a_result_is_no_precedent() {
     assert_eq!(house.last().outcome, Outcome::Abandoned);
     let mut signing = house.sign(&house.user, &key).unwrap();
     house.engine.broken.store(true, Ordering::SeqCst);
-    let failed: Result<()> = signing.finish(0, |_| Err(Error::new(ErrorKind::BackendUnavailable, "broken")));
+    let failed: Result<()> = signing.finish(&[0; 0], |_| Err(Error::new(ErrorKind::BackendUnavailable, "broken")));
     failed.unwrap_err();
     assert!(signing.precedent().is_none());
 }
@@ -140,7 +140,7 @@ fn another_nonce_makes_no_other_mechanism() {
     let encrypt = |last, first| {
         let (decided, begun) = after(&house, last, &house.user, with(first));
         let (mut running, mut out) = (begun.unwrap(), [0; 16]);
-        running.finish(16, |cipher| cipher.finish(&[0; 16], &mut out)).unwrap();
+        running.finish(&[0; 16], |cipher| cipher.finish(&[0; 16], &mut out)).unwrap();
         (decided, out, running.precedent())
     };
     let (_, one, last) = encrypt(None, 1);

@@ -7,7 +7,7 @@ use crate::policy::Obligation;
 fn a_signature_is_decided_reserved_computed_recorded_and_only_then_released() {
     let (house, key) = House::with_key();
     let mut signing = house.sign(&house.user, &key).unwrap();
-    signing.update(3, |running| running.update(b"abc")).unwrap();
+    signing.update(&[0; 3], |running| running.update(b"abc")).unwrap();
     assert_eq!(signed(&mut signing, b"de").unwrap().len(), 16);
     drop(signing);
     let order = ["policy sign web", "reserve sign", "backend sign", "audit sign success", "settle 5"];
@@ -45,10 +45,10 @@ fn an_error_ends_the_operation_and_is_recorded_once() {
     let (house, key) = House::with_key();
     let mut signing = house.sign(&house.user, &key).unwrap();
     house.journal.clear();
-    let failed: Result<()> = signing.update(1, |_| Err(Error::new(ErrorKind::DataLength, "too long")));
+    let failed: Result<()> = signing.update(&[0; 1], |_| Err(Error::new(ErrorKind::DataLength, "too long")));
     assert_eq!(kind(failed), ErrorKind::DataLength);
     assert_eq!(house.last().outcome, Outcome::Failed(ErrorKind::DataLength));
-    assert_eq!(kind(signing.update(1, |running| running.update(b"a"))), ErrorKind::OperationInactive);
+    assert_eq!(kind(signing.update(&[0; 1], |running| running.update(b"a"))), ErrorKind::OperationInactive);
     drop(signing);
     assert_eq!(house.happened(), ["audit sign failed", "return"]);
 }
@@ -60,13 +60,13 @@ fn a_buffer_that_is_too_small_leaves_the_operation_alive_and_counts_its_bytes_on
     let mut decrypting = house.decrypt(&key);
     let small = || Error::new(ErrorKind::BufferTooSmall, "four bytes are not enough");
     for _ in 0..3 {
-        assert_eq!(kind(decrypting.update::<()>(3, |_| Err(small()))), ErrorKind::BufferTooSmall);
-        assert_eq!(kind(decrypting.produce::<()>(3, |_| Err(small()))), ErrorKind::BufferTooSmall);
-        assert_eq!(kind(decrypting.finish::<()>(3, |_| Err(small()))), ErrorKind::BufferTooSmall);
+        assert_eq!(kind(decrypting.update::<()>(&[0; 3], |_| Err(small()))), ErrorKind::BufferTooSmall);
+        assert_eq!(kind(decrypting.produce::<()>(&[0; 3], |_| Err(small()))), ErrorKind::BufferTooSmall);
+        assert_eq!(kind(decrypting.finish::<()>(&[0; 3], |_| Err(small()))), ErrorKind::BufferTooSmall);
     }
-    decrypting.update(3, |_| Ok(())).unwrap();
-    decrypting.produce(3, |_| Ok(())).unwrap();
-    decrypting.finish(3, |_| Ok(())).unwrap();
+    decrypting.update(&[0; 3], |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 3], |_| Ok(())).unwrap();
+    decrypting.finish(&[0; 3], |_| Ok(())).unwrap();
     assert_eq!((house.last().outcome, house.last().bytes), (Outcome::Success, Some(9)));
 }
 
@@ -76,9 +76,9 @@ fn before_the_first_output_of_an_unfinished_operation_a_record_says_that_it_bega
     let mut decrypting = house.decrypt(&key);
     for _ in 0..3 {
         let mut out = [0; 16];
-        decrypting.produce(16, |running| running.update(&[0; 16], &mut out)).unwrap();
+        decrypting.produce(&[0; 16], |running| running.update(&[0; 16], &mut out)).unwrap();
     }
-    decrypting.finish(0, |running| running.finish(&[], &mut [])).unwrap();
+    decrypting.finish(&[0; 0], |running| running.finish(&[], &mut [])).unwrap();
     assert_eq!(house.happened()[2..], ["backend decrypt", "audit decrypt begun", "audit decrypt success", "settle 48"]);
     let (begun, end) = (house.audit.notes().iter().rev().nth(1).unwrap().clone(), house.last());
     assert_eq!((begun.outcome, begun.bytes), (Outcome::Begun, Some(16)));
@@ -91,20 +91,20 @@ fn nothing_leaves_when_the_record_that_it_began_cannot_be_written() {
     let mut decrypting = house.decrypt(&key);
     house.audit.fail(|outcome| outcome == Outcome::Begun);
     let mut computed = false;
-    let produced = decrypting.produce(16, |_| {
+    let produced = decrypting.produce(&[0; 16], |_| {
         computed = true;
         Ok(())
     });
     assert_eq!(kind(produced), ErrorKind::AuditUnavailable);
     assert!(!computed);
-    assert_eq!(kind(decrypting.finish(0, |_| Ok(()))), ErrorKind::OperationInactive);
+    assert_eq!(kind(decrypting.finish(&[0; 0], |_| Ok(()))), ErrorKind::OperationInactive);
 }
 
 #[test]
 fn output_that_left_is_paid_for_even_when_the_operation_is_abandoned() {
     let (house, key) = House::with_key();
     let mut decrypting = house.decrypt(&key);
-    decrypting.produce(16, |_| Ok(())).unwrap();
+    decrypting.produce(&[0; 16], |_| Ok(())).unwrap();
     drop(decrypting);
     assert_eq!(house.happened()[3..], ["audit decrypt begun", "audit decrypt abandoned", "settle 16"]);
 }
@@ -114,16 +114,16 @@ fn data_beyond_what_the_policy_admits_is_refused_before_it_is_processed() {
     let (house, key) = House::with_key();
     house.policy.oblige(&[Obligation::MaximumData(7), Obligation::MaximumData(5), Obligation::AuditTag("card".into())]);
     let mut signing = house.sign(&house.user, &key).unwrap();
-    signing.update(5, |running| running.update(b"abcde")).unwrap();
+    signing.update(&[0; 5], |running| running.update(b"abcde")).unwrap();
     let mut reached = false;
-    let refused = signing.update(1, |_| {
+    let refused = signing.update(&[0; 1], |_| {
         reached = true;
         Ok(())
     });
     assert_eq!((kind(refused), reached), (ErrorKind::Denied, false));
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::Denied));
     assert_eq!(house.last().tags, ["card"]);
-    assert_eq!(kind(signing.finish(0, |_| Ok(()))), ErrorKind::OperationInactive);
+    assert_eq!(kind(signing.finish(&[0; 0], |_| Ok(()))), ErrorKind::OperationInactive);
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn refusals_and_failures_are_recorded_at_once() {
     assert!(house.sign(&house.user, &key).is_err());
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::Denied));
     let mut decrypting = house.decrypt(&key);
-    let failed: Result<()> = decrypting.finish(1, |_| Err(Error::new(ErrorKind::EncryptedDataInvalid, "no")));
+    let failed: Result<()> = decrypting.finish(&[0; 1], |_| Err(Error::new(ErrorKind::EncryptedDataInvalid, "no")));
     assert!(failed.is_err());
     assert_eq!(house.last().outcome, Outcome::Failed(ErrorKind::EncryptedDataInvalid));
     assert!(house.audit.summaries().is_empty());
@@ -105,8 +105,8 @@ fn each_kind_of_use_has_its_own_count() {
     let (house, key) = house();
     use_once(&house, &key);
     let mut decrypting = house.decrypt(&key);
-    decrypting.produce(16, |running| running.update(&[0; 16], &mut [0; 16])).unwrap();
-    decrypting.finish(0, |running| running.finish(&[], &mut [])).unwrap();
+    decrypting.produce(&[0; 16], |running| running.update(&[0; 16], &mut [0; 16])).unwrap();
+    decrypting.finish(&[0; 0], |running| running.finish(&[], &mut [])).unwrap();
     drop(house.decrypt(&key));
     let public = house.user.with(|parts| parts.login = Login::User("other".into()));
     signed(&mut house.sign(&public, &key).unwrap(), b"abc").unwrap();

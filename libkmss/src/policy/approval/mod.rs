@@ -11,7 +11,7 @@ mod tests;
 
 use std::sync::Arc;
 
-pub use record::{RequestId, Wanted, WantedKey};
+pub use record::{DataDigest, Half, RequestId, Wanted, WantedKey};
 
 use self::record::{Approval, Pending, StoreIdentity};
 use super::registry::Place;
@@ -25,6 +25,8 @@ use crate::tenant::NamespaceId;
 
 /// For how many milliseconds a request waits for its approvals.
 const LIFE: u64 = 24 * 3_600_000;
+/// For how many milliseconds the other half of a pair may follow the first.
+const SECOND_HALF: u64 = 600_000;
 /// Most requests that wait in a namespace.
 const MOST: usize = if cfg!(test) { 48 } else { 256 };
 /// Most requests of one requester that wait in a namespace; the oldest gives way.
@@ -65,16 +67,26 @@ pub enum Quorum {
 pub struct Spending {
     /// Who approved.
     pub approvers: Vec<String>,
-    conditions: Vec<Condition>,
-    ops: Vec<Op>,
+    /// What must be so, and what then becomes of the request; nothing where they hold for a while.
+    change: Option<(Condition, Op)>,
+    /// What counts no more then.
+    rest: Vec<StoreKey>,
 }
 
 impl Spending {
     /// Adds what spends them to `batch`: nothing, where they hold for a while. Where its commit conflicts, somebody else
     /// spent them.
-    pub fn spend(self, batch: &mut Batch) {
-        batch.conditions.extend(self.conditions);
-        batch.ops.extend(self.ops);
+    pub fn spend(&mut self, batch: &mut Batch) {
+        if let Some((condition, op)) = self.change.take() {
+            batch.conditions.push(condition);
+            batch.ops.push(op);
+        }
+    }
+
+    /// Clears away what is left of them, as far as there is room in `batch`.
+    pub fn tidy(self, batch: &mut Batch) {
+        let room = Batch::MAX_OPS.saturating_sub(batch.ops.len());
+        batch.ops.extend(self.rest.into_iter().take(room).map(Op::Delete));
     }
 }
 
@@ -100,11 +112,12 @@ impl Approvals {
         Self { store, random, home }
     }
 
-    /// Looks for the approvals of what is `wanted`. Where they are lacking, the request is kept for approvers to see.
+    /// Looks for the approvals of what is `wanted`. Where they are lacking, the request is kept for approvers to see. What was
+    /// approved for a pair serves each `half` once.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store; the operation must be denied then.
-    pub fn look(&self, wanted: &Wanted, now: Timestamp) -> Result<Quorum> {
+    pub fn look(&self, wanted: &Wanted, half: Option<Half>, now: Timestamp) -> Result<Quorum> {
         if wanted.approvals == 0 || wanted.approvals > MOST_NEEDED {
             let why = format!("a policy asks for {} approvals, and 1 to {MOST_NEEDED} can be given", wanted.approvals);
             return Err(Error::new(ErrorKind::Denied, why));
@@ -112,7 +125,7 @@ impl Approvals {
         let id = wanted.id(&self.identity()?)?;
         let namespace = wanted.place.namespace;
         let Some((pending, revision)) = self.pending(namespace, id)? else { return self.ask(id, wanted, now) };
-        if now >= pending.expires {
+        if !pending.serves(half, now) {
             return self.ask(id, wanted, now);
         }
         let mut counted = self.approvals(namespace, id)?;
@@ -124,17 +137,20 @@ impl Approvals {
             return Ok(Quorum::Lacking { request: Some(id), given });
         }
         counted.truncate(needed);
-        let (mut conditions, mut ops) = (Vec::new(), Vec::new());
-        if wanted.window == 0 {
-            let path = pending_path(namespace, id)?;
-            conditions.push(Condition::Version(path.clone(), revision));
-            conditions.extend(counted.iter().map(|(path, _, revision)| Condition::Version(path.clone(), *revision)));
-            // Without the request and its nonce no approval of it counts any more; the others are tidiness.
-            ops.push(Op::Delete(path));
-            ops.extend(all.into_iter().take(Batch::MAX_OPS / 2).map(Op::Delete));
-        }
         let approvers = counted.into_iter().map(|(_, approval, _)| approval.approver).collect();
-        Ok(Quorum::Met(Spending { approvers, conditions, ops }))
+        if wanted.window != 0 {
+            return Ok(Quorum::Met(Spending { approvers, change: None, rest: Vec::new() }));
+        }
+        let path = pending_path(namespace, id)?;
+        let condition = Condition::Version(path.clone(), revision);
+        if half.is_some() && pending.spent.is_none() {
+            let expires = pending.expires.min(Timestamp(now.0.saturating_add(SECOND_HALF)));
+            let left = Pending { spent: half, expires, ..pending };
+            let op = Op::Put(path.clone(), sealed::seal_value(&self.home, &*self.random, &path, &left)?);
+            return Ok(Quorum::Met(Spending { approvers, change: Some((condition, op)), rest: Vec::new() }));
+        }
+        // Without the request and its nonce no approval of it counts any more; the others are tidiness.
+        Ok(Quorum::Met(Spending { approvers, change: Some((condition, Op::Delete(path))), rest: all }))
     }
 
     /// The requests that wait in `place`, the oldest first.
@@ -144,7 +160,7 @@ impl Approvals {
     pub fn waiting(&self, place: Place, now: Timestamp) -> Result<Vec<OpenRequest>> {
         let mut waiting = Vec::new();
         for (path, pending, _) in self.all_pending(place.namespace)? {
-            if pending.wanted.place != place || now >= pending.expires {
+            if pending.wanted.place != place || !pending.is_open(now) {
                 continue;
             }
             let id = path.as_str().rsplit('/').next().unwrap_or_default().parse()?;
@@ -154,20 +170,21 @@ impl Approvals {
         Ok(waiting)
     }
 
-    /// `approver`, who holds `roles`, approves a request of `place`.
+    /// `approver`, who holds `roles`, approves a request of `place`. Who says which `data` (SHA-256) they approve approves no
+    /// other.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] for an unknown or expired request; [`ErrorKind::Denied`] for the requester, and for whoever
-    /// does not hold the role; [`ErrorKind::AlreadyExists`] for whoever has approved it; [`ErrorKind::Conflict`].
+    /// [`ErrorKind::NotFound`] for an unknown or expired request; [`ErrorKind::Denied`] for the requester, for whoever does not
+    /// hold the role, and for other data; [`ErrorKind::AlreadyExists`] for whoever has approved it; [`ErrorKind::Conflict`].
     pub fn approve(
         &self,
         place: Place,
-        id: RequestId,
+        (id, data): (RequestId, Option<[u8; 32]>),
         approver: &str,
         roles: &[String],
         now: Timestamp,
     ) -> Result<OpenRequest> {
-        let found = self.pending(place.namespace, id)?.filter(|(p, _)| p.wanted.place == place && now < p.expires);
+        let found = self.pending(place.namespace, id)?.filter(|(p, _)| p.wanted.place == place && p.is_open(now));
         let (pending, revision) =
             found.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("no request `{id}` waits for approval")))?;
         let wanted = &pending.wanted;
@@ -176,6 +193,13 @@ impl Approvals {
         }
         if !roles.contains(&wanted.role) {
             let why = format!("`{approver}` does not hold role `{}`, which this request asks for", wanted.role);
+            return Err(Error::new(ErrorKind::Denied, why));
+        }
+        if data.is_some_and(|data| wanted.data.is_none_or(|wanted| *wanted != data)) {
+            let why = match wanted.data {
+                Some(_) => "the request is about other data",
+                None => "the request is not about certain data",
+            };
             return Err(Error::new(ErrorKind::Denied, why));
         }
         let path = self.approval_path(place.namespace, id, approver)?;
@@ -225,7 +249,7 @@ impl Approvals {
         self.random.fill(&mut nonce)?;
         let expires = Timestamp(now.0.saturating_add(LIFE));
         let nonce = serde_bytes::ByteArray::new(nonce);
-        let pending = Pending { wanted: wanted.clone(), nonce, created: now, expires };
+        let pending = Pending { wanted: wanted.clone(), nonce, created: now, expires, spent: None };
         let sealed = sealed::seal_value(&self.home, &*self.random, &path, &pending)?;
         let condition = match self.store.get(&path)? {
             Some(entry) => Condition::Version(path.clone(), entry.version),

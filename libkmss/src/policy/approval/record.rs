@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use aws_lc_rs::digest::{Context, SHA256};
+
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::bundle::sha256;
@@ -19,8 +21,10 @@ pub struct Wanted {
     pub namespace: String,
     /// The namespace.
     pub place: Place,
-    /// The key; absent for one that is about to exist, and for what is about no key.
+    /// The key; absent for what is about no key.
     pub key: Option<WantedKey>,
+    /// The other keys of the operation: the one that is wrapped, the ones that come to be. None with a window.
+    pub with: Vec<WantedKey>,
     /// The action's word.
     pub action: String,
     /// Name of the mechanism.
@@ -41,12 +45,49 @@ pub struct Wanted {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WantedKey {
-    /// The object.
-    pub id: ObjectId,
-    /// Its version.
+    /// The object; absent for one that is about to exist, and for the halves of a pair.
+    pub id: Option<ObjectId>,
+    /// Of a pair, SHA-256 of its public key (SubjectPublicKeyInfo), which both halves share.
+    pub public: Option<serde_bytes::ByteArray<32>>,
+    /// Its version; 0 for one that is about to exist.
     pub version: u32,
     /// Its name, for people.
     pub name: String,
+}
+
+/// A half of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Half {
+    /// The private key.
+    Private,
+    /// The public key.
+    Public,
+}
+
+/// SHA-256 of data that comes in parts.
+#[derive(Clone)]
+pub struct DataDigest(Context);
+
+impl Default for DataDigest {
+    fn default() -> Self {
+        Self(Context::new(&SHA256))
+    }
+}
+
+impl DataDigest {
+    /// Takes a part in.
+    pub fn update(&mut self, part: &[u8]) {
+        self.0.update(part);
+    }
+
+    /// The digest of all parts.
+    #[must_use]
+    pub fn finish(self) -> [u8; 32] {
+        let mut out = [0; 32];
+        out.iter_mut().zip(self.0.finish().as_ref()).for_each(|(to, from)| *to = *from);
+        out
+    }
 }
 
 /// Identity of a request: a digest of the home and of all that is wanted.
@@ -104,6 +145,20 @@ pub(super) struct Pending {
     pub(super) nonce: serde_bytes::ByteArray<16>,
     pub(super) created: Timestamp,
     pub(super) expires: Timestamp,
+    /// The half of a pair for which it was spent: what was approved is left for the other one.
+    pub(super) spent: Option<Half>,
+}
+
+impl Pending {
+    /// Whether it waits for approvals, or for its operation.
+    pub(super) fn is_open(&self, now: Timestamp) -> bool {
+        now < self.expires && self.spent.is_none()
+    }
+
+    /// Whether approvals of it let an operation on this half pass.
+    pub(super) fn serves(&self, half: Option<Half>, now: Timestamp) -> bool {
+        now < self.expires && (self.spent.is_none() || (half.is_some() && half != self.spent))
+    }
 }
 
 /// One approver's word.

@@ -38,7 +38,8 @@ fn wanted() -> Wanted {
         tenant: "default".into(),
         namespace: "web".into(),
         place: place(),
-        key: Some(WantedKey { id: ObjectId([1; 16]), version: 1, name: "root-ca".into() }),
+        key: Some(WantedKey { id: Some(ObjectId([1; 16])), public: None, version: 1, name: "root-ca".into() }),
+        with: Vec::new(),
         action: "sign".into(),
         mechanism: Some("ECDSA".into()),
         requester: "service:ca".into(),
@@ -51,26 +52,27 @@ fn wanted() -> Wanted {
 
 impl Bench {
     fn lacking(&self, wanted: &Wanted, now: Timestamp) -> (RequestId, u8) {
-        match self.approvals.look(wanted, now).unwrap() {
+        match self.approvals.look(wanted, None, now).unwrap() {
             Quorum::Lacking { request, given } => (request.unwrap(), given),
             Quorum::Met(_) => panic!("nobody had approved"),
         }
     }
 
     fn met(&self, wanted: &Wanted, now: Timestamp) -> Spending {
-        match self.approvals.look(wanted, now).unwrap() {
+        match self.approvals.look(wanted, None, now).unwrap() {
             Quorum::Met(spending) => spending,
             lacking => panic!("{lacking:?}"),
         }
     }
 
     fn approve(&self, id: RequestId, who: &str, now: Timestamp) -> Result<OpenRequest> {
-        self.approvals.approve(place(), id, who, &["custodian".to_owned()], now)
+        self.approvals.approve(place(), (id, None), who, &["custodian".to_owned()], now)
     }
 
-    fn spend(&self, spending: Spending) -> Commit {
+    fn spend(&self, mut spending: Spending) -> Commit {
         let mut batch = Batch::default();
         spending.spend(&mut batch);
+        spending.tidy(&mut batch);
         self.store.commit(&batch).unwrap()
     }
 }
@@ -99,13 +101,13 @@ fn nobody_approves_twice_for_themselves_or_without_the_role() {
     assert_eq!(bench.approve(id, "user:a", NOW).unwrap_err().kind(), ErrorKind::AlreadyExists);
     assert_eq!(bench.approve(id, "service:ca", NOW).unwrap_err().kind(), ErrorKind::Denied);
     let roles = ["operator".to_owned()];
-    let refused = bench.approvals.approve(place(), id, "user:b", &roles, NOW).unwrap_err();
+    let refused = bench.approvals.approve(place(), (id, None), "user:b", &roles, NOW).unwrap_err();
     assert!(refused.message().contains("custodian"), "{refused}");
     assert_eq!(bench.lacking(&wanted(), NOW), (id, 1));
     let unknown = bench.approve(RequestId([0; 16]), "user:b", NOW).unwrap_err();
     assert_eq!(unknown.kind(), ErrorKind::NotFound);
     let elsewhere = Place { incarnation: 2, ..place() };
-    let moved = bench.approvals.approve(elsewhere, id, "user:b", &["custodian".to_owned()], NOW).unwrap_err();
+    let moved = bench.approvals.approve(elsewhere, (id, None), "user:b", &["custodian".to_owned()], NOW).unwrap_err();
     assert_eq!(moved.kind(), ErrorKind::NotFound);
 }
 
@@ -115,7 +117,7 @@ fn an_approval_is_bound_to_everything_that_was_asked_for() {
     let (id, _) = bench.lacking(&wanted(), NOW);
     bench.approve(id, "user:a", NOW).unwrap();
     bench.approve(id, "user:b", NOW).unwrap();
-    let key = |version| Some(WantedKey { id: ObjectId([1; 16]), version, name: "root-ca".into() });
+    let key = |version| Some(WantedKey { id: Some(ObjectId([1; 16])), public: None, version, name: "root-ca".into() });
     for other in [
         Wanted { data: Some(serde_bytes::ByteArray::new([6; 32])), ..wanted() },
         Wanted { key: key(2), ..wanted() },
@@ -123,12 +125,56 @@ fn an_approval_is_bound_to_everything_that_was_asked_for() {
         Wanted { mechanism: Some("ECDSA_SHA256".into()), ..wanted() },
         Wanted { requester: "service:other".into(), ..wanted() },
         Wanted { role: "auditor".into(), ..wanted() },
+        Wanted { with: vec![key(1).unwrap()], ..wanted() },
         Wanted { place: Place { incarnation: 2, ..place() }, ..wanted() },
         Wanted { window: 60, data: None, ..wanted() },
     ] {
         assert_ne!(bench.lacking(&other, NOW), (id, 2), "{other:?}");
     }
     assert!(matches!(bench.spend(bench.met(&wanted(), NOW)), Commit::Committed(_)));
+}
+
+#[test]
+fn who_names_the_data_approves_no_other() {
+    let bench = bench();
+    let (id, _) = bench.lacking(&wanted(), NOW);
+    let say =
+        |id, data| bench.approvals.approve(place(), (id, Some([data; 32])), "user:a", &["custodian".to_owned()], NOW);
+    assert!(say(id, 6).unwrap_err().message().contains("other data"));
+    assert_eq!(bench.lacking(&wanted(), NOW), (id, 0));
+    assert_eq!(say(id, 5).unwrap().approvers, ["user:a"]);
+    let (id, _) = bench.lacking(&Wanted { window: 60, data: None, ..wanted() }, NOW);
+    assert!(say(id, 5).unwrap_err().message().contains("not about certain data"));
+}
+
+#[test]
+fn what_was_approved_for_a_pair_serves_each_half_once() {
+    let bench = bench();
+    let of_pair = Wanted { data: None, action: "destroy".into(), ..wanted() };
+    let look = |half, now| bench.approvals.look(&of_pair, half, now).unwrap();
+    let id = match look(Some(Half::Private), NOW) {
+        Quorum::Lacking { request, .. } => request.unwrap(),
+        Quorum::Met(_) => panic!("nobody had approved"),
+    };
+    let approve = || ["user:a", "user:b"].map(|who| bench.approve(id, who, NOW).unwrap());
+    let spend = |half, now| match look(half, now) {
+        Quorum::Met(spending) => matches!(bench.spend(spending), Commit::Committed(_)),
+        Quorum::Lacking { .. } => false,
+    };
+    for (first, second) in [(Half::Private, Half::Public), (Half::Public, Half::Private)] {
+        let _ = approve();
+        assert!(spend(Some(first), NOW));
+        assert!(bench.approvals.waiting(place(), NOW).unwrap().is_empty());
+        assert!(spend(Some(second), NOW));
+        assert!(!spend(Some(first), NOW) && !spend(Some(second), NOW));
+    }
+    // Not the same half again, nor what is no half, nor much later; and whoever asks anew starts at nothing.
+    for (half, now) in [(Some(Half::Private), NOW), (None, NOW), (Some(Half::Public), Timestamp(NOW.0 + SECOND_HALF))] {
+        let _ = approve();
+        assert!(spend(Some(Half::Private), NOW));
+        assert!(!spend(half, now), "{half:?}");
+        assert!(!spend(Some(Half::Public), now));
+    }
 }
 
 #[test]
@@ -176,10 +222,10 @@ fn requests_are_bounded_and_the_oldest_of_a_requester_gives_way() {
     assert_eq!(waiting.len(), MOST_OF_ONE + 1);
     assert_eq!(waiting.first().unwrap().wanted.requester, "service:quiet");
     for n in 0..60_u8 {
-        let _ = bench.approvals.look(&of(&format!("service:{n}"), n), NOW).unwrap();
+        let _ = bench.approvals.look(&of(&format!("service:{n}"), n), None, NOW).unwrap();
     }
     assert_eq!(bench.approvals.waiting(place(), NOW).unwrap().len(), MOST);
-    let late = bench.approvals.look(&of("service:late", 0), NOW).unwrap();
+    let late = bench.approvals.look(&of("service:late", 0), None, NOW).unwrap();
     assert!(matches!(late, Quorum::Lacking { request: None, given: 0 }));
 }
 
@@ -196,7 +242,7 @@ fn a_record_that_was_changed_denies() {
     }
     let ops = vec![Op::Put(key, changed)];
     let _ = bench.store.commit(&Batch { ops, ..Batch::default() }).unwrap();
-    assert_eq!(bench.approvals.look(&wanted(), NOW).unwrap_err().kind(), ErrorKind::Damaged);
+    assert_eq!(bench.approvals.look(&wanted(), None, NOW).unwrap_err().kind(), ErrorKind::Damaged);
     let none = Wanted { approvals: 0, ..wanted() };
-    assert_eq!(bench.approvals.look(&none, NOW).unwrap_err().kind(), ErrorKind::Denied);
+    assert_eq!(bench.approvals.look(&none, None, NOW).unwrap_err().kind(), ErrorKind::Denied);
 }
