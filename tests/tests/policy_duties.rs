@@ -7,8 +7,8 @@ use cryptoki_sys::*;
 use kmss_tests::built;
 use kmss_tests::home::{Home, PIN};
 use kmss_tests::p11::keys::MESSAGE;
-use kmss_tests::p11::{Rv, Token, Whole, refused, text};
-use kmss_tests::rules::{self, apply, denied, ec_pair, kmss, last_denial, records};
+use kmss_tests::p11::{Rv, Token, Whole, curve, flag, raw, refused, text};
+use kmss_tests::rules::{self, aes, apply, denied, ec_pair, kmss, last_denial, records};
 
 fn token(label: &str) -> Token {
     rules::token("", label)
@@ -32,6 +32,36 @@ fn a_rate_is_one_budget_for_every_process() {
     let refusal = home.audit(20).into_iter().rev().find(|record| record["outcome"] == "denied").unwrap();
     assert_eq!(refusal["error"], "quota-exceeded", "{refusal}");
     assert!(refusal["reason"].as_str().unwrap().contains("5 times in 60 s"), "{refusal}");
+}
+
+#[test]
+fn an_operation_on_several_keys_counts_once_for_each() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let session = token("several").user();
+    let [kek, a, b] = ["kek", "a", "b"].map(|name| aes(&session, name));
+    apply("--token several", "p", "allow anyone to anything with any key at most 4 per hour\n");
+    let wrap = |key| session.wrap(CKM_AES_KEY_WRAP, kek, key);
+    for key in [a, a, a, b] {
+        wrap(key).unwrap();
+    }
+    refused(wrap(b), CKR_TOKEN_RESOURCE_EXCEEDED);
+    // What was refused for one of them costs the other nothing.
+    let mac = |key| session.sign(CKM_AES_CMAC, key, MESSAGE);
+    mac(a).unwrap();
+    refused(mac(a), CKR_TOKEN_RESOURCE_EXCEEDED);
+    for _ in 0..3 {
+        mac(b).unwrap();
+    }
+    refused(mac(b), CKR_TOKEN_RESOURCE_EXCEEDED);
+    // The halves of a pair are one key.
+    for _ in 0..4 {
+        let _ = ec_pair(&session, "pair");
+    }
+    let public = [raw(CKA_EC_PARAMS, curve::P256), flag(CKA_TOKEN, true), text(CKA_LABEL, "pair")];
+    let private = [flag(CKA_TOKEN, true), text(CKA_LABEL, "pair")];
+    refused(session.generate_pair(CKM_EC_KEY_PAIR_GEN, &public, &private), CKR_TOKEN_RESOURCE_EXCEEDED);
 }
 
 #[test]

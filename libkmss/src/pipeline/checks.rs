@@ -65,7 +65,7 @@ impl Verdict {
             Decision::Allow { rule, obligations, rates, notes } => {
                 self.tags.extend(notes);
                 self.rule = self.rule.take().or(rule);
-                let limit = |rate: RuleRate| Limit { rule: rate.rule, count: rate.count, seconds: rate.seconds };
+                let limit = |rate: RuleRate| Limit { place, rule: rate.rule, count: rate.count, seconds: rate.seconds };
                 self.limits.extend(rates.into_iter().map(limit));
                 for obligation in obligations {
                     match obligation {

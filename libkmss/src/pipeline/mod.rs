@@ -266,8 +266,8 @@ impl Pipeline {
         moment: Moment,
         limits: &[Limit],
     ) -> Result<Box<dyn Reservation>> {
-        let (action, subject) = (resolved.request.action, &resolved.subjects.subject);
-        self.quota.reserve(&Demand { caller, action, subject, bytes: asked.data_len, limits, time: moment.wall })
+        let (action, subjects) = (resolved.request.action, resolved.subjects);
+        self.quota.reserve(&Demand { caller, action, subjects, bytes: asked.data_len, limits, time: moment.wall })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.

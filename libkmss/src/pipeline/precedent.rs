@@ -105,7 +105,7 @@ impl Pipeline {
         let Some(mut standing) = standing else { return self.begin_at(anew(), caller, operation) };
         let action = standing.request.action;
         let demand =
-            Demand { caller, action, subject: standing.permit.subject(), bytes: None, limits: &[], time: moment.wall };
+            Demand { caller, action, subjects: standing.permit.subjects(), bytes: None, limits: &[], time: moment.wall };
         match self.quota.reserve(&demand) {
             Ok(reservation) => standing.begin_again(moment, reservation),
             // Refused as a new operation would be, which records it.

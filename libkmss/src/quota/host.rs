@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Demand, QuotaLedger, Reservation};
+use super::{Demand, Limit, QuotaLedger, Reservation};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::permit::Subject;
@@ -28,15 +28,15 @@ impl QuotaLedger for HostLedger {
             return Ok(Box::new(Unlimited));
         }
         let mut held = Held { rates: Arc::clone(&self.rates), taken: Vec::with_capacity(demand.limits.len()) };
-        let key = match demand.subject {
-            Subject::Object(object) => match object.key().map(Key::counted_name) {
-                Some(name) if !name.is_empty() => name.as_bytes(),
-                _ => object.id.0.as_slice(),
-            },
-            Subject::New(new) => new.name.as_bytes(),
-            Subject::Namespace => &[],
-        };
+        let mut counted: Vec<(&Limit, &[u8])> = Vec::with_capacity(demand.limits.len());
         for limit in demand.limits {
+            let key = demand.subjects.each().nth(limit.place).map_or(&[][..], key_of);
+            // The halves of a pair, or a key and what comes from it, share one budget and are one operation.
+            let same = |(known, of): &(&Limit, &[u8])| *of == key && known.is_like(limit);
+            if counted.iter().any(same) {
+                continue;
+            }
+            counted.push((limit, key));
             let name = [
                 b"limit".as_slice(),
                 &demand.caller.namespace.id.0,
@@ -55,6 +55,19 @@ impl QuotaLedger for HostLedger {
             })?);
         }
         Ok(Box::new(held))
+    }
+}
+
+/// What a subject is counted under.
+fn key_of(subject: &Subject) -> &[u8] {
+    match subject {
+        Subject::Object(object) => match object.key().map(Key::counted_name) {
+            Some(name) if !name.is_empty() => name.as_bytes(),
+            _ => &object.id.0,
+        },
+        Subject::New(new) if new.name.is_empty() => new.origin.as_bytes(),
+        Subject::New(new) => new.name.as_bytes(),
+        Subject::Namespace => &[],
     }
 }
 

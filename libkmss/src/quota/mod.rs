@@ -10,7 +10,7 @@ use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::Action;
-use crate::permit::Subject;
+use crate::permit::Subjects;
 
 /// One operation that wants room in the budgets.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +20,7 @@ pub struct Demand<'a> {
     /// What.
     pub action: Action,
     /// On what.
-    pub subject: &'a Subject,
+    pub subjects: &'a Subjects,
     /// Bytes of data, where known.
     pub bytes: Option<u64>,
     /// The rates that policies ask for.
@@ -32,12 +32,21 @@ pub struct Demand<'a> {
 /// A rate: so many operations of one principal with one key under one rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limit {
+    /// Which of the subjects it is for, in their order.
+    pub place: usize,
     /// The rule that asks for it.
     pub rule: Arc<str>,
     /// Operations.
     pub count: u32,
     /// Length of the window in seconds.
     pub seconds: u32,
+}
+
+impl Limit {
+    /// Whether both are the same rate, whichever subject they are for.
+    fn is_like(&self, other: &Self) -> bool {
+        (&self.rule, self.count, self.seconds) == (&other.rule, other.count, other.seconds)
+    }
 }
 
 /// Keeps budgets.
