@@ -202,6 +202,12 @@ impl Error {
         self.kind
     }
 
+    /// The message with its cause, for records and reasons.
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        self.source.as_ref().map_or_else(|| self.message().to_owned(), |cause| format!("{}: {cause}", self.message()))
+    }
+
     /// The sentence without its causes (what `Display` prints).
     #[must_use]
     pub fn message(&self) -> &str {

@@ -10,7 +10,7 @@ use crate::audit::{AuditTail, Entry, Filter, Record, RecordObject};
 use crate::caller::Caller;
 use crate::catalog::CatalogReport;
 use crate::clock::Timestamp;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::key::Action;
 use crate::tenant::Namespace;
 
@@ -93,7 +93,7 @@ impl Kms {
         }
         match broken {
             Ok(found) => report.findings.extend(found.into_iter().map(|what| StoreFinding::of(None, what))),
-            Err(error) => report.errors.push(sentence(&error)),
+            Err(error) => report.errors.push(error.sentence()),
         }
         Ok(report)
     }
@@ -105,7 +105,7 @@ impl Kms {
         let told = match self.told(progress, &mut report.audit_records, &mut applied) {
             Ok(told) => told,
             Err(error) => {
-                report.errors.push(sentence(&error));
+                report.errors.push(error.sentence());
                 BTreeMap::new()
             }
         };
@@ -119,7 +119,7 @@ impl Kms {
                 Ok(seen) => report.take(&namespace, seen, &mut editions),
                 Err(error) => {
                     complete = false;
-                    report.findings.push(StoreFinding::of(Some(&namespace), sentence(&error)));
+                    report.findings.push(StoreFinding::of(Some(&namespace), error.sentence()));
                 }
             }
         }
@@ -237,11 +237,6 @@ impl StoreFinding {
     pub(super) fn of(namespace: Option<&Namespace>, what: String) -> Self {
         Self { namespace: namespace.map(ToString::to_string), object: None, what }
     }
-}
-
-pub(super) fn sentence(error: &Error) -> String {
-    use std::error::Error as _;
-    error.source().map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
 #[cfg(test)]

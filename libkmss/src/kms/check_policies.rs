@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Kms;
-use super::check::{StoreFinding, StoreReport, sentence};
+use super::check::{StoreFinding, StoreReport};
 use super::policies::APPLY;
 use crate::audit::{Record, decode_text};
 use crate::error::ErrorKind;
@@ -57,12 +57,12 @@ impl Kms {
     pub(super) fn check_policies(&self, told: &AppliedPolicies, report: &mut StoreReport) {
         let set = match self.registry.current() {
             Ok(set) => set,
-            Err(error) => return report.findings.push(StoreFinding::of(None, sentence(&error))),
+            Err(error) => return report.findings.push(StoreFinding::of(None, error.sentence())),
         };
         told.compare(set.entries(), &mut report.findings);
         self.read_policies(&set, report);
         if let Err(error) = self.registry.anchors() {
-            report.findings.push(StoreFinding::of(None, sentence(&error)));
+            report.findings.push(StoreFinding::of(None, error.sentence()));
         }
     }
 
@@ -74,7 +74,7 @@ impl Kms {
                 let changed = || self.registry.current().is_ok_and(|now| now.edition != set.edition);
                 // It may have been replaced since the set was read.
                 if error.kind() != ErrorKind::Conflict || !changed() {
-                    let what = format!("policy `{}` for {}: {}", entry.name, entry.scope, sentence(&error));
+                    let what = format!("policy `{}` for {}: {}", entry.name, entry.scope, error.sentence());
                     report.findings.push(StoreFinding::of(None, what));
                 }
             }

@@ -1,7 +1,8 @@
 //! Numbers shared by every process of a home: a file of fixed size, mapped.
 //!
 //! What is said of the generation page holds here too: the file never shrinks and is never replaced by us, and write
-//! access to the home is trusted with availability.
+//! access to the home is trusted with availability. The file has its blocks before it is mapped, so that a full disk is an
+//! error when it is made or opened, and no signal later.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -12,6 +13,7 @@ use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use super::files::{FileMode, create_file};
+use super::shared::{allocate, largest_file};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A mapped file of 64-bit numbers in the machine's byte order.
@@ -32,25 +34,36 @@ impl SharedNumbers {
     ///
     /// # Errors
     /// [`ErrorKind::ReadOnly`] where it cannot be written, [`ErrorKind::HomeUnsafe`] where it is something else than a file
-    /// with room for as many numbers, [`ErrorKind::Storage`] where it cannot be made.
+    /// with room for as many numbers, [`ErrorKind::Storage`] where there is no room for it.
     pub fn open(path: &Path, mode: FileMode, initial: &[u64]) -> Result<Self> {
         let what = || format!("the shared numbers in `{}` cannot be used", path.display());
         let refused = |e: io::Error| match e.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Error::new(ErrorKind::ReadOnly, what()).with_source(e)
             }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                let what = format!("there is no room for the shared numbers in `{}`", path.display());
+                Error::new(ErrorKind::Storage, what).with_source(e)
+            }
             _ => Error::new(ErrorKind::HomeUnsafe, what()).with_source(e),
         };
         let bytes: Vec<u8> = initial.iter().flat_map(|number| number.to_ne_bytes()).collect();
-        create_file(path, mode, &bytes).map_err(|e| match e.kind() {
-            io::ErrorKind::StorageFull => Error::new(ErrorKind::Storage, what()).with_source(e),
-            _ => refused(e),
-        })?;
+        let len = bytes.len() as u64;
+        if !path.exists() && largest_file() < len {
+            // Writing would end the process (SIGXFSZ).
+            return Err(refused(io::Error::from(io::ErrorKind::FileTooLarge)));
+        }
+        create_file(path, mode, &bytes).map_err(refused)?;
         let flags = libc::O_CLOEXEC | libc::O_NOFOLLOW | libc::O_NONBLOCK;
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path).map_err(refused)?;
         let meta = file.metadata().map_err(refused)?;
         if !meta.is_file() || meta.len() != bytes.len() as u64 {
             return Err(refused(io::Error::other("it has a wrong type or size; stop all users and delete it")));
+        }
+        // A copy may have left its zeros out.
+        match allocate(&file, len) {
+            Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+            allocated => allocated.map_err(refused)?,
         }
         let map = map_shared(&file, bytes.len()).map_err(refused)?;
         Ok(Self { map, count: initial.len(), file })

@@ -85,7 +85,7 @@ impl SharedBuffer {
             return Err(io::ErrorKind::Unsupported.into());
         }
         prepare(&file)?;
-        allocate(&file)?;
+        allocate(&file, Self::FILE_LEN)?;
         file.write_all_at(title, TITLE as u64)?;
         let map = map_shared(&file)?;
         Ok(Self { map, file, base: 0, count: 0, moved: 0 })
@@ -266,7 +266,7 @@ fn writes_in_place(file: &File) -> io::Result<bool> {
 }
 
 /// The length a file may have in this process; beyond it SIGXFSZ would come.
-fn largest_file() -> u64 {
+pub(super) fn largest_file() -> u64 {
     let mut limit = MaybeUninit::<libc::rlimit>::uninit();
     // SAFETY: `limit` has room for what getrlimit writes.
     if unsafe { libc::getrlimit(libc::RLIMIT_FSIZE, limit.as_mut_ptr()) } != 0 {
@@ -276,9 +276,9 @@ fn largest_file() -> u64 {
     unsafe { limit.assume_init() }.rlim_cur
 }
 
-/// Gives the file all its blocks. (`posix_fallocate` would write into each where the file system cannot.)
-fn allocate(file: &File) -> io::Result<()> {
-    let len = libc::off_t::try_from(SharedBuffer::FILE_LEN).map_err(io::Error::other)?;
+/// Gives the file the blocks of its first `len` bytes. (`posix_fallocate` would write into each where the file system cannot.)
+pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
+    let len = libc::off_t::try_from(len).map_err(io::Error::other)?;
     loop {
         // SAFETY: the descriptor is open.
         if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len) } == 0 {

@@ -99,7 +99,10 @@ impl GuestEngine {
             // Policies that ask for a rate hear of the highest, the others work on.
             Err(error) if error.kind() == ErrorKind::QuotaExceeded => (u32::MAX, u32::MAX),
             Err(error) => {
-                return (Decision::denied(format!("what policies count cannot be counted: {error}")), None);
+                return (
+                    Decision::denied(format!("what policies count cannot be counted: {}", error.sentence())),
+                    None,
+                );
             }
         };
         let sequence = self.sequence.fetch_add(1, Ordering::Relaxed) + 1;
@@ -165,7 +168,7 @@ impl<'a> Round<'a> {
             }
             composition.end_name();
         }
-        composition.decide(Applied::rule, || silent(self.request))
+        composition.decide(Applied::rule, || silent(self.request, ""))
     }
 }
 
@@ -178,12 +181,14 @@ impl PolicyEngine for GuestEngine {
         match self.set(&request.caller.namespace) {
             Ok(set) if set.is_free() && set.is_empty() => (AttributePolicy.decide(request), None),
             Ok(set) if set.is_empty() => {
-                let decision = silent(request);
+                let decision = silent(request, NONE);
                 let seen = set.seen(&Facts::of(request), request, (0, 0), decision.is_allow());
                 (decision, Some(seen))
             }
             Ok(set) => self.ask(&set, request),
-            Err(error) => (Decision::denied(format!("the policies of the namespace cannot be used: {error}")), None),
+            Err(error) => {
+                (Decision::denied(format!("the policies of the namespace cannot be used: {}", error.sentence())), None)
+            }
         }
     }
 
@@ -212,9 +217,12 @@ impl PolicyEngine for GuestEngine {
     }
 }
 
+/// Why nothing is allowed where policies are required and none is in force.
+const NONE: &str = ": none is in force here any more, and this namespace requires one";
+
 /// Where no policy speaks of a request. Keys are refused; what touches no key follows its attributes, or no client could
 /// even look for the keys that it may use.
-fn silent(request: &PolicyRequest<'_>) -> Decision {
+fn silent(request: &PolicyRequest<'_>, why: &str) -> Decision {
     let keyless = match request.subject {
         Subject::Namespace => matches!(request.action, Action::Find | Action::Digest | Action::Random),
         Subject::Object(object) => object.key().is_none(),
@@ -224,7 +232,7 @@ fn silent(request: &PolicyRequest<'_>) -> Decision {
         return Decision::allowed();
     }
     Decision::denied(format!(
-        "no policy allows {} to {} this key",
+        "no policy allows {} to {} this key{why}",
         request.caller.principal.name,
         request.action.name()
     ))

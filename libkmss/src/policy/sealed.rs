@@ -69,6 +69,10 @@ fn context(path: &StoreKey, header: &[u8; HEADER_LEN]) -> Vec<u8> {
     [path.as_str().as_bytes(), &[0], header].concat()
 }
 
-fn damaged(path: &StoreKey) -> Error {
-    Error::new(ErrorKind::Damaged, format!("the record `{}` cannot be trusted", path.as_str()))
+pub(super) fn damaged(path: &StoreKey) -> Error {
+    let what = format!(
+        "the record `{}` cannot be trusted: it was changed, moved or damaged; bring the home back from a backup",
+        path.as_str()
+    );
+    Error::new(ErrorKind::Damaged, what)
 }

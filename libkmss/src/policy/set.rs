@@ -162,9 +162,8 @@ pub struct Applied {
 impl Applied {
     /// Its answer. Outside of its validity it denies.
     pub fn answer(&self, input: &Input<'_>, encoded: &Encoded) -> Answer {
-        let (from, until) = self.valid;
-        if input.time < from || until.is_some_and(|until| input.time >= until) {
-            let reason = format!("the policy `{}` is not valid at this time", self.title);
+        if let Some(why) = outside(self.valid, input.time) {
+            let reason = format!("the policy `{}` {why}", self.title);
             return Answer { verdict: Verdict::Deny, rule: 0, reason, obligations: Vec::new() };
         }
         self.policy.answer(input, encoded)
@@ -178,5 +177,33 @@ impl Applied {
             (None, 0) => Arc::clone(&self.title),
             (None, number) => format!("{}#{number}", self.title).into(),
         }
+    }
+}
+
+/// Why a policy of this validity is not asked at `now`.
+fn outside((from, until): (Timestamp, Option<Timestamp>), now: Timestamp) -> Option<String> {
+    let since = |then: Timestamp| now.0.abs_diff(then.0).div_ceil(1000);
+    if now < from {
+        return Some(format!(
+            "is not valid for another {} s: the clock is wrong, or it was made for later",
+            since(from)
+        ));
+    }
+    let until = until.filter(|until| now >= *until)?;
+    Some(format!("expired {} s ago: apply its next edition, signed with a later end", since(until)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn before_and_after_its_time_a_policy_denies_for_reasons_of_their_own() {
+        let valid = (Timestamp(10_000), Some(Timestamp(20_000)));
+        let why = |now| outside(valid, Timestamp(now)).unwrap_or_default();
+        assert!(why(9_999).contains("another 1 s") && why(0).contains("another 10 s"));
+        assert!(why(10_000).is_empty() && why(19_999).is_empty());
+        assert!(why(20_000).contains("expired 0 s") && why(21_500).contains("expired 2 s"));
+        assert!(outside((Timestamp(0), None), Timestamp(u64::MAX)).is_none());
     }
 }

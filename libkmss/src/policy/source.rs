@@ -73,7 +73,7 @@ impl RegistrySource {
                     Ok(applied) => set.add(key_of(entry), role, applied),
                     // What only watches keeps nobody from working.
                     Err(error) if role == PolicyRole::Shadow => {
-                        set.note(format!("shadow policy {} cannot be asked: {error}", entry.name));
+                        set.note(format!("shadow policy {} cannot be asked: {}", entry.name, error.sentence()));
                     }
                     Err(error) => return Err(error),
                 }

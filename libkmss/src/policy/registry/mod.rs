@@ -243,7 +243,7 @@ impl Registry {
         let entry: Entry = sealed::open_value(&self.home, path, &record.value)?;
         let namespace = entry.place.map(|place| place.namespace);
         if path::entry(&self.home, &entry.scope, namespace, &entry.name)? != *path {
-            return Err(Error::new(ErrorKind::Damaged, "the record of a policy cannot be trusted"));
+            return Err(sealed::damaged(path));
         }
         Ok(entry)
     }
