@@ -147,7 +147,10 @@ fn changes_hold_from_the_next_operation_of_open_sessions_and_forked_children() {
     let refusal = last_denial("changes");
     assert_eq!(
         refusal["reason"],
-        format!("no policy allows {} to encrypt this key", refusal["principal"].as_str().unwrap())
+        format!(
+            "no policy allows {} to encrypt this key: none is in force here any more, and this namespace requires one",
+            refusal["principal"].as_str().unwrap()
+        )
     );
     in_a_child(|| session.encrypt(iv(), key, MESSAGE).is_err_and(|rv| rv.0 == CKR_FUNCTION_REJECTED));
     kmss("token show changes").succeed().mentions("required");
