@@ -87,6 +87,14 @@ impl Rates {
         Ok(u32::try_from(place.sum(now)).unwrap_or(u32::MAX))
     }
 
+    /// How many were counted within the last `seconds`; never too few.
+    ///
+    /// # Errors
+    /// As [`Self::take`].
+    pub fn counted(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<u32> {
+        Ok(u32::try_from(self.place(name, seconds, now)?.sum(now)).unwrap_or(u32::MAX))
+    }
+
     fn add(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<(Place<'_>, Taken)> {
         loop {
             let place = self.place(name, seconds, now)?;

@@ -6,6 +6,7 @@ pub mod arch;
 pub mod built;
 pub mod c;
 pub mod disk;
+pub mod guest;
 pub mod home;
 pub mod openssl;
 pub mod p11;

@@ -42,6 +42,18 @@ pub fn apply(scope: &str, name: &str, rules: &str) -> Said {
     kmss("policy apply").arg(file).args(["--name", name]).words(scope).succeed()
 }
 
+/// Puts a module in force as the policy `name`.
+///
+/// # Panics
+/// Where the command refuses.
+#[track_caller]
+pub fn apply_module(scope: &str, name: &str, wasm: &[u8]) -> Said {
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let file = folder.path().join("policy.wasm");
+    std::fs::write(&file, wasm).expect("the folder is ours");
+    kmss("policy apply").arg(file).args(["--name", name]).words(scope).succeed()
+}
+
 /// The last records of the audit about a token.
 ///
 /// # Panics

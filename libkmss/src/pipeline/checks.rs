@@ -14,9 +14,6 @@ use crate::quota::Limit;
 use crate::seen::Seen;
 use crate::settings::{Settings, Weakness, Weaknesses};
 
-/// Lengths of data that policies are likely to tell apart: nothing, a digest or key, a record, a file.
-const LENGTHS: [u64; 4] = [0, 32, 4096, 1 << 32];
-
 /// Decisions on all subjects of a request, merged to the strictest.
 #[derive(Default)]
 pub(super) struct Verdict {
@@ -51,6 +48,19 @@ pub(super) struct Asked {
     pub(super) data_len: Option<u64>,
     /// Whether the user has confirmed this operation.
     pub(super) confirmed: bool,
+    /// Whether it was decided on before.
+    pub(super) again: bool,
+}
+
+/// What an operation may come to need once the length of its data is known.
+#[derive(Default)]
+pub(super) struct Prospects {
+    /// Whether some length would be allowed.
+    pub(super) allowed: bool,
+    /// Whether the user may have to confirm it.
+    pub(super) step_up: bool,
+    /// Approvals of its very data that it may need.
+    pub(super) of_data: Vec<Demanded>,
 }
 
 impl Verdict {
@@ -121,6 +131,7 @@ impl<'a> Resolved<'a> {
             time: moment.wall,
             context: &self.request.context,
             confirmed: asked.confirmed,
+            again: asked.again,
         }
     }
 }
@@ -128,19 +139,6 @@ impl<'a> Resolved<'a> {
 impl Pipeline {
     /// Asks the policy about every subject and fills `verdict`, also when it denies.
     pub(super) fn decide(
-        &self,
-        caller: &Caller,
-        resolved: Resolved<'_>,
-        asked: Asked,
-        moment: Moment,
-        verdict: &mut Verdict,
-    ) -> Result<()> {
-        self.decide_unmeasured(caller, resolved, asked, moment, verdict)?;
-        check_length(verdict.maximum, asked.data_len.unwrap_or(0))
-    }
-
-    /// As [`Self::decide`], but for the most data that policies admit.
-    fn decide_unmeasured(
         &self,
         caller: &Caller,
         resolved: Resolved<'_>,
@@ -159,27 +157,37 @@ impl Pipeline {
             let why = "the session is older than the policy allows: log in again";
             return Err(Error::new(ErrorKind::Denied, why));
         }
-        Ok(())
+        check_length(verdict.maximum, asked.data_len.unwrap_or(0))
     }
 
-    /// The decision on a request whose length is not known yet, if it would pass with little or with much data. It is made
-    /// anew before output leaves.
-    pub(super) fn with_some_length(
+    /// What may become of an operation whose length is not known yet. What it asks for is decided anew before output leaves;
+    /// only what must be prepared for from the beginning is told.
+    pub(super) fn prospects(
         &self,
         caller: &Caller,
         resolved: Resolved<'_>,
         asked: Asked,
         moment: Moment,
-    ) -> Option<Verdict> {
-        let streams = resolved.request.action.streams();
-        if asked.data_len.is_some() || !streams || !self.policy.weighs_length(caller) {
-            return None;
+        denied: bool,
+    ) -> Prospects {
+        let (action, subject) = (resolved.request.action, &resolved.subjects.subject);
+        let alone = resolved.subjects.also.is_none() && resolved.subjects.more.is_empty();
+        if asked.data_len.is_some() || !action.streams() || !alone {
+            return Prospects::default();
         }
-        LENGTHS.into_iter().find_map(|length| {
+        let request = resolved.asks(caller, action, subject, asked, moment);
+        let mut prospects = Prospects::default();
+        for decision in self.policy.for_lengths(&request, denied) {
             let mut verdict = Verdict::default();
-            let asked = Asked { data_len: Some(length), ..asked };
-            self.decide_unmeasured(caller, resolved, asked, moment, &mut verdict).ok().map(|()| verdict)
-        })
+            if verdict.merge(0, decision).is_ok() {
+                prospects.allowed = true;
+                prospects.step_up |= verdict.step_up;
+                let new = verdict.of_data(action).into_iter().filter(|new| !prospects.of_data.contains(new));
+                let new: Vec<Demanded> = new.collect();
+                prospects.of_data.extend(new);
+            }
+        }
+        prospects
     }
 
     /// Uses up the approvals that decisions ask for, all or none; `tags` learn who gave them. `data` is the digest of the
@@ -227,6 +235,7 @@ impl Pipeline {
             time: self.clock.now(),
             context: &[],
             confirmed: false,
+            again: true,
         };
         matches!(self.policy.decide(&request), Decision::Allow { .. })
     }

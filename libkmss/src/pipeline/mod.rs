@@ -15,7 +15,7 @@ pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
 use self::awaited::Awaited;
-use self::checks::{Asked, Verdict, refused, unconfirmed};
+use self::checks::{Asked, Prospects, Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment};
@@ -59,6 +59,8 @@ struct Admission {
     awaits_length: bool,
     /// Whether a policy asks the user to authenticate for this one operation.
     step_up: bool,
+    /// Whether one may, once the length of the data is known.
+    may_step_up: bool,
     /// The approvals of its very data that it needs at its end.
     awaited: Option<Box<Awaited>>,
 }
@@ -225,15 +227,17 @@ impl Pipeline {
         let resolved = Resolved { request, subjects };
         let mut verdict = Verdict::default();
         let moment = trace.started;
-        let asked = Asked { data_len: request.data_len, confirmed: false };
+        let asked = Asked { data_len: request.data_len, confirmed: false, again: false };
         let silent = self.policy.is_silent(caller, generation);
         let mut decided = if silent { Ok(()) } else { self.decide(caller, resolved, asked, moment, &mut verdict) };
-        let mut awaits_length = !silent && !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
-        if !at_once && decided.as_ref().is_err_and(|refusal| refusal.kind() == ErrorKind::Denied) {
-            // What is said of an unknown length is not the last word, where some length would do.
-            let found = self.with_some_length(caller, resolved, asked, moment);
-            if let Some(found) = found {
-                (verdict, decided, awaits_length) = (found, Ok(()), true);
+        let mut prospects = Prospects::default();
+        let awaits_length = !silent && !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
+        if awaits_length {
+            let denied = decided.as_ref().is_err_and(|refusal| refusal.kind() == ErrorKind::Denied);
+            prospects = self.prospects(caller, resolved, asked, moment, denied);
+            if denied && prospects.allowed {
+                // What is said of an unknown length is not the last word, where some length would do.
+                (verdict, decided) = (Verdict::default(), Ok(()));
             }
         }
         (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
@@ -244,7 +248,8 @@ impl Pipeline {
         if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
             return Err(unconfirmed());
         }
-        let awaited = Awaited::of(verdict.of_data(request.action));
+        prospects.of_data.extend(verdict.of_data(request.action));
+        let awaited = Awaited::of(std::mem::take(&mut prospects.of_data));
         if at_once && awaited.is_some() {
             let why = "the policy wants this very data approved, which is not known here";
             return Err(Error::new(ErrorKind::Denied, why));
@@ -254,7 +259,8 @@ impl Pipeline {
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
         let Verdict { maximum, limits, step_up, .. } = verdict;
-        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up, awaited })
+        let may_step_up = step_up || prospects.step_up;
+        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up, may_step_up, awaited })
     }
 
     /// Reserves one operation in the budgets of `limits`.

@@ -104,8 +104,14 @@ impl Pipeline {
         let anew = || anew.unwrap_or_else(|| self.moment());
         let Some(mut standing) = standing else { return self.begin_at(anew(), caller, operation) };
         let action = standing.request.action;
-        let demand =
-            Demand { caller, action, subjects: standing.permit.subjects(), bytes: None, limits: &[], time: moment.wall };
+        let demand = Demand {
+            caller,
+            action,
+            subjects: standing.permit.subjects(),
+            bytes: None,
+            limits: &[],
+            time: moment.wall,
+        };
         match self.quota.reserve(&demand) {
             Ok(reservation) => standing.begin_again(moment, reservation),
             // Refused as a new operation would be, which records it.

@@ -33,6 +33,8 @@ pub(super) struct Standing {
     silent: bool,
     maximum: Option<u64>,
     step_up: bool,
+    /// Whether a step-up may be asked for once the length of the data is known.
+    may_step_up: bool,
     /// The rates that were reserved.
     limits: Vec<Limit>,
     awaits_length: bool,
@@ -72,6 +74,7 @@ impl<R> Unfinished<R> {
             silent: admission.silent,
             maximum: admission.maximum,
             step_up: admission.step_up,
+            may_step_up: admission.may_step_up,
             limits: admission.limits,
             awaits_length: admission.awaits_length,
             awaited: admission.awaited,
@@ -108,6 +111,12 @@ impl<R> Unfinished<R> {
     #[must_use]
     pub fn awaits_confirmation(&self) -> bool {
         self.standing.awaits_confirmation()
+    }
+
+    /// Whether a confirmation is of use to it: it awaits one, or may come to.
+    #[must_use]
+    pub fn takes_confirmation(&self) -> bool {
+        self.awaits_confirmation() || (!self.standing.confirmed && self.standing.may_step_up)
     }
 
     /// Confirms this operation.
@@ -268,7 +277,7 @@ impl Standing {
         let subjects = self.pipeline.resolve(caller, &self.request)?;
         let resolved = Resolved { request: &self.request, subjects: &subjects };
         let mut verdict = Verdict::default();
-        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
+        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed, again: true };
         let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
         (self.trace.rule, self.trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
         self.trace.seen = std::mem::take(&mut verdict.seen);
@@ -342,7 +351,7 @@ impl Standing {
         }
         let resolved = Resolved { request: &self.request, subjects: self.permit.subjects() };
         let moment = self.pipeline.moment();
-        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed };
+        let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed, again: true };
         let (caller, mut approvers) = (self.permit.caller(), Vec::new());
         let data = Some(digest);
         self.pipeline.approve(caller, resolved, (asked, moment), &awaited.quorums, data, &mut approvers)?;

@@ -137,8 +137,11 @@ impl GuestEngine {
             request.action.name().as_bytes(),
             facts.counted_name().as_bytes(),
         ];
-        let second = self.rates.count(RateName(&name), 1, request.time)?;
-        Ok((second, self.rates.count(RateName(&name), 60, request.time)?))
+        let count = |seconds| match request.again {
+            true => Ok(self.rates.counted(RateName(&name), seconds, request.time)?.max(1)),
+            false => self.rates.count(RateName(&name), seconds, request.time),
+        };
+        Ok((count(1)?, count(60)?))
     }
 }
 
@@ -203,13 +206,32 @@ impl PolicyEngine for GuestEngine {
         silent
     }
 
-    fn weighs_length(&self, caller: &Caller) -> bool {
-        self.set(&caller.namespace).is_ok_and(|set| !set.is_free() && !set.is_empty())
-    }
-
     fn asks_length(&self, caller: &Caller) -> bool {
         // Where that cannot be told, nothing is allowed either.
         self.set(&caller.namespace).is_ok_and(|set| set.asks_length())
+    }
+
+    fn for_lengths(&self, request: &PolicyRequest<'_>, denied: bool) -> Vec<Decision> {
+        let Ok(set) = self.set(&request.caller.namespace) else { return Vec::new() };
+        if set.is_free() || set.is_empty() || !(denied || set.names_lengths()) {
+            return Vec::new();
+        }
+        let facts = Facts::of(request);
+        // None of these is a decision on the operation: they are not counted.
+        let Ok(counts) = self.counts(&PolicyRequest { again: true, ..*request }, &facts) else { return Vec::new() };
+        let mut allows: Vec<Decision> = Vec::new();
+        let _ = SCRATCH.try_with(|scratch| {
+            let Ok(mut encoded) = scratch.try_borrow_mut() else { return };
+            for length in set.lengths() {
+                let request = &PolicyRequest { data_len: Some(length), ..*request };
+                let round = Round { request, facts: &facts, counts, sequence: 0 };
+                let decision = round.decide(&mut encoded, |name| set.policies_for(name));
+                if decision.is_allow() && !allows.contains(&decision) {
+                    allows.push(decision);
+                }
+            }
+        });
+        allows
     }
 
     fn approve(&self, quorums: &[QuorumRequest<'_>], data: Option<[u8; 32]>) -> Result<Vec<String>> {

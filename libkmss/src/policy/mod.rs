@@ -59,6 +59,8 @@ pub struct PolicyRequest<'a> {
     pub context: &'a [(String, String)],
     /// Whether the user authenticated for this one operation.
     pub confirmed: bool,
+    /// Whether this operation was decided on before, and counted.
+    pub again: bool,
 }
 
 /// A decision. Engines that fail deny: there is no third answer.
@@ -152,16 +154,17 @@ pub trait PolicyEngine: Send + Sync {
         false
     }
 
-    /// Whether what it says may hang on the length of the data.
-    fn weighs_length(&self, caller: &Caller) -> bool {
-        let _ = caller;
-        false
-    }
-
     /// Whether what is said before the length of the data is known is to be asked again once it is.
     fn asks_length(&self, caller: &Caller) -> bool {
         let _ = caller;
         false
+    }
+
+    /// What would be allowed of a request whose length is not known, each decision once, if the data had one length or another;
+    /// nothing where that does not matter. `denied`: what was said of the request as it is.
+    fn for_lengths(&self, request: &PolicyRequest<'_>, denied: bool) -> Vec<Decision> {
+        let (_, _) = (request, denied);
+        Vec::new()
     }
 
     /// Uses up the approvals that all these quorums of one operation ask for, in one go, and names who gave them; where one of

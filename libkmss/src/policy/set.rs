@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::abi::Encoded;
+use super::abi::{Encoded, Sizes};
 use super::facts::Facts;
 use super::registry::PolicyRole;
 use super::{Answer, ContextKey, Input, PolicyRequest, Verdict, host};
@@ -34,6 +34,8 @@ pub struct PolicySet {
     shadow: Layers,
     /// What happened while it was loaded, until an audit record says so.
     notes: Lock<Vec<String>>,
+    asks_length: bool,
+    names_lengths: bool,
 }
 
 /// Policies by what they speak of.
@@ -66,13 +68,20 @@ impl PolicySet {
             active: Layers::default(),
             shadow: Layers::default(),
             notes: Lock::new(Rank::Cache, Vec::new()),
+            asks_length: false,
+            names_lengths: false,
         }
     }
 
     /// Adds a policy for `key`, or for everything; those of wider scope come first.
     pub fn add(&mut self, key: Option<&str>, role: PolicyRole, policy: Applied) {
         let layers = match role {
-            PolicyRole::Active => &mut self.active,
+            PolicyRole::Active => {
+                let sizes = policy.policy.sizes();
+                self.asks_length |= sizes.is_none_or(|sizes| !sizes.is_empty());
+                self.names_lengths |= sizes.is_some_and(|sizes| !sizes.is_empty());
+                &mut self.active
+            }
             PolicyRole::Shadow => &mut self.shadow,
         };
         match key {
@@ -129,9 +138,24 @@ impl PolicySet {
     }
 
     /// Whether one of the policies may say something else once it knows the length of the data.
-    pub(super) fn asks_length(&self) -> bool {
+    pub(super) const fn asks_length(&self) -> bool {
+        self.asks_length
+    }
+
+    /// Whether one of them says which lengths it tells apart.
+    pub(super) const fn names_lengths(&self) -> bool {
+        self.names_lengths
+    }
+
+    /// Lengths of data: one of each kind that the policies tell apart, as far as they say so.
+    pub(super) fn lengths(&self) -> Vec<u64> {
+        Sizes::probes(self.all().map(|policy| policy.policy.sizes()))
+    }
+
+    /// Every policy that decides.
+    fn all(&self) -> impl Iterator<Item = &Applied> {
         let Layers { general, by_key } = &self.active;
-        general.iter().chain(by_key.values().flatten()).any(|policy| !policy.in_language)
+        general.iter().chain(by_key.values().flatten())
     }
 
     /// The policies that decide on the key `name`, widest scope first.
@@ -153,8 +177,6 @@ pub struct Applied {
     pub title: Arc<str>,
     /// From when on, and until when (not including it), it may be asked.
     pub valid: (Timestamp, Option<Timestamp>),
-    /// Whether it was compiled from the policy language, whose allows hold for any length of data where none is known.
-    pub in_language: bool,
     /// The loaded module.
     pub policy: Arc<host::Policy>,
 }

@@ -122,8 +122,7 @@ impl RegistrySource {
             scope => format!("{}/{}", scope.level(), entry.name),
         };
         let terms = &bundle.manifest.terms;
-        let in_language = bundle.manifest.source.is_some();
-        Ok(Applied { title: title.into(), valid: (terms.not_before, terms.not_after), in_language, policy })
+        Ok(Applied { title: title.into(), valid: (terms.not_before, terms.not_after), policy })
     }
 
     fn policy(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Arc<Policy>> {

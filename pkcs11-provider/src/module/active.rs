@@ -45,7 +45,7 @@ impl<R> Ongoing<R> {
     pub(crate) fn with_key(unfinished: Unfinished<R>, view: &SessionView, private: bool) -> Self {
         let logins = private.then_some(view.logins);
         // Only what waits for its user is asked for its order; a number for everything would be one that all threads write.
-        let begun = if unfinished.awaits_confirmation() { next() } else { 0 };
+        let begun = if unfinished.takes_confirmation() { next() } else { 0 };
         let (two_halves, hash) = (None, None);
         Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins }
     }
@@ -91,7 +91,7 @@ pub(crate) trait Confirmable {
 
 impl<R> Confirmable for Ongoing<R> {
     fn waiting_since(&self) -> Option<u64> {
-        self.unfinished.awaits_confirmation().then_some(self.begun)
+        self.unfinished.takes_confirmation().then_some(self.begun)
     }
 
     fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {

@@ -5,6 +5,7 @@ mod decode;
 mod encode;
 mod numbers;
 mod rules;
+mod sizes;
 
 pub use decode::{MAX_REASON, MAX_RESPONSE, MAX_TEXT, ResponseError, decode};
 pub use encode::{EncodeError, Encoded};
@@ -12,6 +13,7 @@ pub use numbers::{
     ACTIONS, KEY_TYPES, MECHANISMS, UNKNOWN, action, action_number, key_type_number, mechanism_name, mechanism_number,
 };
 pub use rules::{RuleNames, RulesError, SECTION};
+pub use sizes::{MAX_SIZES, SIZES_SECTION, Sizes, SizesError};
 
 pub(crate) use decode::{Duty, MAX_ENTRIES, plain_text};
 

@@ -4,7 +4,7 @@ use wasmtime::{Error, Trap};
 
 use super::State;
 use super::limits::Limits;
-use crate::policy::abi::{EncodeError, ResponseError, RulesError};
+use crate::policy::abi::{EncodeError, ResponseError, RulesError, SizesError};
 use crate::policy::{Answer, Verdict};
 
 /// Why a module is refused.
@@ -58,6 +58,9 @@ pub enum LoadError {
     /// Its table of rules cannot be read.
     #[error(transparent)]
     Rules(#[from] RulesError),
+    /// Its list of sizes cannot be read.
+    #[error(transparent)]
+    Sizes(#[from] SizesError),
     /// It failed as soon as it was started.
     #[error("the module fails at its start: {0}")]
     Start(Failure),

@@ -21,7 +21,7 @@ pub use limits::Limits;
 pub(super) use engine::GATE;
 pub(super) use instance::{PAGE, State};
 
-use super::abi::{Encoded, RuleNames};
+use super::abi::{Encoded, RuleNames, Sizes};
 use super::opa::{Document, OpaPolicy};
 use super::{Answer, Input, Verdict};
 use native::NativePolicy;
@@ -32,6 +32,7 @@ pub struct Policy {
     // Absent only while it is dropped, which happens behind the gate.
     guest: Option<Guest>,
     rules: RuleNames,
+    sizes: Option<Sizes>,
     origin: Origin,
 }
 
@@ -75,6 +76,7 @@ impl Host {
     ) -> Result<Policy, LoadError> {
         let shape = scan::scan(wasm)?;
         let rules = shape.rules.map(RuleNames::parse).transpose()?.unwrap_or_default();
+        let sizes = shape.sizes.map(Sizes::parse).transpose()?;
         let is_opa = shape.is_opa()?;
         if is_opa {
             shape.check_opa(limits)?;
@@ -90,7 +92,7 @@ impl Host {
         } else {
             Guest::Native(NativePolicy::new(self, &module, &shape, limits)?)
         };
-        Ok(Policy { guest: Some(guest), rules, origin })
+        Ok(Policy { guest: Some(guest), rules, sizes, origin })
     }
 }
 
@@ -122,6 +124,13 @@ impl Policy {
     #[must_use]
     pub const fn rules(&self) -> &RuleNames {
         &self.rules
+    }
+
+    /// The lengths of data that it tells apart, where it says so. Its answer to an unknown length holds for all where there are
+    /// none.
+    #[must_use]
+    pub const fn sizes(&self) -> Option<&Sizes> {
+        self.sizes.as_ref()
     }
 
     /// Where its code came from; a fault of the cache is for the audit.

@@ -4,7 +4,7 @@ use wasmparser::{Operator, Parser, Payload, TypeRef};
 
 use super::failure::LoadError;
 use super::limits::Limits;
-use crate::policy::abi::SECTION;
+use crate::policy::abi::{SECTION, SIZES_SECTION};
 
 /// Names that tell which interface a module speaks.
 const NATIVE: &str = "kmss_abi";
@@ -15,6 +15,8 @@ const OPA: &str = "opa_wasm_abi_version";
 pub(super) struct Shape<'w> {
     /// The contents of its section with the names of its rules.
     pub(super) rules: Option<&'w [u8]>,
+    /// The contents of its section with the sizes that it tells apart.
+    pub(super) sizes: Option<&'w [u8]>,
     /// Whether anything in it could change its memory, globals or tables.
     pub(super) writes: bool,
     /// Bytes that fill its memory when it starts.
@@ -85,6 +87,7 @@ impl<'w> Shape<'w> {
                 }
             }
             Payload::CustomSection(custom) if custom.name() == SECTION => self.rules = Some(custom.data()),
+            Payload::CustomSection(custom) if custom.name() == SIZES_SECTION => self.sizes = Some(custom.data()),
             Payload::End(_) => return Ok(true),
             _ => {}
         }

@@ -10,6 +10,7 @@ mod test;
 mod tree;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use wasm_encoder::{
     CodeSection, ConstExpr, CustomSection, DataSection, ExportKind, ExportSection, FunctionSection, MemorySection,
@@ -19,8 +20,10 @@ use wasm_encoder::{
 use self::data::{BASE, Data, REQUEST};
 use self::emit::{Body, int};
 use self::evaluator::{Constants, DECIDE, Signature};
+use super::ast::{Condition, Relation, Spanned, Test};
+use super::words::NumberField;
 use super::{CLASH, Policy, reason};
-use crate::policy::abi::{SECTION, VERSION};
+use crate::policy::abi::{MAX_SIZES, SECTION, SIZES_SECTION, VERSION};
 
 /// Bytes of a page of memory.
 const PAGE: usize = 64 << 10;
@@ -64,11 +67,11 @@ pub(super) fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         body.give(int(value));
         functions.push(Signature { parameters: &[], result: ValType::I32, body });
     }
-    let wasm = module(functions, &data, pages as u64, &names(policy));
+    let wasm = module(functions, &data, pages as u64, &names(policy), sizes(policy).as_deref());
     Ok(Compiled { wasm, pages: u32::try_from(pages).unwrap_or(u32::MAX) })
 }
 
-fn module(all: Vec<Signature>, tables: &[u8], pages: u64, names: &[u8]) -> Vec<u8> {
+fn module(all: Vec<Signature>, tables: &[u8], pages: u64, names: &[u8], sizes: Option<&[u8]>) -> Vec<u8> {
     let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
     for (number, one) in (0..).zip(all) {
         types.ty().function(one.parameters.iter().copied(), [one.result]);
@@ -93,7 +96,34 @@ fn module(all: Vec<Signature>, tables: &[u8], pages: u64, names: &[u8]) -> Vec<u
     let mut module = Module::new();
     module.section(&types).section(&functions).section(&memories).section(&exports).section(&code).section(&data);
     module.section(&CustomSection { name: Cow::Borrowed(SECTION), data: Cow::Borrowed(names) });
+    if let Some(sizes) = sizes {
+        module.section(&CustomSection { name: Cow::Borrowed(SIZES_SECTION), data: Cow::Borrowed(sizes) });
+    }
     module.finish()
+}
+
+/// The section with the numbers that sizes are compared with: docs/policy-abi.md, section 7. `None` where they are too many.
+fn sizes(policy: &Policy) -> Option<Vec<u8>> {
+    let mut all = BTreeSet::new();
+    policy.rules().filter_map(|rule| rule.when.as_ref()).for_each(|when| thresholds(when, &mut all));
+    (all.len() <= MAX_SIZES).then(|| all.into_iter().flat_map(u64::to_le_bytes).collect())
+}
+
+fn thresholds(condition: &Condition, all: &mut BTreeSet<u64>) {
+    match condition {
+        Condition::Any(parts) | Condition::All(parts) => parts.iter().for_each(|part| thresholds(part, all)),
+        Condition::Not(inner) => thresholds(inner, all),
+        Condition::Test(Spanned { value: Test::Number { field: NumberField::Size, relation, .. }, .. }) => {
+            match relation {
+                Relation::In(any) => all.extend(any),
+                Relation::Less(n) | Relation::AtMost(n) | Relation::More(n) | Relation::AtLeast(n) => {
+                    all.insert(*n);
+                }
+                Relation::Between(low, high) => all.extend([*low, *high]),
+            }
+        }
+        Condition::Test(_) => {}
+    }
 }
 
 /// The section with the names and reasons of rules: docs/policy-abi.md, section 6.
