@@ -28,6 +28,8 @@ const PLACES: usize = 4096;
 const REACH: usize = 16;
 /// Numbers before the places: the key of the hash.
 const HEADER: usize = 2;
+/// Numbers of the whole table.
+const NUMBERS: usize = HEADER + PLACES * PLACE;
 /// Longest window in seconds: a day.
 pub const LONGEST_WINDOW: u32 = 86_400;
 /// Bits of a place's name that hold its window in seconds; the others are a hash.
@@ -44,7 +46,7 @@ pub struct Rates {
     path: PathBuf,
     mode: FileMode,
     random: Arc<dyn Random>,
-    table: OnceCell<SharedNumbers>,
+    table: OnceCell<SharedNumbers<NUMBERS>>,
     looks: AtomicU32,
 }
 
@@ -117,15 +119,12 @@ impl Rates {
         Err(Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
     }
 
-    fn table(&self) -> Result<&SharedNumbers> {
+    fn table(&self) -> Result<&SharedNumbers<NUMBERS>> {
         let table = self.table.get_or_try_init(|| {
             let mut key = [0; HEADER * 8];
             self.random.fill(&mut key)?;
-            let mut initial = vec![0; HEADER + PLACES * PLACE];
-            for (number, bytes) in initial.iter_mut().zip(key.as_chunks().0) {
-                *number = u64::from_ne_bytes(*bytes);
-            }
-            SharedNumbers::open(&self.path, self.mode, &initial)
+            let key: Vec<u64> = key.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+            SharedNumbers::open(&self.path, self.mode, &key)
         })?;
         let look = self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY);
         if look && table.is_deleted() {
