@@ -227,7 +227,9 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Denied`] while bundles that it signed are in force; as [`Self::apply_policy`].
     pub fn remove_trust_anchor(&self, caller: &Caller, target: &PolicyTarget, name: &str) -> Result<()> {
-        self.change_trust(caller, target, ("remove", name), None, |site, _| self.registry.remove_anchor(site, name))
+        self.change_trust(caller, target, ("remove", name), None, |site, by| {
+            self.registry.remove_anchor(site, name, by, self.now())
+        })
     }
 
     /// Lets the home's own publisher sign what is applied without a signature (again).
