@@ -8,7 +8,7 @@
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use once_cell::sync::OnceCell;
 use siphasher::sip::SipHasher24;
@@ -48,13 +48,15 @@ pub struct Rates {
     random: Arc<dyn Random>,
     table: OnceCell<SharedNumbers<NUMBERS>>,
     looks: AtomicU32,
+    /// The file was deleted: others may count in another one by now.
+    lost: AtomicBool,
 }
 
 impl Rates {
     /// Counters in the file at `path`.
     #[must_use]
     pub const fn new(path: PathBuf, mode: FileMode, random: Arc<dyn Random>) -> Self {
-        Self { path, mode, random, table: OnceCell::new(), looks: AtomicU32::new(0) }
+        Self { path, mode, random, table: OnceCell::new(), looks: AtomicU32::new(0), lost: AtomicBool::new(false) }
     }
 
     /// Counts one more within the last `seconds` (1 to [`LONGEST_WINDOW`]), if that makes at most `limit`; `None` where it
@@ -126,8 +128,10 @@ impl Rates {
             let key: Vec<u64> = key.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
             SharedNumbers::open(&self.path, self.mode, &key)
         })?;
-        let look = self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY);
-        if look && table.is_deleted() {
+        if self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY) && table.is_deleted() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        if self.lost.load(Ordering::Relaxed) {
             let what = "the file of rates was deleted while in use: restart every process that uses this home";
             return Err(Error::new(ErrorKind::HomeUnsafe, what));
         }
@@ -316,6 +320,19 @@ mod tests {
         assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);
         assert_eq!(rates.count(A, 1, Timestamp(60_500)).unwrap(), 2);
         assert_eq!(rates.count(A, 1, Timestamp(62_000)).unwrap(), 1);
+    }
+
+    #[test]
+    fn whoever_counts_in_a_deleted_file_stops_for_good_and_others_begin_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = rates(&dir);
+        let now = Timestamp(1_000);
+        assert_eq!(old.count(A, 60, now).unwrap(), 1);
+        std::fs::remove_file(dir.path().join("rates")).unwrap();
+        let noticed = (0..=CHECK_EVERY).find_map(|_| old.count(A, 60, now).err());
+        assert_eq!(noticed.unwrap().kind(), ErrorKind::HomeUnsafe);
+        assert!((0..2 * CHECK_EVERY).all(|_| old.take(A, 60, u32::MAX, now).is_err()));
+        assert_eq!(rates(&dir).count(A, 60, now).unwrap(), 1);
     }
 
     #[test]
