@@ -41,7 +41,7 @@ static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
 
 /// Asks the policies that were applied; where none ever was, the keys' own attributes decide.
 pub struct GuestEngine {
-    source: Box<dyn PolicySource>,
+    source: Arc<dyn PolicySource>,
     store: Arc<dyn Store>,
     rates: Arc<Rates>,
     approvals: Arc<Approvals>,
@@ -55,7 +55,7 @@ type Sets = HashMap<(NamespaceId, u32), (u64, Arc<PolicySet>)>;
 impl GuestEngine {
     /// An engine for what `source` says is applied, looked for anew when the generation of `store` moves.
     pub fn new(
-        source: Box<dyn PolicySource>,
+        source: Arc<dyn PolicySource>,
         store: Arc<dyn Store>,
         rates: Arc<Rates>,
         approvals: Arc<Approvals>,
