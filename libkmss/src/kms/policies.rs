@@ -8,9 +8,9 @@ use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::os::effective_ids;
-use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Bundle, Content, PublisherKey, Terms, TrustAnchor};
 use crate::policy::registry::{Entries, InForce, LOCAL, PolicyRole, Prepared, Site};
+use crate::policy::{Scope, hex};
 use crate::store::Batch;
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -361,8 +361,4 @@ impl Kms {
         tags.push(format!("digest {} -> {}", shown(before.map(|b| b.digest)), shown(after.map(|b| b.digest()))));
         Ok(tags)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

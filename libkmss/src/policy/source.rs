@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use once_cell::sync::OnceCell;
 
-use super::bundle::{Abi, Bundle, interface_of};
-use super::host::{Cache, Host, Limits, LoadError, Origin, Policy, Trust};
-use super::opa::Document;
+use super::bundle::{Bundle, interface_of};
+use super::host::{Cache, Host, LoadError, Origin, Policy, Trust};
 use super::registry::{Entries, Entry, InForce, PolicyRole, Registry};
 use super::{Applied, ContextKey, PolicySet, PolicySource, Scope};
 use crate::error::{Error, ErrorKind, Result};
@@ -100,30 +99,24 @@ impl RegistrySource {
         }
     }
 
+    /// What guests of this home run on.
+    ///
+    /// # Errors
+    /// As [`Host::new`].
+    pub fn host(&self) -> Result<&Host, LoadError> {
+        self.host.get_or_try_init(|| Host::new(self.trust))
+    }
+
     fn module(&self, bundle: &Bundle<'_>) -> Result<Policy, LoadError> {
-        let host = self.host.get_or_try_init(|| Host::new(self.trust))?;
-        let terms = &bundle.manifest().terms;
-        let limits = Limits { fuel: terms.fuel, pages: terms.pages };
-        let cache = Cache::new(&self.home, &self.key);
-        match terms.abi {
-            Abi::Kmss => host.load(bundle.module(), &limits, Some(&cache)),
-            Abi::Opa => {
-                let data = Some(bundle.data()).filter(|data| !data.is_empty());
-                let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
-                host.load_opa(bundle.module(), &document, &limits, Some(&cache))
-            }
-        }
+        let host = self.host()?;
+        bundle.load(host, Some(&Cache::new(&self.home, &self.key)))
     }
 
     fn applied(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Applied> {
         let policy = self.policy(entry, bundle, set)?;
-        let title = match &entry.scope {
-            Scope::Key { key, .. } => format!("key {key}/{}", entry.name),
-            scope => format!("{}/{}", scope.level(), entry.name),
-        };
         let terms = &bundle.manifest.terms;
         let in_language = bundle.manifest.source.is_some();
-        Ok(Applied { title: title.into(), valid: (terms.not_before, terms.not_after), in_language, policy })
+        Ok(Applied { title: entry.title().into(), valid: (terms.not_before, terms.not_after), in_language, policy })
     }
 
     fn policy(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Arc<Policy>> {

@@ -17,6 +17,7 @@ use super::failure::LoadError;
 use crate::error::ErrorKind;
 use crate::home::Home;
 use crate::os::Opening;
+use crate::policy::hex;
 
 /// The directory in the home.
 pub const CODE: &str = "policy-cache";
@@ -147,8 +148,7 @@ fn entry_name(sum: &[u8], execution: Execution) -> String {
         Execution::Compiled => "cwasm",
         Execution::Interpreted => "pulley",
     };
-    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{CODE}/{hex}.{kind}")
+    format!("{CODE}/{}.{kind}", hex(sum))
 }
 
 /// A hash of everything that compiled code depends on.
