@@ -27,6 +27,8 @@ const IDENTITY: usize = 32;
 const MAC: usize = 32;
 /// Largest entry in bytes.
 const LARGEST: u64 = 256 << 20;
+/// Most files that the directory keeps: every edition of every policy leaves one.
+pub(super) const KEPT: usize = 512;
 
 /// The cache of one home.
 pub struct Cache<'h> {
@@ -96,6 +98,7 @@ impl<'h> Cache<'h> {
         };
         let code = host.compile(wasm)?;
         let _ = self.keep(&name, &identity, &code);
+        self.make_room();
         Ok((cwasm::load(host, &Verified::made_here(&code))?, origin))
     }
 
@@ -125,6 +128,21 @@ impl<'h> Cache<'h> {
     fn keep(&self, name: &str, identity: &[u8; IDENTITY], code: &[u8]) -> crate::error::Result<()> {
         let entry = [MAGIC, identity.as_slice(), self.mac(identity, code).as_ref(), code].concat();
         self.home.replace(name, &entry)
+    }
+
+    /// Removes the oldest files where there are too many. What is still in use is compiled anew when it is next asked for.
+    fn make_room(&self) {
+        let Ok(found) = std::fs::read_dir(self.home.join(CODE)) else { return };
+        let age = |file: std::fs::DirEntry| Some((file.metadata().ok()?.modified().ok()?, file.file_name()));
+        let mut files: Vec<_> = found.flatten().filter_map(age).collect();
+        let surplus = files.len().saturating_sub(KEPT);
+        if surplus == 0 {
+            return;
+        }
+        files.sort();
+        for (_, name) in files.iter().take(surplus) {
+            let _ = name.to_str().map(|name| self.home.remove(&format!("{CODE}/{name}")));
+        }
     }
 
     fn mac(&self, identity: &[u8; IDENTITY], code: &[u8]) -> hmac::Tag {
