@@ -58,7 +58,7 @@ fn the_three_sentences_hold() {
     let refusal = last_denial("orders");
     assert_eq!((&refusal["action"], &refusal["principal"]), (&"decrypt".into(), &"service:order-v1".into()));
     assert_eq!(refusal["object"]["name"], "payment_aes");
-    assert_eq!(refusal["reason"], "no policy allows service:order-v1 to decrypt this key", "{refusal}");
+    assert_eq!(refusal["reason"], "no policy allows service:order-v1 to decrypt key `payment_aes`", "{refusal}");
     denied(session.encrypt(iv(), user_data, MESSAGE));
     denied(session.sign(CKM_ECDSA_SHA256, private, MESSAGE));
     denied(session.generate(CKM_AES_KEY_GEN, &rules::aes_template("new", true)));
@@ -147,7 +147,7 @@ fn changes_hold_from_the_next_operation_of_open_sessions_and_forked_children() {
     let refusal = last_denial("changes");
     assert_eq!(
         refusal["reason"],
-        format!("no policy allows {} to encrypt this key", refusal["principal"].as_str().unwrap())
+        format!("no policy allows {} to encrypt key `k`", refusal["principal"].as_str().unwrap())
     );
     in_a_child(|| session.encrypt(iv(), key, MESSAGE).is_err_and(|rv| rv.0 == CKR_FUNCTION_REJECTED));
     kmss("token show changes").succeed().mentions("required");

@@ -279,11 +279,12 @@ fn silent(request: &PolicyRequest<'_>) -> Decision {
     if keyless {
         return Decision::allowed();
     }
-    Decision::denied(format!(
-        "no policy allows {} to {} this key",
-        request.caller.principal.name,
-        request.action.name()
-    ))
+    let (who, action) = (&request.caller.principal.name, request.action.name());
+    Decision::denied(match (Facts::of(request).names().next(), request.subject) {
+        (_, Subject::Namespace) => format!("no policy allows {who} to {action}"),
+        (None | Some(""), _) => format!("no policy allows {who} to {action} this key"),
+        (Some(name), _) => format!("no policy allows {who} to {action} key `{name}`"),
+    })
 }
 
 impl std::fmt::Debug for GuestEngine {
