@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 use siphasher::sip::SipHasher24;
 
 use crate::clock::Timestamp;
@@ -46,7 +46,7 @@ pub struct Rates {
     path: PathBuf,
     mode: FileMode,
     random: Arc<dyn Random>,
-    table: OnceCell<SharedNumbers<NUMBERS>>,
+    table: OnceBox<SharedNumbers<NUMBERS>>,
     looks: AtomicU32,
     /// The file was deleted: others may count in another one by now.
     lost: AtomicBool,
@@ -56,7 +56,7 @@ impl Rates {
     /// Counters in the file at `path`.
     #[must_use]
     pub const fn new(path: PathBuf, mode: FileMode, random: Arc<dyn Random>) -> Self {
-        Self { path, mode, random, table: OnceCell::new(), looks: AtomicU32::new(0), lost: AtomicBool::new(false) }
+        Self { path, mode, random, table: OnceBox::new(), looks: AtomicU32::new(0), lost: AtomicBool::new(false) }
     }
 
     /// Counts one more within the last `seconds` (1 to [`LONGEST_WINDOW`]), if that makes at most `limit`; `None` where it
@@ -126,7 +126,7 @@ impl Rates {
             let mut key = [0; HEADER * 8];
             self.random.fill(&mut key)?;
             let key: Vec<u64> = key.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
-            SharedNumbers::open(&self.path, self.mode, &key)
+            SharedNumbers::open(&self.path, self.mode, &key).map(Box::new)
         })?;
         if self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY) && table.is_deleted() {
             self.lost.store(true, Ordering::Relaxed);
@@ -308,6 +308,41 @@ mod tests {
         let worker = || (0..50).filter(|_| rates.take(A, 60, 60, now).unwrap().is_some()).count();
         assert!(ended_well(fork(|| worker() == 50)));
         assert_eq!(worker(), 10);
+    }
+
+    #[test]
+    fn a_child_counts_that_was_forked_while_another_thread_opened_the_file() {
+        /// Draws nothing until it is let.
+        struct Slow(AtomicBool, AtomicBool);
+        impl Random for Slow {
+            fn fill(&self, _: &mut [u8]) -> Result<()> {
+                self.0.store(true, Ordering::SeqCst);
+                while !self.1.load(Ordering::SeqCst) {
+                    std::hint::spin_loop();
+                }
+                Ok(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let slow = Arc::new(Slow(AtomicBool::new(false), AtomicBool::new(false)));
+        let mode = FileMode::of_home(dir.path()).unwrap();
+        let rates = Rates::new(dir.path().join("rates"), mode, Arc::clone(&slow) as _);
+        let now = Timestamp(1_000);
+        let ended = std::thread::scope(|s| {
+            let opening = s.spawn(|| rates.count(A, 60, now).unwrap());
+            while !slow.0.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            let child = fork(|| {
+                slow.1.store(true, Ordering::SeqCst);
+                rates.count(A, 60, now).is_ok_and(|count| count == 1)
+            });
+            let ended = ended_well(child);
+            slow.1.store(true, Ordering::SeqCst);
+            assert_eq!(opening.join().unwrap(), 2);
+            ended
+        });
+        assert!(ended);
     }
 
     #[test]

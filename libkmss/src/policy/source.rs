@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 
 use super::bundle::{Bundle, interface_of};
 use super::host::{Cache, Host, LoadError, Origin, Policy, Trust};
@@ -28,7 +28,7 @@ pub struct RegistrySource {
     /// The keys that mark the values of encryption contexts come from it.
     contexts: Secret,
     trust: Trust,
-    host: OnceCell<Host>,
+    host: OnceBox<Host>,
     modules: Lock<HashMap<[u8; 32], Arc<Policy>>>,
     sets: Lock<HashMap<NamespaceId, Known>>,
 }
@@ -51,7 +51,7 @@ impl RegistrySource {
         let contexts = Secret::copy_of(&key.index_term("policy contexts", b"marks values in audit records")?);
         let key = key.index_term("policy code", b"authenticates compiled modules")?;
         let (modules, sets) = (Lock::new(Rank::Cache, HashMap::new()), Lock::new(Rank::Cache, HashMap::new()));
-        Ok(Self { registry, home, key, contexts, trust, host: OnceCell::new(), modules, sets })
+        Ok(Self { registry, home, key, contexts, trust, host: OnceBox::new(), modules, sets })
     }
 
     /// The key that marks the values of encryption contexts in the records of `namespace`.
@@ -104,7 +104,7 @@ impl RegistrySource {
     /// # Errors
     /// As [`Host::new`].
     pub fn host(&self) -> Result<&Host, LoadError> {
-        self.host.get_or_try_init(|| Host::new(self.trust))
+        self.host.get_or_try_init(|| Host::new(self.trust).map(Box::new))
     }
 
     fn module(&self, bundle: &Bundle<'_>) -> Result<Policy, LoadError> {
