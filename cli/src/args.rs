@@ -19,7 +19,8 @@ Exit codes:
   0  done; for checks: nothing is wrong
   1  failed, with a sentence on standard error; for `doctor`: something is wrong
   2  wrong usage
-  3  tampered with or damaged (`audit verify`, `store check`); of `policy replay`: decisions would change
+  3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
+     of `policy replay`: decisions would change
   4  done in part: something could not be taken over (`migrate`) or decided (`policy replay`)
   141  nobody reads the output any more (`| head`)";
 

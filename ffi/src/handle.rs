@@ -2,16 +2,17 @@
 //! handle is an error and not undefined behaviour.
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use libkmss::os::{Lock, Rank};
+use once_cell::race::OnceBox;
 
 use crate::failure::Failure;
 use crate::status::kmss_status;
 
 /// All live handles of one type.
 pub(crate) struct Registry<T: Send + Sync> {
-    table: OnceLock<Lock<Table<T>>>,
+    table: OnceBox<Lock<Table<T>>>,
 }
 
 struct Table<T> {
@@ -21,11 +22,11 @@ struct Table<T> {
 
 impl<T: Send + Sync> Registry<T> {
     pub(crate) const fn new() -> Self {
-        Self { table: OnceLock::new() }
+        Self { table: OnceBox::new() }
     }
 
     fn table(&self) -> &Lock<Table<T>> {
-        self.table.get_or_init(|| Lock::new(Rank::Door, Table { next: 1, live: HashMap::new() }))
+        self.table.get_or_init(|| Box::new(Lock::new(Rank::Door, Table { next: 1, live: HashMap::new() })))
     }
 
     /// A new handle for `value`.

@@ -49,7 +49,7 @@ fn all(folder: &Path, wasm: &Path, data: &Path) -> serde_json::Value {
         assert_eq!(policy.answer(&input, &encoded).verdict, Verdict::Allow);
     }
     let document = Document { data: Some(&std::fs::read(data).unwrap()), entrypoint: None };
-    let opa = host.load_opa(&std::fs::read(wasm).unwrap(), &document, &Limits::default(), None).unwrap();
+    let opa = host.load_with(&std::fs::read(wasm).unwrap(), &document, &Limits::default(), None).unwrap();
     let opa_verdict = opa.answer(&input, &encoded);
     assert!(opa_verdict.verdict != Verdict::NotApplicable);
     let mut scratch = Encoded::default();

@@ -70,8 +70,8 @@ pub struct Kms {
     ephemeral: Arc<DomainKey>,
     principal: CurrentPrincipal,
     registry: Arc<Registry>,
-    /// Tries modules before they are in force.
-    modules: RegistrySource,
+    /// What is in force, loaded; tries modules before they are.
+    modules: Arc<RegistrySource>,
     approvals: Arc<Approvals>,
     /// The user whom the home belongs to.
     owner: u32,
@@ -157,9 +157,8 @@ impl Kms {
             PolicyTrust::Trusted => Trust::Trusted,
             PolicyTrust::Untrusted => Trust::Untrusted,
         };
-        let source = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
-        let source = Box::new(source);
-        let modules = RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?;
+        let modules = Arc::new(RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?);
+        let source = Arc::clone(&modules);
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
         let suite = seal.suite();

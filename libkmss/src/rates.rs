@@ -8,9 +8,9 @@
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 use siphasher::sip::SipHasher24;
 
 use crate::clock::Timestamp;
@@ -28,6 +28,8 @@ const PLACES: usize = 4096;
 const REACH: usize = 16;
 /// Numbers before the places: the key of the hash.
 const HEADER: usize = 2;
+/// Numbers of the whole table.
+const NUMBERS: usize = HEADER + PLACES * PLACE;
 /// Longest window in seconds: a day.
 pub const LONGEST_WINDOW: u32 = 86_400;
 /// Bits of a place's name that hold its window in seconds; the others are a hash.
@@ -44,15 +46,17 @@ pub struct Rates {
     path: PathBuf,
     mode: FileMode,
     random: Arc<dyn Random>,
-    table: OnceCell<SharedNumbers>,
+    table: OnceBox<SharedNumbers<NUMBERS>>,
     looks: AtomicU32,
+    /// The file was deleted: others may count in another one by now.
+    lost: AtomicBool,
 }
 
 impl Rates {
     /// Counters in the file at `path`.
     #[must_use]
     pub const fn new(path: PathBuf, mode: FileMode, random: Arc<dyn Random>) -> Self {
-        Self { path, mode, random, table: OnceCell::new(), looks: AtomicU32::new(0) }
+        Self { path, mode, random, table: OnceBox::new(), looks: AtomicU32::new(0), lost: AtomicBool::new(false) }
     }
 
     /// Counts one more within the last `seconds` (1 to [`LONGEST_WINDOW`]), if that makes at most `limit`; `None` where it
@@ -125,18 +129,17 @@ impl Rates {
         Err(Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
     }
 
-    fn table(&self) -> Result<&SharedNumbers> {
+    fn table(&self) -> Result<&SharedNumbers<NUMBERS>> {
         let table = self.table.get_or_try_init(|| {
             let mut key = [0; HEADER * 8];
             self.random.fill(&mut key)?;
-            let mut initial = vec![0; HEADER + PLACES * PLACE];
-            for (number, bytes) in initial.iter_mut().zip(key.as_chunks().0) {
-                *number = u64::from_ne_bytes(*bytes);
-            }
-            SharedNumbers::open(&self.path, self.mode, &initial)
+            let key: Vec<u64> = key.as_chunks().0.iter().map(|bytes| u64::from_ne_bytes(*bytes)).collect();
+            SharedNumbers::open(&self.path, self.mode, &key).map(Box::new)
         })?;
-        let look = self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY);
-        if look && table.is_deleted() {
+        if self.looks.fetch_add(1, Ordering::Relaxed).is_multiple_of(CHECK_EVERY) && table.is_deleted() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
+        if self.lost.load(Ordering::Relaxed) {
             let what = "the file of rates was deleted while in use: restart every process that uses this home";
             return Err(Error::new(ErrorKind::HomeUnsafe, what));
         }
@@ -316,6 +319,41 @@ mod tests {
     }
 
     #[test]
+    fn a_child_counts_that_was_forked_while_another_thread_opened_the_file() {
+        /// Draws nothing until it is let.
+        struct Slow(AtomicBool, AtomicBool);
+        impl Random for Slow {
+            fn fill(&self, _: &mut [u8]) -> Result<()> {
+                self.0.store(true, Ordering::SeqCst);
+                while !self.1.load(Ordering::SeqCst) {
+                    std::hint::spin_loop();
+                }
+                Ok(())
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let slow = Arc::new(Slow(AtomicBool::new(false), AtomicBool::new(false)));
+        let mode = FileMode::of_home(dir.path()).unwrap();
+        let rates = Rates::new(dir.path().join("rates"), mode, Arc::clone(&slow) as _);
+        let now = Timestamp(1_000);
+        let ended = std::thread::scope(|s| {
+            let opening = s.spawn(|| rates.count(A, 60, now).unwrap());
+            while !slow.0.load(Ordering::SeqCst) {
+                std::hint::spin_loop();
+            }
+            let child = fork(|| {
+                slow.1.store(true, Ordering::SeqCst);
+                rates.count(A, 60, now).is_ok_and(|count| count == 1)
+            });
+            let ended = ended_well(child);
+            slow.1.store(true, Ordering::SeqCst);
+            assert_eq!(opening.join().unwrap(), 2);
+            ended
+        });
+        assert!(ended);
+    }
+
+    #[test]
     fn passed_windows_make_room_and_a_full_table_refuses() {
         let dir = tempfile::tempdir().unwrap();
         let rates = rates(&dir);
@@ -325,6 +363,19 @@ mod tests {
         assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);
         assert_eq!(rates.count(A, 1, Timestamp(60_500)).unwrap(), 2);
         assert_eq!(rates.count(A, 1, Timestamp(62_000)).unwrap(), 1);
+    }
+
+    #[test]
+    fn whoever_counts_in_a_deleted_file_stops_for_good_and_others_begin_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = rates(&dir);
+        let now = Timestamp(1_000);
+        assert_eq!(old.count(A, 60, now).unwrap(), 1);
+        std::fs::remove_file(dir.path().join("rates")).unwrap();
+        let noticed = (0..=CHECK_EVERY).find_map(|_| old.count(A, 60, now).err());
+        assert_eq!(noticed.unwrap().kind(), ErrorKind::HomeUnsafe);
+        assert!((0..2 * CHECK_EVERY).all(|_| old.take(A, 60, u32::MAX, now).is_err()));
+        assert_eq!(rates(&dir).count(A, 60, now).unwrap(), 1);
     }
 
     #[test]

@@ -58,7 +58,7 @@ fn the_three_sentences_hold() {
     let refusal = last_denial("orders");
     assert_eq!((&refusal["action"], &refusal["principal"]), (&"decrypt".into(), &"service:order-v1".into()));
     assert_eq!(refusal["object"]["name"], "payment_aes");
-    assert_eq!(refusal["reason"], "no policy allows service:order-v1 to decrypt this key", "{refusal}");
+    assert_eq!(refusal["reason"], "no policy allows service:order-v1 to decrypt key `payment_aes`", "{refusal}");
     denied(session.encrypt(iv(), user_data, MESSAGE));
     denied(session.sign(CKM_ECDSA_SHA256, private, MESSAGE));
     denied(session.generate(CKM_AES_KEY_GEN, &rules::aes_template("new", true)));
@@ -148,7 +148,7 @@ fn changes_hold_from_the_next_operation_of_open_sessions_and_forked_children() {
     assert_eq!(
         refusal["reason"],
         format!(
-            "no policy allows {} to encrypt this key: none is in force here any more, and this namespace requires one",
+            "no policy allows {} to encrypt key `k`: none is in force here any more, and this namespace requires one",
             refusal["principal"].as_str().unwrap()
         )
     );

@@ -92,8 +92,13 @@ fn sentence(record: &Record) -> String {
     if !reason.is_empty() {
         line.push_str(&format!("  ({reason})"));
     }
-    for note in record.tags.iter().filter_map(|tag| tag.strip_prefix("shadow:")) {
-        line.push_str(&format!("  [{}]", shadow(&text(&Some(note.to_owned())))));
+    let tags = record.tags.iter().map(|tag| match tag.strip_prefix("shadow:") {
+        Some(note) => shadow(&text(&Some(note.to_owned()))),
+        None => text(&Some(tag.clone())),
+    });
+    let tags = tags.collect::<Vec<_>>().join(", ");
+    if !tags.is_empty() {
+        line.push_str(&format!("  [{tags}]"));
     }
     line.trim_end().to_owned()
 }

@@ -44,7 +44,8 @@ fn request(context: &Context, named: &NamedKey, subject: &SubjectArgs, out: Opti
     let der = if is_sm2(&key) {
         Sm2Signer::new(&kms, &caller, &key)?.request(&subject)?
     } else {
-        subject.params()?.serialize_request(&TokenKey::new(&kms, &caller, &key)?)?.der().to_vec()
+        let signer = TokenKey::new(&kms, &caller, &key)?;
+        subject.params()?.serialize_request(&signer).map_err(|e| signer.failure(e))?.der().to_vec()
     };
     kms.close()?;
     let pem = encode_string("CERTIFICATE REQUEST", LineEnding::LF, &der)?;
@@ -77,7 +78,8 @@ fn self_sign(
         params.not_before = time::OffsetDateTime::from_unix_timestamp(i64::try_from(from)?)?;
         params.not_after = time::OffsetDateTime::from_unix_timestamp(i64::try_from(until)?)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        params.self_signed(&TokenKey::new(&kms, &caller, &key)?)?.der().to_vec()
+        let signer = TokenKey::new(&kms, &caller, &key)?;
+        params.self_signed(&signer).map_err(|e| signer.failure(e))?.der().to_vec()
     };
     let stored = store(&kms, &caller, &der, &named.name, Some(&key))?;
     kms.close()?;

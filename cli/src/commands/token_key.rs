@@ -1,5 +1,6 @@
 //! A private key in a token, as rcgen signs with it.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
@@ -21,6 +22,8 @@ pub(super) struct TokenKey<'a> {
     public: Vec<u8>,
     algorithm: &'static SignatureAlgorithm,
     mechanism: Mechanism,
+    /// Why the token refused: rcgen's error has no room for it.
+    refusal: OnceCell<String>,
 }
 
 impl<'a> TokenKey<'a> {
@@ -57,7 +60,14 @@ impl<'a> TokenKey<'a> {
             }
             PublicComponents::None => return Err("a secret key cannot sign certificates".into()),
         };
-        Ok(Self { kms, caller, object, public, algorithm, mechanism })
+        Ok(Self { kms, caller, object, public, algorithm, mechanism, refusal: OnceCell::new() })
+    }
+}
+
+impl TokenKey<'_> {
+    /// What to say where rcgen failed with this key.
+    pub(super) fn failure(&self, error: rcgen::Error) -> Failure {
+        self.refusal.get().map_or_else(|| error.into(), |refusal| refusal.as_str().into())
     }
 }
 
@@ -96,8 +106,7 @@ impl PublicKeyData for TokenKey<'_> {
 impl SigningKey for TokenKey<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let remote = |e: &dyn std::fmt::Display| {
-            // rcgen's error type has no room for a cause; the sentence goes to standard error.
-            crate::output::error(&std::io::Error::other(format!("the token refused to sign: {e}")));
+            let _ = self.refusal.set(format!("the token refused to sign: {e}"));
             rcgen::Error::RemoteKeyError
         };
         let raw = sign(self.kms, self.caller, self.object, &self.mechanism, message).map_err(|e| remote(&e))?;

@@ -8,9 +8,9 @@ use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::os::effective_ids;
-use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Bundle, Content, PublisherKey, Terms, TrustAnchor};
 use crate::policy::registry::{Entries, InForce, LOCAL, PolicyRole, Prepared, Site};
+use crate::policy::{Scope, hex};
 use crate::store::Batch;
 use crate::tenant::{Namespace, NamespaceId};
 
@@ -227,7 +227,9 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Denied`] while bundles that it signed are in force; as [`Self::apply_policy`].
     pub fn remove_trust_anchor(&self, caller: &Caller, target: &PolicyTarget, name: &str) -> Result<()> {
-        self.change_trust(caller, target, ("remove", name), None, |site, _| self.registry.remove_anchor(site, name))
+        self.change_trust(caller, target, ("remove", name), None, |site, by| {
+            self.registry.remove_anchor(site, name, by, self.now())
+        })
     }
 
     /// Lets the home's own publisher sign what is applied without a signature (again).
@@ -359,8 +361,4 @@ impl Kms {
         tags.push(format!("digest {} -> {}", shown(before.map(|b| b.digest)), shown(after.map(|b| b.digest()))));
         Ok(tags)
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

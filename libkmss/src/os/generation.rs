@@ -16,17 +16,18 @@
 use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use super::files::{FileMode, create_file};
+use super::mapping::Mapping;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Size of the file and the mapping.
 const SIZE: usize = 4096;
+/// The same in numbers.
+const NUMBERS: usize = SIZE / size_of::<AtomicU64>();
 /// How many reads may pass before one makes sure that the file was not deleted.
 const CHECK_EVERY: u32 = 256;
 
@@ -37,8 +38,7 @@ thread_local! {
 
 /// The mapped counter. Reading costs about a nanosecond and takes no lock.
 pub struct GenerationPage {
-    // INVARIANT: a shared mapping of SIZE bytes of `file`, unmapped by `drop`.
-    map: NonNull<AtomicU64>,
+    map: Mapping<NUMBERS>,
     file: File,
     path: PathBuf,
     writable: bool,
@@ -46,11 +46,6 @@ pub struct GenerationPage {
     unstable: AtomicU64,
     lost: AtomicU32,
 }
-
-// SAFETY: the mapping is only reached through an atomic and stays until `drop`.
-unsafe impl Send for GenerationPage {}
-// SAFETY: as above.
-unsafe impl Sync for GenerationPage {}
 
 impl GenerationPage {
     /// Opens the page at `path` and makes it where it is missing. Where the home is read-only, it can be read.
@@ -79,7 +74,8 @@ impl GenerationPage {
         if !meta.is_file() || meta.len() < SIZE as u64 {
             return Err(refused(io::Error::other("it has a wrong type or size; stop all users and delete it")));
         }
-        let map = map_shared(&file, writable).map_err(refused)?;
+        let rights = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
+        let map = Mapping::new(&file, rights, 0).map_err(refused)?;
         let path = path.to_owned();
         let (unstable, lost) = (AtomicU64::new(UNSTABLE), AtomicU32::new(0));
         Ok(Self { map, file, path, writable, unstable, lost })
@@ -151,26 +147,19 @@ impl GenerationPage {
         let _ = self.counter().compare_exchange(odd, odd.wrapping_add(1), Ordering::SeqCst, Ordering::SeqCst);
     }
 
-    fn counter(&self) -> &AtomicU64 {
-        // SAFETY: by the invariant of the field; the page is aligned and any bit pattern is a number.
-        unsafe { self.map.as_ref() }
+    const fn counter(&self) -> &AtomicU64 {
+        let [counter, ..] = self.map.numbers();
+        counter
     }
 
-    fn second(&self) -> &AtomicU64 {
-        // SAFETY: as above; the page has room for 512 such numbers.
-        unsafe { self.map.add(1).as_ref() }
+    const fn second(&self) -> &AtomicU64 {
+        let [_, second, ..] = self.map.numbers();
+        second
     }
 }
 
 /// Where the numbers for an unstable page start: far from what a counter reaches.
 const UNSTABLE: u64 = (1 << 63) | 1;
-
-impl Drop for GenerationPage {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `open`, and references to it borrow `self`.
-        unsafe { libc::munmap(self.map.as_ptr().cast(), SIZE) };
-    }
-}
 
 impl std::fmt::Debug for GenerationPage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -193,16 +182,6 @@ impl Drop for Invalidation<'_> {
 
 fn is_read_only(e: &io::Error) -> bool {
     matches!(e.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
-}
-
-fn map_shared(file: &File, writable: bool) -> io::Result<NonNull<AtomicU64>> {
-    let protection = libc::PROT_READ | if writable { libc::PROT_WRITE } else { 0 };
-    // SAFETY: a fresh mapping of an open file at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), SIZE, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address zero"))
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod generation;
 mod guarded;
 mod leaving;
 mod lock;
+mod mapping;
 mod mark;
 mod numbers;
 mod pool;

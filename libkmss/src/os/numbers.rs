@@ -6,36 +6,28 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
-use std::ptr::NonNull;
 use std::sync::atomic::AtomicU64;
 
 use super::files::{FileMode, create_file};
+use super::mapping::Mapping;
 use super::shared::{allocate, largest_file};
 use crate::error::{Error, ErrorKind, Result};
 
-/// A mapped file of 64-bit numbers in the machine's byte order.
-pub struct SharedNumbers {
-    // INVARIANT: a shared, writable mapping of `count` numbers of `file`, unmapped by `drop`.
-    map: NonNull<AtomicU64>,
-    count: usize,
+/// A mapped file of `N` 64-bit numbers in the machine's byte order.
+pub struct SharedNumbers<const N: usize> {
+    map: Mapping<N>,
     file: File,
 }
 
-// SAFETY: the mapping is only reached through atomics and stays until `drop`.
-unsafe impl Send for SharedNumbers {}
-// SAFETY: as above.
-unsafe impl Sync for SharedNumbers {}
-
-impl SharedNumbers {
-    /// Opens the file at `path`; where it is missing it is made with `initial`.
+impl<const N: usize> SharedNumbers<N> {
+    /// Opens the file at `path`; where it is missing it is made, beginning with `first`, with zeros behind.
     ///
     /// # Errors
     /// [`ErrorKind::ReadOnly`] where it cannot be written, [`ErrorKind::HomeUnsafe`] where it is something else than a file
-    /// with room for as many numbers, [`ErrorKind::Storage`] where there is no room for it.
-    pub fn open(path: &Path, mode: FileMode, initial: &[u64]) -> Result<Self> {
+    /// of that many numbers, [`ErrorKind::Storage`] where there is no room for it.
+    pub fn open(path: &Path, mode: FileMode, first: &[u64]) -> Result<Self> {
         let what = || format!("the shared numbers in `{}` cannot be used", path.display());
         let refused = |e: io::Error| match e.kind() {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -47,7 +39,8 @@ impl SharedNumbers {
             }
             _ => Error::new(ErrorKind::HomeUnsafe, what()).with_source(e),
         };
-        let bytes: Vec<u8> = initial.iter().flat_map(|number| number.to_ne_bytes()).collect();
+        let numbers = first.iter().copied().chain(std::iter::repeat(0)).take(N);
+        let bytes: Vec<u8> = numbers.flat_map(u64::to_ne_bytes).collect();
         let len = bytes.len() as u64;
         if !path.exists() && largest_file() < len {
             // Writing would end the process (SIGXFSZ).
@@ -65,15 +58,14 @@ impl SharedNumbers {
             Err(e) if e.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
             allocated => allocated.map_err(refused)?,
         }
-        let map = map_shared(&file, bytes.len()).map_err(refused)?;
-        Ok(Self { map, count: initial.len(), file })
+        let map = Mapping::new(&file, libc::PROT_READ | libc::PROT_WRITE, 0).map_err(refused)?;
+        Ok(Self { map, file })
     }
 
     /// The numbers. Any process of the home may change them at any time.
     #[must_use]
-    pub const fn numbers(&self) -> &[AtomicU64] {
-        // SAFETY: by the invariant of the fields; the mapping is aligned and any bit pattern is a number.
-        unsafe { std::slice::from_raw_parts(self.map.as_ptr(), self.count) }
+    pub const fn numbers(&self) -> &[AtomicU64; N] {
+        self.map.numbers()
     }
 
     /// Whether the file was deleted, so that other processes will not see these numbers. One system call.
@@ -83,27 +75,10 @@ impl SharedNumbers {
     }
 }
 
-impl Drop for SharedNumbers {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `open`, and references to it borrow `self`.
-        unsafe { libc::munmap(self.map.as_ptr().cast(), self.count * size_of::<AtomicU64>()) };
-    }
-}
-
-impl std::fmt::Debug for SharedNumbers {
+impl<const N: usize> std::fmt::Debug for SharedNumbers<N> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SharedNumbers").field("count", &self.count).finish_non_exhaustive()
+        f.debug_struct("SharedNumbers").field("count", &N).finish_non_exhaustive()
     }
-}
-
-fn map_shared(file: &File, len: usize) -> io::Result<NonNull<AtomicU64>> {
-    let protection = libc::PROT_READ | libc::PROT_WRITE;
-    // SAFETY: a fresh mapping of an open file at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, libc::MAP_SHARED, file.as_raw_fd(), 0) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address zero"))
 }
 
 #[cfg(test)]
@@ -114,14 +89,14 @@ mod tests {
     use super::*;
     use crate::os::testing::{ended_well, fork};
 
-    fn open(dir: &tempfile::TempDir, initial: &[u64]) -> Result<SharedNumbers> {
-        SharedNumbers::open(&dir.path().join("numbers"), FileMode::of_home(dir.path()).unwrap(), initial)
+    fn open<const N: usize>(dir: &tempfile::TempDir, first: &[u64]) -> Result<SharedNumbers<N>> {
+        SharedNumbers::open(&dir.path().join("numbers"), FileMode::of_home(dir.path()).unwrap(), first)
     }
 
     #[test]
     fn a_number_is_seen_in_every_mapping_and_every_process() {
         let dir = tempfile::tempdir().unwrap();
-        let (mine, other) = (open(&dir, &[7, 0]).unwrap(), open(&dir, &[9, 9]).unwrap());
+        let (mine, other) = (open::<2>(&dir, &[7]).unwrap(), open::<2>(&dir, &[9, 9]).unwrap());
         assert_eq!(other.numbers().iter().map(|n| n.load(Ordering::SeqCst)).collect::<Vec<_>>(), [7, 0]);
         assert!(ended_well(fork(|| other.numbers().last().unwrap().fetch_add(5, Ordering::SeqCst) == 0)));
         assert_eq!(mine.numbers().last().unwrap().load(Ordering::SeqCst), 5);
@@ -130,12 +105,12 @@ mod tests {
     #[test]
     fn a_file_of_another_size_or_kind_is_refused_and_a_deleted_one_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let numbers = open(&dir, &[1]).unwrap();
-        assert_eq!(open(&dir, &[1, 2]).unwrap_err().kind(), ErrorKind::HomeUnsafe);
+        let numbers = open::<1>(&dir, &[1]).unwrap();
+        assert_eq!(open::<2>(&dir, &[1]).unwrap_err().kind(), ErrorKind::HomeUnsafe);
         assert!(!numbers.is_deleted());
         std::fs::remove_file(dir.path().join("numbers")).unwrap();
         assert!(numbers.is_deleted());
         std::fs::create_dir(dir.path().join("numbers")).unwrap();
-        assert_eq!(open(&dir, &[1]).unwrap_err().kind(), ErrorKind::HomeUnsafe);
+        assert_eq!(open::<1>(&dir, &[1]).unwrap_err().kind(), ErrorKind::HomeUnsafe);
     }
 }

@@ -17,10 +17,10 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::directory::{Directory, Opening};
+use super::mapping::Mapping;
 
 /// Where the title begins.
 const TITLE: usize = 64;
@@ -28,6 +28,8 @@ const TITLE: usize = 64;
 const BYTES: usize = 4096;
 /// Bits of the word that hold the count.
 const COUNT_BITS: u32 = 17;
+/// Numbers that the file would have room for.
+const NUMBERS: usize = (BYTES + SharedBuffer::CAPACITY) / size_of::<AtomicU64>();
 /// How often a reader looks for a moment without change.
 const LOOKS: u32 = 10_000;
 
@@ -35,8 +37,7 @@ const LOOKS: u32 = 10_000;
 ///
 /// A forked child shares the mapping: it must do nothing but drop the value.
 pub struct SharedBuffer {
-    // INVARIANT: a shared, writable mapping of FILE_LEN bytes of `file`, unmapped by `drop`.
-    map: NonNull<u8>,
+    map: Mapping<NUMBERS>,
     file: File,
     /// What the word says: where the bytes belong, and how many there are.
     base: u64,
@@ -44,9 +45,6 @@ pub struct SharedBuffer {
     /// How many of them a flush that failed has moved already.
     moved: usize,
 }
-
-// SAFETY: the mapping is this value's alone within the process and tied to no thread.
-unsafe impl Send for SharedBuffer {}
 
 /// What stands in the file of a [`SharedBuffer`], read by anybody.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,7 +85,7 @@ impl SharedBuffer {
         prepare(&file)?;
         allocate(&file, Self::FILE_LEN)?;
         file.write_all_at(title, TITLE as u64)?;
-        let map = map_shared(&file)?;
+        let map = Mapping::new(&file, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_POPULATE)?;
         Ok(Self { map, file, base: 0, count: 0, moved: 0 })
     }
 
@@ -109,8 +107,8 @@ impl SharedBuffer {
         let Some(word) = pack(base, self.count + bytes.len()) else { return false };
         // A reader that sees any of these bytes also sees the word that was stored before them.
         fence(Ordering::Release);
-        // SAFETY: by the invariant the mapping has CAPACITY bytes from BYTES on, of which `room` begin at `count`; nobody in
-        // this process refers to them.
+        // SAFETY: the mapping is writable and has CAPACITY bytes from BYTES on, of which `room` begin at `count`; nobody in this
+        // process refers to them.
         unsafe {
             let to = self.map.as_ptr().add(BYTES + self.count);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
@@ -162,15 +160,8 @@ impl SharedBuffer {
     }
 
     const fn word(&self) -> &AtomicU64 {
-        // SAFETY: by the invariant; a mapping is aligned, and any bit pattern is a number.
-        unsafe { self.map.cast().as_ref() }
-    }
-}
-
-impl Drop for SharedBuffer {
-    fn drop(&mut self) {
-        // SAFETY: the mapping was made by `create`, and references to it borrow `self`.
-        unsafe { libc::munmap(self.map.as_ptr().cast(), BYTES + Self::CAPACITY) };
+        let [word, ..] = self.map.numbers();
+        word
     }
 }
 
@@ -289,17 +280,6 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
             return Err(error);
         }
     }
-}
-
-fn map_shared(file: &File) -> io::Result<NonNull<u8>> {
-    let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_POPULATE);
-    let len = BYTES + SharedBuffer::CAPACITY;
-    // SAFETY: a fresh mapping of an open file at an address of the kernel's choice touches nothing that exists.
-    let address = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, file.as_raw_fd(), 0) };
-    if address == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    NonNull::new(address.cast()).ok_or_else(|| io::Error::other("mapped at address zero"))
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ pub(crate) fn fork(f: impl FnOnce() -> bool) -> i32 {
     // SAFETY: the locks of this crate and of the allocator are free in the child; it leaves with _exit.
     let child = unsafe { libc::fork() };
     if child == 0 {
+        // SAFETY: takes a number only. A child that hangs ends by the signal, and its test fails.
+        unsafe { libc::alarm(60) };
         let fine = std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).unwrap_or(false);
         // SAFETY: ends the child without running the parent's handlers.
         unsafe { libc::_exit(i32::from(!fine)) };

@@ -53,7 +53,7 @@ pub enum Obligation {
     },
     /// The session ends this many seconds after its login.
     SessionExpiry(u32),
-    /// Tell this channel (a name from the configuration).
+    /// Tag the audit record with `notify:` and this channel.
     Notify(String),
     /// Show at most this many trailing characters of what leaves, the others masked.
     Mask(u8),

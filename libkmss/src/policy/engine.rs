@@ -40,7 +40,7 @@ static NEXT_PLACE: AtomicUsize = AtomicUsize::new(0);
 
 /// Asks the policies that were applied; where none ever was, the keys' own attributes decide.
 pub struct GuestEngine {
-    source: Box<dyn PolicySource>,
+    source: Arc<dyn PolicySource>,
     store: Arc<dyn Store>,
     rates: Arc<Rates>,
     approvals: Arc<Approvals>,
@@ -54,7 +54,7 @@ type Sets = HashMap<(NamespaceId, u32), (u64, Arc<PolicySet>)>;
 impl GuestEngine {
     /// An engine for what `source` says is applied, looked for anew when the generation of `store` moves.
     pub fn new(
-        source: Box<dyn PolicySource>,
+        source: Arc<dyn PolicySource>,
         store: Arc<dyn Store>,
         rates: Arc<Rates>,
         approvals: Arc<Approvals>,
@@ -253,11 +253,12 @@ fn silent(request: &PolicyRequest<'_>, why: &str) -> Decision {
     if keyless {
         return Decision::allowed();
     }
-    Decision::denied(format!(
-        "no policy allows {} to {} this key{why}",
-        request.caller.principal.name,
-        request.action.name()
-    ))
+    let (who, action) = (&request.caller.principal.name, request.action.name());
+    Decision::denied(match (Facts::of(request).names().next(), request.subject) {
+        (_, Subject::Namespace) => format!("no policy allows {who} to {action}{why}"),
+        (None | Some(""), _) => format!("no policy allows {who} to {action} this key{why}"),
+        (Some(name), _) => format!("no policy allows {who} to {action} key `{name}`{why}"),
+    })
 }
 
 impl std::fmt::Debug for GuestEngine {

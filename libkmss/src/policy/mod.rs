@@ -30,6 +30,7 @@ pub use scope::Scope;
 pub use set::{Applied, PolicySet, PolicySource};
 pub use source::RegistrySource;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::caller::Caller;
@@ -124,6 +125,14 @@ impl Decision {
         notes.extend(more);
         self
     }
+}
+
+/// `bytes` in lower-case hex digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 /// A rate that one rule asks for: a budget of its own for each principal and key.

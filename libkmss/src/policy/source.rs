@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use once_cell::sync::OnceCell;
+use once_cell::race::OnceBox;
 
-use super::bundle::{Abi, Bundle, interface_of};
-use super::host::{Cache, Host, Limits, LoadError, Origin, Policy, Trust};
-use super::opa::Document;
+use super::bundle::{Bundle, interface_of};
+use super::host::{Cache, Host, LoadError, Origin, Policy, Trust};
 use super::registry::{Entries, Entry, InForce, PolicyRole, Registry};
 use super::{Applied, ContextKey, PolicySet, PolicySource, Scope};
 use crate::error::{Error, ErrorKind, Result};
@@ -29,7 +28,7 @@ pub struct RegistrySource {
     /// The keys that mark the values of encryption contexts come from it.
     contexts: Secret,
     trust: Trust,
-    host: OnceCell<Host>,
+    host: OnceBox<Host>,
     modules: Lock<HashMap<[u8; 32], Arc<Policy>>>,
     sets: Lock<HashMap<NamespaceId, Known>>,
 }
@@ -52,7 +51,7 @@ impl RegistrySource {
         let contexts = Secret::copy_of(&key.index_term("policy contexts", b"marks values in audit records")?);
         let key = key.index_term("policy code", b"authenticates compiled modules")?;
         let (modules, sets) = (Lock::new(Rank::Cache, HashMap::new()), Lock::new(Rank::Cache, HashMap::new()));
-        Ok(Self { registry, home, key, contexts, trust, host: OnceCell::new(), modules, sets })
+        Ok(Self { registry, home, key, contexts, trust, host: OnceBox::new(), modules, sets })
     }
 
     /// The key that marks the values of encryption contexts in the records of `namespace`.
@@ -100,29 +99,23 @@ impl RegistrySource {
         }
     }
 
+    /// What guests of this home run on.
+    ///
+    /// # Errors
+    /// As [`Host::new`].
+    pub fn host(&self) -> Result<&Host, LoadError> {
+        self.host.get_or_try_init(|| Host::new(self.trust).map(Box::new))
+    }
+
     fn module(&self, bundle: &Bundle<'_>) -> Result<Policy, LoadError> {
-        let host = self.host.get_or_try_init(|| Host::new(self.trust))?;
-        let terms = &bundle.manifest().terms;
-        let limits = Limits { fuel: terms.fuel, pages: terms.pages };
-        let cache = Cache::new(&self.home, &self.key);
-        match terms.abi {
-            Abi::Kmss => host.load(bundle.module(), &limits, Some(&cache)),
-            Abi::Opa => {
-                let data = Some(bundle.data()).filter(|data| !data.is_empty());
-                let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
-                host.load_opa(bundle.module(), &document, &limits, Some(&cache))
-            }
-        }
+        let host = self.host()?;
+        bundle.load(host, Some(&Cache::new(&self.home, &self.key)))
     }
 
     fn applied(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Applied> {
         let policy = self.policy(entry, bundle, set)?;
-        let title = match &entry.scope {
-            Scope::Key { key, .. } => format!("key {key}/{}", entry.name),
-            scope => format!("{}/{}", scope.level(), entry.name),
-        };
         let terms = &bundle.manifest.terms;
-        Ok(Applied { title: title.into(), valid: (terms.not_before, terms.not_after), policy })
+        Ok(Applied { title: entry.title().into(), valid: (terms.not_before, terms.not_after), policy })
     }
 
     fn policy(&self, entry: &Entry, bundle: &InForce, set: &mut PolicySet) -> Result<Arc<Policy>> {

@@ -267,7 +267,7 @@ pub(crate) fn load(host: &Host, file: &Path) -> Policy {
     let limits = Limits::default();
     let loaded = if file.to_string_lossy().ends_with(".tar.gz") {
         let (wasm, data) = (member(file, "/policy.wasm"), member(file, "/data.json"));
-        host.load_opa(&wasm, &Document { data: Some(&data), entrypoint: None }, &limits, None)
+        host.load_with(&wasm, &Document { data: Some(&data), entrypoint: None }, &limits, None)
     } else {
         host.load(&std::fs::read(file).unwrap(), &limits, None)
     };

@@ -20,6 +20,9 @@ const PKCS11: &str = "is a word of PKCS#11 and lives in pkcs11-provider only";
 const TIME: &str = "reads the time: time comes only from `Clock`";
 const RANDOM: &str = "draws randomness: it comes only from the backend, through `Random`";
 const QUIET: &str = "the shared object is a guest in its host's process: no threads, no signal handlers, no exit";
+const LASTING: &str = "may be held by a thread that a forked child does not have: use `os::Lock`, or `once_cell::race`";
+/// One that nobody waits for, and one that is only touched under an `os::Lock`.
+const NEVER_WAITED_FOR: [&str; 2] = ["libkmss/src/backend/soft/spare.rs", "libkmss/src/os/mark.rs"];
 const SOFT: &[&str] = &["libkmss/src/backend/soft"];
 
 const RULES: &[Rule] = &[
@@ -64,6 +67,12 @@ const RULES: &[Rule] = &[
     Rule { words: &["atexit"], crates: IN_THE_HOST, home: &["libkmss/src/os/leaving.rs"], why: QUIET },
     Rule { words: &["process", "exit"], crates: IN_THE_HOST, home: &[], why: QUIET },
     Rule { words: &["process", "abort"], crates: IN_THE_HOST, home: &[], why: QUIET },
+    Rule { words: &["once_cell", "sync"], crates: IN_THE_HOST, home: &[], why: LASTING },
+    Rule { words: &["OnceLock"], crates: IN_THE_HOST, home: &[], why: LASTING },
+    Rule { words: &["LazyLock"], crates: IN_THE_HOST, home: &[], why: LASTING },
+    Rule { words: &["Mutex"], crates: IN_THE_HOST, home: &NEVER_WAITED_FOR, why: LASTING },
+    Rule { words: &["RwLock"], crates: IN_THE_HOST, home: &[], why: LASTING },
+    Rule { words: &["Condvar"], crates: IN_THE_HOST, home: &[], why: LASTING },
     Rule {
         words: &["Permit", "issue"],
         crates: &[],

@@ -51,12 +51,19 @@ fn report(context: &Context, applied: &AppliedPolicy, role: PolicyRole) -> Resul
         return output::line(&format!("Policy `{name}`, sequence {sequence}, is in force for {scope} already."));
     }
     let instead = applied.before.map(|n| format!(", in place of sequence {n}")).unwrap_or_default();
-    match role {
-        PolicyRole::Active => {
-            output::line(&format!("Policy `{name}`, sequence {sequence}, is in force for {scope}{instead}."))
+    match (role, applied.before) {
+        (PolicyRole::Active, before) => {
+            output::line(&format!("Policy `{name}`, sequence {sequence}, is in force for {scope}{instead}."))?;
+            match before {
+                None => {
+                    output::line("What no policy allows is denied there: `kmss audit tail --outcome denied` shows it.")
+                }
+                Some(_) => Ok(()),
+            }
         }
-        PolicyRole::Shadow => {
-            output::line(&format!("Policy `{name}`, sequence {sequence}, runs in the shadow for {scope}{instead}."))
+        (PolicyRole::Shadow, _) => {
+            output::line(&format!("Policy `{name}`, sequence {sequence}, runs in the shadow for {scope}{instead}."))?;
+            output::line("Where it would decide otherwise, `kmss audit tail` says so.")
         }
     }
 }

@@ -4,14 +4,11 @@ use std::io::Read as _;
 use std::path::Path;
 
 use libkmss::kms::UnsignedPolicy;
-use libkmss::policy::bundle::{Abi, BUNDLE_MAX, Content, interface_of};
+use libkmss::policy::bundle::{Abi, BUNDLE_MAX, Content, interface_of, is_module};
 use libkmss::policy::dsl::Policy;
 
 use crate::args::ContentArgs;
 use crate::output::Failure;
-
-/// First bytes of a WebAssembly binary.
-const WASM: &[u8] = b"\0asm";
 
 /// Reads a file whole.
 ///
@@ -33,7 +30,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Failure> {
 /// # Errors
 /// It is neither a module of an interface that is known nor a policy that makes sense.
 pub(super) fn policy(path: &Path, bytes: Vec<u8>, args: &ContentArgs) -> Result<UnsignedPolicy, Failure> {
-    let (content, abi, own_name) = if bytes.starts_with(WASM) {
+    let (content, abi, own_name) = if is_module(&bytes) {
         let data = args.data.as_deref().map(read).transpose()?;
         let abi = interface_of(&bytes).ok_or_else(|| no_interface(path))?;
         (Content { module: bytes, data, source: None }, abi, None)

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libkmss::policy::abi::Encoded;
-use libkmss::policy::bundle::Bundle;
+use libkmss::policy::bundle::{Bundle, is_module};
 use libkmss::policy::dsl::Policy;
 use libkmss::policy::host::{self, Host, Limits, Trust};
 use libkmss::policy::opa::Document;
@@ -36,15 +36,11 @@ impl Asked {
         let host = || Host::new(Trust::Trusted);
         if Bundle::is_one(&bytes) {
             let bundle = Bundle::parse(&bytes).map_err(libkmss::error::Error::from)?;
-            let terms = &bundle.manifest().terms;
-            let data = Some(bundle.data()).filter(|data| !data.is_empty());
-            let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
-            let limits = Limits { fuel: terms.fuel, pages: terms.pages };
-            return Ok(Self::Module(Box::new(host()?.load_opa(bundle.module(), &document, &limits, None)?)));
+            return Ok(Self::Module(Box::new(bundle.load(&host()?, None)?)));
         }
-        if bytes.starts_with(b"\0asm") {
+        if is_module(&bytes) {
             let document = Document { data: data.as_deref(), entrypoint: None };
-            return Ok(Self::Module(Box::new(host()?.load_opa(&bytes, &document, &Limits::default(), None)?)));
+            return Ok(Self::Module(Box::new(host()?.load_with(&bytes, &document, &Limits::default(), None)?)));
         }
         text(path, bytes).map(|policy| Self::Text(Box::new(policy)))
     }

@@ -29,5 +29,13 @@ pub(super) fn run(context: &Context, name: &str, scope: &ScopeArgs, shadow: bool
     if context.global.json {
         return output::json(&json!({ "name": name, "scope": wanted, "role": list::word(role), "removed": true }));
     }
-    output::line(&format!("Policy `{}` for {wanted} is no longer in force.", output::plain(name)))
+    output::line(&match role {
+        PolicyRole::Active => {
+            format!(
+                "Policy `{}` for {wanted} is no longer in force. What no policy allows stays denied.",
+                output::plain(name)
+            )
+        }
+        PolicyRole::Shadow => format!("Policy `{}` for {wanted} no longer runs in the shadow.", output::plain(name)),
+    })
 }

@@ -5,10 +5,9 @@ use std::collections::BTreeSet;
 use super::request::PastRequest;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::abi::Encoded;
-use crate::policy::bundle::Bundle;
+use crate::policy::bundle::{Bundle, is_module};
 use crate::policy::dsl::{Gap, Partial, Policy, Weighed};
-use crate::policy::opa::Document;
-use crate::policy::{Answer, ContextKey, Obligation, Verdict, host};
+use crate::policy::{Answer, ContextKey, Obligation, Verdict, hex, host};
 
 /// Stands for a value of which it is only known that it is none of those that the policy names.
 const OTHER: &str = "\0";
@@ -60,16 +59,12 @@ impl Candidate {
             if let Some(policy) = Policy::parse(bundle.source()).ok().filter(|p| says(p, bundle.module())) {
                 return Ok(Self { title, form: Form::Text(Box::new(policy)) });
             }
-            let terms = &bundle.manifest().terms;
-            let limits = host::Limits { fuel: terms.fuel, pages: terms.pages };
-            let data = Some(bundle.data()).filter(|data| !data.is_empty());
-            let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
-            let module = host
-                .load_opa(bundle.module(), &document, &limits, None)
+            let module = bundle
+                .load(host, None)
                 .map_err(|e| bad("holds a module that cannot be used as a policy").with_source(e))?;
             return Ok(Self { title, form: Form::Module(Box::new(module)) });
         }
-        if bytes.starts_with(b"\0asm") {
+        if is_module(bytes) {
             let module = host
                 .load(bytes, &host::Limits::default(), None)
                 .map_err(|e| bad("cannot be used as a policy").with_source(e))?;
@@ -219,8 +214,4 @@ fn revealed(
         context.push((name.clone(), value.cloned().unwrap_or_else(|| OTHER.to_owned())));
     }
     (context, compared)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

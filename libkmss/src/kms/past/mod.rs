@@ -11,10 +11,9 @@ pub use self::candidate::{Candidate, Judgement, judge};
 pub use self::replay::{Change, Replay};
 pub use self::request::{PastKey, PastRequest, Writer};
 use super::Kms;
-use crate::config::PolicyTrust;
 use crate::error::{Error, ErrorKind, Result};
-use crate::policy::host::{Host, Trust};
-use crate::policy::{ContextKey, Scope};
+use crate::policy::host::Host;
+use crate::policy::{ContextKey, Scope, hex};
 use crate::tenant::Namespace;
 
 /// The keys that marked the values of encryption contexts, by tenant and namespace.
@@ -35,7 +34,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Arguments`] where it is none.
     pub fn candidate(&self, title: &str, bytes: &[u8]) -> Result<Candidate> {
-        Candidate::load(title, bytes, &self.guests()?)
+        Candidate::load(title, bytes, self.guests()?)
     }
 
     /// The policies in force in `namespace` that speak of keys with one of `names`, widest scope first.
@@ -46,13 +45,11 @@ impl Kms {
         let (entries, host) = (self.registry.current()?, self.guests()?);
         let mut found = Vec::new();
         for entry in entries.concerning(namespace) {
-            let title = match &entry.scope {
-                Scope::Key { key, .. } if !names.contains(&key.as_str()) => continue,
-                Scope::Key { key, .. } => format!("key {key}/{}", entry.name),
-                scope => format!("{}/{}", scope.level(), entry.name),
-            };
+            if matches!(&entry.scope, Scope::Key { key, .. } if !names.contains(&key.as_str())) {
+                continue;
+            }
             if let Some(bundle) = &entry.active {
-                found.push(Candidate::load(&title, &self.registry.load(bundle)?, &host)?);
+                found.push(Candidate::load(&entry.title(), &self.registry.load(bundle)?, host)?);
             }
         }
         Ok(found)
@@ -64,8 +61,7 @@ impl Kms {
     /// [`ErrorKind::Damaged`], those of the store.
     pub fn policy_digest(&self, namespace: &Namespace) -> Result<Option<String>> {
         let entries = self.registry.current()?;
-        let hex = || entries.digest(namespace).iter().map(|b| format!("{b:02x}")).collect();
-        Ok(entries.requires(namespace).then(hex))
+        Ok(entries.requires(namespace).then(|| hex(&entries.digest(namespace))))
     }
 
     /// The keys that marked the values of encryption contexts in records.
@@ -81,12 +77,8 @@ impl Kms {
         Ok(ContextKeys(keys))
     }
 
-    fn guests(&self) -> Result<Host> {
-        let trust = match self.config.policy.trust {
-            PolicyTrust::Trusted => Trust::Trusted,
-            PolicyTrust::Untrusted => Trust::Untrusted,
-        };
-        Host::new(trust).map_err(|e| Error::new(ErrorKind::Internal, "policies cannot be asked here").with_source(e))
+    fn guests(&self) -> Result<&Host> {
+        self.modules.host().map_err(|e| Error::new(ErrorKind::Internal, "policies cannot be asked here").with_source(e))
     }
 }
 

@@ -8,15 +8,12 @@ use super::key::KeyId;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Scope;
+use crate::policy::host::Limits;
 
 /// Largest manifest in bytes.
 pub(super) const MANIFEST_MAX: usize = 8 << 10;
 /// Longest name of a policy in bytes.
 const NAME_MAX: usize = 128;
-/// Most fuel that one decision may have.
-pub const FUEL_MAX: u64 = 1_000_000_000;
-/// Most memory that an instance may have, in pages of 64 KiB.
-pub const PAGES_MAX: u32 = 256;
 
 /// How the host talks to the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -113,11 +110,11 @@ impl Terms {
         if self.sequence == 0 {
             return refuse("sequences start at 1".to_owned());
         }
-        if self.fuel.is_some_and(|fuel| fuel == 0 || fuel > FUEL_MAX) {
-            return refuse(format!("the fuel of a decision is 1 to {FUEL_MAX}"));
+        if self.fuel.is_some_and(|fuel| !(1..=Limits::MOST_FUEL).contains(&fuel)) {
+            return refuse(format!("the fuel of a decision is 1 to {}", Limits::MOST_FUEL));
         }
-        if self.pages.is_some_and(|pages| pages == 0 || pages > PAGES_MAX) {
-            return refuse(format!("an instance has 1 to {PAGES_MAX} pages of memory"));
+        if self.pages.is_some_and(|pages| !(1..=Limits::MOST_PAGES).contains(&pages)) {
+            return refuse(format!("an instance has 1 to {} pages of memory", Limits::MOST_PAGES));
         }
         if let Some(entrypoint) = &self.entrypoint
             && (self.abi != Abi::Opa || entrypoint.is_empty() || entrypoint.len() > NAME_MAX)

@@ -13,21 +13,21 @@ mod tests;
 pub use error::BundleError;
 pub use file::BUNDLE_MAX;
 pub use key::{KeyId, PublisherAlgorithm, PublisherKey, PublisherSecret};
-pub use manifest::{Abi, FUEL_MAX, Manifest, PAGES_MAX, Terms};
-pub use module::{declared_pages, interface_of};
+pub use manifest::{Abi, Manifest, Terms};
+pub use module::{declared_pages, interface_of, is_module};
 
 pub(super) use key::sha256;
 
 use self::file::{FORMAT, MAGIC, Parts};
 use self::key::SIGNATURE_LEN;
 use super::Scope;
+use super::host::{Cache, Host, Limits, LoadError, Policy};
+use super::opa::Document;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What is signed begins so, that no signature made for something else is one over a bundle.
 const SIGNED: &[u8] = b"kmss policy bundle\0";
-/// First bytes of a WebAssembly binary (WebAssembly Core 2.0, 5.5.16).
-const WASM: &[u8] = b"\0asm";
 
 /// What a bundle carries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -252,6 +252,17 @@ impl<'a> Bundle<'a> {
         sha256(self.encoded)
     }
 
+    /// Loads its module, with the data and the limits that belong to it. Whose signature it has is not looked at.
+    ///
+    /// # Errors
+    /// Why the module is refused.
+    pub fn load(&self, host: &Host, cache: Option<&Cache<'_>>) -> Result<Policy, LoadError> {
+        let terms = &self.manifest.terms;
+        let data = Some(self.data).filter(|data| !data.is_empty());
+        let document = Document { data, entrypoint: terms.entrypoint.as_deref() };
+        host.load_with(self.module, &document, &Limits { fuel: terms.fuel, pages: terms.pages }, cache)
+    }
+
     /// The module.
     #[must_use]
     pub const fn module(&self) -> &'a [u8] {
@@ -288,7 +299,7 @@ fn to_be_signed(manifest: &[u8]) -> Vec<u8> {
 }
 
 fn check_content(manifest: &Manifest, content: &Content) -> Result<()> {
-    if !content.module.starts_with(WASM) {
+    if !is_module(&content.module) {
         return Err(Error::new(ErrorKind::Arguments, "the module is no WebAssembly binary"));
     }
     check_parts(manifest, &content.module, content.data())
@@ -296,7 +307,7 @@ fn check_content(manifest: &Manifest, content: &Content) -> Result<()> {
 }
 
 fn check_parts(manifest: &Manifest, module: &[u8], data: &[u8]) -> Result<(), BundleError> {
-    if !module.starts_with(WASM) {
+    if !is_module(module) {
         return Err(BundleError::Malformed("its module is no WebAssembly binary"));
     }
     if manifest.terms.abi != Abi::Opa && !data.is_empty() {

@@ -3,9 +3,13 @@
 use wasmparser::{Parser, Payload};
 
 use super::Abi;
+use crate::policy::host::Limits;
 
-/// Pages that the host gives a module that asks for none.
-const USUAL: u64 = 16;
+/// Whether these are the first bytes of a WebAssembly binary (WebAssembly Core 2.0, 5.5.16).
+#[must_use]
+pub fn is_module(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"\0asm")
+}
 
 /// Which interface a module speaks, by what it exports; `None` for any other module, and for what is none.
 #[must_use]
@@ -30,7 +34,7 @@ pub fn declared_pages(module: &[u8]) -> Option<u32> {
     for payload in Parser::new(0).parse_all(module) {
         if let Payload::MemorySection(memories) = payload.ok()? {
             let most = memories.into_iter().next()?.ok()?.maximum?;
-            return u32::try_from(most).ok().filter(|_| most > USUAL);
+            return u32::try_from(most).ok().filter(|pages| *pages > Limits::PAGES);
         }
     }
     None

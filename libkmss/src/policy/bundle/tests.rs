@@ -153,7 +153,7 @@ fn terms_that_no_policy_may_have_are_refused_when_it_is_made() {
         Terms { entrypoint: Some("a/b".into()), ..good.clone() },
         Terms { sequence: 0, ..good.clone() },
         Terms { fuel: Some(0), ..good.clone() },
-        Terms { pages: Some(PAGES_MAX + 1), ..good.clone() },
+        Terms { pages: Some(Limits::MOST_PAGES + 1), ..good.clone() },
         Terms { not_before: Timestamp(5), not_after: Some(Timestamp(5)), ..good.clone() },
         Terms { scope: Scope::Tenant { tenant: String::new() }, ..good.clone() },
     ] {

@@ -17,6 +17,7 @@ use super::failure::LoadError;
 use crate::error::ErrorKind;
 use crate::home::Home;
 use crate::os::Opening;
+use crate::policy::hex;
 
 /// The directory in the home.
 pub const CODE: &str = "policy-cache";
@@ -26,6 +27,8 @@ const IDENTITY: usize = 32;
 const MAC: usize = 32;
 /// Largest entry in bytes.
 const LARGEST: u64 = 256 << 20;
+/// Most files that the directory keeps: every edition of every policy leaves one.
+pub(super) const KEPT: usize = 512;
 
 /// The cache of one home.
 pub struct Cache<'h> {
@@ -95,6 +98,7 @@ impl<'h> Cache<'h> {
         };
         let code = host.compile(wasm)?;
         let _ = self.keep(&name, &identity, &code);
+        self.make_room();
         Ok((cwasm::load(host, &Verified::made_here(&code))?, origin))
     }
 
@@ -126,6 +130,21 @@ impl<'h> Cache<'h> {
         self.home.replace(name, &entry)
     }
 
+    /// Removes the oldest files where there are too many. What is still in use is compiled anew when it is next asked for.
+    fn make_room(&self) {
+        let Ok(found) = std::fs::read_dir(self.home.join(CODE)) else { return };
+        let age = |file: std::fs::DirEntry| Some((file.metadata().ok()?.modified().ok()?, file.file_name()));
+        let mut files: Vec<_> = found.flatten().filter_map(age).collect();
+        let surplus = files.len().saturating_sub(KEPT);
+        if surplus == 0 {
+            return;
+        }
+        files.sort();
+        for (_, name) in files.iter().take(surplus) {
+            let _ = name.to_str().map(|name| self.home.remove(&format!("{CODE}/{name}")));
+        }
+    }
+
     fn mac(&self, identity: &[u8; IDENTITY], code: &[u8]) -> hmac::Tag {
         let mut mac = hmac::Context::with_key(&self.key);
         mac.update(MAGIC);
@@ -147,8 +166,7 @@ fn entry_name(sum: &[u8], execution: Execution) -> String {
         Execution::Compiled => "cwasm",
         Execution::Interpreted => "pulley",
     };
-    let hex: String = sum.iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{CODE}/{hex}.{kind}")
+    format!("{CODE}/{}.{kind}", hex(sum))
 }
 
 /// A hash of everything that compiled code depends on.

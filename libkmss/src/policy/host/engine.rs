@@ -1,17 +1,27 @@
 //! The engine, set up so that the process it runs in does not notice it.
 
-use once_cell::sync::Lazy;
+use once_cell::race::OnceBox;
 use wasmtime::{Config, Engine, Module};
 
 use super::cache::{Cache, Origin, Verified};
 use super::cwasm;
 use super::failure::{Failure, LoadError};
 use super::limits::Limits;
-use crate::os::{Gate, Rank, may_execute_own_memory, stack_left};
+use crate::os::{Gate, Guard, Rank, may_execute_own_memory, stack_left};
 
 /// wasmtime's own locks know nothing of forks. Whatever takes one (loading code, instances, looking exports up, dropping
 /// the last user of code) happens behind this gate; compiling and deciding take none.
-pub(in crate::policy) static GATE: Lazy<Gate> = Lazy::new(|| Gate::new(Rank::Guest));
+pub(in crate::policy) static GATE: EngineGate = EngineGate(OnceBox::new());
+
+/// A gate that is made at first use.
+pub(in crate::policy) struct EngineGate(OnceBox<Gate>);
+
+impl EngineGate {
+    /// No fork happens until the returned value is dropped.
+    pub(in crate::policy) fn enter(&self) -> Guard<'_, ()> {
+        self.0.get_or_init(|| Box::new(Gate::new(Rank::Guest))).enter()
+    }
+}
 
 /// Stack that the host itself needs beside a guest's.
 const MARGIN: usize = 64 << 10;

@@ -44,30 +44,20 @@ enum Guest {
 }
 
 impl Host {
-    /// Loads a module of either interface. An OPA module must have one entrypoint, and gets an empty `data`: see
-    /// [`Self::load_opa`].
+    /// Loads a module of either interface that comes alone. An OPA module must have one entrypoint, and gets an empty
+    /// `data`.
     ///
     /// # Errors
-    /// Why the module is refused.
+    /// As [`Self::load_with`].
     pub fn load(&self, wasm: &[u8], limits: &Limits, cache: Option<&Cache<'_>>) -> Result<Policy, LoadError> {
         self.load_with(wasm, &Document::default(), limits, cache)
     }
 
-    /// Loads an OPA module with its data.
+    /// Loads a module of either interface, an OPA module with its data.
     ///
     /// # Errors
     /// Why the module is refused; one of `kmss-policy/1` has no data.
-    pub fn load_opa(
-        &self,
-        wasm: &[u8],
-        document: &Document<'_>,
-        limits: &Limits,
-        cache: Option<&Cache<'_>>,
-    ) -> Result<Policy, LoadError> {
-        self.load_with(wasm, document, limits, cache)
-    }
-
-    fn load_with(
+    pub fn load_with(
         &self,
         wasm: &[u8],
         document: &Document<'_>,

@@ -110,14 +110,18 @@ impl Registry {
         }
     }
 
-    /// Takes no bundle of the anchor `name` of `site` any more; for the home's own publisher, takes signed bundles only.
+    /// Takes no bundle of the anchor `name` of `site` any more; without the home's own publisher, which belongs to the
+    /// platform and may never have signed anything, takes signed bundles only.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`]; [`ErrorKind::Denied`] while bundles it signed are in force; [`ErrorKind::Conflict`].
-    pub fn remove_anchor(&self, site: &Site, name: &str) -> Result<()> {
+    pub fn remove_anchor(&self, site: &Site, name: &str, by: &str, now: Timestamp) -> Result<()> {
+        if name == LOCAL && *site.scope() == Scope::Platform {
+            self.settle_local(by, now)?;
+        }
         let edition = self.edition()?;
         let known = self.anchors_for(site)?;
-        let of_this = |k: &&Known| k.anchor.name == name && (name == LOCAL || k.anchor.scope == *site.scope());
+        let of_this = |k: &&Known| k.anchor.name == name && k.anchor.scope == *site.scope();
         let known = known.iter().find(of_this).ok_or_else(|| {
             let name = name.escape_debug();
             Error::new(ErrorKind::NotFound, format!("there is no trust anchor `{name}` for {}", site.scope()))

@@ -98,6 +98,15 @@ impl Entry {
         }
     }
 
+    /// What records call it.
+    #[must_use]
+    pub fn title(&self) -> String {
+        match &self.scope {
+            Scope::Key { key, .. } => format!("key {key}/{}", self.name),
+            scope => format!("{}/{}", scope.level(), self.name),
+        }
+    }
+
     /// The bundle of one of the two roles.
     #[must_use]
     pub const fn in_role(&self, role: PolicyRole) -> Option<&InForce> {

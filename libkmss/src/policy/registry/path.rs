@@ -9,11 +9,9 @@
 //! policy/staged/<id>            present while the pieces of a bundle are written
 //! ```
 
-use std::fmt::Write as _;
-
 use crate::error::Result;
 use crate::key::DomainKey;
-use crate::policy::Scope;
+use crate::policy::{Scope, hex};
 use crate::store::StoreKey;
 use crate::tenant::NamespaceId;
 
@@ -62,11 +60,4 @@ fn term(home: &DomainKey, index: &str, scope: &Scope, namespace: Option<Namespac
         value.push_str(part);
     }
     Ok(hex(&home.index_term(index, value.as_bytes())?))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

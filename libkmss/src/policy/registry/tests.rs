@@ -94,8 +94,8 @@ fn author() -> PublisherSecret {
     PublisherSecret::new(PublisherAlgorithm::Ed25519, Secret::copy_of(&[7; 32])).unwrap()
 }
 
-fn bundle_of(site: &Site, sequence: u64, size: usize) -> Vec<u8> {
-    let terms = Terms {
+fn terms(site: &Site, sequence: u64) -> Terms {
+    Terms {
         name: "orders".into(),
         scope: site.scope().clone(),
         sequence,
@@ -105,11 +105,18 @@ fn bundle_of(site: &Site, sequence: u64, size: usize) -> Vec<u8> {
         entrypoint: None,
         not_before: Timestamp(0),
         not_after: None,
-    };
+    }
+}
+
+/// A module of `size` bytes, at least 8.
+fn content(size: usize) -> Content {
     let mut module = b"\0asm\x01\0\0\0".to_vec();
     module.resize(size.max(8), 0);
-    let content = Content { module, data: None, source: None };
-    Draft::new(terms, content, &author().public().unwrap()).unwrap().sign(&author()).unwrap()
+    Content { module, data: None, source: None }
+}
+
+fn bundle_of(site: &Site, sequence: u64, size: usize) -> Vec<u8> {
+    Draft::new(terms(site, sequence), content(size), &author().public().unwrap()).unwrap().sign(&author()).unwrap()
 }
 
 fn bundle(sequence: u64) -> Vec<u8> {
@@ -256,12 +263,15 @@ fn an_anchor_in_use_stays_and_an_unused_one_goes() {
         assert_eq!(refused.kind(), ErrorKind::Arguments);
     }
     bench.apply(&site(), &bundle(1), PolicyRole::Active).unwrap();
-    let refused = bench.registry.remove_anchor(&site(), "author").unwrap_err();
+    let refused = bench.registry.remove_anchor(&site(), "author", "user:root", NOW).unwrap_err();
     assert!(refused.message().contains("orders"), "{refused}");
     let removed = bench.registry.prepare_remove(&site(), "orders", PolicyRole::Active).unwrap();
     bench.registry.commit(&removed.batch).unwrap();
-    bench.registry.remove_anchor(&site(), "author").unwrap();
-    assert_eq!(bench.registry.remove_anchor(&site(), "author").unwrap_err().kind(), ErrorKind::NotFound);
+    bench.registry.remove_anchor(&site(), "author", "user:root", NOW).unwrap();
+    assert_eq!(
+        bench.registry.remove_anchor(&site(), "author", "user:root", NOW).unwrap_err().kind(),
+        ErrorKind::NotFound
+    );
     assert_eq!(bench.apply(&site(), &bundle(2), PolicyRole::Active).unwrap_err().kind(), ErrorKind::Denied);
 }
 
@@ -269,7 +279,7 @@ fn an_anchor_in_use_stays_and_an_unused_one_goes() {
 fn an_anchor_that_goes_while_its_bundle_is_applied_wins() {
     let bench = bench().trusting(&site(), &author());
     let prepared = bench.registry.prepare_apply(&bundle(1), &site(), PolicyRole::Active, "a", NOW).unwrap().unwrap();
-    bench.another().remove_anchor(&site(), "author").unwrap();
+    bench.another().remove_anchor(&site(), "author", "user:root", NOW).unwrap();
     assert_eq!(bench.registry.commit(&prepared.batch).unwrap_err().kind(), ErrorKind::Conflict);
 }
 
@@ -277,32 +287,41 @@ fn an_anchor_that_goes_while_its_bundle_is_applied_wins() {
 fn the_homes_own_publisher_signs_until_it_is_taken_away() {
     for suite in [Suite::Nist, Suite::Gm] {
         let bench = bench_of(suite);
-        let terms = |sequence| Terms {
-            name: "p".into(),
-            scope: site().scope().clone(),
-            sequence,
-            abi: Abi::Kmss,
-            fuel: None,
-            pages: None,
-            entrypoint: None,
-            not_before: Timestamp(0),
-            not_after: None,
-        };
-        let content = Content { module: b"\0asm\x01\0\0\0".to_vec(), ..Content::default() };
-        let sign = |registry: &Registry, n| registry.sign_locally(terms(n), content.clone(), "user:root", NOW);
+        let sign = |registry: &Registry, n| registry.sign_locally(terms(&site(), n), content(8), "user:root", NOW);
         let bytes = sign(&bench.registry, 1).unwrap();
         bench.apply(&site(), &bytes, PolicyRole::Active).unwrap();
         // Another process signs with the same key.
         bench.apply(&site(), &sign(&bench.another(), 2).unwrap(), PolicyRole::Active).unwrap();
         let platform = Site::wide(Scope::Platform).unwrap();
-        assert_eq!(bench.registry.remove_anchor(&platform, LOCAL).unwrap_err().kind(), ErrorKind::Denied);
-        let removed = bench.registry.prepare_remove(&site(), "p", PolicyRole::Active).unwrap();
+        assert_eq!(
+            bench.registry.remove_anchor(&platform, LOCAL, "user:root", NOW).unwrap_err().kind(),
+            ErrorKind::Denied
+        );
+        let removed = bench.registry.prepare_remove(&site(), "orders", PolicyRole::Active).unwrap();
         bench.registry.commit(&removed.batch).unwrap();
-        bench.registry.remove_anchor(&platform, LOCAL).unwrap();
+        bench.registry.remove_anchor(&platform, LOCAL, "user:root", NOW).unwrap();
         assert_eq!(sign(&bench.registry, 3).unwrap_err().kind(), ErrorKind::Denied);
         assert!(bench.registry.anchors().unwrap().is_empty());
         bench.registry.allow_local("user:root", NOW).unwrap();
         bench.apply(&site(), &sign(&bench.registry, 3).unwrap(), PolicyRole::Active).unwrap();
+    }
+}
+
+#[test]
+fn a_home_takes_signed_bundles_only_before_it_ever_signed_one_and_only_the_platform_says_so() {
+    let bench = bench();
+    let platform = Site::wide(Scope::Platform).unwrap();
+    let of_a_token =
+        |registry: &Registry| registry.remove_anchor(&site(), LOCAL, "user:officer", NOW).unwrap_err().kind();
+    assert_eq!(of_a_token(&bench.registry), ErrorKind::NotFound);
+    bench.registry.allow_local("user:root", NOW).unwrap();
+    assert_eq!(of_a_token(&bench.registry), ErrorKind::NotFound);
+    assert_eq!(bench.registry.anchors().unwrap().len(), 1);
+    for registry in [bench.another(), bench_of(Suite::Gm).registry] {
+        registry.remove_anchor(&platform, LOCAL, "user:root", NOW).unwrap();
+        assert!(registry.anchors().unwrap().is_empty());
+        let refused = registry.sign_locally(terms(&site(), 1), content(8), "user:root", NOW).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::Denied);
     }
 }
 

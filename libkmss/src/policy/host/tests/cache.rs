@@ -83,6 +83,25 @@ fn an_entry_of_another_module_or_engine_or_key_is_not_believed() {
 }
 
 #[test]
+fn former_editions_do_not_pile_up() {
+    let (_directory, home) = home();
+    let [compiled, interpreted] = hosts();
+    origin(&compiled, &home, &KEY, READS);
+    let first = entry(&home);
+    for number in 0..super::super::cache::KEPT {
+        let path = first.with_extension(format!("old-{number}"));
+        let file = std::fs::File::create(path).unwrap();
+        file.set_modified(std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(number as u64)).unwrap();
+    }
+    assert_eq!(origin(&interpreted, &home, &KEY, READS), Origin::Compiled);
+    assert_eq!(std::fs::read_dir(home.join(CODE)).unwrap().count(), super::super::cache::KEPT);
+    assert!(!first.with_extension("old-1").exists() && first.with_extension("old-2").exists());
+    for host in [compiled, interpreted] {
+        assert_eq!(origin(&host, &home, &KEY, READS), Origin::Cached);
+    }
+}
+
+#[test]
 fn what_others_could_have_written_is_not_read() {
     let (_directory, home) = home();
     let host = Host::with(Execution::Compiled).unwrap();

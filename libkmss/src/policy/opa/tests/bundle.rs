@@ -60,7 +60,7 @@ fn an_unmodified_bundle_of_opa_decides() {
     let Some(wasm) = build(directory.path(), RBAC) else { return };
     for host in hosts() {
         let document = Document { data: Some(DATA.as_bytes()), entrypoint: None };
-        let policy = host.load_opa(&wasm, &document, &Limits::default(), None).unwrap();
+        let policy = host.load_with(&wasm, &document, &Limits::default(), None).unwrap();
         let signer = ["signer".to_owned()];
         for _ in 0..200 {
             let allowed = ask(&policy, Action::Sign, &signer);
@@ -114,7 +114,7 @@ fn a_decision_of_a_bundle_costs() {
     let document = Document { data: Some(DATA.as_bytes()), entrypoint: None };
     let signer = ["signer".to_owned()];
     for host in hosts() {
-        let policy = host.load_opa(&wasm, &document, &Limits::default(), None).unwrap();
+        let policy = host.load_with(&wasm, &document, &Limits::default(), None).unwrap();
         let round = || {
             let start = Instant::now();
             (0..100).for_each(|_| drop(ask(&policy, Action::Sign, &signer)));

@@ -60,7 +60,7 @@ fn hosts() -> [Host; 2] {
 fn booleans_objects_and_undefined_decide() {
     for host in hosts() {
         let document = Document { data: Some(b"{\"a\": 1}"), entrypoint: Some("example/decision") };
-        let policy = host.load_opa(FAKE, &document, &Limits::default(), None).unwrap();
+        let policy = host.load_with(FAKE, &document, &Limits::default(), None).unwrap();
         assert_eq!(policy.interface(), "opa");
         for _ in 0..3 {
             assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
@@ -106,7 +106,7 @@ fn a_module_that_gives_up_calls_builtins_loops_or_grows_denies_and_the_next_deci
 fn what_it_needs_and_lacks_is_told_at_load() {
     let host = &hosts()[0];
     let refused = |wasm: &[u8], document: &Document<'_>, limits: &Limits| {
-        host.load_opa(wasm, document, limits, None).unwrap_err().to_string()
+        host.load_with(wasm, document, limits, None).unwrap_err().to_string()
     };
     let (none, limits) = (Document::default(), Limits::default());
     assert!(refused(NEEDS_BUILTIN, &none, &limits).ends_with("does not have: http.send"));
