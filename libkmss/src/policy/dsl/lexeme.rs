@@ -57,11 +57,14 @@ pub(crate) fn lexemes(source: &str) -> (Vec<Lexeme<'_>>, Vec<Comment>, Vec<Probl
         let span = |input: &Characters<'_>| place(start, input.current_token_start());
         if first.is_whitespace() || first == '\u{feff}' && start == 0 {
             let _ = input.next_token();
+            let _ = space(&mut input);
         } else if first == '#' {
             let text = line(&mut input);
             let text = text.get(1..).unwrap_or_default().trim_end().to_owned();
             comments.push(Comment { text, span: span(&input) });
-        } else if let Ok(kind) = sign(&mut input) {
+        } else if "(),<>=!".contains(first)
+            && let Ok(kind) = sign(&mut input)
+        {
             lexemes.push(Lexeme { kind, span: span(&input) });
         } else {
             match word(&mut input) {
@@ -79,6 +82,11 @@ pub(crate) fn lexemes(source: &str) -> (Vec<Lexeme<'_>>, Vec<Comment>, Vec<Probl
 fn place(start: usize, end: usize) -> Span {
     let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
     Span { start: narrow(start), end: narrow(end) }
+}
+
+/// Whatever separates only.
+fn space<'s>(input: &mut Characters<'s>) -> Result<&'s str, Fault> {
+    take_while(0.., char::is_whitespace).parse_next(input)
 }
 
 /// Up to the line's end.
@@ -108,7 +116,8 @@ fn sign<'s>(input: &mut Characters<'s>) -> Result<Kind<'s>, Fault> {
 
 /// What words are made of outside quotes.
 pub(crate) fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || "_-.:/@+%$".contains(c)
+    matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' | ':' | '/' | '@' | '+' | '%' | '$')
+        || !c.is_ascii() && c.is_alphanumeric()
 }
 
 fn word<'s>(input: &mut Characters<'s>) -> Result<Word<'s>, Problem> {
