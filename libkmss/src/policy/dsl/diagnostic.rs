@@ -53,7 +53,7 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The offending text, shortened; empty at the end of the file.
+    /// The offending text, shortened; empty where something is missing.
     pub text: String,
     /// What is wrong.
     pub message: String,
