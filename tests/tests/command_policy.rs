@@ -1,6 +1,7 @@
 //! Policies by the command: signed, applied, listed, shown, removed; who may publish; what is refused.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
@@ -182,6 +183,44 @@ fn a_policy_of_a_few_lines_decides_until_it_is_removed_and_then_nothing_is_allow
     sign("01").fail();
     home.audit_is_whole();
     home.kmss("store check").succeed();
+}
+
+/// Its tables need more memory than a module usually has, which is nobody's concern.
+#[test]
+fn ten_thousand_rules_are_explained_signed_and_applied_like_ten() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "allowed", "ec:p256", "01");
+    let mut text = "allow user:* to use key:allowed\n".to_owned();
+    for n in 1..10_000 {
+        let _ = writeln!(text, "allow service:app-{n} to use key:app_{n}_* when size <= 64 KiB");
+    }
+    let [source, module, bundle] = ["big.kmss", "big.wasm", "big.bundle"].map(|name| home.file(name));
+    fs::write(&source, text).unwrap();
+    let compiled = home.kmss("policy compile big.kmss --json").within(home.folder()).succeed();
+    let pages = json_items(&compiled)[0]["pages"].as_u64().unwrap();
+    assert!(pages > 16, "{pages} pages, which any module may have");
+    for policy in [&source, &module] {
+        let words = "policy explain --principal service:app-7 --action encrypt --key app_7_x --json --policy";
+        let explained = json_items(&home.kmss(words).arg(policy).succeed());
+        assert_eq!(explained[0]["decision"], "allow", "{explained:?}");
+    }
+    fs::write(home.file("digest"), [7; 32]).unwrap();
+    let sign = || home.pkcs11_tool(TOKEN, "--sign --id 01 --mechanism ECDSA --input-file digest --output-file sig");
+    let try_out = |file: &PathBuf, name: &str| {
+        apply(&home, file).words("--token web").succeed();
+        sign().succeed();
+        home.kmss(&format!("policy remove {name} --token web --yes")).succeed();
+        sign().fail();
+    };
+    try_out(&source, "big");
+    publisher(&home, "author", "-algorithm ed25519");
+    home.kmss("policy trust add author author.pub --token web").within(home.folder()).succeed();
+    let words = "--name signed --token web --sequence 1 --key-file author.key";
+    home.kmss("policy sign").arg(&module).words(words).arg("--out").arg(&bundle).within(home.folder()).succeed();
+    try_out(&bundle, "signed");
 }
 
 #[test]

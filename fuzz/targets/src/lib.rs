@@ -11,6 +11,7 @@ pub mod config;
 mod door;
 mod input;
 pub mod parameter;
+pub mod policy_language;
 pub mod policy_request;
 pub mod policy_response;
 pub mod record;

@@ -4,7 +4,9 @@
 mod dice;
 
 use dice::{around, random};
-use fuzz_targets::{audit, bundle, parameter, policy_request, policy_response, record, template, wrapped};
+use fuzz_targets::{
+    audit, bundle, parameter, policy_language, policy_request, policy_response, record, template, wrapped,
+};
 
 #[test]
 fn no_template_brings_the_door_down() {
@@ -25,6 +27,12 @@ fn no_record_brings_the_catalogue_down() {
 fn no_bundle_brings_its_reader_down_and_none_opens_unsigned() {
     random(bundle::run, 2000, 600);
     around(bundle::run, 2000, bundle::seed());
+}
+
+#[test]
+fn no_text_brings_the_policy_language_down() {
+    random(policy_language::run, 2000, 200);
+    around(policy_language::run, 1500, policy_language::SEED);
 }
 
 #[test]

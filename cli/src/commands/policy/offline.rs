@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use libkmss::policy::abi::Encoded;
-use libkmss::policy::bundle::{Bundle, is_module};
+use libkmss::policy::bundle::{Bundle, declared_pages, is_module};
 use libkmss::policy::dsl::Policy;
 use libkmss::policy::host::{self, Host, Limits, Trust};
 use libkmss::policy::opa::Document;
@@ -40,7 +40,9 @@ impl Asked {
         }
         if is_module(&bytes) {
             let document = Document { data: data.as_deref(), entrypoint: None };
-            return Ok(Self::Module(Box::new(host()?.load_with(&bytes, &document, &Limits::default(), None)?)));
+            // As a bundle that is made of it would allow.
+            let limits = Limits { fuel: None, pages: declared_pages(&bytes) };
+            return Ok(Self::Module(Box::new(host()?.load_with(&bytes, &document, &limits, None)?)));
         }
         text(path, bytes).map(|policy| Self::Text(Box::new(policy)))
     }

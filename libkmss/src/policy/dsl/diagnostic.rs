@@ -53,7 +53,7 @@ pub struct Diagnostic {
     pub line: usize,
     /// Column in characters, from 1.
     pub column: usize,
-    /// The offending text, shortened; empty at the end of the file.
+    /// The offending text, shortened; empty where something is missing.
     pub text: String,
     /// What is wrong.
     pub message: String,
@@ -178,9 +178,9 @@ struct Place {
 impl Place {
     fn go_on(&mut self, source: &str, to: usize) {
         let skipped = source.as_bytes().get(self.at..to).unwrap_or_default();
-        for (offset, _) in skipped.iter().enumerate().filter(|(_, byte)| **byte == b'\n') {
-            self.line += 1;
-            self.start = self.at + offset + 1;
+        if let Some(last) = skipped.iter().rposition(|byte| *byte == b'\n') {
+            self.line += skipped.iter().filter(|byte| **byte == b'\n').count();
+            self.start = self.at + last + 1;
         }
         self.at = self.at.max(to);
     }

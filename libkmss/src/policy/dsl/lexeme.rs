@@ -15,6 +15,8 @@ use super::diagnostic::{MOST, Problem};
 pub(crate) struct Lexeme<'s> {
     pub(crate) kind: Kind<'s>,
     pub(crate) span: Span,
+    /// Whether it is the first of its line.
+    pub(crate) begins_line: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,21 +53,29 @@ type Fault = winnow::error::EmptyError;
 pub(crate) fn lexemes(source: &str) -> (Vec<Lexeme<'_>>, Vec<Comment>, Vec<Problem>) {
     let mut input = LocatingSlice::new(source);
     let (mut lexemes, mut comments, mut problems) = (Vec::with_capacity(source.len() / 6), Vec::new(), Vec::new());
+    let mut begins_line = true;
     loop {
         let start = input.current_token_start();
         let Some(first) = input.peek_token() else { break };
         let span = |input: &Characters<'_>| place(start, input.current_token_start());
-        if first.is_whitespace() || first == '\u{feff}' && start == 0 {
+        if first == '\u{feff}' && start == 0 {
             let _ = input.next_token();
+        } else if first.is_whitespace() {
+            begins_line |= space(&mut input).contains('\n');
         } else if first == '#' {
             let text = line(&mut input);
             let text = text.get(1..).unwrap_or_default().trim_end().to_owned();
             comments.push(Comment { text, span: span(&input) });
-        } else if let Ok(kind) = sign(&mut input) {
-            lexemes.push(Lexeme { kind, span: span(&input) });
+        } else if "(),<>=!".contains(first)
+            && let Ok(kind) = sign(&mut input)
+        {
+            lexemes.push(Lexeme { kind, span: span(&input), begins_line: std::mem::take(&mut begins_line) });
         } else {
             match word(&mut input) {
-                Ok(word) => lexemes.push(Lexeme { kind: Kind::Word(word), span: span(&input) }),
+                Ok(word) => {
+                    let begins_line = std::mem::take(&mut begins_line);
+                    lexemes.push(Lexeme { kind: Kind::Word(word), span: span(&input), begins_line });
+                }
                 Err(problem) => problems.push(problem),
             }
         }
@@ -79,6 +89,12 @@ pub(crate) fn lexemes(source: &str) -> (Vec<Lexeme<'_>>, Vec<Comment>, Vec<Probl
 fn place(start: usize, end: usize) -> Span {
     let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
     Span { start: narrow(start), end: narrow(end) }
+}
+
+/// Whatever separates only.
+fn space<'s>(input: &mut Characters<'s>) -> &'s str {
+    let space: Result<_, Fault> = take_while(0.., char::is_whitespace).parse_next(input);
+    space.unwrap_or_default()
 }
 
 /// Up to the line's end.
@@ -108,7 +124,8 @@ fn sign<'s>(input: &mut Characters<'s>) -> Result<Kind<'s>, Fault> {
 
 /// What words are made of outside quotes.
 pub(crate) fn is_word(c: char) -> bool {
-    c.is_alphanumeric() || "_-.:/@+%$".contains(c)
+    matches!(c, 'a'..='z' | 'A'..='Z' | '0'..='9' | '_' | '-' | '.' | ':' | '/' | '@' | '+' | '%' | '$')
+        || !c.is_ascii() && c.is_alphanumeric()
 }
 
 fn word<'s>(input: &mut Characters<'s>) -> Result<Word<'s>, Problem> {

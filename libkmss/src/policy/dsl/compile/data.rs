@@ -76,12 +76,13 @@ pub(super) fn hash(text: &[u8], is_start: bool) -> u32 {
 }
 
 /// The hash of a pair, as the evaluator computes it, too.
-pub(super) fn pair_hash(principal: u32, key: u32) -> u32 {
-    let both = (u64::from(principal) << 32 | u64::from(key)).wrapping_mul(FACTOR);
+pub(super) fn pair_hash(subject: u32, object: u32) -> u32 {
+    let both = (u64::from(object) << 32 | u64::from(subject)).wrapping_mul(FACTOR);
     low(both >> 32)
 }
 
-fn low(hash: u64) -> u32 {
+/// The lower half.
+pub(super) fn low(hash: u64) -> u32 {
     u32::try_from(hash & u64::from(u32::MAX)).unwrap_or_default()
 }
 

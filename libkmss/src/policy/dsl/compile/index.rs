@@ -1,12 +1,12 @@
 //! From rules to tables: for each pair of somebody and some key the rules that speak of both.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use super::CompileError;
-use super::data::{Data, pair_hash, scatter};
+use super::data::{Data, low, pair_hash, scatter};
 use super::response::response;
 use super::test::Tests;
-use super::tree::{Root, Tree};
+use super::tree::{Entry as TreeEntry, Root, Tree};
 use crate::policy::dsl::Policy;
 use crate::policy::dsl::ast::{Effect, Filter, Pattern, Principal, Rule};
 use crate::policy::dsl::members::HoldingKind;
@@ -27,7 +27,7 @@ pub(super) struct Tables {
     pub(super) tags: Option<Root>,
     /// The node of callers whose program is not known.
     pub(super) unknown_process: u32,
-    /// The node of requests that have no key.
+    /// The node of requests that have no key; 0: no rule speaks of them.
     pub(super) no_key: u32,
     pub(super) pairs: u32,
     pub(super) pairs_mask: u32,
@@ -70,8 +70,7 @@ struct Index {
     processes: Tree,
     keys: Tree,
     tags: Tree,
-    pairs: BTreeMap<(Subject, Object), Vec<Entry>>,
-    entries: usize,
+    pairs: Vec<(Subject, Object, Entry)>,
 }
 
 /// Writes all tables of a policy.
@@ -99,18 +98,23 @@ pub(super) fn write(policy: &Policy, data: &mut Data) -> Result<Tables, CompileE
     for tree in [names, roles, groups, processes, keys, tags] {
         tree.grow();
     }
+    index.pairs.sort_unstable();
     index.finish(data, &grants, exclusive, anyone, any_key)
 }
 
 impl Index {
     fn add(&mut self, rule: &Rule, data: &mut Data, tests: &mut Tests) -> Result<(), CompileError> {
         let denies = rule.effect == Effect::Deny;
-        let mut subjects: BTreeSet<Subject> = rule.principals.iter().map(|one| self.subject(&one.value)).collect();
+        let mut subjects: Vec<Subject> = rule.principals.iter().map(|one| self.subject(&one.value)).collect();
         // A deny that cannot be decided denies.
         if denies && subjects.iter().any(|one| matches!(one, Subject::Process(_))) {
-            subjects.insert(Subject::UnknownProcess);
+            subjects.push(Subject::UnknownProcess);
         }
-        let (objects, filters) = self.objects(rule);
+        subjects.sort_unstable();
+        subjects.dedup();
+        let (mut objects, filters) = self.objects(rule);
+        objects.sort_unstable();
+        objects.dedup();
         let entry = Entry {
             is_allow: !denies,
             number: rule.number,
@@ -118,14 +122,11 @@ impl Index {
             chain: tests.chain(data, &filters, rule.when.as_ref(), denies),
             response: response(rule, data),
         };
-        self.entries += subjects.len() * objects.len();
-        if self.entries > MOST {
+        if self.pairs.len() + subjects.len() * objects.len() > MOST {
             return Err(CompileError::TooManyPairs);
         }
         for subject in subjects {
-            for object in &objects {
-                self.pairs.entry((subject, *object)).or_default().push(entry);
-            }
+            self.pairs.extend(objects.iter().map(|object| (subject, *object, entry)));
         }
         Ok(())
     }
@@ -142,10 +143,10 @@ impl Index {
     }
 
     /// The keys that a rule is found by, and what else it asks of them.
-    fn objects<'r>(&mut self, rule: &'r Rule) -> (BTreeSet<Object>, Vec<&'r Filter>) {
-        let Some(keys) = &rule.keys else { return (BTreeSet::from([Object::Whatever]), Vec::new()) };
+    fn objects<'r>(&mut self, rule: &'r Rule) -> (Vec<Object>, Vec<&'r Filter>) {
+        let Some(keys) = &rule.keys else { return (vec![Object::Whatever], Vec::new()) };
         let mut filters: Vec<&Filter> = keys.filters.iter().map(|filter| &filter.value).collect();
-        let mut objects: BTreeSet<Object> =
+        let mut objects: Vec<Object> =
             keys.names.iter().map(|name| Object::Key(self.keys.add("", &name.value))).collect();
         if objects.is_empty() {
             match filters.iter().position(|filter| matches!(filter, Filter::Tagged(_))) {
@@ -156,7 +157,7 @@ impl Index {
                     }
                 }
                 None => {
-                    objects.insert(Object::Key(self.keys.add("", &Pattern::Prefix(String::new()))));
+                    objects.push(Object::Key(self.keys.add("", &Pattern::Prefix(String::new()))));
                 }
             }
         }
@@ -193,42 +194,57 @@ impl Index {
         let with_processes = !self.processes.entries.is_empty();
         let processes = with_processes.then(|| self.processes.write(data, &processes, otherwise));
 
-        let no_key = data.align(8);
-        write_object(data, Object::Whatever, 0);
-        let keys = write_objects(data, &self.keys, Object::Key, no_key);
-        let keys = self.keys.write(data, &keys, keys.get(any_key).copied().unwrap_or(no_key));
-        let tags = write_objects(data, &self.tags, Object::Tag, 0);
-        let tags = (!tags.is_empty()).then(|| self.tags.write(data, &tags, 0));
+        let used: Vec<bool> = self.used_objects();
+        let is_used = |object: Object| used.get(object.id() as usize).copied().unwrap_or_default();
+        let no_key = if is_used(Object::Whatever) { write_whatever(data) } else { 0 };
+        let (nodes, any_key) = self.write_keys(data, is_used, no_key, any_key);
+        let keys = self.keys.write(data, &nodes, any_key);
+        let tags = (!self.tags.entries.is_empty()).then(|| {
+            let nodes = self.write_tags(data);
+            self.tags.write(data, &nodes, 0)
+        });
         let (pairs, pairs_mask) = self.write_pairs(data);
         Ok(Tables { names, roles, groups, keys, processes, tags, unknown_process, no_key, pairs, pairs_mask })
     }
 
-    /// For each subject which keys it has rules with: a bit for every 64th.
-    fn blooms(&self) -> HashMap<Subject, u64> {
-        let mut blooms = HashMap::new();
-        for (subject, object) in self.pairs.keys() {
-            *blooms.entry(*subject).or_insert(0_u64) |= 1 << (object.id() & 63);
+    /// For each subject, by its number, which keys it has rules with: a bit for every 64th.
+    fn blooms(&self) -> Vec<u64> {
+        let mut blooms = vec![0; self.id(Subject::UnknownProcess) as usize + 1];
+        for (subject, object, _) in &self.pairs {
+            if let Some(bloom) = blooms.get_mut(self.id(*subject) as usize) {
+                *bloom |= 1_u64 << (object.id() & 63);
+            }
         }
         blooms
     }
 
-    /// Writes the rules of each pair, and a table of pairs: subject, object, address and number of rules.
+    /// For each object, by its number, whether any rule is found by it.
+    fn used_objects(&self) -> Vec<bool> {
+        let last = self.pairs.iter().map(|(_, object, _)| object.id()).max();
+        let mut used = vec![false; last.map_or(0, |last| last as usize + 1)];
+        for (_, object, _) in &self.pairs {
+            if let Some(used) = used.get_mut(object.id() as usize) {
+                *used = true;
+            }
+        }
+        used
+    }
+
+    /// Writes the rules of each pair, and a table of pairs: subject, object, address and end of rules.
     fn write_pairs(&self, data: &mut Data) -> (u32, u32) {
         let mut slots = Vec::with_capacity(self.pairs.len());
         data.align(4);
-        for ((subject, object), entries) in &self.pairs {
-            let mut entries = entries.clone();
-            entries.sort_unstable();
+        for rules in self.pairs.chunk_by(|(a, b, _), (c, d, _)| (a, b) == (c, d)) {
+            let Some((subject, object, _)) = rules.first() else { continue };
             let at = data.here();
-            for entry in &entries {
+            for (.., entry) in rules {
                 data.u32(entry.mask);
                 data.u32(entry.number | u32::from(entry.is_allow) << 31);
                 data.u32(entry.chain);
                 data.u32(entry.response);
             }
-            let end = data.here();
             let (subject, object) = (self.id(*subject), object.id());
-            slots.push((pair_hash(subject, object), (subject, object, at, end)));
+            slots.push((pair_hash(subject, object), (subject, object, at, data.here())));
         }
         let table = scatter(slots);
         let at = data.align(16);
@@ -240,6 +256,29 @@ impl Index {
             }
         }
         (at, mask)
+    }
+
+    /// Writes nodes of keys: text and length, number, and the next node above by which rules are found. Returns them, and the
+    /// node of keys that no pattern but the empty one matches.
+    fn write_keys(&self, data: &mut Data, is_used: impl Fn(Object) -> bool, top: u32, any: usize) -> (Vec<u32>, u32) {
+        let tree = &self.keys;
+        let nodes = tree.nodes(data.align(8), &[0; 2]);
+        let used = |place: Option<usize>| {
+            let mut chain = place.into_iter().flat_map(|place| tree.chain(place));
+            let used = chain.find(|place| is_used(Object::Key(*place)));
+            used.and_then(|place| nodes.get(place).copied()).unwrap_or(top)
+        };
+        for (place, entry) in tree.entries.iter().enumerate() {
+            tree.write_node(data, entry, &[Object::Key(place).id(), used(entry.above)]);
+        }
+        let any = used(Some(any));
+        (nodes, any)
+    }
+
+    /// The same of tags, which have nothing above them.
+    fn write_tags(&self, data: &mut Data) -> Vec<u32> {
+        let node = |(place, entry)| self.tags.write_node(data, entry, &[Object::Tag(place).id(), 0]);
+        self.tags.entries.iter().enumerate().map(node).collect()
     }
 
     /// The number of a subject.
@@ -270,23 +309,13 @@ impl Object {
     }
 }
 
-/// Nodes of keys in 16 bytes: text and length, number, and the node above.
-fn write_objects(data: &mut Data, tree: &Tree, object: fn(usize) -> Object, top: u32) -> Vec<u32> {
-    let texts = tree.write_texts(data);
-    let first = data.align(8);
-    let address = |place: usize| first + 16 * u32::try_from(place).unwrap_or(0);
-    for (place, entry) in tree.entries.iter().enumerate() {
-        tree.write_text(data, place, &texts);
-        data.u32(object(place).id());
-        data.u32(entry.above.map_or(top, address));
-    }
-    (0..tree.entries.len()).map(address).collect()
-}
-
-fn write_object(data: &mut Data, object: Object, above: u32) {
-    for word in [0, 0, object.id(), above] {
+/// The node of rules that name no key.
+fn write_whatever(data: &mut Data) -> u32 {
+    let at = data.align(8);
+    for word in [0, 0, Object::Whatever.id(), 0] {
         data.u32(word);
     }
+    at
 }
 
 /// Lists of subjects that are written once.
@@ -300,7 +329,7 @@ struct Subjects<'i> {
     index: &'i Index,
     grants: &'i HashMap<Subject, Vec<Subject>>,
     exclusive: [usize; 3],
-    blooms: HashMap<Subject, u64>,
+    blooms: Vec<u64>,
 }
 
 impl Subjects<'_> {
@@ -311,10 +340,8 @@ impl Subjects<'_> {
         subject: fn(usize) -> Subject,
         lists: &mut Lists,
     ) -> Result<Vec<u32>, CompileError> {
-        let texts = tree.write_texts(data);
-        (0..tree.entries.len())
-            .map(|place| self.write_node(data, subject(place), lists, Some((tree, place, &texts))))
-            .collect()
+        let entries = tree.entries.iter().enumerate();
+        entries.map(|(place, entry)| self.write_node(data, subject(place), lists, Some((tree, entry)))).collect()
     }
 
     /// A node of somebody in 32 bytes: text and length, which keys it has rules with, its number, the exclusive roles that
@@ -324,42 +351,49 @@ impl Subjects<'_> {
         data: &mut Data,
         subject: Subject,
         lists: &mut Lists,
-        text: Option<(&Tree, usize, &[u32])>,
+        text: Option<(&Tree, &TreeEntry)>,
     ) -> Result<u32, CompileError> {
         let all = self.closure(subject);
         let exclusive = self.exclusive.iter().enumerate();
         let exclusive =
             exclusive.fold(0, |mask, (bit, role)| mask | u32::from(all.contains(&Subject::Role(*role))) << bit);
         let others: Vec<Subject> =
-            all.into_iter().filter(|other| *other != subject && self.blooms.contains_key(other)).collect();
+            all.into_iter().filter(|other| *other != subject && self.bloom(*other) != 0).collect();
         let count = others.len();
         lists.written += count;
         if lists.written > MOST {
             return Err(CompileError::TooManyPairs);
         }
         let list = match lists.known.get(&others) {
+            _ if others.is_empty() => 0,
             Some(at) => *at,
             None => {
                 let at = data.align(8);
                 for other in &others {
-                    data.u64(self.blooms.get(other).copied().unwrap_or_default());
+                    data.u64(self.bloom(*other));
                     data.u64(self.index.id(*other).into());
                 }
                 lists.known.insert(others, at);
                 at
             }
         };
-        let at = data.align(8);
-        match text {
-            Some((tree, place, texts)) => tree.write_text(data, place, texts),
-            None => data.u64(0),
-        }
-        data.u64(self.blooms.get(&subject).copied().unwrap_or_default());
-        data.u32(self.index.id(subject));
-        data.u32(exclusive);
-        data.u32(list);
-        data.u32(list + 16 * u32::try_from(count).unwrap_or(0));
-        Ok(at)
+        let bloom = self.bloom(subject);
+        let end = list + 16 * u32::try_from(count).unwrap_or(0);
+        let rest = [low(bloom), low(bloom >> 32), self.index.id(subject), exclusive, list, end];
+        Ok(match text {
+            Some((tree, entry)) => tree.write_node(data, entry, &rest),
+            None => {
+                let at = data.align(8);
+                data.u64(0);
+                rest.iter().for_each(|word| data.u32(*word));
+                at
+            }
+        })
+    }
+
+    /// Which keys somebody has rules with.
+    fn bloom(&self, subject: Subject) -> u64 {
+        self.blooms.get(self.index.id(subject) as usize).copied().unwrap_or_default()
     }
 
     /// The node of whoever matches nothing.
@@ -371,24 +405,34 @@ impl Subjects<'_> {
         at
     }
 
-    /// Everything that whoever matches `subject` matches: what is above it, and what it is granted.
-    fn closure(&self, subject: Subject) -> BTreeSet<Subject> {
+    /// Everything that whoever matches `subject` matches: what is above it, and what it is granted; in order.
+    fn closure(&self, subject: Subject) -> Vec<Subject> {
+        let mut chain = self.chain(subject);
+        if self.grants.is_empty() || !chain.iter().any(|one| self.grants.contains_key(one)) {
+            chain.sort_unstable();
+            return chain;
+        }
         let mut all = BTreeSet::new();
-        let mut open = vec![subject];
+        let mut open = chain;
         while let Some(one) = open.pop() {
-            let chain: Vec<Subject> = match one {
-                Subject::Name(place) => self.index.names.chain(place).map(Subject::Name).collect(),
-                Subject::Role(place) => self.index.roles.chain(place).map(Subject::Role).collect(),
-                Subject::Group(place) => self.index.groups.chain(place).map(Subject::Group).collect(),
-                Subject::Process(place) => self.index.processes.chain(place).map(Subject::Process).collect(),
-                Subject::UnknownProcess => vec![one],
-            };
-            for one in chain {
+            for one in self.chain(one) {
                 if all.insert(one) {
                     open.extend(self.grants.get(&one).into_iter().flatten());
                 }
             }
         }
-        all
+        all.into_iter().collect()
+    }
+
+    /// A subject and all above it.
+    fn chain(&self, subject: Subject) -> Vec<Subject> {
+        let Index { names, roles, groups, processes, .. } = self.index;
+        match subject {
+            Subject::Name(place) => names.chain(place).map(Subject::Name).collect(),
+            Subject::Role(place) => roles.chain(place).map(Subject::Role).collect(),
+            Subject::Group(place) => groups.chain(place).map(Subject::Group).collect(),
+            Subject::Process(place) => processes.chain(place).map(Subject::Process).collect(),
+            Subject::UnknownProcess => vec![subject],
+        }
     }
 }

@@ -1,10 +1,13 @@
 //! From a policy to a module of `kmss-policy/1`: tables, and an evaluator that reads them.
 
 mod address;
+mod condition;
 mod data;
 mod emit;
 mod evaluator;
 mod index;
+mod lookup;
+mod request;
 mod response;
 mod test;
 mod tree;

@@ -50,17 +50,37 @@ impl<'t, 's> Cursor<'t, 's> {
         self.last
     }
 
-    /// The next word with its quotes and star, unless it is a sign.
+    /// The next word with its quotes and star, unless it is a sign, or begins a statement on a line of its own: what the
+    /// statement before it lacks, it is not.
     pub(super) fn word(&self) -> Option<&'t Word<'s>> {
         match self.peek() {
-            Some(Lexeme { kind: Kind::Word(word), .. }) => Some(word),
+            Some(Lexeme { kind: Kind::Word(word), .. }) if !self.is_at_next_statement() => Some(word),
             _ => None,
         }
     }
 
     /// The next word, where it can be a keyword.
     pub(super) fn keyword(&self) -> Option<&'t str> {
-        self.word().filter(|word| !word.quoted && !word.star).map(|word| word.text.as_ref())
+        self.word().and_then(bare)
+    }
+
+    /// The word that begins a statement, or should.
+    pub(super) fn first_word(&self) -> Option<&'t str> {
+        match self.peek() {
+            Some(Lexeme { kind: Kind::Word(word), .. }) => bare(word),
+            _ => None,
+        }
+    }
+
+    /// Whether nothing is left, or a word that begins a statement is next.
+    pub(super) fn is_at_statement_end(&self) -> bool {
+        self.is_at_end() || self.starts_statement()
+    }
+
+    /// Whether the next word begins a line and a statement.
+    fn is_at_next_statement(&self) -> bool {
+        // The first word of all is no next one.
+        self.last.end != 0 && self.peek().is_some_and(|lexeme| lexeme.begins_line) && self.starts_statement()
     }
 
     /// Goes past `word`, if it is next.
@@ -126,6 +146,10 @@ impl<'t, 's> Cursor<'t, 's> {
         let Some(lexeme) = self.peek() else {
             return Problem::new(span, format!("here {what} should stand, and the policy ends"));
         };
+        if self.is_at_next_statement() {
+            let behind = Span { start: self.last.end, end: self.last.end };
+            return Problem::new(behind, format!("here {what} should stand, and the next statement begins"));
+        }
         let found = match &lexeme.kind {
             Kind::Word(word) => shortened(&word.text, 60),
             Kind::Open => "(".to_owned(),
@@ -157,6 +181,11 @@ impl<'t, 's> Cursor<'t, 's> {
     }
 
     fn starts_statement(&self) -> bool {
-        self.keyword().is_some_and(|word| STARTERS.contains(&word))
+        self.first_word().is_some_and(|word| STARTERS.contains(&word))
     }
+}
+
+/// A word without quotes and star.
+fn bare<'t>(word: &'t Word<'_>) -> Option<&'t str> {
+    (!word.quoted && !word.star).then_some(word.text.as_ref())
 }

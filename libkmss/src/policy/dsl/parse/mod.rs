@@ -55,7 +55,7 @@ pub(crate) fn parse(source: &str) -> (Document, Vec<Problem>) {
 
 fn statement(cursor: &mut Cursor<'_, '_>, number: u32) -> Result<Statement> {
     let span = cursor.next_span();
-    let Some(word) = cursor.keyword() else {
+    let Some(word) = cursor.first_word() else {
         return Err(Problem::new(span, "a statement begins with `allow` or `deny`"));
     };
     match word {

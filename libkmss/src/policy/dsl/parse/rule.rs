@@ -12,7 +12,7 @@ const MOST_DUTIES: usize = 20;
 
 /// `allow service:order-v1 to use key:payment_aes for encrypt only`
 pub(super) fn rule(cursor: &mut Cursor<'_, '_>, number: u32) -> Result<Rule> {
-    let effect = if cursor.keyword() == Some("deny") { Effect::Deny } else { Effect::Allow };
+    let effect = if cursor.first_word() == Some("deny") { Effect::Deny } else { Effect::Allow };
     cursor.advance();
     let principals = noun::principals(cursor)?;
     cursor.require("to")?;
@@ -48,7 +48,7 @@ pub(super) fn rule(cursor: &mut Cursor<'_, '_>, number: u32) -> Result<Rule> {
             _ => rule.because = Some(cursor_reason(cursor)?),
         }
     }
-    if !cursor.is_at_end() && !cursor.keyword().is_some_and(|word| STARTERS.contains(&word)) {
+    if !cursor.is_at_statement_end() {
         let known = CLAUSES.into_iter().chain(STARTERS).chain(["with", "and", "or"]);
         return Err(cursor
             .expected("the rule's next part (`with`, `for`, `when`, `require`, `because` …) or another rule", known));

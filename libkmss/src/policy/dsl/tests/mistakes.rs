@@ -30,6 +30,54 @@ fn every_mistake_has_its_place_its_text_and_a_suggestion() {
 }
 
 #[test]
+fn what_is_missing_at_the_end_of_a_line_is_reported_there_and_only_there() {
+    for (line, missing) in [
+        ("allow", "a principal"),
+        ("allow user:a", "`to`"),
+        ("allow user:a,", "a principal"),
+        ("allow user:a to", "an action"),
+        ("allow user:a to use key:k,", "another key"),
+        ("allow user:a to use keys tagged", "a tag"),
+        ("allow user:a to use keys of type", "a type of key"),
+        ("allow user:a to use keys in", "a namespace"),
+        ("allow user:a to use key:k for", "an action"),
+        ("allow user:a to use key:k for encrypt", "`only`"),
+        ("allow user:a to use key:k when", "a condition"),
+        ("allow user:a to use key:k when mfa and", "a condition"),
+        ("allow user:a to use key:k when (mfa", "`)`"),
+        ("allow user:a to use key:k when size", "`is`"),
+        ("allow user:a to use key:k when size <", "a size"),
+        ("allow user:a to use key:k when process is", "a value"),
+        ("allow user:a to use key:k when time between 09:00 and", "a time of day"),
+        ("allow user:a to use key:k when source in", "a network"),
+        ("allow user:a to use key:k require", "`mfa`"),
+        ("allow user:a to use key:k require 2 of", "a role"),
+        ("allow user:a to use key:k at most 5 per", "the length of time"),
+        ("allow user:a to use key:k audit as", "the tag"),
+        ("allow user:a to use key:k because", "the reason"),
+        ("role a includes", "a role"),
+        ("grant role:a to", "a principal"),
+        ("policy", "the policy's name"),
+        ("timezone", "an offset"),
+    ] {
+        for next in ["allow user:b to sign key:k", "# a comment\n\n  role x includes y"] {
+            let source = format!("deny user:c to sign\n{line} # why\n{next}\n");
+            let mistakes = mistakes(&source);
+            let all: Vec<_> = mistakes.iter().collect();
+            let [one] = all.as_slice() else { panic!("{source}{mistakes}") };
+            let place = (one.line, one.column, one.text.as_str());
+            assert_eq!(place, (2, line.chars().count() + 1, ""), "{source}{mistakes}");
+            assert!(one.message.contains(missing), "{source}{mistakes}");
+            let drawn = mistakes.rendered("p.kmss", false);
+            assert!(drawn.contains(&format!("p.kmss:2:{}", one.column)), "{drawn}");
+        }
+    }
+    // In the middle of a line such a word is what somebody wrote instead.
+    let mistakes = mistakes("allow user:a to allow key:k");
+    assert_eq!(mistakes.iter().next().map(|one| (one.column, one.text.as_str())), Some((17, "allow")));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_with_a_sentence() {
     for (source, sentence) in [
         ("allow user:a to", "an action"),
