@@ -191,6 +191,44 @@ fn ciphers_give_nothing_out_before_their_whole_data_is_approved() {
 }
 
 #[test]
+fn of_many_processes_that_want_one_approval_one_has_it() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let session = vault("racing", &format!("allow anyone to sign any key {ONE}\n"));
+    let (_, key) = pair(&session);
+    for round in 0..4_u8 {
+        let data = [round; 40];
+        denied(session.sign(CKM_ECDSA_SHA256, key, &data));
+        approve_data("racing", &data);
+        let (reader, writer) = std::io::pipe().unwrap();
+        let start = std::time::Instant::now() + std::time::Duration::from_millis(60);
+        let children = (0..6).map(|_| {
+            // SAFETY: the child uses the module as a forked worker does, and leaves by _exit.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                while std::time::Instant::now() < start {}
+                let signed = session.sign(CKM_ECDSA_SHA256, key, &data).is_ok();
+                let _ = std::io::Write::write_all(&mut &writer, &[u8::from(signed)]);
+                // SAFETY: ends the child without running what belongs to the parent.
+                unsafe { libc::_exit(0) };
+            }
+            child
+        });
+        let children: Vec<_> = children.collect();
+        drop(writer);
+        let mut signed = Vec::new();
+        std::io::Read::read_to_end(&mut &reader, &mut signed).unwrap();
+        for child in children {
+            // SAFETY: waits for a child of this process.
+            unsafe { libc::waitpid(child, std::ptr::null_mut(), 0) };
+        }
+        assert_eq!((signed.len(), signed.iter().filter(|one| **one == 1).count()), (6, 1), "{signed:?}");
+    }
+    drop(kmss("audit verify").succeed());
+}
+
+#[test]
 fn each_message_of_a_process_is_approved_for_itself() {
     if built::only_kmss("policies") {
         return;

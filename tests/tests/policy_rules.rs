@@ -5,6 +5,7 @@
 use cryptoki_sys::*;
 
 use kmss_tests::built;
+use kmss_tests::home::json_items;
 use kmss_tests::p11::keys::MESSAGE;
 use kmss_tests::p11::{Mech, Token, flag, raw, text, ulong};
 use kmss_tests::program::Program;
@@ -273,6 +274,10 @@ fn a_candidate_in_the_shadow_changes_nothing_and_its_differences_are_recorded() 
         let tags = differs["tags"].as_array().unwrap_or_else(|| panic!("{round}: {differs}"));
         assert!(tags.iter().any(|t| t.as_str().unwrap().starts_with("shadow:deny")), "{round}: {differs}");
         assert!(same["tags"].is_null(), "{round}: {same}");
+        let listed = json_items(&kmss("policy list --token shadow --json").succeed());
+        let trial = listed.iter().find(|one| one["name"] == "trial").unwrap();
+        assert_eq!((&trial["state"], &trial["differences"]), (&"shadow".into(), &1.into()), "{round}: {trial}");
+        kmss("policy list").succeed().mentions("shadow, 1 difference");
         kmss("policy remove trial --token shadow --shadow").succeed();
         apply("--token shadow", "real", "allow anyone to use any key\n");
     }
@@ -282,6 +287,7 @@ fn a_candidate_in_the_shadow_changes_nothing_and_its_differences_are_recorded() 
     denied(session.encrypt(iv(), key, MESSAGE));
     let refusal = last_denial("shadow");
     assert!(refusal["tags"].to_string().contains("shadow:allow"), "{refusal}");
+    kmss("policy list").succeed().mentions("shadow, 1 difference");
     apply("--token shadow", "real", "allow anyone to encrypt any key\n");
     session.encrypt(iv(), key, MESSAGE).unwrap();
 }

@@ -11,6 +11,7 @@ use super::chain::{MAX_LINE, SegmentId};
 use super::lines::{Lines, Piece};
 use super::pending::Logical;
 use super::record::{Entry, Filter};
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
 /// How far the times of neighbouring records may be out of order (threads, clocks that are set).
@@ -119,6 +120,26 @@ impl AuditTail {
             let Piece::Line(line) = piece else { continue };
             if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record)) {
                 visit(&entry);
+            }
+        }
+        Ok(())
+    }
+
+    /// As [`Self::visit`], of the records from `since` on; older ones are not read.
+    ///
+    /// # Errors
+    /// As [`Self::visit`].
+    pub fn visit_since(&self, since: Timestamp, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
+        for (id, _) in self.segments()? {
+            let mut lines = Logical::open(&self.dir, &id).and_then(Backward::new).map_err(storage)?;
+            while let Some(line) = lines.next().map_err(storage)? {
+                let Some(entry) = Entry::parse(&id, &line) else { continue };
+                if entry.record.time.0.saturating_add(SLACK_MS) < since.0 {
+                    break;
+                }
+                if entry.record.time >= since && self.filter.matches(&entry.record) {
+                    visit(&entry);
+                }
             }
         }
         Ok(())

@@ -1,6 +1,10 @@
 //! `kmss policy list`: what is in force.
 
+use std::collections::BTreeMap;
+
+use libkmss::audit::{AuditTail, Filter, Record, decode_text};
 use libkmss::clock::Timestamp;
+use libkmss::kms::Kms;
 use libkmss::policy::Scope;
 use libkmss::policy::bundle::Manifest;
 use libkmss::policy::registry::{Entry, InForce, PolicyRole};
@@ -28,8 +32,11 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
         }
     };
     let now = kms.now();
+    // Without an audit that can be read there is nothing to say of them.
+    let differences = differences(context, &entries).unwrap_or_default();
     if context.global.json {
-        return output::json(&entries.into_iter().flat_map(|entry| described(entry, now)).collect::<Vec<_>>());
+        let all = entries.into_iter().flat_map(|entry| described(entry, now, &differences));
+        return output::json(&all.collect::<Vec<_>>());
     }
     let mut rows = Vec::new();
     for entry in entries {
@@ -42,7 +49,11 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
             rows.push([
                 output::plain(&entry.name),
                 output::plain(&entry.scope.to_string()),
-                state(role, policy, now).to_owned(),
+                match (state(role, policy, now), differences.get(&title(entry))) {
+                    ("shadow", Some(1)) => "shadow, 1 difference".to_owned(),
+                    ("shadow", Some(count)) => format!("shadow, {count} differences"),
+                    (state, _) => state.to_owned(),
+                },
                 sequence,
                 policy.map(|p| output::plain(&p.anchor)).unwrap_or_default(),
                 policy.map(|p| output::time(p.applied.0)).unwrap_or_default(),
@@ -87,7 +98,58 @@ fn state(role: PolicyRole, policy: Option<&InForce>, now: Timestamp) -> &'static
     }
 }
 
-fn described(entry: &Entry, now: Timestamp) -> Vec<Value> {
+/// How often candidates in the shadow would have decided otherwise since they were applied, as far as the audit says.
+fn differences(context: &Context, entries: &[&Entry]) -> Result<BTreeMap<String, u64>, Failure> {
+    let candidates = entries.iter().filter_map(|entry| Some((*entry, entry.shadow.as_ref()?.applied)));
+    let candidates: Vec<(&Entry, Timestamp)> = candidates.collect();
+    let mut counts: BTreeMap<String, u64> = candidates.iter().map(|(entry, _)| (title(entry), 0)).collect();
+    let Some(since) = candidates.iter().map(|(_, since)| *since).min() else { return Ok(counts) };
+    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    tail.visit_since(since, &mut |seen| {
+        let record = &seen.record;
+        for note in record.tags.iter().filter_map(|tag| tag.strip_prefix("shadow:")) {
+            let rule = note.split_once(' ').map(|(_, rule)| String::from_utf8_lossy(&decode_text(rule).0).into_owned());
+            for (entry, since) in &candidates {
+                if record.time >= *since
+                    && is_about(entry, record)
+                    && rule.as_ref().is_none_or(|rule| names(rule, entry, &candidates))
+                    && let Some(count) = counts.get_mut(&title(entry))
+                {
+                    *count += 1;
+                }
+            }
+        }
+    })?;
+    Ok(counts)
+}
+
+/// What rules are called after, with the scope that tells apart.
+fn title(entry: &Entry) -> String {
+    format!("{} {}", entry.scope, entry.name)
+}
+
+/// Whether the record is of a namespace that the policy speaks of.
+fn is_about(entry: &Entry, record: &Record) -> bool {
+    let same = |scope: Option<&str>, found: &Option<String>| {
+        let found = found.as_deref().map(|text| String::from_utf8_lossy(&decode_text(text).0).into_owned());
+        scope.is_none_or(|scope| found.as_deref() == Some(scope))
+    };
+    same(entry.scope.tenant(), &record.tenant) && same(entry.scope.namespace(), &record.namespace)
+}
+
+/// Whether a rule is one of the candidate's, or of none of the candidates: together they decided by what is active.
+fn names(rule: &str, entry: &Entry, candidates: &[(&Entry, Timestamp)]) -> bool {
+    let of = |entry: &Entry| {
+        let title = match &entry.scope {
+            Scope::Key { key, .. } => format!("key {key}/{}", entry.name),
+            scope => format!("{}/{}", scope.level(), entry.name),
+        };
+        rule.strip_prefix(title.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('#'))
+    };
+    of(entry) || !candidates.iter().any(|(other, _)| of(other))
+}
+
+fn described(entry: &Entry, now: Timestamp, differences: &BTreeMap<String, u64>) -> Vec<Value> {
     let each = parts(entry).into_iter();
     each.map(|(role, policy)| {
         let mut value = json!({
@@ -97,6 +159,9 @@ fn described(entry: &Entry, now: Timestamp) -> Vec<Value> {
             "highest_sequence": entry.seen.map(|seen| seen.sequence),
         });
         merge(&mut value, scope_json(&entry.scope));
+        if role == PolicyRole::Shadow {
+            merge(&mut value, json!({ "differences": differences.get(&title(entry)) }));
+        }
         if let Some(policy) = policy {
             merge(&mut value, in_force(policy));
         }

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
-use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, RuleRate};
+use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, QuorumRequest, RuleRate};
 use crate::quota::{Demand, Limit, QuotaLedger, Reservation};
 use crate::random::Random;
 use crate::secret::Secret;
@@ -47,12 +47,24 @@ pub(super) struct Judge {
     pub(super) lengths: Mutex<Vec<Option<u64>>>,
     /// Whether it has nothing to say.
     pub(super) silent: AtomicBool,
+    /// Whether approvals are there.
+    pub(super) approves: AtomicBool,
+    /// The least data that it allows.
+    pub(super) least: AtomicU64,
 }
 
 impl Judge {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
         let (denied, obligations, lengths) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { journal, denied, obligations, lengths, silent: AtomicBool::new(false) }
+        Self {
+            journal,
+            denied,
+            obligations,
+            lengths,
+            silent: AtomicBool::default(),
+            approves: AtomicBool::default(),
+            least: AtomicU64::default(),
+        }
     }
 
     pub(super) fn deny(&self, action: Action) {
@@ -81,7 +93,9 @@ impl PolicyEngine for Judge {
         };
         self.journal.note(format!("policy {} {name}", request.action.name()));
         self.lengths.lock().unwrap().push(request.data_len);
-        if self.denied.lock().unwrap().contains(request.action.name()) {
+        let least = self.least.load(Ordering::SeqCst);
+        let short = least > 0 && request.data_len.is_none_or(|len| len < least);
+        if short || self.denied.lock().unwrap().contains(request.action.name()) {
             return Decision::Deny {
                 rule: Some("rule-no".into()),
                 reason: "the rule says no".into(),
@@ -95,6 +109,26 @@ impl PolicyEngine for Judge {
         });
         let rates = rates.collect();
         Decision::Allow { rule: Some("rule-yes".into()), obligations, rates, notes: Vec::new() }
+    }
+
+    fn asks_length(&self, _: &Caller) -> bool {
+        self.least.load(Ordering::SeqCst) > 0
+    }
+
+    fn for_lengths(&self, request: &PolicyRequest<'_>, _: bool) -> Vec<Decision> {
+        let length = self.least.load(Ordering::SeqCst);
+        vec![self.decide(&PolicyRequest { data_len: Some(length), ..*request })]
+    }
+
+    fn approve(&self, quorums: &[QuorumRequest<'_>], data: Option<[u8; 32]>) -> Result<Vec<String>> {
+        let data =
+            data.map_or("nothing".to_owned(), |digest| digest.iter().take(4).map(|b| format!("{b:02x}")).collect());
+        let actions: Vec<&str> = quorums.iter().map(|quorum| quorum.request.action.name()).collect();
+        self.journal.note(format!("approve {} of {data}", actions.join(" and ")));
+        if self.approves.load(Ordering::SeqCst) {
+            return Ok(vec!["user:alice".to_owned()]);
+        }
+        Err(Error::new(ErrorKind::Denied, "nobody approved it"))
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 mod again;
+mod approvals;
 mod doubles;
 mod effects;
 mod encapsulation;
