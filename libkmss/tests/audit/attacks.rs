@@ -6,7 +6,7 @@ use libkmss::audit::{AuditOptions, AuditSink, Found, Report, Status, Verdict};
 use libkmss::clock::{Clock, SystemClock};
 use libkmss::suite::Suite;
 
-use crate::double::{Example, Home};
+use crate::double::{Example, Home, noise};
 
 type Lines = Vec<Vec<u8>>;
 
@@ -426,13 +426,7 @@ fn any_bytes_get_a_verdict() {
     let home = Home::new(Suite::Nist);
     home.write(30);
     let whole = fs::read(&home.files()[0]).unwrap();
-    let mut seed = 88_172_645_463_325_252_u64;
-    let mut noise = move |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    };
+    let mut noise = noise(88_172_645_463_325_252);
     for round in 0..400 {
         let mut bytes = whole.clone();
         for _ in 0..=noise(4) {

@@ -304,3 +304,13 @@ pub(crate) fn labelled(label: &[u8]) -> Subject {
         uses: libkmss::key::Attachment::default(),
     }))
 }
+
+/// Numbers below what is asked for, the same for each run (xorshift64).
+pub(crate) fn noise(mut seed: u64) -> impl FnMut(usize) -> usize {
+    move |below| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        usize::try_from(seed % below as u64).unwrap()
+    }
+}

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use libkmss::audit::{AuditOptions, AuditSink, AuditTail, Filter, Status, Verdict};
+use libkmss::audit::{AuditOptions, AuditSink, AuditTail, Filter, SegmentSink, Status, Verdict};
 use libkmss::error::ErrorKind;
 use libkmss::suite::Suite;
 
@@ -20,6 +20,42 @@ pub(crate) fn again(test: &str, home: &Home) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", test, "--ignored", "--nocapture", "--test-threads=1"]).env(HOME, home.root.path());
     command
+}
+
+/// Runs an ignored test, which calls [`write_until_nothing_fits`], with a soft limit of so many blocks on the size of files,
+/// which stands for a full disk; gives how many records were written before it was reached.
+pub(crate) fn on_a_full_disk(test: &str, home: &Home, blocks: u32) -> usize {
+    let inner = again(test, home);
+    let limited = format!("trap '' XFSZ; ulimit -S -f {blocks}; exec \"$0\" \"$@\"");
+    let mut outer = Command::new("sh");
+    outer.args(["-c", &limited]).arg(inner.get_program()).args(inner.get_args()).env(HOME, home.root.path());
+    let output = outer.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text.lines().find_map(|line| line.strip_prefix("written ")).unwrap().parse().unwrap()
+}
+
+/// Writes until nothing fits, is refused twice (`also` tries more each time), and goes on when there is space again.
+pub(crate) fn write_until_nothing_fits(options: AuditOptions, also: impl Fn(&SegmentSink)) {
+    let Some(home) = std::env::var_os(HOME) else { return };
+    let sink = sink(Path::new(&home), Suite::Nist, options);
+    let mut written = 0;
+    while sink.record(&tagged(&format!("before-{written}")).event()).is_ok() {
+        written += 1;
+        assert!(written < 100_000, "the limit does not hold");
+    }
+    for _ in 0..2 {
+        let refused = sink.record(&tagged("never").event()).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::AuditUnavailable);
+        also(&sink);
+    }
+    let pid = std::process::id().to_string();
+    let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap();
+    assert!(lifted.success());
+    for n in 0..3 {
+        sink.record(&tagged(&format!("after-{n}")).event()).unwrap();
+    }
+    println!("\nwritten {written}");
 }
 
 pub(crate) fn tagged(tag: &str) -> Example {
@@ -123,41 +159,14 @@ fn a_torn_tail_is_told_from_an_attack() {
 #[test]
 #[ignore = "started by the test of full disks"]
 fn writes_until_nothing_fits_and_then_goes_on() {
-    let Some(home) = std::env::var_os(HOME) else { return };
-    let sink = sink(Path::new(&home), Suite::Nist, AuditOptions::default());
-    let mut written = 0;
-    while sink.record(&tagged(&format!("before-{written}")).event()).is_ok() {
-        written += 1;
-        assert!(written < 100_000, "the limit does not hold");
-    }
-    for _ in 0..2 {
-        let refused = sink.record(&tagged("never").event()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::AuditUnavailable);
-    }
-    let pid = std::process::id().to_string();
-    let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap();
-    assert!(lifted.success());
-    for n in 0..3 {
-        sink.record(&tagged(&format!("after-{n}")).event()).unwrap();
-    }
-    println!("\nwritten {written}");
+    write_until_nothing_fits(AuditOptions::default(), |_| ());
 }
 
 #[test]
 fn a_full_disk_refuses_and_the_chain_goes_on_when_there_is_space_again() {
     let home = Home::new(Suite::Nist);
-    // A soft limit on the size of files stands for the full disk: the last write is cut short, later ones fail.
-    let inner = again("process::writes_until_nothing_fits_and_then_goes_on", &home);
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 100; exec \"$0\" \"$@\""])
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env(HOME, home.root.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let written: usize = text.lines().find_map(|l| l.strip_prefix("written ")).unwrap().parse().unwrap();
+    // The last write is cut short, later ones fail.
+    let written = on_a_full_disk("process::writes_until_nothing_fits_and_then_goes_on", &home, 100);
     let report = home.verify();
     assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 1), "{report:?}");
     // One record was cut short, two more refused.

@@ -5,16 +5,14 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use libkmss::audit::{AuditOptions, AuditSink, AuditTail, Filter, Found, Outcome, SegmentSink, Status, Verdict};
 use libkmss::clock::{Clock, SystemClock};
-use libkmss::error::ErrorKind;
 use libkmss::key::Action;
 use libkmss::suite::Suite;
 
-use crate::double::{Example, Home, sink};
-use crate::process::{HOME, again, in_child, tagged, tags};
+use crate::double::{Example, Home, noise};
+use crate::process::{in_child, on_a_full_disk, tagged, tags, write_until_nothing_fits};
 
 /// All but what must not wait.
 const ALL_WAIT: u32 = 0;
@@ -216,42 +214,16 @@ fn a_forked_child_leaves_alone_what_waits_for_its_parent() {
 #[test]
 #[ignore = "started by the test of full disks"]
 fn waits_until_nothing_fits_and_then_goes_on() {
-    let Some(home) = std::env::var_os(HOME) else { return };
-    let sink = sink(Path::new(&home), Suite::Nist, options());
-    let mut written = 0;
-    while sink.record(&tagged(&format!("before-{written}")).event()).is_ok() {
-        written += 1;
-        assert!(written < 100_000, "the limit does not hold");
-    }
-    for _ in 0..2 {
-        let refused = sink.record(&tagged("never").event()).unwrap_err();
-        assert_eq!(refused.kind(), ErrorKind::AuditUnavailable);
+    write_until_nothing_fits(options(), |sink| {
         // Neither what must be on the disk.
         assert!(sink.record(&Example::of(Action::Export, Outcome::Success).event()).is_err());
-    }
-    let pid = std::process::id().to_string();
-    let lifted = Command::new("prlimit").args(["--pid", &pid, "--fsize=unlimited:"]).status().unwrap();
-    assert!(lifted.success());
-    for n in 0..3 {
-        sink.record(&tagged(&format!("after-{n}")).event()).unwrap();
-    }
-    println!("\nwritten {written}");
+    });
 }
 
 #[test]
 fn where_there_is_no_space_to_move_records_they_wait_until_nothing_more_fits() {
     let home = Home::new(Suite::Nist);
-    let inner = again("waiting::waits_until_nothing_fits_and_then_goes_on", &home);
-    let output = Command::new("sh")
-        .args(["-c", "trap '' XFSZ; ulimit -S -f 200; exec \"$0\" \"$@\""])
-        .arg(inner.get_program())
-        .args(inner.get_args())
-        .env(HOME, home.root.path())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    let written: usize = text.lines().find_map(|l| l.strip_prefix("written ")).unwrap().parse().unwrap();
+    let written = on_a_full_disk("waiting::waits_until_nothing_fits_and_then_goes_on", &home, 200);
     let report = home.verify();
     assert_eq!((report.verdict, report.segments.len()), (Verdict::Whole, 1), "{report:?}");
     // Nothing was torn; five were refused.
@@ -461,13 +433,7 @@ fn any_bytes_beside_a_segment_get_a_verdict() {
     let home = left_behind();
     let path: PathBuf = home.waiting().remove(0);
     let whole = fs::read(&path).unwrap();
-    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    let mut noise = move |below: usize| {
-        seed ^= seed << 13;
-        seed ^= seed >> 7;
-        seed ^= seed << 17;
-        usize::try_from(seed % below as u64).unwrap()
-    };
+    let mut noise = noise(0x9e37_79b9_7f4a_7c15);
     for _ in 0..300 {
         let mut bytes = whole.clone();
         for _ in 0..=noise(3) {
