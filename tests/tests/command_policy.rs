@@ -203,7 +203,8 @@ fn ten_thousand_rules_are_explained_signed_and_applied_like_ten() {
     let pages = json_items(&compiled)[0]["pages"].as_u64().unwrap();
     assert!(pages > 16, "{pages} pages, which any module may have");
     for policy in [&source, &module] {
-        let words = "policy explain --principal service:app-7 --action encrypt --key app_7_x --json --policy";
+        let words =
+            "policy explain --principal service:app-7 --action encrypt --key app_7_x --data-length 9 --json --policy";
         let explained = json_items(&home.kmss(words).arg(policy).succeed());
         assert_eq!(explained[0]["decision"], "allow", "{explained:?}");
     }
