@@ -9,7 +9,7 @@ use kmss_tests::built;
 use kmss_tests::home::{PIN, json_items};
 use kmss_tests::p11::keys::MESSAGE;
 use kmss_tests::p11::{Mech, Rv, Session, Token, Whole, refused, token, ulong};
-use kmss_tests::rules::{aes, apply, denied, ec_pair, finish_sign, kmss, last_denial, login_user, records};
+use kmss_tests::rules::{aes, apply, denied, ec_pair, finish_sign, kmss, last_denial, list_3_0, login_user, records};
 
 fn iv() -> Mech {
     Mech::bytes(CKM_AES_CBC_PAD, &[7; 16])
@@ -90,6 +90,37 @@ fn mfa_is_a_login_for_the_one_operation() {
     // What ends as it begins leaves no moment for it.
     refused(session.wrap(CKM_AES_KEY_WRAP, secret, secret), CKR_USER_NOT_LOGGED_IN);
     refused(session.destroy(secret), CKR_USER_NOT_LOGGED_IN);
+}
+
+#[test]
+fn mfa_is_a_login_for_each_message_of_a_process() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let (_, session, key) = with_pair("messages");
+    apply("--token messages", "p", "allow anyone to sign any key require mfa\n");
+    let list = list_3_0(&session);
+    let sign = || {
+        let (mut out, mut length) = ([0_u8; 64], 64);
+        let (data, size) = (MESSAGE.as_ptr().cast_mut(), MESSAGE.len() as CK_ULONG);
+        // SAFETY: data and buffer outlive the call.
+        Rv(unsafe {
+            let message = (*list).C_SignMessage.unwrap();
+            message(session.handle, std::ptr::null_mut(), 0, data, size, out.as_mut_ptr(), &raw mut length)
+        })
+    };
+    let mechanism = Mech::new(CKM_ECDSA_SHA256);
+    // SAFETY: the mechanism outlives the call.
+    let init = mechanism.with(|m| unsafe { (*list).C_MessageSignInit.unwrap()(session.handle, m, key) });
+    assert_eq!(Rv(init), Rv(CKR_OK));
+    // The first refusal tells that a login is wanted; each is for one message.
+    for _ in 0..2 {
+        assert_eq!(sign(), Rv(CKR_USER_NOT_LOGGED_IN));
+        session.login(CKU_CONTEXT_SPECIFIC, PIN).unwrap();
+        assert_eq!(sign(), Rv(CKR_OK));
+    }
+    session.login(CKU_CONTEXT_SPECIFIC, PIN).unwrap();
+    assert_eq!((sign(), sign()), (Rv(CKR_OK), Rv(CKR_USER_NOT_LOGGED_IN)));
 }
 
 #[test]

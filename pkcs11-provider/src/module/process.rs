@@ -48,6 +48,8 @@ pub(crate) struct Process<R, S> {
     pub(crate) message: Option<Ongoing<R>>,
     /// The login for the next message, which a key may want for each (CKA_ALWAYS_AUTHENTICATE).
     confirmation: Option<Confirmation>,
+    /// Whether a message was refused for want of such a login, which policies may ask for as well.
+    asked: bool,
     begun: u64,
     logins: Option<u64>,
 }
@@ -59,7 +61,7 @@ impl<R, S> Process<R, S> {
             return Err(Rv(CKR_KEY_FUNCTION_NOT_PERMITTED));
         }
         let logins = key.private.then_some(view.logins);
-        Ok(Self { key, how, message: None, confirmation: None, begun: active::next(), logins })
+        Ok(Self { key, how, message: None, confirmation: None, asked: false, begun: active::next(), logins })
     }
 
     /// Whether it goes on under the login numbered `logins`.
@@ -93,7 +95,7 @@ impl<R, S> Process<R, S> {
 
 impl<R, S> Confirmable for Process<R, S> {
     fn waiting_since(&self) -> Option<u64> {
-        (asks(&self.key) && self.confirmation.is_none()).then_some(self.begun)
+        ((self.asked || asks(&self.key)) && self.confirmation.is_none()).then_some(self.begun)
     }
 
     fn confirm(&mut self, confirmation: Confirmation) -> Result<()> {
@@ -135,6 +137,7 @@ pub(crate) fn run<R, S>(
 ) -> Result<()> {
     let (view, mut process) = take(session, place)?;
     let result = call(&view, &mut process);
+    process.asked |= matches!(result, Err(Rv(CKR_USER_NOT_LOGGED_IN)));
     put(session, place, process)?;
     result
 }

@@ -116,8 +116,8 @@ impl FromStr for RequestId {
     }
 }
 
-/// Which store this is. A store that was restored from a copy gets the next epoch, so that approvals spent after the copy
-/// was made are not there again.
+/// Which store this is. Whatever brings a store back from a copy raises the epoch, so that approvals spent after the copy was
+/// made are not there again; a copy put in place by hand keeps it, and its approvals expire within a day.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoreIdentity {
