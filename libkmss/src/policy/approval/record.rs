@@ -116,8 +116,8 @@ impl FromStr for RequestId {
     }
 }
 
-/// Which store this is. Whatever brings a store back from a copy raises the epoch, so that approvals spent after the copy was
-/// made are not there again; a copy put in place by hand keeps it, and its approvals expire within a day.
+/// Which store this is. The epoch tells a store that was brought back from what it was: so far copies are put in place by
+/// hand and keep it, and approvals that were spent after the copy was made are there again until they expire.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct StoreIdentity {
