@@ -8,6 +8,7 @@ mod c;
 mod lock;
 mod rego;
 mod rust;
+mod texts;
 
 use crate::error::Error;
 use crate::process::Job;
@@ -141,6 +142,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
 
 /// Builds into policy-modules/prebuilt, and writes down what did it.
 fn build_all(project: &Project) -> Result<(), Error> {
+    eprintln!("guests of tests: {} assembled", texts::assemble_all(&project.root)?);
     let mut lock = Lock::read(project)?;
     let prebuilt = prebuilt(project);
     create_folder(&prebuilt)?;
@@ -166,6 +168,7 @@ fn build_all(project: &Project) -> Result<(), Error> {
 /// Compares the lock with what is committed, builds what can be built here and compares that too. Returns the folder
 /// with what was built, for the cases.
 pub(crate) fn check(project: &Project) -> Result<PathBuf, Error> {
+    eprintln!("guests of tests: {} are what their texts become", texts::check(&project.root)?);
     let lock = Lock::read(project)?;
     for guest in &GUESTS {
         lock.check(guest, &prebuilt(project).join(guest.file))?;

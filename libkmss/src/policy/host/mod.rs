@@ -22,7 +22,7 @@ pub(super) use engine::GATE;
 pub(super) use instance::{PAGE, State};
 
 use super::abi::{Encoded, RuleNames, Sizes};
-use super::opa::{Document, OpaPolicy};
+use super::opa::{Document, OpaPolicy, own_memory};
 use super::{Answer, Input, Verdict};
 use native::NativePolicy;
 
@@ -76,7 +76,8 @@ impl Host {
                 return Err(LoadError::DataWithoutOpa);
             }
         }
-        let (module, origin) = self.module(wasm, cache)?;
+        let own = is_opa.then(|| own_memory(wasm, limits.opa_pages())).flatten();
+        let (module, origin) = self.module(own.as_deref().unwrap_or(wasm), cache)?;
         let guest = if is_opa {
             Guest::Opa(OpaPolicy::new(self, &module, document, limits)?)
         } else {

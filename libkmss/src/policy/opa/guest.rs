@@ -81,6 +81,9 @@ impl Guest {
         if major != 1 {
             return Err(LoadError::Version { version: major << 16 | minor & 0xFFFF, speaks: "1.0 to 1.3" });
         }
+        if matches!(self.evaluate, Evaluate::Steps) {
+            self.check_steps()?;
+        }
         if module.get_export("builtins").is_none() {
             return Ok(Vec::new());
         }
@@ -90,6 +93,30 @@ impl Guest {
             return Err(LoadError::Builtins(lacking));
         }
         Ok(wanted.iter().filter_map(|(name, number)| Builtin::named(name).map(|found| (*number, found))).collect())
+    }
+
+    /// Whether it has what it takes to be asked step by step.
+    fn check_steps(&mut self) -> Result<(), LoadError> {
+        const STEPS: [(&str, usize, usize); 6] = [
+            ("opa_eval_ctx_new", 0, 1),
+            ("opa_eval_ctx_set_input", 2, 0),
+            ("opa_eval_ctx_set_data", 2, 0),
+            ("opa_eval_ctx_set_entrypoint", 2, 0),
+            ("eval", 1, 1),
+            ("opa_eval_ctx_get_result", 1, 1),
+        ];
+        let _closed = GATE.enter();
+        for (name, takes, gives) in STEPS {
+            let function = self.instance.get_func(&mut self.store, name).map(|function| function.ty(&self.store));
+            let fits = |ty: &wasmtime::FuncType| {
+                let all_are_i32 = ty.params().chain(ty.results()).all(|value| value.is_i32());
+                ty.params().len() == takes && ty.results().len() == gives && all_are_i32
+            };
+            if !function.is_some_and(|ty| fits(&ty)) {
+                return Err(LoadError::Export { name, wanted: "OPA's interface has it, or export `opa_eval` (1.2)" });
+            }
+        }
+        Ok(())
     }
 
     /// Offers it these builtins.

@@ -5,6 +5,7 @@ mod builtins;
 mod guest;
 mod imports;
 mod input;
+mod memory;
 mod result;
 
 use wasmtime::{Linker, Module};
@@ -16,6 +17,7 @@ use guest::Guest;
 
 pub(super) use builtins::Builtin;
 pub(super) use imports::IMPORTS;
+pub(super) use memory::own_memory;
 
 /// What comes with a module in its bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 mod constructs;
 mod difference;
 mod documents;
+mod grammar;
 mod mistakes;
 mod numbers;
 mod random;

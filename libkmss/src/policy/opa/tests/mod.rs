@@ -12,7 +12,9 @@ use crate::policy::{Flags, InputKey, Obligation, Verdict};
 
 /// A guest of ours with OPA's interface, whose result depends on the first letter of the action.
 const FAKE: &[u8] = include_bytes!("fake.wasm");
-/// The same, which asks for `http.send`.
+/// One with OPA's interface 1.1, which has no `opa_eval`.
+const STEPS: &[u8] = include_bytes!("steps.wasm");
+/// The first, which asks for `http.send`.
 const NEEDS_BUILTIN: &[u8] = include_bytes!("needs_builtin.wasm");
 
 pub(super) fn request<'a>(action: Action, principal: &'a str, roles: &'a [String]) -> Input<'a> {
@@ -98,6 +100,66 @@ fn a_module_that_gives_up_calls_builtins_loops_or_grows_denies_and_the_next_deci
             assert_eq!(answer.verdict, Verdict::Deny);
             assert!(answer.reason.starts_with(reason), "{}", answer.reason);
             assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
+        }
+    }
+}
+
+#[test]
+fn modules_from_before_the_single_call_are_asked_step_by_step() {
+    for host in hosts() {
+        let policy = host.load(STEPS, &Limits::default(), None).unwrap();
+        for _ in 0..200 {
+            assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
+            assert_eq!(ask(&policy, Action::Digest).verdict, Verdict::Deny);
+            let object = ask(&policy, Action::Encrypt);
+            assert_eq!(
+                (object.verdict, object.reason.as_str(), object.obligations.len()),
+                (Verdict::Allow, "it may", 2)
+            );
+            for (action, reason) in [
+                (Action::Import, "the policy's decision is undefined"),
+                (Action::Wrap, "the policy gave up: no such thing?here"),
+                (Action::Verify, "the policy gave up: its evaluation failed"),
+            ] {
+                let answer = ask(&policy, action);
+                assert_eq!((answer.verdict, answer.reason.as_str()), (Verdict::Deny, reason));
+            }
+        }
+        assert!(ask(&policy, Action::Login).reason.contains("fuel"));
+        assert_eq!(ask(&policy, Action::Sign).verdict, Verdict::Allow);
+    }
+}
+
+#[test]
+fn modules_that_offer_neither_the_single_call_nor_every_step_are_refused_with_what_they_lack() {
+    for name in ["opa_eval_ctx_new", "opa_eval_ctx_set_input", "opa_eval_ctx_get_result", "opa_json_dump"] {
+        let place = STEPS.windows(name.len()).position(|part| part == name.as_bytes()).unwrap();
+        let mut other = STEPS.to_vec();
+        other[place] = b'x';
+        let refused = hosts()[0].load(&other, &Limits::default(), None).unwrap_err().to_string();
+        assert!(refused.contains(name), "{refused}");
+    }
+    // The major version is another.
+    let version = b"\x7f\x00\x41\x01\x0b";
+    let place = STEPS.windows(version.len()).position(|part| part == version).unwrap();
+    let mut other = STEPS.to_vec();
+    other[place + 3] = 2;
+    let refused = hosts()[0].load(&other, &Limits::default(), None).unwrap_err().to_string();
+    assert!(refused.contains("1.0 to 1.3"), "{refused}");
+}
+
+#[test]
+fn a_module_is_given_all_of_its_memory_at_once_and_stays_the_same_otherwise() {
+    for module in [FAKE, STEPS, NEEDS_BUILTIN] {
+        let own = own_memory(module, 32).unwrap();
+        wasmparser::Validator::new().validate_all(&own).unwrap();
+        assert_eq!(own_memory(&own, 32), None, "it imports no memory any more");
+        assert!(own_memory(module, 1).is_none());
+        for cut in 0..module.len() {
+            // What is no module does not become one.
+            let cut = &module[..cut];
+            let is_module = |bytes: &[u8]| wasmparser::Validator::new().validate_all(bytes).is_ok();
+            assert!(own_memory(cut, 32).is_none_or(|own| !is_module(&own) || is_module(cut)), "{}", cut.len());
         }
     }
 }
