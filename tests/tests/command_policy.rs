@@ -195,7 +195,7 @@ fn ten_thousand_rules_are_explained_signed_and_applied_like_ten() {
     home.generate(TOKEN, "allowed", "ec:p256", "01");
     let mut text = "allow user:* to use key:allowed\n".to_owned();
     for n in 1..10_000 {
-        let _ = writeln!(text, "allow service:app-{n} to use key:app_{n}_* when size <= 64 KiB");
+        let _ = writeln!(text, "allow service:app-{n} to use key:app_{n}_* for encrypt only");
     }
     let [source, module, bundle] = ["big.kmss", "big.wasm", "big.bundle"].map(|name| home.file(name));
     fs::write(&source, text).unwrap();
