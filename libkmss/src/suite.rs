@@ -55,16 +55,17 @@ impl Suite {
     /// Hash of the concatenation of `parts`.
     #[must_use]
     pub fn hash(self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
-        fn run<D: Digest<OutputSize = aes_gcm::aead::consts::U32>>(parts: &[&[u8]]) -> [u8; HASH_LEN] {
-            let mut d = D::new();
-            for part in parts {
-                d.update(part);
-            }
-            d.finalize().into()
-        }
+        let mut hasher = self.hasher();
+        parts.iter().for_each(|part| hasher.update(part));
+        hasher.finish()
+    }
+
+    /// A hash of bytes that come in parts.
+    #[must_use]
+    pub fn hasher(self) -> Hasher {
         match self {
-            Self::Nist => run::<Sha256>(parts),
-            Self::Gm => run::<Sm3>(parts),
+            Self::Nist => Hasher::Nist(Sha256::new()),
+            Self::Gm => Hasher::Gm(Sm3::new()),
         }
     }
 
@@ -102,6 +103,37 @@ impl Suite {
             }
             Self::Gm => Hkdf::<Sm3>::from_prk(key.expose()).map_err(|_| bad())?.expand(info, out).map_err(|_| bad()),
         })
+    }
+}
+
+/// A hash under way. A clone goes on from where it was made.
+#[derive(Clone)]
+pub enum Hasher {
+    /// SHA-256.
+    Nist(Sha256),
+    /// SM3.
+    Gm(Sm3),
+}
+
+impl Hasher {
+    /// Bytes that the hash of either suite takes in at a time.
+    pub const BLOCK: usize = 64;
+
+    /// Takes in the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Nist(hash) => hash.update(bytes),
+            Self::Gm(hash) => hash.update(bytes),
+        }
+    }
+
+    /// The hash of everything taken in.
+    #[must_use]
+    pub fn finish(self) -> [u8; HASH_LEN] {
+        match self {
+            Self::Nist(hash) => hash.finalize().into(),
+            Self::Gm(hash) => hash.finalize().into(),
+        }
     }
 }
 

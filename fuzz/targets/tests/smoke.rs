@@ -38,7 +38,8 @@ fn no_text_brings_the_policy_language_down() {
 #[test]
 fn no_segment_brings_the_verification_down() {
     random(audit::run, 500, 400);
-    let seed = b"{\"seq\":0,\"time\":\"2026-11-22T00:00:00.000Z\",\"genesis\":{\"format\":1},\"prev\":\"00\",\"hash\":\"00\"}\n";
+    let seed = b"{\"kind\":\"genesis\",\"v\":2,\"segment\":\"1760000000000-0101010101010101\",\"ordinal\":1,\"suite\":\"nist\",\"seq\":0,\
+        \"time\":1760000000000,\"h\":\"0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     around(audit::run, 2000, seed);
 }
 

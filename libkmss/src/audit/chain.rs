@@ -1,11 +1,15 @@
 //! The chain: how a record's line is tied to the one before it.
 //!
-//! A line is `{"seq":N,…,"h":"<64 hex digits>"}` and a line feed. `h` is the suite's hash over the previous record's hash
-//! followed by the line's bytes up to (not including) `,"h":`. Before the first record stands [`Head::start`].
+//! A line is `{"kind":"…",…,"seq":N,"time":T,"h":"<64 hex digits>"}` and a line feed. `h` is the suite's hash over the line's
+//! bytes up to (not including) `,"h":`, followed by the previous record's hash. Before the first record stands [`Head::start`].
+//!
+//! What repeats from record to record stands first, what is different in each comes last: where a line begins, its hash need
+//! not be computed anew.
 
 use std::fmt;
 use std::str::FromStr;
 
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::{HASH_LEN, Suite};
 
@@ -17,7 +21,11 @@ pub(super) const HASH_FIELD: &[u8] = b",\"h\":\"";
 /// What follows the hash.
 pub(super) const LINE_END: &[u8] = b"\"}\n";
 /// How every record begins.
-pub(super) const LINE_START: &[u8] = b"{\"seq\":";
+pub(super) const LINE_START: &[u8] = b"{\"kind\":\"";
+/// What stands before a record's number, the last but two of its fields.
+pub(super) const SEQ_FIELD: &[u8] = b",\"seq\":";
+/// What stands before its time.
+pub(super) const TIME_FIELD: &[u8] = b",\"time\":";
 
 /// The hash of a record, which stands for everything up to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,7 +41,7 @@ impl Head {
     /// The hash of a record with the given `body` after `self`.
     #[must_use]
     pub fn follow(self, suite: Suite, body: &[u8]) -> Self {
-        Self(suite.hash(&[&self.0, body]))
+        Self(suite.hash(&[body, &self.0]))
     }
 
     /// Hex digits, lower case.
@@ -169,13 +177,15 @@ impl<'de> serde::Deserialize<'de> for SegmentId {
     }
 }
 
-/// The parts of a line that the chain is about. The body is not parsed beyond its sequence number.
+/// The parts of a line that the chain is about. The rest of the body is not parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Line<'a> {
     /// Everything up to the hash.
     pub(super) body: &'a [u8],
     /// The record's number in its segment.
     pub(super) seq: u64,
+    /// When, as the record says.
+    pub(super) time: Timestamp,
     /// The hash it claims.
     pub(super) head: Head,
 }
@@ -186,15 +196,9 @@ impl<'a> Line<'a> {
     pub(super) fn split(line: &'a [u8]) -> Option<Self> {
         let (rest, digits) = line.strip_suffix(LINE_END)?.split_last_chunk::<{ 2 * HASH_LEN }>()?;
         let body = rest.strip_suffix(HASH_FIELD)?;
-        let mut seq: u64 = 0;
-        for (at, byte) in body.strip_prefix(LINE_START)?.iter().enumerate() {
-            match byte {
-                b'0'..=b'9' => seq = seq.checked_mul(10)?.checked_add(u64::from(byte - b'0'))?,
-                b',' if at > 0 => return Some(Self { body, seq, head: Head::from_hex(digits)? }),
-                _ => return None,
-            }
-        }
-        None
+        let (rest, time) = split_number(body.strip_prefix(LINE_START)?, TIME_FIELD)?;
+        let (_, seq) = split_number(rest, SEQ_FIELD)?;
+        Some(Self { body, seq, time: Timestamp(time), head: Head::from_hex(digits)? })
     }
 
     /// Whether this record follows the one whose hash is `previous`.
@@ -203,14 +207,19 @@ impl<'a> Line<'a> {
         previous.follow(suite, self.body) == self.head
     }
 
-    /// The kind of record, where the line has the shape that [`super::encode`] gives it.
+    /// Whether it is a record of this kind.
     #[must_use]
     pub(super) fn is_kind(&self, kind: &str) -> bool {
-        // `{"seq":N,"time":T,"kind":"…"`: the first two fields are numbers, so the third quote pair is the kind.
-        let mut parts = self.body.split(|b| *b == b',');
-        let found = parts.nth(2).unwrap_or_default();
-        found.strip_prefix(b"\"kind\":\"").and_then(|k| k.strip_suffix(b"\"")) == Some(kind.as_bytes())
+        let found = self.body.strip_prefix(LINE_START).and_then(|rest| rest.strip_prefix(kind.as_bytes()));
+        found.is_some_and(|rest| rest.starts_with(b"\""))
     }
+}
+
+/// Takes the number at the end of `bytes` off, and the `name` before it.
+fn split_number<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a [u8], u64)> {
+    let digits = bytes.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let (rest, digits) = bytes.split_at_checked(bytes.len() - digits)?;
+    Some((rest.strip_suffix(name)?, std::str::from_utf8(digits).ok()?.parse().ok()?))
 }
 
 #[cfg(test)]
@@ -232,9 +241,10 @@ mod tests {
     #[test]
     fn a_line_without_the_shape_of_a_record_is_not_split() {
         let hash = "0".repeat(64);
-        let good = format!("{{\"seq\":12,\"x\":1,\"h\":\"{hash}\"}}\n");
+        let good = format!("{{\"kind\":\"event\",\"x\":1,\"seq\":12,\"time\":34,\"h\":\"{hash}\"}}\n");
         let line = Line::split(good.as_bytes()).unwrap();
-        assert_eq!((line.seq, line.head), (12, Head([0; 32])));
+        assert_eq!((line.seq, line.time, line.head), (12, Timestamp(34), Head([0; 32])));
+        assert!(line.is_kind("event") && !line.is_kind("even") && !line.is_kind("events"));
         for bad in [
             String::new(),
             "\n".to_owned(),
@@ -242,6 +252,11 @@ mod tests {
             good.replace("12", "99999999999999999999"),
             good.replace("12", ""),
             good.replace("12", "-1"),
+            good.replace("34", "+34"),
+            good.replace("34", "99999999999999999999"),
+            good.replace(",\"time\":34", ""),
+            good.replace("kind", "kid"),
+            good.replacen('{', "{{", 1),
             good.replace('0', "G"),
             good.replace("\"h\"", "\"g\""),
         ] {

@@ -11,7 +11,6 @@ use super::encode::{VERSION, kind};
 use super::lines::Piece;
 use super::report::{Finding, Found, SegmentReport};
 use super::segment::TORN_END;
-use crate::clock::Timestamp;
 use crate::suite::Suite;
 
 /// Most strays kept, and their bytes; beyond that the oldest count as inserted.
@@ -193,9 +192,8 @@ impl<'a> Checker<'a> {
         self.good = line.head;
         self.next = line.seq.saturating_add(1);
         self.settle(line);
-        let time = line.time();
-        self.report.first = self.report.first.or(time);
-        self.report.last = time.or(self.report.last);
+        self.report.first.get_or_insert(line.time);
+        self.report.last = Some(line.time);
     }
 
     /// Counts a record that is part of the log, and compares it with what is known from elsewhere.
@@ -416,12 +414,4 @@ fn slot(seq: u64) -> usize {
 
 fn short(head: Head) -> u64 {
     head.0.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
-}
-
-impl Line<'_> {
-    /// The record's time, where it stands where [`super::encode`] puts it.
-    fn time(&self) -> Option<Timestamp> {
-        let field = self.body.split(|b| *b == b',').nth(1)?.strip_prefix(b"\"time\":")?;
-        std::str::from_utf8(field).ok()?.parse().ok().map(Timestamp)
-    }
 }

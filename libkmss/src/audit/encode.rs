@@ -4,24 +4,21 @@
 
 use std::io::Write as _;
 
-use aws_lc_rs::digest;
-
-use super::chain::{HASH_FIELD, Head, LINE_END, LINE_START, SegmentId, hex_pair};
+use super::chain::{Head, SegmentId, hex_pair};
 use super::known::Known;
 use super::origin::Origin;
 use super::text::{push_number, push_text};
 use super::{AuditEvent, AuditSummary, MAX_USES, Outcome};
 use crate::caller::{Caller, Login};
-use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::key::{Body, KeyClass, Object, Storage};
 use crate::mechanism::KeyType;
 use crate::permit::{NewObject, Subject};
-use crate::suite::{HASH_LEN, Suite};
+use crate::suite::Suite;
 use crate::tenant::ObjectId;
 
 /// Version of the record format, in every genesis record.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest kept part of names and labels in bytes.
 const NAME_LIMIT: usize = 256;
@@ -40,51 +37,6 @@ pub(super) mod kind {
     pub(crate) const RESUME: &str = "resume";
     pub(crate) const RECOVERY: &str = "recovery";
     pub(crate) const CLOSE: &str = "close";
-}
-
-/// One line under construction: the hash it is chained to, then its bytes, so that one call hashes both.
-pub(super) struct LineBuffer(Vec<u8>);
-
-impl LineBuffer {
-    pub(super) fn new() -> Self {
-        Self(Vec::with_capacity(2048))
-    }
-
-    /// Begins a record after `previous`.
-    pub(super) fn begin(&mut self, previous: Head, seq: u64, time: Timestamp, kind: &str) -> &mut Vec<u8> {
-        let out = &mut self.0;
-        out.clear();
-        out.extend_from_slice(&previous.0);
-        out.extend_from_slice(LINE_START);
-        push_number(out, seq);
-        out.extend_from_slice(b",\"time\":");
-        push_number(out, time.0);
-        out.extend_from_slice(b",\"kind\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.push(b'"');
-        out
-    }
-
-    /// Ends the record with its hash, which is returned.
-    pub(super) fn seal(&mut self, suite: Suite) -> Head {
-        let head = match suite {
-            // The fastest SHA-256 in the house; the same function as the suite's own.
-            Suite::Nist => digest::digest(&digest::SHA256, &self.0)
-                .as_ref()
-                .try_into()
-                .map_or_else(|_| Head(suite.hash(&[&self.0])), Head),
-            Suite::Gm => Head(suite.hash(&[&self.0])),
-        };
-        self.0.extend_from_slice(HASH_FIELD);
-        self.0.extend_from_slice(&head.hex());
-        self.0.extend_from_slice(LINE_END);
-        head
-    }
-
-    /// The finished line.
-    pub(super) fn line(&self) -> &[u8] {
-        self.0.get(HASH_LEN..).unwrap_or_default()
-    }
 }
 
 /// The registered segment before this one, as a genesis record binds it.
@@ -135,8 +87,8 @@ pub(super) fn recovery(out: &mut Vec<u8>, torn: Option<(u64, Head)>, lost: u64) 
     push_count(out, "lost", lost);
 }
 
-/// The fields of an event.
-pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>) {
+/// The fields of an event. Gives how many bytes of the line the next use of the key by the same caller will begin with.
+pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>) -> usize {
     push_word(out, "action", event.action.name());
     push_word(out, "outcome", word(event.outcome));
     if let Outcome::Denied(kind) | Outcome::Failed(kind) = event.outcome {
@@ -155,9 +107,6 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
         out.extend_from_slice(b",\"mechanism\":");
         push_text(out, mechanism.as_bytes(), TAG_LIMIT);
     }
-    if let Some(len) = event.data_len {
-        push_count(out, "data_len", len);
-    }
     if !event.reason.is_empty() {
         out.extend_from_slice(b",\"reason\":");
         push_text(out, event.reason.as_bytes(), REASON_LIMIT);
@@ -166,8 +115,13 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
         push_field(out, "rule", event.rule.as_bytes());
     }
     push_tags(out, event.tags);
-    super::policy::push(out, event);
+    let repeated = super::policy::push(out, event);
+    if let Some(len) = event.data_len {
+        push_count(out, "data_len", len);
+    }
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
+    // What is refused, or changes something, seldom comes twice.
+    if event.outcome == Outcome::Success && !edition { repeated } else { 0 }
 }
 
 /// The fields of a record that counts uses of a session key.

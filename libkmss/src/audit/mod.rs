@@ -2,6 +2,7 @@
 //!
 //! [`SegmentSink`] writes hash-chained segments of JSON Lines; docs/audit.md has the schema and says what the chain shows.
 
+mod buffer;
 mod chain;
 mod check;
 mod encode;

@@ -14,17 +14,13 @@ const TEXT_LIMIT: usize = 128;
 /// Bytes of the whole after which no list is begun or continued: a record must fit its line.
 const BUDGET: usize = 4096;
 
-/// Appends the field `policy`, where there is something to say.
-pub(super) fn push(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
-    let Some(first) = event.policy.first() else { return };
-    let mut writer = Writer { end: out.len() + BUDGET, cut: Vec::new(), out };
+/// Appends the field `policy`, where there is something to say. Gives where the line stops being that of other uses of the key.
+pub(super) fn push(out: &mut Vec<u8>, event: &AuditEvent<'_>) -> usize {
+    let Some(first) = event.policy.first() else { return out.len() };
+    let mut writer = Writer { end: out.len() + BUDGET, cut: Vec::new(), repeated: None, out };
     writer.out.extend_from_slice(b",\"policy\":{\"set\":\"");
     first.set.iter().for_each(|byte| writer.out.extend_from_slice(&hex_pair(*byte)));
     writer.out.push(b'"');
-    push_count(writer.out, "at", first.time.0);
-    if let Some(len) = first.data_len {
-        push_count(writer.out, "data_len", len);
-    }
     writer.flag("mfa", first.mfa);
     writer.flag("fips", first.fips);
     if let Some(caller) = event.caller {
@@ -43,7 +39,11 @@ pub(super) fn push(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
         writer.asked(seen, if seen.place == 0 { Some(event.subject) } else { event.also });
     }
     writer.out.push(b']');
-    writer.end();
+    if let Some(len) = first.data_len {
+        push_count(writer.out, "data_len", len);
+    }
+    push_count(writer.out, "at", first.time.0);
+    writer.end()
 }
 
 struct Writer<'a> {
@@ -52,6 +52,8 @@ struct Writer<'a> {
     end: usize,
     /// Fields that lack something. Seldom any, so that this allocates nothing.
     cut: Vec<&'static str>,
+    /// Where the first field begins that differs from use to use.
+    repeated: Option<usize>,
 }
 
 impl Writer<'_> {
@@ -64,8 +66,6 @@ impl Writer<'_> {
             push_word(self.out, "of", "also");
         }
         push_word(self.out, "decision", if seen.allowed { "allow" } else { "deny" });
-        push_count(self.out, "second", u64::from(seen.last_second));
-        push_count(self.out, "minute", u64::from(seen.last_minute));
         if let Some(key) = &seen.key {
             self.flag("key", true);
             if let Some(name) = &key.new {
@@ -76,8 +76,7 @@ impl Writer<'_> {
             if let Some(key_type) = key.key_type {
                 push_word(self.out, "type", key_type.name());
             }
-            for (name, number) in [("bits", u64::from(key.bits)), ("created", key.created.0), ("age", key.version_age)]
-            {
+            for (name, number) in [("bits", u64::from(key.bits)), ("created", key.created.0)] {
                 if number > 0 {
                     push_count(self.out, name, number);
                 }
@@ -89,6 +88,12 @@ impl Writer<'_> {
                 self.list("copy_of", &known.copy_of);
             }
         }
+        self.repeated.get_or_insert(self.out.len());
+        if let Some(age) = seen.key.as_ref().map(|key| key.version_age).filter(|age| *age > 0) {
+            push_count(self.out, "age", age);
+        }
+        push_count(self.out, "second", u64::from(seen.last_second));
+        push_count(self.out, "minute", u64::from(seen.last_minute));
         self.out.push(b'}');
     }
 
@@ -146,7 +151,7 @@ impl Writer<'_> {
         full
     }
 
-    fn end(self) {
+    fn end(self) -> usize {
         for (at, name) in self.cut.iter().enumerate() {
             self.out.extend_from_slice(if at == 0 { b",\"cut\":[\"".as_slice() } else { b",\"" });
             self.out.extend_from_slice(name.as_bytes());
@@ -156,6 +161,7 @@ impl Writer<'_> {
             self.out.push(b']');
         }
         self.out.push(b'}');
+        self.repeated.unwrap_or(self.out.len())
     }
 }
 

@@ -5,8 +5,9 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::Arc;
 
+use super::buffer::LineBuffer;
 use super::chain::{Head, Line, MAX_LINE, SegmentId};
-use super::encode::{self, LineBuffer, kind};
+use super::encode::{self, kind};
 use super::registry::{Registration, State};
 use crate::clock::Timestamp;
 use crate::os::{Directory, Opening, SharedBuffer};
@@ -190,14 +191,14 @@ impl Segment {
         }
     }
 
-    /// Appends a record; `fill` formats its fields. Either the whole record is in the kernel afterwards, or it does not
+    /// Appends a record; `fill` formats its fields, and gives how many bytes of the line others will begin with. Either the whole record is in the kernel afterwards, or it does not
     /// count and the chain stands where it stood.
     pub(super) fn append(
         &mut self,
         buffer: &mut LineBuffer,
         way: Way,
         (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>),
+        fill: impl FnOnce(&mut Vec<u8>) -> usize,
     ) -> io::Result<()> {
         let result = self.prepare(buffer, time).and_then(|()| self.put(buffer, way, b"", (time, kind), fill));
         if result.is_err() {
@@ -232,7 +233,10 @@ impl Segment {
             (len as u64, Head(self.suite.hash(&[&self.torn, prefix])))
         });
         let head = (time, kind::RECOVERY);
-        self.put(buffer, Way::AtOnce, prefix, head, |out| encode::recovery(out, torn, lost))?;
+        self.put(buffer, Way::AtOnce, prefix, head, |out| {
+            encode::recovery(out, torn, lost);
+            0
+        })?;
         self.torn = Vec::new();
         self.lost = 0;
         Ok(())
@@ -244,10 +248,10 @@ impl Segment {
         way: Way,
         prefix: &[u8],
         (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>),
+        fill: impl FnOnce(&mut Vec<u8>) -> usize,
     ) -> io::Result<()> {
-        fill(buffer.begin(self.head, self.next, time, kind));
-        let head = buffer.seal(self.suite);
+        let repeated = fill(buffer.begin(kind));
+        let head = buffer.seal(self.suite, self.head, (self.next, time), repeated);
         if prefix.is_empty() {
             self.write(way, buffer.line(), head)
         } else {

@@ -8,8 +8,9 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::buffer::LineBuffer;
 use super::chain::{Head, SegmentId};
-use super::encode::{self, LineBuffer, Predecessor, kind};
+use super::encode::{self, Predecessor, kind};
 use super::known::Known;
 use super::origin::{self, Origin};
 use super::pending;
@@ -200,7 +201,7 @@ impl SegmentSink {
 
     fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
         let now = self.clock.now();
-        segment.append(buffer, Way::AtOnce, (now, kind::CLOSE), |_| ()).map_err(storage)?;
+        segment.append(buffer, Way::AtOnce, (now, kind::CLOSE), |_| 0).map_err(storage)?;
         segment.file.sync_data().map_err(storage)?;
         self.forget_buffer(&segment);
         let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
@@ -228,7 +229,7 @@ impl SegmentSink {
     fn append(
         &self,
         (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>, &mut Known),
+        fill: impl FnOnce(&mut Vec<u8>, &mut Known) -> usize,
         wait: bool,
     ) -> Result<Option<Arc<File>>> {
         let mut writer = self.writer();
@@ -270,7 +271,12 @@ impl SegmentSink {
         Ok(wait.then(|| Arc::clone(&current.file)))
     }
 
-    fn write(&self, head: (Timestamp, &str), fill: impl FnOnce(&mut Vec<u8>, &mut Known), wait: bool) -> Result<()> {
+    fn write(
+        &self,
+        head: (Timestamp, &str),
+        fill: impl FnOnce(&mut Vec<u8>, &mut Known) -> usize,
+        wait: bool,
+    ) -> Result<()> {
         match self.append(head, fill, wait).map_err(unavailable)? {
             // Outside the lock, so that other operations go on.
             Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
@@ -310,9 +316,8 @@ impl SegmentSink {
         let now = self.clock.now();
         let mut line = Vec::new();
         let mut genesis = |ordinal, previous: Option<&Predecessor>| {
-            let out = buffer.begin(Head::start(self.suite, &id), 0, now, kind::GENESIS);
-            encode::genesis(out, &id, ordinal, self.suite, &origin, previous);
-            let head = buffer.seal(self.suite);
+            encode::genesis(buffer.begin(kind::GENESIS), &id, ordinal, self.suite, &origin, previous);
+            let head = buffer.seal(self.suite, Head::start(self.suite, &id), (0, now), 0);
             line = buffer.line().to_vec();
             (head, line.len() as u64)
         };
@@ -374,7 +379,10 @@ impl SegmentSink {
         for state in [State::Closed, State::Open] {
             for id in registry::candidates(&*self.store, state, origin.uid, CANDIDATES)? {
                 if let Some(mut segment) = self.take_over(&id, origin.uid)? {
-                    let fill = |out: &mut Vec<u8>| encode::resume(out, origin);
+                    let fill = |out: &mut Vec<u8>| {
+                        encode::resume(out, origin);
+                        0
+                    };
                     segment.append(buffer, Way::AtOnce, (self.clock.now(), kind::RESUME), fill).map_err(storage)?;
                     return Ok(Some(segment));
                 }
@@ -438,7 +446,10 @@ impl AuditSink for SegmentSink {
     }
 
     fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
-        let fill = |out: &mut Vec<u8>, _: &mut Known| encode::summary(out, summary);
+        let fill = |out: &mut Vec<u8>, _: &mut Known| {
+            encode::summary(out, summary);
+            0
+        };
         self.write((summary.time, kind::SUMMARY), fill, self.options.sync_all)
     }
 }

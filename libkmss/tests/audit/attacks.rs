@@ -56,7 +56,7 @@ fn rehash(suite: Suite, lines: &mut Lines, from: usize) {
             })
             .collect();
         let body = lines[at][..hash_at - 6].to_vec();
-        let hash: String = suite.hash(&[&previous, &body]).iter().map(|b| format!("{b:02x}")).collect();
+        let hash: String = suite.hash(&[&body, &previous]).iter().map(|b| format!("{b:02x}")).collect();
         lines[at].splice(hash_at..hash_at + 64, hash.into_bytes());
     }
 }
@@ -160,7 +160,7 @@ fn duplicated_records_are_named() {
 
 #[test]
 fn inserted_lines_are_named() {
-    let junk: [&[u8]; 5] = [b"\n", b"junk\n", b"{\"seq\":6}\n", &[0xff; 100_000], b"\0\0\0\n"];
+    let junk: [&[u8]; 5] = [b"\n", b"junk\n", b"{\"kind\":\"event\",\"seq\":6}\n", &[0xff; 100_000], b"\0\0\0\n"];
     for junk in junk {
         let mut line = junk.to_vec();
         if !line.ends_with(b"\n") {
@@ -215,7 +215,7 @@ fn records_added_behind_the_registered_end_are_named() {
         home.rewrite(&lines);
         assert_eq!(findings(&home.verify()), one(Found::Extended, 22, 22));
     }
-    let tail = attacked(|l| l.push(b"{\"seq\":22,".to_vec()));
+    let tail = attacked(|l| l.push(b"{\"kind\":\"event\",".to_vec()));
     assert_eq!(findings(&tail), [(Found::Extended, None, None)]);
 }
 
@@ -410,7 +410,7 @@ fn a_shorter_copy_put_in_the_place_of_a_segment_in_use_is_named() {
 fn files_full_of_forged_records_are_judged_in_bounded_time_and_memory() {
     let home = Home::new(Suite::Nist);
     home.write(1);
-    let line = |seq: u64| format!("{{\"seq\":{seq},\"h\":\"{}\"}}\n", "0".repeat(64));
+    let line = |seq: u64| format!("{{\"kind\":\"event\",\"seq\":{seq},\"time\":1,\"h\":\"{}\"}}\n", "0".repeat(64));
     let mut far: Vec<u8> = home.lines().concat();
     far.extend(line(u64::MAX - 1).bytes());
     far.extend((0..50_000).flat_map(|n| line(10 + 3 * n).into_bytes()));
@@ -448,8 +448,13 @@ fn any_bytes_get_a_verdict() {
         let expected = if bytes == whole { Verdict::Whole } else { Verdict::Tampered };
         assert_eq!(home.verify().verdict, expected, "round {round}");
     }
-    let deep =
-        [b"{\"seq\":0,\"x\":".to_vec(), vec![b'['; 30_000], b",\"h\":\"".to_vec(), vec![b'0'; 64], b"\"}\n".to_vec()];
+    let deep = [
+        b"{\"kind\":\"genesis\",\"x\":".to_vec(),
+        vec![b'['; 30_000],
+        b",\"seq\":0,\"time\":1,\"h\":\"".to_vec(),
+        vec![b'0'; 64],
+        b"\"}\n".to_vec(),
+    ];
     fs::write(&home.files()[0], deep.concat().repeat(50)).unwrap();
     assert_eq!(home.verify().verdict, Verdict::Tampered);
     fs::write(&home.files()[0], vec![0; 20 << 20]).unwrap();

@@ -119,7 +119,7 @@ fn a_writer_killed_at_any_moment_leaves_every_acknowledged_record() {
 
 #[test]
 fn what_a_killed_writer_left_torn_is_hashed_by_the_next_one_and_may_not_change() {
-    let torn: [&[u8]; 5] = [b"{\"seq\":4,\"ti", b"\0\0\0\0", b"x torn\n{\"seq", b"\xff\n\n", &[b'y'; 200_000]];
+    let torn: [&[u8]; 5] = [b"{\"kind\":\"ev", b"\0\0\0\0", b"x torn\n{\"kind", b"\xff\n\n", &[b'y'; 200_000]];
     for torn in torn {
         let home = Home::new(Suite::Nist);
         let killed = home.sink();
@@ -151,7 +151,7 @@ fn a_torn_tail_is_told_from_an_attack() {
     let home = Home::new(Suite::Nist);
     let sink = home.sink();
     (0..3).for_each(|_| sink.record(&Example::default().event()).unwrap());
-    OpenOptions::new().append(true).open(&home.files()[0]).unwrap().write_all(b"{\"seq\":4,").unwrap();
+    OpenOptions::new().append(true).open(&home.files()[0]).unwrap().write_all(b"{\"kind\":\"event\",").unwrap();
     let report = home.verify();
     assert_eq!((report.verdict, report.segments[0].status), (Verdict::Whole, Status::TornTail));
 }

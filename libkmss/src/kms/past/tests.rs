@@ -7,7 +7,7 @@ use crate::policy::dsl::Gap;
 use crate::policy::host::{Host, Trust};
 
 fn entry(fields: &str) -> Entry {
-    let raw = format!("{{\"seq\":4,\"time\":1760000000000,\"kind\":\"event\",{fields},\"h\":\"{}\"}}", "0".repeat(64));
+    let raw = format!("{{\"kind\":\"event\",{fields},\"seq\":4,\"time\":1760000000000,\"h\":\"{}\"}}", "0".repeat(64));
     let record = serde_json::from_str(&raw).unwrap();
     Entry { segment: SegmentId::new(1, [2; 8]), raw, record }
 }
