@@ -19,10 +19,9 @@ pub struct Seen {
     pub allowed: bool,
     /// When.
     pub time: Timestamp,
-    /// Decisions like this one within the last second, this one included.
-    pub last_second: u32,
-    /// The same within the last 60 seconds.
-    pub last_minute: u32,
+    /// Decisions like this one within the last second and the last 60 seconds, this one included; absent where no policy looks
+    /// at them.
+    pub counts: Option<(u32, u32)>,
     /// Bytes of data, as far as they were known when it was decided.
     pub data_len: Option<u64>,
     /// Whether the user had authenticated for this one operation.
@@ -33,6 +32,16 @@ pub struct Seen {
     pub key: Option<SeenKey>,
     /// The names of the encryption context, each with an HMAC of its value.
     pub context: Vec<(String, [u8; 16])>,
+}
+
+impl Seen {
+    /// The same request, made at `time`.
+    pub fn renew(&mut self, time: Timestamp) {
+        if let Some(key) = &mut self.key {
+            key.version_age = key.version_age.saturating_add(time.0.saturating_sub(self.time.0));
+        }
+        self.time = time;
+    }
 }
 
 /// The key of a request, beyond what its audit record says.

@@ -76,6 +76,33 @@ fn a_logout_ends_what_follows_and_a_login_begins_anew() {
 }
 
 #[test]
+fn policies_that_look_at_nothing_which_changes_are_recorded_with_every_use_and_hold_until_they_change() {
+    let Some(token) = token("steady") else { return };
+    let session = token.user();
+    let key = key(&session, true);
+    rules::apply("--token steady", "steady", "allow anyone to anything\n");
+    for len in 1..=5 {
+        session.sign(CKM_AES_CMAC, key, &vec![7; len]).unwrap();
+    }
+    let signed: Vec<_> = records("steady").into_iter().filter(|record| record["action"] == "sign").collect();
+    assert_eq!(signed.len(), 5);
+    for (len, record) in (1..).zip(&signed) {
+        assert_eq!((record["outcome"].as_str(), record["data_len"].as_u64()), (Some("success"), Some(len)), "{record}");
+        assert_eq!(record["rule"], "namespace/steady#rule 1 (line 1)");
+        let asked = &record["policy"]["asked"][0];
+        assert_eq!((&asked["decision"], &asked["second"]), (&"allow".into(), &serde_json::Value::Null), "{record}");
+    }
+    rules::apply("--token steady", "steady", "allow anyone to anything at most 3 per hour\n");
+    let allowed = (0..6).filter(|_| mac(&session, key).is_ok()).count();
+    assert_eq!(allowed, 3);
+    rules::apply("--token steady", "steady", "allow anyone to anything when rate < 4 per minute\n");
+    let allowed = (0..6).filter(|_| mac(&session, key).is_ok()).count();
+    assert_eq!(allowed, 3);
+    rules::apply("--token steady", "steady", "deny anyone to sign\nallow anyone to anything\n");
+    rules::denied(mac(&session, key));
+}
+
+#[test]
 fn each_use_of_a_token_key_has_its_record_with_its_own_length() {
     let Some(token) = token("each") else { return };
     let session = token.user();

@@ -92,8 +92,10 @@ impl Writer<'_> {
         if let Some(age) = seen.key.as_ref().map(|key| key.version_age).filter(|age| *age > 0) {
             push_count(self.out, "age", age);
         }
-        push_count(self.out, "second", u64::from(seen.last_second));
-        push_count(self.out, "minute", u64::from(seen.last_minute));
+        if let Some((second, minute)) = seen.counts {
+            push_count(self.out, "second", u64::from(second));
+            push_count(self.out, "minute", u64::from(minute));
+        }
         self.out.push(b'}');
     }
 

@@ -173,10 +173,12 @@ pub struct RecordAsked {
     pub action: String,
     /// `allow` or `deny`.
     pub decision: String,
-    /// Decisions like this one within the last second, this one included.
-    pub second: u32,
+    /// Decisions like this one within the last second, this one included, where a policy looks at them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second: Option<u32>,
     /// The same within the last minute.
-    pub minute: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub minute: Option<u32>,
     /// Whether it was about a key.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub key: bool,

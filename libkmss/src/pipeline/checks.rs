@@ -102,6 +102,11 @@ impl Verdict {
 }
 
 impl Verdict {
+    /// Whether it asks for nothing that is used up, or depends on when the operation is.
+    pub(super) const fn is_plain(&self) -> bool {
+        self.limits.is_empty() && self.quorums.is_empty() && !self.step_up && self.expiry.is_none()
+    }
+
     /// Takes out the approvals that are bound to data which comes after the beginning of `action`.
     pub(super) fn of_data(&mut self, action: Action) -> Vec<Demanded> {
         if self.quorums.is_empty() || !action.streams() {

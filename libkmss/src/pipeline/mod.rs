@@ -18,7 +18,7 @@ use self::awaited::Awaited;
 use self::checks::{Asked, Prospects, Verdict, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
-use crate::clock::{Clock, Moment};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::Action;
 use crate::mechanism::Mechanism;
@@ -50,8 +50,8 @@ pub struct Pipeline {
 struct Admission {
     permit: Permit,
     reservation: Box<dyn Reservation>,
-    /// Whether the key's attributes alone decided.
-    silent: bool,
+    /// When the next operation like it would be decided alike.
+    holds: Option<Range<Timestamp>>,
     maximum: Option<u64>,
     /// The rates that hold it.
     limits: Vec<Limit>,
@@ -64,6 +64,9 @@ struct Admission {
     /// The approvals of its very data that it needs at its end.
     awaited: Option<Box<Awaited>>,
 }
+
+/// At any time.
+const ALWAYS: Range<Timestamp> = Timestamp(0)..Timestamp(u64::MAX);
 
 /// A request with its objects resolved.
 #[derive(Clone, Copy)]
@@ -254,13 +257,18 @@ impl Pipeline {
             let why = "the policy wants this very data approved, which is not known here";
             return Err(Error::new(ErrorKind::Denied, why));
         }
+        let holds = match (silent, verdict.is_plain() && !awaits_length) {
+            (true, _) => Some(ALWAYS),
+            (false, true) => self.policy.holds(caller),
+            (false, false) => None,
+        };
         // Last: what is used up here is not given back.
         self.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
         let Verdict { maximum, limits, step_up, .. } = verdict;
         let may_step_up = step_up || prospects.step_up;
-        Ok(Admission { permit, reservation, silent, maximum, limits, awaits_length, step_up, may_step_up, awaited })
+        Ok(Admission { permit, reservation, holds, maximum, limits, awaits_length, step_up, may_step_up, awaited })
     }
 
     /// Reserves one operation in the budgets of `limits`.

@@ -1,8 +1,8 @@
 //! Precedents: an operation that ended, whose admission holds for the next one like it.
 //!
-//! Programs use one key again and again. Where nobody but the key's attributes had a say, the next use by the same caller is
-//! decided as the last one was, as long as the store stands and the decision is young: the rule that operations in
-//! many parts go by as well. Quotas are asked and the audit told each time.
+//! Programs use one key again and again. Where nobody had a say but the key's attributes, and policies that look at nothing
+//! which is different each time, the next use by the same caller is decided as the last one was, as long as the store stands
+//! and the decision is young: the rule that operations in many parts go by as well. Quotas are asked and the audit told each time.
 
 use std::sync::{Arc, Weak};
 
@@ -55,7 +55,7 @@ impl Precedent {
         if !alike || *epoch != crate::os::epoch() || !permit.caller().is(caller) {
             return None;
         }
-        if !standing.is_settled(pipeline.store.generation()) || standing.is_old(moment) {
+        if !standing.is_settled(pipeline.store.generation()) || !standing.holds_at(moment) {
             return None;
         }
         let now = match wanted.key {

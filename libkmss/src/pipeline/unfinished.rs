@@ -1,5 +1,6 @@
 //! Operations under way: the second half of the sentence.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use super::awaited::Awaited;
 use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Precedent, Resolved, Trace};
 use crate::audit::Outcome;
-use crate::clock::Moment;
+use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
 use crate::permit::{Confirmation, Permit};
@@ -29,8 +30,8 @@ pub(super) struct Standing {
     pub(super) request: Request,
     pub(super) permit: Permit,
     pub(super) trace: Trace,
-    /// Whether the key's attributes alone decided.
-    silent: bool,
+    /// When the next operation like it would be decided alike.
+    holds: Option<Range<Timestamp>>,
     maximum: Option<u64>,
     step_up: bool,
     /// Whether a step-up may be asked for once the length of the data is known.
@@ -71,7 +72,7 @@ impl<R> Unfinished<R> {
             request,
             permit: admission.permit,
             trace,
-            silent: admission.silent,
+            holds: admission.holds,
             maximum: admission.maximum,
             step_up: admission.step_up,
             may_step_up: admission.may_step_up,
@@ -95,8 +96,8 @@ impl<R> Unfinished<R> {
         Self { standing, running }
     }
 
-    /// What the next operation like this one may follow, where this one has ended with a result and nobody but the key's
-    /// attributes had a say.
+    /// What the next operation like this one may follow, where this one has ended with a result and would be decided
+    /// alike.
     pub fn precedent(self) -> Option<Precedent> {
         drop(self.running);
         Precedent::of(self.standing)
@@ -297,7 +298,7 @@ impl Standing {
             let untouched = self.trace.bytes == bytes as u64 && !self.resumed;
             self.awaited = Awaited::renewed(self.awaited.take(), demanded, untouched);
         }
-        (self.maximum, self.step_up, self.silent) = (verdict.maximum, verdict.step_up, false);
+        (self.maximum, self.step_up, self.holds) = (verdict.maximum, verdict.step_up, None);
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())
@@ -313,7 +314,7 @@ impl Standing {
             && !request.recovery;
         plain
             && self.succeeded
-            && self.silent
+            && self.holds.is_some()
             && self.awaited.is_none()
             && trace.tags.is_empty()
             && !self.awaits_confirmation()
@@ -323,6 +324,7 @@ impl Standing {
     /// Stands at its beginning again, as an operation of its own.
     pub(super) fn begin_again(&mut self, moment: Moment, reservation: Box<dyn Reservation>) {
         (self.trace.started, self.trace.bytes, self.trace.looked) = (moment, 0, None);
+        self.trace.seen.iter_mut().for_each(|seen| seen.renew(moment.wall));
         self.reservation = Some(reservation);
         (self.begun, self.ended, self.succeeded, self.resumed) = (false, false, false, false);
     }
@@ -372,8 +374,13 @@ impl Standing {
         generation.is_multiple_of(2) && generation == self.permit.generation()
     }
 
+    /// Whether what was decided is what would be decided now.
+    pub(super) fn holds_at(&self, now: Moment) -> bool {
+        self.holds.as_ref().is_some_and(|when| when.contains(&now.wall)) && !self.is_old(now)
+    }
+
     /// By either clock: one may be set, the other may stand still while the machine sleeps.
-    pub(super) fn is_old(&self, now: Moment) -> bool {
+    fn is_old(&self, now: Moment) -> bool {
         let slept = now.wall.0.abs_diff(self.permit.issued().0);
         let waited = now.monotonic.saturating_sub(self.decided);
         slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)

@@ -5,15 +5,17 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use super::abi::Encoded;
+use super::abi::{Encoded, Reads};
 use super::approval::Approvals;
 use super::compose::Composition;
 use super::facts::Facts;
 use super::{Applied, AttributePolicy, Decision, PolicyEngine, PolicyRequest, PolicySet, PolicySource, QuorumRequest};
 use crate::caller::Caller;
+use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
 use crate::key::Action;
 use crate::os::{Lock, Rank};
@@ -94,7 +96,7 @@ impl GuestEngine {
 
     fn ask(&self, set: &PolicySet, request: &PolicyRequest<'_>) -> (Decision, Option<Seen>) {
         let facts = Facts::of(request);
-        let counts = match self.counts(request, &facts) {
+        let counts = match self.counts(set, request, &facts) {
             Ok(counts) => counts,
             // Policies that ask for a rate hear of the highest, the others work on.
             Err(error) if error.kind() == ErrorKind::QuotaExceeded => (u32::MAX, u32::MAX),
@@ -109,7 +111,7 @@ impl GuestEngine {
         // A thread that ends has no scratch any more.
         let decided = SCRATCH.try_with(|scratch| {
             let mut encoded = scratch.try_borrow_mut().ok()?;
-            let round = Round { request, facts: &facts, counts, sequence };
+            let round = Round { request, facts: &facts, reads: set.reads(), counts, sequence };
             let decision = match set.is_free() {
                 true => AttributePolicy.decide(request),
                 false => round.decide(&mut encoded, |name| set.policies_for(name)),
@@ -128,8 +130,11 @@ impl GuestEngine {
         (decision, seen)
     }
 
-    /// Decisions like this one within the last second and minute.
-    fn counts(&self, request: &PolicyRequest<'_>, facts: &Facts<'_>) -> Result<(u32, u32)> {
+    /// Decisions like this one within the last second and minute; 0 where no policy looks at them.
+    fn counts(&self, set: &PolicySet, request: &PolicyRequest<'_>, facts: &Facts<'_>) -> Result<(u32, u32)> {
+        if !set.reads().counts {
+            return Ok((0, 0));
+        }
         let name = [
             b"decisions".as_slice(),
             &request.caller.namespace.id.0,
@@ -149,6 +154,7 @@ impl GuestEngine {
 struct Round<'a> {
     request: &'a PolicyRequest<'a>,
     facts: &'a Facts<'a>,
+    reads: Reads,
     counts: (u32, u32),
     sequence: u64,
 }
@@ -165,8 +171,11 @@ impl<'a> Round<'a> {
             let mut input = self.facts.input(self.request, name);
             (input.last_second, input.last_minute) = self.counts;
             input.sequence = self.sequence;
+            // What a policy says that it does not look at, it cannot look at.
+            input.keep_only(self.reads);
             encoded.encode(&input);
-            if !policies(name).all(|policy| composition.add(policy, policy.answer(&input, encoded))) {
+            let now = self.request.time;
+            if !policies(name).all(|policy| composition.add(policy, policy.answer(now, &input, encoded))) {
                 break;
             }
             composition.end_name();
@@ -206,6 +215,10 @@ impl PolicyEngine for GuestEngine {
         silent
     }
 
+    fn holds(&self, caller: &Caller) -> Option<Range<Timestamp>> {
+        self.set(&caller.namespace).ok()?.holds()
+    }
+
     fn asks_length(&self, caller: &Caller) -> bool {
         // Where that cannot be told, nothing is allowed either.
         self.set(&caller.namespace).is_ok_and(|set| set.asks_length())
@@ -218,13 +231,14 @@ impl PolicyEngine for GuestEngine {
         }
         let facts = Facts::of(request);
         // None of these is a decision on the operation: they are not counted.
-        let Ok(counts) = self.counts(&PolicyRequest { again: true, ..*request }, &facts) else { return Vec::new() };
+        let again = PolicyRequest { again: true, ..*request };
+        let Ok(counts) = self.counts(&set, &again, &facts) else { return Vec::new() };
         let mut allows: Vec<Decision> = Vec::new();
         let _ = SCRATCH.try_with(|scratch| {
             let Ok(mut encoded) = scratch.try_borrow_mut() else { return };
             for length in set.lengths() {
                 let request = &PolicyRequest { data_len: Some(length), ..*request };
-                let round = Round { request, facts: &facts, counts, sequence: 0 };
+                let round = Round { request, facts: &facts, reads: set.reads(), counts, sequence: 0 };
                 let decision = round.decide(&mut encoded, |name| set.policies_for(name));
                 if decision.is_allow() && !allows.contains(&decision) {
                     allows.push(decision);

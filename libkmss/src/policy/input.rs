@@ -1,5 +1,6 @@
 //! What a policy may ask about: one flat record, whichever language the policy is written in.
 
+use super::abi::Reads;
 use crate::clock::Timestamp;
 use crate::key::Action;
 use crate::mechanism::KeyType;
@@ -48,6 +49,22 @@ pub struct Input<'a> {
     pub session: &'a str,
     /// The encryption context, sorted by name; names are unique.
     pub context: &'a [(String, String)],
+}
+
+impl Input<'_> {
+    /// Takes out what differs from request to request and `reads` does not name.
+    pub(super) fn keep_only(&mut self, reads: Reads) {
+        if !reads.time {
+            self.time = Timestamp(0);
+            self.key.iter_mut().for_each(|key| key.version_age = 0);
+        }
+        if !reads.sequence {
+            self.sequence = 0;
+        }
+        if !reads.counts {
+            (self.last_second, self.last_minute) = (0, 0);
+        }
+    }
 }
 
 /// The key of a request.

@@ -31,6 +31,7 @@ pub use set::{Applied, PolicySet, PolicySource};
 pub use source::RegistrySource;
 
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::caller::Caller;
@@ -161,6 +162,13 @@ pub trait PolicyEngine: Send + Sync {
     fn is_silent(&self, caller: &Caller, generation: u64) -> bool {
         let _ = (caller, generation);
         false
+    }
+
+    /// When what it says of a request of `caller` is what it says of every later one that differs in nothing but the time and what
+    /// came before, as long as the store stays where it is; `None` where it is to be asked each time.
+    fn holds(&self, caller: &Caller) -> Option<Range<Timestamp>> {
+        let _ = caller;
+        None
     }
 
     /// Whether what is said before the length of the data is known is to be asked again once it is.

@@ -1,9 +1,10 @@
 //! What is applied to a namespace, loaded.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::abi::{Encoded, Sizes};
+use super::abi::{Encoded, Reads, Sizes};
 use super::facts::Facts;
 use super::registry::PolicyRole;
 use super::{Answer, ContextKey, Input, PolicyRequest, Verdict, host};
@@ -36,6 +37,10 @@ pub struct PolicySet {
     notes: Lock<Vec<String>>,
     asks_length: bool,
     names_lengths: bool,
+    /// What one or another of them looks at.
+    reads: Reads,
+    /// When all of them are valid.
+    valid: Range<Timestamp>,
 }
 
 /// Policies by what they speak of.
@@ -70,11 +75,17 @@ impl PolicySet {
             notes: Lock::new(Rank::Cache, Vec::new()),
             asks_length: false,
             names_lengths: false,
+            reads: Reads::NOTHING,
+            valid: Timestamp(0)..Timestamp(u64::MAX),
         }
     }
 
     /// Adds a policy for `key`, or for everything; those of wider scope come first.
     pub fn add(&mut self, key: Option<&str>, role: PolicyRole, policy: Applied) {
+        self.reads = self.reads.or(policy.policy.reads());
+        let (from, until) = policy.valid;
+        self.valid.start = self.valid.start.max(from);
+        self.valid.end = self.valid.end.min(until.unwrap_or(self.valid.end));
         let layers = match role {
             PolicyRole::Active => {
                 let sizes = policy.policy.sizes();
@@ -111,12 +122,13 @@ impl PolicySet {
         &self,
         facts: &Facts<'_>,
         request: &PolicyRequest<'_>,
-        (last_second, last_minute): (u32, u32),
+        counts: (u32, u32),
         allowed: bool,
     ) -> Seen {
+        let counts = self.reads.counts.then_some(counts);
         let marked = |(name, value): &(String, String)| (name.clone(), self.context.mark(name, value));
         let context = request.context.iter().map(marked).collect();
-        Seen { set: self.digest, last_second, last_minute, allowed, context, ..facts.seen(request) }
+        Seen { set: self.digest, counts, allowed, context, ..facts.seen(request) }
     }
 
     /// Whether no policy ever decided here: then the keys' own attributes do.
@@ -135,6 +147,17 @@ impl PolicySet {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.active.is_empty() && self.shadow.is_empty()
+    }
+
+    /// Which of the fields that differ from request to request one of them looks at, candidates included.
+    pub(super) const fn reads(&self) -> Reads {
+        self.reads
+    }
+
+    /// When what they say of a request is what they say of every later one that differs in nothing but those fields; `None` where
+    /// they look at any.
+    pub(super) fn holds(&self) -> Option<Range<Timestamp>> {
+        (self.reads == Reads::NOTHING).then(|| self.valid.clone())
     }
 
     /// Whether one of the policies may say something else once it knows the length of the data.
@@ -182,9 +205,9 @@ pub struct Applied {
 }
 
 impl Applied {
-    /// Its answer. Outside of its validity it denies.
-    pub fn answer(&self, input: &Input<'_>, encoded: &Encoded) -> Answer {
-        if let Some(why) = outside(self.valid, input.time) {
+    /// Its answer `now`. Outside of its validity it denies.
+    pub fn answer(&self, now: Timestamp, input: &Input<'_>, encoded: &Encoded) -> Answer {
+        if let Some(why) = outside(self.valid, now) {
             let reason = format!("the policy `{}` {why}", self.title);
             return Answer { verdict: Verdict::Deny, rule: 0, reason, obligations: Vec::new() };
         }

@@ -85,9 +85,12 @@ impl Candidate {
                 let input = request.input(name, &context);
                 policy.weigh(Partial { input: &input, gaps: &request.gaps, compared: &compared })
             }
-            // What a module looks at is not known.
-            Form::Module(_) if !request.gaps.is_empty() => Weighed::Open(request.gaps.clone()),
             Form::Module(module) => {
+                // What else a module looks at is not known.
+                let missing = self.missing(request);
+                if !missing.is_empty() {
+                    return Weighed::Open(missing);
+                }
                 let mut encoded = Encoded::default();
                 let input = request.input(name, &[]);
                 encoded.encode(&input);
@@ -96,11 +99,20 @@ impl Candidate {
         }
     }
 
+    /// What is not known of a request and may matter to it.
+    fn missing(&self, request: &PastRequest) -> BTreeSet<Gap> {
+        let reads = match &self.form {
+            Form::Text(policy) => policy.reads(),
+            Form::Module(module) => module.reads(),
+        };
+        request.gaps.iter().copied().filter(|gap| reads.counts || *gap != Gap::Rate).collect()
+    }
+
     /// Every rule of its text that did not decide and why, as far as all of the request is known.
     #[must_use]
     pub fn others(&self, request: &PastRequest, name: &str) -> Vec<(u32, String, String)> {
         let Form::Text(policy) = &self.form else { return Vec::new() };
-        if !request.gaps.is_empty() {
+        if !self.missing(request).is_empty() {
             return Vec::new();
         }
         let explained = policy.explain(&request.input(name, &[]));

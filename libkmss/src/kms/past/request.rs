@@ -189,7 +189,10 @@ impl PastRequest {
         request.flags = Flags { interactive: false, mfa: policy.mfa, fips: policy.fips };
         request.source = policy.source.as_deref().map_or(Some(String::new()), whole)?;
         request.roles = all_whole(&policy.roles)?;
-        request.counts = (asked.second, asked.minute);
+        match (asked.second, asked.minute) {
+            (Some(second), Some(minute)) => request.counts = (second, minute),
+            _ => drop(request.gaps.insert(Gap::Rate)),
+        }
         let object = if is_also { record.also.as_ref() } else { record.object.as_ref() };
         request.keyless = !asked.key && (object.is_some() || may_be_keyless(request.action));
         request.key = None;

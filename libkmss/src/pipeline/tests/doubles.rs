@@ -1,6 +1,7 @@
 //! Doubles that write down what is asked of them, and fail when told to.
 
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -51,6 +52,8 @@ pub(super) struct Judge {
     pub(super) approves: AtomicBool,
     /// The least data that it allows.
     pub(super) least: AtomicU64,
+    /// For which time what it says holds.
+    pub(super) holds: Mutex<Option<Range<Timestamp>>>,
 }
 
 impl Judge {
@@ -64,6 +67,7 @@ impl Judge {
             silent: AtomicBool::default(),
             approves: AtomicBool::default(),
             least: AtomicU64::default(),
+            holds: Mutex::default(),
         }
     }
 
@@ -109,6 +113,10 @@ impl PolicyEngine for Judge {
         });
         let rates = rates.collect();
         Decision::Allow { rule: Some("rule-yes".into()), obligations, rates, notes: Vec::new() }
+    }
+
+    fn holds(&self, _: &Caller) -> Option<Range<Timestamp>> {
+        self.holds.lock().unwrap().clone()
     }
 
     fn asks_length(&self, _: &Caller) -> bool {

@@ -80,6 +80,68 @@ fn where_a_policy_has_a_say_there_is_no_precedent() {
     assert!(precedent(&house, &key).is_none());
 }
 
+/// A house whose policy says the same of equal requests from `from` until `until`, both in milliseconds from now.
+fn steady(from: u64, until: u64) -> (House, Arc<Object>) {
+    let (house, key) = House::with_key();
+    let now = house.clock.wall.load(Ordering::SeqCst);
+    *house.policy.holds.lock().unwrap() = Some(Timestamp(now + from)..Timestamp(now + until));
+    (house, key)
+}
+
+/// Whether the policy was asked about the use that came `later` by so many milliseconds.
+fn asked(house: &House, last: Option<Precedent>, key: &Arc<Object>, later: u64) -> bool {
+    house.clock.wall.fetch_add(later, Ordering::SeqCst);
+    house.journal.clear();
+    house.pipeline.begin_after(last, house.pipeline.moment(), &house.user, operation(key)).unwrap();
+    house.happened().iter().any(|line| line.starts_with("policy"))
+}
+
+#[test]
+fn what_a_policy_said_holds_as_long_as_it_says() {
+    let (house, key) = steady(0, 50);
+    assert!(!asked(&house, precedent(&house, &key), &key, 0));
+    assert!(!asked(&house, precedent(&house, &key), &key, 49));
+    assert!(asked(&house, precedent(&house, &key), &key, 1));
+    let (house, key) = steady(5, 50);
+    assert!(asked(&house, precedent(&house, &key), &key, 4), "it is not valid yet");
+    assert!(!asked(&house, precedent(&house, &key), &key, 1));
+}
+
+#[test]
+fn the_rule_stands_in_every_record_that_follows_it() {
+    let (house, key) = steady(0, 50);
+    let (_, begun) = after(&house, precedent(&house, &key), &house.user, operation(&key));
+    signed(&mut begun.unwrap(), b"abc").unwrap();
+    assert_eq!(house.last().rule, "rule-yes");
+}
+
+#[test]
+fn what_is_used_up_or_depends_on_the_moment_is_asked_each_time() {
+    let quorum = Obligation::Quorum { approvals: 1, role: "custodian".into(), window: 60 };
+    for duty in [
+        Obligation::RateLimit { count: 9, seconds: 60 },
+        Obligation::SessionExpiry(u32::MAX),
+        Obligation::AuditTag("seen".into()),
+        quorum,
+    ] {
+        let (house, key) = steady(0, 50);
+        house.policy.approves.store(true, Ordering::SeqCst);
+        house.policy.oblige(std::slice::from_ref(&duty));
+        assert!(precedent(&house, &key).is_none(), "{duty:?}");
+    }
+    let (house, key) = steady(0, 50);
+    house.policy.least.store(2, Ordering::SeqCst);
+    assert!(precedent(&house, &key).is_none());
+}
+
+#[test]
+fn a_limit_of_length_holds_for_each_use() {
+    let (house, key) = steady(0, 50);
+    house.policy.oblige(&[Obligation::MaximumData(3)]);
+    let (_, begun) = after(&house, precedent(&house, &key), &house.user, operation(&key));
+    assert_eq!(kind(signed(&mut begun.unwrap(), b"abcd")), ErrorKind::Denied);
+}
+
 #[test]
 fn what_did_not_end_with_a_result_is_no_precedent() {
     let (house, key) = quiet();

@@ -4,6 +4,7 @@
 mod decode;
 mod encode;
 mod numbers;
+mod reads;
 mod rules;
 mod sizes;
 
@@ -12,6 +13,7 @@ pub use encode::{EncodeError, Encoded};
 pub use numbers::{
     ACTIONS, KEY_TYPES, MECHANISMS, UNKNOWN, action, action_number, key_type_number, mechanism_name, mechanism_number,
 };
+pub use reads::{READS_SECTION, Reads, ReadsError};
 pub use rules::{RuleNames, RulesError, SECTION};
 pub use sizes::{MAX_SIZES, SIZES_SECTION, Sizes, SizesError};
 

@@ -24,6 +24,7 @@ use self::diagnostic::{Problem, shortened};
 use self::interpret::{Fit, Judge};
 use self::members::Members;
 pub use self::weigh::{Gap, Partial, Weighed};
+use crate::policy::abi::Reads;
 use crate::policy::{Answer, Input, Verdict};
 
 /// Why a principal with two exclusive roles is denied everything.
@@ -120,6 +121,12 @@ impl Policy {
     /// It is too large.
     pub fn compile(&self) -> Result<Compiled, CompileError> {
         compile::compile(self)
+    }
+
+    /// Which of the fields that differ from request to request it looks at.
+    #[must_use]
+    pub fn reads(&self) -> Reads {
+        compile::reads(self)
     }
 
     /// What the policy says of a request. Any deny that matches wins, the first one of the file; else the first allow that

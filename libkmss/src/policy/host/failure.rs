@@ -4,7 +4,7 @@ use wasmtime::{Error, Trap};
 
 use super::State;
 use super::limits::Limits;
-use crate::policy::abi::{EncodeError, ResponseError, RulesError, SizesError};
+use crate::policy::abi::{EncodeError, ReadsError, ResponseError, RulesError, SizesError};
 use crate::policy::{Answer, Verdict};
 
 /// Why a module is refused.
@@ -61,6 +61,9 @@ pub enum LoadError {
     /// Its list of sizes cannot be read.
     #[error(transparent)]
     Sizes(#[from] SizesError),
+    /// What it says of the fields that it looks at cannot be read.
+    #[error(transparent)]
+    Reads(#[from] ReadsError),
     /// It failed as soon as it was started.
     #[error("the module fails at its start: {0}")]
     Start(Failure),

@@ -21,7 +21,7 @@ pub use limits::Limits;
 pub(super) use engine::GATE;
 pub(super) use instance::{PAGE, State};
 
-use super::abi::{Encoded, RuleNames, Sizes};
+use super::abi::{Encoded, Reads, RuleNames, Sizes};
 use super::opa::{Document, OpaPolicy, own_memory};
 use super::{Answer, Input, Verdict};
 use native::NativePolicy;
@@ -33,6 +33,7 @@ pub struct Policy {
     guest: Option<Guest>,
     rules: RuleNames,
     sizes: Option<Sizes>,
+    reads: Reads,
     origin: Origin,
 }
 
@@ -67,6 +68,7 @@ impl Host {
         let shape = scan::scan(wasm)?;
         let rules = shape.rules.map(RuleNames::parse).transpose()?.unwrap_or_default();
         let sizes = shape.sizes.map(Sizes::parse).transpose()?;
+        let reads = shape.reads.map_or(Ok(Reads::EVERYTHING), Reads::parse)?;
         let is_opa = shape.is_opa()?;
         if is_opa {
             shape.check_opa(limits)?;
@@ -83,7 +85,7 @@ impl Host {
         } else {
             Guest::Native(NativePolicy::new(self, &module, &shape, limits)?)
         };
-        Ok(Policy { guest: Some(guest), rules, sizes, origin })
+        Ok(Policy { guest: Some(guest), rules, sizes, reads, origin })
     }
 }
 
@@ -122,6 +124,12 @@ impl Policy {
     #[must_use]
     pub const fn sizes(&self) -> Option<&Sizes> {
         self.sizes.as_ref()
+    }
+
+    /// Which of the fields that differ from request to request it looks at, as far as it says so.
+    #[must_use]
+    pub const fn reads(&self) -> Reads {
+        self.reads
     }
 
     /// Where its code came from; a fault of the cache is for the audit.

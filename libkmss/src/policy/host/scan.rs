@@ -4,7 +4,7 @@ use wasmparser::{Operator, Parser, Payload, TypeRef};
 
 use super::failure::LoadError;
 use super::limits::Limits;
-use crate::policy::abi::{SECTION, SIZES_SECTION};
+use crate::policy::abi::{READS_SECTION, SECTION, SIZES_SECTION};
 
 /// Names that tell which interface a module speaks.
 const NATIVE: &str = "kmss_abi";
@@ -17,6 +17,8 @@ pub(super) struct Shape<'w> {
     pub(super) rules: Option<&'w [u8]>,
     /// The contents of its section with the sizes that it tells apart.
     pub(super) sizes: Option<&'w [u8]>,
+    /// The contents of its section with the fields that it looks at.
+    pub(super) reads: Option<&'w [u8]>,
     /// Whether anything in it could change its memory, globals or tables.
     pub(super) writes: bool,
     /// Bytes that fill its memory when it starts.
@@ -88,6 +90,7 @@ impl<'w> Shape<'w> {
             }
             Payload::CustomSection(custom) if custom.name() == SECTION => self.rules = Some(custom.data()),
             Payload::CustomSection(custom) if custom.name() == SIZES_SECTION => self.sizes = Some(custom.data()),
+            Payload::CustomSection(custom) if custom.name() == READS_SECTION => self.reads = Some(custom.data()),
             Payload::End(_) => return Ok(true),
             _ => {}
         }

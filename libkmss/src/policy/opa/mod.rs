@@ -1,4 +1,4 @@
-//! Modules that `opa build -t wasm` makes (docs/policy-abi.md, section 8), as
+//! Modules that `opa build -t wasm` makes (docs/policy-abi.md, section 9), as
 //! <https://www.openpolicyagent.org/docs/wasm> describes their interface, 1.0 to 1.3.
 
 mod builtins;

@@ -26,7 +26,7 @@ use self::evaluator::{Constants, DECIDE, Signature};
 use super::ast::{Condition, Relation, Spanned, Test};
 use super::words::NumberField;
 use super::{CLASH, Policy, reason};
-use crate::policy::abi::{MAX_SIZES, SECTION, SIZES_SECTION, VERSION};
+use crate::policy::abi::{MAX_SIZES, READS_SECTION, Reads, SECTION, SIZES_SECTION, VERSION};
 
 /// Bytes of a page of memory.
 const PAGE: usize = 64 << 10;
@@ -70,11 +70,13 @@ pub(super) fn compile(policy: &Policy) -> Result<Compiled, CompileError> {
         body.give(int(value));
         functions.push(Signature { parameters: &[], result: ValType::I32, body });
     }
-    let wasm = module(functions, &data, pages as u64, &names(policy), sizes(policy).as_deref());
+    let mut sections = vec![(SECTION, names(policy)), (READS_SECTION, reads(policy).section().to_vec())];
+    sections.extend(sizes(policy).map(|sizes| (SIZES_SECTION, sizes)));
+    let wasm = module(functions, &data, pages as u64, &sections);
     Ok(Compiled { wasm, pages: u32::try_from(pages).unwrap_or(u32::MAX) })
 }
 
-fn module(all: Vec<Signature>, tables: &[u8], pages: u64, names: &[u8], sizes: Option<&[u8]>) -> Vec<u8> {
+fn module(all: Vec<Signature>, tables: &[u8], pages: u64, sections: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let (mut types, mut functions, mut code) = (TypeSection::new(), FunctionSection::new(), CodeSection::new());
     for (number, one) in (0..).zip(all) {
         types.ty().function(one.parameters.iter().copied(), [one.result]);
@@ -98,9 +100,8 @@ fn module(all: Vec<Signature>, tables: &[u8], pages: u64, names: &[u8], sizes: O
     data.active(0, &ConstExpr::i32_const(BASE.cast_signed()), tables.iter().copied());
     let mut module = Module::new();
     module.section(&types).section(&functions).section(&memories).section(&exports).section(&code).section(&data);
-    module.section(&CustomSection { name: Cow::Borrowed(SECTION), data: Cow::Borrowed(names) });
-    if let Some(sizes) = sizes {
-        module.section(&CustomSection { name: Cow::Borrowed(SIZES_SECTION), data: Cow::Borrowed(sizes) });
+    for (name, data) in sections {
+        module.section(&CustomSection { name: Cow::Borrowed(name), data: Cow::Borrowed(data) });
     }
     module.finish()
 }
@@ -127,6 +128,27 @@ fn thresholds(condition: &Condition, all: &mut BTreeSet<u64>) {
         }
         Condition::Test(_) => {}
     }
+}
+
+/// What the section of docs/policy-abi.md, section 8, says.
+pub(super) fn reads(policy: &Policy) -> Reads {
+    fn looked_at(condition: &Condition) -> Reads {
+        match condition {
+            Condition::Any(parts) | Condition::All(parts) => {
+                parts.iter().map(looked_at).fold(Reads::NOTHING, Reads::or)
+            }
+            Condition::Not(inner) => looked_at(inner),
+            Condition::Test(Spanned { value: Test::Number { field, .. }, .. }) => match field {
+                NumberField::Time | NumberField::Weekday | NumberField::Date | NumberField::KeyAge => {
+                    Reads { time: true, ..Reads::NOTHING }
+                }
+                NumberField::LastSecond | NumberField::LastMinute => Reads { counts: true, ..Reads::NOTHING },
+                NumberField::Size | NumberField::Uid | NumberField::KeyBits => Reads::NOTHING,
+            },
+            Condition::Test(_) => Reads::NOTHING,
+        }
+    }
+    policy.rules().filter_map(|rule| rule.when.as_ref()).map(looked_at).fold(Reads::NOTHING, Reads::or)
 }
 
 /// The section with the names and reasons of rules: docs/policy-abi.md, section 6.

@@ -126,7 +126,10 @@ impl Both {
     pub(super) fn decide(&self, request: &Request) -> Answer {
         let input = request.input();
         let mut expected = self.policy.decide(&input);
-        let mut answer = self.compiled.answer(&input, &Encoded::of(&input));
+        // As in the engine: what it says that it does not look at is not there.
+        let mut seen = input.clone();
+        seen.keep_only(self.compiled.reads());
+        let mut answer = self.compiled.answer(&seen, &Encoded::of(&seen));
         // Whoever decides nothing has no reason.
         if expected.verdict == crate::policy::Verdict::NotApplicable {
             expected.reason = String::new();
