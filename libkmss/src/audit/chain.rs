@@ -47,8 +47,8 @@ impl Head {
     /// Hex digits, lower case.
     pub(super) fn hex(&self) -> [u8; 2 * HASH_LEN] {
         let mut out = [0; 2 * HASH_LEN];
-        for (pair, byte) in out.chunks_exact_mut(2).zip(self.0) {
-            pair.copy_from_slice(&hex_pair(byte));
+        for (pair, byte) in out.as_chunks_mut().0.iter_mut().zip(self.0) {
+            *pair = hex_pair(byte);
         }
         out
     }
@@ -68,7 +68,8 @@ impl Head {
 
 /// Both hex digits of a byte.
 pub(super) fn hex_pair(byte: u8) -> [u8; 2] {
-    let digit = |n: u8| if n < 10 { b'0' + n } else { b'a' + n - 10 };
+    // Without a branch, so that it becomes vector instructions.
+    let digit = |n: u8| n + b'0' + u8::from(n > 9) * (b'a' - b'9' - 1);
     [digit(byte >> 4), digit(byte & 15)]
 }
 

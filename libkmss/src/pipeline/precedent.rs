@@ -59,13 +59,10 @@ impl Precedent {
             return None;
         }
         let now = match wanted.key {
-            ObjectRef::Ephemeral(object) => Arc::clone(object),
-            // What cannot be found is for a new decision to refuse.
-            ObjectRef::Stored(id) => pipeline.hall.catalog.get(caller, *id).ok()?,
+            ObjectRef::Ephemeral(now) => std::ptr::eq(object.as_ptr(), Arc::as_ptr(now)).then(|| Arc::clone(now))?,
+            // The store stands where it stood when it was found. What is in no cache any more is looked up by a new decision.
+            ObjectRef::Stored(id) => object.upgrade().filter(|now| now.id == *id && now.storage == Storage::Stored)?,
         };
-        if !std::ptr::eq(object.as_ptr(), Arc::as_ptr(&now)) {
-            return None;
-        }
         standing.request.target = Target::Object(wanted.key.clone());
         standing.permit.put_subject(Subject::Object(now));
         Some(standing)
