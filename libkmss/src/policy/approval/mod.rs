@@ -34,7 +34,7 @@ const MOST_OF_ONE: usize = 16;
 /// Most approvals of a request that are looked at.
 const MOST_APPROVALS: usize = 64;
 /// Most approvals that a policy may ask for.
-const MOST_NEEDED: u8 = 16;
+pub(crate) const MOST_NEEDED: u8 = 16;
 /// Expired requests whose approvals are cleared away in one go.
 const CLEARED: usize = 4;
 /// Tries to settle something with other processes.

@@ -100,7 +100,8 @@ impl Registry {
     /// Those of the store. What could not be cleared away is tried again with the next change.
     pub fn clear_abandoned(&self, now: Timestamp) -> Result<()> {
         for (mark, entry) in self.store.scan(STAGED, None, MARKS)? {
-            let made: Timestamp = sealed::open_value(&self.home, &mark, &entry.value)?;
+            // One that cannot be read keeps its pieces, and nobody from applying policies.
+            let Ok(made) = sealed::open_value::<Timestamp>(&self.home, &mark, &entry.value) else { continue };
             let id = mark.as_str().strip_prefix(STAGED).unwrap_or_default();
             if now.0.saturating_sub(made.0) < ABANDONED || id.is_empty() {
                 continue;

@@ -188,10 +188,13 @@ fn of_two_processes_that_apply_at_once_one_hears_of_the_other() {
     other.commit(&theirs.batch).unwrap();
     assert_eq!(bench.registry.commit(&mine.batch).unwrap_err().kind(), ErrorKind::Conflict);
     assert_eq!(bench.registry.current().unwrap().entries().first().unwrap().active.as_ref().unwrap().applied_by, "b");
-    // What the loser wrote is cleared away once it is old.
+    // What the loser wrote is cleared away once it is old. A mark that somebody damaged is in nobody's way.
     assert_eq!(bench.pieces(), 2);
+    let damaged = StoreKey::new(format!("{}damaged", super::path::STAGED)).unwrap();
+    let ops = vec![Op::Put(damaged, b"x".to_vec())];
+    let _ = bench.store.commit(&Batch { conditions: Vec::new(), ops, invalidates: false }).unwrap();
     bench.registry.clear_abandoned(Timestamp(NOW.0 + 600_000)).unwrap();
-    assert_eq!((bench.pieces(), bench.marks()), (1, 0));
+    assert_eq!((bench.pieces(), bench.marks()), (1, 1));
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::super::diagnostic::Problem;
 use super::super::words::Kind;
 use super::cursor::{Cursor, Result};
 use super::{noun, value};
+use crate::policy::approval::MOST_NEEDED;
 
 /// Longest texts that a host takes: docs/policy-abi.md, section 5.
 const LONGEST: usize = 128;
@@ -45,7 +46,7 @@ fn quorum(cursor: &mut Cursor<'_, '_>) -> Result<Duty> {
     if !cursor.keyword().is_some_and(|word| word.starts_with(|c: char| c.is_ascii_digit())) {
         return Err(cursor.expected("`mfa`, or how many must approve", ["mfa"]));
     }
-    let approvals = value::whole(cursor, "how many must approve", 1, 255)?;
+    let approvals = value::whole(cursor, "how many must approve", 1, MOST_NEEDED.into())?;
     let _ = cursor.take("approvals") || cursor.take("approval");
     cursor.require("of")?;
     let span = cursor.next_span();

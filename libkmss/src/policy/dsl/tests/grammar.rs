@@ -118,7 +118,7 @@ impl Speaker<'_> {
         self.dice.of(match name {
             "text" => &["\"a text\"", "\"\\\"quoted\\\" \\u{e9}\""],
             "name" => &["payment_aes", "\"a name\"", "order-v1", "\"allow\"", "/usr/bin/x"],
-            "number" => &["2", "12", "1_00"],
+            "number" => &["2", "12", "1_0"],
             "offset" => &["UTC", "UTC+08:00", "UTC-03:30"],
             "clock" => &["08:00", "17:30", "24:00"],
             "date" => &["2026-12-31", "2027-02-01"],
