@@ -459,8 +459,48 @@ pub(crate) enum AuditCommand {
         #[arg(long)]
         ids: bool,
     },
+    /// Print records for spreadsheets (CSV) or security information systems (OCSF), segment by segment from the oldest
+    Export(ExportArgs),
     /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
     Verify,
+}
+
+/// `kmss audit export`
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// As what
+    #[arg(long, value_enum)]
+    pub format: ExportFormat,
+    /// Only records from this time on: YYYY-MM-DD or RFC 3339
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<String>,
+    /// Only records before this time
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<String>,
+    /// Only records of this action
+    #[arg(long)]
+    pub action: Option<String>,
+    /// Only records of the key with this name
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Only records of this principal
+    #[arg(long)]
+    pub principal: Option<String>,
+    /// Only records with this outcome (success, denied, failed, …)
+    #[arg(long)]
+    pub outcome: Option<String>,
+    /// Also what happened to the segments themselves
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// What `kmss audit export` prints.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ExportFormat {
+    /// Comma-separated values with a line of column names (RFC 4180)
+    Csv,
+    /// Events of the Open Cybersecurity Schema Framework 1.3.0, one JSON object in a line
+    Ocsf,
 }
 
 /// `kmss store …`

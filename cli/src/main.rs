@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod context;
 mod material;
+mod moment;
 mod output;
 mod pin;
 

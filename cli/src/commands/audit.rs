@@ -1,4 +1,4 @@
-//! `kmss audit`: showing and verifying the trail.
+//! `kmss audit`: showing, exporting and verifying the trail.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -25,6 +25,7 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
             let filter = Filter { action, key, principal, outcome, events_only: !all, ..Filter::default() };
             tail(context, lines, follow, filter, ids)
         }
+        AuditCommand::Export(args) => super::audit_export::run(context, &args),
         AuditCommand::Verify => verify(context),
     }
 }

@@ -2,6 +2,7 @@
 
 mod approve;
 mod audit;
+mod audit_export;
 mod cert;
 mod config;
 mod doctor;

@@ -11,9 +11,9 @@ use libkmss::kms::past::{Change, Replay};
 use serde_json::json;
 
 use super::content;
-use super::sign::moment;
 use crate::args::ReplayArgs;
 use crate::context::{Context, find_token};
+use crate::moment;
 use crate::output::{self, Failure};
 
 /// Changes.
@@ -29,7 +29,7 @@ pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<ExitCode, Fail
     let kms = context.kms()?;
     let candidate = kms.candidate(&args.policy.display().to_string(), &content::read(&args.policy)?)?;
     let contexts = kms.context_keys()?;
-    let time = |text: &Option<String>, or| text.as_deref().map_or(Ok(Timestamp(or)), moment);
+    let time = |text: &Option<String>, or| text.as_deref().map_or(Ok(Timestamp(or)), moment::parse);
     let within = (time(&args.since, 0)?, time(&args.until, u64::MAX)?);
     let namespace = match &args.token {
         Some(label) => {

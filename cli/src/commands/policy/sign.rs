@@ -2,21 +2,20 @@
 
 use std::path::Path;
 
-use libkmss::clock::{Clock as _, SystemClock, Timestamp};
+use libkmss::clock::{Clock as _, SystemClock};
 use libkmss::key::{KeyClass, KeyComponents};
 use libkmss::mechanism::{EcMechanism, Mechanism, Sm2Mechanism};
 use libkmss::policy::bundle::{
     Bundle, Content, Draft, PublisherAlgorithm, PublisherKey, PublisherSecret, Terms, declared_pages,
 };
 use serde_json::json;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::{content, list};
 use crate::args::SignArgs;
 use crate::commands::token_key;
 use crate::context::Context;
 use crate::material::{self, Item};
+use crate::moment;
 use crate::output::{self, Failure};
 use crate::pin::{self, Source};
 
@@ -39,8 +38,8 @@ pub(super) fn run(context: &Context, args: &SignArgs) -> Result<(), Failure> {
         fuel: args.fuel,
         pages: args.pages.or_else(|| declared_pages(&policy.content.module)),
         entrypoint: policy.entrypoint,
-        not_before: args.valid_from.as_deref().map(moment).transpose()?.unwrap_or(now),
-        not_after: args.valid_until.as_deref().map(moment).transpose()?,
+        not_before: args.valid_from.as_deref().map(moment::parse).transpose()?.unwrap_or(now),
+        not_after: args.valid_until.as_deref().map(moment::parse).transpose()?,
     };
     let source = policy.content.source.filter(|_| !args.without_source);
     let content = Content { source, ..policy.content };
@@ -104,28 +103,4 @@ fn with_token(context: &Context, token: &str, key: &str, terms: Terms, content: 
     let signature = token_key::sign(&kms, &caller, &object, &mechanism, &draft.to_be_signed())?;
     kms.close()?;
     Ok(draft.with_signature(&signature)?)
-}
-
-/// A day (UTC) or a moment.
-pub(super) fn moment(text: &str) -> Result<Timestamp, Failure> {
-    let whole = if text.contains('T') { text.to_owned() } else { format!("{text}T00:00:00Z") };
-    let moment = OffsetDateTime::parse(&whole, &Rfc3339)
-        .map_err(|_| format!("`{}` is no time: write YYYY-MM-DD, or YYYY-MM-DDThh:mm:ssZ", text.escape_debug()))?;
-    let ms = moment.unix_timestamp_nanos() / 1_000_000;
-    Ok(Timestamp(u64::try_from(ms).map_err(|_| "times before 1970 are not offered")?))
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn days_and_moments_are_read_and_nonsense_is_not() {
-        assert_eq!(moment("1970-01-02").unwrap(), Timestamp(86_400_000));
-        assert_eq!(moment("1970-01-01T01:00:00+01:00").unwrap(), Timestamp(0));
-        for bad in ["tomorrow", "2026-13-01", "1969-12-31", ""] {
-            assert!(moment(bad).is_err(), "{bad}");
-        }
-    }
 }
