@@ -2,24 +2,26 @@
 
 use crate::documents;
 use crate::error::Error;
-use crate::project::{Project, create_folder, write};
+use crate::project::{DELIVERED, Project, create_folder, write};
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The name that programs record when they link with the shared object.
 const SONAME: &str = "libkmss.so";
 
 /// Makes `target/dist`.
 pub(crate) fn run(project: &Project) -> Result<(), Error> {
-    let products = project.build("dist")?;
+    let products = project.build(DELIVERED)?;
     let dist = project.target.join("dist");
     remove(&dist)?;
     for folder in ["bin", "lib/pkgconfig", "lib/pkcs11", "include", "share/p11-kit/modules"] {
         create_folder(&dist.join(folder))?;
     }
-    copy(&products.command, &dist.join("bin/kmss"))?;
     let module = dist.join("lib").join(SONAME);
-    copy(&products.module, &module)?;
+    for (built, delivered) in [(&products.command, &dist.join("bin/kmss")), (&products.module, &module)] {
+        strip(project, built, delivered)?;
+        keep_for_debuggers(project, built, &dist.join("lib/debug"))?;
+    }
     let link = dist.join("lib/libkmss_pkcs11.so");
     symlink(SONAME, &link).map_err(Error::file("create", &link))?;
     copy_headers(project, &dist.join("include"))?;
@@ -36,10 +38,34 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
         println!("  {file:<36} {:>6.1} MB", size as f64 / 1e6);
     }
     println!("  lib/libkmss_pkcs11.so                -> {SONAME}");
+    println!("  lib/debug/.build-id/                 symbols and lines, for /usr/lib/debug");
     println!("  include/, lib/pkgconfig/kmss.pc, share/p11-kit/modules/kmss.module");
     println!("  share/: {pages} man pages, completions for bash, zsh and fish, an example kmss.toml");
     println!("{SONAME} exports {exports} functions (C_Get*, kmss_*) and is never unloaded (NODELETE)");
     Ok(())
+}
+
+/// Copies what was built without its symbols and lines; what the module exports stays.
+pub(crate) fn strip(project: &Project, built: &Path, to: &Path) -> Result<(), Error> {
+    project.job("strip").arg("--strip-all").arg("-o").arg(to).arg(built).run().map(drop)
+}
+
+/// Puts symbols and lines where debuggers and profilers look for them by the file's build id.
+fn keep_for_debuggers(project: &Project, built: &Path, folder: &Path) -> Result<(), Error> {
+    let notes = project.job("readelf").args(["--notes", "--wide"]).arg(built).run()?.stdout;
+    let file = debug_file(&notes);
+    let file = file.ok_or_else(|| Error::check(format!("`{}` has no build id", built.display())))?;
+    let file = folder.join(file);
+    create_folder(file.parent().unwrap_or(folder))?;
+    let job = project.job("objcopy").args(["--only-keep-debug", "--compress-debug-sections"]);
+    job.arg(built).arg(&file).run().map(drop)
+}
+
+/// The place of a file with the build id that `readelf -n` prints, below the folder of all of them.
+fn debug_file(notes: &str) -> Option<PathBuf> {
+    let id = notes.lines().find_map(|line| line.trim().split_once("Build ID: ")).map(|(_, id)| id.trim())?;
+    let (first, rest) = id.split_at_checked(2).filter(|(_, rest)| !rest.is_empty())?;
+    id.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| format!(".build-id/{first}/{rest}.debug").into())
 }
 
 /// Whether the shared object exports the two ABIs alone, carries its name and is never unloaded; returns the
@@ -144,6 +170,15 @@ mod tests {
     fn the_names_are_read_from_what_nm_prints() {
         let nm = "0000000000012340 T C_GetFunctionList\n00000000000a0000 T kmss_version@@KMSS_1\n";
         assert_eq!(exported(nm), ["C_GetFunctionList", "kmss_version"]);
+    }
+
+    #[test]
+    fn debuggers_find_a_file_by_its_build_id() {
+        let notes = "  GNU  0x00000014\tNT_GNU_BUILD_ID (unique build ID bitstring)\t    Build ID: 3f09ab\n";
+        assert_eq!(debug_file(notes), Some(PathBuf::from(".build-id/3f/09ab.debug")));
+        for notes in ["", "Build ID: 3f", "Build ID: ../etc/passwd"] {
+            assert_eq!(debug_file(notes), None, "{notes}");
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use crate::error::Error;
 use crate::process::{Interrupt, Job};
 use std::path::{Path, PathBuf};
 
+/// The profile of what is delivered; tests of its memory and benchmarks look at the same.
+pub(crate) const DELIVERED: &str = "dist";
+
 /// The checkout that the command works on.
 pub(crate) struct Project {
     /// The workspace's folder.
@@ -48,8 +51,6 @@ impl Project {
 
     /// Builds the shared object and the command; cargo's own progress is shown.
     pub(crate) fn build(&self, profile: &str) -> Result<Products, Error> {
-        // Cargo would put the profile `dist` into the very folder that `cargo xtask dist` makes.
-        let target = if profile == "dist" { self.target.join("dist-build") } else { self.target.clone() };
         // The tests need the whole workspace: building a part of it first would unite the dependencies' features
         // in another way and compile many of them twice.
         let packages = if profile == "dev" {
@@ -57,9 +58,8 @@ impl Project {
         } else {
             ["--package", "pkcs11-provider", "--package", "cli"].as_slice()
         };
-        let job = self.cargo().args(["build", "--profile", profile]).args(packages);
-        job.arg("--target-dir").arg(&target).show()?;
-        let folder = target.join(if profile == "dev" { "debug" } else { profile });
+        self.cargo_build(profile, packages)?;
+        let folder = self.products(profile);
         let products = Products { module: folder.join("libkmss.so"), command: folder.join("kmss") };
         for file in [&products.module, &products.command] {
             if !file.is_file() {
@@ -69,12 +69,32 @@ impl Project {
         Ok(products)
     }
 
-    /// Builds the shared object alone, in fewer crates than with the command.
-    pub(crate) fn build_module(&self, profile: &str) -> Result<PathBuf, Error> {
-        let job = self.cargo().args(["build", "--profile", profile, "--package", "pkcs11-provider"]);
-        job.arg("--target-dir").arg(&self.target).show()?;
-        let module = self.target.join(profile).join("libkmss.so");
+    /// Builds the delivered shared object without the command; it is the same as with it.
+    pub(crate) fn build_module(&self) -> Result<PathBuf, Error> {
+        // The command's package is named for its say in the dependencies' features; it has no library.
+        self.cargo_build(DELIVERED, &["--package", "pkcs11-provider", "--package", "cli", "--lib"])?;
+        let module = self.products(DELIVERED).join("libkmss.so");
         if module.is_file() { Ok(module) } else { Err(Error::check("the build did not make `libkmss.so`")) }
+    }
+
+    /// Builds an example of the core with the settings of what is delivered.
+    pub(crate) fn build_example(&self, name: &str) -> Result<PathBuf, Error> {
+        self.cargo_build(DELIVERED, &["--package", "libkmss", "--example", name])?;
+        Ok(self.products(DELIVERED).join("examples").join(name))
+    }
+
+    fn cargo_build(&self, profile: &str, what: &[&str]) -> Result<(), Error> {
+        let job = self.cargo().args(["build", "--profile", profile]).args(what);
+        job.arg("--target-dir").arg(self.target_of(profile)).show()
+    }
+
+    /// Cargo would put the profile `dist` into the very folder that `cargo xtask dist` makes.
+    fn target_of(&self, profile: &str) -> PathBuf {
+        if profile == DELIVERED { self.target.join("dist-build") } else { self.target.clone() }
+    }
+
+    fn products(&self, profile: &str) -> PathBuf {
+        self.target_of(profile).join(if profile == "dev" { "debug" } else { profile })
     }
 }
 

@@ -27,7 +27,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     bench::test_tool(project)?;
     cargo_test(project, &products, &rebuilt, &options.rest)?;
     if options.rest.is_empty() {
-        memory_of_the_release(project, &products)?;
+        memory_of_the_delivered(project, &products)?;
     }
     eprintln!(
         "\nall tests passed in {:.0} s; include/kmss.h is up to date; libkmss.so exports {exports} functions, all of \
@@ -48,8 +48,8 @@ fn cargo_test(project: &Project, products: &Products, guests: &Path, rest: &[Str
 }
 
 /// What lies in memory is the optimiser's affair as much as ours: the module that is delivered is searched for keys as well.
-fn memory_of_the_release(project: &Project, products: &Products) -> Result<(), Error> {
-    let module = project.build_module("release")?;
+fn memory_of_the_delivered(project: &Project, products: &Products) -> Result<(), Error> {
+    let module = project.build_module()?;
     // All of the workspace, as before: another selection would compile many dependencies anew.
     let job = project.cargo().args(["test", "--workspace", "--test", "memory"]);
     job.env("KMSS_MODULE", &module).env("KMSS_COMMAND", &products.command).show()

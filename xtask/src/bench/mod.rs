@@ -9,7 +9,7 @@ mod report;
 use crate::error::Error;
 use crate::packages;
 use crate::process::Job;
-use crate::project::{Products, Project, create_folder, read, write};
+use crate::project::{DELIVERED, Products, Project, create_folder, read, write};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
@@ -67,13 +67,14 @@ impl Options {
 /// Installs, builds, measures, reports.
 pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     packages::install(project, packages::BENCH)?;
-    let products = project.build("release")?;
+    let products = project.build(DELIVERED)?;
     let tool = build_tool(project)?;
     let scratch = tempfile::Builder::new().prefix("kmss-bench-").tempdir();
     let scratch = scratch.map_err(Error::file("create", &std::env::temp_dir()))?;
     let modules = Modules {
         kmss: products.module.clone(),
-        bare: build_bare(project)?,
+        // aws-lc without any module, in the workers' protocol.
+        bare: project.build_example("bare_awslc")?,
         home: kmss_token(project, &products, &scratch)?,
         softhsm: softhsm_token(project, &scratch)?,
         nss: nss_token(project, &scratch)?,
@@ -109,13 +110,6 @@ struct Modules {
     softhsm: PathBuf,
     nss: Option<(PathBuf, PathBuf)>,
     others: Vec<others::Other>,
-}
-
-/// aws-lc without any module, in the workers' protocol.
-fn build_bare(project: &Project) -> Result<PathBuf, Error> {
-    let job = project.cargo().args(["build", "--release", "--package", "libkmss", "--example", "bare_awslc"]);
-    job.arg("--target-dir").arg(&project.target).show()?;
-    Ok(project.target.join("release/examples/bare_awslc"))
 }
 
 /// p11bench is a workspace of its own, so that nothing of it reaches the products.

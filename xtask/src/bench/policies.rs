@@ -2,6 +2,7 @@
 //! the same token without.
 
 use super::{LABEL, PIN, SO_PIN, report};
+use crate::dist;
 use crate::error::Error;
 use crate::project::{Products, Project, create_folder, read, write};
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 /// What every layer says: all that a benchmark does.
 const LAYER: &str = "allow anyone to anything\n";
 /// Largest size of the shared object before the remote backend is linked in, in bytes.
-const LARGEST: u64 = 16 << 20;
+const LARGEST: u64 = 16_000_000;
 
 /// What was measured.
 pub(super) struct Policies {
@@ -44,9 +45,8 @@ impl Policies {
     ) -> Result<Policies, Error> {
         let single = single(project, scratch)?;
         let signing = signing(project, products, tool, scratch, time)?;
-        // As it is shipped: what debuggers read is not loaded.
         let stripped = scratch.path().join("libkmss.so");
-        project.job("strip").arg("--strip-debug").arg("-o").arg(&stripped).arg(&products.module).run()?;
+        dist::strip(project, &products.module, &stripped)?;
         let module = std::fs::metadata(&stripped).map_err(Error::file("examine", &stripped))?;
         Ok(Policies { single, signing, module_bytes: module.len() })
     }
@@ -71,7 +71,7 @@ impl Policies {
             self.single;
         let mut text = String::from(
             "\n## Policies\n\nSingle decisions are the least of several measurements, in one thread, with the request in hand; the \
-             size is that of the release build with its symbols' names.\n\n| mark | | measured |\n|---|---|---|\n",
+             size is that of the delivered file.\n\n| mark | | measured |\n|---|---|---|\n",
         );
         let mut line = |words: &str, reached: bool, measured: String| {
             let verdict = if reached { "reached" } else { "**not reached**" };
@@ -102,21 +102,20 @@ impl Policies {
             }
             None => line("P-256 signing under three layers 0.95 × the same without", false, "not measured".to_owned()),
         }
-        let megabytes = format!("{:.1} MiB", self.module_bytes as f64 / f64::from(1 << 20));
-        line("shared object of at most 16 MiB", self.module_bytes <= LARGEST, megabytes);
+        let megabytes = format!("{:.1} MB", self.module_bytes as f64 / 1e6);
+        line("shared object of at most 16 MB", self.module_bytes <= LARGEST, megabytes);
         text
     }
 }
 
 fn single(project: &Project, scratch: &TempDir) -> Result<Single, Error> {
-    let job = project.cargo().args(["build", "--release", "--package", "libkmss", "--example", "policy_speed"]);
-    job.arg("--target-dir").arg(&project.target).show()?;
+    let example = project.build_example("policy_speed")?;
     let bundle = scratch.path().join("rbac");
     create_folder(&bundle)?;
     let archive = project.root.join("policy-modules/prebuilt/rbac.tar.gz");
     let names = ["/policy.wasm", "/data.json"];
     project.job("tar").arg("-xzf").arg(&archive).arg("-C").arg(&bundle).args(names).run()?;
-    let job = project.job(project.target.join("release/examples/policy_speed"));
+    let job = project.job(example);
     let job = job.arg(scratch.path().join("policy-home"));
     let output = job.arg(bundle.join("policy.wasm")).arg(bundle.join("data.json")).limit_seconds(600).run()?;
     serde_json::from_str(&output.stdout).map_err(|source| Error::Json { what: "the policies' figures", source })
