@@ -103,8 +103,29 @@ pub struct CallerParts {
     pub authenticated: Timestamp,
 }
 
+/// Who a caller is, without what authentication unlocked: may be kept for as long as anybody likes.
+#[derive(Clone, Debug)]
+pub struct CallerName {
+    /// The identity.
+    pub principal: Arc<Principal>,
+    /// The namespace it works in.
+    pub namespace: Arc<Namespace>,
+    /// How it authenticated.
+    pub login: Login,
+}
+
+impl CallerName {
+    /// Whether both are called the same, wherever they work.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        let known = Arc::ptr_eq(&self.principal, &other.principal);
+        self.login.is_same(&other.login) && (known || self.principal.name == other.principal.name)
+    }
+}
+
 struct Shared {
     parts: CallerParts,
+    name: Arc<CallerName>,
     /// The last store generation at which the settings in its namespace's record were found to hold.
     settled: AtomicU64,
     /// The last store generation at which no policy was found to apply to its namespace.
@@ -145,6 +166,11 @@ impl Caller {
         self.0.ungoverned.store(generation, Ordering::Relaxed);
     }
 
+    /// Who it is.
+    pub(crate) fn name(&self) -> &Arc<CallerName> {
+        &self.0.name
+    }
+
     /// Whether it is the very same, or a clone.
     pub(crate) fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
@@ -158,7 +184,10 @@ impl Caller {
 
 impl From<CallerParts> for Caller {
     fn from(parts: CallerParts) -> Self {
-        Self(Arc::new(Shared { parts, settled: AtomicU64::new(NEVER), ungoverned: AtomicU64::new(NEVER) }))
+        let CallerParts { principal, namespace, login, .. } = &parts;
+        let (principal, namespace) = (Arc::clone(principal), Arc::clone(namespace));
+        let name = Arc::new(CallerName { principal, namespace, login: login.clone() });
+        Self(Arc::new(Shared { parts, name, settled: AtomicU64::new(NEVER), ungoverned: AtomicU64::new(NEVER) }))
     }
 }
 

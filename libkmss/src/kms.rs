@@ -3,6 +3,7 @@
 mod approvals;
 mod check;
 mod check_policies;
+mod identities;
 mod officer;
 pub mod past;
 mod policies;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
 pub use crate::auth::Holder;
@@ -68,6 +70,8 @@ pub struct Kms {
     auth: PinAuthenticator,
     random: Arc<dyn Random>,
     ephemeral: Arc<DomainKey>,
+    /// Those of session objects.
+    identities: Identities,
     principal: CurrentPrincipal,
     registry: Arc<Registry>,
     /// What is in force, loaded; tries modules before they are.
@@ -180,6 +184,7 @@ impl Kms {
             audit,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
+            identities: Identities::default(),
             registry,
             modules,
             approvals,
@@ -425,12 +430,16 @@ impl Kms {
         self.auth.state(namespace, holder)
     }
 
-    /// A draft with a fresh id.
+    /// A draft with an id of its own.
     ///
     /// # Errors
     /// The random source fails.
     pub fn draft(&self, storage: Storage) -> Result<Draft> {
-        Ok(Draft::new(ObjectId(self.fresh_id()?), storage))
+        let id = match storage {
+            Storage::Stored => ObjectId(self.fresh_id()?),
+            Storage::Ephemeral => self.identities.next(self.random.as_ref())?,
+        };
+        Ok(Draft::new(id, storage))
     }
 
     /// Begins an operation.

@@ -16,7 +16,7 @@ pub enum Subject {
     /// An existing object.
     Object(Arc<Object>),
     /// An object that is about to exist.
-    New(Box<NewObject>),
+    New(Arc<NewObject>),
     /// The namespace itself (find, digest, random, login).
     Namespace,
 }
@@ -64,9 +64,9 @@ impl Subjects {
         for subject in self.also.iter_mut().chain(&mut self.more) {
             if let Subject::New(new) = subject {
                 match source.key() {
-                    Some(key) if new.origin.is_empty() => new.origin.clone_from(key.policy_name()),
-                    Some(_) => {}
-                    None => new.is_key = false,
+                    Some(key) if !new.origin.is_empty() || key.policy_name().is_empty() => {}
+                    Some(key) => Arc::make_mut(new).origin.clone_from(key.policy_name()),
+                    None => Arc::make_mut(new).is_key = false,
                 }
             }
         }
@@ -74,7 +74,7 @@ impl Subjects {
     }
 
     /// With objects as they came to exist in the place of what was asked for.
-    pub(crate) fn made(mut self, objects: &[Arc<Object>]) -> Self {
+    pub(crate) fn made<'a>(mut self, objects: impl Iterator<Item = &'a Arc<Object>>) -> Self {
         for object in objects {
             for subject in std::iter::once(&mut self.subject).chain(&mut self.also).chain(&mut self.more) {
                 if matches!(subject, Subject::New(new) if new.id == object.id) {

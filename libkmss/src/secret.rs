@@ -47,6 +47,17 @@ impl Secret {
         Ok(secret)
     }
 
+    /// As many bytes as `fill` says that it wrote to the front of `most`.
+    ///
+    /// # Errors
+    /// Whatever `fill` returns; the bytes are wiped then.
+    pub fn filled_in_part<E>(most: usize, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<Self, E> {
+        let mut secret = Self(Guarded::zeroed(most));
+        let len = fill(&mut secret.0)?;
+        secret.0.shorten(len);
+        Ok(secret)
+    }
+
     /// The bytes, for the one call that needs them.
     #[must_use]
     pub fn expose(&self) -> &[u8] {
@@ -86,6 +97,12 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Overwrites `N` bytes of the stack below the caller: ciphers leave blocks there that they worked on.
+#[inline(never)]
+pub(crate) fn wipe_stack<const N: usize>() {
+    std::hint::black_box(&mut [0_u8; N]);
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,6 +110,19 @@ mod tests {
     #[test]
     fn a_secret_prints_nothing_of_itself() {
         assert_eq!(format!("{:?}", Secret::copy_of(b"1234")), "Secret(..)");
+    }
+
+    #[test]
+    fn a_secret_that_is_shorter_than_its_room_is_what_was_written() {
+        for most in [3, 40, 70_000] {
+            let part = Secret::filled_in_part(most, |out| {
+                out.fill(7);
+                Ok::<_, ()>(2)
+            });
+            assert_eq!(part, Ok(Secret::copy_of(&[7, 7])));
+        }
+        assert_eq!(Secret::filled_in_part(4, |_| Err(3)), Err(3));
+        assert_eq!(Secret::filled_in_part(2, |_| Ok::<_, ()>(9)), Ok(Secret::copy_of(&[0, 0])));
     }
 
     #[test]

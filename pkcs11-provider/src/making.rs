@@ -1,5 +1,7 @@
 //! Keys that are generated, unwrapped and wrapped (PKCS#11 3.2, 5.18).
 
+use std::borrow::Cow;
+
 use cryptoki_sys::{
     self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_ULONG, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE,
     CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCONSISTENT,
@@ -139,9 +141,9 @@ fn measure(wrapping: &Object, key: &Object, how: &Chosen, room: Option<usize>) -
 }
 
 /// C_UnwrapKey; `parse` reads mechanism and wrapped key once the unwrapping key is known.
-pub(crate) fn unwrap(
+pub(crate) fn unwrap<'a>(
     view: &SessionView,
-    parse: impl FnOnce(&Object) -> Result<(Chosen, Vec<u8>)>,
+    parse: impl FnOnce(&Object) -> Result<(Chosen, Cow<'a, [u8]>)>,
     unwrapping: CK_OBJECT_HANDLE,
     mut template: Template,
 ) -> Result<CK_OBJECT_HANDLE> {
@@ -154,7 +156,7 @@ pub(crate) fn unwrap(
     };
     let draft = object::new_draft(view, class, &template, Occasion::Unwrap)?;
     let expected = Expected { key_type, len: components::length(&template)? };
-    let unwrapping = ObjectRef::from(&unwrapping);
+    let unwrapping = ObjectRef::from(unwrapping);
     let unwrap = Unwrap { unwrapping, how, wrapped, expected, draft };
     let key = view.kms.perform(&view.caller, unwrap).map_err(|e| unwrapping_key(e.into()))?;
     Ok(object::handle(view, &key))

@@ -51,7 +51,7 @@ pub(crate) fn destroy(view: &SessionView, handle: CK_OBJECT_HANDLE) -> Result<()
     special::refuse(handle)?;
     let object = view.token.objects.resolve(handle, view)?;
     view.check_write(object.storage, object.private)?;
-    view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(&object) })?;
+    view.kms.perform(&view.caller, Destroy { object: ObjectRef::from(object) })?;
     view.token.objects.remove(handle);
     Ok(())
 }
@@ -182,18 +182,21 @@ fn giver(view: &SessionView) -> Giver {
 
 /// What a template says of a key beyond its material, to be held against the key that comes of it.
 fn claims(view: &SessionView, template: &Template) -> Claims {
-    const CLAIMS: [CK_ATTRIBUTE_TYPE; 8] = [
-        c::CKA_CHECK_VALUE,
-        c::CKA_PUBLIC_KEY_INFO,
-        c::CKA_MODULUS_BITS,
-        c::CKA_MODULUS,
-        c::CKA_PUBLIC_EXPONENT,
-        c::CKA_EC_PARAMS,
-        c::CKA_EC_POINT,
-        c::CKA_PARAMETER_SET,
-    ];
-    let given = |kind| template.get(kind).filter(|value| !value.is_empty()).map(|value| (kind, value.to_vec()));
-    let claimed: Vec<_> = CLAIMS.into_iter().filter_map(given).collect();
+    let claims = |(kind, value): &(CK_ATTRIBUTE_TYPE, &[u8])| {
+        let claims = matches!(
+            *kind,
+            c::CKA_CHECK_VALUE
+                | c::CKA_PUBLIC_KEY_INFO
+                | c::CKA_MODULUS_BITS
+                | c::CKA_MODULUS
+                | c::CKA_PUBLIC_EXPONENT
+                | c::CKA_EC_PARAMS
+                | c::CKA_EC_POINT
+                | c::CKA_PARAMETER_SET
+        );
+        claims && !value.is_empty()
+    };
+    let claimed: Vec<_> = template.iter().filter(claims).map(|(kind, value)| (kind, value.to_vec())).collect();
     if claimed.is_empty() {
         return Claims::default();
     }

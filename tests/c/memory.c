@@ -116,6 +116,25 @@ static void encrypt(CK_ULONG key, CK_MECHANISM how) {
     OK(p11->C_Encrypt(session, data, sizeof data, out, &length));
 }
 
+/* A session key that came in wrapped. */
+static CK_ULONG unwrapped(const char *what, CK_ULONG wrapping, CK_BYTE first) {
+    CK_ULONG class = 4, type = 0x1f, key = 0, length;
+    CK_BYTE value[32], wrapped[64], no = 0;
+    for (int n = 0; n < 32; n++) value[n] = (CK_BYTE)((first + n * 31) ^ (n << 2));
+    CK_MECHANISM how = {0x210B, NULL, 0};
+    CK_ATTRIBUTE template[] = {{CKA_CLASS, &class, sizeof class},
+                               {0x100, &type, sizeof type},
+                               {CKA_TOKEN, &no, 1},
+                               {CKA_VALUE, value, sizeof value}};
+    OK(p11->C_CreateObject(session, template, 4, &key));
+    length = sizeof wrapped;
+    OK(p11->C_WrapKey(session, &how, wrapping, key, wrapped, &length));
+    OK(p11->C_DestroyObject(session, key));
+    OK(p11->C_UnwrapKey(session, &how, wrapping, wrapped, length, template, 3, &key));
+    remember(what, value, sizeof value);
+    return key;
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     p11_load(argv[1]);
@@ -131,7 +150,10 @@ int main(int argc, char **argv) {
     CK_ULONG ec = pair("a P-256 scalar", 0x1040, (CK_ATTRIBUTE){0x180, curve, sizeof curve}, CKA_VALUE);
     CK_ULONG ed = pair("an Ed25519 seed", 0x1055, (CK_ATTRIBUTE){0x180, edwards, sizeof edwards}, CKA_VALUE);
     CK_ULONG rsa = pair("an RSA prime", 0, (CK_ATTRIBUTE){0x121, &bits, sizeof bits}, 0x124);
+    CK_ULONG came = unwrapped("an unwrapped session key", aes, 19), used = unwrapped("another", aes, 111);
+    (void)came;
     for (int n = 0; n < 3; n++) {
+        encrypt(used, (CK_MECHANISM){0x1087, &gcm, sizeof gcm});
         encrypt(aes, (CK_MECHANISM){0x1087, &gcm, sizeof gcm});
         encrypt(aes, (CK_MECHANISM){0x1082, iv, 16});
         encrypt(aes, (CK_MECHANISM){0x1081, NULL, 0});

@@ -85,8 +85,8 @@ typedef struct {
     CK_RV (*C_DecryptVerifyUpdate)(void);
     CK_RV (*C_GenerateKey)(CK_ULONG, CK_MECHANISM *, CK_ATTRIBUTE *, CK_ULONG, CK_ULONG *);
     CK_RV (*C_GenerateKeyPair)(CK_ULONG, CK_MECHANISM *, CK_ATTRIBUTE *, CK_ULONG, CK_ATTRIBUTE *, CK_ULONG, CK_ULONG *, CK_ULONG *);
-    CK_RV (*C_WrapKey)(void);
-    CK_RV (*C_UnwrapKey)(void);
+    CK_RV (*C_WrapKey)(CK_ULONG, CK_MECHANISM *, CK_ULONG, CK_ULONG, CK_BYTE *, CK_ULONG *);
+    CK_RV (*C_UnwrapKey)(CK_ULONG, CK_MECHANISM *, CK_ULONG, CK_BYTE *, CK_ULONG, CK_ATTRIBUTE *, CK_ULONG, CK_ULONG *);
     CK_RV (*C_DeriveKey)(void);
     CK_RV (*C_SeedRandom)(CK_ULONG, CK_BYTE *, CK_ULONG);
     CK_RV (*C_GenerateRandom)(CK_ULONG, CK_BYTE *, CK_ULONG);

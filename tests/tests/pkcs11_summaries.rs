@@ -7,7 +7,7 @@ use serde_json::Value;
 use kmss_tests::built;
 use kmss_tests::home::json_items;
 use kmss_tests::p11::keys::{pair, rsa, secret};
-use kmss_tests::p11::{Mech, curve, token};
+use kmss_tests::p11::{Mech, curve, token, ulong};
 use kmss_tests::program::Program;
 
 /// The `kmss` command on the home of this process' module.
@@ -54,6 +54,41 @@ fn uses_of_a_session_key_are_counted_until_it_is_destroyed() {
     assert_eq!((events(&trail, "destroy"), counted(&trail, "destroy")), (0, 1));
     let last = trail.iter().rfind(|record| record["ended"] == true).unwrap();
     assert_eq!(last["uses"].as_array().unwrap().last().unwrap()["action"], "destroy");
+    kmss("audit verify").succeed();
+}
+
+#[test]
+fn an_unwrapped_session_key_that_nobody_uses_has_two_whole_records() {
+    if built::stand_in() {
+        return;
+    }
+    let token = token("summaries-unwrap");
+    let session = token.user();
+    let wrapping = secret(&session, CKK_AES, &[1; 32]);
+    let target = secret(&session, CKK_AES, &[2; 32]);
+    let wrapped = session.wrap(CKM_AES_KEY_WRAP_KWP, wrapping, target).unwrap();
+    let template = [ulong(CKA_CLASS, CKO_SECRET_KEY), ulong(CKA_KEY_TYPE, CKK_AES)];
+    let mut check_values = Vec::new();
+    // Enough for the writer to have said the same before.
+    for _ in 0..40 {
+        let key = session.unwrap(CKM_AES_KEY_WRAP_KWP, wrapping, &wrapped, &template).unwrap();
+        check_values.push(session.get(key, CKA_CHECK_VALUE).unwrap());
+        session.destroy(key).unwrap();
+    }
+    assert!(check_values.iter().all(|value| *value == session.get(target, CKA_CHECK_VALUE).unwrap()));
+    let trail = trail(&token.label);
+    let made: Vec<&Value> = trail.iter().filter(|record| record["action"] == "unwrap").collect();
+    let ended: Vec<&Value> = trail.iter().filter(|record| record["ended"] == true).collect();
+    assert_eq!((made.len(), ended.len()), (40, 40));
+    for (made, ended) in made.iter().zip(&ended) {
+        assert_eq!(made["also"], ended["object"]);
+        assert_eq!((&ended["principal"], &ended["user"]), (&made["principal"], &made["user"]));
+        assert_eq!(
+            (ended["uses"][0]["action"].as_str(), ended["uses"][0]["count"].as_u64()),
+            (Some("destroy"), Some(1))
+        );
+        assert!(made["seq"].as_u64() < ended["seq"].as_u64());
+    }
     kmss("audit verify").succeed();
 }
 

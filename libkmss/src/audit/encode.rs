@@ -8,10 +8,10 @@ use super::chain::{Head, SegmentId, hex_pair};
 use super::known::Known;
 use super::origin::Origin;
 use super::text::{push_number, push_text};
-use super::{AuditEvent, AuditSummary, MAX_USES, Outcome};
+use super::{AuditEvent, AuditSummary, MAX_USES, Outcome, SummaryUse};
 use crate::caller::{Caller, Login};
 use crate::error::ErrorKind;
-use crate::key::{Body, KeyClass, Object, Storage};
+use crate::key::{Action, Body, KeyClass, Object, Storage};
 use crate::mechanism::KeyType;
 use crate::permit::{NewObject, Subject};
 use crate::suite::Suite;
@@ -100,9 +100,6 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
     // What changes objects is held against the store (`kmss store check`); the others are on the path of every operation.
     let edition = event.action.has_effect();
     push_subject(out, known, "object", event.subject, edition);
-    if let Some(also) = event.also {
-        push_subject(out, known, "also", also, edition);
-    }
     if let Some(mechanism) = event.mechanism {
         out.extend_from_slice(b",\"mechanism\":");
         push_text(out, mechanism.as_bytes(), TAG_LIMIT);
@@ -115,7 +112,16 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
         push_field(out, "rule", event.rule.as_bytes());
     }
     push_tags(out, event.tags);
-    let repeated = super::policy::push(out, event);
+    // What is only being made is another one each time.
+    let makes = matches!(event.action, Action::Unwrap | Action::Derive | Action::Encapsulate | Action::Decapsulate);
+    let before = match event.also {
+        Some(also) => {
+            let id = push_subject(out, known, "also", also, edition);
+            if makes { id } else { out.len() }
+        }
+        None => out.len(),
+    };
+    let repeated = super::policy::push(out, event).min(before);
     if let Some(len) = event.data_len {
         push_count(out, "data_len", len);
     }
@@ -124,19 +130,40 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
     if event.outcome == Outcome::Success && !edition { repeated } else { 0 }
 }
 
-/// The fields of a record that counts uses of a session key.
-pub(super) fn summary(out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
+/// The fields of a record that counts uses of a session key. Gives how many bytes of the line the next one will begin with,
+/// where that is to be expected: keys that end unused are much alike.
+pub(super) fn summary(out: &mut Vec<u8>, known: &mut Known, summary: &AuditSummary<'_>) -> usize {
+    let alike = summary.ended && summary.uses.iter().all(|one| one.action == Action::Destroy);
+    if alike {
+        known.ended(out, summary);
+    } else {
+        counted(out, summary);
+    }
+    let before = end_object(out, summary.key.id);
+    if alike {
+        return before;
+    }
+    push_count(out, "since", summary.since.0);
+    0
+}
+
+/// The fields of a summary up to the identity of its key.
+pub(super) fn counted(out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
     push_who(out, summary.principal, summary.login);
     push_field(out, "tenant", summary.namespace.tenant.as_bytes());
     push_field(out, "namespace", summary.namespace.name.as_bytes());
+    push_uses(out, summary.uses);
+    if summary.ended {
+        out.extend_from_slice(b",\"ended\":true");
+    }
     let key = summary.key;
     push_name(out, "object");
-    begin_object(out, key.id);
     push_key(out, key.class, key.key_type, ("", &key.origin), key.version);
     push_storage(out, Storage::Ephemeral);
-    out.push(b'}');
-    push_count(out, "since", summary.since.0);
-    for (at, one) in summary.uses.iter().take(MAX_USES).enumerate() {
+}
+
+fn push_uses(out: &mut Vec<u8>, uses: &[SummaryUse<'_>]) {
+    for (at, one) in uses.iter().take(MAX_USES).enumerate() {
         out.extend_from_slice(if at == 0 { b",\"uses\":[{".as_slice() } else { b",{" });
         // The first field has no comma before it.
         out.extend_from_slice(b"\"action\":\"");
@@ -154,11 +181,8 @@ pub(super) fn summary(out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
         push_count(out, "data_len", one.bytes);
         out.push(b'}');
     }
-    if !summary.uses.is_empty() {
+    if !uses.is_empty() {
         out.push(b']');
-    }
-    if summary.ended {
-        out.extend_from_slice(b",\"ended\":true");
     }
 }
 
@@ -205,40 +229,50 @@ pub(super) fn caller(out: &mut Vec<u8>, caller: &Caller) {
     push_field(out, "namespace", caller.namespace.name.as_bytes());
 }
 
-/// An existing object.
-pub(super) fn object(out: &mut Vec<u8>, object: &Object) {
-    begin_object(out, object.id);
+/// An existing object. Gives where its identity begins.
+pub(super) fn object(out: &mut Vec<u8>, object: &Object) -> usize {
     push_object(out, object);
-    out.push(b'}');
+    end_object(out, object.id)
 }
 
-fn push_subject(out: &mut Vec<u8>, known: &mut Known, name: &str, subject: &Subject, edition: bool) {
+/// Gives where the line begins to tell this subject from others of its kind.
+fn push_subject(out: &mut Vec<u8>, known: &mut Known, name: &str, subject: &Subject, edition: bool) -> usize {
     match subject {
         Subject::Object(object) if edition && object.storage == Storage::Stored => {
             push_name(out, name);
-            begin_object(out, object.id);
             push_object(out, object);
             push_count(out, "edition", object.edition);
-            out.push(b'}');
+            end_object(out, object.id)
         }
         Subject::Object(object) => {
             push_name(out, name);
-            known.object(out, object);
+            known.object(out, object)
         }
         Subject::New(new) => {
             push_name(out, name);
-            begin_object(out, new.id);
             push_new(out, new);
-            out.push(b'}');
+            end_object(out, new.id)
         }
-        Subject::Namespace => (),
+        Subject::Namespace => out.len(),
     }
 }
 
-fn begin_object(out: &mut Vec<u8>, id: ObjectId) {
-    out.extend_from_slice(b"{\"id\":\"");
-    id.0.iter().for_each(|b| out.extend_from_slice(&hex_pair(*b)));
+/// Begins an object with its class. Its identity comes last: it differs where all else may be the same.
+fn begin_object(out: &mut Vec<u8>, class: &str) {
+    out.extend_from_slice(b"{\"class\":\"");
+    out.extend_from_slice(class.as_bytes());
     out.push(b'"');
+}
+
+/// Ends an object with its identity, and gives where that begins.
+fn end_object(out: &mut Vec<u8>, id: ObjectId) -> usize {
+    out.extend_from_slice(b",\"id\":\"");
+    let before = out.len();
+    let mut digits = [0; 2 * size_of::<ObjectId>()];
+    digits.as_chunks_mut().0.iter_mut().zip(id.0).for_each(|(pair, byte)| *pair = hex_pair(byte));
+    out.extend_from_slice(&digits);
+    out.extend_from_slice(b"\"}");
+    before
 }
 
 fn push_object(out: &mut Vec<u8>, object: &Object) {
@@ -258,7 +292,7 @@ fn push_key(out: &mut Vec<u8>, class: KeyClass, key_type: KeyType, (name, origin
         KeyClass::Private => "private",
         KeyClass::Public => "public",
     };
-    push_word(out, "class", class);
+    begin_object(out, class);
     push_word(out, "type", key_type.name());
     if !name.is_empty() {
         push_field(out, "name", name.as_bytes());
@@ -270,12 +304,12 @@ fn push_key(out: &mut Vec<u8>, class: KeyClass, key_type: KeyType, (name, origin
 }
 
 fn push_labelled(out: &mut Vec<u8>, class: &str, object: &Object) {
-    push_word(out, "class", class);
+    begin_object(out, class);
     push_field(out, "label", &object.label);
 }
 
 fn push_new(out: &mut Vec<u8>, new: &NewObject) {
-    push_word(out, "class", "new");
+    begin_object(out, "new");
     if !new.name.is_empty() {
         push_field(out, "name", new.name.as_bytes());
     }
@@ -320,6 +354,8 @@ fn push_error(out: &mut Vec<u8>, kind: ErrorKind) {
     out.push(b'"');
 }
 
+#[expect(clippy::inline_always, reason = "names are constants: copies of a known length are a few moves")]
+#[inline(always)]
 pub(super) fn push_name(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b",\"");
     out.extend_from_slice(name.as_bytes());
@@ -327,12 +363,16 @@ pub(super) fn push_name(out: &mut Vec<u8>, name: &str) {
 }
 
 /// A field whose value comes from outside.
+#[expect(clippy::inline_always, reason = "names are constants: copies of a known length are a few moves")]
+#[inline(always)]
 fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     push_name(out, name);
     push_text(out, value, NAME_LIMIT);
 }
 
 /// A field whose value is a word of this crate.
+#[expect(clippy::inline_always, reason = "names are constants: copies of a known length are a few moves")]
+#[inline(always)]
 pub(super) fn push_word(out: &mut Vec<u8>, name: &str, word: &str) {
     push_name(out, name);
     out.push(b'"');
@@ -340,6 +380,8 @@ pub(super) fn push_word(out: &mut Vec<u8>, name: &str, word: &str) {
     out.push(b'"');
 }
 
+#[expect(clippy::inline_always, reason = "names are constants: copies of a known length are a few moves")]
+#[inline(always)]
 pub(super) fn push_count(out: &mut Vec<u8>, name: &str, number: u64) {
     push_name(out, name);
     push_number(out, number);

@@ -3,10 +3,10 @@
 
 use std::sync::{Arc, Weak};
 
-use super::encode;
+use super::{AuditSummary, Outcome, SummaryKey, SummaryUse, encode};
 use crate::caller::{Caller, Login, Principal};
-use crate::key::Object;
-use crate::tenant::Namespace;
+use crate::key::{Action, Object};
+use crate::tenant::{Namespace, ObjectId};
 
 /// Places for texts of each kind; one that is needed by another value is written anew.
 const PLACES: usize = 8;
@@ -16,6 +16,9 @@ const PLACES: usize = 8;
 pub(super) struct Known {
     callers: [Option<CallerText>; PLACES],
     objects: [Option<ObjectText>; PLACES],
+    ended: Option<EndedText>,
+    /// What was last named in the place of another: kept when it is named again, as most session keys never are.
+    seen: [Option<ObjectId>; PLACES],
 }
 
 // The weak references keep the addresses from being given to other values, and nothing else alive.
@@ -30,6 +33,51 @@ struct CallerText {
 struct ObjectText {
     object: Weak<Object>,
     text: Box<[u8]>,
+    /// Where in it the identity begins.
+    id: usize,
+}
+
+/// What was said of a session key that nobody had used since its last record.
+struct EndedText {
+    principal: Box<str>,
+    login: Login,
+    tenant: Box<str>,
+    namespace: Box<str>,
+    key: SummaryKey,
+    uses: Option<Once>,
+    text: Box<[u8]>,
+}
+
+/// The only use: its destruction.
+#[derive(PartialEq, Eq)]
+struct Once {
+    outcome: Outcome,
+    bytes: u64,
+}
+
+impl Once {
+    /// `None` where there is more to say, or something else; `Some(None)` where there is nothing.
+    fn only(uses: &[SummaryUse<'_>]) -> Option<Option<Self>> {
+        match uses {
+            [] => Some(None),
+            [SummaryUse { action: Action::Destroy, mechanism: None, outcome, rule: "", count: 1, bytes }] => {
+                Some(Some(Self { outcome: *outcome, bytes: *bytes }))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl EndedText {
+    fn is_of(&self, summary: &AuditSummary<'_>, uses: Option<&Once>) -> bool {
+        let (mine, key) = (&self.key, summary.key);
+        *self.principal == *summary.principal
+            && self.login.is_same(summary.login)
+            && (&*self.tenant, &*self.namespace) == (&*summary.namespace.tenant, &*summary.namespace.name)
+            && (mine.class, mine.key_type, mine.version) == (key.class, key.key_type, key.version)
+            && mine.origin == key.origin
+            && self.uses.as_ref() == uses
+    }
 }
 
 impl Known {
@@ -55,21 +103,116 @@ impl Known {
         });
     }
 
-    /// Appends what a record says of an existing object.
-    pub(super) fn object(&mut self, out: &mut Vec<u8>, object: &Arc<Object>) {
-        let Some(place) = self.objects.get_mut(place(object)) else { return encode::object(out, object) };
-        if let Some(known) = place
-            && known.object.as_ptr() == Arc::as_ptr(object)
-        {
+    /// Appends what a summary says of a key that ended unused, up to its identity.
+    pub(super) fn ended(&mut self, out: &mut Vec<u8>, summary: &AuditSummary<'_>) {
+        let Some(uses) = Once::only(summary.uses) else { return encode::counted(out, summary) };
+        if let Some(known) = self.ended.as_ref().filter(|known| known.is_of(summary, uses.as_ref())) {
             return out.extend_from_slice(&known.text);
         }
         let start = out.len();
-        encode::object(out, object);
-        *place = Some(ObjectText { object: Arc::downgrade(object), text: out.get(start..).unwrap_or_default().into() });
+        encode::counted(out, summary);
+        self.ended = Some(EndedText {
+            principal: summary.principal.into(),
+            login: summary.login.clone(),
+            tenant: summary.namespace.tenant.as_str().into(),
+            namespace: summary.namespace.name.as_str().into(),
+            key: summary.key.clone(),
+            uses,
+            text: out.get(start..).unwrap_or_default().into(),
+        });
+    }
+
+    /// Appends what a record says of an existing object. Gives where its identity begins.
+    pub(super) fn object(&mut self, out: &mut Vec<u8>, object: &Arc<Object>) -> usize {
+        let at = place(object);
+        let (Some(place), Some(seen)) = (self.objects.get_mut(at), self.seen.get_mut(at)) else {
+            return encode::object(out, object);
+        };
+        if let Some(known) = place
+            && known.object.as_ptr() == Arc::as_ptr(object)
+        {
+            let start = out.len();
+            out.extend_from_slice(&known.text);
+            return start + known.id;
+        }
+        if seen.replace(object.id) != Some(object.id) {
+            return encode::object(out, object);
+        }
+        let start = out.len();
+        let id = encode::object(out, object);
+        let text = out.get(start..).unwrap_or_default().into();
+        *place = Some(ObjectText { object: Arc::downgrade(object), text, id: id - start });
+        id
     }
 }
 
 fn place<T>(value: &Arc<T>) -> usize {
     let address = Arc::as_ptr(value).addr();
     ((address >> 4) ^ (address >> 8)) % PLACES
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::clock::Timestamp;
+    use crate::key::KeyClass;
+    use crate::mechanism::KeyType;
+    use crate::tenant::{NamespaceId, ObjectId};
+
+    fn namespace(name: &str) -> Namespace {
+        Namespace {
+            id: NamespaceId([1; 16]),
+            tenant: "default".to_owned(),
+            name: name.to_owned(),
+            ordinal: 0,
+            incarnation: 1,
+            policy_required: false,
+            settings: crate::settings::Settings::default(),
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_of_a_key_that_ended_unused_is_said_of_no_other_kind_of_end() {
+        let mut known = Known::default();
+        let destroyed = |count, bytes| SummaryUse {
+            action: Action::Destroy,
+            mechanism: None,
+            outcome: Outcome::Success,
+            rule: "",
+            count,
+            bytes,
+        };
+        let ruled = SummaryUse { rule: "r", ..destroyed(1, 0) };
+        let uses = [vec![], vec![destroyed(1, 0)], vec![destroyed(2, 0)], vec![destroyed(1, 9)], vec![ruled]];
+        let (here, there) = (namespace("here"), namespace("there"));
+        let key = |class, key_type, origin: &str| {
+            let (id, origin) = (ObjectId([7; 16]), origin.to_owned());
+            SummaryKey { id, class, key_type, origin, version: 1 }
+        };
+        let keys = [
+            key(KeyClass::Secret, KeyType::Aes, ""),
+            key(KeyClass::Secret, KeyType::Aes, "web"),
+            key(KeyClass::Secret, KeyType::Sm4, ""),
+            key(KeyClass::Private, KeyType::Ec, ""),
+        ];
+        for _ in 0..2 {
+            for (uses, key) in uses.iter().flat_map(|uses| keys.iter().map(move |key| (uses, key))) {
+                for (principal, login) in [("a", Login::None), ("a", Login::User("a".into())), ("b", Login::None)] {
+                    for namespace in [&here, &there, &here] {
+                        let (time, since, ended) = (Timestamp(2), Timestamp(1), true);
+                        let login = &login;
+                        let summary = AuditSummary { time, since, principal, login, namespace, key, uses, ended };
+                        let (mut fresh, mut again) = (Vec::new(), Vec::new());
+                        encode::counted(&mut fresh, &summary);
+                        for _ in 0..2 {
+                            again.clear();
+                            known.ended(&mut again, &summary);
+                            assert_eq!(String::from_utf8_lossy(&again), String::from_utf8_lossy(&fresh));
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

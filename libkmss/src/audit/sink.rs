@@ -446,10 +446,7 @@ impl AuditSink for SegmentSink {
     }
 
     fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
-        let fill = |out: &mut Vec<u8>, _: &mut Known| {
-            encode::summary(out, summary);
-            0
-        };
+        let fill = |out: &mut Vec<u8>, known: &mut Known| encode::summary(out, known, summary);
         self.write((summary.time, kind::SUMMARY), fill, self.options.sync_all)
     }
 }

@@ -5,8 +5,11 @@ use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
 use crate::suite::{Aead, HASH_LEN, NONCE_LEN, Suite};
+
+/// How much of the stack may hold plaintext after the cipher, which works on several blocks at once.
+const STACK: usize = 16 << 10;
 
 /// One version of a domain key, expanded into the keys for its three uses: key material, records, index.
 ///
@@ -68,7 +71,7 @@ impl DomainKey {
     /// The random source fails.
     pub fn seal_material(&self, random: &dyn Random, context: &[u8], plain: &Secret) -> Result<Vec<u8>> {
         let sealed = seal(&self.material, random, context, plain.expose());
-        wipe_stack();
+        wipe_stack::<STACK>();
         sealed
     }
 
@@ -78,7 +81,7 @@ impl DomainKey {
     /// [`ErrorKind::Damaged`] when it was changed, moved to another object, or sealed under another key.
     pub fn open_material(&self, context: &[u8], sealed: &[u8]) -> Result<Secret> {
         let opened = open(&self.material, context, sealed);
-        wipe_stack();
+        wipe_stack::<STACK>();
         opened
     }
 
@@ -105,12 +108,6 @@ impl DomainKey {
     pub fn index_term(&self, name: &str, value: &[u8]) -> Result<[u8; HASH_LEN]> {
         self.suite.mac(&self.index, &[name.as_bytes(), &[0], value])
     }
-}
-
-/// Overwrites the stack below the caller: ciphers that work on several blocks at once leave plaintext there.
-#[inline(never)]
-fn wipe_stack() {
-    std::hint::black_box(&mut [0_u8; 16 << 10]);
 }
 
 impl std::fmt::Debug for DomainKey {

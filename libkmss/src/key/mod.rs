@@ -12,7 +12,9 @@ mod weakness;
 pub use attachment::Attachment;
 pub use domain::{DomainKey, Keyring};
 pub(crate) use object::material_context;
-pub use object::{BackendId, Body, CachedKey, Date, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage};
+pub use object::{
+    BackendId, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage,
+};
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use state::KeyState;
 pub use usage::{Action, Protection, Usage};

@@ -1,6 +1,7 @@
 //! Objects of a namespace: keys with their versions, certificates and data.
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -219,24 +220,38 @@ pub struct KeyVersion {
     pub bits: u32,
     /// The public part.
     pub public: PublicComponents,
-    /// Key check value, empty where there is none.
+    /// Key check value as it was stored; [`Self::check_value`] has that of held keys, too.
     #[serde(with = "serde_bytes")]
     pub check_value: Vec<u8>,
+    /// Where the key lives in this process alone, the backend may keep it here instead of sealed in the locator.
+    #[serde(skip)]
+    pub held: HeldKey,
     /// The backend's parsed form, for as long as this record is in memory.
     #[serde(skip)]
     pub cache: CachedKey,
 }
 
+impl KeyVersion {
+    /// The key check value, empty where there is none. That of a held key is computed only when somebody asks.
+    #[must_use]
+    pub fn check_value(&self) -> Cow<'_, [u8]> {
+        match &self.held.0 {
+            Some((_, held)) => Cow::Owned(held.check_value()),
+            None => Cow::Borrowed(&self.check_value),
+        }
+    }
+}
+
 /// Name of a backend (`soft`, or what the configuration calls an HSM or server).
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct BackendId(pub String);
+pub struct BackendId(pub Cow<'static, str>);
 
 impl BackendId {
     /// The built-in software engine.
     #[must_use]
     pub fn soft() -> Self {
-        Self("soft".to_owned())
+        Self(Cow::Borrowed("soft"))
     }
 }
 
@@ -322,6 +337,58 @@ impl Date {
     }
 }
 
+/// A key of this process alone, as its backend holds it in memory: never stored, shared by clones of its object, wiped by the
+/// backend's type with the last of them. A forked child inherits it, and is told that it was made elsewhere.
+#[derive(Clone, Default)]
+pub struct HeldKey(Option<(u32, Arc<dyn Held>)>);
+
+/// What a backend holds of a key.
+pub trait Held: Any + Send + Sync {
+    /// The key check value (PKCS#11 3.2, CKA_CHECK_VALUE), which anybody may know who sees the key; empty where there is none.
+    fn check_value(&self) -> Vec<u8>;
+}
+
+impl HeldKey {
+    /// Holds `key`, made in fork epoch `epoch`.
+    #[must_use]
+    pub fn new<T: Held>(epoch: u32, key: Arc<T>) -> Self {
+        Self(Some((epoch, key)))
+    }
+
+    /// Whether nothing is held: the key is in the locator.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// The key, where it is held as a `T`, and the fork epoch in which it was made.
+    #[must_use]
+    pub fn get<T: Held>(&self) -> Option<(u32, Arc<T>)> {
+        let (made, held) = self.0.as_ref()?;
+        let held: Arc<dyn Any + Send + Sync> = Arc::<dyn Held>::clone(held);
+        Some((*made, held.downcast().ok()?))
+    }
+}
+
+/// Whether both are the very same key.
+impl PartialEq for HeldKey {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some((_, mine)), Some((_, theirs))) => Arc::ptr_eq(mine, theirs),
+            (None, None) => true,
+            _ => false,
+        }
+    }
+}
+
+impl Eq for HeldKey {}
+
+impl fmt::Debug for HeldKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HeldKey(..)")
+    }
+}
+
 /// The parsed form of a key, kept beside its record so that it lives and dies with it.
 ///
 /// A clone starts empty: a changed record is parsed anew. Never blocks (two threads may both parse; one result stays).
@@ -374,6 +441,28 @@ mod tests {
         }
         assert_eq!(Date::of(Timestamp(1_709_164_800_000)), Date(*b"20240229"));
         assert!(Date(*b"20240229") < Date(*b"20240301"));
+    }
+
+    impl Held for u32 {
+        fn check_value(&self) -> Vec<u8> {
+            self.to_be_bytes().to_vec()
+        }
+    }
+
+    impl Held for u64 {
+        fn check_value(&self) -> Vec<u8> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_held_key_is_shared_by_clones_and_tells_where_it_was_made() {
+        let held = HeldKey::new(3, Arc::new(42_u32));
+        assert_eq!(held.clone().get::<u32>().map(|(made, key)| (made, *key)), Some((3, 42)));
+        assert_eq!(held.clone(), held);
+        assert_ne!(held, HeldKey::new(3, Arc::new(42_u32)));
+        assert!(held.get::<u64>().is_none() && HeldKey::default().is_empty() && !held.is_empty());
+        assert_eq!(format!("{held:?}"), "HeldKey(..)");
     }
 
     #[test]

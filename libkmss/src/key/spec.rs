@@ -1,6 +1,6 @@
 //! What goes into a backend to make a key, and what comes out.
 
-use super::object::PublicComponents;
+use super::object::{HeldKey, PublicComponents};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
 use crate::secret::Secret;
 
@@ -132,8 +132,10 @@ pub struct Material {
     pub bits: u32,
     /// The public part; of private keys too.
     pub public: PublicComponents,
-    /// Key check value (PKCS#11 3.2, CKA_CHECK_VALUE): 3 bytes for secret keys, empty otherwise.
+    /// Key check value (PKCS#11 3.2, CKA_CHECK_VALUE): 3 bytes for secret keys, empty otherwise, and where the key is held.
     pub check_value: Vec<u8>,
+    /// The key itself, of a secret key of this process alone; the locator is empty then.
+    pub held: HeldKey,
 }
 
 /// The kind of key that unwrapping or derivation is to yield.

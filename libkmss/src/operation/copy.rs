@@ -71,7 +71,7 @@ impl Operation for Copy {
         hall.keep(permit, copy)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }

@@ -78,8 +78,8 @@ impl Operation for Derive {
         Ok(Derived { keys: hall.keep_all(permit, made)?, public: derivation.public })
     }
 
-    fn made(derived: &Derived) -> Vec<Arc<Object>> {
-        derived.keys.clone()
+    fn made(derived: &Derived) -> impl Iterator<Item = &Arc<Object>> {
+        derived.keys.iter()
     }
 }
 
@@ -116,8 +116,8 @@ impl Operation for DeriveData {
         hall.keep(permit, self.draft.object(permit.caller().namespace.id, body, now(permit)))
     }
 
-    fn made(data: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(data)]
+    fn made(data: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(data)
     }
 }
 
@@ -162,8 +162,8 @@ impl Operation for DerivePublic {
         hall.keep(permit, key)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }
 

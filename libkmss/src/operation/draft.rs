@@ -17,7 +17,7 @@ use crate::tenant::{NamespaceId, ObjectId};
 /// A new object before it exists. Doors fill one from what their caller asks for.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// Its identity, fresh from the random source.
+    /// Its identity, which nothing else ever had.
     pub id: ObjectId,
     /// Where it will live.
     pub storage: Storage,
@@ -122,10 +122,10 @@ impl Draft {
     }
 
     /// What policy and permit see of it.
-    pub(super) fn subject(&self) -> Box<NewObject> {
+    pub(super) fn subject(&self) -> Arc<NewObject> {
         let (name, origin) = (self.wanted_name(), self.origin.clone());
         let Self { id, storage, private, .. } = *self;
-        Box::new(NewObject { id, storage, private, name, is_key: true, origin })
+        Arc::new(NewObject { id, storage, private, name, is_key: true, origin })
     }
 
     fn wanted_name(&self) -> String {
@@ -155,6 +155,7 @@ impl Draft {
             bits: material.bits,
             public: material.public,
             check_value: material.check_value,
+            held: material.held,
             cache: CachedKey::default(),
         };
         let key = Key {

@@ -54,8 +54,8 @@ impl Operation for Encapsulate {
         Ok((keep(self.draft, hall, permit, backend.id(), material)?, ciphertext))
     }
 
-    fn made((key, _): &Self::Running) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made((key, _): &Self::Running) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }
 
@@ -93,8 +93,8 @@ impl Operation for Decapsulate {
         keep(self.draft, hall, permit, backend.id(), material)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }
 

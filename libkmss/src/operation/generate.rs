@@ -34,8 +34,8 @@ impl Operation for GenerateSecret {
         hall.keep(permit, key)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }
 
@@ -81,15 +81,15 @@ impl Operation for GeneratePair {
         }
     }
 
-    fn made((private, public): &Self::Running) -> Vec<Arc<Object>> {
-        vec![Arc::clone(private), Arc::clone(public)]
+    fn made((private, public): &Self::Running) -> impl Iterator<Item = &Arc<Object>> {
+        [private, public].into_iter()
     }
 }
 
 impl GeneratePair {
     /// The public half's attributes; it carries the name of the private one, where that has a name.
     fn public_draft(&self) -> Draft {
-        let name = self.private.subject().name;
+        let name = self.private.subject().name.clone();
         let name = if name.is_empty() { self.public.name.clone() } else { name };
         Draft { name, ..self.public.clone() }
     }

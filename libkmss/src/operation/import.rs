@@ -43,8 +43,8 @@ impl Operation for Import {
         hall.keep(permit, key)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }
 
@@ -61,7 +61,10 @@ impl Operation for ImportDocument {
     type Running = Arc<Object>;
 
     fn request(&self) -> Request {
-        Request::new(Action::Import, Target::New(Box::new(NewObject { is_key: false, ..*self.draft.subject() })))
+        Request::new(
+            Action::Import,
+            Target::New(Arc::new(NewObject { is_key: false, ..NewObject::clone(&self.draft.subject()) })),
+        )
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
@@ -74,7 +77,7 @@ impl Operation for ImportDocument {
         hall.keep(permit, object)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }

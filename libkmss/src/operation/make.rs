@@ -41,7 +41,7 @@ impl Operation for Make {
         hall.keep(permit, key)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }

@@ -145,7 +145,8 @@ impl Operation for Tag {
 /// protection only to the stricter side.
 fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
     let fixed = |k: &Key| (k.state, k.key_type, k.class, k.primary, k.versions.len());
-    let material = |k: &Key| k.versions.iter().map(|v| (v.number, v.locator.clone())).collect::<Vec<_>>();
+    let material =
+        |k: &Key| k.versions.iter().map(|v| (v.number, v.locator.clone(), v.held.clone())).collect::<Vec<_>>();
     if fixed(old) != fixed(new)
         || (&old.name, &old.origin) != (&new.name, &new.origin)
         || material(old) != material(new)

@@ -82,7 +82,7 @@ pub enum Target {
     /// An existing object.
     Object(ObjectRef),
     /// An object that is about to exist.
-    New(Box<NewObject>),
+    New(Arc<NewObject>),
     /// The namespace itself.
     Namespace,
     /// The request's own object, under a new name.
@@ -209,8 +209,8 @@ pub trait Operation {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running>;
 
     /// The objects it made, for the audit: only now are their names known.
-    fn made(_: &Self::Running) -> Vec<Arc<Object>> {
-        Vec::new()
+    fn made(_: &Self::Running) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::empty()
     }
 }
 
@@ -253,12 +253,22 @@ impl Hall {
 
     /// Stores a new object, or hands a session object to the door. Returns it as it now exists.
     fn keep(&self, permit: &Permit, object: Object) -> Result<Arc<Object>> {
+        if object.storage == Storage::Ephemeral {
+            self.check_made(permit, std::slice::from_ref(&object))?;
+            return Ok(Arc::new(object));
+        }
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned nothing");
         self.keep_all(permit, vec![object])?.pop().ok_or_else(missing)
     }
 
-    /// Holds what is about to exist against the settings of its namespace: the one way into it.
-    fn admit_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
+    /// Holds what is about to exist against its maker and the settings of its namespace: the one way into it.
+    fn check_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
+        let officer = permit.caller().login == Login::SecurityOfficer;
+        let trusted = |o: &Object| o.key().is_some_and(|k| k.protection.trusted);
+        // A copy takes its source's word for it.
+        if !officer && permit.action() != Action::Manage && objects.iter().any(trusted) {
+            return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
+        }
         let settings = self.catalog.settings_for(permit.caller())?;
         for key in objects.iter().filter_map(Object::key) {
             if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
@@ -274,13 +284,7 @@ impl Hall {
 
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
-        let officer = permit.caller().login == Login::SecurityOfficer;
-        let trusted = |o: &Object| o.key().is_some_and(|k| k.protection.trusted);
-        // A copy takes its source's word for it.
-        if !officer && permit.action() != Action::Manage && objects.iter().any(trusted) {
-            return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
-        }
-        self.admit_made(permit, &objects)?;
+        self.check_made(permit, &objects)?;
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {
             return self.catalog.create(permit.caller(), &mut objects);

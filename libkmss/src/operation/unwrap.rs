@@ -1,5 +1,6 @@
 //! Unwrapping keys.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, now};
@@ -9,20 +10,20 @@ use crate::permit::Permit;
 
 /// Unwraps a key into a new object.
 #[derive(Debug)]
-pub struct Unwrap {
+pub struct Unwrap<'a> {
     /// The unwrapping key.
     pub unwrapping: ObjectRef,
     /// How.
     pub how: Chosen,
     /// The wrapped key.
-    pub wrapped: Vec<u8>,
+    pub wrapped: Cow<'a, [u8]>,
     /// What is expected inside.
     pub expected: Expected,
     /// Attributes of the new key.
     pub draft: Draft,
 }
 
-impl Operation for Unwrap {
+impl Operation for Unwrap<'_> {
     type Running = Arc<Object>;
 
     fn request(&self) -> Request {
@@ -48,7 +49,7 @@ impl Operation for Unwrap {
         hall.keep(permit, key)
     }
 
-    fn made(key: &Arc<Object>) -> Vec<Arc<Object>> {
-        vec![Arc::clone(key)]
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
     }
 }

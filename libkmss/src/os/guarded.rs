@@ -42,6 +42,24 @@ impl Guarded {
     }
 }
 
+impl Guarded {
+    /// Keeps the first `len` bytes, or all where there are fewer.
+    pub fn shorten(&mut self, len: usize) {
+        if len >= self.len {
+            return;
+        }
+        if self.heap {
+            // What is given back has the length that was taken.
+            let mut shorter = Self::zeroed(len);
+            shorter.iter_mut().zip(self.iter()).for_each(|(to, from)| *to = *from);
+            *self = shorter;
+        } else {
+            // The whole block is wiped when it is given back.
+            self.len = len;
+        }
+    }
+}
+
 impl Deref for Guarded {
     type Target = [u8];
 

@@ -68,6 +68,23 @@ struct Admission {
 /// At any time.
 const ALWAYS: Range<Timestamp> = Timestamp(0)..Timestamp(u64::MAX);
 
+impl Admission {
+    /// One on which no policy has a say.
+    const fn silent(permit: Permit, reservation: Box<dyn Reservation>) -> Self {
+        Self {
+            permit,
+            reservation,
+            holds: Some(ALWAYS),
+            maximum: None,
+            limits: Vec::new(),
+            awaits_length: false,
+            step_up: false,
+            may_step_up: false,
+            awaited: None,
+        }
+    }
+}
+
 /// A request with its objects resolved.
 #[derive(Clone, Copy)]
 struct Resolved<'a> {
@@ -131,8 +148,7 @@ impl Pipeline {
     pub fn perform_at<O: Operation>(&self, moment: Moment, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
         let (admission, mut trace, result) = self.start(moment, caller, operation, &request, true)?;
-        let made = O::made(&result);
-        let subjects = admission.permit.into_subjects().made(&made);
+        let subjects = admission.permit.into_subjects().made(O::made(&result));
         let recorded = match tally::ended(&trace, &subjects) {
             Some(tally) => tally.end(caller, &trace),
             None => self.record(caller, &mut trace, &subjects, Outcome::Success, ""),
@@ -141,7 +157,7 @@ impl Pipeline {
             admission.reservation.settle(trace.bytes);
         }
         recorded?;
-        made.iter().for_each(|object| self.tally(caller, object));
+        O::made(&result).for_each(|object| self.tally(caller, moment, object));
         Ok(result)
     }
 
@@ -185,6 +201,8 @@ impl Pipeline {
         }
     }
 
+    #[expect(clippy::inline_always, reason = "most operations have one caller of this, and what it returns is large")]
+    #[inline(always)]
     fn start<O: Operation>(
         &self,
         moment: Moment,
@@ -228,13 +246,22 @@ impl Pipeline {
         let generation = self.store.generation();
         *subjects = self.resolve(caller, request)?;
         let resolved = Resolved { request, subjects };
-        let mut verdict = Verdict::default();
         let moment = trace.started;
         let asked = Asked { data_len: request.data_len, confirmed: false, again: false };
-        let silent = self.policy.is_silent(caller, generation);
-        let mut decided = if silent { Ok(()) } else { self.decide(caller, resolved, asked, moment, &mut verdict) };
+        if self.policy.is_silent(caller, generation) {
+            let reservation = self.reserve(caller, resolved, asked, moment, &[])?;
+            self.check(caller, resolved, moment.wall)?;
+            if at_once && subjects.ask_confirmation(request.action) {
+                return Err(unconfirmed());
+            }
+            let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
+            let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
+            return Ok(Admission::silent(permit, reservation));
+        }
+        let mut verdict = Verdict::default();
+        let mut decided = self.decide(caller, resolved, asked, moment, &mut verdict);
         let mut prospects = Prospects::default();
-        let awaits_length = !silent && !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
+        let awaits_length = !at_once && asked.data_len.is_none() && self.policy.asks_length(caller);
         if awaits_length {
             let denied = decided.as_ref().is_err_and(|refusal| refusal.kind() == ErrorKind::Denied);
             prospects = self.prospects(caller, resolved, asked, moment, denied);
@@ -257,11 +284,7 @@ impl Pipeline {
             let why = "the policy wants this very data approved, which is not known here";
             return Err(Error::new(ErrorKind::Denied, why));
         }
-        let holds = match (silent, verdict.is_plain() && !awaits_length) {
-            (true, _) => Some(ALWAYS),
-            (false, true) => self.policy.holds(caller),
-            (false, false) => None,
-        };
+        let holds = if verdict.is_plain() && !awaits_length { self.policy.holds(caller) } else { None };
         // Last: what is used up here is not given back.
         self.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
@@ -298,7 +321,7 @@ impl Pipeline {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
                 let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
-                Some(Subject::New(Box::new(NewObject { id, storage, private, name, is_key, origin })))
+                Some(Subject::New(Arc::new(NewObject { id, storage, private, name, is_key, origin })))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,
@@ -314,7 +337,7 @@ impl Pipeline {
                 found => found.map(Subject::Object),
             },
             Target::Object(ObjectRef::Ephemeral(object)) => Ok(Subject::Object(Arc::clone(object))),
-            Target::New(new) => Ok(Subject::New(new.clone())),
+            Target::New(new) => Ok(Subject::New(Arc::clone(new))),
             Target::Namespace => Ok(Subject::Namespace),
             Target::Renamed(_) => Err(Error::new(ErrorKind::Internal, "there is nothing to rename")),
         }

@@ -14,13 +14,12 @@ use once_cell::race::OnceBox;
 
 use super::{Pipeline, Trace};
 use crate::audit::{AuditSink, AuditSummary, MAX_USES, Outcome, SummaryKey, SummaryUse};
-use crate::caller::{Caller, Login, Principal};
-use crate::clock::{Clock, Timestamp};
+use crate::caller::{Caller, CallerName, Login};
+use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::Result;
 use crate::key::{Action, Object, Storage};
 use crate::os::epoch;
 use crate::permit::{Subject, Subjects};
-use crate::tenant::Namespace;
 
 /// The longest time, in milliseconds, for which uses are only counted.
 const EVERY: u64 = 1_000;
@@ -29,10 +28,10 @@ const EVERY: u64 = 1_000;
 pub(super) struct Tally {
     audit: Arc<dyn AuditSink>,
     clock: Arc<dyn Clock>,
-    namespace: Arc<Namespace>,
     key: SummaryKey,
-    maker: Who,
-    counts: OnceBox<Counts>,
+    maker: Arc<CallerName>,
+    /// Those of the process that made the key.
+    counts: Counts,
 }
 
 /// The counts of one process.
@@ -50,7 +49,7 @@ struct Counts {
 
 /// How often one kind of use was seen since the last record.
 struct Use {
-    who: Who,
+    who: Arc<CallerName>,
     action: Action,
     mechanism: Option<&'static str>,
     outcome: Outcome,
@@ -58,23 +57,6 @@ struct Use {
     count: AtomicU64,
     bytes: AtomicU64,
     next: OnceBox<Use>,
-}
-
-/// Who used a key. Keeps nothing that a login unlocked.
-#[derive(Clone)]
-struct Who {
-    principal: Arc<Principal>,
-    login: Login,
-}
-
-impl Who {
-    fn of(caller: &Caller) -> Self {
-        Self { principal: Arc::clone(&caller.principal), login: caller.login.clone() }
-    }
-
-    fn is(&self, principal: &Arc<Principal>, login: &Login) -> bool {
-        self.login.is_same(login) && (Arc::ptr_eq(&self.principal, principal) || self.principal.name == principal.name)
-    }
 }
 
 /// What was taken out of the counts to be written.
@@ -86,20 +68,15 @@ struct Taken<'a> {
 
 impl Pipeline {
     /// From now on the uses of `object`, a session key just made, are counted.
-    pub(super) fn tally(&self, caller: &Caller, object: &Object) {
+    pub(super) fn tally(&self, caller: &Caller, made: Moment, object: &Object) {
         let Some(key) = object.key() else { return };
         if object.storage == Storage::Ephemeral && self.audit.summarizes() {
-            object.uses.put(|| {
-                let tally = Tally {
-                    audit: Arc::clone(&self.audit),
-                    clock: Arc::clone(&self.clock),
-                    namespace: Arc::clone(&caller.namespace),
-                    key: SummaryKey::of(object, key),
-                    maker: Who::of(caller),
-                    counts: OnceBox::new(),
-                };
-                tally.counts();
-                tally
+            object.uses.put(|| Tally {
+                audit: Arc::clone(&self.audit),
+                clock: Arc::clone(&self.clock),
+                key: SummaryKey::of(object, key),
+                maker: Arc::clone(caller.name()),
+                counts: Counts::since(made),
             });
         }
     }
@@ -155,22 +132,29 @@ impl Tally {
     /// [`ErrorKind::AuditUnavailable`](crate::error::ErrorKind::AuditUnavailable): the key was not destroyed.
     pub(super) fn end(&self, caller: &Caller, trace: &Trace) -> Result<()> {
         let counts = self.counts();
-        let entry = counts.add(caller, trace, Outcome::Success);
-        self.write(counts, true).inspect_err(|_| entry.take_back(trace))?;
+        if counts.has_any() {
+            let entry = counts.add(caller, trace, Outcome::Success);
+            self.write(counts, true).inspect_err(|_| entry.take_back(trace))?;
+        } else {
+            // Nothing was counted since the last record: this is all that there is to say.
+            let since = Timestamp(counts.since.load(Ordering::Relaxed));
+            let (Trace { action, mechanism, rule, bytes, .. }, outcome) = (trace, Outcome::Success);
+            let rule = rule.as_deref().unwrap_or_default();
+            let only = SummaryUse { action: *action, mechanism: *mechanism, outcome, rule, count: 1, bytes: *bytes };
+            let who = (caller.principal.name.as_str(), &caller.login);
+            self.summarize((self.clock.now(), since), who, &[only], true)?;
+        }
         counts.ended.store(true, Ordering::Relaxed);
         Ok(())
     }
 
     /// The counts of this process.
     fn counts(&self) -> &Counts {
-        let mut place = &self.counts;
-        loop {
-            let counts = place.get_or_init(|| Box::new(Counts::new(&*self.clock)));
-            if counts.epoch == epoch() {
-                return counts;
-            }
-            place = &counts.next;
+        let mut counts = &self.counts;
+        while counts.epoch != epoch() {
+            counts = counts.next.get_or_init(|| Box::new(Counts::since(self.clock.rough())));
         }
+        counts
     }
 
     /// Writes everything counted since the last record: one record for each principal, nearly always one.
@@ -183,19 +167,11 @@ impl Tally {
             left.first().map_or_else(|| (first && ended).then_some(&self.maker), |t| Some(&t.entry.who))
         {
             let (mut now, mut later): (Vec<Taken<'_>>, Vec<Taken<'_>>) =
-                left.into_iter().partition(|t| t.entry.who.is(&who.principal, &who.login));
+                left.into_iter().partition(|t| t.entry.who.is_same(who));
             later.extend(now.drain(MAX_USES.min(now.len())..));
             let uses: Vec<SummaryUse<'_>> = now.iter().map(Taken::summary).collect();
-            let recorded = self.audit.summarize(&AuditSummary {
-                time,
-                since,
-                principal: &who.principal.name,
-                login: &who.login,
-                namespace: &self.namespace,
-                key: &self.key,
-                uses: &uses,
-                ended: ended && later.is_empty(),
-            });
+            let name = (who.principal.name.as_str(), &who.login);
+            let recorded = self.summarize((time, since), name, &uses, ended && later.is_empty());
             if recorded.is_err() {
                 now.iter().chain(&later).for_each(Taken::give_back);
                 return recorded;
@@ -207,25 +183,36 @@ impl Tally {
     }
 }
 
+impl Tally {
+    fn summarize(
+        &self,
+        (time, since): (Timestamp, Timestamp),
+        (principal, login): (&str, &Login),
+        uses: &[SummaryUse<'_>],
+        ended: bool,
+    ) -> Result<()> {
+        let (namespace, key) = (&*self.maker.namespace, &self.key);
+        self.audit.summarize(&AuditSummary { time, since, principal, login, namespace, key, uses, ended })
+    }
+}
+
 impl Drop for Tally {
     fn drop(&mut self) {
-        let mut place = self.counts.get();
-        while let Some(counts) = place {
+        for counts in std::iter::successors(Some(&self.counts), |counts| counts.next.get()) {
             if counts.epoch == epoch() && (!counts.ended.load(Ordering::Relaxed) || counts.has_any()) {
                 // Nobody is left to be told of a failure; the sink counts it among what it lost.
                 let _ = self.write(counts, true);
             }
-            place = counts.next.get();
         }
     }
 }
 
 impl Counts {
-    fn new(clock: &dyn Clock) -> Self {
+    fn since(moment: Moment) -> Self {
         Self {
             epoch: epoch(),
-            since: AtomicU64::new(clock.now().0),
-            written: AtomicU64::new(milliseconds(clock.rough().monotonic)),
+            since: AtomicU64::new(moment.wall.0),
+            written: AtomicU64::new(milliseconds(moment.monotonic)),
             ended: AtomicBool::new(false),
             uses: OnceBox::new(),
             next: OnceBox::new(),
@@ -247,7 +234,7 @@ impl Counts {
         loop {
             let entry = place.get_or_init(|| {
                 Box::new(Use {
-                    who: Who::of(caller),
+                    who: Arc::clone(caller.name()),
                     action: trace.action,
                     mechanism: trace.mechanism,
                     outcome,
@@ -260,7 +247,7 @@ impl Counts {
             if (entry.action, entry.outcome) == (trace.action, outcome)
                 && same(entry.mechanism, trace.mechanism)
                 && entry.rule == trace.rule
-                && entry.who.is(&caller.principal, &caller.login)
+                && entry.who.is_same(caller.name())
             {
                 return entry;
             }

@@ -174,7 +174,7 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         is_key: true,
         origin: String::new(),
     };
-    let also = Subject::New(Box::new(made));
+    let also = Subject::New(Arc::new(made));
     let example = Example { subject: Subject::Object(Arc::new(object)), action: Action::Derive, ..Example::default() };
     home.sink().record(&AuditEvent { also: Some(&also), ..example.event() }).unwrap();
     let found =

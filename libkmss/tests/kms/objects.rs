@@ -43,7 +43,7 @@ fn a_key_is_made_used_wrapped_unwrapped_copied_and_destroyed_in_the_store_and_in
             let unwrap = Unwrap {
                 unwrapping: ObjectRef::from(&key),
                 how: key_wrap(),
-                wrapped,
+                wrapped: wrapped.into(),
                 expected: Expected { key_type: KeyType::Aes, len: None },
                 draft: flat.draft(storage, "unwrapped"),
             };

@@ -93,7 +93,7 @@ fn a_key_that_asks_each_time_computes_nothing_before_its_user_confirmed_that_ope
     let draft = flat.draft(Storage::Ephemeral, "new");
     let expected = libkmss::operation::Expected { key_type: KeyType::Aes, len: None };
     let how: Chosen = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad).into();
-    let unwrap = Unwrap { unwrapping: ObjectRef::from(&key), how, wrapped: vec![0; 24], expected, draft };
+    let unwrap = Unwrap { unwrapping: ObjectRef::from(&key), how, wrapped: vec![0; 24].into(), expected, draft };
     let refused = flat.kms.perform(&user, unwrap);
     assert_eq!(kind(refused), ErrorKind::NotLoggedIn);
     assert_eq!(kind(flat.kms.confirm(&flat.public(), &pin(PIN))), ErrorKind::NotLoggedIn);

@@ -138,7 +138,7 @@ impl<'a> Attributes<'a> {
                 let kept = self.object.attributes.get(&u64_of(kind));
                 Answer::Nested(kept.and_then(|bytes| Template::decode(bytes)).unwrap_or_default())
             }
-            c::CKA_CHECK_VALUE => Answer::bytes(&version.check_value),
+            c::CKA_CHECK_VALUE => Answer::bytes(&version.check_value()),
             c::CKA_VALUE_LEN => Answer::number((version.bits / 8).into()),
             c::CKA_PUBLIC_KEY_INFO => Answer::bytes(&version.public.spki().unwrap_or_default()),
             c::CKA_MODULUS_BITS => Answer::number(version.bits.into()),
@@ -180,7 +180,10 @@ impl<'a> Attributes<'a> {
 pub(crate) fn size(object: &Object) -> usize {
     // Numbers are equally long in every profile.
     let attributes = Attributes::of(object, Profile::default());
-    let material = object.key().and_then(|k| k.primary().ok()).map_or(0, |v| v.locator.len());
+    let material = object.key().and_then(|k| k.primary().ok()).map_or(0, |v| match v.locator.len() {
+        0 if !v.held.is_empty() => (v.bits / 8) as usize,
+        sealed => sealed,
+    });
     let visible = rules::all(attributes.class).map(|kind| match attributes.answer(kind) {
         Answer::Value(value) => value.len(),
         _ => 0,

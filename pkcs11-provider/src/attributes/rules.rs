@@ -246,8 +246,28 @@ const RULES: [Rule; 72] = [
     rule(c::CKA_DECAPSULATE_TEMPLATE, Bytes, PRIVATE, Any, MADE | COPY),
 ];
 
+/// The rules by their attributes' numbers, to be found by halves.
+#[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses an index that is not there")]
+const SORTED: [(CK_ATTRIBUTE_TYPE, usize); RULES.len()] = {
+    let mut sorted = [(0, 0); RULES.len()];
+    let mut at = 0;
+    while at < sorted.len() {
+        // Into what is sorted so far, from behind.
+        let mut place = at;
+        while place > 0 && sorted[place - 1].0 > RULES[at].kind {
+            sorted[place] = sorted[place - 1];
+            place -= 1;
+        }
+        sorted[place] = (RULES[at].kind, at);
+        at += 1;
+    }
+    sorted
+};
+
 fn find(kind: CK_ATTRIBUTE_TYPE, class: Class) -> Option<&'static Rule> {
-    RULES.iter().find(|r| r.kind == kind && r.classes & class.bit() != 0 && r.family.has(class))
+    let at = SORTED.binary_search_by_key(&kind, |(kind, _)| *kind).ok()?;
+    let rule = SORTED.get(at).and_then(|(_, at)| RULES.get(*at))?;
+    (rule.classes & class.bit() != 0 && rule.family.has(class)).then_some(rule)
 }
 
 impl Family {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use libkmss::clock::Timestamp;
 use libkmss::key::{
-    Attachment, BackendId, Body, CachedKey, Key, KeyClass, KeyState, KeyVersion, Object, Protection, PublicComponents,
-    Storage, Usage,
+    Attachment, BackendId, Body, CachedKey, HeldKey, Key, KeyClass, KeyState, KeyVersion, Object, Protection,
+    PublicComponents, Storage, Usage,
 };
 use libkmss::mechanism::KeyType;
 use libkmss::tenant::{NamespaceId, ObjectId};
@@ -41,6 +41,7 @@ pub(crate) fn key(class: KeyClass, key_type: KeyType, public: PublicComponents, 
         bits: 256,
         public,
         check_value: vec![1, 2, 3],
+        held: HeldKey::default(),
         cache: CachedKey::default(),
     };
     object(Body::Key(Box::new(Key {

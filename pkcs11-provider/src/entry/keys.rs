@@ -1,5 +1,7 @@
 //! Key management functions (PKCS#11 3.2, 5.18).
 
+use std::borrow::Cow;
+
 use cryptoki_sys::*;
 use libkmss::backend::Verb;
 use libkmss::key::Object;
@@ -215,7 +217,7 @@ pub(crate) unsafe fn unwrap_authenticated(
         let parameter = unsafe { authenticated(&view, mechanism, CKF_MESSAGE_DECRYPT, key) }?;
         let how = parameter.mechanism(parameter.nonce(), aad, true)?;
         let joined = [wrapped, &parameter.tag()].concat();
-        Ok((Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) }, joined))
+        Ok((Chosen { mechanism: how, number: Some(u64_of(mechanism.mechanism)) }, Cow::Owned(joined)))
     };
     *place = making::unwrap(&view, parse, unwrapping, template)?;
     Ok(())
@@ -278,12 +280,12 @@ pub(crate) unsafe fn unwrap(
         // SAFETY: the caller's mechanism.
         let Some(parameter) = unsafe { wrapping_parameter(&view, mechanism, CKF_UNWRAP, key) }? else {
             // SAFETY: as above.
-            return Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, wrapped.to_vec()));
+            return Ok((unsafe { parsed(&view, mechanism, Verb::Unwrap, Some(key)) }?, Cow::Borrowed(wrapped)));
         };
         // SAFETY: the parameter was read through it.
         let number = u64_of(unsafe { pointers::reference(mechanism) }?.mechanism);
         let how = Chosen { mechanism: parameter.mechanism(parameter.nonce()), number: Some(number) };
-        Ok((how, wrapped.to_vec()))
+        Ok((how, Cow::Borrowed(wrapped)))
     };
     *key = making::unwrap(&view, parse, unwrapping, template)?;
     Ok(())

@@ -7,4 +7,5 @@ pub(crate) mod message;
 pub(crate) mod octet_string;
 pub(crate) mod pointers;
 pub(crate) mod template;
+mod value;
 pub(crate) mod wrapping;

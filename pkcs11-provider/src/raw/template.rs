@@ -11,6 +11,7 @@ use cryptoki_sys::{
 };
 use zeroize::Zeroizing;
 
+use crate::raw::value::{Bytes, Value};
 use crate::rv::{Result, Rv};
 
 /// Most attributes in one template.
@@ -18,9 +19,9 @@ const MAX_COUNT: usize = 256;
 /// Most bytes in all values of one template together.
 const MAX_BYTES: usize = 1 << 24;
 
-/// Attributes with their values as the caller gave them (native byte order), each type once; wiped when dropped.
+/// Attributes with their values as the caller gave them (native byte order), each type once; what may be secret is wiped when dropped.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub(crate) struct Template(Vec<(CK_ATTRIBUTE_TYPE, Bytes)>);
+pub(crate) struct Template(Vec<(CK_ATTRIBUTE_TYPE, Value)>);
 
 /// Types and lengths only: values may be secret.
 impl fmt::Debug for Template {
@@ -28,9 +29,6 @@ impl fmt::Debug for Template {
         f.debug_map().entries(self.0.iter().map(|(kind, value)| (kind, value.len()))).finish()
     }
 }
-
-/// A value, wiped when dropped.
-pub(crate) type Bytes = Zeroizing<Vec<u8>>;
 
 /// Whether the attribute's value is a template itself.
 pub(crate) const fn is_nested(kind: CK_ATTRIBUTE_TYPE) -> bool {
@@ -48,12 +46,12 @@ impl Template {
     /// A template of given values.
     #[cfg(test)]
     pub(crate) fn of(values: &[(CK_ATTRIBUTE_TYPE, &[u8])]) -> Self {
-        Self(values.iter().map(|(k, v)| (*k, Zeroizing::new(v.to_vec()))).collect())
+        Self(values.iter().map(|(k, v)| (*k, Value::of(*k, v))).collect())
     }
 
     /// A template that no object has.
     pub(crate) fn unmatchable() -> Self {
-        Self(vec![(CK_UNAVAILABLE_INFORMATION, Zeroizing::default())])
+        Self(vec![(CK_UNAVAILABLE_INFORMATION, Value::of(CK_UNAVAILABLE_INFORMATION, &[]))])
     }
 
     /// Adds an attribute.
@@ -62,7 +60,7 @@ impl Template {
     /// CKR_TEMPLATE_INCONSISTENT where it is there with another value.
     pub(crate) fn add(&mut self, kind: CK_ATTRIBUTE_TYPE, value: &[u8]) -> Result<()> {
         match self.get(kind) {
-            None => self.0.push((kind, Zeroizing::new(value.to_vec()))),
+            None => self.0.push((kind, Value::of(kind, value))),
             Some(there) if there == value => {}
             Some(_) => return Err(Rv(CKR_TEMPLATE_INCONSISTENT)),
         }
@@ -79,18 +77,18 @@ impl Template {
     /// Adds an attribute where it is not there.
     pub(crate) fn default_to(&mut self, kind: CK_ATTRIBUTE_TYPE, value: &[u8]) {
         if self.get(kind).is_none() {
-            self.0.push((kind, Zeroizing::new(value.to_vec())));
+            self.0.push((kind, Value::of(kind, value)));
         }
     }
 
     /// All attributes in the caller's order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (CK_ATTRIBUTE_TYPE, &[u8])> {
-        self.0.iter().map(|(kind, value)| (*kind, value.as_slice()))
+        self.0.iter().map(|(kind, value)| (*kind, &**value))
     }
 
     /// The value of an attribute.
     pub(crate) fn get(&self, kind: CK_ATTRIBUTE_TYPE) -> Option<&[u8]> {
-        self.0.iter().find(|(k, _)| *k == kind).map(|(_, v)| v.as_slice())
+        self.0.iter().find(|(k, _)| *k == kind).map(|(_, v)| &**v)
     }
 
     /// The value of a CK_BBOOL attribute.
@@ -122,7 +120,7 @@ impl Template {
             let (len, rest) = rest.split_first_chunk::<8>()?;
             let (value, rest) = rest.split_at_checked(usize::try_from(u64::from_be_bytes(*len)).ok()?)?;
             let kind = CK_ATTRIBUTE_TYPE::try_from(u64::from_be_bytes(*kind)).ok()?;
-            attributes.push((kind, Zeroizing::new(value.to_vec())));
+            attributes.push((kind, Value::of(kind, value)));
             bytes = rest;
         }
         Some(Self(attributes))
@@ -337,7 +335,7 @@ unsafe fn fill_nested(attributes: *mut CK_ATTRIBUTE, template: &Template) -> Res
         let mut attribute = unsafe { attributes.add(i).read_unaligned() };
         attribute.type_ = *kind;
         // SAFETY: the element's value is writable for its length by contract.
-        let outcome = unsafe { fill_one(&mut attribute, &Answer::Value(value.clone())) };
+        let outcome = unsafe { fill_one(&mut attribute, &Answer::bytes(value)) };
         // SAFETY: the same element.
         unsafe { attributes.add(i).write_unaligned(attribute) };
         result = result.and(outcome);

@@ -155,7 +155,7 @@ impl<'a> Destination<'a> {
             Unwrap {
                 unwrapping: ObjectRef::from(&ours),
                 how: Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad).into(),
-                wrapped,
+                wrapped: wrapped.into(),
                 expected: Expected { key_type, len: None },
                 draft,
             },
@@ -209,9 +209,10 @@ fn is_same(found: &Found, public: &PublicComponents, ours: &Object) -> bool {
             match public {
                 PublicComponents::None => {
                     let bits = found.len.map(|len| len * 8);
-                    let known = !found.check_value.is_empty() && !version.check_value.is_empty();
+                    let check_value = version.check_value();
+                    let known = !found.check_value.is_empty() && !check_value.is_empty();
                     bits.is_none_or(|bits| bits == version.bits as usize)
-                        && (!known || found.check_value == version.check_value)
+                        && (!known || *found.check_value == *check_value)
                 }
                 PublicComponents::Ec { curve, point } if point.is_empty() => {
                     matches!(&version.public, PublicComponents::Ec { curve: ours, .. } if ours == curve)

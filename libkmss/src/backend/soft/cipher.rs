@@ -6,7 +6,7 @@ use subtle::{Choice, ConstantTimeEq, ConstantTimeGreater};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::aead;
-use super::awslc::{AesBlocks, AesMode};
+use super::awslc::{AesBlocks, AesMode, encrypt_aes_block};
 use super::buffer::{Whole, front};
 use super::keys::SecretKey;
 use super::keywrap::KeyWrap;
@@ -115,10 +115,11 @@ pub(super) fn encrypt_block(
     key: &SecretKey,
     block: &[u8; BLOCK],
 ) -> Result<Zeroizing<[u8; BLOCK]>> {
-    if cipher == BlockCipher::Aes {
-        return aes_block(key, block, true);
-    }
     let mut out = Zeroizing::new([0; BLOCK]);
+    if cipher == BlockCipher::Aes {
+        encrypt_aes_block(key.value.expose(), block, &mut out)?;
+        return Ok(out);
+    }
     Sm4Blocks::new(Sm4Mode::Ecb, key.value.expose(), &[0; BLOCK], true)?.process(block, &mut *out)?;
     Ok(out)
 }

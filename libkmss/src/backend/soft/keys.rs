@@ -14,7 +14,7 @@ use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
 use super::spare::{Lent, Spare};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::KeyClass;
+use crate::key::{Held, KeyClass};
 use crate::mechanism::{Hash, KeyType};
 use crate::permit::{Granted, Permit};
 use crate::secret::Secret;
@@ -78,6 +78,11 @@ impl SecretKey {
             encrypting: Spare::new(),
             decrypting: Spare::new(),
         }
+    }
+
+    /// The same key with nothing keyed from it: contexts that another process made are its own.
+    fn anew(&self) -> Self {
+        Self::new(self.key_type, self.value.clone())
     }
 
     /// AES-GCM with whole tags.
@@ -147,6 +152,13 @@ impl SecretKey {
     }
 }
 
+impl Held for SecretKey {
+    fn check_value(&self) -> Vec<u8> {
+        // What cannot be computed is not there.
+        material::check_value(self).unwrap_or_default()
+    }
+}
+
 /// The permit's first key.
 pub(super) fn first(permit: &Permit) -> Result<Cow<'_, Parsed>> {
     load(permit, permit.key()?)
@@ -168,7 +180,11 @@ fn load<'a>(permit: &Permit, granted: Granted<'a>) -> Result<Cow<'a, Parsed>> {
     if let Some(parsed) = granted.version.cache.get::<Parsed>(epoch) {
         return Ok(Cow::Borrowed(parsed));
     }
-    let parsed = in_vault(|| parse(permit, granted))?;
+    let parsed = match granted.version.held.get::<SecretKey>() {
+        Some((_, held)) if held.key_type != granted.key.key_type => return Err(contradicted()),
+        Some((made, held)) => Parsed::Secret(if made == epoch { held } else { Arc::new(held.anew()) }),
+        None => in_vault(|| parse(permit, granted))?,
+    };
     granted.version.cache.put(epoch, &Arc::new(parsed.clone()));
     Ok(Cow::Owned(parsed))
 }
@@ -187,5 +203,9 @@ fn parse(permit: &Permit, granted: Granted<'_>) -> Result<Parsed> {
     if same_type && (key.class == KeyClass::Secret || material::public_of(&parsed)? == version.public) {
         return Ok(parsed);
     }
-    Err(Error::new(ErrorKind::Damaged, "the key record contradicts its material"))
+    Err(contradicted())
+}
+
+fn contradicted() -> Error {
+    Error::new(ErrorKind::Damaged, "the key record contradicts its material")
 }

@@ -5,9 +5,26 @@ use std::sync::Arc;
 use super::buffer::{MAX_HELD, Transform, front};
 use super::keys::SecretKey;
 use crate::error::{Error, ErrorKind, Result};
+use crate::secret::Secret;
 
 /// Length of a semiblock, by which KW and KWP count.
 const SEMIBLOCK: usize = 8;
+
+/// Unwraps what KWP wrapped, as [`KeyWrap`] does: the way that most keys come in, with nothing but what it takes.
+pub(super) fn unwrap_padded(key: &SecretKey, wrapped: &[u8]) -> Result<Secret> {
+    if !unwraps_padded(wrapped.len()) || wrapped.len() > MAX_HELD {
+        return Err(Error::new(ErrorKind::EncryptedDataLength, "the length does not suit the key wrap"));
+    }
+    Secret::filled_in_part(wrapped.len() - SEMIBLOCK, |out| key.unwrapping()?.kwp(wrapped, out).map_err(bad))
+}
+
+const fn unwraps_padded(len: usize) -> bool {
+    len.is_multiple_of(SEMIBLOCK) && len >= 2 * SEMIBLOCK
+}
+
+fn bad<E>(_: E) -> Error {
+    Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt")
+}
 
 /// KW with its initial value, or KWP.
 pub(super) struct KeyWrap {
@@ -27,7 +44,7 @@ impl KeyWrap {
             (true, true) => whole && len >= 2 * SEMIBLOCK,
             (true, false) => len >= 1,
             (false, true) => whole && len >= 3 * SEMIBLOCK,
-            (false, false) => whole && len >= 2 * SEMIBLOCK,
+            (false, false) => unwraps_padded(len),
         };
         if fits { Ok(()) } else { Err(Error::new(self.limit().1, "the length does not suit the key wrap")) }
     }
@@ -49,7 +66,6 @@ impl Transform for KeyWrap {
     fn run(&self, input: &[u8], out: &mut [u8]) -> Result<usize> {
         self.check_length(input.len())?;
         let out = front(out, self.output_len(input.len()))?;
-        let bad = |_| Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt");
         Ok(match (&self.iv, self.encrypt) {
             (Some(iv), true) => self.key.wrapping()?.kw(iv, input, out).map(|()| out.len())?,
             (Some(iv), false) => self.key.unwrapping()?.kw(iv, input, out).map(|()| out.len()).map_err(bad)?,

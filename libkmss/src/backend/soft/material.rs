@@ -19,7 +19,7 @@ use super::secp256k1::K256Key;
 use super::sm2::Sm2Key;
 use super::{cipher, digest};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyComponents, Material, PublicComponents, material_context};
+use crate::key::{HeldKey, KeyComponents, Material, PublicComponents, Storage, material_context};
 use crate::mechanism::{BlockCipher, Curve, DhGroup, Hash, KeyType};
 use crate::permit::{NewObject, Permit};
 use crate::secret::Secret;
@@ -74,10 +74,19 @@ pub(super) fn seal(permit: &Permit, key: &Parsed) -> Result<Material> {
 
 /// As [`seal`], for one of several new objects.
 pub(super) fn seal_as(permit: &Permit, new: &NewObject, key: &Parsed) -> Result<Material> {
+    if let (Storage::Ephemeral, Parsed::Secret(secret)) = (new.storage, key) {
+        // The key that would seal it lies in the same memory.
+        let held = HeldKey::new(crate::os::epoch(), Arc::clone(secret));
+        return Ok(Material { held, ..describe(key)? });
+    }
     let context = material_context(new.id, FIRST_VERSION);
     let domain = permit.domain_key(new.storage, new.private)?;
     let locator = domain.seal_material(&Generator, &context, &encode(key)?)?;
-    Ok(Material { locator, check_value: check_value(key)?, ..describe(key)? })
+    let check_value = match key {
+        Parsed::Secret(secret) => check_value(secret)?,
+        _ => Vec::new(),
+    };
+    Ok(Material { locator, check_value, ..describe(key)? })
 }
 
 /// What is stored of a public key, or of the public half of a pair.
@@ -101,6 +110,7 @@ pub(super) fn describe(key: &Parsed) -> Result<Material> {
         bits,
         public: public_of(key)?,
         check_value: Vec::new(),
+        held: HeldKey::default(),
     })
 }
 
@@ -126,10 +136,7 @@ pub(super) fn public_of(key: &Parsed) -> Result<PublicComponents> {
 }
 
 /// The key check value of PKCS#11 3.1, 4.10.2: of ciphers a zero block, encrypted; of other secrets a SHA-1.
-fn check_value(key: &Parsed) -> Result<Vec<u8>> {
-    let Parsed::Secret(secret) = key else {
-        return Ok(Vec::new());
-    };
+pub(super) fn check_value(secret: &SecretKey) -> Result<Vec<u8>> {
     let value = secret.value.expose();
     let zeros = [0; BlockCipher::BLOCK];
     // The rest of the encrypted block is wiped: to GCM it is the hash key.

@@ -58,7 +58,10 @@ use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Materi
 use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism, TlsMechanism};
 use crate::permit::Permit;
 use crate::random::Random;
-use crate::secret::Secret;
+use crate::secret::{Secret, wipe_stack};
+
+/// How much of the stack is wiped after a key was unwrapped: the block ciphers' own, which they leave as it was.
+const UNWRAPPING: usize = 2 << 10;
 
 /// The built-in engine. Cheap to make; several are as good as one.
 #[derive(Debug)]
@@ -183,8 +186,9 @@ impl Backend for SoftBackend {
         len: Option<usize>,
     ) -> Result<Material> {
         let unwrapping = keys::first(permit)?;
-        let key = in_vault(|| wrap::unwrap(&unwrapping, mechanism, wrapped, key_type, len))?;
-        material::seal(permit, &key)
+        let key = in_vault(|| wrap::unwrap(&unwrapping, mechanism, wrapped, key_type, len));
+        wipe_stack::<UNWRAPPING>();
+        material::seal(permit, &key?)
     }
 
     fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {

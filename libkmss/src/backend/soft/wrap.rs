@@ -11,10 +11,10 @@ use super::goldilocks;
 use super::hybrid::{self, Agreement};
 use super::keys::Parsed;
 use super::sm2::Sm2Key;
-use super::{aead, cipher, dh_pkcs8, material, pqc_pkcs8, rsa, wrong_key};
+use super::{aead, cipher, dh_pkcs8, keywrap, material, pqc_pkcs8, rsa, wrong_key};
 use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{CipherMode, Curve, EcMechanism, KeyType, Mechanism, RsaMechanism};
+use crate::mechanism::{BlockCipher, CipherMode, Curve, EcMechanism, KeyType, Mechanism, RsaMechanism};
 use crate::secret::Secret;
 
 /// Wraps `target` under `key`.
@@ -71,6 +71,11 @@ pub(super) fn unwrap(
         }
         (key, Mechanism::Ec(EcMechanism::AesKeyWrap { kdf, shared_info, aes_len })) => {
             hybrid::ec_unwrap(key, &Agreement { kdf: *kdf, shared_info, aes_len: *aes_len }, wrapped)
+        }
+        (Parsed::Secret(secret), Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad))
+            if secret.key_type == KeyType::Aes =>
+        {
+            keywrap::unwrap_padded(secret, wrapped)
         }
         (Parsed::Secret(secret), Mechanism::Cipher(block, mode)) => {
             opened(cipher::start(secret, *block, mode, false)?, wrapped)
@@ -197,9 +202,8 @@ fn sealed(mut operation: Box<dyn Ciphering>, plain: &[u8]) -> Result<Vec<u8>> {
 
 /// Decrypts a key.
 fn opened(mut operation: Box<dyn Ciphering>, wrapped: &[u8]) -> Result<Secret> {
-    let mut out = Zeroizing::new(vec![0; operation.finish_len(wrapped.len())]);
-    let len = operation.finish(wrapped, &mut out)?;
-    Ok(Secret::copy_of(out.get(..len).unwrap_or_default()))
+    let most = operation.finish_len(wrapped.len());
+    Secret::filled_in_part(most, |out| operation.finish(wrapped, out))
 }
 
 fn not_wrappable() -> Error {

@@ -142,6 +142,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         bits: 2048,
         public: PublicComponents::Rsa { modulus: vec![0xC5; 256], exponent: vec![1, 0, 1] },
         check_value: Vec::new(),
+        held: crate::key::HeldKey::default(),
         cache: CachedKey::default(),
     };
     let key = Key {

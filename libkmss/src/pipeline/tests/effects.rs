@@ -73,7 +73,7 @@ fn unwrapping_into_the_store_is_announced_and_into_a_session_is_not() {
     let unwrap = |storage| Unwrap {
         unwrapping: ObjectRef::from(&key),
         how: key_wrap(),
-        wrapped: wrapped.clone(),
+        wrapped: wrapped.clone().into(),
         expected,
         draft: house.draft(storage),
     };
@@ -104,7 +104,7 @@ fn a_session_key_unwrapped_by_a_session_key_remembers_the_stored_key_both_came_f
         Unwrap {
             unwrapping: ObjectRef::from(&copy),
             how: key_wrap(),
-            wrapped,
+            wrapped: wrapped.into(),
             expected: Expected { key_type: KeyType::Aes, len: None },
             draft: house.draft(Storage::Ephemeral),
         },

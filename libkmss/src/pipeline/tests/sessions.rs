@@ -1,7 +1,8 @@
 //! Session keys: what is counted, what is recorded at once, and when counts are written.
 
 use super::*;
-use crate::operation::{Destroy, Expected, Unwrap, Wrap};
+use crate::key::Body;
+use crate::operation::{Destroy, Expected, Unwrap, Update, Wrap};
 use std::sync::atomic::Ordering;
 
 /// A house and a session key that may do everything.
@@ -28,6 +29,35 @@ fn use_once(house: &House, key: &Arc<Object>) {
 fn later(house: &House, milliseconds: u64) {
     house.clock.ticks.fetch_add(milliseconds, Ordering::SeqCst);
     house.clock.wall.fetch_add(milliseconds, Ordering::SeqCst);
+}
+
+#[test]
+fn a_secret_session_key_is_held_and_shared_by_what_is_the_same_object_changed() {
+    let (house, key) = house();
+    let version = |object: &Arc<Object>| object.key().unwrap().primary().unwrap().clone();
+    assert!(version(&key).locator.is_empty() && !version(&key).held.is_empty());
+    // Its check value is computed when somebody asks.
+    assert!(version(&key).check_value.is_empty());
+    assert_eq!(version(&key).check_value().len(), 3);
+    use_once(&house, &key);
+    let mut changed = Object::clone(&key);
+    changed.label = b"another".to_vec();
+    let update = Update { current: ObjectRef::from(&key), object: changed };
+    let updated = house.pipeline.perform(&house.user, update).unwrap();
+    assert_eq!(version(&updated).held, version(&key).held);
+    drop(key);
+    use_once(&house, &updated);
+}
+
+#[test]
+fn a_change_cannot_put_another_key_in_the_place_of_a_held_one() {
+    let (house, key) = house();
+    let other = session_key(&house);
+    let mut changed = Object::clone(&key);
+    let Body::Key(inner) = &mut changed.body else { panic!("a key") };
+    inner.versions[0].held = other.key().unwrap().versions[0].held.clone();
+    let update = Update { current: ObjectRef::from(&key), object: changed };
+    assert_eq!(kind(house.pipeline.perform(&house.user, update)), ErrorKind::AttributeReadOnly);
 }
 
 #[test]
@@ -180,7 +210,7 @@ fn a_session_key_made_by_another_is_recorded_and_counted_for_itself() {
     let unwrap = Unwrap {
         unwrapping: ObjectRef::from(&key),
         how: key_wrap(),
-        wrapped,
+        wrapped: wrapped.into(),
         expected: Expected { key_type: KeyType::Aes, len: None },
         draft: house.draft(Storage::Ephemeral),
     };

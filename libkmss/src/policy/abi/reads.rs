@@ -48,7 +48,8 @@ impl Reads {
     /// The section that says so.
     #[must_use]
     pub const fn section(self) -> [u8; 1] {
-        [self.time as u8 * Self::TIME | self.sequence as u8 * Self::SEQUENCE | self.counts as u8 * Self::COUNTS]
+        let (time, sequence, counts) = (self.time as u8, self.sequence as u8, self.counts as u8);
+        [(time * Self::TIME) | (sequence * Self::SEQUENCE) | (counts * Self::COUNTS)]
     }
 
     /// What one or the other reads.

@@ -9,6 +9,7 @@
 )]
 
 mod aead;
+mod block;
 mod bn;
 mod ccm;
 mod cipher;
@@ -31,6 +32,7 @@ mod xof;
 mod xts;
 
 pub(super) use aead::{Aead, AeadEncrypt, AeadKind};
+pub(super) use block::encrypt_aes_block;
 pub(super) use ccm::{ccm_open, ccm_seal};
 pub(super) use cipher::{AesBlocks, AesMode};
 pub(super) use complete::complete;

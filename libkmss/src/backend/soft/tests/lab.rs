@@ -89,6 +89,7 @@ impl Lab {
             bits: material.bits,
             public: material.public,
             check_value: material.check_value,
+            held: material.held,
             cache: CachedKey::default(),
         };
         let key = Key {
@@ -339,5 +340,5 @@ pub(super) fn cuts(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 /// A key that is about to exist.
 fn new(id: ObjectId) -> Subject {
     let (name, origin) = (String::new(), String::new());
-    Subject::New(Box::new(NewObject { id, storage: Storage::Stored, private: true, name, is_key: true, origin }))
+    Subject::New(Arc::new(NewObject { id, storage: Storage::Stored, private: true, name, is_key: true, origin }))
 }
