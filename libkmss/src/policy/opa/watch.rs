@@ -37,9 +37,8 @@ const _: () = assert!((Limits::MOST_PAGES as usize) << 16 >> GRAIN_BITS < 1 << 1
 
 /// The module that marks; `None` where it cannot be watched. `wasm` has one memory, whose size is fixed.
 pub(in crate::policy) fn watched(wasm: &[u8]) -> Option<Vec<u8>> {
-    // With a second memory there, code that names it by itself would become valid.
-    let features = WasmFeatures::default().difference(WasmFeatures::MULTI_MEMORY);
-    Validator::new_with_features(features).validate_all(wasm).ok()?;
+    // All that writes in WebAssembly 2.0 is known here. It has no second memory, which code could name once there are marks.
+    Validator::new_with_features(WasmFeatures::WASM2).validate_all(wasm).ok()?;
     let mut watch = Watch { wasm, module: wasm.get(..8)?.to_vec(), ..Watch::default() };
     for payload in Parser::new(0).parse_all(wasm) {
         watch.section(payload.ok()?)?;

@@ -30,7 +30,9 @@ impl Plan {
         let table = TableType { element_type: nothing, table64: false, minimum: 1, maximum: None, shared: false };
         module.section(TableSection::new().table(table));
         let mut memories = MemorySection::new();
-        self.memories.iter().for_each(|memory| drop(memories.memory(*memory)));
+        for memory in &self.memories {
+            memories.memory(*memory);
+        }
         module.section(&memories);
         let value = match self.global {
             ValType::I32 => ConstExpr::i32_const(0),
@@ -43,7 +45,9 @@ impl Plan {
         module.section(ElementSection::new().passive(Elements::Functions([0].as_slice().into())));
         module.section(&DataCountSection { count: 1 });
         let mut function = Function::new([(2, ValType::I64)]);
-        self.body.iter().for_each(|one| drop(function.instruction(one)));
+        for one in &self.body {
+            function.instruction(one);
+        }
         function.instruction(&Instruction::End);
         module.section(CodeSection::new().function(&function));
         module.section(DataSection::new().passive(*b"data"));
