@@ -151,7 +151,7 @@ fn input() -> Input<'static> {
 /// anew.
 fn pass(input: &mut Input<'_>) {
     input.sequence += 1;
-    let milliseconds = u64::from(input.sequence % 100 == 0);
+    let milliseconds = u64::from(input.sequence.is_multiple_of(100));
     input.time.0 += milliseconds;
     if let Some(key) = &mut input.key {
         key.version_age += milliseconds;
