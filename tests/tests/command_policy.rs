@@ -225,6 +225,27 @@ fn ten_thousand_rules_are_explained_signed_and_applied_like_ten() {
 }
 
 #[test]
+fn an_opa_module_without_a_bundle_is_asked_at_the_entrypoint_that_is_named() {
+    if built::only_kmss("policies") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/../policy-modules");
+    let unpack = Program::new("tar").within(home.folder()).words("-xzf").arg(format!("{modules}/prebuilt/rbac.tar.gz"));
+    unpack.words("/policy.wasm /data.json").succeed();
+    let test = |entrypoint: &str| {
+        let command = home.kmss("policy test").arg(format!("{modules}/cases/rbac.toml")).within(home.folder());
+        command.words("--policy policy.wasm --data data.json --entrypoint").arg(entrypoint)
+    };
+    test("kmss/rbac/decision").succeed();
+    test("kmss/other/decision").fail().mentions("kmss/rbac/decision");
+    let words = "policy explain --principal user:ada --action encrypt --key a --policy policy.wasm --data data.json";
+    let explain = |entrypoint: &str| home.kmss(words).within(home.folder()).arg("--entrypoint").arg(entrypoint);
+    explain("kmss/rbac/decision").succeed();
+    explain("other").fail().mentions("kmss/rbac/decision");
+}
+
+#[test]
 fn what_several_must_approve_waits_for_them_and_is_done_for_a_while() {
     if built::only_kmss("policies") {
         return;

@@ -210,6 +210,9 @@ pub(crate) struct ExplainArgs {
     /// `data.json` of an OPA module
     #[arg(long, value_name = "FILE", requires = "principal")]
     pub data: Option<PathBuf>,
+    /// The entrypoint of an OPA module that decides, where it has several
+    #[arg(long, value_name = "PATH", requires = "principal")]
+    pub entrypoint: Option<String>,
     /// A request in words, which needs no token
     #[command(flatten)]
     pub request: RequestArgs,
@@ -321,6 +324,9 @@ pub(crate) struct TestArgs {
     /// `data.json` of an OPA module
     #[arg(long, value_name = "FILE")]
     pub data: Option<PathBuf>,
+    /// The entrypoint of an OPA module that decides, where it has several
+    #[arg(long, value_name = "PATH")]
+    pub entrypoint: Option<String>,
 }
 
 /// `kmss policy replay`

@@ -70,8 +70,9 @@ impl Policies {
         let Single { native, native_10000_rules, three_layers, opa_rbac, compile_10000_rules_us, first_decision_us } =
             self.single;
         let mut text = String::from(
-            "\n## Policies\n\nSingle decisions are the least of several measurements, in one thread, with the request in hand; the \
-             size is that of the delivered file.\n\n| mark | | measured |\n|---|---|---|\n",
+            "\n## Policies\n\nSingle decisions are the least of several measurements, in one thread, with the request in hand, OPA's \
+             with a time and counts that pass and the same key and principal; the size is that of the delivered file.\n\n\
+             | mark | | measured |\n|---|---|---|\n",
         );
         let mut line = |words: &str, reached: bool, measured: String| {
             let verdict = if reached { "reached" } else { "**not reached**" };

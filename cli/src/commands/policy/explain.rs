@@ -20,7 +20,7 @@ const DIGITS: usize = 8;
 /// There is no such record, or nothing in it that policies decide; the policy cannot be read.
 pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<(), Failure> {
     if let (Some(ask), Some(policy)) = (Ask::of(&args.request)?, &args.policy) {
-        return offline::explain(context, &ask, policy, args.data.as_deref());
+        return offline::explain(context, &ask, args, policy);
     }
     let kms = context.kms()?;
     let (entry, writer) = find(context, args.record.as_deref().unwrap_or_default())?;

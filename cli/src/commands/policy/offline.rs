@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use super::ask::{Ask, in_words};
 use super::content;
-use crate::args::{CompileArgs, FmtArgs, TestArgs};
+use crate::args::{CompileArgs, ExplainArgs, FmtArgs, TestArgs};
 use crate::context::Context;
 use crate::output::{self, Failure};
 
@@ -29,8 +29,8 @@ enum Asked {
 }
 
 impl Asked {
-    /// The policy in a file; `data` is that of an OPA module.
-    fn read(path: &Path, data: Option<&Path>) -> Result<Self, Failure> {
+    /// The policy in a file; `data` and `entrypoint` are those of an OPA module that comes without a bundle.
+    fn read(path: &Path, data: Option<&Path>, entrypoint: Option<&str>) -> Result<Self, Failure> {
         let bytes = content::read(path)?;
         let data = data.map(content::read).transpose()?;
         let host = || Host::new(Trust::Trusted);
@@ -39,7 +39,7 @@ impl Asked {
             return Ok(Self::Module(Box::new(bundle.load(&host()?, None)?)));
         }
         if is_module(&bytes) {
-            let document = Document { data: data.as_deref(), entrypoint: None };
+            let document = Document { data: data.as_deref(), entrypoint };
             // As a bundle that is made of it would allow.
             let limits = Limits { fuel: None, pages: declared_pages(&bytes) };
             return Ok(Self::Module(Box::new(host()?.load_with(&bytes, &document, &limits, None)?)));
@@ -191,7 +191,7 @@ pub(super) fn test(context: &Context, args: &TestArgs) -> Result<ExitCode, Failu
     let beside = |file: &PathBuf| args.cases.parent().unwrap_or_else(|| Path::new("")).join(file);
     let path = args.policy.clone().or_else(|| table.module.as_ref().map(beside));
     let path = path.ok_or("name the policy with --policy, or as `module` in the table")?;
-    let policy = Asked::read(&path, args.data.as_deref())?;
+    let policy = Asked::read(&path, args.data.as_deref(), args.entrypoint.as_deref())?;
     let mut results = Vec::new();
     for case in &table.cases {
         let complaint = case.complaint(&table.request, &policy).map_err(|e| format!("{}: {e}", case.name))?;
@@ -255,8 +255,8 @@ const fn word(verdict: Verdict) -> &'static str {
 ///
 /// # Errors
 /// The policy or the request cannot be understood.
-pub(super) fn explain(context: &Context, ask: &Ask, file: &Path, data: Option<&Path>) -> Result<(), Failure> {
-    let policy = Asked::read(file, data)?;
+pub(super) fn explain(context: &Context, ask: &Ask, args: &ExplainArgs, file: &Path) -> Result<(), Failure> {
+    let policy = Asked::read(file, args.data.as_deref(), args.entrypoint.as_deref())?;
     ask.input(|input| {
         let answer = policy.answer(input);
         let rule = policy.rule(&answer, input);

@@ -125,9 +125,10 @@ fn config() -> Config {
         .max_wasm_stack(Limits::STACK)
         .wasm_backtrace_max_frames(None)
         .native_unwind_info(false)
-        // What policies do not need, a hostile one cannot use.
+        // What policies do not need, a hostile one cannot use. A second memory is refused before a module comes here: only
+        // what OPA's modules write to is watched by means of one.
+        .wasm_multi_memory(true)
         .wasm_memory64(false)
-        .wasm_multi_memory(false)
         .wasm_relaxed_simd(false);
     config
 }

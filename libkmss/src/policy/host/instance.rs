@@ -1,6 +1,6 @@
 //! What an instance carries: its limits, and what went wrong in calls out of it.
 
-use wasmtime::{Error, ResourceLimiter, Store};
+use wasmtime::{Error, Memory, ResourceLimiter, Store};
 
 use super::engine::Host;
 use super::failure::Failure;
@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub(crate) failure: Option<Failure>,
     /// The builtins of an OPA module, by the numbers that it calls them by.
     pub(in crate::policy) builtins: Vec<(i32, Builtin)>,
+    /// Where an OPA module marks what it writes.
+    pub(in crate::policy) marks: Option<Memory>,
     /// The time of the request, for them.
     pub(crate) now: Timestamp,
 }
@@ -31,6 +33,7 @@ impl State {
             refused: false,
             failure: None,
             builtins: Vec::new(),
+            marks: None,
             now: Timestamp(0),
         };
         let mut store = Store::new(host.engine(), state);
@@ -74,7 +77,8 @@ impl ResourceLimiter for State {
         4
     }
 
+    // One of the guest's own, and one for the marks of an OPA module.
     fn memories(&self) -> usize {
-        1
+        2
     }
 }

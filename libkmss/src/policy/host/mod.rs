@@ -20,9 +20,10 @@ pub use limits::Limits;
 
 pub(super) use engine::GATE;
 pub(super) use instance::{PAGE, State};
+pub(super) use scan::lasts;
 
 use super::abi::{Encoded, Reads, RuleNames, Sizes};
-use super::opa::{Document, OpaPolicy, own_memory};
+use super::opa::{Document, OpaPolicy, own_memory, watched};
 use super::{Answer, Input, Verdict};
 use native::NativePolicy;
 
@@ -79,9 +80,11 @@ impl Host {
             }
         }
         let own = is_opa.then(|| own_memory(wasm, limits.opa_pages())).flatten();
-        let (module, origin) = self.module(own.as_deref().unwrap_or(wasm), cache)?;
+        let wasm = own.as_deref().unwrap_or(wasm);
+        let watched = is_opa.then(|| watched(wasm)).flatten();
+        let (module, origin) = self.module(watched.as_deref().unwrap_or(wasm), cache)?;
         let guest = if is_opa {
-            Guest::Opa(OpaPolicy::new(self, &module, document, limits)?)
+            Guest::Opa(OpaPolicy::new(self, &module, watched.is_some(), document, limits)?)
         } else {
             Guest::Native(NativePolicy::new(self, &module, &shape, limits)?)
         };

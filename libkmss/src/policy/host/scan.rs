@@ -28,6 +28,8 @@ pub(super) struct Shape<'w> {
     imports: Vec<(&'w str, &'w str, TypeRef)>,
     /// Initial pages and maximum of its own memory.
     memory: Option<(u64, Option<u64>)>,
+    /// How many memories it has, those that it imports included.
+    memories: usize,
     tables: Vec<u64>,
 }
 
@@ -41,7 +43,13 @@ pub(super) fn scan(wasm: &[u8]) -> Result<Shape<'_>, LoadError> {
     for payload in Parser::new(0).parse_all(wasm) {
         ended |= shape.read(payload.map_err(malformed)?).map_err(malformed)?;
     }
-    if ended { Ok(shape) } else { Err(LoadError::Malformed("it ends too early".to_owned())) }
+    if !ended {
+        return Err(LoadError::Malformed("it ends too early".to_owned()));
+    }
+    if shape.memories > 1 {
+        return Err(LoadError::Malformed("it has more than one memory".to_owned()));
+    }
+    Ok(shape)
 }
 
 fn malformed(error: wasmparser::BinaryReaderError) -> LoadError {
@@ -55,12 +63,14 @@ impl<'w> Shape<'w> {
             Payload::ImportSection(imports) => {
                 for import in imports.into_imports() {
                     let import = import?;
+                    self.memories += usize::from(matches!(import.ty, TypeRef::Memory(_)));
                     self.imports.push((import.module, import.name, import.ty));
                 }
             }
             Payload::MemorySection(memories) => {
                 for memory in memories {
                     let memory = memory?;
+                    self.memories += 1;
                     self.memory = Some((memory.initial, memory.maximum));
                 }
             }
@@ -148,7 +158,7 @@ impl<'w> Shape<'w> {
 
 /// Whether an instruction can leave something behind for the next decision. Those of threads and garbage collection are
 /// not listed: the engine does not offer them.
-const fn lasts(operator: &Operator<'_>) -> bool {
+pub(in crate::policy) const fn lasts(operator: &Operator<'_>) -> bool {
     use Operator as O;
     matches!(
         operator,

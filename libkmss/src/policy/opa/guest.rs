@@ -2,9 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use wasmtime::{Instance, Linker, Memory, MemoryType, Module, Store, TypedFunc, Val, WasmParams, WasmResults};
+use wasmtime::{Instance, Linker, Memory, MemoryType, Module, Store, Val};
 
-use super::{Builtin, input, result};
+use super::exports::{Exports, Steps, call};
+use super::input::{self, Members};
+use super::kept::{Kept, Layer, mark};
+use super::prepared::{Parts, Prepared};
+use super::{Builtin, result};
+use crate::clock::Timestamp;
 use crate::policy::host::{Failure, GATE, Host, Limits, LoadError, State};
 use crate::policy::{Answer, Input};
 
@@ -15,28 +20,22 @@ const FUEL_FOR_DATA: u64 = 500;
 
 /// One instance with its data, used by one decision at a time.
 pub(super) struct Guest {
-    store: Store<State>,
+    pub(super) store: Store<State>,
     instance: Instance,
     memory: Memory,
-    evaluate: Evaluate,
+    pub(super) exports: Exports,
     /// Where the data was put.
     data: i32,
     /// Where the heap of a decision begins.
     heap: i32,
+    /// What it was when the data was there; `None` where it cannot be put back, and serves one decision.
+    pub(super) kept: Option<Kept>,
+    /// What it needs to be given requests in parts.
+    pub(super) parts: Option<Parts>,
+    /// Requests that are there but for what differs from one decision to the next.
+    pub(super) prepared: Vec<Prepared>,
     /// The request's JSON.
-    text: Vec<u8>,
-}
-
-/// Those of `opa_eval`.
-type Arguments = (i32, i32, i32, i32, i32, i32, i32);
-
-/// How a decision is asked for.
-enum Evaluate {
-    /// ABI 1.2 and later: one call. Its arguments are a zero, entrypoint, data, address and length of the input, the heap,
-    /// and the format of the result (0: JSON).
-    Once(TypedFunc<Arguments, i32>),
-    /// Earlier: step by step.
-    Steps,
+    pub(super) text: Vec<u8>,
 }
 
 impl Guest {
@@ -54,17 +53,43 @@ impl Guest {
         let instance = link(&mut linker, &mut store, module, pages)
             .and_then(|()| linker.instantiate(&mut store, module))
             .map_err(|e| Failure::of(&e, store.data_mut()))?;
+        drop(closed);
         let missing = || Failure::Instance("the module exports no memory".to_owned());
         let memory = instance.get_memory(&mut store, "memory").ok_or_else(missing)?;
-        let evaluate = match instance.get_typed_func(&mut store, "opa_eval") {
-            Ok(once) => Evaluate::Once(once),
-            Err(_) => Evaluate::Steps,
-        };
-        drop(closed);
-        let mut guest = Self { store, instance, memory, evaluate, data: 0, heap: 0, text: Vec::new() };
+        let exports = Exports::of(&instance, &mut store)?;
+        let (prepared, text) = Default::default();
+        let mut guest =
+            Self { store, instance, memory, exports, data: 0, heap: 0, kept: None, parts: None, prepared, text };
         guest.data = guest.parse(data)?;
-        guest.heap = guest.call("opa_heap_ptr_get", ())?;
+        guest.heap = guest.call_named("opa_heap_ptr_get")?;
         Ok(guest)
+    }
+
+    /// Keeps it as it is, for more than one decision. Its module is one that marks what it writes.
+    pub(super) fn keep(&mut self) -> Result<(), Failure> {
+        self.parts = self.parts()?;
+        self.heap = self.call_named("opa_heap_ptr_get")?;
+        let closed = GATE.enter();
+        self.kept = Kept::of(&self.instance, &mut self.store, self.memory);
+        drop(closed);
+        self.store.data_mut().marks = self.kept.as_ref().map(Kept::marks);
+        Ok(())
+    }
+
+    /// Whether it may serve another decision.
+    pub(super) const fn is_kept(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Puts it back to the moment after these layers, where it can be.
+    pub(super) fn put_back(&mut self, layers: &[&Layer]) -> Result<(), Failure> {
+        self.kept.as_mut().map_or(Ok(()), |kept| kept.put_back(&mut self.store, layers))
+    }
+
+    /// What it wrote since it was put back.
+    pub(super) fn layer(&mut self) -> Result<Layer, Failure> {
+        let kept = self.kept.as_mut().ok_or_else(|| Failure::Instance("it cannot be kept".to_owned()))?;
+        Ok(kept.layer(&mut self.store))
     }
 
     /// Whether it speaks a version that is known, and needs only builtins that there are: those, by their numbers.
@@ -81,8 +106,8 @@ impl Guest {
         if major != 1 {
             return Err(LoadError::Version { version: major << 16 | minor & 0xFFFF, speaks: "1.0 to 1.3" });
         }
-        if matches!(self.evaluate, Evaluate::Steps) {
-            self.check_steps()?;
+        if let (None, Err(name)) = (&self.exports.once, &self.exports.steps) {
+            return Err(LoadError::Export { name, wanted: "OPA's interface has it, or export `opa_eval` (1.2)" });
         }
         if module.get_export("builtins").is_none() {
             return Ok(Vec::new());
@@ -95,30 +120,6 @@ impl Guest {
         Ok(wanted.iter().filter_map(|(name, number)| Builtin::named(name).map(|found| (*number, found))).collect())
     }
 
-    /// Whether it has what it takes to be asked step by step.
-    fn check_steps(&mut self) -> Result<(), LoadError> {
-        const STEPS: [(&str, usize, usize); 6] = [
-            ("opa_eval_ctx_new", 0, 1),
-            ("opa_eval_ctx_set_input", 2, 0),
-            ("opa_eval_ctx_set_data", 2, 0),
-            ("opa_eval_ctx_set_entrypoint", 2, 0),
-            ("eval", 1, 1),
-            ("opa_eval_ctx_get_result", 1, 1),
-        ];
-        let _closed = GATE.enter();
-        for (name, takes, gives) in STEPS {
-            let function = self.instance.get_func(&mut self.store, name).map(|function| function.ty(&self.store));
-            let fits = |ty: &wasmtime::FuncType| {
-                let all_are_i32 = ty.params().chain(ty.results()).all(|value| value.is_i32());
-                ty.params().len() == takes && ty.results().len() == gives && all_are_i32
-            };
-            if !function.is_some_and(|ty| fits(&ty)) {
-                return Err(LoadError::Export { name, wanted: "OPA's interface has it, or export `opa_eval` (1.2)" });
-            }
-        }
-        Ok(())
-    }
-
     /// Offers it these builtins.
     pub(super) fn serve(&mut self, builtins: &[(i32, Builtin)]) {
         self.store.data_mut().builtins = builtins.to_vec();
@@ -126,63 +127,81 @@ impl Guest {
 
     /// The names and numbers that the function `list` returns.
     pub(super) fn names(&mut self, list: &str) -> Result<BTreeMap<String, i32>, Failure> {
-        let value: i32 = self.call(list, ())?;
-        let json = self.dump(value)?;
+        let value = self.call_named(list)?;
+        let json = call(&mut self.store, &self.exports.dump, value)?;
         let names = serde_json::from_slice(self.text_at(json)?);
-        let names = names.map_err(|_| Failure::Instance(format!("what `{list}` returns is not JSON")))?;
-        self.call::<_, ()>("opa_heap_ptr_set", self.heap)?;
-        Ok(names)
+        names.map_err(|_| Failure::Instance(format!("what `{list}` returns is not JSON")))
     }
 
     /// One decision.
     pub(super) fn decide(&mut self, entrypoint: i32, input: &Input<'_>, fuel: u64) -> Result<Answer, Failure> {
-        let mut text = std::mem::take(&mut self.text);
-        input::write(input, &mut text).map_err(|_| Failure::Result("the request is not JSON"))?;
-        self.store.data_mut().now = input.time;
-        self.store.set_fuel(fuel).map_err(|e| Failure::Instance(e.to_string()))?;
-        let json = match &self.evaluate {
-            Evaluate::Once(once) => {
-                let (once, address) = (once.clone(), self.heap);
-                let length = self.write(address, &text)?;
-                // The heap of this decision lies behind its input.
-                let heap =
-                    address.checked_add(length).and_then(|end| end.checked_add(7)).ok_or(Failure::MemoryLimit)?;
-                let arguments = (0, entrypoint, self.data, address, length, heap & !7, 0);
-                let called = once.call(&mut self.store, arguments);
-                called.map_err(|e| Failure::of(&e, self.store.data_mut()))?
-            }
-            Evaluate::Steps => self.step_by_step(entrypoint, &text)?,
+        let json = match self.parts {
+            Some(parts) => self.decide_by_parts(parts, entrypoint, input, fuel)?,
+            None => self.decide_at_once(entrypoint, input, fuel)?,
         };
-        self.text = text;
         result::read(self.text_at(json)?)
     }
 
-    /// The same before ABI 1.2.
-    fn step_by_step(&mut self, entrypoint: i32, text: &[u8]) -> Result<i32, Failure> {
-        self.call::<_, ()>("opa_heap_ptr_set", self.heap)?;
-        let input = self.parse(text)?;
-        let context: i32 = self.call("opa_eval_ctx_new", ())?;
-        self.call::<_, ()>("opa_eval_ctx_set_input", (context, input))?;
-        self.call::<_, ()>("opa_eval_ctx_set_data", (context, self.data))?;
-        self.call::<_, ()>("opa_eval_ctx_set_entrypoint", (context, entrypoint))?;
-        if self.call::<_, i32>("eval", context)? != 0 {
+    /// The address of the result of one decision, with the request parsed as a whole.
+    fn decide_at_once(&mut self, entrypoint: i32, input: &Input<'_>, fuel: u64) -> Result<i32, Failure> {
+        self.put_back(&[])?;
+        let mut text = std::mem::take(&mut self.text);
+        input::write(input, Members::All, &mut text).map_err(|_| Failure::Result("the request is not JSON"))?;
+        self.begin(input.time, fuel)?;
+        let json = if let Some(once) = self.exports.once.clone() {
+            let address = self.heap;
+            let length = self.write(address, &text)?;
+            // The heap of this decision lies behind its input.
+            let heap = address.checked_add(length).and_then(|end| end.checked_add(7)).ok_or(Failure::MemoryLimit)?;
+            call(&mut self.store, &once, (0, entrypoint, self.data, address, length, heap & !7, 0))?
+        } else {
+            let input = self.parse(&text)?;
+            let context = self.context(entrypoint, input)?;
+            self.evaluate(context)?
+        };
+        self.text = text;
+        Ok(json)
+    }
+
+    /// Gives it the time and the fuel of what follows; nothing is left of what went wrong before.
+    pub(super) fn begin(&mut self, now: Timestamp, fuel: u64) -> Result<(), Failure> {
+        let state = self.store.data_mut();
+        (state.now, state.refused, state.failure) = (now, false, None);
+        self.store.set_fuel(fuel).map_err(|e| Failure::Instance(e.to_string()))
+    }
+
+    /// A context for decisions about an input that was parsed.
+    pub(super) fn context(&mut self, entrypoint: i32, input: i32) -> Result<i32, Failure> {
+        let (store, steps) = (&mut self.store, steps(&self.exports)?);
+        let context = call(store, &steps.context, ())?;
+        call(store, &steps.input, (context, input))?;
+        call(store, &steps.data, (context, self.data))?;
+        call(store, &steps.entrypoint, (context, entrypoint))?;
+        Ok(context)
+    }
+
+    /// The address of the result of a decision in a context.
+    pub(super) fn evaluate(&mut self, context: i32) -> Result<i32, Failure> {
+        let (store, steps) = (&mut self.store, steps(&self.exports)?);
+        if call(store, &steps.evaluate, context)? != 0 {
             return Err(Failure::Abort("its evaluation failed".to_owned()));
         }
-        let set = self.call("opa_eval_ctx_get_result", context)?;
-        self.dump(set)
+        let set = call(store, &steps.result, context)?;
+        call(store, &self.exports.dump, set)
     }
 
     /// Puts JSON into the heap and parses it.
-    fn parse(&mut self, json: &[u8]) -> Result<i32, Failure> {
+    pub(super) fn parse(&mut self, json: &[u8]) -> Result<i32, Failure> {
         let length = i32::try_from(json.len()).map_err(|_| Failure::MemoryLimit)?;
-        let address: i32 = self.call("opa_malloc", length)?;
-        self.write(address, json)?;
-        let value: i32 = self.call("opa_json_parse", (address, length))?;
-        if value == 0 { Err(Failure::Instance("it does not parse its data".to_owned())) } else { Ok(value) }
+        let address = call(&mut self.store, &self.exports.allocate, length)?;
+        self.parse_at(address, json)
     }
 
-    fn dump(&mut self, value: i32) -> Result<i32, Failure> {
-        self.call("opa_json_dump", value)
+    /// The same where there is room already.
+    pub(super) fn parse_at(&mut self, address: i32, json: &[u8]) -> Result<i32, Failure> {
+        let length = self.write(address, json)?;
+        let value = call(&mut self.store, &self.exports.parse, (address, length))?;
+        if value == 0 { Err(Failure::Instance("it does not parse its data".to_owned())) } else { Ok(value) }
     }
 
     /// Writes bytes, with more memory where there is too little; returns how many.
@@ -196,6 +215,9 @@ impl Guest {
         }
         let place = self.memory.data_mut(&mut self.store).get_mut(start..end).ok_or(Failure::MemoryLimit)?;
         place.copy_from_slice(bytes);
+        if let Some(marks) = self.store.data().marks {
+            mark(marks, &mut self.store, start, bytes.len());
+        }
         i32::try_from(bytes.len()).map_err(|_| Failure::MemoryLimit)
     }
 
@@ -207,14 +229,18 @@ impl Guest {
         end.and_then(|end| bytes.get(..end)).ok_or(Failure::Result("it lies outside of the memory, or is too long"))
     }
 
-    /// Calls an export that decisions do not use.
-    fn call<P: WasmParams, R: WasmResults>(&mut self, name: &str, parameters: P) -> Result<R, Failure> {
+    /// Calls a function `() -> i32` that decisions do not use.
+    fn call_named(&mut self, name: &str) -> Result<i32, Failure> {
         let closed = GATE.enter();
-        let function = self.instance.get_typed_func::<P, R>(&mut self.store, name);
+        let function = self.instance.get_typed_func::<(), i32>(&mut self.store, name);
         drop(closed);
         let function = function.map_err(|_| Failure::Instance(format!("the module exports no function `{name}`")))?;
-        function.call(&mut self.store, parameters).map_err(|e| Failure::of(&e, self.store.data_mut()))
+        call(&mut self.store, &function, ())
     }
+}
+
+fn steps(exports: &Exports) -> Result<&Steps, Failure> {
+    exports.steps.as_ref().map_err(|name| Failure::Instance(format!("the module exports no function `{name}`")))
 }
 
 /// Gives the instance a memory as the module wants it, with a maximum.

@@ -3,6 +3,7 @@
 use serde_json::Value;
 use wasmtime::{Caller, Error, Extern, Linker, Memory, TypedFunc, WasmParams, WasmResults};
 
+use super::kept::mark;
 use crate::policy::host::{Failure, GATE, Host, LoadError, State};
 
 /// The names that a module may import from `env`, its memory aside.
@@ -71,7 +72,11 @@ fn write(caller: &mut Caller<'_, State>, value: &Value) -> Result<i32, Error> {
     let text = value.to_string();
     let length = i32::try_from(text.len())?;
     let address: i32 = call(caller, "opa_malloc", length)?;
-    memory(caller)?.write(&mut *caller, address.cast_unsigned() as usize, text.as_bytes())?;
+    let start = address.cast_unsigned() as usize;
+    memory(caller)?.write(&mut *caller, start, text.as_bytes())?;
+    if let Some(marks) = caller.data().marks {
+        mark(marks, &mut *caller, start, text.len());
+    }
     call(caller, "opa_json_parse", (address, length))
 }
 

@@ -2,11 +2,15 @@
 //! <https://www.openpolicyagent.org/docs/wasm> describes their interface, 1.0 to 1.3.
 
 mod builtins;
+mod exports;
 mod guest;
 mod imports;
 mod input;
+mod kept;
 mod memory;
+mod prepared;
 mod result;
+mod watch;
 
 use wasmtime::{Linker, Module};
 
@@ -18,6 +22,7 @@ use guest::Guest;
 pub(super) use builtins::Builtin;
 pub(super) use imports::IMPORTS;
 pub(super) use memory::own_memory;
+pub(super) use watch::watched;
 
 /// What comes with a module in its bundle.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -41,6 +46,8 @@ impl Document<'_> {
 pub(super) struct OpaPolicy {
     host: Host,
     module: Module,
+    /// Whether the module marks what it writes, so that its instances can be put back.
+    is_watched: bool,
     linker: Linker<State>,
     data: Box<[u8]>,
     /// The numbers by which it calls builtins.
@@ -55,6 +62,7 @@ impl OpaPolicy {
     pub(super) fn new(
         host: &Host,
         module: &Module,
+        is_watched: bool,
         document: &Document<'_>,
         limits: &Limits,
     ) -> Result<Self, LoadError> {
@@ -66,6 +74,7 @@ impl OpaPolicy {
         let mut policy = Self {
             host: host.clone(),
             module: module.clone(),
+            is_watched,
             linker,
             data: data.into(),
             builtins: Vec::new(),
@@ -79,7 +88,9 @@ impl OpaPolicy {
         policy.builtins = guest.check(module)?;
         policy.entrypoint = entrypoint(&mut guest, document.entrypoint)?;
         guest.serve(&policy.builtins);
-        policy.idle.put(Box::new(guest));
+        if guest.is_kept() {
+            policy.idle.put(Box::new(guest));
+        }
         Ok(policy)
     }
 
@@ -90,13 +101,19 @@ impl OpaPolicy {
             Some(guest) => guest,
             None => Box::new(self.instantiate()?),
         };
-        let answer = guest.decide(self.entrypoint, input, self.fuel)?;
-        self.idle.put(guest);
-        Ok(answer)
+        let answer = guest.decide(self.entrypoint, input, self.fuel);
+        // A guest that failed is dropped. One that left the decision open did not fail.
+        if guest.is_kept() && matches!(answer, Ok(_) | Err(Failure::Undefined)) {
+            self.idle.put(guest);
+        }
+        answer
     }
 
     fn instantiate(&self) -> Result<Guest, Failure> {
         let mut guest = Guest::new(&self.host, &self.module, &self.linker, &self.data, self.pages)?;
+        if self.is_watched {
+            guest.keep()?;
+        }
         guest.serve(&self.builtins);
         Ok(guest)
     }

@@ -1,6 +1,7 @@
 //! What an OPA module returns: `[{"result": …}]`, or `[]` where the decision is undefined.
 
-use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::policy::abi::{Duty, MAX_ENTRIES, MAX_REASON, ResponseError, plain_text};
@@ -14,21 +15,48 @@ pub(super) fn read(json: &[u8]) -> Result<Answer, Failure> {
     match (results.pop(), results.is_empty()) {
         (None, _) => Err(Failure::Undefined),
         (Some(_), false) => Err(Failure::Result("there is more than one")),
-        (Some(Entry { result: Value::Bool(allow) }), true) => Ok(bare(allow)),
-        (Some(Entry { result: object @ Value::Object(_) }), true) => {
-            serde_json::from_value::<Object>(object).map_err(malformed)?.answer()
-        }
-        _ => Err(Failure::Result("it is neither a boolean nor an object")),
+        (Some(Entry { result: Outcome::Bare(allow) }), true) => Ok(bare(allow)),
+        (Some(Entry { result: Outcome::Object(object) }), true) => object.answer(),
     }
 }
 
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Entry {
-    result: Value,
+    result: Outcome,
+}
+
+/// What the entrypoint's value may be.
+enum Outcome {
+    Bare(bool),
+    Object(Object),
+}
+
+impl<'de> Deserialize<'de> for Outcome {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OutcomeVisitor)
+    }
+}
+
+struct OutcomeVisitor;
+
+impl<'de> Visitor<'de> for OutcomeVisitor {
+    type Value = Outcome;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a boolean or an object")
+    }
+
+    fn visit_bool<E>(self, allow: bool) -> Result<Outcome, E> {
+        Ok(Outcome::Bare(allow))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, members: A) -> Result<Outcome, A::Error> {
+        Object::deserialize(MapAccessDeserializer::new(members)).map(Outcome::Object)
+    }
 }
 
 /// The decision as an object. Members that are not known belong to the policy.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Object {
     allow: Option<bool>,
     #[serde(default = "yes")]

@@ -31,7 +31,7 @@ const DATA: &str = r#"{"grants": {
 }}"#;
 
 /// `policy.wasm` of a policy; `None` where there is no `opa`.
-fn build(directory: &Path, rego: &str) -> Option<Vec<u8>> {
+pub(super) fn build(directory: &Path, rego: &str) -> Option<Vec<u8>> {
     let opa = std::env::var_os("OPA").unwrap_or_else(|| "opa".into());
     std::fs::write(directory.join("policy.rego"), rego).unwrap();
     let made = Command::new(opa)

@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod bundle;
+mod lasting;
+mod watch;
 
+use super::input::Members;
 use super::*;
 use crate::clock::Timestamp;
 use crate::key::Action;
@@ -220,7 +223,7 @@ fn results_that_are_no_decision_deny() {
 fn the_input_is_what_the_document_shows() {
     let roles = ["signer".to_owned()];
     let mut text = Vec::new();
-    input::write(&request(Action::Sign, "service:\"x\"", &roles), &mut text).unwrap();
+    input::write(&request(Action::Sign, "service:\"x\"", &roles), Members::All, &mut text).unwrap();
     let value: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(value["principal"], "service:\"x\"");
     assert_eq!(value["key"]["type"], "EC");
