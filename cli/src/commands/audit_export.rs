@@ -124,7 +124,7 @@ type Output = BufWriter<std::io::StdoutLock<'static>>;
 
 /// Where the records go.
 enum Sink {
-    Csv(csv::Writer<Output>),
+    Csv(Box<csv::Writer<Output>>),
     Ocsf(Output),
 }
 
@@ -135,7 +135,7 @@ impl Sink {
             ExportFormat::Csv => {
                 let mut writer = csv::Writer::from_writer(out);
                 writer.write_record(COLUMNS).map_err(unwritten)?;
-                Self::Csv(writer)
+                Self::Csv(Box::new(writer))
             }
             ExportFormat::Ocsf => Self::Ocsf(out),
         })
