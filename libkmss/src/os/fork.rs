@@ -1,6 +1,7 @@
 //! `fork` as a normal event: before it every [`Lock`](super::Lock) is taken in rank order, after it all are released.
 //!
-//! So no lock is ever held by a thread that does not exist in the child, and hooks see consistent values. Code that runs
+//! Then it waits until nobody is in a section of [`apart_from_forks`](super::apart_from_forks). So no lock is ever held by a thread
+//! that does not exist in the child, and hooks see consistent values. Other code that runs
 //! without a lock (a computation on a cached key) may be cut off in the child; [`epoch`] tells such leftovers apart.
 //!
 //! A fork waits for each lock as any thread does, and others give way to it meanwhile; and it does not hold the registry while it
@@ -12,6 +13,7 @@ use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::lock::{RawLock, Registered};
+use super::section;
 
 static EPOCH: AtomicU32 = AtomicU32::new(0);
 /// Forks that wait for the locks.
@@ -80,6 +82,7 @@ extern "C" fn prepare() {
         std::thread::yield_now();
     }
     WAITING.fetch_sub(1, Ordering::Relaxed);
+    section::close();
     run_hooks(|h| h.before);
 }
 
@@ -125,6 +128,7 @@ fn release() {
 
 extern "C" fn parent() {
     run_hooks(|h| h.parent);
+    section::open();
     release();
 }
 
@@ -133,5 +137,6 @@ extern "C" fn child() {
     // Other threads of the parent, which wait to fork, are not here.
     WAITING.store(0, Ordering::Relaxed);
     run_hooks(|h| h.child);
+    section::reset();
     release();
 }

@@ -16,6 +16,7 @@ mod mark;
 mod numbers;
 mod pool;
 mod process;
+mod section;
 mod shared;
 mod stack;
 #[cfg(test)]
@@ -36,6 +37,7 @@ pub use mark::ProcessMark;
 pub use numbers::SharedNumbers;
 pub use pool::Pool;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use section::{apart_from_forks, let_forks_be};
 pub use shared::{SharedBuffer, SharedBytes};
 pub use stack::stack_left;
 pub use time::{rough_clocks, rough_wall};

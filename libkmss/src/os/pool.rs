@@ -6,7 +6,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 
 /// How many are kept; more threads than this at a time make their own.
-const PLACES: usize = 16;
+pub(super) const PLACES: usize = 16;
 
 /// One place, alone in its cache line: threads that use different places do not disturb each other.
 #[repr(align(64))]

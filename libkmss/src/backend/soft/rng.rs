@@ -1,18 +1,24 @@
 //! Randomness: aws-lc's generator and nothing between it and the caller. It is seeded by the operating system, survives
 //! `fork` and notices restored snapshots by itself.
 
+use aws_lc_rs::error::Unspecified;
 use sm2::elliptic_curve::rand_core::{TryCryptoRng, TryRng};
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::apart_from_forks;
 use crate::random::Random;
 
 /// aws-lc's generator.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Generator;
 
+fn fill(out: &mut [u8]) -> Result<(), Unspecified> {
+    apart_from_forks(|| aws_lc_rs::rand::fill(out))
+}
+
 impl Random for Generator {
     fn fill(&self, out: &mut [u8]) -> Result<()> {
-        aws_lc_rs::rand::fill(out).map_err(|_| Error::new(ErrorKind::BackendUnavailable, "the random generator failed"))
+        fill(out).map_err(|_| Error::new(ErrorKind::BackendUnavailable, "the random generator failed"))
     }
 }
 
@@ -23,7 +29,7 @@ impl Random for Generator {
 pub fn may_enter() -> bool {
     // A generator that fails says so to whoever needs it.
     crate::os::may_enter(|| {
-        let _ = aws_lc_rs::rand::fill(&mut [0]);
+        let _ = fill(&mut [0]);
     })
 }
 
@@ -51,7 +57,7 @@ impl TryRng for CryptoRng {
     }
 
     fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), RandomError> {
-        aws_lc_rs::rand::fill(out).map_err(|_| RandomError)
+        fill(out).map_err(|_| RandomError)
     }
 }
 

@@ -5,21 +5,24 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use crate::policy::{Flags, Input, InputKey};
 
 /// Paths of the numbers that differ from one decision to the next, those first that stay the same for a while.
-pub(super) const PATHS: [&str; 6] = [
+pub(super) const PATHS: [&str; 7] = [
     r#"["time"]"#,
     r#"["data_length"]"#,
     r#"["key","version_age"]"#,
+    r#"["session"]"#,
     r#"["sequence"]"#,
     r#"["last_second"]"#,
     r#"["last_minute"]"#,
 ];
 /// How many of them stay the same for a while.
-pub(super) const SLOW: usize = 3;
+pub(super) const SLOW: usize = 4;
 
 /// One of these numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Number {
     Is(u64),
+    /// A text of nothing but the digits of one.
+    Quoted(u64),
     Unknown,
     /// The request has no such member.
     Absent,
@@ -31,10 +34,17 @@ pub(super) fn numbers(input: &Input<'_>) -> [Number; PATHS.len()] {
         Number::Is(input.time.0),
         input.data_len.map_or(Number::Unknown, Number::Is),
         input.key.as_ref().map_or(Number::Absent, |key| Number::Is(key.version_age)),
+        session_number(input).map_or(Number::Absent, Number::Quoted),
         Number::Is(input.sequence),
         Number::Is(input.last_second.into()),
         Number::Is(input.last_minute.into()),
     ]
+}
+
+/// The session's name, where it is a number as doors count them.
+fn session_number(input: &Input<'_>) -> Option<u64> {
+    let number = input.session.parse().ok()?;
+    (itoa::Buffer::new().format(number) == input.session).then_some(number)
 }
 
 /// Writes everything but these numbers into `bytes`, so that no two requests which differ in it have the same bytes.
@@ -64,12 +74,16 @@ pub(super) fn write_rest(input: &Input<'_>, bytes: &mut Vec<u8>) {
     bytes.clear();
     let mut rest = Rest(bytes);
     rest.text(action.name());
-    rest.flags([*interactive, *mfa, *fips, mechanism.is_some(), key.is_some()]);
+    let named = session_number(input).is_none();
+    rest.flags([*interactive, *mfa, *fips, mechanism.is_some(), key.is_some(), named]);
     rest.number((*uid).into());
     rest.number((*pid).into());
     mechanism.iter().for_each(|text| rest.text(text));
-    for text in [tenant, namespace, principal, process, source, session] {
+    for text in [tenant, namespace, principal, process, source] {
         rest.text(text);
+    }
+    if named {
+        rest.text(session);
     }
     rest.texts(roles);
     rest.number(context.len() as u64);
@@ -153,7 +167,9 @@ impl Serialize for Request<'_> {
         map.serialize_entry("roles", input.roles)?;
         map.serialize_entry("process", input.process)?;
         map.serialize_entry("source", input.source)?;
-        map.serialize_entry("session", input.session)?;
+        if members == Members::All || session_number(input).is_none() {
+            map.serialize_entry("session", input.session)?;
+        }
         map.serialize_entry("context", &Context(input.context))?;
         map.serialize_entry("key", &input.key.as_ref().map(|key| Key(key, members)))?;
         map.end()

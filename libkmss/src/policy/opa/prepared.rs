@@ -114,6 +114,7 @@ impl Guest {
         for ((digits, path), number) in places.zip(numbers) {
             let value = match number {
                 Number::Is(number) => self.parse_at(digits, number.to_string().as_bytes())?,
+                Number::Quoted(number) => self.parse_at(digits, format!("\"{number}\"").as_bytes())?,
                 Number::Unknown => self.parse_at(digits, b"null")?,
                 Number::Absent => continue,
             };

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use super::owned::Owned;
 use super::{Failed, check};
+use crate::os::apart_from_forks;
 use crate::secret::Secret;
 
 /// A big integer, wiped when dropped.
@@ -84,7 +85,7 @@ impl Bn {
     pub(super) fn random_below(&self) -> Result<Self, Failed> {
         let r = Self::new()?;
         // SAFETY: both integers are alive.
-        check(unsafe { sys::BN_rand_range(r.as_ptr(), self.as_ptr()) })?;
+        check(apart_from_forks(|| unsafe { sys::BN_rand_range(r.as_ptr(), self.as_ptr()) }))?;
         Ok(r)
     }
 }

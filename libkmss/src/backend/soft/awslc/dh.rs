@@ -8,6 +8,7 @@ use super::bn::{self, Bn};
 use super::owned::Owned;
 use super::{Failed, check, failed};
 use crate::mechanism::DhGroup;
+use crate::os::apart_from_forks;
 use crate::secret::Secret;
 
 /// A public value in a group, perhaps with its private value.
@@ -28,7 +29,7 @@ impl DhKey {
         // SAFETY: the object is alive.
         check(unsafe { sys::DH_set_length(maker.as_ptr(), private_bits) })?;
         // SAFETY: the object is alive and has prime and base.
-        check(unsafe { sys::DH_generate_key(maker.as_ptr()) })?;
+        check(apart_from_forks(|| unsafe { sys::DH_generate_key(maker.as_ptr()) }))?;
         let made = Self { dh: maker, group };
         let private = made.private()?;
         Self::from_private(group, private.expose())

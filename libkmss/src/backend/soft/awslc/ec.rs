@@ -8,6 +8,7 @@ use super::bn::{self, Bn};
 use super::owned::Owned;
 use super::{Failed, check, failed};
 use crate::mechanism::Curve;
+use crate::os::apart_from_forks;
 use crate::secret::Secret;
 
 /// A public key on P-256, P-384 or P-521, perhaps with its private key.
@@ -25,7 +26,7 @@ impl EcKey {
     pub(in super::super) fn generate(curve: Curve) -> Result<Self, Failed> {
         let ec = Self::empty(curve)?;
         // SAFETY: the key is alive and has its group.
-        check(unsafe { sys::EC_KEY_generate_key(ec.key.as_ptr()) })?;
+        check(apart_from_forks(|| unsafe { sys::EC_KEY_generate_key(ec.key.as_ptr()) }))?;
         Ok(ec)
     }
 
@@ -96,7 +97,9 @@ impl EcKey {
         let (r_out, rest) = out.split_at_mut_checked(half).ok_or(Failed)?;
         let s_out = rest.get_mut(..half).ok_or(Failed)?;
         // SAFETY: the slice is valid for its length, the key alive.
-        let sig = unsafe { Owned::new(sys::ECDSA_do_sign(digest.as_ptr(), digest.len(), self.key.as_ptr())) }?;
+        let sig = apart_from_forks(|| unsafe {
+            Owned::new(sys::ECDSA_do_sign(digest.as_ptr(), digest.len(), self.key.as_ptr()))
+        })?;
         let (mut r, mut s) = (null(), null());
         // SAFETY: the signature is alive and keeps ownership of both integers.
         unsafe { sys::ECDSA_SIG_get0(sig.as_ptr(), &raw mut r, &raw mut s) };

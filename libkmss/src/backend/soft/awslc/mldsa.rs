@@ -8,6 +8,7 @@ use super::owned::Owned;
 use super::raw::{context, private_of, public_of};
 use super::{Failed, check};
 use crate::mechanism::MlDsaSet;
+use crate::os::apart_from_forks;
 use crate::secret::Secret;
 
 /// An ML-DSA public key, perhaps with its private key.
@@ -55,7 +56,9 @@ impl MlDsa {
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_PKEY_sign_init(ctx.as_ptr()) })?;
         // SAFETY: the context is alive; both buffers are valid for their lengths, which the function keeps to.
-        check(unsafe { sys::EVP_PKEY_sign(ctx.as_ptr(), out.as_mut_ptr(), &raw mut len, mu.as_ptr(), mu.len()) })?;
+        check(apart_from_forks(|| unsafe {
+            sys::EVP_PKEY_sign(ctx.as_ptr(), out.as_mut_ptr(), &raw mut len, mu.as_ptr(), mu.len())
+        }))?;
         if len == out.len() { Ok(()) } else { Err(Failed) }
     }
 

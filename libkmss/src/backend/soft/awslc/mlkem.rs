@@ -9,6 +9,7 @@ use super::owned::Owned;
 use super::raw::{context, private_of, public_of};
 use super::{Failed, check};
 use crate::mechanism::MlKemSet;
+use crate::os::apart_from_forks;
 use crate::secret::Secret;
 
 /// An ML-KEM public key, perhaps with its private key.
@@ -86,7 +87,7 @@ impl MlKem {
         let shared = Secret::filled(MlKemSet::SHARED, |shared| {
             let mut len = shared.len();
             // SAFETY: the context is alive; both buffers are valid for their lengths, which the function keeps to.
-            check(unsafe {
+            check(apart_from_forks(|| unsafe {
                 sys::EVP_PKEY_encapsulate(
                     ctx.as_ptr(),
                     ciphertext.as_mut_ptr(),
@@ -94,7 +95,7 @@ impl MlKem {
                     shared.as_mut_ptr(),
                     &raw mut len,
                 )
-            })?;
+            }))?;
             if len == shared.len() { Ok(()) } else { Err(Failed) }
         })?;
         if ciphertext_len == ciphertext.len() { Ok((shared, ciphertext)) } else { Err(Failed) }

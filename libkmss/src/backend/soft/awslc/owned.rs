@@ -70,6 +70,7 @@ impl Free for sys::AES_KEY {
 freed_by! {
     BIGNUM BN_clear_free;
     BN_CTX BN_CTX_free;
+    BN_GENCB BN_GENCB_free;
     CMAC_CTX CMAC_CTX_free;
     DH DH_free;
     ECDSA_SIG ECDSA_SIG_free;

@@ -12,6 +12,7 @@ use super::memory::in_vault;
 use super::owned::Owned;
 use super::{Failed, check};
 use crate::mechanism::{Hash, Oaep, Pss};
+use crate::os::{apart_from_forks, let_forks_be};
 use crate::secret::Secret;
 
 /// An RSA public key, perhaps with its private key.
@@ -67,8 +68,12 @@ impl Rsa {
         let e = Bn::from_bytes(e)?;
         // SAFETY: a constructor.
         let rsa = unsafe { Owned::new(sys::RSA_new()) }?;
-        // SAFETY: key and exponent are alive; no callback.
-        check(unsafe { sys::RSA_generate_key_ex(rsa.as_ptr(), bits, e.as_ptr(), null_mut()) })?;
+        // SAFETY: a constructor.
+        let told = unsafe { Owned::new(sys::BN_GENCB_new()) }?;
+        // SAFETY: the callback is alive; what it calls takes no argument of ours.
+        unsafe { sys::BN_GENCB_set(told.as_ptr(), Some(pass), null_mut()) };
+        // SAFETY: key, exponent and callback are alive.
+        check(apart_from_forks(|| unsafe { sys::RSA_generate_key_ex(rsa.as_ptr(), bits, e.as_ptr(), told.as_ptr()) }))?;
         Ok(Self::adopt(rsa))
     }
 
@@ -177,7 +182,7 @@ impl Rsa {
 
     /// Pads and applies the public key.
     pub(in super::super) fn encrypt(&self, pad: RawPadding, data: &[u8], out: &mut [u8]) -> Result<usize, Failed> {
-        self.raw(sys::RSA_encrypt, pad, data, out)
+        apart_from_forks(|| self.raw(sys::RSA_encrypt, pad, data, out))
     }
 
     /// Applies the private key and takes the padding off.
@@ -250,7 +255,7 @@ impl Rsa {
         let ctx = self.context()?;
         // SAFETY: the context is alive.
         check(unsafe { sys::EVP_PKEY_encrypt_init(ctx.as_ptr()) })?;
-        crypt_oaep(sys::EVP_PKEY_encrypt, &ctx, oaep, data, out)
+        apart_from_forks(|| crypt_oaep(sys::EVP_PKEY_encrypt, &ctx, oaep, data, out))
     }
 
     /// RSAES-OAEP with the private key.
@@ -279,9 +284,9 @@ impl Rsa {
     /// Uses the private key. The first time aws-lc makes what it keeps beside the key, in the vault as the key itself.
     fn private<R>(&self, f: impl FnOnce() -> R) -> R {
         if self.used.load(Ordering::Relaxed) {
-            return f();
+            return apart_from_forks(f);
         }
-        let result = in_vault(f);
+        let result = in_vault(|| apart_from_forks(f));
         self.used.store(true, Ordering::Relaxed);
         result
     }
@@ -294,6 +299,12 @@ impl Rsa {
         })?;
         Ok(len)
     }
+}
+
+/// Between two steps of the search for primes, which may take seconds.
+unsafe extern "C" fn pass(_: c_int, _: c_int, _: *mut sys::BN_GENCB) -> c_int {
+    let_forks_be();
+    1
 }
 
 fn crypt_oaep(

@@ -73,6 +73,7 @@ impl Words {
         input.last_second = numbers.one(&[1, 1, 2, 77, u32::MAX]);
         input.last_minute = numbers.one(&[1, 1, 5000]);
         input.data_len = numbers.one(&[None, Some(0), Some(32), Some(u64::MAX)]);
+        input.session = numbers.one(&["17", "17", "18", "18446744073709551615", "018", "s-1", ""]);
         input.context = &self.contexts[numbers.below(3) as usize];
         let name = numbers.one(&["payment_ec", "jwt_1", "release", ""]);
         match (numbers.below(4), &mut input.key) {
