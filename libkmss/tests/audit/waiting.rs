@@ -154,7 +154,9 @@ fn many_records_go_through_a_place_that_holds_few_and_a_reader_sees_each_once() 
             assert_eq!(report.verdict, Verdict::Whole, "{report:?}");
         }
     });
-    assert_eq!((seen, home.verify().records), (COUNT, COUNT as u64 + 1));
+    // Each segment has its genesis: a fork in another test holds every lock for a moment, and the thread goes on in a second one.
+    let report = home.verify();
+    assert_eq!((seen, report.records), (COUNT, COUNT as u64 + report.segments.len() as u64));
 }
 
 #[test]
