@@ -44,8 +44,8 @@ fn note(entered: bool) {
     let _ = entered;
 }
 
-/// Runs `f`, during which no fork happens. It does not panic, takes no [`Lock`](super::Lock) and enters no section again: a fork under way may
-/// hold the one, and waits for the other.
+/// Runs `f`, during which no fork happens. It takes no [`Lock`](super::Lock) and enters no section again: a fork under way
+/// may hold the one, and waits for the other.
 pub fn apart_from_forks<R>(f: impl FnOnce() -> R) -> R {
     note(true);
     let inside = enter();
