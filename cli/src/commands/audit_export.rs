@@ -151,8 +151,9 @@ impl Sink {
                     out.write_record(row(entry, one, writer).map(|text| harmless(&text))).map_err(unwritten)?;
                 }
                 Self::Ocsf(out) => {
-                    serde_json::to_writer(&mut *out, &event(entry, one, writer))?;
-                    out.write_all(b"\n").map_err(|e| unwritten(e.into()))?;
+                    let mut line = serde_json::to_vec(&event(entry, one, writer))?;
+                    line.push(b'\n');
+                    out.write_all(&line).map_err(|e| unwritten(e.into()))?;
                 }
             }
         }
