@@ -1,8 +1,8 @@
 //! Time. Nothing else in the project reads a clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::os::{rough_clocks, rough_wall};
+use crate::os::{exact_monotonic, exact_wall, rough_clocks, rough_wall};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -38,25 +38,28 @@ pub struct Moment {
 /// The operating system's clocks.
 #[derive(Debug)]
 pub struct SystemClock {
-    start: Instant,
+    /// The monotonic clock at the start.
+    start: Duration,
     /// The rough monotonic clock at the start.
     rough_start: Option<Duration>,
 }
 
 impl Default for SystemClock {
     fn default() -> Self {
-        Self { start: Instant::now(), rough_start: rough_clocks().map(|(_, monotonic)| monotonic) }
+        Self {
+            start: exact_monotonic().unwrap_or_default(),
+            rough_start: rough_clocks().map(|(_, monotonic)| monotonic),
+        }
     }
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        milliseconds(since)
+        milliseconds(exact_wall().unwrap_or_default())
     }
 
     fn monotonic(&self) -> Duration {
-        self.start.elapsed()
+        exact_monotonic().unwrap_or_default().saturating_sub(self.start)
     }
 
     fn rough(&self) -> Moment {

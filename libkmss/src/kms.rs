@@ -481,6 +481,12 @@ impl Kms {
         self.catalog().get(caller, id)
     }
 
+    /// The stored key that `precedent` used, where it is what `caller` would find now.
+    #[must_use]
+    pub fn object_of(&self, precedent: &Precedent, caller: &Caller) -> Option<Arc<Object>> {
+        precedent.object(&self.pipeline, caller)
+    }
+
     /// The key with this name, of this class.
     ///
     /// # Errors

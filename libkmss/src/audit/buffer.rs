@@ -11,6 +11,17 @@ pub(super) struct LineBuffer {
     beginnings: [Option<Beginning>; BEGINNINGS],
     /// The place that is given away next.
     next: usize,
+    /// How the line begins that was finished last, where another may begin like it.
+    kept: Option<Kept>,
+}
+
+/// What may stay of a line for the next one.
+#[derive(Clone, Copy)]
+struct Kept {
+    /// Bytes.
+    len: usize,
+    /// Which of the remembered beginnings it has.
+    beginning: usize,
 }
 
 /// Beginnings of lines that are remembered: of so many keys the uses may take turns.
@@ -25,16 +36,25 @@ struct Beginning {
 
 impl LineBuffer {
     pub(super) fn new() -> Self {
-        Self { line: Vec::with_capacity(2048), beginnings: [const { None }; BEGINNINGS], next: 0 }
+        Self { line: Vec::with_capacity(2048), beginnings: [const { None }; BEGINNINGS], next: 0, kept: None }
     }
 
     /// Begins a record; its fields are for the caller to append.
     pub(super) fn begin(&mut self, kind: &str) -> &mut Vec<u8> {
+        self.kept = None;
         self.line.clear();
         self.line.extend_from_slice(LINE_START);
         self.line.extend_from_slice(kind.as_bytes());
         self.line.push(b'"');
         &mut self.line
+    }
+
+    /// Begins a record as the last one began, where that may be: what they have in common stands, and is what [`Self::seal`]
+    /// is told.
+    pub(super) fn begin_again(&mut self) -> Option<(&mut Vec<u8>, usize)> {
+        let Kept { len, .. } = self.kept?;
+        self.line.truncate(len);
+        Some((&mut self.line, len))
     }
 
     /// Ends record number `seq`, of `time`, with its hash, which is returned; `previous` is that of the record before. Another
@@ -50,7 +70,7 @@ impl LineBuffer {
         push_number(&mut self.line, seq);
         self.line.extend_from_slice(TIME_FIELD);
         push_number(&mut self.line, time.0);
-        let (mut hasher, taken) = self.hash_beginning(suite, repeated - repeated % Hasher::BLOCK);
+        let (mut hasher, taken) = self.hash_beginning(suite, repeated);
         hasher.update(self.line.get(taken..).unwrap_or_default());
         hasher.update(&previous.0);
         let head = Head(hasher.finish());
@@ -65,25 +85,70 @@ impl LineBuffer {
         &self.line
     }
 
-    /// The hash behind the first `len` bytes, from memory where a line began so before; and how many bytes it has taken in.
-    fn hash_beginning(&mut self, suite: Suite, len: usize) -> (Hasher, usize) {
+    /// The hash behind the whole blocks of the first `repeated` bytes, from memory where a line began so before; and how many
+    /// bytes it has taken in.
+    fn hash_beginning(&mut self, suite: Suite, repeated: usize) -> (Hasher, usize) {
+        if let Some(known) = self.kept.and_then(|kept| self.beginnings.get(kept.beginning)?.as_ref())
+            && known.suite == suite
+        {
+            return (known.hasher.clone(), known.bytes.len());
+        }
         let mut hasher = suite.hasher();
+        let len = repeated - repeated % Hasher::BLOCK;
         let Some(bytes) = self.line.get(..len).filter(|bytes| !bytes.is_empty()) else { return (hasher, 0) };
-        if let Some(known) = self.beginnings.iter().flatten().find(|b| *b.bytes == *bytes && b.suite == suite) {
-            return (known.hasher.clone(), len);
-        }
-        hasher.update(bytes);
-        if let Some(place) = self.beginnings.get_mut(self.next % BEGINNINGS) {
-            *place = Some(Beginning { bytes: bytes.into(), suite, hasher: hasher.clone() });
-        }
-        self.next = self.next.wrapping_add(1);
-        (hasher, len)
+        let alike = |known: &Option<Beginning>| known.as_ref().is_some_and(|b| *b.bytes == *bytes && b.suite == suite);
+        let beginning = match self.beginnings.iter().position(alike) {
+            Some(place) => place,
+            None => {
+                hasher.update(bytes);
+                let place = self.next;
+                self.next = (place + 1) % BEGINNINGS;
+                if let Some(beginning) = self.beginnings.get_mut(place) {
+                    *beginning = Some(Beginning { bytes: bytes.into(), suite, hasher });
+                }
+                place
+            }
+        };
+        self.kept = Some(Kept { len: repeated, beginning });
+        let known = self.beginnings.get(beginning).and_then(Option::as_ref);
+        known.map_or_else(|| (suite.hasher(), 0), |known| (known.hasher.clone(), len))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_that_begins_as_the_last_one_did_is_chained_like_any_other() {
+        let (mut buffer, mut head) = (LineBuffer::new(), Head([7; 32]));
+        for seq in 0..40_u64 {
+            let repeated = match buffer.begin_again() {
+                // Now and then something else comes between.
+                Some((line, kept)) if seq % 5 > 0 => {
+                    line.extend_from_slice(format!(",\"data_len\":{seq}").as_bytes());
+                    kept
+                }
+                _ => {
+                    let line = buffer.begin("event");
+                    line.resize(300, b'x');
+                    line.extend_from_slice(format!(",\"data_len\":{seq}").as_bytes());
+                    300 * usize::from(seq % 3 > 0)
+                }
+            };
+            let fields = buffer.line().to_vec();
+            let body = [&fields[..], format!(",\"seq\":{seq},\"time\":9").as_bytes()].concat();
+            let before = head;
+            head = buffer.seal(Suite::Nist, before, (seq, Timestamp(9)), repeated);
+            assert_eq!(head, before.follow(Suite::Nist, &body), "{seq}");
+            assert!(buffer.line().starts_with(&body) && buffer.line().ends_with(b"\"}\n"), "{seq}");
+            let started = [LINE_START, b"event\""].concat();
+            assert!(body.starts_with(&started) || repeated == 300, "{seq}");
+            assert_eq!(buffer.begin_again().is_some(), repeated > 0, "{seq}");
+        }
+        buffer.begin("close");
+        assert!(buffer.begin_again().is_none());
+    }
 
     #[test]
     fn a_remembered_beginning_gives_the_hash_of_the_whole_line() {

@@ -113,21 +113,30 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
     }
     push_tags(out, event.tags);
     // What is only being made is another one each time.
-    let makes = matches!(event.action, Action::Unwrap | Action::Derive | Action::Encapsulate | Action::Decapsulate);
     let before = match event.also {
         Some(also) => {
             let id = push_subject(out, known, "also", also, edition);
-            if makes { id } else { out.len() }
+            if makes(event.action) { id } else { out.len() }
         }
         None => out.len(),
     };
     let repeated = super::policy::push(out, event).min(before);
+    measures(out, event);
+    // What is refused, or changes something, seldom comes twice.
+    if event.outcome == Outcome::Success && !edition { repeated } else { 0 }
+}
+
+/// Whether the second object is one that the action made: another one each time.
+pub(super) const fn makes(action: Action) -> bool {
+    matches!(action, Action::Unwrap | Action::Derive | Action::Encapsulate | Action::Decapsulate)
+}
+
+/// What differs from one use of a key to the next.
+pub(super) fn measures(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
     if let Some(len) = event.data_len {
         push_count(out, "data_len", len);
     }
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
-    // What is refused, or changes something, seldom comes twice.
-    if event.outcome == Outcome::Success && !edition { repeated } else { 0 }
 }
 
 /// The fields of a record that counts uses of a session key. Gives how many bytes of the line the next one will begin with,
@@ -268,11 +277,16 @@ fn begin_object(out: &mut Vec<u8>, class: &str) {
 fn end_object(out: &mut Vec<u8>, id: ObjectId) -> usize {
     out.extend_from_slice(b",\"id\":\"");
     let before = out.len();
+    identity(out, id);
+    before
+}
+
+/// An object's identity, and its end.
+pub(super) fn identity(out: &mut Vec<u8>, id: ObjectId) {
     let mut digits = [0; 2 * size_of::<ObjectId>()];
     digits.as_chunks_mut().0.iter_mut().zip(id.0).for_each(|(pair, byte)| *pair = hex_pair(byte));
     out.extend_from_slice(&digits);
     out.extend_from_slice(b"\"}");
-    before
 }
 
 fn push_object(out: &mut Vec<u8>, object: &Object) {

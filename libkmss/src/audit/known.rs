@@ -3,9 +3,11 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{AuditSummary, Outcome, SummaryKey, SummaryUse, encode};
-use crate::caller::{Caller, Login, Principal};
-use crate::key::{Action, Object};
+use super::buffer::LineBuffer;
+use super::{AuditEvent, AuditSummary, Outcome, SummaryKey, SummaryUse, encode};
+use crate::caller::{Caller, CallerName, Login, Principal};
+use crate::key::{Action, Object, Storage};
+use crate::permit::Subject;
 use crate::tenant::{Namespace, ObjectId};
 
 /// Places for texts of each kind; one that is needed by another value is written anew.
@@ -19,6 +21,97 @@ pub(super) struct Known {
     ended: Option<EndedText>,
     /// What was last named in the place of another: kept when it is named again, as most session keys never are.
     seen: [Option<ObjectId>; PLACES],
+    /// The event of which the buffer's line tells, where its line may begin another.
+    last: Option<Last>,
+}
+
+/// A plain use of a key that went well.
+struct Last {
+    caller: Arc<CallerName>,
+    session: u64,
+    action: Action,
+    object: Weak<Object>,
+    also: Also,
+    mechanism: Option<Box<str>>,
+    rule: Box<str>,
+}
+
+/// The second object of a use.
+enum Also {
+    None,
+    /// It is the same each time.
+    Same(Weak<Object>),
+    /// It is another session key each time, of one kind.
+    Made(SummaryKey),
+}
+
+impl Also {
+    fn of(event: &AuditEvent<'_>) -> Option<Self> {
+        match event.also {
+            None => Some(Self::None),
+            Some(Subject::Object(object)) if encode::makes(event.action) => {
+                let key = object.key().filter(|key| object.storage == Storage::Ephemeral && key.name.is_empty())?;
+                Some(Self::Made(SummaryKey::of(object, key)))
+            }
+            Some(Subject::Object(object)) => Some(Self::Same(Arc::downgrade(object))),
+            Some(_) => None,
+        }
+    }
+
+    fn is_like(&self, also: Option<&Subject>) -> bool {
+        match (self, also) {
+            (Self::None, None) => true,
+            (Self::Same(known), Some(also)) => is_same(known, also),
+            (Self::Made(known), Some(Subject::Object(object))) => {
+                object.storage == Storage::Ephemeral
+                    && object.key().is_some_and(|key| {
+                        key.name.is_empty()
+                            && (key.class, key.key_type, key.primary) == (known.class, known.key_type, known.version)
+                            && key.origin == known.origin
+                    })
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_same(known: &Weak<Object>, subject: &Subject) -> bool {
+    matches!(subject, Subject::Object(object) if known.as_ptr() == Arc::as_ptr(object))
+}
+
+impl Last {
+    /// `None` for an event that is seldom followed by one like it.
+    fn of(event: &AuditEvent<'_>) -> Option<Self> {
+        let Subject::Object(object) = event.subject else { return None };
+        let plain = event.outcome == Outcome::Success
+            && event.reason.is_empty()
+            && event.tags.is_empty()
+            && event.policy.is_empty();
+        let caller = event.caller.filter(|_| plain)?;
+        Some(Self {
+            caller: Arc::clone(caller.name()),
+            session: caller.session,
+            action: event.action,
+            object: Arc::downgrade(object),
+            also: Also::of(event)?,
+            mechanism: event.mechanism.map(Into::into),
+            rule: event.rule.into(),
+        })
+    }
+
+    /// Whether the event is the same but for its time, duration, length of data, and the identity of a key that it made.
+    fn is_like(&self, event: &AuditEvent<'_>) -> bool {
+        event.caller.is_some_and(|now| now.session == self.session && Arc::ptr_eq(now.name(), &self.caller))
+            && self.action == event.action
+            && event.outcome == Outcome::Success
+            && is_same(&self.object, event.subject)
+            && self.also.is_like(event.also)
+            && self.mechanism.as_deref() == event.mechanism
+            && *self.rule == *event.rule
+            && event.reason.is_empty()
+            && event.tags.is_empty()
+            && event.policy.is_empty()
+    }
 }
 
 // The weak references keep the addresses from being given to other values, and nothing else alive.
@@ -81,6 +174,23 @@ impl EndedText {
 }
 
 impl Known {
+    /// Begins the record of an event and formats its fields; gives how many bytes of the line the next use of the key by the
+    /// same caller will begin with.
+    pub(super) fn event(&mut self, buffer: &mut LineBuffer, event: &AuditEvent<'_>) -> usize {
+        if let Some(last) = self.last.as_ref().filter(|last| last.is_like(event))
+            && let Some((line, repeated)) = buffer.begin_again()
+        {
+            if let (Also::Made(_), Some(Subject::Object(made))) = (&last.also, event.also) {
+                encode::identity(line, made.id);
+            }
+            encode::measures(line, event);
+            return repeated;
+        }
+        let repeated = encode::event(buffer.begin(encode::kind::EVENT), self, event);
+        self.last = if repeated > 0 { Last::of(event) } else { None };
+        repeated
+    }
+
     /// Appends the fields that say who asks.
     pub(super) fn caller(&mut self, out: &mut Vec<u8>, caller: &Caller) {
         let Some(place) = self.callers.get_mut(place(&caller.principal)) else { return encode::caller(out, caller) };

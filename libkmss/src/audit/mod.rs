@@ -90,6 +90,10 @@ pub struct AuditEvent<'a> {
 
 /// Takes events. When `record` returns `Ok`, the record is in the kernel and survives the death of the process.
 pub trait AuditSink: Send + Sync {
+    /// Whether [`Self::record`] would record such an event, which need not be put together where not. What is refused or fails
+    /// always is recorded.
+    fn wants(&self, action: Action, outcome: Outcome, tags: &[String]) -> bool;
+
     /// Records an event.
     ///
     /// # Errors

@@ -191,16 +191,16 @@ impl Segment {
         }
     }
 
-    /// Appends a record; `fill` formats its fields, and gives how many bytes of the line others will begin with. Either the whole record is in the kernel afterwards, or it does not
-    /// count and the chain stands where it stood.
+    /// Appends a record; `fill` begins it and formats its fields, and gives how many bytes of the line others will begin
+    /// with. Either the whole record is in the kernel afterwards, or it does not count and the chain stands where it stood.
     pub(super) fn append(
         &mut self,
         buffer: &mut LineBuffer,
         way: Way,
-        (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>) -> usize,
+        time: Timestamp,
+        fill: impl FnOnce(&mut LineBuffer) -> usize,
     ) -> io::Result<()> {
-        let result = self.prepare(buffer, time).and_then(|()| self.put(buffer, way, b"", (time, kind), fill));
+        let result = self.prepare(buffer, time).and_then(|()| self.put(buffer, way, b"", time, fill));
         if result.is_err() {
             self.lost = self.lost.saturating_add(1);
         }
@@ -232,9 +232,8 @@ impl Segment {
             let len = self.torn.len().saturating_add(prefix.len());
             (len as u64, Head(self.suite.hash(&[&self.torn, prefix])))
         });
-        let head = (time, kind::RECOVERY);
-        self.put(buffer, Way::AtOnce, prefix, head, |out| {
-            encode::recovery(out, torn, lost);
+        self.put(buffer, Way::AtOnce, prefix, time, |buffer| {
+            encode::recovery(buffer.begin(kind::RECOVERY), torn, lost);
             0
         })?;
         self.torn = Vec::new();
@@ -247,10 +246,10 @@ impl Segment {
         buffer: &mut LineBuffer,
         way: Way,
         prefix: &[u8],
-        (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>) -> usize,
+        time: Timestamp,
+        fill: impl FnOnce(&mut LineBuffer) -> usize,
     ) -> io::Result<()> {
-        let repeated = fill(buffer.begin(kind));
+        let repeated = fill(buffer);
         let head = buffer.seal(self.suite, self.head, (self.next, time), repeated);
         if prefix.is_empty() {
             self.write(way, buffer.line(), head)

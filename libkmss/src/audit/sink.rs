@@ -71,11 +71,11 @@ impl Default for AuditOptions {
 }
 
 impl AuditOptions {
-    fn wants(&self, event: &AuditEvent<'_>) -> bool {
-        match (event.outcome, event.action) {
+    fn wants(&self, action: Action, outcome: Outcome, tags: &[String]) -> bool {
+        match (outcome, action) {
             (Outcome::Denied(_) | Outcome::Failed(_), _) => true,
             // What several had to approve leaves their names.
-            _ if event.tags.iter().any(|tag| tag.starts_with("approved-by:")) => true,
+            _ if tags.iter().any(|tag| tag.starts_with("approved-by:")) => true,
             (_, Action::Digest) => self.digest,
             (_, Action::Random) => self.random,
             (_, Action::Find) => self.find,
@@ -201,7 +201,11 @@ impl SegmentSink {
 
     fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
         let now = self.clock.now();
-        segment.append(buffer, Way::AtOnce, (now, kind::CLOSE), |_| 0).map_err(storage)?;
+        let fill = |buffer: &mut LineBuffer| {
+            buffer.begin(kind::CLOSE);
+            0
+        };
+        segment.append(buffer, Way::AtOnce, now, fill).map_err(storage)?;
         segment.file.sync_data().map_err(storage)?;
         self.forget_buffer(&segment);
         let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
@@ -228,8 +232,8 @@ impl SegmentSink {
     /// Appends one record and gives the file to wait for, where `wait` says so. The record itself is in the kernel.
     fn append(
         &self,
-        (time, kind): (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>, &mut Known) -> usize,
+        time: Timestamp,
+        fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
     ) -> Result<Option<Arc<File>>> {
         let mut writer = self.writer();
@@ -264,7 +268,7 @@ impl SegmentSink {
         if way == Way::Waits && current.wants_buffer() {
             current.wait_in(self.buffer(&current.registration.segment));
         }
-        current.append(buffer, way, (time, kind), |out| fill(out, known)).map_err(storage)?;
+        current.append(buffer, way, time, |buffer| fill(buffer, known)).map_err(storage)?;
         if current.is_anchor_due(self.options.anchor_every, time) {
             self.anchor(current)?;
         }
@@ -273,11 +277,11 @@ impl SegmentSink {
 
     fn write(
         &self,
-        head: (Timestamp, &str),
-        fill: impl FnOnce(&mut Vec<u8>, &mut Known) -> usize,
+        time: Timestamp,
+        fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
     ) -> Result<()> {
-        match self.append(head, fill, wait).map_err(unavailable)? {
+        match self.append(time, fill, wait).map_err(unavailable)? {
             // Outside the lock, so that other operations go on.
             Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
             None => Ok(()),
@@ -379,11 +383,11 @@ impl SegmentSink {
         for state in [State::Closed, State::Open] {
             for id in registry::candidates(&*self.store, state, origin.uid, CANDIDATES)? {
                 if let Some(mut segment) = self.take_over(&id, origin.uid)? {
-                    let fill = |out: &mut Vec<u8>| {
-                        encode::resume(out, origin);
+                    let fill = |buffer: &mut LineBuffer| {
+                        encode::resume(buffer.begin(kind::RESUME), origin);
                         0
                     };
-                    segment.append(buffer, Way::AtOnce, (self.clock.now(), kind::RESUME), fill).map_err(storage)?;
+                    segment.append(buffer, Way::AtOnce, self.clock.now(), fill).map_err(storage)?;
                     return Ok(Some(segment));
                 }
             }
@@ -433,12 +437,16 @@ impl SegmentSink {
 }
 
 impl AuditSink for SegmentSink {
+    fn wants(&self, action: Action, outcome: Outcome, tags: &[String]) -> bool {
+        self.options.wants(action, outcome, tags)
+    }
+
     fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
-        if !self.options.wants(event) {
+        if !self.options.wants(event.action, event.outcome, event.tags) {
             return Ok(());
         }
         let wait = self.options.waits_for_disk(event);
-        self.write((event.time, kind::EVENT), |out, known| encode::event(out, known, event), wait)
+        self.write(event.time, |buffer, known| known.event(buffer, event), wait)
     }
 
     fn summarizes(&self) -> bool {
@@ -446,8 +454,9 @@ impl AuditSink for SegmentSink {
     }
 
     fn summarize(&self, summary: &AuditSummary<'_>) -> Result<()> {
-        let fill = |out: &mut Vec<u8>, known: &mut Known| encode::summary(out, known, summary);
-        self.write((summary.time, kind::SUMMARY), fill, self.options.sync_all)
+        let fill =
+            |buffer: &mut LineBuffer, known: &mut Known| encode::summary(buffer.begin(kind::SUMMARY), known, summary);
+        self.write(summary.time, fill, self.options.sync_all)
     }
 }
 

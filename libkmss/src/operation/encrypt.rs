@@ -23,7 +23,7 @@ impl Operation for Encrypt {
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use { action: Action::Encrypt, key: &self.key, how: &self.how })
+        Some(Use::of(Action::Encrypt, &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
@@ -48,7 +48,7 @@ impl Operation for Decrypt {
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use { action: Action::Decrypt, key: &self.key, how: &self.how })
+        Some(Use::of(Action::Decrypt, &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {

@@ -178,15 +178,24 @@ impl Chosen {
     }
 }
 
-/// The use of one key.
+/// The use of one key, or of none.
 #[derive(Clone, Copy, Debug)]
 pub struct Use<'a> {
     /// The verb.
     pub action: Action,
-    /// The key.
-    pub key: &'a ObjectRef,
+    /// The key; `None` for a digest.
+    pub key: Option<&'a ObjectRef>,
     /// How.
-    pub how: &'a Chosen,
+    pub mechanism: &'a Mechanism,
+    /// The door's number of the mechanism, where a key's list of allowed ones is to be looked at.
+    pub mechanism_number: Option<u64>,
+}
+
+impl<'a> Use<'a> {
+    /// The use of `key`.
+    pub(super) const fn of(action: Action, key: &'a ObjectRef, how: &'a Chosen) -> Self {
+        Self { action, key: Some(key), mechanism: &how.mechanism, mechanism_number: how.number }
+    }
 }
 
 /// An action that the pipeline can admit.

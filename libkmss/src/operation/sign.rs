@@ -23,7 +23,7 @@ impl Operation for Sign {
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use { action: Action::Sign, key: &self.key, how: &self.how })
+        Some(Use::of(Action::Sign, &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
@@ -48,7 +48,7 @@ impl Operation for Verify {
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use { action: Action::Verify, key: &self.key, how: &self.how })
+        Some(Use::of(Action::Verify, &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {

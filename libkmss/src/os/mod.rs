@@ -40,4 +40,4 @@ pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_
 pub use section::{apart_from_forks, let_forks_be};
 pub use shared::{SharedBuffer, SharedBytes};
 pub use stack::stack_left;
-pub use time::{rough_clocks, rough_wall};
+pub use time::{exact_monotonic, exact_wall, rough_clocks, rough_wall};

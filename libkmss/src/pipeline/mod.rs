@@ -366,6 +366,9 @@ impl Pipeline {
         outcome: Outcome,
         reason: &str,
     ) -> Result<()> {
+        if !self.audit.wants(trace.action, outcome, &trace.tags) {
+            return Ok(());
+        }
         let Subjects { subject, also, more } = subjects;
         let named = 1 + usize::from(also.is_some());
         let seen = trace.seen_of(0..named);

@@ -22,8 +22,9 @@ use crate::quota::Demand;
 pub struct Precedent {
     // Without its object, which is to go when it is destroyed.
     standing: Box<Standing>,
-    object: Weak<Object>,
-    /// Whether uses of the object are counted, so that nobody looks at how long each takes.
+    /// `None` where it was about no object.
+    object: Option<Weak<Object>>,
+    /// Whether uses like it are counted or not recorded at all, so that nobody looks at how long each takes.
     counted: bool,
 }
 
@@ -32,11 +33,20 @@ impl Precedent {
         if !standing.is_precedent() {
             return None;
         }
-        let Subject::Object(object) = standing.permit.put_subject(Subject::Namespace) else { return None };
-        // A key with dates may be in force today and not tomorrow.
-        object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+        let recorded = |standing: &Standing| {
+            standing.pipeline.audit.wants(standing.request.action, Outcome::Success, &standing.trace.tags)
+        };
+        let (object, counted) = match standing.permit.put_subject(Subject::Namespace) {
+            Subject::Object(object) => {
+                // A key with dates may be in force today and not tomorrow.
+                object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+                (Some(Arc::downgrade(&object)), object.storage == Storage::Ephemeral)
+            }
+            Subject::Namespace => (None, !recorded(&standing)),
+            Subject::New(_) => return None,
+        };
         standing.request.target = Target::Namespace;
-        Some(Self { standing, object: Arc::downgrade(&object), counted: object.storage == Storage::Ephemeral })
+        Some(Self { standing, object, counted })
     }
 
     /// Whether it was `caller` who asked.
@@ -45,25 +55,41 @@ impl Precedent {
         self.standing.permit.caller().is(caller)
     }
 
+    /// The stored object it was about, where that is what `caller` would find now.
+    pub(crate) fn object(&self, pipeline: &Pipeline, caller: &Caller) -> Option<Arc<Object>> {
+        let stands = std::ptr::eq(pipeline, &*self.standing.pipeline)
+            && self.standing.epoch == crate::os::epoch()
+            && self.is_of(caller)
+            && self.standing.is_settled(pipeline.store.generation());
+        // A session object may have changed while the store stood.
+        let object = self.object.as_ref().filter(|_| stands)?;
+        object.upgrade().filter(|object| object.storage == Storage::Stored)
+    }
+
     /// The beginning of an operation like it; `None` where it is another one, or was decided too long ago.
     fn followed_by(self, wanted: &Use<'_>, caller: &Caller, moment: Moment) -> Option<Box<Standing>> {
         let Self { mut standing, object, .. } = self;
         let Standing { pipeline, request, permit, epoch, .. } = &*standing;
         let alike = request.action == wanted.action
-            && request.mechanism_number == wanted.how.number
-            && request.mechanism.as_ref().is_some_and(|mechanism| mechanism.is_like(&wanted.how.mechanism));
+            && request.mechanism_number == wanted.mechanism_number
+            && request.mechanism.as_ref().is_some_and(|mechanism| mechanism.is_like(wanted.mechanism));
         if !alike || *epoch != crate::os::epoch() || !permit.caller().is(caller) {
             return None;
         }
         if !standing.is_settled(pipeline.store.generation()) || !standing.holds_at(moment) {
             return None;
         }
-        let now = match wanted.key {
+        let (key, object) = match (wanted.key, object) {
+            (None, None) => return Some(standing),
+            (Some(key), Some(object)) => (key, object),
+            _ => return None,
+        };
+        let now = match key {
             ObjectRef::Ephemeral(now) => std::ptr::eq(object.as_ptr(), Arc::as_ptr(now)).then(|| Arc::clone(now))?,
             // The store stands where it stood when it was found. What is in no cache any more is looked up by a new decision.
             ObjectRef::Stored(id) => object.upgrade().filter(|now| now.id == *id && now.storage == Storage::Stored)?,
         };
-        standing.request.target = Target::Object(wanted.key.clone());
+        standing.request.target = Target::Object(key.clone());
         standing.permit.put_subject(Subject::Object(now));
         Some(standing)
     }

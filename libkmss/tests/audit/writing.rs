@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use libkmss::audit::{
     AuditEvent, AuditOptions, AuditSink, AuditTail, Filter, Outcome, SegmentSink, Status, Verdict, decode_text,
 };
+use libkmss::caller::{Caller, CallerParts};
 use libkmss::clock::SystemClock;
 use libkmss::error::ErrorKind;
 use libkmss::key::{Action, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
@@ -16,7 +17,7 @@ use libkmss::permit::{NewObject, Subject};
 use libkmss::suite::Suite;
 use libkmss::tenant::ObjectId;
 
-use crate::double::{Example, FileStore, Home, Numbers, labelled};
+use crate::double::{Example, FileStore, Home, Numbers, caller, labelled, noise};
 
 #[test]
 fn a_log_just_written_is_whole_in_both_suites() {
@@ -150,22 +151,7 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
     let home = Home::new(Suite::Nist);
     let Subject::Object(object) = labelled(b"not the name") else { panic!("an object") };
     let mut object = Object::clone(&object);
-    object.body = Body::Key(Box::new(Key {
-        name: "tls".to_owned(),
-        origin: "root".to_owned(),
-        class: KeyClass::Private,
-        key_type: KeyType::Ec,
-        usage: Usage::default(),
-        protection: Protection::default(),
-        state: KeyState::Active,
-        allowed_mechanisms: Vec::new(),
-        copy_of: Vec::new(),
-        tags: Vec::new(),
-        start: None,
-        end: None,
-        primary: 3,
-        versions: Vec::new(),
-    }));
+    object.body = Body::Key(Box::new(a_key("tls", "root")));
     let made = NewObject {
         id: ObjectId([0xcd; 16]),
         storage: Storage::Ephemeral,
@@ -310,4 +296,83 @@ fn throughput() {
 fn on_cpu() -> f64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split_ascii_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+#[test]
+fn what_a_record_says_does_not_depend_on_the_one_before_it() {
+    let (home, other) = (Home::new(Suite::Nist), Home::new(Suite::Nist));
+    let (sink, apart) = (home.sink(), other.sink());
+    let key = |id: u8, name: &str, origin: &str, storage| {
+        let Subject::Object(object) = labelled(b"") else { unreachable!() };
+        let body = Body::Key(Box::new(a_key(name, origin)));
+        Subject::Object(Arc::new(Object { id: ObjectId([id; 16]), body, storage, ..(*object).clone() }))
+    };
+    let [a, b] = ["user:a", "user:b"].map(caller);
+    let callers = [Caller::from(CallerParts { session: 8, ..(*a).clone() }), a, b];
+    let stored = [key(1, "web", "", Storage::Stored), key(2, "mail", "", Storage::Stored), labelled(b"document")];
+    let (mut next, mut made) = (noise(42), 3_u8);
+    let (mut of, mut example) = (0, Example::default());
+    for _ in 0..2_000 {
+        // Mostly as before, but for one thing.
+        match next(16) {
+            0 => example.caller = callers[next(3)].clone(),
+            1 => example.subject = stored[next(3)].clone(),
+            2 => example.action = [Action::Sign, Action::Verify, Action::Unwrap, Action::Wrap, Action::Manage][next(5)],
+            3 => example.rule = ["", "r1", "r2"][next(3)].to_owned(),
+            4 => example.reason = ["", "because"][next(2)].to_owned(),
+            5 => example.tags = [vec![], vec!["tag".to_owned()]][next(2)].clone(),
+            6 => {
+                let failed = Outcome::Failed(ErrorKind::Internal);
+                example.outcome = [Outcome::Success, Outcome::Success, failed, Outcome::Begun][next(4)];
+            }
+            7 => of = next(5),
+            _ => {}
+        }
+        let also = match of {
+            0 => None,
+            1 => Some(stored[next(3)].clone()),
+            2 => Some(stored[1].clone()),
+            other => {
+                made = made.wrapping_add(1).max(3);
+                let origin = if other == 3 { "web" } else { ["web", ""][next(2)] };
+                Some(key(made, "", origin, Storage::Ephemeral))
+            }
+        };
+        let (data_len, mechanism) =
+            ([None, Some(next(99) as u64)][next(2)], [None, Some("AES_GCM")][usize::from(of > 1)]);
+        let event = AuditEvent { also: also.as_ref(), data_len, mechanism, ..example.event() };
+        sink.record(&event).unwrap();
+        apart.record(&event).unwrap();
+        apart.record(&Example::of(Action::Login, Outcome::Denied(ErrorKind::PinIncorrect)).event()).unwrap();
+    }
+    let read = |home: &Home| {
+        let all = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(10_000).unwrap();
+        let said = all.iter().filter(|e| e.record.action.as_deref() != Some("login"));
+        said.map(|e| e.raw.split(",\"seq\":").next().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (said, expected) = (read(&home), read(&other));
+    assert_eq!(said.len(), 2_000);
+    for (said, expected) in said.iter().zip(&expected) {
+        assert_eq!(said, expected);
+    }
+    assert_eq!(home.verify().verdict, Verdict::Whole);
+}
+
+fn a_key(name: &str, origin: &str) -> Key {
+    Key {
+        name: name.to_owned(),
+        origin: origin.to_owned(),
+        class: KeyClass::Private,
+        key_type: KeyType::Ec,
+        usage: Usage::default(),
+        protection: Protection::default(),
+        state: KeyState::Active,
+        allowed_mechanisms: Vec::new(),
+        copy_of: Vec::new(),
+        tags: Vec::new(),
+        start: None,
+        end: None,
+        primary: 3,
+        versions: Vec::new(),
+    }
 }

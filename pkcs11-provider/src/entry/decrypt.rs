@@ -27,8 +27,7 @@ pub(crate) unsafe fn init(
     }
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
-    session::begin_after(session, PLACE, |view, precedent| {
-        let key = view.token.objects.resolve_key(key, view)?;
+    session::begin_after(session, PLACE, key, |view, key, precedent| {
         // SAFETY: the mechanism is valid by the contract of this function.
         let how = unsafe { parse(mechanism, Verb::Decrypt, key.key(), view.profile()) }?;
         let private = key.private;

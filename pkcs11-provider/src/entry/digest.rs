@@ -26,12 +26,12 @@ pub(crate) unsafe fn init(session: CK_SESSION_HANDLE, mechanism: *mut CK_MECHANI
     }
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
-    session::begin(session, PLACE, |view| {
+    session::begin_digest(session, PLACE, |view, precedent| {
         // SAFETY: the mechanism is valid by the contract of this function.
         let Mechanism::Digest(hash) = unsafe { parse(mechanism, Verb::Digest, None, view.profile()) }?.mechanism else {
             return Err(Rv(CKR_MECHANISM_INVALID));
         };
-        Ok(Ongoing::digest(view.kms.begin(&view.caller, Digest { hash })?, hash))
+        Ok(Ongoing::digest(view.kms.begin_after(precedent, &view.caller, Digest::new(hash))?, hash))
     })
 }
 
@@ -104,11 +104,14 @@ fn finish(mut operation: Taken<Hashing>, data: &[u8], mut out: Output<'_>) -> Re
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
     match operation.unfinished.finish(data, |digesting| digesting.finish(data, space)) {
-        Ok(written) => out.tell(written),
+        Ok(written) => {
+            out.tell(written);
+            operation.done();
+            Ok(())
+        }
         Err(error) => {
             out.wipe(len);
-            return Err(error.into());
+            Err(error.into())
         }
     }
-    Ok(())
 }

@@ -109,7 +109,7 @@ pub(crate) unsafe fn restore(
         Err(other) => return Err(other),
     }
     session::begin(session, PLACE, |view| {
-        let mut operation = Ongoing::digest(view.kms.begin(&view.caller, Digest { hash })?, hash);
+        let mut operation = Ongoing::digest(view.kms.begin(&view.caller, Digest::new(hash))?, hash);
         operation.unfinished.resume(|running| {
             *running = digest;
             Ok(())

@@ -33,9 +33,9 @@ pub(crate) unsafe fn verify_signature_init(
     if signature.len() > MAX_SIGNATURE {
         return Err(Rv(CKR_SIGNATURE_LEN_RANGE));
     }
-    session::begin_after(session, PLACE, |view, precedent| {
+    session::begin_after(session, PLACE, key, |view, key, precedent| {
         // SAFETY: the contract of this function.
-        let mut operation = unsafe { verify::start(view, precedent, mechanism, key) }?;
+        let mut operation = unsafe { verify::start(view, key, precedent, mechanism) }?;
         operation.held = Some(Zeroizing::new(signature.to_vec()));
         Ok(operation)
     })

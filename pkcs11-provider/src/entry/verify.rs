@@ -1,7 +1,10 @@
 //! Verifying signatures and MACs (PKCS#11 3.2, 5.15).
 
+use std::sync::Arc;
+
 use cryptoki_sys::*;
 use libkmss::backend::{Verb, Verifying};
+use libkmss::key::Object;
 use libkmss::operation::{ObjectRef, Verify};
 use libkmss::pipeline::Precedent;
 
@@ -31,7 +34,7 @@ pub(crate) unsafe fn init(
     // SAFETY: the contract of this function.
     let mechanism = unsafe { reference(mechanism) }?;
     // SAFETY: the contract of this function.
-    session::begin_after(session, PLACE, |view, precedent| unsafe { start(view, precedent, mechanism, key) })
+    session::begin_after(session, PLACE, key, |view, key, precedent| unsafe { start(view, key, precedent, mechanism) })
 }
 
 /// Begins a verification, perhaps as an earlier one.
@@ -40,11 +43,10 @@ pub(crate) unsafe fn init(
 /// `mechanism` is valid, with its parameter.
 pub(super) unsafe fn start(
     view: &SessionView,
+    key: Arc<Object>,
     precedent: Option<Precedent>,
     mechanism: &CK_MECHANISM,
-    key: CK_OBJECT_HANDLE,
 ) -> Result<Ongoing<Verification>> {
-    let key = view.token.objects.resolve_key(key, view)?;
     // SAFETY: the mechanism is valid by the contract of this function.
     let how = unsafe { parse(mechanism, Verb::Verify, key.key(), view.profile()) }?;
     let two_halves = verification::ecdsa_len(&how.mechanism, &key);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use cryptoki_sys::CKR_USER_NOT_LOGGED_IN;
+use cryptoki_sys::{CK_OBJECT_HANDLE, CKR_USER_NOT_LOGGED_IN};
 use libkmss::backend::{Ciphering, Digesting, Signing, Verifying};
 use libkmss::mechanism::Hash;
 use libkmss::permit::Confirmation;
@@ -38,6 +38,8 @@ pub(crate) struct Ongoing<R> {
     begun: u64,
     /// The login it was begun under; `None` where it needs none.
     logins: Option<u64>,
+    /// The handle under which its key was named, where the next operation may follow it.
+    pub(crate) key: CK_OBJECT_HANDLE,
 }
 
 impl<R> Ongoing<R> {
@@ -47,13 +49,13 @@ impl<R> Ongoing<R> {
         // Only what waits for its user is asked for its order; a number for everything would be one that all threads write.
         let begun = if unfinished.takes_confirmation() { next() } else { 0 };
         let (two_halves, hash) = (None, None);
-        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins }
+        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins, key: 0 }
     }
 
     /// A digest; it survives logins and logouts.
     pub(crate) fn digest(unfinished: Unfinished<R>, hash: Hash) -> Self {
         let (two_halves, hash, begun) = (None, Some(hash), 0);
-        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins: None }
+        Self { unfinished, parts: false, held: None, held_from: 0, two_halves, hash, begun, logins: None, key: 0 }
     }
 
     /// Whether it goes on under the login numbered `logins`: not where it uses a private key of an earlier one.

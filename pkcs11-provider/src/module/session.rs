@@ -8,8 +8,9 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use cryptoki_sys::*;
+use libkmss::backend::Digesting;
 use libkmss::caller::{Caller, Login};
-use libkmss::key::Storage;
+use libkmss::key::{Object, Storage};
 use libkmss::kms::Kms;
 use libkmss::pipeline::Precedent;
 
@@ -30,8 +31,10 @@ pub(crate) struct Session {
     pub(crate) operations: Operations,
     /// The object search under way.
     pub(crate) find: Option<Search>,
-    /// The last operation that ended with a result, for the next one like it.
-    precedent: Option<Precedent>,
+    /// The last operation that ended with a result, for the next one like it, and the handle of its key.
+    precedent: Option<(CK_OBJECT_HANDLE, Precedent)>,
+    /// The last digest that ended with a result: protocols take turns in digesting and using keys.
+    digest: Option<Precedent>,
     /// What the last call knew of this session.
     known: Option<Arc<Known>>,
     epoch: u32,
@@ -71,6 +74,7 @@ impl Session {
             operations: Operations::default(),
             find: None,
             precedent: None,
+            digest: None,
             known: None,
             epoch: libkmss::os::epoch(),
         }
@@ -88,12 +92,17 @@ impl Session {
 
     /// Forgets who asks, and the keys that come with that.
     pub(crate) fn forget_caller(&mut self) {
-        (self.known, self.precedent) = (None, None);
+        (self.known, self.precedent, self.digest) = (None, None, None);
     }
 
-    /// Keeps a precedent, unless its caller's login has ended meanwhile.
-    fn keep_precedent(&mut self, precedent: Precedent) {
-        self.precedent = Some(precedent).filter(|p| self.known().is_some_and(|known| p.is_of(&known.caller)));
+    /// Keeps a precedent, unless its caller's login has ended meanwhile. `key` is the handle of its key; `None` for a digest.
+    fn keep_precedent(&mut self, key: Option<CK_OBJECT_HANDLE>, precedent: Precedent) {
+        let stands = self.known().is_some_and(|known| precedent.is_of(&known.caller));
+        let precedent = stands.then_some(precedent);
+        match key {
+            Some(key) => self.precedent = precedent.map(|precedent| (key, precedent)),
+            None => self.digest = precedent,
+        }
     }
 
     /// Ends what was under way in the process that this one was forked from: it is the parent's to finish.
@@ -102,7 +111,7 @@ impl Session {
         if self.epoch != epoch {
             self.epoch = epoch;
             self.operations = Operations::default();
-            (self.find, self.precedent) = (None, None);
+            (self.find, self.precedent, self.digest) = (None, None, None);
         }
     }
 }
@@ -207,9 +216,10 @@ impl<R> Taken<R> {
     /// Ends the operation, whose result has been given out.
     pub(crate) fn done(self) {
         let Self { operation, session, .. } = self;
+        let key = operation.hash.is_none().then_some(operation.key);
         if let Some(precedent) = operation.unfinished.precedent() {
             // Where the session was closed meanwhile, nothing follows.
-            let _ = module::with_session(session, |s| s.keep_precedent(precedent));
+            let _ = module::with_session(session, |s| s.keep_precedent(key, precedent));
         }
     }
 }
@@ -236,16 +246,40 @@ pub(crate) fn begin<R>(
     Taken { operation, session, place }.keep()
 }
 
-/// As [`begin`], with the last operation of the session, which this one may be like.
+/// As [`begin`], with the key behind the handle `key`, and with the last operation of the session, which this one may be
+/// like.
 pub(crate) fn begin_after<R>(
     session: CK_SESSION_HANDLE,
     place: Place<R>,
-    make: impl FnOnce(&SessionView, Option<Precedent>) -> Result<Ongoing<R>>,
+    key: CK_OBJECT_HANDLE,
+    make: impl FnOnce(&SessionView, Arc<Object>, Option<Precedent>) -> Result<Ongoing<R>>,
 ) -> Result<()> {
     let mut precedent = None;
     let view = module::view_where(session, |s| {
         check_free(place, s)?;
         precedent = s.precedent.take();
+        Ok(())
+    })?;
+    let (object, precedent) = match precedent {
+        Some((of, precedent)) if of == key => (view.kms.object_of(&precedent, &view.caller), Some(precedent)),
+        other => (None, other.map(|(_, precedent)| precedent)),
+    };
+    let object = object.map_or_else(|| view.token.objects.resolve_key(key, &view), Ok)?;
+    let mut operation = Box::new(make(&view, object, precedent)?);
+    operation.key = key;
+    Taken { operation, session, place }.keep()
+}
+
+/// As [`begin`] for a digest, with the session's last one, which this one may be like.
+pub(crate) fn begin_digest(
+    session: CK_SESSION_HANDLE,
+    place: Place<Box<dyn Digesting>>,
+    make: impl FnOnce(&SessionView, Option<Precedent>) -> Result<Ongoing<Box<dyn Digesting>>>,
+) -> Result<()> {
+    let mut precedent = None;
+    let view = module::view_where(session, |s| {
+        check_free(place, s)?;
+        precedent = s.digest.take();
         Ok(())
     })?;
     let operation = Box::new(make(&view, precedent)?);

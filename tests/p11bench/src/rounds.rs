@@ -143,9 +143,10 @@ fn cold(cli: &Cli, peers: &mut [Peer], name: &str) -> Vec<Row> {
 
 fn populate(cli: &Cli, peers: &mut [Peer], name: &str, count: usize) -> Row {
     let mut out = Vec::new();
-    for p in peers.iter_mut() {
-        p.timeout = Duration::from_secs_f64(cli.timeout + cli.find_budget);
-        let r = p.ask(Request::Populate { count, budget: cli.find_budget });
+    for (at, p) in peers.iter_mut().enumerate() {
+        let budget = cli.find_budget_vs.filter(|_| at > 0).unwrap_or(cli.find_budget);
+        p.timeout = Duration::from_secs_f64(cli.timeout + budget);
+        let r = p.ask(Request::Populate { count, budget });
         let mut f = figures(p, &r);
         if f.status == "ok" && r.ops > 0 {
             f.rounds = vec![r.rate];

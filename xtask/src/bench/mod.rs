@@ -22,6 +22,8 @@ const SESSION: &str = "rsa2048-*,p256-*,ed25519-*,aes256-*,sha256-*,hmac-*,rando
 /// What `--quick` leaves out: what no mark is about.
 const NOT_QUICK: &str = "rsa3072-*,rsa4096-*,p384-*,p521-*,secp256k1-*,*-keygen,*-dec-*,rsa2048-decrypt-*,rsa2048-*-pss,\
                          x25519-*,random-16k,random-1m";
+/// Most seconds to fill our own token with the objects of one size.
+const FIND_BUDGET: u32 = 150;
 /// The tokens are thrown away afterwards.
 const LABEL: &str = "bench";
 const PIN: &str = "24681357";
@@ -57,9 +59,9 @@ pub(crate) struct Options {
 }
 
 impl Options {
-    /// Seconds and rounds as arguments, and seconds to fill a token for finds.
+    /// Seconds and rounds as arguments, and seconds to fill another module's token for finds.
     fn times(&self) -> (String, String, u32) {
-        let (seconds, rounds, budget) = if self.quick { (0.2, 3, 20) } else { (1.0, 5, 150) };
+        let (seconds, rounds, budget) = if self.quick { (0.2, 3, 20) } else { (1.0, 5, FIND_BUDGET) };
         (self.seconds.unwrap_or(seconds).to_string(), self.rounds.unwrap_or(rounds).to_string(), budget)
     }
 }
@@ -197,13 +199,13 @@ fn measure(
     job = job.arg("--bare").arg(&modules.bare);
     if token_keys {
         // A hundred thousand objects take the others more time than there is; what they reached is said.
-        let sizes = if options.quick { "100,10000" } else { "100,10000,100000" };
-        job = job.args(["--token-keys", "--threads", &options.threads, "--find-sizes", sizes]);
+        job = job.args(["--token-keys", "--threads", &options.threads, "--find-sizes", "100,10000,100000"]);
     } else {
         job = job.args(["--threads", "1"]);
     }
     job = job.args(["--keep-objects", "--seconds", &seconds, "--rounds", &rounds]);
-    job = job.args(["--find-budget", &budget.to_string(), "--wait-quiet", &options.wait_quiet.to_string()]);
+    job = job.args(["--find-budget", &FIND_BUDGET.to_string(), "--find-budget-vs", &budget.to_string()]);
+    job = job.args(["--wait-quiet", &options.wait_quiet.to_string()]);
     if options.quick && options.only.is_none() {
         job = job.args(["--skip", NOT_QUICK]);
     }

@@ -249,6 +249,10 @@ fn name_of(subject: &Subject) -> String {
 }
 
 impl AuditSink for Log {
+    fn wants(&self, _: Action, _: Outcome, _: &[String]) -> bool {
+        true
+    }
+
     fn record(&self, event: &AuditEvent<'_>) -> Result<()> {
         let word = match event.outcome {
             Outcome::Denied(_) => "denied".to_owned(),

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::key::Date;
-use crate::operation::{Destroy, Encrypt, Verify};
+use crate::mechanism::Hash;
+use crate::operation::{Destroy, Digest, Encrypt, Verify};
 use crate::policy::Obligation;
 use std::sync::atomic::Ordering;
 
@@ -250,4 +251,34 @@ fn an_operation_that_is_admitted_like_another_is_stale_when_that_is() {
     let mut signing = begun.unwrap();
     house.disable(&key);
     assert_eq!(kind(signed(&mut signing, b"abc")), ErrorKind::KeyState);
+}
+
+/// Digests once, and what the next digest may follow.
+fn digested(house: &House, caller: &Caller) -> Option<Precedent> {
+    let mut digest = house.pipeline.begin(caller, Digest::new(Hash::Sha256)).unwrap();
+    let mut out = [0; 32];
+    digest.finish(b"abc", |running| running.finish(b"abc", &mut out)).unwrap();
+    digest.precedent()
+}
+
+#[test]
+fn a_digest_follows_one_by_the_same_hash_and_never_the_use_of_a_key() {
+    let (house, key) = quiet();
+    let next = |last, hash| {
+        let (decided, begun) = after(&house, last, &house.user, Digest::new(hash));
+        let mut out = [0; 64];
+        let mut digest = begun.unwrap();
+        let written = digest.finish(b"abc", |running| running.finish(b"abc", &mut out)).unwrap();
+        let recorded = house.happened().iter().any(|line| line == "audit digest success");
+        (decided, written, recorded)
+    };
+    assert_eq!(next(digested(&house, &house.user), Hash::Sha256), (false, 32, true));
+    assert_eq!(next(digested(&house, &house.user), Hash::Sha512), (true, 64, true));
+    assert!(next(precedent(&house, &key), Hash::Sha256).0);
+    assert!(decided(&house, digested(&house, &house.user), &key));
+    let last = digested(&house, &house.user);
+    house.key(|_| ());
+    assert!(next(last, Hash::Sha256).0, "the store moved");
+    house.policy.silent.store(false, Ordering::SeqCst);
+    assert!(digested(&house, &house.user).is_none(), "a policy has a say");
 }
