@@ -30,8 +30,6 @@ pub struct Seen {
     pub fips: bool,
     /// The key, where there is one.
     pub key: Option<SeenKey>,
-    /// The names of the encryption context, each with an HMAC of its value.
-    pub context: Vec<(String, [u8; 16])>,
 }
 
 impl Seen {

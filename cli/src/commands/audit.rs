@@ -93,6 +93,14 @@ fn sentence(record: &Record) -> String {
     if !reason.is_empty() {
         line.push_str(&format!("  ({reason})"));
     }
+    let changes = record.changes.iter().map(|one| {
+        let side = |value: &String| text(&Some(value.clone()));
+        format!("{}: `{}` -> `{}`", text(&Some(one.what.clone())), side(&one.old), side(&one.new))
+    });
+    let changes = changes.collect::<Vec<_>>().join(", ");
+    if !changes.is_empty() {
+        line.push_str(&format!("  {changes}"));
+    }
     let tags = record.tags.iter().map(|tag| match tag.strip_prefix("shadow:") {
         Some(note) => shadow(&text(&Some(note.to_owned()))),
         None => text(&Some(tag.clone())),

@@ -8,7 +8,7 @@ use std::io::{BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use libkmss::audit::{AuditTail, Entry, Filter, Record, RecordObject, RecordUse, SegmentId, decode_text};
+use libkmss::audit::{AuditTail, Entry, Filter, Record, RecordChange, RecordObject, RecordUse, SegmentId, decode_text};
 use libkmss::clock::Timestamp;
 use libkmss::kms::Kms;
 use serde_json::{Map, Value, json};
@@ -19,7 +19,7 @@ use crate::moment;
 use crate::output::{Failure, Unread};
 
 /// The columns of CSV.
-const COLUMNS: [&str; 33] = [
+const COLUMNS: [&str; 37] = [
     "time",
     "segment",
     "seq",
@@ -31,6 +31,7 @@ const COLUMNS: [&str; 33] = [
     "principal",
     "login",
     "user",
+    "source",
     "roles",
     "session",
     "tenant",
@@ -47,6 +48,9 @@ const COLUMNS: [&str; 33] = [
     "rule",
     "reason",
     "tags",
+    "duties",
+    "changes",
+    "request",
     "duration_us",
     "host",
     "pid",
@@ -242,7 +246,6 @@ fn row(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> [String; COLU
     let what = What::of(record, one);
     let object = record.object.as_ref();
     let also = record.also.as_ref();
-    let roles = record.policy.as_ref().map(|policy| joined(&policy.roles)).unwrap_or_default();
     [
         moment::rfc3339(record.time),
         entry.segment.to_string(),
@@ -255,7 +258,8 @@ fn row(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> [String; COLU
         text(&record.principal),
         text(&record.login),
         text(&record.user),
-        roles,
+        text(&record.source),
+        joined(&record.roles),
         number(record.session),
         text(&record.tenant),
         text(&record.namespace),
@@ -271,6 +275,9 @@ fn row(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> [String; COLU
         what.rule,
         text(&record.reason),
         joined(&record.tags),
+        record.duties.iter().map(|duty| lossy(duty)).collect::<Vec<_>>().join("; "),
+        record.changes.iter().map(change).collect::<Vec<_>>().join("; "),
+        number(record.request),
         number(record.duration_us),
         writer.host.clone().unwrap_or_default(),
         number(writer.pid),
@@ -278,6 +285,11 @@ fn row(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> [String; COLU
         writer.executable.clone().unwrap_or_default(),
         record.h.to_string(),
     ]
+}
+
+/// A change in words.
+fn change(change: &RecordChange) -> String {
+    format!("{}: {} -> {}", change.what, lossy(&change.old), lossy(&change.new))
 }
 
 fn joined(texts: &[String]) -> String {
@@ -317,6 +329,9 @@ fn event(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> Value {
         ("login_user", text(&record.user).into()),
         ("mechanism", what.mechanism.into()),
         ("tags", record.tags.iter().map(|tag| lossy(tag)).collect::<Vec<_>>().into()),
+        ("duties", record.duties.iter().map(|duty| lossy(duty)).collect::<Vec<_>>().into()),
+        ("changes", record.changes.iter().map(change).collect::<Vec<_>>().into()),
+        ("request", number(record.request).into()),
         ("chain", record.h.to_string().into()),
     ]);
     unmapped.extend(what.data_len.map(|len| ("data_len".to_owned(), len.into())));
@@ -357,7 +372,10 @@ fn event(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> Value {
         ("api", json!({ "operation": operation, "service": { "name": "kmss" } })),
         ("actor", actor.into()),
         ("resources", objects.map(|object| resource(record, object)).collect()),
-        ("src_endpoint", filled([("hostname", writer.host.clone().into())]).into()),
+        (
+            "src_endpoint",
+            filled([("hostname", writer.host.clone().into()), ("ip", text(&record.source).into())]).into(),
+        ),
         ("unmapped", unmapped.into()),
     ]);
     let product = json!({ "name": "KMSS", "vendor_name": "KMSS", "version": env!("CARGO_PKG_VERSION") });
@@ -383,8 +401,7 @@ fn activity(action: &str) -> (u32, &'static str) {
 }
 
 fn groups(record: &Record) -> Value {
-    let roles = record.policy.as_ref().map(|policy| policy.roles.as_slice()).unwrap_or_default();
-    roles.iter().map(|role| json!({ "name": lossy(role) })).collect()
+    record.roles.iter().map(|role| json!({ "name": lossy(role) })).collect()
 }
 
 fn resource(record: &Record, object: &RecordObject) -> Value {

@@ -13,6 +13,8 @@ pub(super) struct LineBuffer {
     next: usize,
     /// How the line begins that was finished last, where another may begin like it.
     kept: Option<Kept>,
+    /// How many lines were begun anew.
+    begun: u64,
 }
 
 /// What may stay of a line for the next one.
@@ -36,12 +38,13 @@ struct Beginning {
 
 impl LineBuffer {
     pub(super) fn new() -> Self {
-        Self { line: Vec::with_capacity(2048), beginnings: [const { None }; BEGINNINGS], next: 0, kept: None }
+        Self { line: Vec::with_capacity(2048), beginnings: [const { None }; BEGINNINGS], next: 0, kept: None, begun: 0 }
     }
 
     /// Begins a record; its fields are for the caller to append.
     pub(super) fn begin(&mut self, kind: &str) -> &mut Vec<u8> {
         self.kept = None;
+        self.begun = self.begun.wrapping_add(1);
         self.line.clear();
         self.line.extend_from_slice(LINE_START);
         self.line.extend_from_slice(kind.as_bytes());
@@ -49,10 +52,15 @@ impl LineBuffer {
         &mut self.line
     }
 
-    /// Begins a record as the last one began, where that may be: what they have in common stands, and is what [`Self::seal`]
-    /// is told.
-    pub(super) fn begin_again(&mut self) -> Option<(&mut Vec<u8>, usize)> {
-        let Kept { len, .. } = self.kept?;
+    /// Which line this is, for [`Self::begin_again`].
+    pub(super) const fn number(&self) -> u64 {
+        self.begun
+    }
+
+    /// Begins a record as line `number` began, where that was the last one: what they have in common stands, and is what
+    /// [`Self::seal`] is told.
+    pub(super) fn begin_again(&mut self, number: u64) -> Option<(&mut Vec<u8>, usize)> {
+        let Kept { len, .. } = self.kept.filter(|_| self.begun == number)?;
         self.line.truncate(len);
         Some((&mut self.line, len))
     }
@@ -123,7 +131,7 @@ mod tests {
     fn a_line_that_begins_as_the_last_one_did_is_chained_like_any_other() {
         let (mut buffer, mut head) = (LineBuffer::new(), Head([7; 32]));
         for seq in 0..40_u64 {
-            let repeated = match buffer.begin_again() {
+            let repeated = match buffer.begin_again(buffer.number()) {
                 // Now and then something else comes between.
                 Some((line, kept)) if seq % 5 > 0 => {
                     line.extend_from_slice(format!(",\"data_len\":{seq}").as_bytes());
@@ -144,10 +152,12 @@ mod tests {
             assert!(buffer.line().starts_with(&body) && buffer.line().ends_with(b"\"}\n"), "{seq}");
             let started = [LINE_START, b"event\""].concat();
             assert!(body.starts_with(&started) || repeated == 300, "{seq}");
-            assert_eq!(buffer.begin_again().is_some(), repeated > 0, "{seq}");
+            let number = buffer.number();
+            assert_eq!(buffer.begin_again(number).is_some(), repeated > 0, "{seq}");
+            assert!(buffer.begin_again(number - 1).is_none());
         }
         buffer.begin("close");
-        assert!(buffer.begin_again().is_none());
+        assert!(buffer.begin_again(buffer.number()).is_none());
     }
 
     #[test]

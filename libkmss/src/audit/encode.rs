@@ -11,7 +11,7 @@ use super::text::{push_number, push_text};
 use super::{AuditEvent, AuditSummary, MAX_USES, Outcome, SummaryUse};
 use crate::caller::{Caller, Login};
 use crate::error::ErrorKind;
-use crate::key::{Action, Body, KeyClass, Object, Storage};
+use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage};
 use crate::mechanism::KeyType;
 use crate::permit::{NewObject, Subject};
 use crate::suite::Suite;
@@ -26,8 +26,14 @@ const NAME_LIMIT: usize = 256;
 const REASON_LIMIT: usize = 512;
 /// Longest kept part of a tag or mechanism in bytes.
 const TAG_LIMIT: usize = 64;
-/// Most tags kept.
+/// Longest kept part of a name of an encryption context in bytes.
+const CONTEXT_LIMIT: usize = 128;
+/// Most tags and duties kept.
 const TAG_COUNT: usize = 16;
+/// Most roles kept.
+const ROLE_COUNT: usize = 32;
+/// Length of a line from which lists take in no more: a record must fit its line.
+const LIST_LIMIT: usize = 14 << 10;
 
 /// The words of the `kind` field.
 pub(super) mod kind {
@@ -111,7 +117,10 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
     if !event.rule.is_empty() {
         push_field(out, "rule", event.rule.as_bytes());
     }
-    push_tags(out, event.tags);
+    push_list(out, ("tags", "tags_cut"), event.tags, TAG_COUNT);
+    push_list(out, ("duties", "duties_cut"), event.duties, TAG_COUNT);
+    push_context(out, event.context);
+    push_changes(out, event.changes);
     // What is only being made is another one each time.
     let before = match event.also {
         Some(also) => {
@@ -135,6 +144,9 @@ pub(super) const fn makes(action: Action) -> bool {
 pub(super) fn measures(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
     if let Some(len) = event.data_len {
         push_count(out, "data_len", len);
+    }
+    if let Some(request) = event.request {
+        push_count(out, "request", request);
     }
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
 }
@@ -233,6 +245,10 @@ fn push_origin(out: &mut Vec<u8>, origin: &Origin) {
 /// The fields that say who asks.
 pub(super) fn caller(out: &mut Vec<u8>, caller: &Caller) {
     push_who(out, &caller.principal.name, &caller.login);
+    if !caller.principal.source.is_empty() {
+        push_field(out, "source", caller.principal.source.as_bytes());
+    }
+    push_list(out, ("roles", "roles_cut"), &caller.principal.roles, ROLE_COUNT);
     push_count(out, "session", caller.session);
     push_field(out, "tenant", caller.namespace.tenant.as_bytes());
     push_field(out, "namespace", caller.namespace.name.as_bytes());
@@ -293,6 +309,9 @@ fn push_object(out: &mut Vec<u8>, object: &Object) {
     match &object.body {
         Body::Key(key) => {
             push_key(out, key.class, key.key_type, (&key.name, &key.origin), key.primary);
+            if !object.label.is_empty() && object.label != key.name.as_bytes() {
+                push_field(out, "label", &object.label);
+            }
         }
         Body::Certificate { .. } => push_labelled(out, "certificate", object),
         Body::Data { .. } => push_labelled(out, "data", object),
@@ -336,17 +355,62 @@ fn push_storage(out: &mut Vec<u8>, storage: Storage) {
     }
 }
 
-fn push_tags(out: &mut Vec<u8>, tags: &[String]) {
-    if tags.is_empty() {
-        return;
+/// A list of texts, and how many were left out: of more than `most`, and of those for which the line has no room.
+fn push_list(out: &mut Vec<u8>, (name, cut): (&str, &str), texts: &[String], most: usize) {
+    let kept = push_each(out, texts.iter().take(most), |out, at, text| {
+        if at == 0 {
+            push_name(out, name);
+        }
+        out.push(if at == 0 { b'[' } else { b',' });
+        push_text(out, text.as_bytes(), TAG_LIMIT);
+    });
+    end_list(out, b']', cut, (kept, texts.len()));
+}
+
+/// The names of an encryption context; of their values the marks.
+fn push_context(out: &mut Vec<u8>, context: &[(String, [u8; 16])]) {
+    let kept = push_each(out, context.iter(), |out, at, (name, mark)| {
+        out.extend_from_slice(if at == 0 { b",\"context\":{".as_slice() } else { b"," });
+        push_text(out, name.as_bytes(), CONTEXT_LIMIT);
+        out.extend_from_slice(b":\"");
+        mark.iter().for_each(|byte| out.extend_from_slice(&hex_pair(*byte)));
+        out.push(b'"');
+    });
+    end_list(out, b'}', "context_cut", (kept, context.len()));
+}
+
+/// What is to be otherwise: as it was and as it is to be.
+fn push_changes(out: &mut Vec<u8>, changes: &[Alteration]) {
+    let kept = push_each(out, changes.iter(), |out, at, change| {
+        out.extend_from_slice(if at == 0 { b",\"changes\":[{\"what\":".as_slice() } else { b",{\"what\":" });
+        push_text(out, change.what.as_bytes(), TAG_LIMIT);
+        push_field(out, "old", change.old.as_bytes());
+        push_field(out, "new", change.new.as_bytes());
+        out.push(b'}');
+    });
+    end_list(out, b']', "changes_cut", (kept, changes.len()));
+}
+
+/// Pushes entries of a list while the line has room for more; gives how many.
+fn push_each<T>(out: &mut Vec<u8>, all: impl Iterator<Item = T>, push: impl Fn(&mut Vec<u8>, usize, T)) -> usize {
+    let mut kept = 0;
+    for one in all {
+        if out.len() >= LIST_LIMIT {
+            break;
+        }
+        push(out, kept, one);
+        kept += 1;
     }
-    for (at, tag) in tags.iter().take(TAG_COUNT).enumerate() {
-        out.extend_from_slice(if at == 0 { b",\"tags\":[".as_slice() } else { b"," });
-        push_text(out, tag.as_bytes(), TAG_LIMIT);
+    kept
+}
+
+/// Ends a list of which `kept` of `all` entries were written.
+fn end_list(out: &mut Vec<u8>, bracket: u8, cut: &str, (kept, all): (usize, usize)) {
+    if kept > 0 {
+        out.push(bracket);
     }
-    out.push(b']');
-    if tags.len() > TAG_COUNT {
-        push_count(out, "tags_cut", (tags.len() - TAG_COUNT) as u64);
+    if all > kept {
+        push_count(out, cut, (all - kept) as u64);
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use super::buffer::LineBuffer;
 use super::{AuditEvent, AuditSummary, Outcome, SummaryKey, SummaryUse, encode};
 use crate::caller::{Caller, CallerName, Login, Principal};
-use crate::key::{Action, Object, Storage};
+use crate::key::{Action, Key, Object, Storage};
 use crate::permit::Subject;
 use crate::tenant::{Namespace, ObjectId};
 
@@ -34,6 +34,8 @@ struct Last {
     also: Also,
     mechanism: Option<Box<str>>,
     rule: Box<str>,
+    /// The line of the buffer that tells of it.
+    line: u64,
 }
 
 /// The second object of a use.
@@ -50,7 +52,7 @@ impl Also {
         match event.also {
             None => Some(Self::None),
             Some(Subject::Object(object)) if encode::makes(event.action) => {
-                let key = object.key().filter(|key| object.storage == Storage::Ephemeral && key.name.is_empty())?;
+                let key = object.key().filter(|key| is_bare(object, key))?;
                 Some(Self::Made(SummaryKey::of(object, key)))
             }
             Some(Subject::Object(object)) => Some(Self::Same(Arc::downgrade(object))),
@@ -62,17 +64,19 @@ impl Also {
         match (self, also) {
             (Self::None, None) => true,
             (Self::Same(known), Some(also)) => is_same(known, also),
-            (Self::Made(known), Some(Subject::Object(object))) => {
-                object.storage == Storage::Ephemeral
-                    && object.key().is_some_and(|key| {
-                        key.name.is_empty()
-                            && (key.class, key.key_type, key.primary) == (known.class, known.key_type, known.version)
-                            && key.origin == known.origin
-                    })
-            }
+            (Self::Made(known), Some(Subject::Object(object))) => object.key().is_some_and(|key| {
+                is_bare(object, key)
+                    && (key.class, key.key_type, key.primary) == (known.class, known.key_type, known.version)
+                    && key.origin == known.origin
+            }),
             _ => false,
         }
     }
+}
+
+/// Whether it is a session key that nobody gave a name or label.
+fn is_bare(object: &Object, key: &Key) -> bool {
+    object.storage == Storage::Ephemeral && key.name.is_empty() && object.label.is_empty()
 }
 
 fn is_same(known: &Weak<Object>, subject: &Subject) -> bool {
@@ -81,12 +85,9 @@ fn is_same(known: &Weak<Object>, subject: &Subject) -> bool {
 
 impl Last {
     /// `None` for an event that is seldom followed by one like it.
-    fn of(event: &AuditEvent<'_>) -> Option<Self> {
+    fn of(event: &AuditEvent<'_>, line: u64) -> Option<Self> {
         let Subject::Object(object) = event.subject else { return None };
-        let plain = event.outcome == Outcome::Success
-            && event.reason.is_empty()
-            && event.tags.is_empty()
-            && event.policy.is_empty();
+        let plain = event.outcome == Outcome::Success && is_plain(event);
         let caller = event.caller.filter(|_| plain)?;
         Some(Self {
             caller: Arc::clone(caller.name()),
@@ -96,6 +97,7 @@ impl Last {
             also: Also::of(event)?,
             mechanism: event.mechanism.map(Into::into),
             rule: event.rule.into(),
+            line,
         })
     }
 
@@ -108,10 +110,18 @@ impl Last {
             && self.also.is_like(event.also)
             && self.mechanism.as_deref() == event.mechanism
             && *self.rule == *event.rule
-            && event.reason.is_empty()
-            && event.tags.is_empty()
-            && event.policy.is_empty()
+            && is_plain(event)
     }
+}
+
+/// Whether nobody but the key's attributes had a say.
+const fn is_plain(event: &AuditEvent<'_>) -> bool {
+    event.reason.is_empty()
+        && event.tags.is_empty()
+        && event.duties.is_empty()
+        && event.context.is_empty()
+        && event.changes.is_empty()
+        && event.policy.is_empty()
 }
 
 // The weak references keep the addresses from being given to other values, and nothing else alive.
@@ -178,7 +188,7 @@ impl Known {
     /// same caller will begin with.
     pub(super) fn event(&mut self, buffer: &mut LineBuffer, event: &AuditEvent<'_>) -> usize {
         if let Some(last) = self.last.as_ref().filter(|last| last.is_like(event))
-            && let Some((line, repeated)) = buffer.begin_again()
+            && let Some((line, repeated)) = buffer.begin_again(last.line)
         {
             if let (Also::Made(_), Some(Subject::Object(made))) = (&last.also, event.also) {
                 encode::identity(line, made.id);
@@ -187,7 +197,7 @@ impl Known {
             return repeated;
         }
         let repeated = encode::event(buffer.begin(encode::kind::EVENT), self, event);
-        self.last = if repeated > 0 { Last::of(event) } else { None };
+        self.last = if repeated > 0 { Last::of(event, buffer.number()) } else { None };
         repeated
     }
 

@@ -24,7 +24,7 @@ mod verify;
 pub use chain::{Head, MAX_LINE, SegmentId};
 pub use encode::VERSION;
 pub use read::AuditTail;
-pub use record::{Entry, Filter, Record, RecordAsked, RecordObject, RecordPolicy, RecordUse};
+pub use record::{Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordUse};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
 pub use sink::{AuditOptions, Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
@@ -36,7 +36,7 @@ use std::time::Duration;
 use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
-use crate::key::Action;
+use crate::key::{Action, Alteration};
 use crate::permit::Subject;
 use crate::seen::Seen;
 
@@ -82,6 +82,14 @@ pub struct AuditEvent<'a> {
     pub rule: &'a str,
     /// Tags that policies ask for.
     pub tags: &'a [String],
+    /// Duties that policies impose, in the words of their language.
+    pub duties: &'a [String],
+    /// The encryption context: names, each with a mark of its value.
+    pub context: &'a [(String, [u8; 16])],
+    /// What is to be otherwise.
+    pub changes: &'a [Alteration],
+    /// Ties the records of one operation together, where it has several.
+    pub request: Option<u64>,
     /// What policies saw of `subject` (place 0) and of `also` (any other); nothing where none is in force.
     pub policy: &'a [Seen],
     /// Time since the operation began.

@@ -23,14 +23,6 @@ pub(super) fn push(out: &mut Vec<u8>, event: &AuditEvent<'_>) -> usize {
     writer.out.push(b'"');
     writer.flag("mfa", first.mfa);
     writer.flag("fips", first.fips);
-    if let Some(caller) = event.caller {
-        if !caller.principal.source.is_empty() {
-            push_name(writer.out, "source");
-            push_text(writer.out, caller.principal.source.as_bytes(), TEXT_LIMIT);
-        }
-        writer.list("roles", &caller.principal.roles);
-    }
-    writer.context(first);
     writer.out.extend_from_slice(b",\"asked\":[");
     for (at, seen) in event.policy.iter().enumerate() {
         if at > 0 {
@@ -97,24 +89,6 @@ impl Writer<'_> {
             push_count(self.out, "minute", u64::from(minute));
         }
         self.out.push(b'}');
-    }
-
-    fn context(&mut self, seen: &Seen) {
-        let mut written = false;
-        for (name, mark) in &seen.context {
-            if self.is_full("context", name) {
-                break;
-            }
-            self.out.extend_from_slice(if written { b",".as_slice() } else { b",\"context\":{" });
-            push_text(self.out, name.as_bytes(), TEXT_LIMIT);
-            self.out.extend_from_slice(b":\"");
-            mark.iter().for_each(|byte| self.out.extend_from_slice(&hex_pair(*byte)));
-            self.out.push(b'"');
-            written = true;
-        }
-        if written {
-            self.out.push(b'}');
-        }
     }
 
     fn flag(&mut self, name: &str, set: bool) {

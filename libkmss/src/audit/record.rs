@@ -36,6 +36,15 @@ pub struct Record {
     /// As which user.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Network address it came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// Its roles.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<String>,
+    /// Roles beyond those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub roles_cut: Option<u64>,
     /// The door's number of the session.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<u64>,
@@ -66,6 +75,27 @@ pub struct Record {
     /// Tags that policies asked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// Duties that policies imposed, in the words of their language.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub duties: Vec<String>,
+    /// Duties beyond those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duties_cut: Option<u64>,
+    /// The encryption context: names, with marks of the values (32 hex digits).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub context: BTreeMap<String, String>,
+    /// Names beyond those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub context_cut: Option<u64>,
+    /// What a change was to make otherwise.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<RecordChange>,
+    /// Changes beyond those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changes_cut: Option<u64>,
+    /// Number that the records of one operation share, where it has several, within its writer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<u64>,
     /// What policies saw, beyond the other fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<RecordPolicy>,
@@ -116,7 +146,7 @@ pub struct RecordObject {
     /// Name of the key a session key came from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
-    /// Label of a certificate or data object.
+    /// Label of a certificate or data object, and of a key whose name is another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub label: Option<String>,
     /// Version of a key.
@@ -146,21 +176,23 @@ pub struct RecordPolicy {
     /// The namespace forbids what is not approved for FIPS 140-3.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fips: bool,
-    /// Network address of the caller.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub source: Option<String>,
-    /// The principal's roles.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<String>,
-    /// The encryption context: names, with marks of the values (32 hex digits).
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub context: BTreeMap<String, String>,
     /// Each decision: on the object first, then on the second one.
     #[serde(default)]
     pub asked: Vec<RecordAsked>,
     /// Parts of it that did not fit.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub cut: Vec<String>,
+}
+
+/// One thing that was to be otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordChange {
+    /// What.
+    pub what: String,
+    /// As it was; empty where it was not there.
+    pub old: String,
+    /// As it was to be; empty where it was not to be there any more.
+    pub new: String,
 }
 
 /// One decision.

@@ -1,6 +1,7 @@
 //! Keys and the objects around them: what is stored, what it may be used for, and in which state it is.
 
 mod attachment;
+mod change;
 mod domain;
 mod object;
 mod spec;
@@ -10,6 +11,7 @@ mod usage;
 mod weakness;
 
 pub use attachment::Attachment;
+pub use change::{Alteration, alterations};
 pub use domain::{DomainKey, Keyring};
 pub(crate) use object::material_context;
 pub use object::{

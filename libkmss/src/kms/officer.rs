@@ -61,8 +61,9 @@ impl Kms {
     /// As [`Self::remove_user`]; [`ErrorKind::Arguments`] for what is no name of a role, or for two roles that exclude each
     /// other.
     pub fn set_user_roles(&self, officer: &Caller, user: &str, roles: &[String]) -> Result<()> {
-        let verb =
-            format!("roles [{}] for", roles.iter().map(|r| r.escape_debug().to_string()).collect::<Vec<_>>().join(" "));
+        let words = |roles: &[String]| roles.iter().map(|r| r.escape_debug().to_string()).collect::<Vec<_>>().join(" ");
+        let before = self.user_roles(&officer.namespace, user).unwrap_or_default();
+        let verb = format!("roles [{}] -> [{}] for", words(&before), words(roles));
         self.manage_user(officer, &verb, user, |rewrap| self.auth.set_roles(&officer.namespace, rewrap, user, roles))
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Hall, ObjectRef, Operation, Request, Target, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Body, Key, KeyState, Object, Storage};
+use crate::key::{Action, Alteration, Body, Key, KeyState, Object, Storage, alterations};
 use crate::permit::{Permit, Subject};
 
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
@@ -22,6 +22,10 @@ impl Operation for Update {
 
     fn request(&self) -> Request {
         Request::new(Action::Manage, Target::Object(self.current.clone()))
+    }
+
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        existing(subject).map(|current| alterations(current, &self.object)).unwrap_or_default()
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
@@ -66,6 +70,10 @@ impl Operation for Rename {
         }
     }
 
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        altered(subject, "name", |key| key.name.clone(), self.name.clone())
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let key = object(permit)?.key().ok_or_else(|| Error::new(ErrorKind::Arguments, "only keys have a name"))?;
         hall.catalog.rename(permit.caller(), &key.name, &self.name)
@@ -86,6 +94,10 @@ impl Operation for ChangeState {
 
     fn request(&self) -> Request {
         Request::new(Action::ChangeState, Target::Object(self.key.clone()))
+    }
+
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        altered(subject, "state", |key| key.state.name().to_owned(), self.state.name().to_owned())
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
@@ -119,6 +131,10 @@ impl Operation for Tag {
         Request::new(Action::ChangeState, Target::Object(self.key.clone()))
     }
 
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        altered(subject, "tags", |key| key.tags.join(" "), in_order(&self.tags).join(" "))
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         let plain = |tag: &String| {
             let word = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b));
@@ -134,11 +150,16 @@ impl Operation for Tag {
         let Body::Key(key) = &mut changed.body else {
             return Err(Error::new(ErrorKind::Arguments, "only keys have tags"));
         };
-        key.tags = self.tags;
-        key.tags.sort_unstable();
-        key.tags.dedup();
+        key.tags = in_order(&self.tags);
         hall.catalog.update(permit.caller(), &changed)
     }
+}
+
+fn in_order(tags: &[String]) -> Vec<String> {
+    let mut tags = tags.to_vec();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 /// An update changes what its owner may choose: never the state (see [`ChangeState`]), the material or its history, and
@@ -167,6 +188,19 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         return Err(Error::new(ErrorKind::AttributeReadOnly, "a key's protection grows stricter only"));
     }
     Ok(())
+}
+
+fn existing(subject: &Subject) -> Option<&Object> {
+    match subject {
+        Subject::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// One thing that is to be otherwise in a key.
+fn altered(subject: &Subject, what: &'static str, old: impl Fn(&Key) -> String, new: String) -> Vec<Alteration> {
+    let old = existing(subject).and_then(Object::key).map(old);
+    old.and_then(|old| Alteration::between(what, old, new)).into_iter().collect()
 }
 
 fn object(permit: &Permit) -> Result<&Arc<Object>> {

@@ -46,9 +46,9 @@ use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
-use crate::key::{Action, BackendId, Object, Storage, Usage, weakness_of_key};
+use crate::key::{Action, Alteration, BackendId, Object, Storage, Usage, weakness_of_key};
 use crate::mechanism::Mechanism;
-use crate::permit::{NewObject, Permit};
+use crate::permit::{NewObject, Permit, Subject};
 use crate::settings::{Settings, Weakness};
 use crate::tenant::ObjectId;
 
@@ -209,6 +209,12 @@ pub trait Operation {
     /// The same, where it is the use of one key and nothing else: it may follow another one like it.
     fn as_use(&self) -> Option<Use<'_>> {
         None
+    }
+
+    /// What it is to change in the object it is about, for the audit.
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        let _ = subject;
+        Vec::new()
     }
 
     /// Does it, or starts it. Called once, after the decision.

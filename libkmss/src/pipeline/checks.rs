@@ -20,6 +20,8 @@ pub(super) struct Verdict {
     /// The rule that decided first, or the one that denied.
     pub(super) rule: Option<Arc<str>>,
     pub(super) tags: Vec<String>,
+    /// What they ask for, in the words of their language; each once.
+    pub(super) duties: Vec<String>,
     /// What the policies saw, for the records.
     pub(super) seen: Vec<Seen>,
     pub(super) maximum: Option<u64>,
@@ -75,6 +77,13 @@ impl Verdict {
             Decision::Allow { rule, obligations, rates, notes } => {
                 self.tags.extend(notes);
                 self.rule = self.rule.take().or(rule);
+                let limited = |rate: &RuleRate| Obligation::RateLimit { count: rate.count, seconds: rate.seconds };
+                let asked = rates.iter().map(limited).chain(obligations.iter().cloned());
+                for duty in asked.filter(|duty| !matches!(duty, Obligation::AuditTag(_))).map(|duty| duty.to_string()) {
+                    if !self.duties.contains(&duty) {
+                        self.duties.push(duty);
+                    }
+                }
                 let limit = |rate: RuleRate| Limit { place, rule: rate.rule, count: rate.count, seconds: rate.seconds };
                 self.limits.extend(rates.into_iter().map(limit));
                 for obligation in obligations {

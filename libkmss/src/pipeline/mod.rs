@@ -9,6 +9,7 @@ mod unfinished;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub use precedent::Precedent;
@@ -20,7 +21,7 @@ use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::Action;
+use crate::key::{Action, Alteration};
 use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
@@ -181,8 +182,9 @@ impl Pipeline {
         tags: Vec<String>,
         f: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        let trace = Trace { tags, ..Trace::new(action, self.moment()) };
+        let mut trace = Trace { tags, ..Trace::new(action, self.moment()) };
         if action.has_effect() {
+            trace.number();
             self.record_for(caller, &trace, &Subjects::NAMESPACE, Outcome::Intent, "")?;
         }
         match f() {
@@ -212,6 +214,9 @@ impl Pipeline {
         at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
         let mut trace = Trace::of(request, moment);
+        if !request.context.is_empty() {
+            trace.context = self.policy.marks(caller, &request.context);
+        }
         let mut subjects = Subjects::NAMESPACE;
         let admission = match self.admit(caller, request, at_once, &mut trace, &mut subjects) {
             Ok(admission) => admission,
@@ -221,6 +226,7 @@ impl Pipeline {
             }
         };
         if request.has_effect() {
+            trace.changes = operation.alterations(admission.permit.subject());
             self.record(caller, &mut trace, admission.permit.subjects(), Outcome::Intent, "")?;
         }
         match operation.start(&self.hall, &admission.permit) {
@@ -271,7 +277,7 @@ impl Pipeline {
             }
         }
         (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
-        trace.seen = std::mem::take(&mut verdict.seen);
+        (trace.seen, trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
         let reservation = self.reserve(caller, resolved, asked, moment, &verdict.limits)?;
         self.check(caller, resolved, moment.wall)?;
@@ -355,6 +361,9 @@ impl Pipeline {
         if let Some(tally) = tally::counted(trace, subjects, outcome) {
             return tally.count(caller, trace, outcome);
         }
+        if matches!(outcome, Outcome::Intent | Outcome::Begun) {
+            trace.number();
+        }
         self.record_for(Some(caller), trace, subjects, outcome, reason)
     }
 
@@ -400,6 +409,10 @@ impl Pipeline {
             reason,
             rule: trace.rule.as_deref().unwrap_or_default(),
             tags: &trace.tags,
+            duties: &trace.duties,
+            context: &trace.context,
+            changes: &trace.changes,
+            request: trace.request,
             policy: seen,
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
@@ -412,6 +425,14 @@ struct Trace {
     mechanism: Option<&'static str>,
     rule: Option<Arc<str>>,
     tags: Vec<String>,
+    /// What the policies ask for, in the words of their language.
+    duties: Vec<String>,
+    /// The encryption context, its values marked.
+    context: Vec<(String, [u8; 16])>,
+    /// What is to be otherwise.
+    changes: Vec<Alteration>,
+    /// Ties several records together.
+    request: Option<u64>,
     /// What the policies saw of each subject; nothing where none is in force.
     seen: Vec<Seen>,
     started: Moment,
@@ -427,6 +448,10 @@ impl Trace {
             mechanism: None,
             rule: None,
             tags: Vec::new(),
+            duties: Vec::new(),
+            context: Vec::new(),
+            changes: Vec::new(),
+            request: None,
             seen: Vec::new(),
             started,
             bytes: 0,
@@ -440,6 +465,12 @@ impl Trace {
             bytes: request.data_len.unwrap_or(0),
             ..Self::new(request.action, started)
         }
+    }
+
+    /// Gives it a number, because it will have several records.
+    fn number(&mut self) {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        self.request.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
     }
 
     /// What the policies saw of the subjects at these places.

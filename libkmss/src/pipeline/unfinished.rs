@@ -281,7 +281,7 @@ impl Standing {
         let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed, again: true };
         let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
         (self.trace.rule, self.trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
-        self.trace.seen = std::mem::take(&mut verdict.seen);
+        (self.trace.seen, self.trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
         self.pipeline.check(caller, resolved, moment.wall)?;
         if !self.confirmed && (verdict.step_up || subjects.ask_confirmation(self.request.action)) {
@@ -326,6 +326,7 @@ impl Standing {
         (self.trace.started, self.trace.bytes, self.trace.looked) = (moment, 0, None);
         self.trace.seen.iter_mut().for_each(|seen| seen.renew(moment.wall));
         self.reservation = Some(reservation);
+        self.trace.request = None;
         (self.begun, self.ended, self.succeeded, self.resumed) = (false, false, false, false);
     }
 

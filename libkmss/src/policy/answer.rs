@@ -1,5 +1,7 @@
 //! What one policy answers. The composition of several is a [`Decision`](super::Decision).
 
+use std::fmt;
+
 /// The answer of one policy. A guest that fails answers `Deny`, with the failure as its reason.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -57,4 +59,23 @@ pub enum Obligation {
     Notify(String),
     /// Show at most this many trailing characters of what leaves, the others masked.
     Mask(u8),
+}
+
+/// In the words of the policy language.
+impl fmt::Display for Obligation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AuditTag(tag) => write!(f, "audit as {tag}"),
+            Self::MaximumData(bytes) => write!(f, "at most {bytes} bytes"),
+            Self::RateLimit { count, seconds } => write!(f, "at most {count} per {seconds} s"),
+            Self::StepUp => f.write_str("require mfa"),
+            Self::Quorum { approvals, role, window: 0 } => write!(f, "require {approvals} approvals of role:{role}"),
+            Self::Quorum { approvals, role, window } => {
+                write!(f, "require {approvals} approvals of role:{role} within {window} s")
+            }
+            Self::SessionExpiry(seconds) => write!(f, "expire after {seconds} s"),
+            Self::Notify(channel) => write!(f, "notify {channel}"),
+            Self::Mask(shown) => write!(f, "mask all but {shown} characters"),
+        }
+    }
 }

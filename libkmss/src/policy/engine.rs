@@ -185,6 +185,13 @@ impl<'a> Round<'a> {
 }
 
 impl PolicyEngine for GuestEngine {
+    fn marks(&self, caller: &Caller, context: &[(String, String)]) -> Vec<(String, [u8; 16])> {
+        match self.set(&caller.namespace) {
+            Ok(set) => set.marks(context),
+            Err(_) => context.iter().map(|(name, _)| (name.clone(), [0; 16])).collect(),
+        }
+    }
+
     fn decide(&self, request: &PolicyRequest<'_>) -> Decision {
         self.decide_seen(request).0
     }

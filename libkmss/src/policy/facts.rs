@@ -104,7 +104,6 @@ impl<'a> Facts<'a> {
             mfa: flags.mfa,
             fips: flags.fips,
             key,
-            context: Vec::new(),
         }
     }
 

@@ -126,9 +126,12 @@ impl PolicySet {
         allowed: bool,
     ) -> Seen {
         let counts = self.reads.counts.then_some(counts);
-        let marked = |(name, value): &(String, String)| (name.clone(), self.context.mark(name, value));
-        let context = request.context.iter().map(marked).collect();
-        Seen { set: self.digest, counts, allowed, context, ..facts.seen(request) }
+        Seen { set: self.digest, counts, allowed, ..facts.seen(request) }
+    }
+
+    /// The names of an encryption context with the marks of their values.
+    pub(super) fn marks(&self, context: &[(String, String)]) -> Vec<(String, [u8; 16])> {
+        context.iter().map(|(name, value)| (name.clone(), self.context.mark(name, value))).collect()
     }
 
     /// Whether no policy ever decided here: then the keys' own attributes do.

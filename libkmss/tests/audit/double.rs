@@ -258,6 +258,10 @@ impl Example {
             reason: &self.reason,
             rule: &self.rule,
             tags: &self.tags,
+            duties: &[],
+            context: &[],
+            changes: &[],
+            request: None,
             policy: &[],
             duration: Duration::from_micros(42),
         }

@@ -108,7 +108,9 @@ fn a_writer_killed_at_any_moment_leaves_every_acknowledged_record() {
         // Each process continued what the killed one had left.
         // Its threads may have had a segment each.
         let writers: u64 = report.segments.iter().map(|s| s.writers).sum();
-        assert!(report.segments.len() <= 4 && (round as u64..=4 * round as u64).contains(&writers), "{report:?}");
+        // What was killed between making a segment and its first record left an empty one that nobody continues.
+        let written = report.segments.iter().filter(|s| s.status != Status::Empty).count();
+        assert!(written <= 4 && (round as u64..=4 * round as u64).contains(&writers), "{report:?}");
         // One that was just begun may have no record yet.
         let left = |s: Status| matches!(s, Status::Open | Status::TornTail | Status::Empty);
         assert!(report.segments.iter().all(|s| left(s.status)), "{report:?}");

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libkmss::audit::{
-    AuditEvent, AuditOptions, AuditSink, AuditTail, Filter, Outcome, SegmentSink, Status, Verdict, decode_text,
+    AuditEvent, AuditOptions, AuditSink, AuditSummary, AuditTail, Filter, Outcome, SegmentSink, Status, SummaryKey,
+    Verdict, decode_text,
 };
-use libkmss::caller::{Caller, CallerParts};
-use libkmss::clock::SystemClock;
+use libkmss::caller::{Caller, CallerParts, Login, Principal};
+use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::ErrorKind;
-use libkmss::key::{Action, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
+use libkmss::key::{Action, Alteration, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
 use libkmss::mechanism::KeyType;
 use libkmss::permit::{NewObject, Subject};
 use libkmss::suite::Suite;
@@ -167,7 +168,7 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         AuditTail::new(home.dir(), Filter { key: Some("tls".to_owned()), ..Filter::default() }).last(9).unwrap();
     let (key, new) = (found[0].record.object.clone().unwrap(), found[0].record.also.clone().unwrap());
     let text = |s: &str| Some(s.to_owned());
-    assert_eq!((key.name, key.origin, key.label, key.storage), (text("tls"), text("root"), None, None));
+    assert_eq!((key.name, key.origin, key.label, key.storage), (text("tls"), text("root"), text("not the name"), None));
     assert_eq!((key.class.as_str(), key.key_type, key.version), ("private", text("EC"), Some(3)));
     assert_eq!((new.id, new.class.as_str(), new.storage), ("cd".repeat(16), "new", text("session")));
 }
@@ -186,10 +187,50 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
     };
     let principal = Arc::new(libkmss::caller::Principal::new(long.clone(), Vec::new()));
     example.caller = example.caller.with(|parts| parts.principal = principal);
-    home.sink().record(&example.event()).unwrap();
+    let sink = home.sink();
+    sink.record(&example.event()).unwrap();
+    let (duties, context) = (vec![long.clone(); 100], vec![(long.clone(), [7; 16]); 100]);
+    let change = Alteration { what: "label", old: long.clone(), new: long.clone() };
+    let changes = vec![change; 100];
+    sink.record(&AuditEvent {
+        duties: &duties,
+        context: &context,
+        changes: &changes,
+        also: Some(&example.subject),
+        ..example.event()
+    })
+    .unwrap();
+    sink.close().unwrap();
     assert_eq!(home.verify().verdict, Verdict::Whole);
-    let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();
+    let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(2).unwrap();
     assert_eq!(decode_text(found[0].record.reason.as_ref().unwrap()).1, 100_000 - 512);
+    let (full, cut) = (&found[1].record, |kept: usize| Some(100 - kept as u64).filter(|_| kept < 100));
+    assert_eq!(full.duties_cut, cut(full.duties.len()));
+    // Equal names stand under one.
+    assert!(full.context_cut.is_some() && full.changes_cut == cut(full.changes.len()));
+}
+
+#[test]
+fn a_record_says_who_asked_under_which_duties_and_what_a_change_changes() {
+    let home = Home::new(Suite::Nist);
+    let mut example = Example::default();
+    let roles = vec!["custodian".to_owned(), "auditor".to_owned()];
+    let principal = Principal { source: "10.1.2.3".to_owned(), ..Principal::new("service:order", roles) };
+    example.caller = example.caller.with(|parts| parts.principal = Arc::new(principal));
+    let duties = ["at most 5 per 60 s".to_owned(), "require mfa".to_owned()];
+    let context = [("purpose".to_owned(), [0xab; 16])];
+    let changes = [Alteration { what: "usage", old: "sign".to_owned(), new: String::new() }];
+    let event =
+        AuditEvent { duties: &duties, context: &context, changes: &changes, request: Some(7), ..example.event() };
+    home.sink().record(&event).unwrap();
+    let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();
+    let record = &found[0].record;
+    assert_eq!((record.source.as_deref(), record.roles.join(" ")), (Some("10.1.2.3"), "custodian auditor".to_owned()));
+    assert_eq!((record.duties.as_slice(), record.request), (&duties[..], Some(7)));
+    assert_eq!(record.context["purpose"], "ab".repeat(16));
+    let change = &record.changes[0];
+    assert_eq!((change.what.as_str(), change.old.as_str(), change.new.as_str()), ("usage", "sign", ""));
+    assert_eq!((record.roles_cut, record.duties_cut, record.context_cut, record.changes_cut), (None, None, None, None));
 }
 
 #[test]
@@ -312,6 +353,12 @@ fn what_a_record_says_does_not_depend_on_the_one_before_it() {
     let stored = [key(1, "web", "", Storage::Stored), key(2, "mail", "", Storage::Stored), labelled(b"document")];
     let (mut next, mut made) = (noise(42), 3_u8);
     let (mut of, mut example) = (0, Example::default());
+    let Subject::Object(gone) = key(9, "", "", Storage::Ephemeral) else { unreachable!() };
+    let (gone, login) = (SummaryKey::of(&gone, gone.key().unwrap()), Login::None);
+    let namespace = &example.caller.clone().namespace;
+    let (time, principal) = (Timestamp(2), "user:a");
+    let summary =
+        AuditSummary { time, since: time, principal, login: &login, namespace, key: &gone, uses: &[], ended: true };
     for _ in 0..2_000 {
         // Mostly as before, but for one thing.
         match next(16) {
@@ -343,11 +390,15 @@ fn what_a_record_says_does_not_depend_on_the_one_before_it() {
         let event = AuditEvent { also: also.as_ref(), data_len, mechanism, ..example.event() };
         sink.record(&event).unwrap();
         apart.record(&event).unwrap();
+        if next(4) == 0 {
+            // Records of other kinds have beginnings of their own.
+            sink.summarize(&summary).unwrap();
+        }
         apart.record(&Example::of(Action::Login, Outcome::Denied(ErrorKind::PinIncorrect)).event()).unwrap();
     }
     let read = |home: &Home| {
         let all = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(10_000).unwrap();
-        let said = all.iter().filter(|e| e.record.action.as_deref() != Some("login"));
+        let said = all.iter().filter(|e| e.record.kind == "event" && e.record.action.as_deref() != Some("login"));
         said.map(|e| e.raw.split(",\"seq\":").next().unwrap().to_owned()).collect::<Vec<_>>()
     };
     let (said, expected) = (read(&home), read(&other));

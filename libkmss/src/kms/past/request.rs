@@ -120,7 +120,7 @@ impl PastRequest {
                     request.mechanism.clone_from(&one.mechanism);
                     request.rule = one.rule.as_deref().and_then(whole);
                     (request.count, request.data_len) = (one.count, None);
-                    request.gaps.extend(WITHOUT_POLICY.iter().chain(&[Gap::Size, Gap::Time]));
+                    request.gaps.extend(WITHOUT_POLICY.iter().chain(&[Gap::Roles, Gap::Context, Gap::Size, Gap::Time]));
                     Some(request)
                 });
                 each.collect()
@@ -187,8 +187,6 @@ impl PastRequest {
         request.set = Some(policy.set.clone());
         request.data_len = policy.data_len;
         request.flags = Flags { interactive: false, mfa: policy.mfa, fips: policy.fips };
-        request.source = policy.source.as_deref().map_or(Some(String::new()), whole)?;
-        request.roles = all_whole(&policy.roles)?;
         match (asked.second, asked.minute) {
             (Some(second), Some(minute)) => request.counts = (second, minute),
             _ => drop(request.gaps.insert(Gap::Rate)),
@@ -215,17 +213,9 @@ impl PastRequest {
                 tags: all_whole(&asked.tags)?,
             });
         }
-        for (name, mark) in &policy.context {
-            request.context.insert(whole(name)?, mark.clone());
-        }
-        if !request.context.is_empty() {
-            request.gaps.insert(Gap::ContextValues);
-        }
         for cut in &policy.cut {
             request.gaps.insert(match cut.as_str() {
-                "roles" => Gap::Roles,
                 "tags" => Gap::Tags,
-                "context" => Gap::Context,
                 _ => return None,
             });
         }
@@ -263,6 +253,19 @@ impl PastRequest {
         if writer.uid.is_none() {
             gaps.insert(Gap::Uid);
         }
+        if record.roles_cut.is_some() {
+            gaps.insert(Gap::Roles);
+        }
+        let mut context = BTreeMap::new();
+        for (name, mark) in &record.context {
+            context.insert(whole(name)?, mark.clone());
+        }
+        if !context.is_empty() {
+            gaps.insert(Gap::ContextValues);
+        }
+        if record.context_cut.is_some() {
+            gaps.insert(Gap::Context);
+        }
         let object = record.object.as_ref();
         let keyless = match object {
             Some(object) => matches!(object.class.as_str(), "certificate" | "data"),
@@ -294,13 +297,13 @@ impl PastRequest {
             reason: record.reason.as_deref().map(lossy),
             set: None,
             gaps,
-            context: BTreeMap::new(),
+            context,
             key,
-            roles: Vec::new(),
+            roles: all_whole(&record.roles)?,
             process: writer.executable.clone().unwrap_or_default(),
             uid: writer.uid.unwrap_or(u32::MAX),
             pid: writer.pid.unwrap_or_default(),
-            source: String::new(),
+            source: text(&record.source)?,
             session: record.session.map(|number| number.to_string()).unwrap_or_default(),
             data_len: record.data_len,
             flags: Flags::default(),
@@ -311,8 +314,7 @@ impl PastRequest {
 }
 
 /// What records without the request do not say.
-const WITHOUT_POLICY: [Gap; 8] =
-    [Gap::Roles, Gap::Mfa, Gap::Fips, Gap::Tags, Gap::KeyBits, Gap::KeyAge, Gap::Rate, Gap::Context];
+const WITHOUT_POLICY: [Gap; 6] = [Gap::Mfa, Gap::Fips, Gap::Tags, Gap::KeyBits, Gap::KeyAge, Gap::Rate];
 
 const fn may_be_keyless(action: Action) -> bool {
     matches!(action, Action::Find | Action::Digest | Action::Random)

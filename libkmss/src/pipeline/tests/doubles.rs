@@ -12,7 +12,7 @@ use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::key::{Action, Alteration, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
 use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, QuorumRequest, RuleRate};
@@ -196,6 +196,9 @@ pub(super) struct Noted {
     pub(super) reason: String,
     pub(super) rule: String,
     pub(super) tags: Vec<String>,
+    pub(super) duties: Vec<String>,
+    pub(super) changes: Vec<Alteration>,
+    pub(super) request: Option<u64>,
     pub(super) bytes: Option<u64>,
     pub(super) mechanism: Option<String>,
     pub(super) name: String,
@@ -269,6 +272,9 @@ impl AuditSink for Log {
             reason: event.reason.to_owned(),
             rule: event.rule.to_owned(),
             tags: event.tags.to_vec(),
+            duties: event.duties.to_vec(),
+            changes: event.changes.to_vec(),
+            request: event.request,
             bytes: event.data_len,
             mechanism: event.mechanism.map(str::to_owned),
             name: name_of(event.subject),

@@ -1,9 +1,11 @@
 //! Changes: an intent before, a record after.
 
 use super::*;
-use crate::key::{KeyClass, KeySpec, Storage};
+use crate::key::{Alteration, Body, KeyClass, KeySpec, KeyState, Storage};
 use crate::mechanism::{Curve, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat};
-use crate::operation::{Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Wrap};
+use crate::operation::{
+    ChangeState, Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Update, Wrap,
+};
 use std::sync::atomic::Ordering;
 
 fn aes(house: &House, storage: Storage) -> GenerateSecret {
@@ -191,4 +193,29 @@ fn a_second_key_that_may_not_derive_or_not_by_this_mechanism_stops_the_derivatio
     assert_eq!(kind(refused), ErrorKind::MechanismUnsupported);
     house.disable(&idle);
     assert!(!house.happened().iter().any(|line| line.starts_with("backend")));
+}
+
+#[test]
+fn the_records_of_a_change_share_a_number_and_say_what_was_and_what_is_to_be() {
+    let (house, key) = House::with_key();
+    let mut object = (*key).clone();
+    object.label = b"other".to_vec();
+    if let Body::Key(key) = &mut object.body {
+        key.usage.sign = false;
+    }
+    house.pipeline.perform(&house.user, Update { current: ObjectRef::from(&key), object }).unwrap();
+    let notes = house.audit.notes();
+    let [.., intent, done] = &notes[..] else { panic!("{}", notes.len()) };
+    assert_eq!((intent.outcome, done.outcome), (Outcome::Intent, Outcome::Success));
+    assert!(intent.request.is_some() && intent.request == done.request);
+    let said: Vec<_> = intent.changes.iter().map(|c| (c.what, c.old.as_str(), c.new.as_str())).collect();
+    let usage =
+        ("usage", "encrypt decrypt sign verify wrap unwrap derive", "encrypt decrypt verify wrap unwrap derive");
+    assert_eq!(said, [("label", "web", "other"), usage]);
+    assert_eq!(done.changes, intent.changes);
+    let state = ChangeState { key: ObjectRef::from(&key), state: KeyState::Suspended };
+    house.pipeline.perform(&house.officer, state).unwrap();
+    let change = Alteration { what: "state", old: "enabled".to_owned(), new: "suspended".to_owned() };
+    assert_eq!(house.last().changes, [change]);
+    assert_ne!(house.last().request, done.request);
 }

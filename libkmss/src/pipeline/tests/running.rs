@@ -123,6 +123,7 @@ fn data_beyond_what_the_policy_admits_is_refused_before_it_is_processed() {
     assert_eq!((kind(refused), reached), (ErrorKind::Denied, false));
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::Denied));
     assert_eq!(house.last().tags, ["card"]);
+    assert_eq!(house.last().duties, ["at most 7 bytes", "at most 5 bytes"]);
     assert_eq!(kind(signing.finish(&[0; 0], |_| Ok(()))), ErrorKind::OperationInactive);
 }
 
