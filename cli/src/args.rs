@@ -2,6 +2,7 @@
 
 mod exchange;
 mod policy;
+mod seal;
 
 use std::path::PathBuf;
 
@@ -12,6 +13,7 @@ pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
 };
+pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
@@ -21,7 +23,8 @@ Exit codes:
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change
-  4  done in part: something could not be taken over (`migrate`) or decided (`policy replay`)
+  4  done in part: something could not be taken over (`migrate`), decided (`policy replay`) or brought to an anchor
+     (`audit seal`)
   141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
@@ -462,7 +465,21 @@ pub(crate) enum AuditCommand {
     /// Print records for spreadsheets (CSV) or security information systems (OCSF), segment by segment from the oldest
     Export(ExportArgs),
     /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
-    Verify,
+    Verify(VerifyArgs),
+    /// Append what is new to the sealed log and sign a checkpoint (exit code 3 where a segment contradicts itself)
+    Seal(SealArgs),
+    /// Bring the newest checkpoint to every `[[audit.anchor]]` now; `seal` does for which it is time
+    Anchor,
+    /// Prove that a record is in the sealed log, for `kmss-audit-verify`
+    Prove(ProveArgs),
+    /// Print the public keys that verify checkpoints and proofs: the root key, and how each key handed over to the next
+    Key {
+        /// The root key alone
+        #[arg(long)]
+        root: bool,
+    },
+    /// Print the newest checkpoint, for whoever keeps it elsewhere
+    Checkpoint,
 }
 
 /// `kmss audit export`

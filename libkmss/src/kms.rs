@@ -7,9 +7,11 @@ mod identities;
 mod officer;
 pub mod past;
 mod policies;
+mod sealing;
 
 use std::any::Any;
 use std::borrow::Cow;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +19,8 @@ use std::time::Duration;
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
-use crate::audit::{AuditOptions, Progress, Report, SegmentSink, verify};
+use crate::audit::seal::{SealSettings, Sealer};
+use crate::audit::{AuditOptions, Ownership, SegmentSink};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
@@ -67,6 +70,7 @@ pub struct Kms {
     suite: Suite,
     store: Arc<dyn Store>,
     audit: Arc<SegmentSink>,
+    sealer: Arc<Sealer>,
     auth: PinAuthenticator,
     random: Arc<dyn Random>,
     ephemeral: Arc<DomainKey>,
@@ -141,19 +145,35 @@ impl Kms {
             session: config.audit.record_session_operations,
             ..AuditOptions::default()
         };
-        let audit = Arc::new(SegmentSink::new(
+        let ownership: Arc<Ownership> = Arc::new(move |file: &File| {
+            let failed =
+                |e| Error::new(ErrorKind::AuditUnavailable, "cannot set the owner of a segment").with_source(e);
+            mode.apply(file).map_err(failed)
+        });
+        let sealer = Arc::new(Sealer::new(
             home.path().join(AUDIT),
-            Arc::new(move |file| {
-                let failed =
-                    |e| Error::new(ErrorKind::AuditUnavailable, "cannot set the owner of a segment").with_source(e);
-                mode.apply(file).map_err(failed)
-            }),
+            Arc::clone(&ownership),
+            seal.suite(),
+            Arc::clone(&store),
+            Arc::clone(&home_key),
+            Arc::clone(&random),
+            Arc::clone(&clock),
+            SealSettings {
+                origin: config.audit.origin.clone(),
+                epoch: Duration::from_secs(u64::from(config.audit.epoch_hours) * 3600),
+            },
+        ));
+        let audit = SegmentSink::new(
+            home.path().join(AUDIT),
+            ownership,
             seal.suite(),
             Arc::clone(&store),
             Arc::clone(&random),
             Arc::clone(&clock),
             options,
-        ));
+        );
+        let audit = if config.audit.seal { audit.with_sealer(Arc::clone(&sealer)) } else { audit };
+        let audit = Arc::new(audit);
         let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
         let registry = Arc::new(Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let approvals = Arc::new(Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
@@ -182,6 +202,7 @@ impl Kms {
             auth: PinAuthenticator::new(Arc::clone(&store), seal, Arc::clone(&random), config.pin),
             store,
             audit,
+            sealer,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
             random,
             identities: Identities::default(),
@@ -502,11 +523,6 @@ impl Kms {
     #[must_use]
     pub fn audit_directory(config: &Config) -> PathBuf {
         config.home.join(AUDIT)
-    }
-
-    /// Verifies the whole audit trail, against what the store knows of it.
-    pub fn verify_audit(&self, progress: &mut dyn FnMut(&Progress)) -> Report {
-        verify(&Self::audit_directory(&self.config), Some(self.store.as_ref()), self.suite, progress)
     }
 
     /// Ends the audit segment cleanly. The home stays usable: a later record opens a segment again.

@@ -25,6 +25,7 @@ pub mod quota;
 pub mod random;
 pub mod rates;
 pub mod seal;
+mod sealed;
 pub mod secret;
 pub mod seen;
 pub mod settings;

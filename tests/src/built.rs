@@ -47,6 +47,15 @@ pub fn command() -> PathBuf {
     built("KMSS_COMMAND", "kmss")
 }
 
+/// The `kmss-audit-verify` command.
+///
+/// # Panics
+/// Where it was not built.
+#[must_use]
+pub fn auditor() -> PathBuf {
+    built("KMSS_AUDITOR", "kmss-audit-verify")
+}
+
 /// True where the tests try themselves on SoftHSM2 instead of KMSS.
 #[must_use]
 pub fn stand_in() -> bool {

@@ -14,14 +14,17 @@ priority: 1
 ";
 
 /// What every package must hold.
-const CONTENTS: [&str; 12] = [
+const CONTENTS: [&str; 15] = [
     "/usr/bin/kmss",
+    "/usr/bin/kmss-audit-verify",
     "/libkmss.so",
     "/libkmss_pkcs11.so -> libkmss.so",
     "/pkcs11/libkmss_pkcs11.so -> ../libkmss.so",
     "/usr/include/kmss.h",
     "/pkgconfig/kmss.pc",
     "/usr/share/p11-kit/modules/kmss.module",
+    "/usr/lib/systemd/system/kmss-audit-seal.timer",
+    "/usr/share/man/man1/kmss-audit-verify.1",
     "/usr/share/man/man1/kmss-key-import.1",
     "/usr/share/bash-completion/completions/kmss",
     "/usr/share/zsh/vendor-completions/_kmss",

@@ -14,11 +14,14 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     let products = project.build(DELIVERED)?;
     let dist = project.target.join("dist");
     remove(&dist)?;
-    for folder in ["bin", "lib/pkgconfig", "lib/pkcs11", "include", "share/p11-kit/modules"] {
+    for folder in ["bin", "lib/pkgconfig", "lib/pkcs11", "lib/systemd/system", "include", "share/p11-kit/modules"] {
         create_folder(&dist.join(folder))?;
     }
     let module = dist.join("lib").join(SONAME);
-    for (built, delivered) in [(&products.command, &dist.join("bin/kmss")), (&products.module, &module)] {
+    let auditor = dist.join("bin/kmss-audit-verify");
+    let made =
+        [(&products.command, &dist.join("bin/kmss")), (&products.auditor, &auditor), (&products.module, &module)];
+    for (built, delivered) in made {
         strip(project, built, delivered)?;
         keep_for_debuggers(project, built, &dist.join("lib/debug"))?;
     }
@@ -29,17 +32,20 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     write(&dist.join("share/p11-kit/modules/kmss.module"), P11_KIT)?;
     let in_module_folder = dist.join("lib/pkcs11/libkmss_pkcs11.so");
     symlink("../libkmss.so", &in_module_folder).map_err(Error::file("create", &in_module_folder))?;
-    let pages = documents::install(project, &dist.join("bin/kmss"), &dist)?;
+    for (name, unit) in documents::UNITS {
+        write(&dist.join("lib/systemd/system").join(name), unit)?;
+    }
+    let pages = documents::install(project, &dist.join("bin/kmss"), &auditor, &dist)?;
     let exports = check_shared_object(project, &module)?;
     println!("made {}", dist.display());
-    for file in ["bin/kmss", "lib/libkmss.so"] {
+    for file in ["bin/kmss", "bin/kmss-audit-verify", "lib/libkmss.so"] {
         let path = dist.join(file);
         let size = std::fs::metadata(&path).map_err(Error::file("read", &path))?.len();
         println!("  {file:<36} {:>6.1} MB", size as f64 / 1e6);
     }
     println!("  lib/libkmss_pkcs11.so                -> {SONAME}");
     println!("  lib/debug/.build-id/                 symbols and lines, for /usr/lib/debug");
-    println!("  include/, lib/pkgconfig/kmss.pc, share/p11-kit/modules/kmss.module");
+    println!("  include/, lib/pkgconfig/kmss.pc, share/p11-kit/modules/kmss.module, lib/systemd/system/");
     println!("  share/: {pages} man pages, completions for bash, zsh and fish, an example kmss.toml");
     println!("{SONAME} exports {exports} functions (C_Get*, kmss_*) and is never unloaded (NODELETE)");
     Ok(())

@@ -11,8 +11,50 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("fish", "share/fish/vendor_completions.d/kmss.fish"),
 ];
 
-/// Writes them below `prefix`, with the command that was built; returns how many man pages there are.
-pub(crate) fn install(project: &Project, command: &Path, prefix: &Path) -> Result<usize, Error> {
+/// Completions of `kmss-audit-verify`, likewise.
+const AUDITOR: [(&str, &str); 4] = [
+    ("man", "share/man/man1/kmss-audit-verify.1"),
+    ("bash", "share/bash-completion/completions/kmss-audit-verify"),
+    ("zsh", "share/zsh/vendor-completions/_kmss-audit-verify"),
+    ("fish", "share/fish/vendor_completions.d/kmss-audit-verify.fish"),
+];
+
+/// Units of systemd: none is enabled by being installed.
+pub(crate) const UNITS: [(&str, &str); 2] =
+    [("kmss-audit-seal.service", SEAL_SERVICE), ("kmss-audit-seal.timer", SEAL_TIMER)];
+
+const SEAL_SERVICE: &str = "\
+[Unit]
+Description=Seal the audit trail of KMSS
+Documentation=man:kmss-audit-seal(1)
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/kmss audit seal --heartbeat
+# 3: a segment contradicts itself; what is whole was sealed, and `kmss audit verify` says what was done.
+Nice=10
+ProtectSystem=full
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+NoNewPrivileges=yes
+MemoryDenyWriteExecute=yes
+";
+
+const SEAL_TIMER: &str = "\
+[Unit]
+Description=Seal the audit trail of KMSS every minute
+
+[Timer]
+OnBootSec=1min
+OnUnitActiveSec=1min
+AccuracySec=5s
+
+[Install]
+WantedBy=timers.target
+";
+
+/// Writes them below `prefix`, with the commands that were built; returns how many man pages there are.
+pub(crate) fn install(project: &Project, command: &Path, auditor: &Path, prefix: &Path) -> Result<usize, Error> {
     let pages = prefix.join("share/man/man1");
     create_folder(&pages)?;
     project.job(command).arg("man").arg(&pages).run()?;
@@ -20,6 +62,9 @@ pub(crate) fn install(project: &Project, command: &Path, prefix: &Path) -> Resul
         let file = prefix.join(file);
         create_folder(file.parent().unwrap_or(prefix))?;
         write(&file, &project.job(command).args(["completions", shell]).run()?.stdout)?;
+    }
+    for (what, file) in AUDITOR {
+        write(&prefix.join(file), &project.job(auditor).args(["--generate", what]).run()?.stdout)?;
     }
     let example = prefix.join("share/doc/kmss/kmss.toml");
     create_folder(example.parent().unwrap_or(prefix))?;

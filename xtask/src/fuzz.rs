@@ -6,15 +6,25 @@ use crate::project::Project;
 /// What to fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// One of `template`, `parameter`, `config`, `record`, `audit`, `wrapped`, `policy_request`, `policy_response`; all, one after the other, where it is left out
+    /// One of `template`, `parameter`, `config`, `record`, `audit`, `checkpoint`, `proof`, `wrapped`, `policy_request`, `policy_response`; all, one after the other, where it is left out
     target: Option<String>,
     /// How long each runs
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u32,
 }
 
-const TARGETS: [&str; 8] =
-    ["template", "parameter", "config", "record", "audit", "wrapped", "policy_request", "policy_response"];
+const TARGETS: [&str; 10] = [
+    "template",
+    "parameter",
+    "config",
+    "record",
+    "audit",
+    "checkpoint",
+    "proof",
+    "wrapped",
+    "policy_request",
+    "policy_response",
+];
 
 /// A program that fuzzing needs, how to ask for it, and the command that installs it.
 const NEEDED: [(&str, &[&str], &str); 3] = [

@@ -23,6 +23,8 @@ pub(crate) struct Products {
     pub(crate) module: PathBuf,
     /// The `kmss` command.
     pub(crate) command: PathBuf,
+    /// The `kmss-audit-verify` command.
+    pub(crate) auditor: PathBuf,
 }
 
 impl Project {
@@ -56,12 +58,16 @@ impl Project {
         let packages = if profile == "dev" {
             ["--workspace"].as_slice()
         } else {
-            ["--package", "pkcs11-provider", "--package", "cli"].as_slice()
+            ["--package", "pkcs11-provider", "--package", "cli", "--package", "audit-verify"].as_slice()
         };
         self.cargo_build(profile, packages)?;
         let folder = self.products(profile);
-        let products = Products { module: folder.join("libkmss.so"), command: folder.join("kmss") };
-        for file in [&products.module, &products.command] {
+        let products = Products {
+            module: folder.join("libkmss.so"),
+            command: folder.join("kmss"),
+            auditor: folder.join("kmss-audit-verify"),
+        };
+        for file in [&products.module, &products.command, &products.auditor] {
             if !file.is_file() {
                 return Err(Error::check(format!("the build did not make `{}`", file.display())));
             }
@@ -72,7 +78,10 @@ impl Project {
     /// Builds the delivered shared object without the command; it is the same as with it.
     pub(crate) fn build_module(&self) -> Result<PathBuf, Error> {
         // The command's package is named for its say in the dependencies' features; it has no library.
-        self.cargo_build(DELIVERED, &["--package", "pkcs11-provider", "--package", "cli", "--lib"])?;
+        self.cargo_build(
+            DELIVERED,
+            &["--package", "pkcs11-provider", "--package", "cli", "--package", "audit-verify", "--lib"],
+        )?;
         let module = self.products(DELIVERED).join("libkmss.so");
         if module.is_file() { Ok(module) } else { Err(Error::check("the build did not make `libkmss.so`")) }
     }

@@ -1,15 +1,20 @@
 //! `kmss audit`: showing, exporting and verifying the trail.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use audit_proof::Lineage;
 use indicatif::{ProgressBar, ProgressStyle};
+use libkmss::audit::seal::{Demands, SealReport, Span};
 use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Verdict, decode_text};
 use libkmss::kms::Kms;
 
-use crate::args::AuditCommand;
+use super::audit_seal;
+use crate::args::{AuditCommand, VerifyArgs};
 use crate::context::Context;
+use crate::moment;
 use crate::output::{self, Failure};
 
 /// How often `--follow` looks for new records.
@@ -26,7 +31,12 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
             tail(context, lines, follow, filter, ids)
         }
         AuditCommand::Export(args) => super::audit_export::run(context, &args),
-        AuditCommand::Verify => verify(context),
+        AuditCommand::Verify(args) => verify(context, &args),
+        AuditCommand::Seal(args) => audit_seal::seal(context, &args),
+        AuditCommand::Anchor => audit_seal::anchor(context),
+        AuditCommand::Prove(args) => audit_seal::prove(context, &args).map(|()| ExitCode::SUCCESS),
+        AuditCommand::Key { root } => audit_seal::key(context, root).map(|()| ExitCode::SUCCESS),
+        AuditCommand::Checkpoint => audit_seal::checkpoint(&context.kms()?).map(|()| ExitCode::SUCCESS),
     }
 }
 
@@ -119,14 +129,49 @@ fn shadow(note: &str) -> String {
     if rule.is_empty() { format!("in the shadow: {would}") } else { format!("in the shadow: {rule} {would}") }
 }
 
-fn verify(context: &Context) -> Result<ExitCode, Failure> {
+/// Largest file of checkpoints.
+const LARGEST: u64 = 256 << 20;
+
+/// What an auditor brings along.
+fn demands(args: &VerifyArgs) -> Result<Demands, Failure> {
+    let read = |path: &Path| -> Result<String, Failure> {
+        let failed = |e| format!("cannot read `{}`: {e}", path.display());
+        if std::fs::metadata(path).map_err(failed)?.len() > LARGEST {
+            return Err(format!("`{}` is too large for a file of checkpoints", path.display()).into());
+        }
+        Ok(std::fs::read_to_string(path).map_err(failed)?)
+    };
+    let anchors = args.anchors.iter().map(|path| Ok((path.display().to_string(), read(path)?)));
+    let key = args.key.as_deref().map(|key| match key.parse() {
+        Ok(key) => Ok(key),
+        Err(_) => read(Path::new(key)).and_then(|text| Ok(Lineage::parse(&text)?.root().clone())),
+    });
+    let mut span = Span::default();
+    if let Some(from) = &args.from {
+        match from.parse() {
+            Ok(record) => span.first = Some(record),
+            Err(_) => span.since = Some(moment::parse(from)?),
+        }
+    }
+    if let Some(to) = &args.to {
+        match to.parse() {
+            Ok(record) => span.last = Some(record),
+            Err(_) => span.until = Some(moment::parse(to)?),
+        }
+    }
+    let only = (args.from.is_some() || args.to.is_some()).then_some(span);
+    Ok(Demands { anchors: anchors.collect::<Result<_, Failure>>()?, key: key.transpose()?, only })
+}
+
+fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    let demands = demands(args)?;
     let kms = context.kms()?;
     let bar = if std::io::stderr().is_terminal() && !context.global.json {
         ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
     } else {
         ProgressBar::hidden()
     };
-    let report = kms.verify_audit(&mut |progress| {
+    let report = kms.verify_audit_with(&demands, &mut |progress| {
         bar.set_length(progress.bytes_total);
         bar.set_position(progress.bytes);
         bar.set_message(format!("{} records", progress.records));
@@ -162,6 +207,9 @@ fn explain(report: &Report) -> Result<(), Failure> {
     for error in &report.errors {
         output::line(error)?;
     }
+    if let Some(seal) = &report.seal {
+        explain_seal(seal)?;
+    }
     let segments = report.segments.len();
     let counts = format!("{} records in {segments} segment{}", report.records, if segments == 1 { "" } else { "s" });
     output::line(&match report.verdict {
@@ -169,4 +217,28 @@ fn explain(report: &Report) -> Result<(), Failure> {
         Verdict::Tampered => format!("The audit trail was TAMPERED WITH: {counts}; keep a copy and see docs/audit.md."),
         Verdict::Unverified => format!("The audit trail could not be verified in full: {counts}."),
     })
+}
+
+fn explain_seal(seal: &SealReport) -> Result<(), Failure> {
+    for finding in &seal.findings {
+        output::line(&format!("seal: {finding}"))?;
+    }
+    if seal.more_findings > 0 {
+        output::line(&format!("seal: {} more findings", seal.more_findings))?;
+    }
+    for anchor in &seal.anchors {
+        let when = anchor.time.map(|time| format!(" of {}", output::time(time))).unwrap_or_default();
+        output::line(&match anchor.agree {
+            0 => format!("Anchor `{}`: no checkpoint in it agrees with the trail.", anchor.name),
+            _ => format!("Anchor `{}`: agrees up to the checkpoint over {} records{when}.", anchor.name, anchor.size),
+        })?;
+    }
+    if seal.time.is_some() {
+        let when = seal.time.map(output::time).unwrap_or_default();
+        output::line(&format!(
+            "Sealed: {} of the records, by the checkpoint of {when} (epoch {}); {} are not sealed yet.",
+            seal.checked, seal.epoch, seal.unsealed
+        ))?;
+    }
+    Ok(())
 }

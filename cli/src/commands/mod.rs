@@ -3,6 +3,7 @@
 mod approve;
 mod audit;
 mod audit_export;
+mod audit_seal;
 mod cert;
 mod config;
 mod doctor;

@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod bundle;
+pub mod checkpoint;
 pub mod config;
 mod door;
 mod input;
@@ -14,6 +15,7 @@ pub mod parameter;
 pub mod policy_language;
 pub mod policy_request;
 pub mod policy_response;
+pub mod proof;
 pub mod record;
 pub mod template;
 pub mod wrapped;

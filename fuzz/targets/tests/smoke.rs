@@ -5,7 +5,8 @@ mod dice;
 
 use dice::{around, random};
 use fuzz_targets::{
-    audit, bundle, parameter, policy_language, policy_request, policy_response, record, template, wrapped,
+    audit, bundle, checkpoint, parameter, policy_language, policy_request, policy_response, proof, record, template,
+    wrapped,
 };
 
 #[test]
@@ -41,6 +42,18 @@ fn no_segment_brings_the_verification_down() {
     let seed = b"{\"kind\":\"genesis\",\"v\":2,\"segment\":\"1760000000000-0101010101010101\",\"ordinal\":1,\"suite\":\"nist\",\"seq\":0,\
         \"time\":1760000000000,\"h\":\"0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     around(audit::run, 2000, seed);
+}
+
+#[test]
+fn no_text_brings_the_readers_of_checkpoints_down_and_none_opens_unsigned() {
+    random(checkpoint::run, 2000, 400);
+    around(checkpoint::run, 3000, checkpoint::seed());
+}
+
+#[test]
+fn no_text_brings_the_reader_of_proofs_down_and_none_shows_what_is_not_so() {
+    random(proof::run, 2000, 400);
+    around(proof::run, 3000, proof::seed());
 }
 
 #[test]

@@ -130,6 +130,12 @@ impl SegmentId {
         &self.0
     }
 
+    /// When it was made, in milliseconds since 1970-01-01T00:00:00Z.
+    #[must_use]
+    pub fn millis(&self) -> u64 {
+        self.0.get(..Self::DIGITS).and_then(|digits| digits.parse().ok()).unwrap_or_default()
+    }
+
     /// Name of its file.
     #[must_use]
     pub fn file_name(&self) -> String {

@@ -15,6 +15,7 @@ mod read;
 mod record;
 mod registry;
 mod report;
+pub mod seal;
 mod segment;
 mod sink;
 mod summary;
@@ -29,7 +30,7 @@ pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdic
 pub use sink::{AuditOptions, Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
 pub use text::decode as decode_text;
-pub use verify::verify;
+pub use verify::{verify, verify_part};
 
 use std::time::Duration;
 

@@ -172,6 +172,12 @@ pub(super) fn candidates(store: &dyn Store, state: State, uid: u32, limit: usize
     Ok(found.iter().filter_map(|(key, _)| key.as_str().strip_prefix(&prefix)?.parse().ok()).collect())
 }
 
+/// The oldest segment that is registered.
+pub(super) fn oldest(store: &dyn Store) -> Result<Option<SegmentId>> {
+    let found = store.scan(SEGMENTS, None, 1)?;
+    Ok(found.first().and_then(|(key, _)| key.as_str().strip_prefix(SEGMENTS)?.parse().ok()))
+}
+
 /// The registration of a segment, and the entry it was read from.
 pub(super) fn read(store: &dyn Store, segment: &SegmentId) -> Result<Option<(Registration, Entry)>> {
     let Some(entry) = store.get(&segment_key(segment)?)? else { return Ok(None) };

@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::chain::SegmentId;
+use super::seal::SealReport;
 use crate::clock::Timestamp;
 
 /// The judgement on a whole log.
@@ -217,6 +218,8 @@ pub struct Report {
     pub records: u64,
     /// Bytes read.
     pub bytes: u64,
+    /// What the seal says; absent where it was not asked, or nothing was sealed.
+    pub seal: Option<SealReport>,
 }
 
 /// How far the verifier is.

@@ -15,6 +15,7 @@ use super::known::Known;
 use super::origin::{self, Origin};
 use super::pending;
 use super::registry::{self, State};
+use super::seal::Sealer;
 use super::segment::{self, Segment, Way};
 use super::{AuditEvent, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
@@ -112,6 +113,7 @@ pub struct SegmentSink {
     clock: Arc<dyn Clock>,
     options: AuditOptions,
     writers: [Lock<Writer>; WRITERS],
+    sealer: Option<Arc<Sealer>>,
 }
 
 /// Most segments that a process writes at once: threads that meet at one go on in another.
@@ -162,7 +164,14 @@ impl SegmentSink {
             let hooks = Hooks { child: |writer: &mut Writer| *writer = Writer::new(), ..Hooks::default() };
             Lock::with_hooks(Rank::Audit, Writer::new(), hooks)
         });
-        Self { dir, ownership, suite, store, random, clock, options, writers }
+        Self { dir, ownership, suite, store, random, clock, options, writers, sealer: None }
+    }
+
+    /// As this, and where a process opens its first segment and nobody sealed the log for long, it does.
+    #[must_use]
+    pub fn with_sealer(mut self, sealer: Arc<Sealer>) -> Self {
+        self.sealer = Some(sealer);
+        self
     }
 
     /// A writer for this thread alone: the one it used last, where that is free. A process with one thread has one segment.
@@ -229,13 +238,14 @@ impl SegmentSink {
         Directory::open(&self.dir).and_then(|dir| pending::create(&dir, segment, &origin::boot(), prepare)).ok()
     }
 
-    /// Appends one record and gives the file to wait for, where `wait` says so. The record itself is in the kernel.
+    /// Appends one record and gives the file to wait for, where `wait` says so, and whether a segment was opened for it. The
+    /// record itself is in the kernel.
     fn append(
         &self,
         time: Timestamp,
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
-    ) -> Result<Option<Arc<File>>> {
+    ) -> Result<(Option<Arc<File>>, bool)> {
         let mut writer = self.writer();
         let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
@@ -251,6 +261,7 @@ impl SegmentSink {
         if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
             self.end(full, buffer)?;
         }
+        let opens = segment.is_none();
         let current = match segment {
             Some(current) => current,
             None => match self.open(prepared, buffer) {
@@ -272,7 +283,7 @@ impl SegmentSink {
         if current.is_anchor_due(self.options.anchor_every, time) {
             self.anchor(current)?;
         }
-        Ok(wait.then(|| Arc::clone(&current.file)))
+        Ok((wait.then(|| Arc::clone(&current.file)), opens))
     }
 
     fn write(
@@ -281,11 +292,15 @@ impl SegmentSink {
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
     ) -> Result<()> {
-        match self.append(time, fill, wait).map_err(unavailable)? {
-            // Outside the lock, so that other operations go on.
-            Some(file) => file.sync_data().map_err(|e| unavailable(storage(e))),
-            None => Ok(()),
+        let (file, opened) = self.append(time, fill, wait).map_err(unavailable)?;
+        // Outside the lock, so that other operations go on.
+        if let Some(file) = file {
+            file.sync_data().map_err(|e| unavailable(storage(e)))?;
         }
+        if opened && let Some(sealer) = &self.sealer {
+            sealer.seal_for_others();
+        }
+        Ok(())
     }
 
     /// Tells the store how far the segment is. The disk comes first: the store must never know more than it, but where

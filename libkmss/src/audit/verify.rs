@@ -12,6 +12,7 @@ use super::lines::Lines;
 use super::pending::{self, Logical};
 use super::registry::{self, Inventory, Registration, State};
 use super::report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
+use super::seal::{LOG, Span};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::suite::Suite;
@@ -26,7 +27,19 @@ const STEP: u64 = 1 << 20;
 /// With a `store` what was deleted or cut off is missed as well. Nothing in the files is trusted: they may hold anything.
 /// Errors do not end the work; they are in the report, whose verdict is then [`Verdict::Unverified`] at best.
 pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mut dyn FnMut(&Progress)) -> Report {
+    verify_part(dir, store, suite, None, progress)
+}
+
+/// As [`verify`], of the segments that hold records of `only`.
+pub fn verify_part(
+    dir: &Path,
+    store: Option<&dyn Store>,
+    suite: Suite,
+    only: Option<&Span>,
+    progress: &mut dyn FnMut(&Progress),
+) -> Report {
     let mut work = Work {
+        only,
         suite,
         store,
         progress,
@@ -40,6 +53,7 @@ pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mu
             other_files: Vec::new(),
             records: 0,
             bytes: 0,
+            seal: None,
         },
     };
     work.run(dir);
@@ -47,6 +61,7 @@ pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mu
 }
 
 struct Work<'a> {
+    only: Option<&'a Span>,
     suite: Suite,
     store: Option<&'a dyn Store>,
     progress: &'a mut dyn FnMut(&Progress),
@@ -78,13 +93,16 @@ impl Work<'_> {
             of.push((0, previous.genesis));
             of.extend(previous.seq.zip(previous.head));
         }
+        let only = self.only;
+        let wanted = |id: &SegmentId| only.is_none_or(|only| only.may_hold(id));
+        let files: Vec<SegmentId> = files.into_iter().filter(wanted).collect();
         self.at.segments_total = files.len() as u64;
         for id in &files {
             let report = self.segment(dir, id, registered.get(id), anchors.remove(id).unwrap_or_default());
             self.done(report);
         }
         // What is left is known and has no file.
-        for (id, registration) in registered.iter().filter(|(id, _)| files.binary_search(id).is_err()) {
+        for (id, registration) in registered.iter().filter(|(id, _)| files.binary_search(id).is_err() && wanted(id)) {
             let mut report = SegmentReport::new(id.clone(), Status::Missing);
             report.ordinal = Some(registration.ordinal);
             report.add(Finding::whole(Found::Missing));
@@ -92,7 +110,7 @@ impl Work<'_> {
             self.done(report);
         }
         // A segment that another's genesis names may have been made after the directory was listed.
-        let gone = |id: &SegmentId| fs::symlink_metadata(dir.join(id.file_name())).is_err();
+        let gone = |id: &SegmentId| wanted(id) && fs::symlink_metadata(dir.join(id.file_name())).is_err();
         for id in anchors.into_keys().filter(gone) {
             let mut report = SegmentReport::new(id, Status::Missing);
             report.add(Finding::whole(Found::Missing));
@@ -123,7 +141,8 @@ impl Work<'_> {
                     let text = name.to_str().unwrap_or_default();
                     if let Some(id) = SegmentId::of_file(text) {
                         found.push(id);
-                    } else if pending::of_file(text).is_none_or(|id| !dir.join(id.file_name()).exists()) {
+                    } else if text != LOG && pending::of_file(text).is_none_or(|id| !dir.join(id.file_name()).exists())
+                    {
                         self.report.other_files.push(name.to_string_lossy().into_owned());
                     }
                 }
@@ -233,7 +252,17 @@ impl Work<'_> {
         };
     }
 
-    fn done(&mut self, report: SegmentReport) {
+    fn done(&mut self, mut report: SegmentReport) {
+        if let Some(only) = self.only {
+            let segment = report.segment.clone();
+            report.findings.retain(|finding| only.keeps(&segment, finding));
+            if report.findings.is_empty() && report.status == Status::Broken {
+                report.status = Status::Open;
+            }
+            if !only.concerns(&report) {
+                return;
+            }
+        }
         self.report.records += report.records;
         self.at.segments += u64::from(report.status != Status::Missing);
         self.at.bytes = self.report.bytes;

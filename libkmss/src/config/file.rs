@@ -161,6 +161,16 @@ pub(super) fn principal_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, 
     if is_principal(&text) { Ok(text) } else { Err(no_principal(&text)) }
 }
 
+/// The name of a log, which is also that of its keys (C2SP signed-note).
+pub(super) fn log_name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+    let name = String::deserialize(d)?;
+    if is_word(&name) && name.len() <= LONGEST_NAME {
+        return Ok(name);
+    }
+    let name = name.escape_debug();
+    Err(D::Error::custom(format_args!("`{name}` does not name a log: use letters, digits and `-_.@/`")))
+}
+
 /// Several of `kind:name`.
 pub(super) fn principal_names<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {
     let names = Vec::<String>::deserialize(d)?;

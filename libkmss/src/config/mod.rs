@@ -5,6 +5,7 @@
 //! `~/.local/share/kmss` for everybody else), with its own `kmss.toml`. `KMSS_HOME` also overrides the home that the file
 //! of `KMSS_CONF` names. The environment is ignored in programs that run with more rights than their caller has.
 
+mod anchor;
 mod file;
 mod search;
 
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::suite::Suite;
 
+pub use anchor::{AnchorConfig, AnchorPlace};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 
 /// Every setting, and how it was found.
@@ -92,7 +94,7 @@ impl Default for StoreConfig {
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a setting of its own")]
 /// Settings of the audit. Refusals and failures are always recorded; these add successes that are many and tell little.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AuditConfig {
     /// Record each generation of random bytes.
@@ -103,6 +105,33 @@ pub struct AuditConfig {
     pub record_find: bool,
     /// Record each operation with a session key, instead of counts of them.
     pub record_session_operations: bool,
+    /// Whether any process that opens its audit seals what others left, where nobody did for five minutes; otherwise `kmss
+    /// audit seal` and the agent alone do.
+    pub seal: bool,
+    /// Name of the log that a home's first sealing begins, such as `example.com/audit`; drawn by chance where it is empty.
+    #[serde(deserialize_with = "file::log_name")]
+    pub origin: String,
+    /// After how many hours the key that signs checkpoints hands over to a new one and is erased, up to 8,760; 0 for never.
+    #[serde(deserialize_with = "file::within::<0, 8_760, _>")]
+    pub epoch_hours: u32,
+    /// Places elsewhere that keep checkpoints. Only `kmss` and the agent speak to them.
+    #[serde(rename = "anchor")]
+    pub anchors: Vec<AnchorConfig>,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            record_random: false,
+            record_digest: false,
+            record_find: false,
+            record_session_operations: false,
+            seal: true,
+            origin: String::new(),
+            epoch_hours: 24,
+            anchors: Vec::new(),
+        }
+    }
 }
 
 /// Settings of policies.

@@ -295,8 +295,42 @@ fn everything_that_can_be_set_can_be_read() {
     assert_eq!((file.pin.max_attempts, file.store.busy_timeout_ms), (3, 1000));
     assert_eq!(
         file.audit,
-        AuditConfig { record_random: true, record_digest: true, record_find: true, record_session_operations: true }
+        AuditConfig {
+            record_random: true,
+            record_digest: true,
+            record_find: true,
+            record_session_operations: true,
+            ..AuditConfig::default()
+        }
     );
     assert_eq!(file.principal[0].roles, ["tls", "sign"]);
     assert_eq!(file.principal[0].executable.as_deref(), Some(Path::new("/usr/sbin/nginx")));
+}
+
+#[test]
+fn anchors_are_read_strictly() {
+    let parsed = |text: &str| File::parse(Path::new("kmss.toml"), text).map(|file| file.audit);
+    let good = "[audit]\norigin = \"example.com/audit\"\nepoch_hours = 1\nseal = false\n\
+        [[audit.anchor]]\nname = \"far\"\ntype = \"file\"\npath = \"/mnt/far/checkpoints\"\n\
+        [[audit.anchor]]\nname = \"w1\"\ntype = \"witness\"\nurl = \"https://w.example\"\nkey = \"k\"\nevery_minutes = 5\n";
+    let audit = parsed(good).unwrap();
+    assert_eq!((audit.origin.as_str(), audit.epoch_hours, audit.seal), ("example.com/audit", 1, false));
+    assert_eq!(audit.anchors[0].place, AnchorPlace::File("/mnt/far/checkpoints".into()));
+    assert_eq!((audit.anchors[0].every_minutes, audit.anchors[1].every_minutes), (60, 5));
+    for bad in [
+        "[audit]\norigin = \"a b\"",
+        "[audit]\norigin = \"a+b\"",
+        "[audit]\nepoch_hours = 8761",
+        "[[audit.anchor]]\nname = \"Far\"\ntype = \"file\"\npath = \"/x\"",
+        "[[audit.anchor]]\nname = \"../x\"\ntype = \"file\"\npath = \"/x\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"file\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"file\"\npath = \"x\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"http\"\nurl = \"ftp://x\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"http\"\nurl = \"https://x\"\npath = \"/x\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"http\"\nurl = \"https://x\"\nkey = \"k\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"witness\"\nurl = \"https://x\"",
+        "[[audit.anchor]]\nname = \"x\"\ntype = \"pigeon\"\nurl = \"https://x\"",
+    ] {
+        assert!(parsed(bad).is_err(), "{bad}");
+    }
 }

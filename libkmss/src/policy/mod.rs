@@ -16,7 +16,6 @@ pub mod opa;
 mod quorum;
 pub mod registry;
 mod scope;
-mod sealed;
 mod set;
 mod source;
 

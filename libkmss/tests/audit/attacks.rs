@@ -46,7 +46,7 @@ fn edit(line: &mut Vec<u8>) {
 }
 
 /// Gives the lines from `from` on new hashes, as an attacker who knows the format can.
-fn rehash(suite: Suite, lines: &mut Lines, from: usize) {
+pub(crate) fn rehash(suite: Suite, lines: &mut [Vec<u8>], from: usize) {
     for at in from..lines.len() {
         let hash_at = lines[at].len() - 2 - 1 - 64;
         let previous: Vec<u8> = (0..32)

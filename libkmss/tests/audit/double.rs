@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use libkmss::audit::seal::{Demands, SealOptions, SealSettings, Sealed, Sealer};
 use libkmss::audit::{AuditEvent, AuditOptions, AuditSink, Outcome, Report, SegmentSink, verify};
 use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{SystemClock, Timestamp};
@@ -14,6 +15,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Action, Body, DomainKey, Keyring, Object, Storage};
 use libkmss::permit::Subject;
 use libkmss::random::Random;
+use libkmss::secret::Secret;
 use libkmss::settings::Settings;
 use libkmss::store::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use libkmss::suite::Suite;
@@ -162,6 +164,39 @@ impl Home {
 
     pub(crate) fn verify(&self) -> Report {
         verify(&self.dir(), Some(&self.store()), self.suite, &mut |_| ())
+    }
+
+    /// A sealer of this log, under a domain key that is always the same.
+    pub(crate) fn sealer(&self) -> Sealer {
+        self.sealer_with(SealSettings::default())
+    }
+
+    pub(crate) fn sealer_with(&self, settings: SealSettings) -> Sealer {
+        let key = DomainKey::expand(self.suite, 1, &Secret::copy_of(&[7; 32])).unwrap();
+        Sealer::new(
+            self.dir(),
+            Arc::new(|_| Ok(())),
+            self.suite,
+            Arc::new(self.store()),
+            Arc::new(key),
+            Arc::new(Numbers),
+            Arc::new(SystemClock::default()),
+            settings,
+        )
+    }
+
+    /// Seals everything; nothing may contradict itself.
+    pub(crate) fn seal(&self) -> Sealed {
+        let sealed = self.sealer().seal(&SealOptions::default()).unwrap();
+        assert!(sealed.contradictions.is_empty() && !sealed.busy && !sealed.more, "{sealed:?}");
+        sealed
+    }
+
+    /// Chain, store and seal.
+    pub(crate) fn check(&self, demands: &Demands) -> Report {
+        let mut report = self.verify();
+        self.sealer().verify(&mut report, demands, &mut |_| ());
+        report
     }
 
     pub(crate) fn verify_without_store(&self) -> Report {

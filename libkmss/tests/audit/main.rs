@@ -5,5 +5,7 @@ mod attacks;
 mod double;
 mod process;
 mod reading;
+mod sealing;
+mod sealing_attacks;
 mod waiting;
 mod writing;

@@ -29,7 +29,8 @@ impl fmt::Display for Violation {
 }
 
 /// The members of the workspace whose sources are checked: the hall, the doors and the command.
-pub const MEMBERS: &[&str] = &["libkmss", "pkcs11-provider", "ffi", "cli", "remote"];
+pub const MEMBERS: &[&str] =
+    &["audit-anchor", "audit-proof", "audit-verify", "libkmss", "pkcs11-provider", "ffi", "cli", "remote"];
 
 /// Every violation in the workspace at `root`, sorted. Members that do not exist (yet) are skipped.
 ///

@@ -15,11 +15,11 @@ pub use record::{DataDigest, Half, RequestId, Wanted, WantedKey};
 
 use self::record::{Approval, Pending, StoreIdentity};
 use super::registry::Place;
-use super::sealed;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
+use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision, Store, StoreKey};
 use crate::tenant::NamespaceId;
 

@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::Scope;
 use crate::policy::bundle::{Content, Draft, PublisherKey, PublisherSecret, Terms, TrustAnchor};
-use crate::policy::sealed;
+use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::NamespaceId;
 

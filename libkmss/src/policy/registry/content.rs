@@ -9,7 +9,7 @@ use super::path::{self, BlobId, STAGED};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::bundle::{BUNDLE_MAX, Bundle};
-use crate::policy::sealed;
+use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 
 /// Bytes of a bundle in one piece.

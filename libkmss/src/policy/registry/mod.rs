@@ -21,12 +21,12 @@ pub use entry::{Entries, Entry, InForce, Place, PolicyRole, Site};
 use self::entry::Shared;
 use self::path::ENTRIES;
 use super::bundle::{Bundle, Seen, TrustAnchor};
-use super::sealed;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::os::{Lock, Rank};
 use crate::random::Random;
+use crate::sealed;
 use crate::store::{self, Batch, Commit, Condition, Op, Revision, Store, StoreKey};
 use crate::tenant::NamespaceId;
 

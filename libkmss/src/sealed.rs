@@ -1,4 +1,4 @@
-//! How the records of policies lie in the store: sealed under the home's domain key, each to its place.
+//! How records of the home itself lie in the store: sealed under the home's domain key, each to its place.
 //!
 //! ```text
 //! format (1) ‖ version of the domain key (4, big-endian) ‖ nonce ‖ ciphertext
@@ -19,18 +19,18 @@ const FORMAT: u8 = 1;
 const HEADER_LEN: usize = 5;
 
 /// Seals `plain` for `path`.
-pub(super) fn seal(key: &DomainKey, random: &dyn Random, path: &StoreKey, plain: &[u8]) -> Result<Vec<u8>> {
+pub(crate) fn seal(key: &DomainKey, random: &dyn Random, path: &StoreKey, plain: &[u8]) -> Result<Vec<u8>> {
     let header = header(key);
     let sealed = key.seal_record(random, &context(path, &header), plain)?;
     Ok([header.as_slice(), &sealed].concat())
 }
 
 /// Opens what was read from `path`.
-pub(super) fn open(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<crate::secret::Secret> {
+pub(crate) fn open(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<crate::secret::Secret> {
     let (found, sealed) = record.split_first_chunk::<HEADER_LEN>().ok_or_else(|| damaged(path))?;
     let expected = header(key);
     if found.first() > expected.first() {
-        return Err(Error::new(ErrorKind::TooNew, "a record of policies has a newer format: install the newer kmss"));
+        return Err(Error::new(ErrorKind::TooNew, "a sealed record has a newer format: install the newer kmss"));
     }
     if *found != expected {
         return Err(damaged(path));
@@ -39,7 +39,7 @@ pub(super) fn open(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<cr
 }
 
 /// Encodes `content` (CBOR, RFC 8949) and seals it for `path`.
-pub(super) fn seal_value<T: Serialize>(
+pub(crate) fn seal_value<T: Serialize>(
     key: &DomainKey,
     random: &dyn Random,
     path: &StoreKey,
@@ -52,7 +52,7 @@ pub(super) fn seal_value<T: Serialize>(
 }
 
 /// Opens and decodes what was read from `path`.
-pub(super) fn open_value<T: DeserializeOwned>(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<T> {
+pub(crate) fn open_value<T: DeserializeOwned>(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<T> {
     let plain = open(key, path, record)?;
     let mut rest = plain.expose();
     // The cause would quote what the record holds.
@@ -69,7 +69,7 @@ fn context(path: &StoreKey, header: &[u8; HEADER_LEN]) -> Vec<u8> {
     [path.as_str().as_bytes(), &[0], header].concat()
 }
 
-pub(super) fn damaged(path: &StoreKey) -> Error {
+pub(crate) fn damaged(path: &StoreKey) -> Error {
     let what = format!(
         "the record `{}` cannot be trusted: it was changed, moved or damaged; bring the home back from a backup",
         path.as_str()

@@ -1,0 +1,59 @@
+//! What anchors were told, and what they answered. Nothing here speaks to them: whoever does is no guest in a host process.
+
+use serde::{Deserialize, Serialize};
+
+use super::Sealer;
+use super::state::{Records, anchor_key};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::store::{Batch, Commit};
+
+/// What an anchor was told last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Anchored {
+    /// Records of the checkpoint.
+    pub size: u64,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// What an anchor answered: kept beside the tiles, for auditors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// The checkpoint, with the anchor's signature where it gives one.
+    pub checkpoint: String,
+    /// Its answer, where that is more than a signature: how the file's name ends, and the bytes.
+    pub token: Option<(&'static str, Vec<u8>)>,
+}
+
+impl Sealer {
+    /// What the anchor `name` was told last.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn anchored(&self, name: &str) -> Result<Option<Anchored>> {
+        self.records().anchored(name)
+    }
+
+    /// Keeps what the anchor `name` was told, and what it answered.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] and those of the store.
+    pub fn keep_anchored(&self, name: &str, told: Anchored, receipt: Option<&Receipt>) -> Result<()> {
+        anchor_key(name)?;
+        if let Some(receipt) = receipt {
+            let files = self.files();
+            let path = |end: &str| ["receipt".to_owned(), name.to_owned(), format!("{:020}.{end}", told.size)];
+            files.keep(&path("checkpoint"), receipt.checkpoint.as_bytes())?;
+            if let Some((end, bytes)) = &receipt.token {
+                files.keep(&path(end), bytes)?;
+            }
+        }
+        let Records { store, .. } = self.records();
+        let op = self.records().put_anchored(&*self.random, name, &told)?;
+        match store.commit(&Batch { ops: vec![op], ..Batch::default() })? {
+            Commit::Committed(_) => Ok(()),
+            Commit::Conflict => Err(Error::new(ErrorKind::Internal, "a batch without conditions met a conflict")),
+        }
+    }
+}

@@ -1,0 +1,259 @@
+//! What the store knows of the seal. Everything is sealed under the home's domain key, so that only whoever can open the home
+//! writes it; that he cannot rewrite what is older is the epochs' merit, not the store's.
+//!
+//! ```text
+//! audit/seal/state              size and edge of the tree, the newest checkpoint
+//! audit/seal/secret             the private key of the epoch
+//! audit/seal/root               the root key's public half
+//! audit/seal/epoch/<number>     certificates
+//! audit/seal/segment/<segment>  how far a segment is sealed
+//! audit/seal/anchor/<name>      what an anchor was told last
+//! audit/seal/range/<number>     which records the leaves are, in the order of leaves, in pieces
+//! ```
+
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use audit_proof::{Edge, Hash, Lineage, Note, TreeHash, VerifierKey};
+
+use super::super::chain::{Head, SegmentId};
+use super::Anchored;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::DomainKey;
+use crate::random::Random;
+use crate::sealed;
+use crate::store::{Op, Revision, Store, StoreKey};
+
+const STATE: &str = "audit/seal/state";
+const SECRET: &str = "audit/seal/secret";
+const ROOT: &str = "audit/seal/root";
+const EPOCHS: &str = "audit/seal/epoch/";
+const SEGMENTS: &str = "audit/seal/segment/";
+const ANCHORS: &str = "audit/seal/anchor/";
+const RANGES: &str = "audit/seal/range/";
+/// Version of the values.
+const VERSION: u32 = 1;
+/// Ranges in one piece.
+pub(super) const PIECE: usize = 128;
+/// Entries per scan.
+const PAGE: usize = 256;
+
+/// How far the tree is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct State {
+    v: u32,
+    /// Records in the tree.
+    pub(super) size: u64,
+    /// Roots of its complete subtrees.
+    peaks: Vec<ByteArray<32>>,
+    /// The newest checkpoint, of this size.
+    pub(super) checkpoint: String,
+    /// When it was signed.
+    pub(super) time: Timestamp,
+    /// Number of the epoch whose key signs.
+    pub(super) epoch: u64,
+    /// When it began.
+    pub(super) since: Timestamp,
+    /// Pieces of ranges.
+    pub(super) pieces: u64,
+}
+
+impl State {
+    pub(super) fn new(edge: &Edge, checkpoint: String, time: Timestamp) -> Self {
+        let mut this =
+            Self { v: VERSION, size: 0, peaks: Vec::new(), checkpoint, time, epoch: 1, since: time, pieces: 0 };
+        this.set_edge(edge);
+        this
+    }
+
+    pub(super) fn set_edge(&mut self, edge: &Edge) {
+        self.size = edge.size();
+        self.peaks = edge.peaks().iter().map(|h| ByteArray::new(h.0)).collect();
+    }
+
+    /// The tree's edge; `None` where it has not the form of one.
+    pub(super) fn edge(&self, hash: TreeHash) -> Option<Edge> {
+        Edge::from_peaks(hash, self.size, self.peaks.iter().map(|p| Hash(p.into_array())).collect())
+    }
+}
+
+/// How far a segment is sealed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Position {
+    /// Number of the next record to seal.
+    pub(super) next: u64,
+    /// Hash of the record before it.
+    pub(super) head: Head,
+    /// Length of the file up to there.
+    pub(super) len: u64,
+    /// First and last of the pieces with ranges of it.
+    pub(super) pieces: (u64, u64),
+}
+
+/// Records of one segment that are leaves one after the other.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Range {
+    pub(super) segment: SegmentId,
+    /// Leaf of the first.
+    pub(super) leaf: u64,
+    /// Number of the first in its segment.
+    pub(super) seq: u64,
+    pub(super) count: u64,
+    /// Time of the first and of the last.
+    pub(super) times: (Timestamp, Timestamp),
+}
+
+impl Range {
+    /// Whether `next` goes on where this ends.
+    pub(super) fn is_continued_by(&self, next: &Self) -> bool {
+        self.segment == next.segment
+            && self.leaf.checked_add(self.count) == Some(next.leaf)
+            && self.seq.checked_add(self.count) == Some(next.seq)
+    }
+}
+
+/// The private key of the epoch, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct Secret {
+    epoch: u64,
+    /// Sealed as key material is.
+    #[serde(with = "serde_bytes")]
+    key: Vec<u8>,
+}
+
+/// Reads and prepares values of the seal.
+pub(super) struct Records<'a> {
+    pub(super) store: &'a dyn Store,
+    pub(super) key: &'a DomainKey,
+}
+
+impl Records<'_> {
+    fn value<T: for<'de> Deserialize<'de>>(&self, path: &StoreKey) -> Result<Option<(T, Revision)>> {
+        let Some(entry) = self.store.get(path)? else { return Ok(None) };
+        Ok(Some((sealed::open_value(self.key, path, &entry.value)?, entry.version)))
+    }
+
+    fn put<T: Serialize>(&self, random: &dyn Random, path: StoreKey, value: &T) -> Result<Op> {
+        let sealed = sealed::seal_value(self.key, random, &path, value)?;
+        Ok(Op::Put(path, sealed))
+    }
+
+    /// How far the tree is; `None` before the first sealing.
+    pub(super) fn state(&self) -> Result<Option<(State, Revision)>> {
+        let found: Option<(State, _)> = self.value(&state_key()?)?;
+        if found.as_ref().is_some_and(|(s, _)| s.v > VERSION) {
+            return Err(Error::new(ErrorKind::TooNew, "the audit was sealed by a newer kmss"));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn put_state(&self, random: &dyn Random, state: &State) -> Result<Op> {
+        self.put(random, state_key()?, state)
+    }
+
+    /// The private key of epoch `epoch`.
+    pub(super) fn secret(&self, epoch: u64) -> Result<crate::secret::Secret> {
+        let path = StoreKey::new(SECRET)?;
+        let found: Option<(Secret, _)> = self.value(&path)?;
+        let (secret, _) = found.filter(|(s, _)| s.epoch == epoch).ok_or_else(|| sealed::damaged(&path))?;
+        self.key.open_material(&secret_context(epoch), &secret.key)
+    }
+
+    pub(super) fn put_secret(&self, random: &dyn Random, epoch: u64, secret: &crate::secret::Secret) -> Result<Op> {
+        let key = self.key.seal_material(random, &secret_context(epoch), secret)?;
+        self.put(random, StoreKey::new(SECRET)?, &Secret { epoch, key })
+    }
+
+    /// The public keys, verified; `None` before the first sealing.
+    pub(super) fn lineage(&self) -> Result<Option<Lineage>> {
+        let path = StoreKey::new(ROOT)?;
+        let Some((root, _)) = self.value::<String>(&path)? else { return Ok(None) };
+        let wrong = |e: audit_proof::ProofError| sealed::damaged(&path).with_source(e);
+        let root: VerifierKey = root.parse().map_err(wrong)?;
+        let mut lineage = Lineage::new(root).map_err(wrong)?;
+        self.each::<String>(EPOCHS, &mut |_, note| lineage.add(Note::parse(&note).map_err(wrong)?).map_err(wrong))?;
+        Ok(Some(lineage))
+    }
+
+    pub(super) fn put_root(&self, random: &dyn Random, key: &VerifierKey) -> Result<Op> {
+        self.put(random, StoreKey::new(ROOT)?, &key.to_string())
+    }
+
+    pub(super) fn put_certificate(&self, random: &dyn Random, epoch: u64, note: &Note) -> Result<Op> {
+        self.put(random, StoreKey::new(format!("{EPOCHS}{epoch:020}"))?, &note.to_string())
+    }
+
+    /// How far each of these segments is sealed.
+    pub(super) fn position(&self, segment: &SegmentId) -> Result<Option<Position>> {
+        Ok(self.value(&position_key(segment)?)?.map(|(position, _)| position))
+    }
+
+    pub(super) fn put_position(&self, random: &dyn Random, segment: &SegmentId, position: &Position) -> Result<Op> {
+        self.put(random, position_key(segment)?, position)
+    }
+
+    /// What an anchor was told last.
+    pub(super) fn anchored(&self, name: &str) -> Result<Option<Anchored>> {
+        Ok(self.value(&anchor_key(name)?)?.map(|(anchored, _)| anchored))
+    }
+
+    pub(super) fn put_anchored(&self, random: &dyn Random, name: &str, anchored: &Anchored) -> Result<Op> {
+        self.put(random, anchor_key(name)?, anchored)
+    }
+
+    /// A piece of the ranges.
+    pub(super) fn piece(&self, number: u64) -> Result<Vec<Range>> {
+        let path = piece_key(number)?;
+        let Some((ranges, _)) = self.value(&path)? else { return Err(sealed::damaged(&path)) };
+        Ok(ranges)
+    }
+
+    pub(super) fn put_piece(&self, random: &dyn Random, number: u64, ranges: &[Range]) -> Result<Op> {
+        self.put(random, piece_key(number)?, &ranges)
+    }
+
+    fn each<T: for<'de> Deserialize<'de>>(
+        &self,
+        prefix: &str,
+        visit: &mut dyn FnMut(&str, T) -> Result<()>,
+    ) -> Result<()> {
+        let mut after = None;
+        loop {
+            let page = self.store.scan(prefix, after.as_ref(), PAGE)?;
+            for (path, entry) in &page {
+                let value = sealed::open_value(self.key, path, &entry.value)?;
+                visit(path.as_str().strip_prefix(prefix).unwrap_or_default(), value)?;
+            }
+            if page.len() < PAGE {
+                return Ok(());
+            }
+            after = page.into_iter().next_back().map(|(path, _)| path);
+        }
+    }
+}
+
+pub(super) fn state_key() -> Result<StoreKey> {
+    StoreKey::new(STATE)
+}
+
+fn position_key(segment: &SegmentId) -> Result<StoreKey> {
+    StoreKey::new(format!("{SEGMENTS}{segment}"))
+}
+
+/// The names of anchors are also those of folders.
+pub(super) fn anchor_key(name: &str) -> Result<StoreKey> {
+    let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+    if name.is_empty() || !name.bytes().all(word) {
+        return Err(Error::new(ErrorKind::Arguments, "an anchor is named by lower-case letters, digits and hyphens"));
+    }
+    StoreKey::new(format!("{ANCHORS}{name}"))
+}
+
+fn piece_key(number: u64) -> Result<StoreKey> {
+    StoreKey::new(format!("{RANGES}{number:020}"))
+}
+
+fn secret_context(epoch: u64) -> Vec<u8> {
+    [SECRET.as_bytes(), &epoch.to_be_bytes()].concat()
+}

@@ -1,0 +1,241 @@
+//! Holds the records against the seal: what the tree says of each, who signed its root, and what others kept of it.
+//!
+//! The leaves are hashed again in the order in which they were sealed. Where what results is the root that was signed, every
+//! record is what it was. Where it is not, the files of tiles, which say what each leaf was, tell which records are not; and
+//! where those were changed too, the tile above each of them, or the store, tells which of the two to believe.
+
+mod found;
+mod judge;
+mod part;
+mod walk;
+
+use audit_proof::note::split_notes;
+use audit_proof::{Checkpoint, Lineage, Note, ProofError, VerifierKey};
+
+use self::judge::judge;
+use self::walk::{Mark, Told};
+use super::state::{Range, State};
+use super::tiles::Files;
+use super::{Sealer, Span};
+use crate::audit::report::{Progress, Report, Status, Verdict};
+use crate::error::{Error, ErrorKind, Result};
+
+pub use self::found::{AnchorReport, SealFinding, SealFound, SealReport};
+
+/// What an auditor brings along.
+#[derive(Clone, Debug, Default)]
+pub struct Demands {
+    /// Checkpoints kept elsewhere: a name, and notes one after the other.
+    pub anchors: Vec<(String, String)>,
+    /// The root key that the log must have.
+    pub key: Option<VerifierKey>,
+    /// Only these records.
+    pub only: Option<Span>,
+}
+
+impl Sealer {
+    /// Adds to the report of segments what the seal says.
+    pub fn verify(&self, report: &mut Report, demands: &Demands, progress: &mut dyn FnMut(&Progress)) {
+        let mut found = SealReport::default();
+        match self.check(report, &mut found, demands, progress) {
+            Ok(known) => {
+                if !found.findings.is_empty() {
+                    report.verdict = Verdict::Tampered;
+                }
+                report.seal = (known || !found.findings.is_empty()).then_some(found);
+            }
+            Err(error) => {
+                report.errors.push(format!("cannot read the audit's seal: {}", error.sentence()));
+                if report.verdict == Verdict::Whole {
+                    report.verdict = Verdict::Unverified;
+                }
+                report.seal = (!found.findings.is_empty()).then_some(found);
+            }
+        }
+    }
+
+    /// False where nothing was sealed.
+    fn check(
+        &self,
+        report: &Report,
+        found: &mut SealReport,
+        demands: &Demands,
+        progress: &mut dyn FnMut(&Progress),
+    ) -> Result<bool> {
+        let files = self.files();
+        let known = self.records().state().and_then(|state| Ok((state, self.records().lineage()?)));
+        let (state, lineage) = match known {
+            Ok((Some((state, _)), Some(lineage))) => (state, lineage),
+            Ok((None, None)) => {
+                let published = files.published().map_err(super::unreadable)?;
+                if published.is_some() || !demands.anchors.is_empty() || demands.key.is_some() {
+                    found.add(SealFinding::whole(SealFound::SealMissing));
+                }
+                return Ok(false);
+            }
+            Ok(_) => {
+                found.add(SealFinding::whole(SealFound::StateDamaged));
+                return Ok(true);
+            }
+            Err(e) if e.kind() == ErrorKind::Damaged => {
+                found.add(SealFinding::noted(SealFound::StateDamaged, e.sentence()));
+                return Ok(true);
+            }
+            Err(e) => return Err(e),
+        };
+        found.origin = lineage.origin().to_owned();
+        found.key = lineage.root().to_string();
+        found.size = state.size;
+        if demands.key.as_ref().is_some_and(|key| key != lineage.root()) {
+            found.add(SealFinding::whole(SealFound::KeyReplaced));
+        }
+        let Some(checkpoint) = newest(&state, &lineage, found) else { return Ok(true) };
+        let mut marks = Vec::new();
+        published(&files, &lineage, &state, found, &mut marks)?;
+        for certificate in lineage.certificates() {
+            let Checkpoint { size, root, .. } = certificate.checkpoint;
+            if size > state.size {
+                found.add(SealFinding::noted(SealFound::SealRolledBack, format!("{size} when a key was handed over")));
+            } else {
+                marks.push(Mark { size, root, time: certificate.checkpoint.time(), anchor: None });
+            }
+        }
+        for (place, (name, text)) in demands.anchors.iter().enumerate() {
+            found.anchors.push(AnchorReport { name: name.clone(), agree: 0, size: 0, time: None });
+            anchor(place, name, text, &lineage, &state, found, &mut marks);
+        }
+        marks.sort_by_key(|mark| mark.size);
+        let ranges = match self.ranges(&state) {
+            Err(e) if e.kind() == ErrorKind::Damaged => {
+                found.add(SealFinding::noted(SealFound::StateDamaged, e.sentence()));
+                return Ok(true);
+            }
+            other => other?,
+        };
+        let mut at = Told { progress, now: base(report), leaves: 0 };
+        if let Some(span) = &demands.only {
+            let known = (&checkpoint, marks.as_slice());
+            self.check_part(&files, &state, (span, &ranges), known, found, &mut at)?;
+            return Ok(true);
+        }
+        let walk = self.believe(&files, &state, &ranges, &checkpoint, &marks, &mut at)?;
+        found.checked = state.size;
+        found.complete = true;
+        found.unsealed = report.records.saturating_sub(state.size);
+        judge(&walk, &ranges, &state, &checkpoint, &marks, found);
+        if walk.root != checkpoint.root {
+            self.narrow(&files, &state, &walk, found)?;
+        }
+        Ok(true)
+    }
+
+    /// Which records the leaves are; they must be all that the tree has.
+    pub(super) fn ranges(&self, state: &State) -> Result<Vec<Range>> {
+        let mut ranges: Vec<Range> = Vec::new();
+        let mut leaf = 0;
+        for number in 0..state.pieces {
+            for mut range in self.records().piece(number)? {
+                if range.leaf != leaf {
+                    return Err(Error::new(ErrorKind::Damaged, "the list of sealed records has a gap"));
+                }
+                // A sealer may be at work.
+                range.count = range.count.min(state.size.saturating_sub(leaf));
+                leaf += range.count;
+                if range.count > 0 {
+                    ranges.push(range);
+                }
+            }
+        }
+        if leaf == state.size {
+            return Ok(ranges);
+        }
+        Err(Error::new(ErrorKind::Damaged, "the list of sealed records is not complete"))
+    }
+}
+
+/// The newest checkpoint, where a key of this log signed it and it is that of the store's tree.
+fn newest(state: &State, lineage: &Lineage, found: &mut SealReport) -> Option<Checkpoint> {
+    let opened = Note::parse(&state.checkpoint).and_then(|note| lineage.open(&note));
+    let edge = state.edge(lineage.tree_hash());
+    match (opened, edge) {
+        (Ok((checkpoint, epoch)), Some(edge)) => {
+            (found.epoch, found.time) = (epoch, checkpoint.time());
+            if (checkpoint.size, checkpoint.root) == (edge.size(), edge.root()) {
+                return Some(checkpoint);
+            }
+            found.add(SealFinding::whole(SealFound::StateDamaged));
+        }
+        (Err(e), _) => found.add(SealFinding::noted(SealFound::CheckpointForged, e)),
+        (_, None) => found.add(SealFinding::whole(SealFound::StateDamaged)),
+    }
+    None
+}
+
+/// The checkpoint in the files of the log.
+fn published(
+    files: &Files,
+    lineage: &Lineage,
+    state: &State,
+    found: &mut SealReport,
+    marks: &mut Vec<Mark>,
+) -> Result<()> {
+    let Some(text) = files.published().map_err(super::unreadable)? else { return Ok(()) };
+    match Note::parse(&text).and_then(|note| lineage.open(&note)) {
+        Ok((checkpoint, _)) if checkpoint.size > state.size => {
+            let note = format!("{} in the file `log/checkpoint`", checkpoint.size);
+            found.add(SealFinding::noted(SealFound::SealRolledBack, note));
+        }
+        Ok((checkpoint, _)) => {
+            let (size, root, time) = (checkpoint.size, checkpoint.root, checkpoint.time());
+            marks.push(Mark { size, root, time, anchor: None });
+        }
+        Err(e) => found.add(SealFinding::noted(SealFound::CheckpointForged, format!("the file `log/checkpoint`: {e}"))),
+    }
+    Ok(())
+}
+
+/// The checkpoints that an anchor kept.
+fn anchor(
+    place: usize,
+    name: &str,
+    text: &str,
+    lineage: &Lineage,
+    state: &State,
+    found: &mut SealReport,
+    marks: &mut Vec<Mark>,
+) {
+    let mut beyond: Option<u64> = None;
+    let mut foreign: Option<ProofError> = None;
+    for note in split_notes(text) {
+        match Note::parse(note).and_then(|note| lineage.open(&note)) {
+            Ok((checkpoint, _)) if checkpoint.size > state.size => beyond = beyond.max(Some(checkpoint.size)),
+            Ok((checkpoint, _)) => {
+                let (size, root, time) = (checkpoint.size, checkpoint.root, checkpoint.time());
+                marks.push(Mark { size, root, time, anchor: Some(place) });
+            }
+            // A line that was being written when the system stopped.
+            Err(ProofError::Note(_)) if !note.ends_with('\n') => {}
+            Err(e) => foreign = foreign.or(Some(e)),
+        }
+    }
+    if let Some(size) = beyond {
+        found.add(SealFinding::noted(SealFound::SealRolledBack, format!("{size} in the anchor `{name}`")));
+    }
+    match foreign {
+        Some(ProofError::Unsigned) => found.add(SealFinding::noted(SealFound::AnchorForeign, name)),
+        Some(e) => found.add(SealFinding::noted(SealFound::CheckpointForged, format!("the anchor `{name}`: {e}"))),
+        None => {}
+    }
+}
+
+/// Where the progress of the segments ended; the seal reads all of them once more.
+fn base(report: &Report) -> Progress {
+    let segments = report.segments.iter().filter(|s| s.status != Status::Missing).count() as u64;
+    Progress {
+        segments,
+        segments_total: segments,
+        bytes: report.bytes,
+        bytes_total: report.bytes.saturating_mul(2),
+        records: report.records,
+    }
+}

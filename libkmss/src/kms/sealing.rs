@@ -1,0 +1,80 @@
+//! The audit's seal: sealing, proving, verifying.
+
+use audit_proof::{Hash, Lineage, Note, RecordProof};
+
+use super::Kms;
+use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, Sealed};
+use crate::audit::{Progress, Report, verify_part};
+use crate::error::Result;
+
+impl Kms {
+    /// Verifies the whole audit trail, against what the store knows of it and against its seal.
+    pub fn verify_audit(&self, progress: &mut dyn FnMut(&Progress)) -> Report {
+        self.verify_audit_with(&Demands::default(), progress)
+    }
+
+    /// As [`Self::verify_audit`], with what an auditor brings along.
+    pub fn verify_audit_with(&self, demands: &Demands, progress: &mut dyn FnMut(&Progress)) -> Report {
+        let directory = Self::audit_directory(&self.config);
+        let only = demands.only.as_ref();
+        let mut report = verify_part(&directory, Some(self.store.as_ref()), self.suite, only, progress);
+        self.sealer.verify(&mut report, demands, progress);
+        report
+    }
+
+    /// Seals what is new in the audit trail.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged) where the seal cannot be trusted, and those of the store.
+    pub fn seal_audit(&self, options: &SealOptions) -> Result<Sealed> {
+        self.sealer.seal(options)
+    }
+
+    /// The public keys of the audit's seal: the root key and every certificate. `None` before the first sealing.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged) and those of the store.
+    pub fn audit_keys(&self) -> Result<Option<Lineage>> {
+        self.sealer.lineage()
+    }
+
+    /// The newest checkpoint, a signed note. `None` before the first sealing.
+    ///
+    /// # Errors
+    /// As [`Self::audit_keys`].
+    pub fn audit_checkpoint(&self) -> Result<Option<String>> {
+        self.sealer.checkpoint()
+    }
+
+    /// The proof that a record is in the sealed audit trail; the record is in it unless it is `detached`.
+    ///
+    /// # Errors
+    /// See [`Sealer::prove`](crate::audit::seal::Sealer::prove).
+    pub fn prove_audit(&self, record: &RecordName, detached: bool) -> Result<RecordProof> {
+        self.sealer.prove(record, detached)
+    }
+
+    /// The newest checkpoint, and the proof that the first `old` records are its beginning, for witnesses.
+    ///
+    /// # Errors
+    /// See [`Sealer::growth`](crate::audit::seal::Sealer::growth).
+    pub fn audit_growth(&self, old: u64) -> Result<(Note, Vec<Hash>)> {
+        self.sealer.growth(old)
+    }
+
+    /// What the anchor `name` was told last.
+    ///
+    /// # Errors
+    /// As [`Self::audit_keys`].
+    pub fn audit_anchored(&self, name: &str) -> Result<Option<Anchored>> {
+        self.sealer.anchored(name)
+    }
+
+    /// Keeps what the anchor `name` was told, and what it answered.
+    ///
+    /// # Errors
+    /// See [`Sealer::keep_anchored`](crate::audit::seal::Sealer::keep_anchored).
+    pub fn keep_audit_anchored(&self, name: &str, told: Anchored, receipt: Option<&Receipt>) -> Result<()> {
+        self.sealer.keep_anchored(name, told, receipt)
+    }
+}
