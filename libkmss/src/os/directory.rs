@@ -125,6 +125,16 @@ impl Directory {
         done(unsafe { libc::unlinkat(self.0.as_raw_fd(), name.as_ptr(), 0) })
     }
 
+    /// Removes the directory `name`, which must be empty.
+    ///
+    /// # Errors
+    /// Those of `unlinkat(2)`.
+    pub fn remove_child(&self, name: &OsStr) -> io::Result<()> {
+        let name = c_name(name)?;
+        // SAFETY: as in `make_child`.
+        done(unsafe { libc::unlinkat(self.0.as_raw_fd(), name.as_ptr(), libc::AT_REMOVEDIR) })
+    }
+
     /// Gives the file `name` another owner and group.
     ///
     /// # Errors

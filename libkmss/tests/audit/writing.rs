@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use libkmss::audit::seal::Demands;
 use libkmss::audit::{
     AuditEvent, AuditOptions, AuditSink, AuditSummary, AuditTail, Filter, Outcome, SegmentSink, Status, SummaryKey,
     Verdict, decode_text,
@@ -322,6 +323,19 @@ fn throughput() {
         let report = home.verify();
         let verified = on_cpu() - start;
         assert_eq!(report.verdict, Verdict::Whole);
+        let start = on_cpu();
+        assert!(home.seal().records > u64::from(count));
+        let sealed = on_cpu() - start;
+        let start = on_cpu();
+        let whole = home.check(&Demands::default());
+        let with_seal = on_cpu() - start;
+        assert_eq!(whole.verdict, Verdict::Whole);
+        println!(
+            "{}: per core {:.0} records/s sealed, {:.0} verified with their seal",
+            suite.name(),
+            f64::from(count) / sealed,
+            f64::from(count) / with_seal,
+        );
         println!(
             "{}: per core {:.0} records/s written ({:.0} by the clock on the wall), {:.0} verified; {} bytes each",
             suite.name(),

@@ -365,6 +365,7 @@ impl Sealer {
         work.positions.clear();
         // The store has it; who reads the file finds it there a little later otherwise.
         let _ = files.publish(&work.state.checkpoint);
+        files.forget_partial(&tiles);
         Ok(())
     }
 

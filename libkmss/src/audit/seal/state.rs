@@ -92,7 +92,7 @@ pub(super) struct Position {
 }
 
 /// Records of one segment that are leaves one after the other.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) segment: SegmentId,
     /// Leaf of the first.
@@ -110,6 +110,54 @@ impl Range {
         self.segment == next.segment
             && self.leaf.checked_add(self.count) == Some(next.leaf)
             && self.seq.checked_add(self.count) == Some(next.seq)
+    }
+}
+
+/// A piece of the ranges as it is stored: short, because there is a range for each sealing of each segment.
+#[derive(Serialize, Deserialize)]
+struct Piece {
+    v: u32,
+    /// Leaf of the first range; each of the others goes on where the one before it ends.
+    leaf: u64,
+    segments: Vec<SegmentId>,
+    /// Place of the segment, number of the first record, how many, time of the first, milliseconds from there to the last.
+    ranges: Vec<(u32, u64, u64, u64, i64)>,
+}
+
+impl Piece {
+    fn of(ranges: &[Range]) -> Self {
+        let leaf = ranges.first().map_or(0, |r| r.leaf);
+        let mut this = Self { v: VERSION, leaf, segments: Vec::new(), ranges: Vec::new() };
+        for range in ranges {
+            let place = this.segments.iter().position(|s| *s == range.segment).unwrap_or_else(|| {
+                this.segments.push(range.segment.clone());
+                this.segments.len() - 1
+            });
+            let (first, last) = (range.times.0.0, range.times.1.0);
+            let place = u32::try_from(place).unwrap_or(u32::MAX);
+            this.ranges.push((
+                place,
+                range.seq,
+                range.count,
+                first,
+                last.cast_signed().wrapping_sub(first.cast_signed()),
+            ));
+        }
+        this
+    }
+
+    /// `None` where a segment is not named, or numbers are too large.
+    fn ranges(self) -> Option<Vec<Range>> {
+        let mut leaf = self.leaf;
+        let ranges = self.ranges.into_iter().map(|(place, seq, count, first, more)| {
+            let segment = self.segments.get(usize::try_from(place).ok()?)?.clone();
+            seq.checked_add(count)?;
+            let last = first.cast_signed().wrapping_add(more).cast_unsigned();
+            let range = Range { segment, leaf, seq, count, times: (Timestamp(first), Timestamp(last)) };
+            leaf = leaf.checked_add(count)?;
+            Some(range)
+        });
+        ranges.collect()
     }
 }
 
@@ -205,12 +253,12 @@ impl Records<'_> {
     /// A piece of the ranges.
     pub(super) fn piece(&self, number: u64) -> Result<Vec<Range>> {
         let path = piece_key(number)?;
-        let Some((ranges, _)) = self.value(&path)? else { return Err(sealed::damaged(&path)) };
-        Ok(ranges)
+        let found: Option<(Piece, _)> = self.value(&path)?;
+        found.and_then(|(piece, _)| piece.ranges()).ok_or_else(|| sealed::damaged(&path))
     }
 
     pub(super) fn put_piece(&self, random: &dyn Random, number: u64, ranges: &[Range]) -> Result<Op> {
-        self.put(random, piece_key(number)?, &ranges)
+        self.put(random, piece_key(number)?, &Piece::of(ranges))
     }
 
     fn each<T: for<'de> Deserialize<'de>>(

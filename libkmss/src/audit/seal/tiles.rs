@@ -65,8 +65,20 @@ impl Files {
         }
     }
 
-    /// The hashes of a tile; `None` where there is no such file, or one of another length.
+    /// The hashes of a tile; `None` where there is no such file, or one of another length. A tile that has grown full since has
+    /// those of its beginning.
     pub(super) fn read(&self, tile: &Tile) -> io::Result<Option<Vec<Hash>>> {
+        if let Some(hashes) = self.read_file(tile)? {
+            return Ok(Some(hashes));
+        }
+        if tile.is_full() {
+            return Ok(None);
+        }
+        let full = self.read_file(&Tile { width: WIDTH, ..*tile })?;
+        Ok(full.map(|hashes| hashes.into_iter().take(usize::try_from(tile.width).unwrap_or_default()).collect()))
+    }
+
+    fn read_file(&self, tile: &Tile) -> io::Result<Option<Vec<Hash>>> {
         let Some(mut file) = self.find(&tile.path())? else { return Ok(None) };
         let limit = WIDTH * HASH_LEN as u64 + 1;
         let mut bytes = Vec::new();
@@ -107,6 +119,26 @@ impl Files {
             self.place(folder, last, &tile::encode(hashes)).map_err(storage)?;
         }
         folders.iter().try_for_each(Directory::sync).map_err(storage)
+    }
+
+    /// Removes what tiles were before they were full. Whatever is in the way stays, and harms nobody.
+    pub(super) fn forget_partial(&self, tiles: &[(Tile, Vec<Hash>)]) {
+        for (tile, _) in tiles.iter().filter(|(tile, _)| tile.is_full()) {
+            let path = Tile { width: 1, ..*tile }.path();
+            let Some((folder, above)) = path.split_last().and_then(|(_, path)| path.split_last()) else { continue };
+            let _ = self.folder_of(above).and_then(|dir| {
+                let within = dir.child(folder.as_ref())?;
+                let listed = above.iter().fold(self.root.clone(), |path, name| path.join(name)).join(folder);
+                for entry in std::fs::read_dir(listed)? {
+                    within.remove(&entry?.file_name())?;
+                }
+                dir.remove_child(folder.as_ref())
+            });
+        }
+    }
+
+    fn folder_of(&self, path: &[String]) -> io::Result<Directory> {
+        path.iter().try_fold(self.open()?, |dir, name| dir.child(name.as_ref()))
     }
 
     /// Puts a file where there may be an older one.

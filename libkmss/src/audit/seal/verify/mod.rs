@@ -15,10 +15,13 @@ use audit_proof::{Checkpoint, Lineage, Note, ProofError, VerifierKey};
 use self::judge::judge;
 use self::walk::{Mark, Told};
 use super::state::{Range, State};
-use super::tiles::Files;
 use super::{Sealer, Span};
 use crate::audit::report::{Progress, Report, Status, Verdict};
 use crate::error::{Error, ErrorKind, Result};
+use crate::store::Revision;
+
+/// How often the store is read again because somebody sealed meanwhile.
+const READS: u32 = 16;
 
 pub use self::found::{AnchorReport, SealFinding, SealFound, SealReport};
 
@@ -63,11 +66,12 @@ impl Sealer {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<bool> {
         let files = self.files();
-        let known = self.records().state().and_then(|state| Ok((state, self.records().lineage()?)));
+        // First: a sealer at work tells the store before it publishes.
+        let published = files.published().map_err(super::unreadable)?;
+        let known = self.steady();
         let (state, lineage) = match known {
             Ok((Some((state, _)), Some(lineage))) => (state, lineage),
             Ok((None, None)) => {
-                let published = files.published().map_err(super::unreadable)?;
                 if published.is_some() || !demands.anchors.is_empty() || demands.key.is_some() {
                     found.add(SealFinding::whole(SealFound::SealMissing));
                 }
@@ -91,7 +95,9 @@ impl Sealer {
         }
         let Some(checkpoint) = newest(&state, &lineage, found) else { return Ok(true) };
         let mut marks = Vec::new();
-        published(&files, &lineage, &state, found, &mut marks)?;
+        if let Some(text) = &published {
+            held_against_file(text, &lineage, &state, found, &mut marks);
+        }
         for certificate in lineage.certificates() {
             let Checkpoint { size, root, .. } = certificate.checkpoint;
             if size > state.size {
@@ -127,6 +133,22 @@ impl Sealer {
             self.narrow(&files, &state, &walk, found)?;
         }
         Ok(true)
+    }
+
+    /// State and keys that belong together, although a sealer may be at work.
+    fn steady(&self) -> Result<(Option<(State, Revision)>, Option<Lineage>)> {
+        let records = self.records();
+        let mut state = records.state()?;
+        for _ in 0..READS {
+            let lineage = records.lineage()?;
+            let again = records.state()?;
+            let same = state.as_ref().map(|(_, revision)| *revision) == again.as_ref().map(|(_, revision)| *revision);
+            if same {
+                return Ok((again, lineage));
+            }
+            state = again;
+        }
+        Err(Error::new(ErrorKind::Busy, "the audit is sealed all the time: try again"))
     }
 
     /// Which records the leaves are; they must be all that the tree has.
@@ -172,15 +194,8 @@ fn newest(state: &State, lineage: &Lineage, found: &mut SealReport) -> Option<Ch
 }
 
 /// The checkpoint in the files of the log.
-fn published(
-    files: &Files,
-    lineage: &Lineage,
-    state: &State,
-    found: &mut SealReport,
-    marks: &mut Vec<Mark>,
-) -> Result<()> {
-    let Some(text) = files.published().map_err(super::unreadable)? else { return Ok(()) };
-    match Note::parse(&text).and_then(|note| lineage.open(&note)) {
+fn held_against_file(text: &str, lineage: &Lineage, state: &State, found: &mut SealReport, marks: &mut Vec<Mark>) {
+    match Note::parse(text).and_then(|note| lineage.open(&note)) {
         Ok((checkpoint, _)) if checkpoint.size > state.size => {
             let note = format!("{} in the file `log/checkpoint`", checkpoint.size);
             found.add(SealFinding::noted(SealFound::SealRolledBack, note));
@@ -191,7 +206,6 @@ fn published(
         }
         Err(e) => found.add(SealFinding::noted(SealFound::CheckpointForged, format!("the file `log/checkpoint`: {e}"))),
     }
-    Ok(())
 }
 
 /// The checkpoints that an anchor kept.
