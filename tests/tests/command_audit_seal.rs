@@ -28,7 +28,7 @@ fn auditor(home: &Home, words: &str) -> Program {
     Program::new(built::auditor()).words(words).within(home.folder())
 }
 
-fn first<'a>(said: &'a Said, field: &str) -> Value {
+fn first(said: &Said, field: &str) -> Value {
     json_items(said)[0][field].clone()
 }
 

@@ -18,7 +18,6 @@ use super::state::{Range, State};
 use super::{Sealer, Span};
 use crate::audit::report::{Progress, Report, Status, Verdict};
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::Revision;
 
 /// How often the store is read again because somebody sealed meanwhile.
 const READS: u32 = 16;
@@ -70,16 +69,12 @@ impl Sealer {
         let published = files.published().map_err(super::unreadable)?;
         let known = self.steady();
         let (state, lineage) = match known {
-            Ok((Some((state, _)), Some(lineage))) => (state, lineage),
-            Ok((None, None)) => {
+            Ok(Some(known)) => known,
+            Ok(None) => {
                 if published.is_some() || !demands.anchors.is_empty() || demands.key.is_some() {
                     found.add(SealFinding::whole(SealFound::SealMissing));
                 }
                 return Ok(false);
-            }
-            Ok(_) => {
-                found.add(SealFinding::whole(SealFound::StateDamaged));
-                return Ok(true);
             }
             Err(e) if e.kind() == ErrorKind::Damaged => {
                 found.add(SealFinding::noted(SealFound::StateDamaged, e.sentence()));
@@ -135,18 +130,21 @@ impl Sealer {
         Ok(true)
     }
 
-    /// State and keys that belong together, although a sealer may be at work.
-    fn steady(&self) -> Result<(Option<(State, Revision)>, Option<Lineage>)> {
+    /// State and keys that belong together, although a sealer may be at work; `None` before the first sealing.
+    fn steady(&self) -> Result<Option<(State, Lineage)>> {
         let records = self.records();
-        let mut state = records.state()?;
         for _ in 0..READS {
+            let before = records.state()?;
             let lineage = records.lineage()?;
-            let again = records.state()?;
-            let same = state.as_ref().map(|(_, revision)| *revision) == again.as_ref().map(|(_, revision)| *revision);
-            if same {
-                return Ok((again, lineage));
+            let after = records.state()?;
+            if before.map(|(_, revision)| revision) != after.as_ref().map(|(_, revision)| *revision) {
+                continue;
             }
-            state = again;
+            return match (after, lineage) {
+                (Some((state, _)), Some(lineage)) => Ok(Some((state, lineage))),
+                (None, None) => Ok(None),
+                _ => Err(super::unsound()),
+            };
         }
         Err(Error::new(ErrorKind::Busy, "the audit is sealed all the time: try again"))
     }

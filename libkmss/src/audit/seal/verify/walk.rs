@@ -170,7 +170,6 @@ impl Sealer {
 }
 
 /// The leaves of a tile, as `belief` has it.
-#[expect(clippy::too_many_arguments, reason = "what is known of one tile")]
 fn choose(
     tile: &[(Option<Hash>, &SegmentId, u64)],
     stored: Option<&[Hash]>,
