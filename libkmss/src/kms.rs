@@ -1,5 +1,6 @@
 //! The one object a door talks to. The only file that names implementations.
 
+mod agent;
 mod approvals;
 mod check;
 mod check_policies;

@@ -187,6 +187,7 @@ mod tests {
             audit: Default::default(),
             policy: Default::default(),
             principals,
+            alarms: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,
                 considered: Vec::new(),

@@ -29,7 +29,7 @@ const TAG_LIMIT: usize = 64;
 /// Longest kept part of a name of an encryption context in bytes.
 const CONTEXT_LIMIT: usize = 128;
 /// Most tags and duties kept.
-const TAG_COUNT: usize = 16;
+pub(super) const TAG_COUNT: usize = 16;
 /// Most roles kept.
 const ROLE_COUNT: usize = 32;
 /// Length of a line from which lists take in no more: a record must fit its line.
@@ -43,6 +43,8 @@ pub(super) mod kind {
     pub(crate) const RESUME: &str = "resume";
     pub(crate) const RECOVERY: &str = "recovery";
     pub(crate) const CLOSE: &str = "close";
+    pub(crate) const HEARTBEAT: &str = "heartbeat";
+    pub(crate) const ALARM: &str = "alarm";
 }
 
 /// The registered segment before this one, as a genesis record binds it.
@@ -290,7 +292,7 @@ fn begin_object(out: &mut Vec<u8>, class: &str) {
 }
 
 /// Ends an object with its identity, and gives where that begins.
-fn end_object(out: &mut Vec<u8>, id: ObjectId) -> usize {
+pub(super) fn end_object(out: &mut Vec<u8>, id: ObjectId) -> usize {
     out.extend_from_slice(b",\"id\":\"");
     let before = out.len();
     identity(out, id);
@@ -356,7 +358,7 @@ fn push_storage(out: &mut Vec<u8>, storage: Storage) {
 }
 
 /// A list of texts, and how many were left out: of more than `most`, and of those for which the line has no room.
-fn push_list(out: &mut Vec<u8>, (name, cut): (&str, &str), texts: &[String], most: usize) {
+pub(super) fn push_list(out: &mut Vec<u8>, (name, cut): (&str, &str), texts: &[String], most: usize) {
     let kept = push_each(out, texts.iter().take(most), |out, at, text| {
         if at == 0 {
             push_name(out, name);
@@ -414,6 +416,12 @@ fn end_list(out: &mut Vec<u8>, bracket: u8, cut: &str, (kept, all): (usize, usiz
     }
 }
 
+/// A sentence why.
+pub(super) fn push_reason(out: &mut Vec<u8>, reason: &str) {
+    push_name(out, "reason");
+    push_text(out, reason.as_bytes(), REASON_LIMIT);
+}
+
 /// The error's kind in lower case with hyphens (`KeyState` becomes `key-state`).
 fn push_error(out: &mut Vec<u8>, kind: ErrorKind) {
     let mut name = [0_u8; 48];
@@ -443,7 +451,7 @@ pub(super) fn push_name(out: &mut Vec<u8>, name: &str) {
 /// A field whose value comes from outside.
 #[expect(clippy::inline_always, reason = "names are constants: copies of a known length are a few moves")]
 #[inline(always)]
-fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
+pub(super) fn push_field(out: &mut Vec<u8>, name: &str, value: &[u8]) {
     push_name(out, name);
     push_text(out, value, NAME_LIMIT);
 }

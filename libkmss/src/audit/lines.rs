@@ -37,7 +37,12 @@ const BUFFER: usize = 256 * 1024;
 
 impl<R: Read> Lines<R> {
     pub(super) fn new(source: R) -> Self {
-        Self { source, buffer: vec![0; BUFFER], start: 0, filled: 0, inside: false, ended: false }
+        Self::sized(source, BUFFER)
+    }
+
+    /// One that reads `size` bytes at once, which must be no less than [`MAX_LINE`].
+    pub(super) fn sized(source: R, size: usize) -> Self {
+        Self { source, buffer: vec![0; size.max(MAX_LINE)], start: 0, filled: 0, inside: false, ended: false }
     }
 
     /// The next piece; `None` at the end.

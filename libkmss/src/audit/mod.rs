@@ -5,9 +5,12 @@
 mod buffer;
 mod chain;
 mod check;
+mod cursor;
 mod encode;
+mod follow;
 mod known;
 mod lines;
+mod note;
 mod origin;
 mod pending;
 mod policy;
@@ -23,7 +26,10 @@ mod text;
 mod verify;
 
 pub use chain::{Head, MAX_LINE, SegmentId};
+pub use cursor::{Cursor, Position, awaited_by, cursor_names, replace as replace_file};
 pub use encode::VERSION;
+pub use follow::{AuditFollower, Followed, Irregularity, Stretch, Writer};
+pub use note::{AuditAlarm, AuditNote};
 pub use read::AuditTail;
 pub use record::{Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordUse};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};

@@ -16,7 +16,8 @@ pub struct Record {
     pub seq: u64,
     /// When.
     pub time: Timestamp,
-    /// `event`; `summary` of a session key's uses; or what happened to the segment: `genesis`, `resume`, `recovery`, `close`.
+    /// `event`; `summary` of a session key's uses; `alarm`; `heartbeat` of the agent; or what happened to the segment:
+    /// `genesis`, `resume`, `recovery`, `close`.
     pub kind: String,
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +127,27 @@ pub struct Record {
     /// Operations refused because they could not be recorded (recovery).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// How bad it is (alarm).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub severity: Option<String>,
+    /// How often it happened (alarm).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+    /// Names of records that show it (alarm).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<String>,
+    /// Destinations that are to hear of it (alarm).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notify: Vec<String>,
+    /// What is done against it (alarm).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub measure: Option<String>,
+    /// How many the agent made before (heartbeat).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub beat: Option<u64>,
+    /// Seconds until the next (heartbeat).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub every_s: Option<u64>,
     /// The chain's hash.
     pub h: Head,
 }
@@ -284,6 +306,8 @@ impl Entry {
 /// Which records to show. Everything that is set must hold; any setting leaves events only.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// The record's kind (`alarm`).
+    pub kind: Option<String>,
     /// The action's word (`sign`); a summary that counts it matches, too.
     pub action: Option<String>,
     /// Name or id of the object or the second one, or name of a session key's origin.
@@ -294,7 +318,19 @@ pub struct Filter {
     pub outcome: Option<String>,
     /// `namespace` or `tenant/namespace`.
     pub namespace: Option<String>,
-    /// Leave out what is no event and no summary.
+    /// The tenant.
+    pub tenant: Option<String>,
+    /// Name of the mechanism; a summary that counts it matches, too.
+    pub mechanism: Option<String>,
+    /// A tag.
+    pub tag: Option<String>,
+    /// The deciding rule, or that of an alarm; a summary that counts it matches, too.
+    pub rule: Option<String>,
+    /// From this time on.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Leave out what is no event, no summary and no alarm.
     pub events_only: bool,
 }
 
@@ -306,7 +342,13 @@ impl Filter {
         let counts = |wanted: &Option<String>, word: fn(&RecordUse) -> &String| {
             wanted.as_ref().is_some_and(|wanted| record.uses.iter().any(|one| word(one) == wanted))
         };
-        (!self.events_only || record.kind == kind::EVENT || record.kind == kind::SUMMARY)
+        let counts_some = |wanted: &Option<String>, word: fn(&RecordUse) -> &Option<String>| {
+            wanted.is_some() && record.uses.iter().any(|one| word(one) == wanted)
+        };
+        (!self.events_only || [kind::EVENT, kind::SUMMARY, kind::ALARM].contains(&record.kind.as_str()))
+            && self.kind.as_ref().is_none_or(|kind| record.kind == *kind)
+            && self.since.is_none_or(|since| record.time >= since)
+            && self.until.is_none_or(|until| record.time < until)
             && (is(&self.action, &record.action) || counts(&self.action, |one| &one.action))
             && is(&self.principal, &record.principal)
             && (is(&self.outcome, &record.outcome) || counts(&self.outcome, |one| &one.outcome))
@@ -315,6 +357,10 @@ impl Filter {
                 .as_deref()
                 .is_none_or(|key| [&record.object, &record.also].into_iter().flatten().any(|o| o.is(key)))
             && self.namespace.as_deref().is_none_or(|wanted| record.is_in(wanted))
+            && is(&self.tenant, &record.tenant)
+            && (is(&self.mechanism, &record.mechanism) || counts_some(&self.mechanism, |one| &one.mechanism))
+            && (is(&self.rule, &record.rule) || counts_some(&self.rule, |one| &one.rule))
+            && self.tag.as_ref().is_none_or(|wanted| record.tags.contains(wanted))
     }
 }
 

@@ -17,7 +17,7 @@ use super::pending;
 use super::registry::{self, State};
 use super::seal::Sealer;
 use super::segment::{self, Segment, Way};
-use super::{AuditEvent, AuditSink, AuditSummary, Outcome};
+use super::{AuditEvent, AuditNote, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Storage};
@@ -448,6 +448,20 @@ impl SegmentSink {
             return Ok(None);
         }
         Ok(Some(Segment::continued(now, file, self.suite, tail)))
+    }
+}
+
+impl SegmentSink {
+    /// Records what is about no operation. Alarms wait for the disk.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AuditUnavailable`].
+    pub fn note(&self, note: &AuditNote<'_>) -> Result<()> {
+        let fill = |buffer: &mut LineBuffer, _: &mut Known| {
+            note.push(buffer.begin(note.kind()));
+            0
+        };
+        self.write(self.clock.now(), fill, matches!(note, AuditNote::Alarm(_)))
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, StoreConfig};
+use super::{AlarmConfig, AuditConfig, PinConfig, PolicyConfig, PrincipalRule, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -34,6 +34,8 @@ pub(super) struct File {
     pub(super) policy: PolicyConfig,
     #[serde(default)]
     pub(super) principal: Vec<PrincipalRule>,
+    #[serde(default, deserialize_with = "super::alarm::alarms")]
+    pub(super) alarm: Vec<AlarmConfig>,
 }
 
 const fn default_suite() -> Suite {
@@ -50,6 +52,7 @@ impl Default for File {
             audit: AuditConfig::default(),
             policy: PolicyConfig::default(),
             principal: Vec::new(),
+            alarm: Vec::new(),
         }
     }
 }

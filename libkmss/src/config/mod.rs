@@ -5,6 +5,8 @@
 //! `~/.local/share/kmss` for everybody else), with its own `kmss.toml`. `KMSS_HOME` also overrides the home that the file
 //! of `KMSS_CONF` names. The environment is ignored in programs that run with more rights than their caller has.
 
+mod agent;
+mod alarm;
 mod anchor;
 mod file;
 mod search;
@@ -14,6 +16,8 @@ use std::path::PathBuf;
 use crate::error::Result;
 use crate::suite::Suite;
 
+pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat, RecordScope, StartFrom};
+pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 
@@ -34,6 +38,8 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
     pub principals: Vec<PrincipalRule>,
+    /// What raises alarms in the agent.
+    pub alarms: Vec<AlarmConfig>,
     /// How all this was found.
     pub explanation: Explanation,
 }
@@ -117,6 +123,11 @@ pub struct AuditConfig {
     /// Places elsewhere that keep checkpoints. Only `kmss` and the agent speak to them.
     #[serde(rename = "anchor")]
     pub anchors: Vec<AnchorConfig>,
+    /// Where the agent sends records.
+    #[serde(deserialize_with = "agent::forwards")]
+    pub forward: Vec<ForwardConfig>,
+    /// The agent itself.
+    pub agent: AgentConfig,
 }
 
 impl Default for AuditConfig {
@@ -130,6 +141,8 @@ impl Default for AuditConfig {
             origin: String::new(),
             epoch_hours: 24,
             anchors: Vec::new(),
+            forward: Vec::new(),
+            agent: AgentConfig::default(),
         }
     }
 }

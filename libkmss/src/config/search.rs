@@ -187,6 +187,7 @@ impl Surroundings {
             audit: file.audit,
             policy,
             principals,
+            alarms: file.alarm,
             explanation,
         })
     }

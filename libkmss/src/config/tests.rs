@@ -334,3 +334,15 @@ fn anchors_are_read_strictly() {
         assert!(parsed(bad).is_err(), "{bad}");
     }
 }
+
+#[test]
+fn what_the_page_of_the_agent_shows_is_understood() {
+    let page = include_str!("../../../docs/audit-agent.md");
+    let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    let files: Vec<File> = blocks.iter().map(|text| File::parse(Path::new("page"), text).unwrap()).collect();
+    let (forwards, alarms) =
+        files.iter().fold((0, 0), |(f, a), file| (f + file.audit.forward.len(), a + file.alarm.len()));
+    assert_eq!((forwards, alarms), (3, 3));
+    let twice = "[[alarm]]\nname = \"a\"\nwhen = \"audit-gap\"\n".repeat(2);
+    assert!(complaint(&twice).contains("two are named `a`"));
+}

@@ -18,6 +18,7 @@ mod pool;
 mod process;
 mod section;
 mod shared;
+mod socket;
 mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -39,5 +40,6 @@ pub use pool::Pool;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
 pub use section::{apart_from_forks, let_forks_be};
 pub use shared::{SharedBuffer, SharedBytes};
+pub use socket::{sealed_memory_file, send_file, unacknowledged};
 pub use stack::stack_left;
 pub use time::{exact_monotonic, exact_wall, rough_clocks, rough_wall};

@@ -3,6 +3,7 @@
 
 mod attacks;
 mod double;
+mod following;
 mod process;
 mod reading;
 mod sealing;

@@ -91,6 +91,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
         audit: AuditConfig::default(),
         policy: PolicyConfig::default(),
         principals: Vec::new(),
+        alarms: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,
             considered: Vec::new(),
