@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit;
 mod exchange;
 mod policy;
 mod seal;
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::audit::{
+    AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
+};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
@@ -23,8 +27,8 @@ Exit codes:
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change
-  4  done in part: something could not be taken over (`migrate`), decided (`policy replay`) or brought to an anchor
-     (`audit seal`)
+  4  done in part: something could not be taken over (`migrate`), decided (`policy replay`), brought to an anchor
+     (`audit seal`) or delivered (`audit agent --once`)
   141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
@@ -85,6 +89,9 @@ pub(crate) enum Command {
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// What the audit agent was alarmed by
+    #[command(subcommand)]
+    Alarm(AlarmCommand),
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
@@ -436,32 +443,10 @@ pub(crate) struct SubjectArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
     /// Show the newest records
-    Tail {
-        /// How many
-        #[arg(short = 'n', long, default_value_t = 20)]
-        lines: usize,
-        /// Go on as records come
-        #[arg(short, long)]
-        follow: bool,
-        /// Only records of this action
-        #[arg(long)]
-        action: Option<String>,
-        /// Only records of the key with this name
-        #[arg(long)]
-        key: Option<String>,
-        /// Only records of this principal
-        #[arg(long)]
-        principal: Option<String>,
-        /// Only records with this outcome (success, denied, failed, …)
-        #[arg(long)]
-        outcome: Option<String>,
-        /// Also what happened to the segments themselves
-        #[arg(long)]
-        all: bool,
-        /// Begin each line with SEGMENT:SEQ, the record's name
-        #[arg(long)]
-        ids: bool,
-    },
+    Tail(TailArgs),
+    /// Send records to where they are watched, raise alarms, and say in the audit that somebody watches: what
+    /// `[[audit.forward]]` and `[[alarm]]` of the configuration ask for
+    Agent(AgentArgs),
     /// Print records for spreadsheets (CSV) or security information systems (OCSF), segment by segment from the oldest
     Export(ExportArgs),
     /// Check that nothing was changed, removed or reordered (exit code 0 whole, 3 tampered, 1 could not verify)
@@ -480,44 +465,6 @@ pub(crate) enum AuditCommand {
     },
     /// Print the newest checkpoint, for whoever keeps it elsewhere
     Checkpoint,
-}
-
-/// `kmss audit export`
-#[derive(Debug, Args)]
-pub(crate) struct ExportArgs {
-    /// As what
-    #[arg(long, value_enum)]
-    pub format: ExportFormat,
-    /// Only records from this time on: YYYY-MM-DD or RFC 3339
-    #[arg(long, value_name = "TIME")]
-    pub since: Option<String>,
-    /// Only records before this time
-    #[arg(long, value_name = "TIME")]
-    pub until: Option<String>,
-    /// Only records of this action
-    #[arg(long)]
-    pub action: Option<String>,
-    /// Only records of the key with this name
-    #[arg(long)]
-    pub key: Option<String>,
-    /// Only records of this principal
-    #[arg(long)]
-    pub principal: Option<String>,
-    /// Only records with this outcome (success, denied, failed, …)
-    #[arg(long)]
-    pub outcome: Option<String>,
-    /// Also what happened to the segments themselves
-    #[arg(long)]
-    pub all: bool,
-}
-
-/// What `kmss audit export` prints.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ExportFormat {
-    /// Comma-separated values with a line of column names (RFC 4180)
-    Csv,
-    /// Events of the Open Cybersecurity Schema Framework 1.3.0, one JSON object in a line
-    Ocsf,
 }
 
 /// `kmss store …`

@@ -1,6 +1,6 @@
 //! Points in time, as people write them and other programs read them.
 
-use libkmss::clock::Timestamp;
+use libkmss::clock::{Clock as _, SystemClock, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -18,15 +18,23 @@ pub(crate) fn parse(text: &str) -> Result<Timestamp, Failure> {
     Ok(Timestamp(u64::try_from(ms).map_err(|_| "times before 1970 are not offered")?))
 }
 
-/// RFC 3339 in UTC, with milliseconds.
-pub(crate) fn rfc3339(time: Timestamp) -> String {
-    let format =
-        time::macros::format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z");
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.0) * 1_000_000)
-        .ok()
-        .and_then(|t| t.format(&format).ok())
-        .unwrap_or_else(|| time.0.to_string())
+/// A day, a moment, or how long ago: `90s`, `15m`, `6h`, `2d`.
+///
+/// # Errors
+/// A sentence that says how to write it.
+pub(crate) fn parse_past(text: &str) -> Result<Timestamp, Failure> {
+    let units = [('s', 1_000), ('m', 60_000), ('h', 3_600_000), ('d', 86_400_000)];
+    let unit = text.chars().last().and_then(|last| units.iter().find(|(letter, _)| *letter == last));
+    let number = text.get(..text.len().saturating_sub(1)).and_then(|digits| digits.parse::<u64>().ok());
+    match (number, unit) {
+        (Some(number), Some((_, ms))) => {
+            Ok(Timestamp(SystemClock::default().now().0.saturating_sub(number.saturating_mul(*ms))))
+        }
+        _ => parse(text),
+    }
 }
+
+pub(crate) use agent::format::rfc3339;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ pub mod c;
 pub mod disk;
 pub mod guest;
 pub mod home;
+pub mod http;
 pub mod openssl;
 pub mod p11;
 pub mod program;

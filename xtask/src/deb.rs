@@ -14,7 +14,7 @@ priority: 1
 ";
 
 /// What every package must hold.
-const CONTENTS: [&str; 15] = [
+const CONTENTS: [&str; 16] = [
     "/usr/bin/kmss",
     "/usr/bin/kmss-audit-verify",
     "/libkmss.so",
@@ -30,6 +30,7 @@ const CONTENTS: [&str; 15] = [
     "/usr/share/zsh/vendor-completions/_kmss",
     "/usr/share/fish/vendor_completions.d/kmss.fish",
     "/etc/kmss/kmss.toml",
+    "/usr/lib/systemd/system/kmss-audit-agent.service",
 ];
 
 /// Makes the package in `target/debian`, and looks whether it holds what it should and runs.

@@ -20,8 +20,11 @@ const AUDITOR: [(&str, &str); 4] = [
 ];
 
 /// Units of systemd: none is enabled by being installed.
-pub(crate) const UNITS: [(&str, &str); 2] =
-    [("kmss-audit-seal.service", SEAL_SERVICE), ("kmss-audit-seal.timer", SEAL_TIMER)];
+pub(crate) const UNITS: [(&str, &str); 3] = [
+    ("kmss-audit-agent.service", include_str!("../../agent/kmss-audit-agent.service")),
+    ("kmss-audit-seal.service", SEAL_SERVICE),
+    ("kmss-audit-seal.timer", SEAL_TIMER),
+];
 
 const SEAL_SERVICE: &str = "\
 [Unit]

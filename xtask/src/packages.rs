@@ -39,6 +39,11 @@ const CXX: Need = &["g++"];
 const MAKE: Need = &["make"];
 // Compiles policies in C.
 const CLANG: Need = &["clang", "clang-14", "clang-16", "clang-19"];
+// Receive what the audit's agent sends.
+const RSYSLOG: Need = &["rsyslog"];
+const RSYSLOG_TLS: Need = &["rsyslog-gnutls"];
+// The journal, which the agent writes to, and what checks the agent's unit.
+const SYSTEMD: Need = &["systemd"];
 const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless"];
 
 /// What the demo drives.
@@ -75,6 +80,9 @@ pub(crate) const ALL: &[Need] = &[
     CXX,
     MAKE,
     CLANG,
+    RSYSLOG,
+    RSYSLOG_TLS,
+    SYSTEMD,
     JAVA,
 ];
 

@@ -12,7 +12,7 @@ use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Verdict, decode_t
 use libkmss::kms::Kms;
 
 use super::audit_seal;
-use crate::args::{AuditCommand, VerifyArgs};
+use crate::args::{AuditCommand, ColorArg, RecordArgs, TailArgs, VerifyArgs};
 use crate::context::Context;
 use crate::moment;
 use crate::output::{self, Failure};
@@ -26,10 +26,8 @@ const INTERVAL: Duration = Duration::from_millis(200);
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, Failure> {
     match command {
-        AuditCommand::Tail { lines, follow, action, key, principal, outcome, all, ids } => {
-            let filter = Filter { action, key, principal, outcome, events_only: !all, ..Filter::default() };
-            tail(context, lines, follow, filter, ids)
-        }
+        AuditCommand::Tail(args) => tail(context, &args),
+        AuditCommand::Agent(args) => super::audit_agent::run(context, &args),
         AuditCommand::Export(args) => super::audit_export::run(context, &args),
         AuditCommand::Verify(args) => verify(context, &args),
         AuditCommand::Seal(args) => audit_seal::seal(context, &args),
@@ -40,56 +38,153 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
     }
 }
 
-fn tail(context: &Context, lines: usize, follow: bool, filter: Filter, ids: bool) -> Result<ExitCode, Failure> {
-    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter);
-    for entry in tail.last(lines)? {
-        show(context, &entry, ids)?;
+/// The records that the options mean.
+///
+/// # Errors
+/// A time that is none.
+pub(super) fn filter(args: &RecordArgs) -> Result<Filter, Failure> {
+    let time = |text: &Option<String>| text.as_deref().map(moment::parse_past).transpose();
+    Ok(Filter {
+        kind: None,
+        action: args.action.clone(),
+        key: args.key.clone(),
+        principal: args.principal.clone(),
+        outcome: if args.denied { Some("denied".to_owned()) } else { args.outcome.clone() },
+        namespace: args.token.clone(),
+        tenant: args.tenant.clone(),
+        mechanism: args.mechanism.clone(),
+        tag: args.tag.clone(),
+        rule: args.rule.clone(),
+        since: time(&args.since)?,
+        until: time(&args.until)?,
+        events_only: !args.all,
+    })
+}
+
+fn tail(context: &Context, args: &TailArgs) -> Result<ExitCode, Failure> {
+    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter(&args.records)?);
+    let colors = colors(args.color);
+    for entry in tail.last(args.lines)? {
+        show(context, &entry, args.ids, colors)?;
     }
-    if follow {
+    if args.follow {
         for entry in tail.follow(INTERVAL) {
-            show(context, &entry?, ids)?;
+            show(context, &entry?, args.ids, colors)?;
         }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(context: &Context, entry: &Entry, ids: bool) -> Result<(), Failure> {
+/// Whether there are colours (no-color.org).
+pub(super) fn colors(when: ColorArg) -> bool {
+    match when {
+        ColorArg::Always => true,
+        ColorArg::Never => false,
+        ColorArg::Auto => {
+            std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::env::var_os("TERM").is_none_or(|value| value != "dumb")
+        }
+    }
+}
+
+/// Prints a record.
+///
+/// # Errors
+/// Standard output is closed.
+pub(super) fn show(context: &Context, entry: &Entry, ids: bool, colors: bool) -> Result<(), Failure> {
     let id = || format!("{}:{}", entry.segment, entry.record.seq);
     match (context.global.json, ids) {
         (true, false) => output::line(&entry.raw),
         // The first field of a record that somebody reads with others.
         (true, true) => output::line(&format!("{{\"id\":\"{}\",{}", id(), entry.raw.get(1..).unwrap_or_default())),
-        (false, false) => output::line(&sentence(&entry.record)),
-        (false, true) => output::line(&format!("{}  {}", id(), sentence(&entry.record))),
+        (false, false) => output::line(&sentence(&entry.record, colors)),
+        (false, true) => output::line(&format!("{}  {}", id(), sentence(&entry.record, colors))),
+    }
+}
+
+/// Sequences of a terminal (ECMA-48, 8.3.117).
+mod color {
+    pub(super) const RED: &str = "\x1b[31m";
+    pub(super) const BOLD_RED: &str = "\x1b[1;31m";
+    pub(super) const YELLOW: &str = "\x1b[33m";
+    pub(super) const GREEN: &str = "\x1b[32m";
+    pub(super) const FAINT: &str = "\x1b[2m";
+    pub(super) const OFF: &str = "\x1b[0m";
+}
+
+/// The colour that says how a record is to be taken.
+fn color_of(record: &Record) -> &'static str {
+    match (record.kind.as_str(), record.outcome.as_deref()) {
+        ("alarm", _) => color::BOLD_RED,
+        (_, Some("denied")) => color::RED,
+        ("recovery", _) | (_, Some("failed" | "abandoned")) => color::YELLOW,
+        (_, Some("success")) => color::GREEN,
+        _ => color::FAINT,
     }
 }
 
 /// One record as a line for people.
-fn sentence(record: &Record) -> String {
+fn sentence(record: &Record, colors: bool) -> String {
+    let line = described(record);
+    if !colors {
+        return line;
+    }
+    // The time stays quiet, the word behind it speaks.
+    let (time, rest) = line.split_at(line.len().min(TIME));
+    let word = rest.find(' ').unwrap_or(rest.len());
+    let (word, rest) = rest.split_at(word);
+    format!("{}{time}{}{}{word}{}{rest}", color::FAINT, color::OFF, color_of(record), color::OFF)
+}
+
+/// Length of the time before each line, with what parts it from the rest.
+const TIME: usize = "2026-01-01 00:00:00  ".len();
+
+/// One record in words.
+fn described(record: &Record) -> String {
     let text = |field: &Option<String>| {
         field.as_deref().map(|t| output::plain(&String::from_utf8_lossy(&decode_text(t).0))).unwrap_or_default()
     };
     let mut line = format!("{}  ", output::time(record.time.0));
-    if record.kind != "event" && record.kind != "summary" {
-        let writer = record.pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
-        line.push_str(&format!("{:<9} segment{writer}", record.kind));
-        return line;
-    }
     let object = record.object.as_ref().map(|o| {
         let name = [&o.name, &o.origin, &o.label].into_iter().map(text).find(|n| !n.is_empty());
         let name = name.unwrap_or_else(|| o.id.chars().take(8).collect());
         format!("{} {}{name}", o.class, if o.storage.is_some() { "session key of " } else { "" })
     });
-    if record.kind == "summary" {
-        let counts = record.uses.iter().map(|one| {
-            let outcome = if one.outcome == "success" { String::new() } else { format!(" {}", one.outcome) };
-            format!("{} × {} {}{outcome}", one.count, one.action, text(&one.mechanism))
-        });
-        let ended = record.ended.unwrap_or_default().then(|| "ended".to_owned());
-        let what = counts.chain(ended).collect::<Vec<_>>().join(", ");
-        let object = object.unwrap_or_default();
-        line.push_str(&format!("{:<9} {:<12} {object:<24} {what:<20} {}", "counted", "", text(&record.principal)));
-        return line.trim_end().to_owned();
+    match record.kind.as_str() {
+        "event" => (),
+        "summary" => {
+            let counts = record.uses.iter().map(|one| {
+                let outcome = if one.outcome == "success" { String::new() } else { format!(" {}", one.outcome) };
+                format!("{} × {} {}{outcome}", one.count, one.action, text(&one.mechanism))
+            });
+            let ended = record.ended.unwrap_or_default().then(|| "ended".to_owned());
+            let what = counts.chain(ended).collect::<Vec<_>>().join(", ");
+            let object = object.unwrap_or_default();
+            line.push_str(&format!("{:<9} {:<12} {object:<24} {what:<20} {}", "counted", "", text(&record.principal)));
+            return line.trim_end().to_owned();
+        }
+        "alarm" => {
+            let words = [text(&record.rule), format!("({})", text(&record.severity)), object.unwrap_or_default()];
+            let words = words.into_iter().chain([text(&record.principal)]).filter(|word| !word.is_empty());
+            line.push_str(&format!("{:<9} {}", "ALARM", words.collect::<Vec<_>>().join(" ")));
+            line.push_str(&format!("  ({})", text(&record.reason)));
+            let measure = text(&record.measure);
+            if !measure.is_empty() {
+                line.push_str(&format!("  [{measure}]"));
+            }
+            return line;
+        }
+        "heartbeat" => {
+            let every = record.every_s.unwrap_or_default();
+            line.push_str(&format!("{:<9} of the agent, every {every} s", record.kind));
+            return line;
+        }
+        _ => {
+            let writer = record.pid.map(|pid| format!(" of process {pid}")).unwrap_or_default();
+            line.push_str(&format!("{:<9} segment{writer}", record.kind));
+            return line;
+        }
     }
     line.push_str(&format!(
         "{:<9} {:<12} {:<24} {:<20} {}",

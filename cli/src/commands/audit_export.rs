@@ -1,17 +1,14 @@
 //! `kmss audit export`: the trail for spreadsheets and for security information systems.
-//!
-//! OCSF is the Open Cybersecurity Schema Framework, version 1.3.0: logins and logouts are of class 3002 (Authentication),
-//! everything else is of class 6003 (API Activity).
 
 use std::collections::HashMap;
 use std::io::{BufWriter, IsTerminal as _, Write};
 use std::process::ExitCode;
 
+use agent::format::ocsf::{self, What};
+use agent::text::{change, lossy, name, text};
 use indicatif::{ProgressBar, ProgressStyle};
-use libkmss::audit::{AuditTail, Entry, Filter, Record, RecordChange, RecordObject, RecordUse, SegmentId, decode_text};
-use libkmss::clock::Timestamp;
+use libkmss::audit::{AuditTail, Entry, Filter, RecordUse, SegmentId, Writer};
 use libkmss::kms::Kms;
-use serde_json::{Map, Value, json};
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::context::Context;
@@ -59,24 +56,12 @@ const COLUMNS: [&str; 37] = [
     "h",
 ];
 
-/// Version of OCSF.
-const OCSF: &str = "1.3.0";
-
 /// Runs `kmss audit export`.
 ///
 /// # Errors
 /// The audit cannot be read, or the output not be written.
 pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode, Failure> {
-    let time = |text: &Option<String>, or| text.as_deref().map_or(Ok(Timestamp(or)), moment::parse);
-    let (since, until) = (time(&args.since, 0)?, time(&args.until, u64::MAX)?);
-    let wanted = Filter {
-        action: args.action.clone(),
-        key: args.key.clone(),
-        principal: args.principal.clone(),
-        outcome: args.outcome.clone(),
-        events_only: !args.all,
-        ..Filter::default()
-    };
+    let wanted = super::audit::filter(&args.records)?;
     let mut sink = Sink::new(args.format)?;
     // Who wrote a segment is in records that the filter leaves out.
     let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
@@ -89,8 +74,10 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode, Fail
     tail.visit(&mut |entry| {
         bar.inc(entry.raw.len() as u64 + 1);
         let writer = writers.entry(entry.segment.clone()).or_default();
-        writer.learn(&entry.record);
-        let due = (since..until).contains(&entry.record.time) && wanted.matches(&entry.record);
+        if let Some(now) = Writer::of(&entry.record) {
+            *writer = now;
+        }
+        let due = wanted.matches(&entry.record);
         if due && failed.is_none() {
             failed = sink.put(entry, writer).err();
         }
@@ -99,28 +86,6 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode, Fail
     match failed {
         Some(failure) => Err(failure),
         None => sink.end().map(|()| ExitCode::SUCCESS),
-    }
-}
-
-/// The process that writes a segment, as its last genesis or resume record says.
-#[derive(Default)]
-struct Writer {
-    host: Option<String>,
-    pid: Option<u32>,
-    uid: Option<u32>,
-    executable: Option<String>,
-}
-
-impl Writer {
-    fn learn(&mut self, record: &Record) {
-        if record.exe.is_some() {
-            *self = Self {
-                host: record.host.as_deref().map(lossy),
-                pid: record.pid,
-                uid: record.uid.filter(|uid| *uid != u32::MAX),
-                executable: record.exe.as_deref().map(lossy),
-            };
-        }
     }
 }
 
@@ -146,16 +111,14 @@ impl Sink {
     }
 
     fn put(&mut self, entry: &Entry, writer: &Writer) -> Result<(), Failure> {
-        // What a summary counts is a row of its own for each kind of use.
-        let uses = entry.record.uses.iter().map(Some);
-        let none = entry.record.uses.is_empty().then_some(None);
-        for one in uses.chain(none) {
-            match self {
-                Self::Csv(out) => {
-                    out.write_record(row(entry, one, writer).map(|text| harmless(&text))).map_err(unwritten)?;
-                }
-                Self::Ocsf(out) => {
-                    let mut line = serde_json::to_vec(&event(entry, one, writer))?;
+        match self {
+            // What a summary counts is a row of its own for each kind of use.
+            Self::Csv(out) => ocsf::uses(&entry.record).try_for_each(|one| {
+                out.write_record(row(entry, one, writer).map(|text| harmless(&text))).map_err(unwritten)
+            })?,
+            Self::Ocsf(out) => {
+                for event in ocsf::events(entry, writer) {
+                    let mut line = serde_json::to_vec(&event)?;
                     line.push(b'\n');
                     out.write_all(&line).map_err(|e| unwritten(e.into()))?;
                 }
@@ -180,15 +143,6 @@ fn unwritten(error: csv::Error) -> Failure {
     }
 }
 
-/// The text that audit text stands for; what is no UTF-8 is shown as such.
-fn lossy(text: &str) -> String {
-    String::from_utf8_lossy(&decode_text(text).0).into_owned()
-}
-
-fn text(field: &Option<String>) -> String {
-    field.as_deref().map(lossy).unwrap_or_default()
-}
-
 fn number<T: ToString>(field: Option<T>) -> String {
     field.map(|number| number.to_string()).unwrap_or_default()
 }
@@ -196,48 +150,6 @@ fn number<T: ToString>(field: Option<T>) -> String {
 /// A spreadsheet would take a text that begins like this for a formula, and run it.
 fn harmless(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{text}") } else { text.to_owned() }
-}
-
-/// What a record calls an object: its name, the key it came from, or its label.
-fn name(object: &RecordObject) -> String {
-    [&object.name, &object.origin, &object.label]
-        .into_iter()
-        .map(text)
-        .find(|name| !name.is_empty())
-        .unwrap_or_default()
-}
-
-/// What was done: by a record itself, or by one kind of the uses that it counts.
-struct What {
-    action: String,
-    outcome: String,
-    mechanism: String,
-    rule: String,
-    count: u64,
-    data_len: Option<u64>,
-}
-
-impl What {
-    fn of(record: &Record, one: Option<&RecordUse>) -> Self {
-        match one {
-            Some(one) => Self {
-                action: lossy(&one.action),
-                outcome: lossy(&one.outcome),
-                mechanism: text(&one.mechanism),
-                rule: text(&one.rule),
-                count: one.count,
-                data_len: Some(one.data_len),
-            },
-            None => Self {
-                action: text(&record.action),
-                outcome: text(&record.outcome),
-                mechanism: text(&record.mechanism),
-                rule: text(&record.rule),
-                count: 1,
-                data_len: record.data_len,
-            },
-        }
-    }
 }
 
 /// The columns of one row.
@@ -287,145 +199,8 @@ fn row(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> [String; COLU
     ]
 }
 
-/// A change in words.
-fn change(change: &RecordChange) -> String {
-    format!("{}: {} -> {}", change.what, lossy(&change.old), lossy(&change.new))
-}
-
 fn joined(texts: &[String]) -> String {
     texts.iter().map(|text| lossy(text)).collect::<Vec<_>>().join(" ")
-}
-
-/// Severities of OCSF.
-const INFORMATIONAL: u8 = 1;
-const MEDIUM: u8 = 3;
-const HIGH: u8 = 4;
-
-/// An event of OCSF.
-fn event(entry: &Entry, one: Option<&RecordUse>, writer: &Writer) -> Value {
-    let record = &entry.record;
-    let what = What::of(record, one);
-    let (class, category, (activity, name)) = match what.action.as_str() {
-        "login" => (3002, 3, (1, "Logon")),
-        "logout" => (3002, 3, (2, "Logoff")),
-        other => (6003, 6, activity(other)),
-    };
-    let (status, status_name) = match what.outcome.as_str() {
-        "success" => (1, "Success"),
-        "denied" | "failed" => (2, "Failure"),
-        _ => (99, "Other"),
-    };
-    let severity = match (record.kind.as_str(), what.outcome.as_str()) {
-        ("recovery", _) => HIGH,
-        (_, "denied") => MEDIUM,
-        _ => INFORMATIONAL,
-    };
-    let operation = if what.action.is_empty() { format!("audit {}", record.kind) } else { what.action };
-    let user = filled([("name", text(&record.principal).into()), ("groups", groups(record))]);
-    let mut unmapped = filled([
-        ("kind", record.kind.clone().into()),
-        ("outcome", what.outcome.into()),
-        ("login", text(&record.login).into()),
-        ("login_user", text(&record.user).into()),
-        ("mechanism", what.mechanism.into()),
-        ("tags", record.tags.iter().map(|tag| lossy(tag)).collect::<Vec<_>>().into()),
-        ("duties", record.duties.iter().map(|duty| lossy(duty)).collect::<Vec<_>>().into()),
-        ("changes", record.changes.iter().map(change).collect::<Vec<_>>().into()),
-        ("request", number(record.request).into()),
-        ("chain", record.h.to_string().into()),
-    ]);
-    unmapped.extend(what.data_len.map(|len| ("data_len".to_owned(), len.into())));
-    let authorization = match (record.policy.as_ref(), what.rule.is_empty()) {
-        (None, true) => Value::Null,
-        _ => {
-            let decision = if record.outcome.as_deref() == Some("denied") { "Denied" } else { "Allowed" };
-            json!([filled([("decision", decision.into()), ("policy", filled([("name", what.rule.into())]).into())])])
-        }
-    };
-    let session = record.session.map(|number| json!({ "uid": number.to_string() }));
-    let process = filled([
-        ("pid", writer.pid.into()),
-        ("user", filled([("uid", number(writer.uid).into())]).into()),
-        ("file", filled([("path", writer.executable.clone().into())]).into()),
-    ]);
-    let actor = filled([
-        ("user", user.clone().into()),
-        ("session", session.unwrap_or_default()),
-        ("process", process.into()),
-        ("authorizations", authorization),
-    ]);
-    let objects = [&record.object, &record.also].into_iter().flatten();
-    let mut event = filled([
-        ("class_uid", class.into()),
-        ("category_uid", category.into()),
-        ("activity_id", activity.into()),
-        ("activity_name", name.into()),
-        ("type_uid", (class * 100 + activity).into()),
-        ("severity_id", severity.into()),
-        ("time", record.time.0.into()),
-        ("count", what.count.into()),
-        ("status_id", status.into()),
-        ("status", status_name.into()),
-        ("status_code", text(&record.error).into()),
-        ("status_detail", text(&record.reason).into()),
-        ("duration", record.duration_us.map(|us| us / 1000).into()),
-        ("api", json!({ "operation": operation, "service": { "name": "kmss" } })),
-        ("actor", actor.into()),
-        ("resources", objects.map(|object| resource(record, object)).collect()),
-        (
-            "src_endpoint",
-            filled([("hostname", writer.host.clone().into()), ("ip", text(&record.source).into())]).into(),
-        ),
-        ("unmapped", unmapped.into()),
-    ]);
-    let product = json!({ "name": "KMSS", "vendor_name": "KMSS", "version": env!("CARGO_PKG_VERSION") });
-    let uid = format!("{}:{}", entry.segment, record.seq);
-    let tenant = text(&record.tenant);
-    let metadata = [("version", OCSF.into()), ("product", product), ("uid", uid.into()), ("tenant_uid", tenant.into())];
-    event.insert("metadata".to_owned(), filled(metadata).into());
-    if class == 3002 {
-        event.insert("user".to_owned(), user.into());
-    }
-    event.into()
-}
-
-/// What OCSF calls an action: its number and name.
-fn activity(action: &str) -> (u32, &'static str) {
-    match action {
-        "generate" | "import" | "initialize" => (1, "Create"),
-        "find" | "export" => (2, "Read"),
-        "manage" | "change-state" | "set-pin" => (3, "Update"),
-        "destroy" => (4, "Delete"),
-        _ => (99, "Other"),
-    }
-}
-
-fn groups(record: &Record) -> Value {
-    record.roles.iter().map(|role| json!({ "name": lossy(role) })).collect()
-}
-
-fn resource(record: &Record, object: &RecordObject) -> Value {
-    filled([
-        ("uid", object.id.clone().into()),
-        ("name", name(object).into()),
-        ("type", object.class.clone().into()),
-        ("namespace", text(&record.namespace).into()),
-        ("version", number(object.version).into()),
-        ("labels", object.key_type.as_ref().map(|key_type| vec![lossy(key_type)]).into()),
-    ])
-    .into()
-}
-
-/// The fields that say something.
-fn filled<const N: usize>(fields: [(&str, Value); N]) -> Map<String, Value> {
-    let says = |value: &Value| match value {
-        Value::Null => false,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        Value::Object(fields) => !fields.is_empty(),
-        _ => true,
-    };
-    fields.into_iter().filter(|(_, value)| says(value)).map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 #[cfg(test)]

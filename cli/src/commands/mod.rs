@@ -1,7 +1,9 @@
 //! One file per noun.
 
+mod alarm;
 mod approve;
 mod audit;
+mod audit_agent;
 mod audit_export;
 mod audit_seal;
 mod cert;
@@ -48,6 +50,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
         Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
+        Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
         Command::Probe { module } => probe::run(&module)?,

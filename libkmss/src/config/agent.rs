@@ -16,6 +16,9 @@ pub struct AgentConfig {
     /// Seconds between two heartbeats in the audit, 0 to 86,400; 0 means none.
     #[serde(deserialize_with = "within::<0, 86_400, _>")]
     pub heartbeat_s: u32,
+    /// Seconds between two sealings of the audit, 0 to 86,400; 0 means that others seal it.
+    #[serde(deserialize_with = "within::<0, 86_400, _>")]
+    pub seal_s: u32,
     /// Milliseconds between two looks for new records, 10 to 60,000.
     #[serde(deserialize_with = "within::<10, 60_000, _>")]
     pub poll_ms: u32,
@@ -26,7 +29,7 @@ pub struct AgentConfig {
 
 impl Default for AgentConfig {
     fn default() -> Self {
-        Self { heartbeat_s: 60, poll_ms: 200, verify_hours: 24 }
+        Self { heartbeat_s: 60, seal_s: 1, poll_ms: 200, verify_hours: 24 }
     }
 }
 
