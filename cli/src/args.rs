@@ -3,6 +3,7 @@
 mod audit;
 mod exchange;
 mod policy;
+mod report;
 mod seal;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
 };
+pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
 
 /// What scripts may rely on.
@@ -26,7 +28,7 @@ Exit codes:
   1  failed, with a sentence on standard error; for `doctor`: something is wrong
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
-     of `policy replay`: decisions would change
+     of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
   4  done in part: something could not be taken over (`migrate`), decided (`policy replay`), brought to an anchor
      (`audit seal`) or delivered (`audit agent --once`)
   141  nobody reads the output any more (`| head`)";
@@ -92,6 +94,8 @@ pub(crate) enum Command {
     /// What the audit agent was alarmed by
     #[command(subcommand)]
     Alarm(AlarmCommand),
+    /// Report what keys there are, who used them, what was refused and changed, and what of standards that shows
+    Report(ReportArgs),
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),

@@ -73,15 +73,17 @@ pub(crate) fn bytes(bytes: &[u8]) -> Result<(), Failure> {
 /// # Errors
 /// As [`json`].
 pub(crate) fn table<const N: usize>(header: [&str; N], rows: Vec<[String; N]>, empty: &str) -> Result<(), Failure> {
-    if rows.is_empty() {
-        return line(empty);
-    }
+    if rows.is_empty() { line(empty) } else { line(&columns(header, rows)) }
+}
+
+/// A table as text, without a line feed at the end.
+pub(crate) fn columns<const N: usize>(header: [&str; N], rows: Vec<[String; N]>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled).set_header(header);
     for row in rows {
         table.add_row(row);
     }
-    line(table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n").as_str())
+    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
 }
 
 /// `bytes` as lower-case hex.

@@ -45,7 +45,22 @@ pub(crate) fn new(source: &Source<'_>) -> Result<Secret, Failure> {
     if first == second { Ok(first) } else { Err("the two entries differ; nothing was changed".into()) }
 }
 
-fn given(source: &Source<'_>) -> Result<Option<Secret>, Failure> {
+/// Reads an existing PIN, where one is given or there is somebody to ask.
+///
+/// # Errors
+/// As [`existing`].
+pub(crate) fn offered(source: &Source<'_>) -> Result<Option<Secret>, Failure> {
+    match given(source)? {
+        None if std::io::stdin().is_terminal() => prompt(source, source.what).map(Some),
+        pin => Ok(pin),
+    }
+}
+
+/// Reads an existing PIN from where the command line or the environment says, asking nobody.
+///
+/// # Errors
+/// The variable is not set, or the file cannot be read.
+pub(crate) fn given(source: &Source<'_>) -> Result<Option<Secret>, Failure> {
     if let Some(path) = source.file {
         let text = Zeroizing::new(
             std::fs::read(path)

@@ -244,7 +244,8 @@ fn name_of(object: &Arc<Object>) -> &str {
     object.key().map_or("", |k: &Key| k.name.as_str())
 }
 
-const fn class_name(class: KeyClass) -> &'static str {
+/// The word for a class.
+pub(super) const fn class_name(class: KeyClass) -> &'static str {
     match class {
         KeyClass::Secret => "secret",
         KeyClass::Private => "private",

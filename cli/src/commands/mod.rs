@@ -19,6 +19,7 @@ mod migrate;
 mod module;
 mod policy;
 mod probe;
+mod report;
 mod shell;
 mod sm2_signer;
 mod store;
@@ -51,6 +52,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
         Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
+        Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
         Command::Probe { module } => probe::run(&module)?,

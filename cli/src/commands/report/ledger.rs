@@ -1,0 +1,384 @@
+//! The asset ledger: tokens, their keys and certificates, as far as they are to be seen.
+
+use std::sync::Arc;
+
+use libkmss::auth::Credential;
+use libkmss::caller::Caller;
+use libkmss::catalog::ObjectKind;
+use libkmss::clock::Timestamp;
+use libkmss::key::{Body, Date, Key, KeyClass, Object, weakness_of_key};
+use libkmss::kms::Kms;
+use libkmss::policy::Scope;
+use libkmss::policy::registry::Entries;
+use libkmss::settings::Weakness;
+use libkmss::tenant::Namespace;
+use serde::Serialize;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
+
+use super::known::{Known, Past};
+use super::period::{DAY, rfc3339, rfc3339_or_null};
+use super::weak;
+use crate::commands::{key, key_type};
+use crate::context::Context;
+use crate::output::{self, Failure};
+use crate::pin;
+
+/// A token.
+#[derive(Debug, Serialize)]
+pub(super) struct Token {
+    /// `tenant/namespace`.
+    pub token: String,
+    /// Whether its private objects were to be seen.
+    pub opened: bool,
+    /// Whether it works without PINs.
+    pub pinless: bool,
+    /// Whose numbers it uses.
+    pub profile: String,
+    /// Weak things that it forbids.
+    pub forbid: String,
+    /// Whether no key may both wrap and decrypt.
+    pub separate_wrap_and_decrypt: bool,
+    /// Whether nothing is allowed without a policy.
+    pub policy_required: bool,
+    /// Users with their roles.
+    pub users: Vec<User>,
+    /// Policies in force for it, its tenant and the home.
+    pub policies: Vec<String>,
+    /// Keys that the report lists.
+    pub keys: u64,
+    /// Certificates that the report lists.
+    pub certificates: u64,
+}
+
+/// A user of a token.
+#[derive(Debug, Serialize)]
+pub(super) struct User {
+    /// The name.
+    pub user: String,
+    /// The roles.
+    pub roles: Vec<String>,
+}
+
+/// A key, a pair being one.
+#[derive(Debug, Serialize)]
+pub(super) struct KeyRow {
+    /// `tenant/namespace`.
+    pub token: String,
+    /// The name.
+    pub name: String,
+    /// The label.
+    pub label: String,
+    /// `secret`, `private` (with its public half, where there is one) or `public`.
+    pub class: &'static str,
+    /// Type and size.
+    #[serde(rename = "type")]
+    pub key_type: String,
+    /// Size in bits.
+    pub bits: u32,
+    /// The state.
+    pub state: &'static str,
+    /// The tags.
+    pub tags: Vec<String>,
+    /// What it may be used for, both halves together.
+    pub uses_allowed: Vec<&'static str>,
+    /// Never to be read in clear; `null` for a public key.
+    pub sensitive: Option<bool>,
+    /// May be wrapped; `null` for a public key.
+    pub extractable: Option<bool>,
+    /// Made in this home.
+    pub local: bool,
+    /// Where the material is.
+    pub backend: String,
+    /// The version in use.
+    pub version: u32,
+    /// How many versions there are.
+    pub versions: usize,
+    /// When the version in use was made.
+    #[serde(serialize_with = "rfc3339")]
+    pub created: Timestamp,
+    /// Its age.
+    pub age_days: u64,
+    /// Older than it may become.
+    pub rotation_due: bool,
+    /// First day of use.
+    pub start: Option<String>,
+    /// Last day of use.
+    pub end: Option<String>,
+    /// Whether that has passed.
+    pub expired: bool,
+    /// What is weak about it.
+    pub weaknesses: Vec<&'static str>,
+    /// Policies of this very key.
+    pub policies: Vec<String>,
+    /// Its identity: that of the private half of a pair.
+    pub id: String,
+    /// What the audit trail knows of it.
+    #[serde(flatten)]
+    pub past: Past,
+}
+
+/// A certificate.
+#[derive(Debug, Serialize)]
+pub(super) struct CertificateRow {
+    /// `tenant/namespace`.
+    pub token: String,
+    /// The label.
+    pub label: String,
+    /// Names of the keys with the same CKA_ID.
+    pub keys: Vec<String>,
+    /// The subject; empty for what is no X.509 certificate.
+    pub subject: String,
+    /// The issuer.
+    pub issuer: String,
+    /// The serial number.
+    pub serial: String,
+    /// When it begins to be valid.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub not_before: Option<Timestamp>,
+    /// When it expires.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    pub not_after: Option<Timestamp>,
+    /// Days until then; 0 where it has expired.
+    pub days_left: Option<u64>,
+    /// Whether it has expired.
+    pub expired: bool,
+    /// Its identity.
+    pub id: String,
+}
+
+/// What there is.
+#[derive(Debug, Default)]
+pub(super) struct Ledger {
+    pub tokens: Vec<Token>,
+    pub keys: Vec<KeyRow>,
+    pub certificates: Vec<CertificateRow>,
+    /// What is missing, in sentences.
+    pub missing: Vec<String>,
+    /// What to look for in the trail: the keys in the order of the list.
+    pub known: Known,
+}
+
+/// When and by which measure.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measure {
+    /// Now.
+    pub now: Timestamp,
+    /// Days after which a key is due for rotation.
+    pub max_age_days: u64,
+}
+
+impl Ledger {
+    /// Reads the tokens that `wanted` names, or all.
+    ///
+    /// # Errors
+    /// No such token, a wrong PIN, a store that cannot be read.
+    pub(super) fn read(context: &Context, kms: &Kms, wanted: &[String], measure: Measure) -> Result<Self, Failure> {
+        let all = kms.namespaces()?;
+        for label in wanted {
+            if !all.iter().any(|namespace| namespace.name == *label) {
+                return Err(format!("no token is labelled `{label}`; `kmss token list` shows what there is").into());
+            }
+        }
+        let policies = kms.policies()?;
+        let mut ledger = Self::default();
+        let chosen: Vec<_> = all.into_iter().filter(|n| wanted.is_empty() || wanted.contains(&n.name)).collect();
+        // A wrong PIN counts: one is shown to tokens that somebody named, and to the only one there is.
+        let named = !wanted.is_empty() || chosen.len() == 1;
+        for namespace in chosen {
+            let (caller, opened) = enter(context, kms, &namespace, named, !wanted.is_empty())?;
+            ledger.add(kms, &namespace, &caller, opened, &policies, measure)?;
+        }
+        Ok(ledger)
+    }
+
+    fn add(
+        &mut self,
+        kms: &Kms,
+        namespace: &Namespace,
+        caller: &Caller,
+        opened: bool,
+        policies: &Entries,
+        measure: Measure,
+    ) -> Result<(), Failure> {
+        let token = namespace.to_string();
+        if !opened {
+            self.missing.push(format!(
+                "Private objects of token `{}` were not opened: name it with --token and give its user PIN. Of its pairs \
+                 the public halves are listed.",
+                output::plain(&token)
+            ));
+        }
+        let mut objects = Vec::new();
+        for kind in [
+            ObjectKind::Key(KeyClass::Private),
+            ObjectKind::Key(KeyClass::Secret),
+            ObjectKind::Key(KeyClass::Public),
+            ObjectKind::Certificate,
+        ] {
+            if let Err(error) = key::all(kms, caller, kind, &mut objects) {
+                self.missing
+                    .push(format!("Not all objects of token `{}` could be read: {error}.", output::plain(&token)));
+                break;
+            }
+        }
+        let mut listed = 0;
+        for object in &objects {
+            let Some(key) = object.key() else { continue };
+            let half =
+                |o: &&Arc<Object>| o.key().is_some_and(|other| other.class != key.class && other.name == key.name);
+            let other = objects.iter().find(half);
+            if key.class == KeyClass::Public && other.is_some() {
+                continue;
+            }
+            let ids = std::iter::once(object).chain(other).map(|o| o.id.to_string()).collect();
+            self.known.insert(ids, token.clone(), key.name.clone(), object.created);
+            self.keys.push(row(namespace, object, key, other.and_then(|o| o.key()), policies, measure));
+            listed += 1;
+        }
+        let certificates = self.certificates.len();
+        self.certificates.extend(objects.iter().filter_map(|o| certificate(&token, o, &objects, measure)));
+        let mut users = Vec::new();
+        for user in kms.users(namespace)? {
+            let roles = kms.user_roles(namespace, &user)?;
+            users.push(User { user, roles });
+        }
+        self.tokens.push(Token {
+            opened,
+            pinless: namespace.settings.pinless,
+            profile: namespace.settings.profile.to_string(),
+            forbid: namespace.settings.forbid.to_string(),
+            separate_wrap_and_decrypt: namespace.settings.separate_wrap_and_decrypt,
+            policy_required: policies.requires(namespace),
+            users,
+            policies: titles(policies, namespace, |scope| !matches!(scope, Scope::Key { .. })),
+            keys: listed,
+            certificates: (self.certificates.len() - certificates) as u64,
+            token,
+        });
+        Ok(())
+    }
+}
+
+/// A caller, and whether private objects are to be seen.
+fn enter(
+    context: &Context,
+    kms: &Kms,
+    namespace: &Namespace,
+    show_pin: bool,
+    ask: bool,
+) -> Result<(Caller, bool), Failure> {
+    let caller = kms.enter(namespace, 0)?;
+    if namespace.settings.pinless {
+        return Ok((caller, true));
+    }
+    let what = format!("user PIN of `{}`", output::plain(&namespace.name));
+    let source = context.user_source(&what);
+    let pin = match (show_pin, ask) {
+        (true, true) => pin::offered(&source)?,
+        (true, false) => pin::given(&source)?,
+        (false, _) => None,
+    };
+    match pin {
+        Some(pin) => Ok((kms.login(&caller, &Credential::UserPin { name: "user", pin: &pin })?, true)),
+        None => Ok((caller, false)),
+    }
+}
+
+/// What policies in force for (a part of) a token are called, with candidates in the shadow.
+fn titles(policies: &Entries, namespace: &Namespace, wanted: impl Fn(&Scope) -> bool) -> Vec<String> {
+    let concerning = policies.concerning(namespace).filter(|entry| wanted(&entry.scope));
+    concerning
+        .filter_map(|entry| match (&entry.active, &entry.shadow) {
+            (Some(_), _) => Some(entry.title()),
+            (None, Some(_)) => Some(format!("{} (in the shadow)", entry.title())),
+            (None, None) => None,
+        })
+        .collect()
+}
+
+fn row(
+    namespace: &Namespace,
+    object: &Object,
+    key: &Key,
+    other: Option<&Key>,
+    policies: &Entries,
+    measure: Measure,
+) -> KeyRow {
+    let version = key.primary().ok();
+    let created = version.map_or(object.created, |version| version.created);
+    let age_days = measure.now.0.saturating_sub(created.0) / DAY;
+    let mut uses_allowed = key::uses(&key.usage);
+    uses_allowed.extend(other.map(|key| key::uses(&key.usage)).unwrap_or_default());
+    let secret = key.class != KeyClass::Public;
+    let own = |scope: &Scope| matches!(scope, Scope::Key { key: name, .. } if name == key.policy_name());
+    KeyRow {
+        token: namespace.to_string(),
+        name: key.name.clone(),
+        label: String::from_utf8_lossy(&object.label).into_owned(),
+        class: key::class_name(key.class),
+        key_type: key_type::describe(key),
+        bits: version.map(|version| version.bits).unwrap_or_default(),
+        state: key.state.name(),
+        tags: key.tags.clone(),
+        uses_allowed,
+        sensitive: secret.then_some(key.protection.sensitive),
+        extractable: secret.then_some(key.protection.extractable),
+        local: key.protection.local,
+        backend: version.map(|version| version.backend.0.to_string()).unwrap_or_default(),
+        version: key.primary,
+        versions: key.versions.len(),
+        created,
+        age_days,
+        rotation_due: age_days > measure.max_age_days,
+        start: key.start.map(words_of),
+        end: key.end.map(words_of),
+        expired: key.end.is_some_and(|end| end < Date::of(measure.now)),
+        weaknesses: version.map(|version| weaknesses(key, version)).unwrap_or_default(),
+        policies: titles(policies, namespace, own),
+        id: object.id.to_string(),
+        past: Past::default(),
+    }
+}
+
+/// What is weak about a key, whatever its token forbids.
+fn weaknesses(key: &Key, version: &libkmss::key::KeyVersion) -> Vec<&'static str> {
+    let one = |weakness: Weakness| weakness_of_key(std::iter::once(weakness).collect(), key, version);
+    let known = [Weakness::ShortRsa, Weakness::ShortSecrets];
+    known.into_iter().filter_map(one).map(weak::words).collect()
+}
+
+/// `YYYY-MM-DD`.
+fn words_of(date: Date) -> String {
+    let digits = String::from_utf8_lossy(&date.0).into_owned();
+    let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();
+    format!("{}-{}-{}", part(0..4), part(4..6), part(6..8))
+}
+
+fn certificate(token: &str, object: &Object, objects: &[Arc<Object>], measure: Measure) -> Option<CertificateRow> {
+    let Body::Certificate { value } = &object.body else { return None };
+    let same = |o: &&Arc<Object>| o.identifier == object.identifier && !object.identifier.is_empty();
+    let mut keys: Vec<String> =
+        objects.iter().filter(same).filter_map(|o| o.key()).map(|key| key.name.clone()).collect();
+    keys.sort();
+    keys.dedup();
+    let parsed = Certificate::from_der(value).ok();
+    let tbs = parsed.as_ref().map(|certificate| certificate.tbs_certificate());
+    let moment = |time: &x509_cert::time::Time| {
+        Timestamp(u64::try_from(time.to_unix_duration().as_millis()).unwrap_or(u64::MAX))
+    };
+    let not_after = tbs.map(|tbs| moment(&tbs.validity().not_after));
+    Some(CertificateRow {
+        token: token.to_owned(),
+        label: String::from_utf8_lossy(&object.label).into_owned(),
+        keys,
+        subject: tbs.map(|tbs| tbs.subject().to_string()).unwrap_or_default(),
+        issuer: tbs.map(|tbs| tbs.issuer().to_string()).unwrap_or_default(),
+        serial: tbs.map(|tbs| tbs.serial_number().to_string()).unwrap_or_default(),
+        not_before: tbs.map(|tbs| moment(&tbs.validity().not_before)),
+        not_after,
+        days_left: not_after.map(|end| end.0.saturating_sub(measure.now.0) / DAY),
+        expired: not_after.is_some_and(|end| end < measure.now),
+        id: object.id.to_string(),
+    })
+}
