@@ -30,7 +30,7 @@ use self::coverage::Standard;
 use self::ledger::{CertificateRow, KeyRow, Ledger, Measure, Token};
 use self::period::{DAY, Period, rfc3339};
 use self::rows::Table;
-use self::trail::{Day, LoginKey, Logins, Records, RefusalKey, Times, Trail, Use, UseKey, WeakKey};
+use self::trail::{Day, DayKey, LoginKey, Logins, Records, RefusalKey, Times, Trail, Use, UseKey, WeakKey};
 use crate::args::{FailOn, ReportArgs, ReportFormat};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -65,7 +65,7 @@ struct Report {
     tokens: Vec<Token>,
     keys: Vec<KeyRow>,
     certificates: Vec<CertificateRow>,
-    days: Table<String, Day>,
+    days: Table<DayKey, Day>,
     uses: Table<UseKey, Use>,
     denials: Table<RefusalKey, Times>,
     failures: Table<RefusalKey, Times>,

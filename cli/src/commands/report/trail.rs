@@ -22,7 +22,7 @@ pub(super) struct Trail {
     /// Records.
     pub records: Records,
     /// Operations by day.
-    pub days: Rows<String, Day>,
+    pub days: Rows<DayKey, Day>,
     /// Uses by key and principal.
     pub uses: Rows<UseKey, Use>,
     /// What was refused.
@@ -60,7 +60,20 @@ pub(super) struct Records {
     pub writers: u64,
 }
 
-/// A day.
+/// Which day.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub(super) struct DayKey {
+    /// `YYYY-MM-DD` in UTC.
+    pub day: String,
+}
+
+impl DayKey {
+    fn of(time: Timestamp) -> Self {
+        Self { day: day(time) }
+    }
+}
+
+/// What was done on a day.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct Day {
     /// Uses of keys.
@@ -272,11 +285,11 @@ impl Trail {
             }
             "denied" => {
                 self.denials.at(refusal(record), |times| times.add(1, record.time));
-                self.days.at(day(record.time), |day| day.denied += 1);
+                self.days.at(DayKey::of(record.time), |day| day.denied += 1);
             }
             "failed" => {
                 self.failures.at(refusal(record), |times| times.add(1, record.time));
-                self.days.at(day(record.time), |day| day.failed += 1);
+                self.days.at(DayKey::of(record.time), |day| day.failed += 1);
             }
             _ => {}
         }
@@ -304,7 +317,7 @@ impl Trail {
         };
         match one.outcome.as_str() {
             "success" => {
-                self.days.at(day(record.time), |day| day.uses = day.uses.saturating_add(one.count));
+                self.days.at(DayKey::of(record.time), |day| day.uses = day.uses.saturating_add(one.count));
                 if let Some(weakness) = weak::of_use(&action, &mechanism) {
                     let (weakness, why) = (weakness.name(), weak::words(weakness));
                     let (token, name, principal) = (key.token.clone(), key.key.clone(), key.principal.clone());

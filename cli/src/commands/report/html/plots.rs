@@ -28,7 +28,7 @@ pub(super) fn days(report: &Report) -> Markup {
     let (first, per, count) = steps(report.period, report);
     let mut columns = vec![(0_u64, 0_u64); usize::try_from(count).unwrap_or_default()];
     for row in &report.days.rows {
-        let index = (0..count).rev().find(|n| day(Timestamp(first + n * per * DAY)) <= row.key).unwrap_or_default();
+        let index = (0..count).rev().find(|n| day(Timestamp(first + n * per * DAY)) <= row.key.day).unwrap_or_default();
         if let Some(column) = usize::try_from(index).ok().and_then(|index| columns.get_mut(index)) {
             column.0 = column.0.saturating_add(row.value.uses);
             column.1 = column.1.saturating_add(row.value.denied);
