@@ -141,6 +141,8 @@ fn an_empty_home_has_a_report_and_evidences_nothing_of_keys() {
         assert_eq!(report[list], json!([]), "{list}");
     }
     home.kmss("report").succeed().mentions("not a certified cryptographic module").mentions("There are no tokens.");
+    assert_eq!(report["audit"]["verdict"], "whole");
+    assert!(home.kmss("report --format html").succeed().text().ends_with("</html>"));
     for standard in report["coverage"].as_array().unwrap() {
         for row in standard["rows"].as_array().unwrap() {
             assert_ne!(row["status"], "evidenced", "{row:#}");
@@ -220,6 +222,7 @@ fn nothing_that_a_log_holds_is_markup_in_a_page() {
         assert_eq!(open, page.matches(&format!("</{element}>")).count(), "{element}");
     }
     assert!(page.contains("not a certified cryptographic module") && page.contains("\u{7b49}\u{4fdd} 2.0"));
+    assert!(page.contains("role=\"img\"") && page.contains("By day"));
     let text = home.kmss("report").succeed().text();
     assert!(!text.contains('\u{1b}'), "a terminal would obey");
 }
@@ -268,4 +271,30 @@ fn the_form_for_programs_keeps_its_fields() {
         fields(&report["audit"]),
         "complete findings first last lost period recoveries segments trail trail_days verdict verified_records writers"
     );
+}
+
+#[test]
+fn policies_roles_settings_and_tags_are_in_it() {
+    if built::only_kmss("report") {
+        return;
+    }
+    let home = home();
+    home.kmss(&format!("token user add {TOKEN} bob --new-pin-env KMSS_PIN")).succeed();
+    home.kmss(&format!("token user roles {TOKEN} bob custodian")).succeed();
+    home.kmss(&format!("token profile {TOKEN} --forbid ecb")).succeed();
+    home.kmss(&format!("key tag idle payment --token {TOKEN}")).succeed();
+    std::fs::write(home.file("rules.kmss"), "allow anyone to use any key\n").unwrap();
+    home.kmss(&format!("policy apply rules.kmss --token {TOKEN}")).within(home.folder()).succeed();
+    let report = report(&home, "");
+    let token = &report["tokens"][0];
+    assert_eq!(find(&token["users"], "user", "bob")["roles"], json!(["custodian"]));
+    assert_eq!((&token["forbid"], &token["policy_required"]), (&json!("ecb"), &json!(true)));
+    assert_eq!(token["policies"], json!(["namespace/rules"]));
+    let newest = &report["changes"]["newest"];
+    assert_eq!(find(newest, "kind", "settings")["what"], "forbid: nothing -> ecb");
+    assert_eq!(find(newest, "kind", "roles")["what"], "roles [] -> [custodian] for user bob");
+    assert_eq!(find(newest, "kind", "key-attributes")["what"], "tags: nothing -> payment");
+    let policy = find(newest, "kind", "policy")["what"].as_str().unwrap();
+    assert!(policy.contains("policy apply") && policy.contains("name rules"), "{policy}");
+    assert_eq!(find(&report["keys"], "name", "idle")["tags"], json!(["payment"]));
 }

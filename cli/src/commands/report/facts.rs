@@ -79,20 +79,26 @@ pub(super) struct Sight {
     pub words: String,
 }
 
-/// What the report shows of each fact.
+/// What the report shows of each fact; nothing of what there is not.
 pub(super) fn of(report: &Report) -> BTreeMap<Fact, Sight> {
-    Fact::ALL.into_iter().map(|fact| (fact, sight(fact, report))).collect()
+    Fact::ALL.into_iter().filter_map(|fact| Some((fact, sight(fact, report)?))).collect()
 }
 
 /// Days of the twelve months for which logs are kept.
 const YEAR: u64 = 365;
 
 #[expect(clippy::too_many_lines, reason = "one arm for each fact, which are read one by one")]
-fn sight(fact: Fact, report: &Report) -> Sight {
+fn sight(fact: Fact, report: &Report) -> Option<Sight> {
     let keys = report.keys.len();
     let count = |wanted: &dyn Fn(&KeyRow) -> bool| report.keys.iter().filter(|key| wanted(key)).count();
     let secret = count(&|key| key.sensitive.is_some());
     let changed = |kind| report.changes.of(kind);
+    let applies = match fact {
+        Fact::Exports => secret > 0,
+        Fact::Expiry => !report.certificates.is_empty(),
+        Fact::Loss => report.audit.records.trail > 0,
+        _ => true,
+    };
     let (holds, words) = match fact {
         Fact::Inventory => {
             let unopened = report.tokens.iter().filter(|token| !token.opened).count();
@@ -245,7 +251,7 @@ fn sight(fact: Fact, report: &Report) -> Sight {
             (false, "the software engine has no certificate (FIPS 140-3, GM/T 0028 or other)".to_owned())
         }
     };
-    Sight { holds, words }
+    applies.then_some(Sight { holds, words })
 }
 
 fn is_national(key_type: &str) -> bool {

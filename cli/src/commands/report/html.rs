@@ -50,6 +50,7 @@ pub(super) fn page(report: &Report) -> String {
                     (tables::certificates(report))
                     (section("uses", "Uses in the period", html! {
                         (plots::days(report))
+                        (tables::days(report))
                         (plots::busiest(report))
                         (tables::uses(report))
                     }))

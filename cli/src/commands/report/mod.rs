@@ -10,6 +10,8 @@ mod known;
 mod ledger;
 mod period;
 mod rows;
+#[cfg(test)]
+mod tests;
 mod text;
 mod trail;
 mod weak;

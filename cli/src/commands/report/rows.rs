@@ -67,7 +67,7 @@ impl<K: Ord, V: Default> Rows<K, V> {
 impl<K, V> Table<K, V> {
     /// The sum of what `count` says of each row.
     pub(super) fn sum(&self, count: impl Fn(&V) -> u64) -> u64 {
-        self.rows.iter().map(|row| count(&row.value)).sum()
+        self.rows.iter().fold(0, |sum, row| sum.saturating_add(count(&row.value)))
     }
 }
 

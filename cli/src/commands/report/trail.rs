@@ -198,6 +198,9 @@ pub(super) struct WeakKey {
     pub principal: String,
 }
 
+/// What records of changes beyond tokens name instead of one.
+const EVERYWHERE: &str = "*";
+
 /// What uses a key. Making, managing and destroying it is none.
 const USES: [&str; 12] = [
     "sign",
@@ -248,8 +251,7 @@ impl Trail {
             }
             _ => return,
         }
-        let about = record.namespace.as_deref().map(lossy);
-        if !self.tokens.is_empty() && !about.is_some_and(|name| self.tokens.contains(&name)) {
+        if !self.concerns(record) {
             return;
         }
         self.known.learn(record, due);
@@ -257,6 +259,12 @@ impl Trail {
             self.records.period += 1;
             self.count(record);
         }
+    }
+
+    /// Whether a record is about a token of the report, or about all (policies of the home or a tenant).
+    fn concerns(&self, record: &Record) -> bool {
+        let about = record.namespace.as_deref().map(lossy);
+        self.tokens.is_empty() || about.is_some_and(|name| name == EVERYWHERE || self.tokens.contains(&name))
     }
 
     fn count(&mut self, record: &Record) {

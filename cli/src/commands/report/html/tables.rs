@@ -153,6 +153,20 @@ pub(super) fn certificates(report: &Report) -> Markup {
     section("certificates", "Certificates", table("Certificates", &header, &[7], rows.collect(), empty))
 }
 
+pub(super) fn days(report: &Report) -> Markup {
+    let rows = report.days.rows.iter().map(|row| {
+        let counts = [row.value.uses, row.value.denied, row.value.failed].map(|count| count.to_string());
+        std::iter::once(row.key.day.clone()).chain(counts).collect()
+    });
+    let header = ["Day (UTC)", "Uses", "Refusals", "Failures"];
+    html! {
+        details {
+            summary { "The same by day" }
+            (table("By day", &header, &[1, 2, 3], rows.collect(), "Nothing."))
+        }
+    }
+}
+
 pub(super) fn uses(report: &Report) -> Markup {
     let rows = report.uses.rows.iter().map(|row| {
         let actions = row.value.actions.iter().map(|(action, count)| format!("{count} {action}"));

@@ -1,0 +1,132 @@
+//! Records as they stand in a log, and what is counted of them.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+use libkmss::audit::Record;
+use libkmss::clock::Timestamp;
+use serde_json::{Value, json};
+
+use super::changes::Kind;
+use super::known::Known;
+use super::period::{DAY, Period};
+use super::trail::{Trail, UseKey};
+
+const PERIOD: Period = Period { since: Timestamp(10 * DAY), until: Timestamp(20 * DAY) };
+
+/// A record of `service:a` in `default/t` at a day.
+fn record(day: u64, fields: &Value) -> Record {
+    let mut whole = json!({
+        "kind": "event", "principal": "service:a", "login": "user", "user": "user", "tenant": "default", "namespace": "t",
+        "seq": 1, "time": day * DAY, "h": "0".repeat(64),
+    });
+    whole.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+    serde_json::from_value(whole).unwrap()
+}
+
+fn used(day: u64, action: &str, outcome: &str, id: &str) -> Record {
+    let object = json!({ "id": id, "class": "secret", "type": "AES", "name": "k" });
+    record(
+        day,
+        &json!({ "action": action, "outcome": outcome, "object": object, "mechanism": "AES_ECB", "data_len": 16 }),
+    )
+}
+
+fn trail(tokens: &[&str], known: Known, records: &[Record]) -> Trail {
+    let mut trail = Trail::new(PERIOD, tokens.iter().map(|t| (*t).to_owned()).collect(), known);
+    records.iter().for_each(|record| trail.add(record));
+    trail
+}
+
+#[test]
+fn operations_are_counted_once_and_in_the_period_only() {
+    let begun = [used(12, "encrypt", "begun", "a"), used(12, "encrypt", "success", "a")];
+    let others =
+        [used(9, "encrypt", "success", "a"), used(20, "encrypt", "success", "a"), used(13, "generate", "success", "b")];
+    let trail = trail(&[], Known::default(), &[begun.as_slice(), &others].concat());
+    assert_eq!((trail.records.trail, trail.records.period, trail.records.complete), (5, 3, 3));
+    let uses = trail.uses.by(|row| row.operations);
+    assert_eq!((uses.rows.len(), uses.rows[0].value.operations, uses.rows[0].value.data_len), (1, 1, 16));
+    let weak = trail.weak.by(|times| times.count);
+    assert_eq!((weak.rows.len(), weak.rows[0].key.weakness, weak.rows[0].value.count), (1, "ecb", 1));
+    assert_eq!((trail.records.first, trail.records.last), (Some(Timestamp(9 * DAY)), Some(Timestamp(20 * DAY))));
+}
+
+#[test]
+fn what_a_summary_counts_is_added_up_over_all_session_keys_of_one_origin() {
+    let summary = |id: &str, count: u64| {
+        let object = json!({ "id": id, "class": "secret", "type": "AES", "origin": "k", "storage": "session" });
+        let uses = json!([
+            { "action": "decrypt", "outcome": "success", "mechanism": "AES_GCM", "count": count, "data_len": 10 * count },
+            { "action": "decrypt", "outcome": "abandoned", "mechanism": "AES_GCM", "count": 1, "data_len": 0 },
+            { "action": "destroy", "outcome": "success", "count": 1, "data_len": 0 },
+        ]);
+        record(15, &json!({ "kind": "summary", "object": object, "uses": uses }))
+    };
+    let trail = trail(&[], Known::default(), &[summary("a", 3), summary("b", 4)]);
+    let uses = trail.uses.by(|row| row.operations);
+    assert_eq!(uses.rows.len(), 1);
+    let UseKey { session_keys, key, id, .. } = &uses.rows[0].key;
+    assert_eq!((*session_keys, key.as_str(), id.as_str()), (true, "k", ""));
+    let value = &uses.rows[0].value;
+    assert_eq!((value.operations, value.abandoned, value.data_len, value.actions["decrypt"]), (7, 2, 70, 7));
+    // What lives in a process only is no change of what is stored.
+    assert_eq!(trail.changes.all(), 0);
+}
+
+#[test]
+fn a_wrapped_key_was_used_and_left() {
+    let mut known = Known::default();
+    known.insert(vec!["w".to_owned()], "default/t".to_owned(), "kek".to_owned(), Timestamp(0));
+    known.insert(vec!["a".to_owned()], "default/t".to_owned(), "k".to_owned(), Timestamp(0));
+    let object = json!({ "id": "w", "class": "secret", "type": "AES", "name": "kek" });
+    let also = json!({ "id": "a", "class": "secret", "type": "AES", "name": "k" });
+    let wrap = record(15, &json!({ "action": "wrap", "outcome": "success", "object": object, "also": also }));
+    let trail = trail(&[], known, &[wrap]);
+    assert_eq!(trail.changes.of(Kind::Exported), 1);
+    assert_eq!(trail.changes.finish().newest[0].object, "secret k");
+    let pasts = trail.known.into_pasts();
+    let last = |number: usize| pasts[number].last_use.clone().unwrap();
+    assert_eq!((last(0).action.as_str(), last(1).action.as_str()), ("wrap", "export"));
+}
+
+#[test]
+fn a_key_of_the_name_of_one_that_was_destroyed_has_none_of_its_uses() {
+    let mut known = Known::default();
+    known.insert(vec!["new".to_owned()], "default/t".to_owned(), "k".to_owned(), Timestamp(14 * DAY));
+    let trail =
+        trail(&[], known, &[used(12, "encrypt", "success", "old"), used(15, "encrypt", "success", "hidden half")]);
+    let past = &trail.known.into_pasts()[0];
+    assert_eq!((past.uses, past.last_use.as_ref().unwrap().time), (1, Timestamp(15 * DAY)));
+}
+
+#[test]
+fn a_report_on_one_token_takes_in_what_concerns_all() {
+    let policy = json!({ "namespace": "*", "action": "change-state", "outcome": "success", "tags": ["policy apply"] });
+    let records = [used(15, "encrypt", "success", "a"), record(15, &policy), record(15, &json!({ "namespace": "u" }))];
+    let trail = trail(&["t"], Known::default(), &records);
+    assert_eq!((trail.records.period, trail.changes.of(Kind::Policy)), (2, 1));
+}
+
+#[test]
+fn the_newest_changes_are_listed_and_all_are_counted() {
+    let destroyed: Vec<Record> = (0..600).map(|n| used(11, "destroy", "success", &n.to_string())).collect();
+    let mut records = vec![used(12, "destroy", "denied", "x")];
+    records.extend(destroyed);
+    let changes = trail(&[], Known::default(), &records).changes.finish();
+    assert_eq!((changes.of(Kind::Destroyed), changes.newest.len(), changes.not_listed), (600, 500, 101));
+    assert_eq!((changes.newest[0].outcome.as_str(), changes.refused[&Kind::Destroyed]), ("denied", 1));
+}
+
+#[test]
+fn recoveries_lost_operations_and_wrong_pins_are_counted() {
+    let login =
+        |error: &str| record(11, &json!({ "action": "login", "outcome": "denied", "error": error, "reason": "no" }));
+    let recovery = record(11, &json!({ "kind": "recovery", "lost": 3 }));
+    let good = record(11, &json!({ "action": "login", "outcome": "success" }));
+    let records = [login("pin-incorrect"), login("pin-incorrect"), login("pin-locked"), good, recovery];
+    let trail = trail(&[], Known::default(), &records);
+    assert_eq!((trail.records.recoveries, trail.records.lost), (1, 3));
+    let logins = trail.logins.in_order();
+    let value = &logins.rows[0].value;
+    assert_eq!((value.succeeded, value.wrong_pin, value.locked, value.other), (1, 2, 1, 0));
+    assert_eq!(trail.denials.by(|times| times.count).rows[0].value.count, 2);
+}
