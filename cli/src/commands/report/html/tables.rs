@@ -10,6 +10,9 @@ use crate::commands::report::text::{remarks, used_key};
 use crate::commands::report::trail::{RefusalKey, Times};
 use crate::output::{plain, time};
 
+/// Most rows of a table: a page is read by people.
+const SHOWN: usize = 1000;
+
 /// A table with a caption; `numbers` are the columns that hold numbers.
 fn table(caption: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>, empty: &str) -> Markup {
     if rows.is_empty() {
@@ -21,7 +24,7 @@ fn table(caption: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<String
                 caption { (caption) }
                 thead { tr { @for name in header { th scope="col" { (name) } } } }
                 tbody {
-                    @for row in &rows {
+                    @for row in rows.iter().take(SHOWN) {
                         tr {
                             @for (column, cell) in row.iter().enumerate() {
                                 td.n[numbers.contains(&column)] { (plain(cell)) }
@@ -30,6 +33,9 @@ fn table(caption: &str, header: &[&str], numbers: &[usize], rows: Vec<Vec<String
                     }
                 }
             }
+        }
+        @if rows.len() > SHOWN {
+            p { "Of " (rows.len()) " rows the first " (SHOWN) " are shown; the JSON form has all." }
         }
     }
 }
