@@ -27,7 +27,7 @@ pub(crate) fn cosign(
     }
     let endpoint = format!("{}/add-checkpoint", url.trim_end_matches('/'));
     let ask = |old: u64| -> Result<(Note, Answer), AnchorError> {
-        let (note, path) = kms.audit_growth(old)?;
+        let (note, path) = kms.audit_submission(old)?;
         let answer = client.post(&endpoint, "text/plain; charset=utf-8", body(old, &path, &note).as_bytes())?;
         Ok((note, answer))
     };

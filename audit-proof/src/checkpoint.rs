@@ -5,7 +5,7 @@
 
 use crate::error::ProofError;
 use crate::hash::Hash;
-use crate::note::is_name;
+use crate::key::is_name;
 
 /// Most extension lines.
 const MAX_EXTENSIONS: usize = 16;

@@ -9,7 +9,6 @@ use sm2::dsa::signature::Verifier as _;
 
 use crate::error::ProofError;
 use crate::hash::TreeHash;
-use crate::note::is_name;
 
 /// The signer's identity that enters SM2 digests (GM/T 0009, 10).
 pub const SM2_IDENTITY: &str = "1234567812345678";
@@ -163,6 +162,12 @@ impl FromStr for VerifierKey {
         }
         Ok(key)
     }
+}
+
+/// Whether a key may have this name.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 #[cfg(test)]

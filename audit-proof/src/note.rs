@@ -3,7 +3,7 @@
 use base64ct::{Base64, Encoding as _};
 
 use crate::error::ProofError;
-use crate::key::VerifierKey;
+use crate::key::{VerifierKey, is_name};
 
 /// Longest note in bytes.
 pub const MAX_NOTE: usize = 64 << 10;
@@ -148,12 +148,6 @@ pub fn split_notes(text: &str) -> impl Iterator<Item = &str> {
         rest = left;
         (!note.is_empty()).then_some(note)
     })
-}
-
-/// Whether a key may have this name.
-#[must_use]
-pub fn is_name(name: &str) -> bool {
-    !name.is_empty() && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 #[cfg(test)]

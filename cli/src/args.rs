@@ -466,6 +466,9 @@ pub(crate) enum AuditCommand {
         /// The root key alone
         #[arg(long)]
         root: bool,
+        /// The key that witnesses are to know the log by, which lasts over all epochs
+        #[arg(long, conflicts_with = "root")]
+        witness: bool,
     },
     /// Print the newest checkpoint, for whoever keeps it elsewhere
     Checkpoint,

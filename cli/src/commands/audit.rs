@@ -33,7 +33,7 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
         AuditCommand::Seal(args) => audit_seal::seal(context, &args),
         AuditCommand::Anchor => audit_seal::anchor(context),
         AuditCommand::Prove(args) => audit_seal::prove(context, &args).map(|()| ExitCode::SUCCESS),
-        AuditCommand::Key { root } => audit_seal::key(context, root).map(|()| ExitCode::SUCCESS),
+        AuditCommand::Key { root, witness } => audit_seal::key(context, root, witness).map(|()| ExitCode::SUCCESS),
         AuditCommand::Checkpoint => audit_seal::checkpoint(&context.kms()?).map(|()| ExitCode::SUCCESS),
     }
 }

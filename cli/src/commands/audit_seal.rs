@@ -135,7 +135,10 @@ struct Epoch {
 ///
 /// # Errors
 /// A sentence for standard error.
-pub(super) fn key(context: &Context, root_only: bool) -> Result<(), Failure> {
+pub(super) fn key(context: &Context, root_only: bool, witness: bool) -> Result<(), Failure> {
+    if witness {
+        return output::line(&context.kms()?.audit_witness_key()?.to_string());
+    }
     let lineage = context.kms()?.audit_keys()?.ok_or(UNSEALED)?;
     if context.global.json {
         let epochs = lineage.certificates().map(|c| Epoch {

@@ -1,6 +1,6 @@
 //! The audit's seal: sealing, proving, verifying.
 
-use audit_proof::{Hash, Lineage, Note, RecordProof};
+use audit_proof::{Hash, Lineage, Note, RecordProof, VerifierKey};
 
 use super::Kms;
 use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, Sealed};
@@ -59,12 +59,20 @@ impl Kms {
         self.sealer.prove(record, detached)
     }
 
-    /// The newest checkpoint, and the proof that the first `old` records are its beginning, for witnesses.
+    /// The newest checkpoint as witnesses want it, and the proof that the first `old` records are its beginning.
     ///
     /// # Errors
-    /// See [`Sealer::growth`](crate::audit::seal::Sealer::growth).
-    pub fn audit_growth(&self, old: u64) -> Result<(Note, Vec<Hash>)> {
-        self.sealer.growth(old)
+    /// See [`Sealer::submission`](crate::audit::seal::Sealer::submission).
+    pub fn audit_submission(&self, old: u64) -> Result<(Note, Vec<Hash>)> {
+        self.sealer.submission(old)
+    }
+
+    /// The key that witnesses know the log by.
+    ///
+    /// # Errors
+    /// See [`Sealer::lasting_key`](crate::audit::seal::Sealer::lasting_key).
+    pub fn audit_witness_key(&self) -> Result<VerifierKey> {
+        self.sealer.lasting_key()
     }
 
     /// What the anchor `name` was told last.

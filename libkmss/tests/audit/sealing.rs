@@ -1,15 +1,17 @@
 //! The log sealed: in steps, by several, with a store that fails and files that are gone.
 
 use std::fs;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use audit_proof::{Checkpoint, Lineage, Note, RecordProof};
-use libkmss::audit::seal::{Demands, RecordName, SealOptions, SealSettings};
+use libkmss::audit::seal::{Demands, RecordName, SealFound, SealOptions, SealSettings, Span};
 use libkmss::audit::{AuditSink, Verdict};
+use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::ErrorKind;
 use libkmss::suite::Suite;
 
-use crate::double::{Example, Home, noise};
+use crate::double::{Example, Fast, Home, noise};
 
 const BOTH: [Suite; 2] = [Suite::Nist, Suite::Gm];
 
@@ -266,4 +268,94 @@ fn remains_of_failed_writes_are_sealed_with_the_record_that_tells_of_them() {
     assert_eq!(home.files().len(), 1);
     assert_eq!(whole(&home).unsealed, 0);
     assert_eq!(home.verify().segments[0].recoveries, 1);
+}
+
+#[test]
+fn a_process_that_opens_its_audit_seals_for_others_after_a_while_and_not_before() {
+    let home = Home::new(Suite::Nist);
+    home.write(5);
+    let opened = |minutes: u64| {
+        let clock = Fast(minutes * 60_000, SystemClock::default());
+        let sealer = Arc::new(home.sealer_at(Arc::new(clock), SealSettings::default()));
+        let sink = home.sink().with_sealer(sealer);
+        (0..3).for_each(|_| sink.record(&Example::default().event()).unwrap());
+        home.sealer().checkpoint().unwrap()
+    };
+    assert_eq!(opened(4), None);
+    let first = opened(6).unwrap();
+    assert_eq!(opened(9).unwrap(), first);
+    assert_ne!(opened(20).unwrap(), first);
+    // Somebody else is at it: nobody waits.
+    let lock = fs::File::open(home.dir().join("log/lock")).unwrap();
+    lock.lock().unwrap();
+    let before = home.sealer().checkpoint().unwrap();
+    assert_eq!(opened(60), before);
+}
+
+#[test]
+fn a_part_is_whole_although_another_is_not() {
+    for suite in BOTH {
+        let home = Home::new(suite);
+        home.write(700);
+        home.seal();
+        let segment = home.files()[0].file_stem().unwrap().to_str().unwrap().to_owned();
+        let check = |first: u64, last: u64| {
+            let name = |seq: u64| Some(format!("{segment}:{seq}").parse().unwrap());
+            let only = Some(Span { first: name(first), last: name(last), ..Span::default() });
+            home.check(&Demands { only, ..Demands::default() })
+        };
+        let good = check(250, 260);
+        assert_eq!((good.verdict, good.seal.unwrap().checked), (Verdict::Whole, 11));
+        let mut lines = home.lines();
+        let text = String::from_utf8(lines[300].clone()).unwrap().replace("www-data", "nobodyyy");
+        lines[300] = text.into_bytes();
+        home.rewrite(&lines);
+        for (first, last, verdict) in [
+            (0, 299, Verdict::Whole),
+            (301, 701, Verdict::Whole),
+            (300, 300, Verdict::Tampered),
+            (0, 701, Verdict::Tampered),
+        ] {
+            let report = check(first, last);
+            assert_eq!(report.verdict, verdict, "{first} to {last}: {report:#?}");
+            let found: Vec<_> = report.seal.unwrap().findings.iter().map(|f| (f.found, f.first)).collect();
+            let expected = if verdict == Verdict::Whole { vec![] } else { vec![(SealFound::RecordChanged, Some(300))] };
+            assert_eq!(found, expected);
+        }
+        // Without its tile nothing can be said of a part; of all, everything.
+        home.rewrite(&lines);
+        fs::remove_file(home.dir().join("log/tile/0/001")).unwrap();
+        assert_eq!(check(400, 410).verdict, Verdict::Tampered);
+        assert_eq!(check(0, 200).verdict, Verdict::Whole);
+    }
+}
+
+#[test]
+fn a_part_may_be_named_by_times() {
+    let home = Home::new(Suite::Nist);
+    home.write(20);
+    home.seal();
+    let only = |since: u64, until: u64| {
+        let span = Span { since: Some(Timestamp(since)), until: Some(Timestamp(until)), ..Span::default() };
+        let report = home.check(&Demands { only: Some(span), ..Demands::default() });
+        assert_eq!(report.verdict, Verdict::Whole);
+        (report.segments.len(), report.seal.unwrap().checked)
+    };
+    assert_eq!(only(0, u64::MAX), (1, 22));
+    assert_eq!(only(0, 1), (0, 0));
+    assert_eq!(only(u64::MAX - 1, u64::MAX), (0, 0));
+}
+
+#[test]
+fn tiles_that_grew_full_are_kept_once() {
+    let home = Home::new(Suite::Nist);
+    for count in [10, 100, 140, 10] {
+        home.write(count);
+        home.seal();
+    }
+    let level = home.dir().join("log/tile/0");
+    let mut names: Vec<_> = fs::read_dir(&level).unwrap().map(|e| e.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["000", "001.p"]);
+    whole(&home);
 }

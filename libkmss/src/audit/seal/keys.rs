@@ -1,6 +1,6 @@
 //! Epochs: who signs, and how one key hands over to the next.
 
-use audit_proof::{Certificate, Checkpoint, Edge, Lineage, Note};
+use audit_proof::{Certificate, Checkpoint, Edge, Note};
 
 use super::signer::Signer;
 use super::state::{State, state_key};
@@ -15,14 +15,13 @@ const NAME_LEN: usize = 16;
 const ATTEMPTS: u32 = 8;
 
 impl Sealer {
-    /// State and keys; made by whoever comes first.
+    /// The state; made with the first keys by whoever comes first.
     ///
     /// The root key is drawn, certifies the first epoch's key, and is forgotten: nobody can give a log another beginning.
-    pub(super) fn settled(&self) -> Result<(State, Revision, Lineage)> {
+    pub(super) fn settled(&self) -> Result<(State, Revision)> {
         for _ in 0..ATTEMPTS {
-            if let Some((state, revision)) = self.records().state()? {
-                let lineage = self.records().lineage()?.ok_or_else(unsound)?;
-                return Ok((state, revision, lineage));
+            if let Some(found) = self.records().state()? {
+                return Ok(found);
             }
             let origin = self.origin()?;
             let (now, edge) = (self.clock.now(), Edge::new(self.tree_hash()));
@@ -53,7 +52,7 @@ impl Sealer {
     pub(super) fn rotate(&self, work: &mut Work) -> Result<()> {
         let now = self.clock.now();
         let epoch = work.state.epoch.checked_add(1).ok_or_else(unsound)?;
-        let next = Signer::generate(self.suite, work.lineage.origin(), &*self.random)?;
+        let next = Signer::generate(self.suite, work.signer.public().name(), &*self.random)?;
         let certificate = certificate(&work.signer, (epoch, &next), &work.rim.edge(), now)?;
         let (records, random) = (self.records(), &*self.random);
         let ops = vec![
@@ -62,9 +61,22 @@ impl Sealer {
         ];
         (work.state.epoch, work.state.since) = (epoch, now);
         self.commit_state(work, ops)?;
-        work.lineage.add(certificate).map_err(|e| unsound().with_source(e))?;
         work.signer = next;
         Ok(())
+    }
+
+    /// The key that witnesses know the log by; made by whoever comes first. It lasts, because nobody tells witnesses of epochs,
+    /// and nothing that is verified here rests on it.
+    pub(super) fn lasting(&self, origin: &str) -> Result<Signer> {
+        for _ in 0..ATTEMPTS {
+            if let Some(secret) = self.records().lasting()? {
+                return Signer::new(self.suite, origin, secret);
+            }
+            let fresh = Signer::generate(self.suite, origin, &*self.random)?;
+            // Whoever was faster, theirs is the one that counts.
+            let _ = self.store.commit(&self.records().put_lasting(&*self.random, fresh.secret())?)?;
+        }
+        Err(Error::new(ErrorKind::Busy, "the audit's key for witnesses could not be settled with other processes"))
     }
 
     fn origin(&self) -> Result<String> {

@@ -117,7 +117,6 @@ pub struct Sealer {
 
 /// The tree as it was found, and what is new in it.
 struct Work {
-    lineage: Lineage,
     signer: Signer,
     state: State,
     revision: Revision,
@@ -338,7 +337,7 @@ impl Sealer {
         let now = self.clock.now();
         let edge = work.rim.edge();
         let checkpoint = Checkpoint {
-            origin: work.lineage.origin().to_owned(),
+            origin: work.signer.public().name().to_owned(),
             size: edge.size(),
             root: edge.root(),
             extensions: vec![format!("time {}", now.0)],
@@ -384,12 +383,13 @@ impl Sealer {
 
     /// The tree as the store and the files have it.
     fn take_up(&self, files: &Files) -> Result<Work> {
-        let (state, revision, lineage) = self.settled()?;
+        let (state, revision) = self.settled()?;
         let hash = self.tree_hash();
         let edge = state.edge(hash).ok_or_else(unsound)?;
-        let secret = self.records().secret(state.epoch)?;
-        let signer = Signer::new(self.suite, lineage.origin(), secret)?;
-        if lineage.certificates().next_back().is_none_or(|c| c.key != *signer.public()) {
+        // What is older is the verifier's to look at.
+        let certified = self.records().certificate(state.epoch)?.key;
+        let signer = Signer::new(self.suite, certified.name(), self.records().secret(state.epoch)?)?;
+        if certified != *signer.public() {
             return Err(unsound());
         }
         let mut levels: Vec<Vec<Hash>> = Vec::new();
@@ -407,7 +407,7 @@ impl Sealer {
             None => Vec::new(),
         };
         let (full, positions) = (Vec::new(), Vec::new());
-        Ok(Work { lineage, signer, state, revision, rim, piece, full, positions, fresh: 0 })
+        Ok(Work { signer, state, revision, rim, piece, full, positions, fresh: 0 })
     }
 }
 

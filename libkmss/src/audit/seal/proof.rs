@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use audit_proof::path::{consistency, inclusion};
-use audit_proof::{Note, RecordProof};
+use audit_proof::{Checkpoint, Note, RecordProof};
 
 use super::nodes::TileNodes;
 use super::state::{Range, State};
@@ -85,6 +85,27 @@ impl Sealer {
         let path = consistency(hash, &mut TileNodes::new(&files, hash, state.size), old, state.size);
         let checkpoint = Note::parse(&state.checkpoint).map_err(|e| unsound().with_source(e))?;
         Ok((checkpoint, path.map_err(unreadable)?))
+    }
+
+    /// As [`Self::growth`], with a signature by the key that witnesses know the log by, beside that of the epoch.
+    ///
+    /// # Errors
+    /// As [`Self::growth`].
+    pub fn submission(&self, old: u64) -> Result<(Note, Vec<audit_proof::Hash>)> {
+        let (mut note, path) = self.growth(old)?;
+        let checkpoint = Checkpoint::parse(note.text()).map_err(|e| unsound().with_source(e))?;
+        let signed = self.lasting(&checkpoint.origin)?.sign(&checkpoint)?;
+        signed.signatures().iter().for_each(|signature| note.add(signature.clone()));
+        Ok((note, path))
+    }
+
+    /// The key that witnesses know the log by.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] before the first sealing.
+    pub fn lasting_key(&self) -> Result<audit_proof::VerifierKey> {
+        let (_, lineage) = self.sealed()?;
+        Ok(self.lasting(lineage.origin())?.public().clone())
     }
 
     fn sealed(&self) -> Result<(State, audit_proof::Lineage)> {

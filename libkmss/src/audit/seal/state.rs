@@ -4,6 +4,7 @@
 //! ```text
 //! audit/seal/state              size and edge of the tree, the newest checkpoint
 //! audit/seal/secret             the private key of the epoch
+//! audit/seal/lasting            the private key that witnesses know the log by
 //! audit/seal/root               the root key's public half
 //! audit/seal/epoch/<number>     certificates
 //! audit/seal/segment/<segment>  how far a segment is sealed
@@ -14,7 +15,7 @@
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteArray;
 
-use audit_proof::{Edge, Hash, Lineage, Note, TreeHash, VerifierKey};
+use audit_proof::{Certificate, Edge, Hash, Lineage, Note, TreeHash, VerifierKey};
 
 use super::super::chain::{Head, SegmentId};
 use super::Anchored;
@@ -23,10 +24,11 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
 use crate::sealed;
-use crate::store::{Op, Revision, Store, StoreKey};
+use crate::store::{Batch, Condition, Op, Revision, Store, StoreKey};
 
 const STATE: &str = "audit/seal/state";
 const SECRET: &str = "audit/seal/secret";
+const LASTING: &str = "audit/seal/lasting";
 const ROOT: &str = "audit/seal/root";
 const EPOCHS: &str = "audit/seal/epoch/";
 const SEGMENTS: &str = "audit/seal/segment/";
@@ -213,6 +215,21 @@ impl Records<'_> {
         self.put(random, StoreKey::new(SECRET)?, &Secret { epoch, key })
     }
 
+    /// The private key that witnesses know the log by.
+    pub(super) fn lasting(&self) -> Result<Option<crate::secret::Secret>> {
+        let path = StoreKey::new(LASTING)?;
+        let Some((sealed, _)) = self.value::<serde_bytes::ByteBuf>(&path)? else { return Ok(None) };
+        self.key.open_material(LASTING.as_bytes(), &sealed).map(Some)
+    }
+
+    /// What stores it, where there is none yet.
+    pub(super) fn put_lasting(&self, random: &dyn Random, secret: &crate::secret::Secret) -> Result<Batch> {
+        let sealed = self.key.seal_material(random, LASTING.as_bytes(), secret)?;
+        let op = self.put(random, StoreKey::new(LASTING)?, &serde_bytes::ByteBuf::from(sealed))?;
+        let conditions = vec![Condition::Absent(StoreKey::new(LASTING)?)];
+        Ok(Batch { conditions, ops: vec![op], invalidates: false })
+    }
+
     /// The public keys, verified; `None` before the first sealing.
     pub(super) fn lineage(&self) -> Result<Option<Lineage>> {
         let path = StoreKey::new(ROOT)?;
@@ -229,10 +246,17 @@ impl Records<'_> {
     }
 
     pub(super) fn put_certificate(&self, random: &dyn Random, epoch: u64, note: &Note) -> Result<Op> {
-        self.put(random, StoreKey::new(format!("{EPOCHS}{epoch:020}"))?, &note.to_string())
+        self.put(random, epoch_key(epoch)?, &note.to_string())
     }
 
-    /// How far each of these segments is sealed.
+    /// The certificate of an epoch, whose signature is not looked at.
+    pub(super) fn certificate(&self, epoch: u64) -> Result<Certificate> {
+        let path = epoch_key(epoch)?;
+        let found = self.value::<String>(&path)?.and_then(|(note, _)| Note::parse(&note).ok());
+        found.and_then(|note| Certificate::parse(note.text()).ok()).ok_or_else(|| sealed::damaged(&path))
+    }
+
+    /// How far a segment is sealed.
     pub(super) fn position(&self, segment: &SegmentId) -> Result<Option<Position>> {
         Ok(self.value(&position_key(segment)?)?.map(|(position, _)| position))
     }
@@ -296,6 +320,10 @@ pub(super) fn anchor_key(name: &str) -> Result<StoreKey> {
         return Err(Error::new(ErrorKind::Arguments, "an anchor is named by lower-case letters, digits and hyphens"));
     }
     StoreKey::new(format!("{ANCHORS}{name}"))
+}
+
+fn epoch_key(epoch: u64) -> Result<StoreKey> {
+    StoreKey::new(format!("{EPOCHS}{epoch:020}"))
 }
 
 fn piece_key(number: u64) -> Result<StoreKey> {
