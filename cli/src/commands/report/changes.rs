@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::period::rfc3339;
 use super::trail::{name, text, token};
-use crate::commands::audit_export::lossy;
+use agent::text::lossy;
 
 /// Most changes that are listed: the newest.
 const LISTED: usize = 500;

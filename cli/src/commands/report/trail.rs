@@ -9,7 +9,7 @@ use super::known::Known;
 use super::period::{Period, day, rfc3339_or_null};
 use super::rows::Rows;
 use super::weak;
-use crate::commands::audit_export::lossy;
+use agent::text::lossy;
 
 /// What a record is about, as far as it is counted.
 #[derive(Debug)]
