@@ -355,6 +355,15 @@ pub(crate) enum KeyCommand {
         /// The tags, for example `payment`; none takes all away
         tags: Vec<String>,
     },
+    /// Say how records of the key's uses are kept: `sync` waits for the disk before a result is released (by the SO)
+    Audit {
+        /// The key
+        #[command(flatten)]
+        key: NamedKey,
+        /// How
+        #[arg(value_enum)]
+        mode: AuditModeArg,
+    },
     /// Disable a key: it protects nothing new, but still decrypts and verifies (by the SO)
     Disable(NamedKey),
     /// Enable a disabled key (by the SO)
@@ -368,6 +377,15 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// How records of a key's uses are kept.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum AuditModeArg {
+    /// In the kernel before the result is released: they survive the death of the process
+    Normal,
+    /// On the disk before the result is released: they survive a power failure
+    Sync,
 }
 
 /// A key by its name.

@@ -28,6 +28,8 @@ fn a_change_is_announced_and_recorded_with_old_and_new() {
     kmss(&format!("key label pay Kasse --token {TOKEN}"));
     kmss(&format!("key disable pay --token {TOKEN}"));
     kmss(&format!("key tag pay --token {TOKEN} pci gold"));
+    kmss(&format!("key audit pay sync --token {TOKEN}"));
+    kmss(&format!("key show pay --token {TOKEN}")).mentions("sync");
     kmss(&format!("key rename pay till --token {TOKEN}"));
     home.kmss(&format!("token user add {TOKEN} alice"))
         .env("KMSS_PIN", PIN)
@@ -37,9 +39,13 @@ fn a_change_is_announced_and_recorded_with_old_and_new() {
     kmss(&format!("token user roles {TOKEN} alice custodian"));
     kmss(&format!("token user roles {TOKEN} alice auditor"));
     let records = home.audit(1000);
-    for expected in
-        [("label", "pay", "Kasse"), ("state", "enabled", "disabled"), ("tags", "", "gold pci"), ("name", "pay", "till")]
-    {
+    for expected in [
+        ("label", "pay", "Kasse"),
+        ("state", "enabled", "disabled"),
+        ("tags", "", "gold pci"),
+        ("audit", "normal", "sync"),
+        ("name", "pay", "till"),
+    ] {
         let of: Vec<&Value> = records.iter().filter(|record| changes(record).contains(&expected)).collect();
         let outcomes: Vec<&str> = of.iter().map(|record| record["outcome"].as_str().unwrap()).collect();
         assert_eq!(outcomes, ["intent", "success"], "{expected:?} in {records:#?}");

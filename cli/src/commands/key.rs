@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use libkmss::caller::Caller;
 use libkmss::catalog::{ObjectKind, Query};
-use libkmss::key::{Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
+use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
 use libkmss::kms::Kms;
-use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef, Tag};
+use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef, SetAudit, Tag};
 use serde_json::{Value, json};
 
 use super::{key_export, key_import, key_name, key_type, token};
-use crate::args::{KeyCommand, NamedKey};
+use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::output::{self, Failure};
 
@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
         KeyCommand::Label { key, label } => key_name::label(context, &key, &label),
         KeyCommand::Rename { key, new_name } => key_name::rename(context, &key, &new_name),
         KeyCommand::Tag { key, tags } => tag(context, &key, &tags),
+        KeyCommand::Audit { key, mode } => audit(context, &key, mode),
         KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
         KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
         KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
@@ -138,6 +139,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
             ("Sensitive", yes(key.protection.sensitive)),
             ("Extractable", yes(key.protection.extractable)),
             ("Made here", yes(key.protection.local)),
+            ("Audit", key.audit.name().to_owned()),
             ("CKA_ID", output::hex(&object.identifier)),
             ("Version", format!("{} of {}", key.primary, key.versions.len())),
             ("Created", output::time(object.created.0)),
@@ -173,6 +175,27 @@ fn tag(context: &Context, named: &NamedKey, tags: &[String]) -> Result<(), Failu
     }
     let what = if tags.is_empty() { "no tags".to_owned() } else { format!("the tags {}", tags.join(", ")) };
     output::line(&format!("Key `{}` has {what}. Every process sees it from its next operation.", named.name))
+}
+
+fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), Failure> {
+    let mode = match mode {
+        AuditModeArg::Normal => AuditMode::Normal,
+        AuditModeArg::Sync => AuditMode::Sync,
+    };
+    let (kms, officer) = context.officer(&named.token.token)?;
+    for object in require(&kms, &officer, named)? {
+        kms.perform(&officer, SetAudit { key: ObjectRef::from(&object), mode })?;
+    }
+    kms.close()?;
+    if context.global.json {
+        return output::json(&json!({ "name": named.name, "audit": mode.name() }));
+    }
+    let place = match mode {
+        AuditMode::Normal => "in the kernel",
+        AuditMode::Sync => "on the disk",
+    };
+    let name = &named.name;
+    output::line(&format!("The record of each use of key `{name}` is {place} before the result is released."))
 }
 
 fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
@@ -285,6 +308,7 @@ pub(super) fn describe(object: &Object) -> Value {
         "type": key_type::describe(key),
         "state": key.state.name(),
         "tags": key.tags,
+        "audit": key.audit.name(),
         "uses": uses(&key.usage),
         "sensitive": key.protection.sensitive,
         "extractable": key.protection.extractable,

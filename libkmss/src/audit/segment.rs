@@ -10,7 +10,7 @@ use super::chain::{Head, Line, MAX_LINE, SegmentId};
 use super::encode::{self, kind};
 use super::registry::{Registration, State};
 use crate::clock::Timestamp;
-use crate::os::{Directory, Opening, SharedBuffer};
+use crate::os::{Directory, Opening, Rounds, SharedBuffer, Ticket};
 use crate::suite::Suite;
 
 /// Ends what was torn, so that not even a record that lacks but its line feed is taken for one.
@@ -30,7 +30,7 @@ const TORN_LIMIT: usize = 1 << 20;
 /// ([`super::pending`]) until a single write takes them all. Either way they are in the kernel.
 pub(super) struct Segment {
     pub(super) registration: Registration,
-    pub(super) file: Arc<File>,
+    pub(super) file: Arc<OnDisk>,
     suite: Suite,
     /// Hash of the last record that is whole in the file.
     head: Head,
@@ -54,6 +54,39 @@ pub(super) struct Segment {
     genesis: Option<Vec<u8>>,
     /// When it was last seen that the files are still in their directory.
     looked: Timestamp,
+}
+
+/// A segment's file, and those who wait until it is on the disk.
+pub(super) struct OnDisk {
+    file: File,
+    rounds: Rounds,
+}
+
+impl OnDisk {
+    fn new(file: File) -> Self {
+        Self { file, rounds: Rounds::default() }
+    }
+
+    /// A place among those who wait, for what is in the file by now.
+    pub(super) fn ask(&self) -> Ticket {
+        self.rounds.ask()
+    }
+
+    /// Returns when what was in the file when the ticket was given out is on the disk. Threads that wait at one time share one
+    /// `fdatasync`.
+    pub(super) fn wait(&self, ticket: Ticket) -> io::Result<()> {
+        self.rounds.wait(ticket, || self.file.sync_data())
+    }
+
+    /// Returns when all that is in the file is on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.wait(self.ask())
+    }
+
+    /// Lets another process have the file.
+    pub(super) fn unlock(&self) -> io::Result<()> {
+        self.file.unlock()
+    }
 }
 
 /// The place beside a segment where records wait.
@@ -82,7 +115,7 @@ impl Segment {
             head: Head::start(suite, &registration.segment),
             looked: registration.time,
             registration,
-            file: Arc::new(file),
+            file: Arc::new(OnDisk::new(file)),
             suite,
             next: 0,
             len: 0,
@@ -101,7 +134,7 @@ impl Segment {
         Self {
             looked: registration.time,
             registration,
-            file: Arc::new(file),
+            file: Arc::new(OnDisk::new(file)),
             suite,
             head: tail.head,
             next: tail.seq.saturating_add(1),
@@ -128,9 +161,10 @@ impl Segment {
         every > 0 && unknown >= every && now.0.abs_diff(self.registration.time.0) >= LOOK_EVERY_MS
     }
 
-    /// Whether so much is torn that a new segment is the better place.
-    pub(super) const fn is_hopeless(&self) -> bool {
-        self.torn.len() > TORN_LIMIT || (self.next == 0 && !self.torn.is_empty())
+    /// Whether a new segment is the better place: so much is torn, or the disk refused records that are in the file as far as
+    /// anybody can see.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.torn.len() > TORN_LIMIT || (self.next == 0 && !self.torn.is_empty()) || self.file.rounds.has_failed()
     }
 
     /// Whether the file was deleted, or what waited beside it destroyed, so that records go nowhere. Once a second it looks,
@@ -143,7 +177,7 @@ impl Segment {
         // Where there is no space, it goes on waiting.
         let _ = self.flush();
         self.adrift = matches!(&self.waiting, Waiting::Buffer(buffer) if !buffer.is_there());
-        self.lost_track || self.file.metadata().is_ok_and(|m| m.nlink() == 0)
+        self.lost_track || self.file.file.metadata().is_ok_and(|m| m.nlink() == 0)
     }
 
     /// Which way the next record goes, when `limit` records a second go to the file at once.
@@ -182,7 +216,7 @@ impl Segment {
     pub(super) fn flush(&mut self) -> io::Result<()> {
         match &mut self.waiting {
             Waiting::Buffer(buffer) if !buffer.is_empty() => {
-                let moved = buffer.flush(&self.file);
+                let moved = buffer.flush(&self.file.file);
                 // The mapped file was cut, and what waited is gone with it.
                 self.lost_track |= moved.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EFAULT));
                 moved
@@ -289,7 +323,7 @@ impl Segment {
     /// One write(2). A part that went out is remembered as torn.
     fn write_at_once(&mut self, bytes: &[u8], head: Head) -> io::Result<()> {
         let written = loop {
-            match (&*self.file).write(bytes) {
+            match (&self.file.file).write(bytes) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
                 other => break other?,
             }

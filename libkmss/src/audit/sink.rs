@@ -16,12 +16,12 @@ use super::origin::{self, Origin};
 use super::pending;
 use super::registry::{self, State};
 use super::seal::Sealer;
-use super::segment::{self, Segment, Way};
+use super::segment::{self, OnDisk, Segment, Way};
 use super::{AuditEvent, AuditNote, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Storage};
-use crate::os::{Directory, Guard, Hooks, Lock, Rank, SharedBuffer};
+use crate::key::{Action, AuditMode, Storage};
+use crate::os::{Directory, Guard, Hooks, Lock, Rank, SharedBuffer, Ticket};
 use crate::permit::Subject;
 use crate::random::Random;
 use crate::store::Store;
@@ -88,9 +88,11 @@ impl AuditOptions {
         let refused = matches!(event.outcome, Outcome::Denied(_) | Outcome::Failed(_));
         // That something came to exist is on the disk twice by now: as an intent, which names it, and in the store.
         if matches!((event.outcome, event.action), (Outcome::Success, Action::Generate | Action::Import)) {
-            return self.sync_all;
+            return self.sync_all || is_synced(event.subject) || event.also.is_some_and(is_synced);
         }
         self.sync_all
+            || is_synced(event.subject)
+            || event.also.is_some_and(is_synced)
             || event.action == Action::Export
             || (event.action == Action::Login && refused)
             || (event.action.has_effect() && !is_session_object(event.subject))
@@ -175,7 +177,12 @@ impl SegmentSink {
     }
 
     /// A writer for this thread alone: the one it used last, where that is free. A process with one thread has one segment.
-    fn writer(&self) -> Guard<'_, Writer> {
+    /// Who will wait for the disk meets the others who do at the first one, so that they wait together.
+    fn writer(&self, wait: bool) -> Guard<'_, Writer> {
+        if wait {
+            let [first, ..] = &self.writers;
+            return first.lock();
+        }
         let preferred = PREFERRED.try_with(Cell::get).unwrap_or(0);
         let (before, from) = self.writers.split_at_checked(preferred % WRITERS).unwrap_or((&[], &self.writers));
         for (step, writer) in from.iter().chain(before).enumerate() {
@@ -215,7 +222,7 @@ impl SegmentSink {
             0
         };
         segment.append(buffer, Way::AtOnce, now, fill).map_err(storage)?;
-        segment.file.sync_data().map_err(storage)?;
+        segment.file.sync().map_err(storage)?;
         self.forget_buffer(&segment);
         let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
         registry::close(&*self.store, &segment.registered(State::Closed, now), reusable)?;
@@ -238,15 +245,15 @@ impl SegmentSink {
         Directory::open(&self.dir).and_then(|dir| pending::create(&dir, segment, &origin::boot(), prepare)).ok()
     }
 
-    /// Appends one record and gives the file to wait for, where `wait` says so, and whether a segment was opened for it. The
-    /// record itself is in the kernel.
+    /// Appends one record and gives the file to wait for and a place there, where `wait` says so, and whether a segment was opened
+    /// for it. The record itself is in the kernel.
     fn append(
         &self,
         time: Timestamp,
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
-    ) -> Result<(Option<Arc<File>>, bool)> {
-        let mut writer = self.writer();
+    ) -> Result<(Option<(Arc<OnDisk>, Ticket)>, bool)> {
+        let mut writer = self.writer(wait);
         let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
         if let Some(mut gone) = segment.take_if(|s| s.is_gone(time)) {
@@ -283,7 +290,7 @@ impl SegmentSink {
         if current.is_anchor_due(self.options.anchor_every, time) {
             self.anchor(current)?;
         }
-        Ok((wait.then(|| Arc::clone(&current.file)), opens))
+        Ok((wait.then(|| (Arc::clone(&current.file), current.file.ask())), opens))
     }
 
     fn write(
@@ -292,10 +299,10 @@ impl SegmentSink {
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
     ) -> Result<()> {
-        let (file, opened) = self.append(time, fill, wait).map_err(unavailable)?;
+        let (wanted, opened) = self.append(time, fill, wait).map_err(unavailable)?;
         // Outside the lock, so that other operations go on.
-        if let Some(file) = file {
-            file.sync_data().map_err(|e| unavailable(storage(e)))?;
+        if let Some((file, ticket)) = wanted {
+            file.wait(ticket).map_err(|e| unavailable(storage(e)))?;
         }
         if opened && let Some(sealer) = &self.sealer {
             sealer.seal_for_others();
@@ -309,7 +316,7 @@ impl SegmentSink {
         if !segment.lost_track {
             segment.flush().map_err(storage)?;
         }
-        segment.file.sync_data().map_err(storage)?;
+        segment.file.sync().map_err(storage)?;
         let registration = segment.registered(State::Open, self.clock.now());
         match registry::anchor(&*self.store, &registration) {
             // A store that is busy hears of a later record.
@@ -500,6 +507,11 @@ impl std::fmt::Debug for SegmentSink {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SegmentSink").field("dir", &self.dir).field("suite", &self.suite).finish_non_exhaustive()
     }
+}
+
+/// Whether it is a key whose uses are to be on the disk.
+fn is_synced(subject: &Subject) -> bool {
+    matches!(subject, Subject::Object(object) if object.key().is_some_and(|key| key.audit == AuditMode::Sync))
 }
 
 fn is_stored_object(subject: &Subject) -> bool {

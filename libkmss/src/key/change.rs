@@ -35,6 +35,7 @@ pub fn alterations(old: &Object, new: &Object) -> Vec<Alteration> {
     compare("usage", &|object| object.key().map(|key| usage(key.usage)).unwrap_or_default());
     compare("protection", &|object| object.key().map(|key| protection(key.protection)).unwrap_or_default());
     compare("tags", &|object| object.key().map(|key| key.tags.join(" ")).unwrap_or_default());
+    compare("audit", &|object| object.key().map(|key| key.audit.name().to_owned()).unwrap_or_default());
     compare("start", &|object| object.key().map(|key| date(key.start)).unwrap_or_default());
     compare("end", &|object| object.key().map(|key| date(key.end)).unwrap_or_default());
     compare("mechanisms", &|object| object.key().map(mechanisms).unwrap_or_default());

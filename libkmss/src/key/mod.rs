@@ -15,7 +15,8 @@ pub use change::{Alteration, alterations};
 pub use domain::{DomainKey, Keyring};
 pub(crate) use object::material_context;
 pub use object::{
-    BackendId, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage,
+    AuditMode, BackendId, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents,
+    Storage,
 };
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use state::KeyState;

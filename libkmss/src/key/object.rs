@@ -133,6 +133,39 @@ pub enum KeyClass {
     Public,
 }
 
+/// How the audit keeps the records of a key's uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditMode {
+    /// A record is in the kernel before the result of the operation is released.
+    #[default]
+    Normal,
+    /// It is on the disk.
+    Sync,
+}
+
+impl AuditMode {
+    /// Its name for people and records.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Sync => "sync",
+        }
+    }
+
+    /// The mode of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Normal, Self::Sync].into_iter().find(|mode| mode.name() == name)
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+    const fn is_normal(&self) -> bool {
+        matches!(self, Self::Normal)
+    }
+}
+
 /// A key.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Key {
@@ -160,6 +193,9 @@ pub struct Key {
     /// them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// How the records of its uses are kept. Only the security officer changes it.
+    #[serde(default, skip_serializing_if = "AuditMode::is_normal")]
+    pub audit: AuditMode,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.

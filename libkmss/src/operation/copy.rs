@@ -65,6 +65,8 @@ impl Operation for Copy {
             copied.state = key.state;
             copied.origin.clone_from(key.policy_name());
             copied.tags.clone_from(&key.tags);
+            // It is the same key: its uses are recorded as those of its source.
+            copied.audit = key.audit;
             copied.copy_of.clone_from(&key.copy_of);
             copied.copy_of.push(key.policy_name().clone());
         }

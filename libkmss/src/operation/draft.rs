@@ -8,8 +8,8 @@ use serde_bytes::ByteBuf;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    Attachment, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object, Protection,
-    Storage, Usage,
+    Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object,
+    Protection, Storage, Usage,
 };
 use crate::permit::NewObject;
 use crate::tenant::{NamespaceId, ObjectId};
@@ -169,6 +169,7 @@ impl Draft {
             allowed_mechanisms: self.allowed_mechanisms.clone(),
             copy_of: if self.storage == Storage::Ephemeral { self.origins.clone() } else { Vec::new() },
             tags: Vec::new(),
+            audit: AuditMode::Normal,
             start: self.start,
             end: self.end,
             primary: 1,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Hall, ObjectRef, Operation, Request, Target, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, Body, Key, KeyState, Object, Storage, alterations};
+use crate::key::{Action, Alteration, AuditMode, Body, Key, KeyState, Object, Storage, alterations};
 use crate::permit::{Permit, Subject};
 
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
@@ -155,6 +155,36 @@ impl Operation for Tag {
     }
 }
 
+/// Says how records of a key's uses are kept. The pipeline admits the security officer only.
+#[derive(Debug)]
+pub struct SetAudit {
+    /// The key.
+    pub key: ObjectRef,
+    /// How.
+    pub mode: AuditMode,
+}
+
+impl Operation for SetAudit {
+    type Running = Arc<Object>;
+
+    fn request(&self) -> Request {
+        Request::new(Action::ChangeState, Target::Object(self.key.clone()))
+    }
+
+    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
+        altered(subject, "audit", |key| key.audit.name().to_owned(), self.mode.name().to_owned())
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        let mut changed = Object::clone(object(permit)?);
+        let Body::Key(key) = &mut changed.body else {
+            return Err(Error::new(ErrorKind::Arguments, "only uses of keys are recorded otherwise"));
+        };
+        key.audit = self.mode;
+        hall.catalog.update(permit.caller(), &changed)
+    }
+}
+
 fn in_order(tags: &[String]) -> Vec<String> {
     let mut tags = tags.to_vec();
     tags.sort_unstable();
@@ -172,7 +202,7 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         || (&old.name, &old.origin) != (&new.name, &new.origin)
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
-        || (&old.tags, &old.copy_of) != (&new.tags, &new.copy_of)
+        || (&old.tags, &old.copy_of, old.audit) != (&new.tags, &new.copy_of, new.audit)
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -33,7 +33,7 @@ pub use find::Find;
 pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
 pub use make::Make;
-pub use manage::{ChangeState, Rename, Tag, Update};
+pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use sign::{Sign, Verify};

@@ -12,7 +12,7 @@ use crate::audit::Outcome;
 use crate::caller::Caller;
 use crate::clock::Moment;
 use crate::error::Result;
-use crate::key::{Object, Storage};
+use crate::key::{AuditMode, Object, Storage};
 use crate::operation::{ObjectRef, Operation, Target, Use};
 use crate::permit::Subject;
 use crate::quota::Demand;
@@ -39,8 +39,9 @@ impl Precedent {
         let (object, counted) = match standing.permit.put_subject(Subject::Namespace) {
             Subject::Object(object) => {
                 // A key with dates may be in force today and not tomorrow.
-                object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
-                (Some(Arc::downgrade(&object)), object.storage == Storage::Ephemeral)
+                let key = object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+                let counted = object.storage == Storage::Ephemeral && key.audit == AuditMode::Normal;
+                (Some(Arc::downgrade(&object)), counted)
             }
             Subject::Namespace => (None, !recorded(&standing)),
             Subject::New(_) => return None,

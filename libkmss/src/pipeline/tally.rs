@@ -17,7 +17,7 @@ use crate::audit::{AuditSink, AuditSummary, MAX_USES, Outcome, SummaryKey, Summa
 use crate::caller::{Caller, CallerName, Login};
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::Result;
-use crate::key::{Action, Object, Storage};
+use crate::key::{Action, AuditMode, Object, Storage};
 use crate::os::epoch;
 use crate::permit::{Subject, Subjects};
 
@@ -70,7 +70,7 @@ impl Pipeline {
     /// From now on the uses of `object`, a session key just made, are counted.
     pub(super) fn tally(&self, caller: &Caller, made: Moment, object: &Object) {
         let Some(key) = object.key() else { return };
-        if object.storage == Storage::Ephemeral && self.audit.summarizes() {
+        if object.storage == Storage::Ephemeral && key.audit == AuditMode::Normal && self.audit.summarizes() {
             object.uses.put(|| Tally {
                 audit: Arc::clone(&self.audit),
                 clock: Arc::clone(&self.clock),

@@ -8,5 +8,6 @@ mod process;
 mod reading;
 mod sealing;
 mod sealing_attacks;
+mod together;
 mod waiting;
 mod writing;

@@ -13,7 +13,7 @@ use libkmss::audit::{
 use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::ErrorKind;
-use libkmss::key::{Action, Alteration, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
+use libkmss::key::{Action, Alteration, AuditMode, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
 use libkmss::mechanism::KeyType;
 use libkmss::permit::{NewObject, Subject};
 use libkmss::suite::Suite;
@@ -423,7 +423,7 @@ fn what_a_record_says_does_not_depend_on_the_one_before_it() {
     assert_eq!(home.verify().verdict, Verdict::Whole);
 }
 
-fn a_key(name: &str, origin: &str) -> Key {
+pub(crate) fn a_key(name: &str, origin: &str) -> Key {
     Key {
         name: name.to_owned(),
         origin: origin.to_owned(),
@@ -435,6 +435,7 @@ fn a_key(name: &str, origin: &str) -> Key {
         allowed_mechanisms: Vec::new(),
         copy_of: Vec::new(),
         tags: Vec::new(),
+        audit: AuditMode::Normal,
         start: None,
         end: None,
         primary: 3,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use libkmss::clock::Timestamp;
 use libkmss::key::{
-    Attachment, BackendId, Body, CachedKey, HeldKey, Key, KeyClass, KeyState, KeyVersion, Object, Protection,
-    PublicComponents, Storage, Usage,
+    Attachment, AuditMode, BackendId, Body, CachedKey, HeldKey, Key, KeyClass, KeyState, KeyVersion, Object,
+    Protection, PublicComponents, Storage, Usage,
 };
 use libkmss::mechanism::KeyType;
 use libkmss::tenant::{NamespaceId, ObjectId};
@@ -55,6 +55,7 @@ pub(crate) fn key(class: KeyClass, key_type: KeyType, public: PublicComponents, 
         allowed_mechanisms: vec![1],
         copy_of: Vec::new(),
         tags: Vec::new(),
+        audit: AuditMode::Normal,
         start: None,
         end: None,
         primary: 1,

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use super::*;
 use crate::caller::{CallerParts, Login, Principal};
 use crate::clock::Timestamp;
-use crate::key::{BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage};
+use crate::key::{
+    AuditMode, BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage,
+};
 use crate::mechanism::KeyType;
 use crate::settings::Settings;
 use crate::store::{Batch, MemoryStore, SqliteStore};
@@ -156,6 +158,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         allowed_mechanisms: Vec::new(),
         copy_of: Vec::new(),
         tags: Vec::new(),
+        audit: AuditMode::Normal,
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

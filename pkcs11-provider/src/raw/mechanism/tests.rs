@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::ptr::null_mut;
 
 use cryptoki_sys::*;
-use libkmss::key::{KeyState, Protection, Usage};
+use libkmss::key::{AuditMode, KeyState, Protection, Usage};
 use libkmss::mechanism::{CipherMode, EcdhKdf, Gcm, Hash, KeyType, Oaep, Pss};
 
 use super::cipher::DEFAULT_KWP_IV;
@@ -71,6 +71,7 @@ fn a_key_of_another_type_is_refused() {
         allowed_mechanisms: Vec::new(),
         copy_of: Vec::new(),
         tags: Vec::new(),
+        audit: AuditMode::Normal,
         start: None,
         end: None,
         primary: 1,

@@ -8,8 +8,8 @@ use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::key::{
-    Action, BackendId, Body, CachedKey, DomainKey, Expected, Key, KeyClass, KeyComponents, KeySpec, KeyState,
-    KeyVersion, Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
+    Action, AuditMode, BackendId, Body, CachedKey, DomainKey, Expected, Key, KeyClass, KeyComponents, KeySpec,
+    KeyState, KeyVersion, Keyring, Material, Object, Protection, PublicComponents, Storage, Usage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, Mechanism, PqcMechanism};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
@@ -103,6 +103,7 @@ impl Lab {
             allowed_mechanisms: Vec::new(),
             copy_of: Vec::new(),
             tags: Vec::new(),
+            audit: AuditMode::Normal,
             start: None,
             end: None,
             primary: 1,
