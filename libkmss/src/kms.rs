@@ -144,6 +144,9 @@ impl Kms {
             random: config.audit.record_random,
             find: config.audit.record_find,
             session: config.audit.record_session_operations,
+            segment_bytes: u64::from(config.audit.segment_bytes),
+            segment_age: Duration::from_secs(u64::from(config.audit.segment_days) * 86_400),
+            emergency_bytes: config.audit.emergency_bytes,
             ..AuditOptions::default()
         };
         let ownership: Arc<Ownership> = Arc::new(move |file: &File| {

@@ -263,3 +263,40 @@ fn a_full_disk_refuses_and_loses_nothing() {
     home.audit_is_whole();
     home.kmss("key list --token full").succeed().mentions("signer");
 }
+
+#[test]
+fn with_a_reserve_results_go_on_past_a_full_disk_and_each_has_its_record() {
+    if built::only_kmss("audit before the result") {
+        return;
+    }
+    let home = Home::new();
+    let Some(_disk) = SmallDisk::mount(&home) else { return };
+    std::fs::write(home.file("kmss.toml"), "[audit]\nemergency_bytes = 1048576\n").unwrap();
+    let reserved = |program: Program| program.env("KMSS_CONF", home.file("kmss.toml"));
+    home.init_token("reserve");
+    home.generate("reserve", "macs", "aes:256", "01");
+    let filler = home.path().join("filler");
+    Program::new("dd").args(["if=/dev/zero", &format!("of={}", filler.display()), "bs=4k", "count=1024"]).succeed();
+    // More records than there is room for: first the disk is full, then the reserve.
+    let said = reserved(c::program(&home, "mac").args(["reserve", "1", "20000"])).fail().text();
+    let acknowledged: BTreeSet<u64> = said.lines().filter_map(|line| line.parse().ok()).collect();
+    std::fs::remove_file(&filler).unwrap();
+    let recorded = |records: Vec<serde_json::Value>| -> BTreeSet<u64> {
+        let macs = records.into_iter().filter(|r| r["action"] == "sign" && r["outcome"] == "success");
+        macs.filter_map(|record| record["data_len"].as_u64()).collect()
+    };
+    // Before anybody moved what is in the reserve, and after.
+    let before = recorded(home.audit(100_000));
+    home.audit_is_whole();
+    home.generate("reserve", "other", "aes:256", "02");
+    home.audit_is_whole();
+    let after = recorded(home.audit(100_000));
+    for recorded in [before, after] {
+        let lost: Vec<&u64> = acknowledged.difference(&recorded).collect();
+        assert!(lost.is_empty(), "{} of {} results have no record: {lost:?}", lost.len(), acknowledged.len());
+    }
+    assert!(acknowledged.len() > 2_500, "{}", acknowledged.len());
+    let waiting = std::fs::read_dir(home.path().join("audit")).unwrap();
+    let names = waiting.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert_eq!(names.filter(|name| name.ends_with(".pending")).collect::<Vec<_>>(), Vec::<String>::new());
+}

@@ -87,12 +87,15 @@ pub(super) fn resume(out: &mut Vec<u8>, origin: &Origin) {
 }
 
 /// The fields of a record that says what went wrong since the last one.
-pub(super) fn recovery(out: &mut Vec<u8>, torn: Option<(u64, Head)>, lost: u64) {
+pub(super) fn recovery(out: &mut Vec<u8>, torn: Option<(u64, Head)>, lost: u64, reserved: u64) {
     if let Some((len, hash)) = torn {
         push_count(out, "torn_len", len);
         push_field(out, "torn", &hash.hex());
     }
     push_count(out, "lost", lost);
+    if reserved > 0 {
+        push_count(out, "reserved", reserved);
+    }
 }
 
 /// The fields of an event. Gives how many bytes of the line the next use of the key by the same caller will begin with.

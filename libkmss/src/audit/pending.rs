@@ -20,7 +20,7 @@ use crate::os::{Directory, Opening, SharedBuffer, SharedBytes};
 use crate::suite::Suite;
 
 /// How the title of each file begins; the segment and the boot follow, each behind a space.
-const TITLE: &str = "kmss audit pending 1";
+const TITLE: &str = "kmss audit pending 2";
 
 /// Name of the file beside a segment.
 pub(super) fn file_name(id: &SegmentId) -> String {
@@ -37,10 +37,11 @@ pub(super) fn create(
     dir: &Directory,
     id: &SegmentId,
     boot: &[u8],
+    reserve: usize,
     prepare: impl FnOnce(&File) -> io::Result<()>,
 ) -> io::Result<SharedBuffer> {
     let title = [TITLE.as_bytes(), b" ", id.as_str().as_bytes(), b" ", boot, b"\n"].concat();
-    SharedBuffer::create(dir, file_name(id).as_ref(), &title, prepare)
+    SharedBuffer::create(dir, file_name(id).as_ref(), &title, reserve, prepare)
 }
 
 /// What was found beside a segment.
@@ -100,7 +101,8 @@ fn join(file: &File, len: u64, base: u64, mut bytes: Vec<u8>, this_boot: bool) -
         return Ok(Joint { rest: bytes.split_off(moved), fits: agrees });
     }
     let chained = match segment::tail(file, if agrees { base } else { len })? {
-        Some(tail) if tail.torn.is_empty() => chained(&bytes, tail.head),
+        // A record may have begun in the file, which was full then.
+        Some(tail) => chained(&[tail.torn.as_slice(), &bytes].concat(), tail.head).saturating_sub(tail.torn.len()),
         _ => 0,
     };
     // Whatever ends within the file is of an earlier moment than the file.

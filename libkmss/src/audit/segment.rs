@@ -3,7 +3,8 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::buffer::LineBuffer;
 use super::chain::{Head, Line, MAX_LINE, SegmentId};
@@ -48,6 +49,10 @@ pub(super) struct Segment {
     pub(super) lost_track: bool,
     /// Bytes after the last whole record.
     torn: Vec<u8>,
+    /// Records that are in the reserve because the disk was full, or were.
+    reserved: u64,
+    /// Somebody deleted the file with the reserve.
+    reserve_is_gone: bool,
     /// Events refused because they could not be written, since the last whole record.
     pub(super) lost: u64,
     /// The genesis record, until it is in the file.
@@ -60,11 +65,15 @@ pub(super) struct Segment {
 pub(super) struct OnDisk {
     file: File,
     rounds: Rounds,
+    /// The file beside it, where records go while the disk is full.
+    reserve: OnceLock<File>,
+    /// Whether records are there that the file does not have.
+    uses_reserve: AtomicBool,
 }
 
 impl OnDisk {
     fn new(file: File) -> Self {
-        Self { file, rounds: Rounds::default() }
+        Self { file, rounds: Rounds::default(), reserve: OnceLock::new(), uses_reserve: AtomicBool::new(false) }
     }
 
     /// A place among those who wait, for what is in the file by now.
@@ -75,7 +84,13 @@ impl OnDisk {
     /// Returns when what was in the file when the ticket was given out is on the disk. Threads that wait at one time share one
     /// `fdatasync`.
     pub(super) fn wait(&self, ticket: Ticket) -> io::Result<()> {
-        self.rounds.wait(ticket, || self.file.sync_data())
+        self.rounds.wait(ticket, || {
+            // First what may go to the file meanwhile, where it is synced before it leaves here.
+            if let Some(reserve) = self.reserve.get().filter(|_| self.uses_reserve.load(Ordering::Acquire)) {
+                reserve.sync_data()?;
+            }
+            self.file.sync_data()
+        })
     }
 
     /// Returns when all that is in the file is on the disk.
@@ -124,6 +139,8 @@ impl Segment {
             adrift: false,
             lost_track: false,
             torn: Vec::new(),
+            reserved: 0,
+            reserve_is_gone: false,
             lost: 0,
             genesis: Some(genesis),
         }
@@ -144,6 +161,8 @@ impl Segment {
             adrift: false,
             lost_track: false,
             torn: tail.torn,
+            reserved: 0,
+            reserve_is_gone: false,
             lost: 0,
             genesis: None,
         }
@@ -212,11 +231,30 @@ impl Segment {
         }
     }
 
+    /// Has a place for records while the disk is full: that of the buffer, which has a reserve.
+    pub(super) fn reserve_in(&mut self, buffer: Option<SharedBuffer>) {
+        if let Some(file) = buffer.as_ref().and_then(|buffer| buffer.file().ok()) {
+            let _ = self.file.reserve.set(file);
+        }
+        self.wait_in(buffer);
+    }
+
+    /// Whether records are in the reserve.
+    pub(super) fn uses_reserve(&self) -> bool {
+        self.file.uses_reserve.load(Ordering::Relaxed)
+    }
+
     /// Moves what waits to the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
+        let uses_reserve = self.uses_reserve();
+        let OnDisk { file, uses_reserve: flag, .. } = &*self.file;
         match &mut self.waiting {
             Waiting::Buffer(buffer) if !buffer.is_empty() => {
-                let moved = buffer.flush(&self.file.file);
+                // Somebody may have been told that what is in the reserve is on the disk.
+                let moved = buffer.flush_and(file, || if uses_reserve { file.sync_data() } else { Ok(()) });
+                if moved.is_ok() {
+                    flag.store(false, Ordering::Release);
+                }
                 // The mapped file was cut, and what waited is gone with it.
                 self.lost_track |= moved.as_ref().is_err_and(|e| e.raw_os_error() == Some(libc::EFAULT));
                 moved
@@ -258,7 +296,12 @@ impl Segment {
             self.genesis = Some(genesis);
             return Err(e);
         }
-        if self.torn.is_empty() && self.lost == 0 {
+        if self.uses_reserve() {
+            // The first record since may be the one that finds space.
+            let _ = self.flush();
+        }
+        let reserved = if self.uses_reserve() { 0 } else { self.reserved };
+        if self.torn.is_empty() && self.lost == 0 && reserved == 0 {
             return Ok(());
         }
         let (lost, prefix) = (self.lost, if self.torn.is_empty() { b"".as_slice() } else { TORN_END });
@@ -267,11 +310,12 @@ impl Segment {
             (len as u64, Head(self.suite.hash(&[&self.torn, prefix])))
         });
         self.put(buffer, Way::AtOnce, prefix, time, |buffer| {
-            encode::recovery(buffer.begin(kind::RECOVERY), torn, lost);
+            encode::recovery(buffer.begin(kind::RECOVERY), torn, lost, reserved);
             0
         })?;
         self.torn = Vec::new();
         self.lost = 0;
+        self.reserved -= reserved;
         Ok(())
     }
 
@@ -293,14 +337,44 @@ impl Segment {
     }
 
     fn write(&mut self, way: Way, bytes: &[u8], head: Head) -> io::Result<()> {
-        if way == Way::Waits && self.let_wait(bytes)? {
-            self.len = self.len.saturating_add(bytes.len() as u64);
-            self.head = head;
-            self.next = self.next.saturating_add(1);
-            return Ok(());
+        let waits = match way {
+            Way::Waits => self.let_wait(bytes),
+            Way::AtOnce => self.flush().map(|()| false),
+        };
+        match waits {
+            Ok(true) => {
+                self.len = self.len.saturating_add(bytes.len() as u64);
+                self.goes_on(head);
+                Ok(())
+            }
+            Ok(false) => self.flush().and_then(|()| self.write_at_once(bytes, head)),
+            Err(e) if self.keep(bytes) => {
+                drop(e);
+                self.goes_on(head);
+                Ok(())
+            }
+            Err(e) => Err(e),
         }
-        self.flush()?;
-        self.write_at_once(bytes, head)
+    }
+
+    const fn goes_on(&mut self, head: Head) {
+        self.head = head;
+        self.next = self.next.saturating_add(1);
+    }
+
+    /// Puts the bytes, the rest of a record, into the reserve; false where there is none, or no room in it.
+    fn keep(&mut self, bytes: &[u8]) -> bool {
+        if self.file.reserve.get().is_none() || self.reserve_is_gone || self.adrift || self.lost_track {
+            return false;
+        }
+        let Waiting::Buffer(buffer) = &mut self.waiting else { return false };
+        if !buffer.is_there() || !buffer.push_into_reserve(self.len, bytes) {
+            return false;
+        }
+        self.len = self.len.saturating_add(bytes.len() as u64);
+        self.reserved = self.reserved.saturating_add(1);
+        self.file.uses_reserve.store(true, Ordering::Release);
+        true
     }
 
     /// Puts the bytes beside the file; false where there is no place for them.
@@ -314,7 +388,7 @@ impl Segment {
         self.flush()?;
         let Waiting::Buffer(buffer) = &mut self.waiting else { return Ok(false) };
         if self.adrift || !buffer.is_there() {
-            (self.waiting, self.adrift) = (Waiting::Unmade, false);
+            (self.waiting, self.adrift, self.reserve_is_gone) = (Waiting::Unmade, false, true);
             return Ok(false);
         }
         Ok(buffer.push(self.len, bytes))
@@ -325,17 +399,25 @@ impl Segment {
         let written = loop {
             match (&self.file.file).write(bytes) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => (),
-                other => break other?,
+                other => break other,
             }
         };
+        let (written, error) = match written {
+            Ok(written) => {
+                (written, io::Error::new(io::ErrorKind::StorageFull, "only a part of the record could be written"))
+            }
+            Err(e) => (0, e),
+        };
         self.len = self.len.saturating_add(written as u64);
-        if written == bytes.len() {
-            self.head = head;
-            self.next = self.next.saturating_add(1);
+        let rest = bytes.get(written..).unwrap_or_default();
+        if rest.is_empty() || self.keep(rest) {
+            self.goes_on(head);
             return Ok(());
         }
-        self.torn.extend_from_slice(bytes.get(..written).unwrap_or(bytes));
-        Err(io::Error::new(io::ErrorKind::StorageFull, "only a part of the record could be written"))
+        if written > 0 {
+            self.torn.extend_from_slice(bytes.get(..written).unwrap_or(bytes));
+        }
+        Err(error)
     }
 }
 

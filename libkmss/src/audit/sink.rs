@@ -7,6 +7,7 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::buffer::LineBuffer;
 use super::chain::{Head, SegmentId};
@@ -48,8 +49,12 @@ pub struct AuditOptions {
     pub resume: bool,
     /// A new segment begins when one has reached this many bytes.
     pub segment_bytes: u64,
+    /// A new segment begins when one is so old; zero means never.
+    pub segment_age: Duration,
     /// The store hears of the chain's head after this many records, at most once a second; 0 means only when a segment ends.
     pub anchor_every: u64,
+    /// Bytes that each segment has beside it for its records while the disk is full; 0 for none.
+    pub emergency_bytes: u32,
     /// This many records a second go to the segment's file at once. Those that follow wait in a page of the kernel, for a
     /// second or until many can go together.
     pub at_once: u32,
@@ -65,7 +70,9 @@ impl Default for AuditOptions {
             sync_all: false,
             resume: true,
             segment_bytes: 64 << 20,
+            segment_age: Duration::ZERO,
             anchor_every: 10_000,
+            emergency_bytes: 0,
             at_once: 16,
         }
     }
@@ -143,6 +150,9 @@ impl Writer {
     }
 }
 
+/// A file to wait for, and a place among those who do.
+type Wanted = (Arc<OnDisk>, Ticket);
+
 /// How many segments of other processes are looked at before a new one is made.
 const CANDIDATES: usize = 64;
 /// How often another name is tried for a new segment.
@@ -216,12 +226,15 @@ impl SegmentSink {
     }
 
     fn end(&self, mut segment: Segment, buffer: &mut LineBuffer) -> Result<()> {
+        segment.flush().map_err(storage)?;
         let now = self.clock.now();
         let fill = |buffer: &mut LineBuffer| {
             buffer.begin(kind::CLOSE);
             0
         };
         segment.append(buffer, Way::AtOnce, now, fill).map_err(storage)?;
+        // It may have found no place but the reserve.
+        segment.flush().map_err(storage)?;
         segment.file.sync().map_err(storage)?;
         self.forget_buffer(&segment);
         let reusable = self.options.resume && segment.len() < self.options.segment_bytes;
@@ -242,7 +255,19 @@ impl SegmentSink {
     /// A place where records of a segment wait; `None` where the system offers none.
     fn buffer(&self, segment: &SegmentId) -> Option<SharedBuffer> {
         let prepare = |file: &File| (self.ownership)(file).map_err(io::Error::other);
-        Directory::open(&self.dir).and_then(|dir| pending::create(&dir, segment, &origin::boot(), prepare)).ok()
+        Directory::open(&self.dir)
+            .and_then(|dir| pending::create(&dir, segment, &origin::boot(), self.reserve(), prepare))
+            .ok()
+    }
+
+    /// Whether a segment is to end because of its age.
+    fn is_old(&self, id: &SegmentId, now: Timestamp) -> bool {
+        let age = self.options.segment_age;
+        !age.is_zero() && u128::from(now.0.saturating_sub(id.millis())) >= age.as_millis()
+    }
+
+    fn reserve(&self) -> usize {
+        usize::try_from(self.options.emergency_bytes).unwrap_or_default()
     }
 
     /// Appends one record and gives the file to wait for and a place there, where `wait` says so, and whether a segment was opened
@@ -252,7 +277,7 @@ impl SegmentSink {
         time: Timestamp,
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
-    ) -> Result<(Option<(Arc<OnDisk>, Ticket)>, bool)> {
+    ) -> Result<(Option<Wanted>, bool)> {
         let mut writer = self.writer(wait);
         let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
         // The verifier names what was deleted; what comes is written where it can be read.
@@ -265,7 +290,8 @@ impl SegmentSink {
         if let Some(left) = segment.take_if(|s| s.is_hopeless()) {
             *lost = lost.saturating_add(left.lost);
         }
-        if let Some(full) = segment.take_if(|s| s.len() >= self.options.segment_bytes) {
+        let ends = |s: &Segment| s.len() >= self.options.segment_bytes || self.is_old(&s.registration.segment, time);
+        if let Some(full) = segment.take_if(|s| ends(s) && !s.uses_reserve()) {
             self.end(full, buffer)?;
         }
         let opens = segment.is_none();
@@ -273,6 +299,10 @@ impl SegmentSink {
             Some(current) => current,
             None => match self.open(prepared, buffer) {
                 Ok(mut opened) => {
+                    if self.reserve() > 0 && opened.wants_buffer() {
+                        let place = self.buffer(&opened.registration.segment);
+                        opened.reserve_in(place);
+                    }
                     opened.lost = std::mem::take(lost);
                     segment.insert(opened)
                 }
@@ -287,7 +317,7 @@ impl SegmentSink {
             current.wait_in(self.buffer(&current.registration.segment));
         }
         current.append(buffer, way, time, |buffer| fill(buffer, known)).map_err(storage)?;
-        if current.is_anchor_due(self.options.anchor_every, time) {
+        if current.is_anchor_due(self.options.anchor_every, time) && !current.uses_reserve() {
             self.anchor(current)?;
         }
         Ok((wait.then(|| (Arc::clone(&current.file), current.file.ask())), opens))
@@ -321,6 +351,8 @@ impl SegmentSink {
         match registry::anchor(&*self.store, &registration) {
             // A store that is busy hears of a later record.
             Err(e) if e.kind().is_transient() => (),
+            // It is as full as the log, which has a reserve.
+            Err(e) if e.kind() == ErrorKind::Storage && self.reserve() > 0 => (),
             other => other?,
         }
         segment.registration = registration;
@@ -447,7 +479,8 @@ impl SegmentSink {
             State::Closed => (tail.seq, tail.len) == (found.seq, found.len) && tail.torn.is_empty(),
             State::Open => tail.seq >= found.seq,
         };
-        if !as_registered || found.uid != uid || tail.len >= self.options.segment_bytes {
+        let ends = tail.len >= self.options.segment_bytes || self.is_old(id, self.clock.now());
+        if !as_registered || found.uid != uid || ends {
             return retire();
         }
         let now = registry::Registration { state: State::Open, time: self.clock.now(), ..found.clone() };

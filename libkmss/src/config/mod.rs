@@ -111,6 +111,15 @@ pub struct AuditConfig {
     pub record_find: bool,
     /// Record each operation with a session key, instead of counts of them.
     pub record_session_operations: bool,
+    /// A new segment begins when one has reached this many bytes, 1 MiB to 1 GiB.
+    #[serde(deserialize_with = "file::within::<0x10_0000, 0x4000_0000, _>")]
+    pub segment_bytes: u32,
+    /// A new segment begins when one is so many days old, up to 3,650; 0 for never.
+    #[serde(deserialize_with = "file::within::<0, 3_650, _>")]
+    pub segment_days: u32,
+    /// Bytes that each segment in use has beside it for its records while the disk is full, up to 64 MiB; 0 for none.
+    #[serde(deserialize_with = "file::within::<0, 0x400_0000, _>")]
+    pub emergency_bytes: u32,
     /// Whether any process that opens its audit seals what others left, where nobody did for five minutes; otherwise `kmss
     /// audit seal` and the agent alone do.
     pub seal: bool,
@@ -137,6 +146,9 @@ impl Default for AuditConfig {
             record_digest: false,
             record_find: false,
             record_session_operations: false,
+            segment_bytes: 64 << 20,
+            segment_days: 0,
+            emergency_bytes: 0,
             seal: true,
             origin: String::new(),
             epoch_hours: 24,

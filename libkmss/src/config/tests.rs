@@ -260,6 +260,8 @@ fn values_that_cannot_be_meant_are_refused_with_their_line() {
         ("[[principal]]\nname = \"a:b\"\nexecutable = \"nginx\"\n", 3, "absolute"),
         ("[[principal]]\nuid = 1\n", 1, "name"),
         ("[audit]\nrecord_find = 1\n", 2, "boolean"),
+        ("[audit]\nsegment_bytes = 4096\n", 2, "between 1048576 and"),
+        ("[audit]\nemergency_bytes = 67108865\n", 2, "between 0 and 67108864"),
         ("home = \n", 1, ""),
         ("home = \"/a\"\nhome = \"/b\"\n", 2, "duplicate"),
     ] {
@@ -283,6 +285,9 @@ fn everything_that_can_be_set_can_be_read() {
         record_digest = true
         record_find = true
         record_session_operations = true
+        segment_bytes = 1048576
+        segment_days = 30
+        emergency_bytes = 262144
         [[principal]]
         uid = 33
         gid = 33
@@ -300,6 +305,9 @@ fn everything_that_can_be_set_can_be_read() {
             record_digest: true,
             record_find: true,
             record_session_operations: true,
+            segment_bytes: 1 << 20,
+            segment_days: 30,
+            emergency_bytes: 256 << 10,
             ..AuditConfig::default()
         }
     );

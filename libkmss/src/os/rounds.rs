@@ -46,7 +46,7 @@ impl Rounds {
             if self.has_failed() {
                 return Err(io::Error::other("the disk refused an earlier record of the segment"));
             }
-            if turn % 2 != 0 {
+            if !turn.is_multiple_of(2) {
                 self.sleep(turn);
                 continue;
             }

@@ -4,7 +4,7 @@
 //! nothing, whoever dies behind it has added all. From then on they survive the process, as after `write(2)`, and not a
 //! power failure. [`SharedBuffer::flush`] moves them to the file they are for.
 //!
-//! Layout: the word (in the machine's byte order; the base in the upper 47 bits, the count in the lower 17), from byte 64 a
+//! Layout: the word (in the machine's byte order; the base in the upper 37 bits, the count in the lower 27), from byte 64 a
 //! title, from byte 4096 the bytes.
 //!
 //! The file's blocks are there before it is mapped, and only file systems that write in place are used: elsewhere a full
@@ -20,25 +20,27 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use super::directory::{Directory, Opening};
-use super::mapping::Mapping;
+use super::mapping::Region;
 
 /// Where the title begins.
 const TITLE: usize = 64;
 /// Where the bytes begin.
 const BYTES: usize = 4096;
 /// Bits of the word that hold the count.
-const COUNT_BITS: u32 = 17;
-/// Numbers that the file would have room for.
-const NUMBERS: usize = (BYTES + SharedBuffer::CAPACITY) / size_of::<AtomicU64>();
+const COUNT_BITS: u32 = 27;
+/// The most bytes that any buffer has room for.
+const LARGEST: usize = SharedBuffer::CAPACITY + SharedBuffer::LARGEST_RESERVE;
 /// How often a reader looks for a moment without change.
 const LOOKS: u32 = 10_000;
 
-/// A file of [`SharedBuffer::FILE_LEN`] bytes, mapped by the one process that adds to it.
+/// A file of [`SharedBuffer::FILE_LEN`] bytes and a reserve, mapped by the one process that adds to it.
 ///
 /// A forked child shares the mapping: it must do nothing but drop the value.
 pub struct SharedBuffer {
-    map: Mapping<NUMBERS>,
+    map: Region,
     file: File,
+    /// How many bytes there is room for where nothing else has any.
+    reserve: usize,
     /// What the word says: where the bytes belong, and how many there are.
     base: u64,
     count: usize,
@@ -58,12 +60,15 @@ pub struct SharedBytes {
 }
 
 impl SharedBuffer {
-    /// How many bytes there is room for.
+    /// How many bytes there is room for, without the reserve.
     pub const CAPACITY: usize = 64 * 1024;
-    /// Length of the file.
+    /// Length of the file, without the reserve.
     pub const FILE_LEN: u64 = (BYTES + Self::CAPACITY) as u64;
+    /// The largest reserve.
+    pub const LARGEST_RESERVE: usize = 64 << 20;
 
-    /// Makes the file `name`, which must not exist, with the given title, and maps it. `prepare` gives it owner and mode.
+    /// Makes the file `name`, which must not exist, with the given title and a reserve of so many bytes (up to
+    /// [`Self::LARGEST_RESERVE`]), and maps it. `prepare` gives it owner and mode.
     ///
     /// # Errors
     /// Those of the system, and `Unsupported` on file systems that may ask for space when a mapped byte is written: nothing
@@ -72,21 +77,29 @@ impl SharedBuffer {
         dir: &Directory,
         name: &OsStr,
         title: &[u8],
+        reserve: usize,
         prepare: impl FnOnce(&File) -> io::Result<()>,
     ) -> io::Result<Self> {
         let file = dir.file(name, Opening::New)?;
-        Self::of_file(file, title, prepare).inspect_err(|_| drop(dir.remove(name)))
+        Self::of_file(file, title, reserve, prepare).inspect_err(|_| drop(dir.remove(name)))
     }
 
-    fn of_file(file: File, title: &[u8], prepare: impl FnOnce(&File) -> io::Result<()>) -> io::Result<Self> {
-        if !writes_in_place(&file)? || largest_file() < Self::FILE_LEN || title.len() > BYTES - TITLE {
+    fn of_file(
+        file: File,
+        title: &[u8],
+        reserve: usize,
+        prepare: impl FnOnce(&File) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let reserve = reserve.min(Self::LARGEST_RESERVE).next_multiple_of(BYTES);
+        let len = Self::FILE_LEN.saturating_add(reserve as u64);
+        if !writes_in_place(&file)? || largest_file() < len || title.len() > BYTES - TITLE {
             return Err(io::ErrorKind::Unsupported.into());
         }
         prepare(&file)?;
-        allocate(&file, Self::FILE_LEN)?;
+        allocate(&file, len)?;
         file.write_all_at(title, TITLE as u64)?;
-        let map = Mapping::new(&file, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_POPULATE)?;
-        Ok(Self { map, file, base: 0, count: 0, moved: 0 })
+        let map = Region::new(&file, BYTES + Self::CAPACITY + reserve)?;
+        Ok(Self { map, file, reserve, base: 0, count: 0, moved: 0 })
     }
 
     /// Whether nothing waits.
@@ -99,16 +112,25 @@ impl SharedBuffer {
     /// without those that wait.
     #[must_use]
     pub fn push(&mut self, base: u64, bytes: &[u8]) -> bool {
-        let room = Self::CAPACITY - self.count;
-        if bytes.len() > room {
+        self.push_within(Self::CAPACITY, base, bytes)
+    }
+
+    /// As [`Self::push`], with the reserve.
+    #[must_use]
+    pub fn push_into_reserve(&mut self, base: u64, bytes: &[u8]) -> bool {
+        self.push_within(Self::CAPACITY + self.reserve, base, bytes)
+    }
+
+    fn push_within(&mut self, capacity: usize, base: u64, bytes: &[u8]) -> bool {
+        if bytes.len() > capacity.saturating_sub(self.count) {
             return false;
         }
         let base = if self.is_empty() { base } else { self.base };
         let Some(word) = pack(base, self.count + bytes.len()) else { return false };
         // A reader that sees any of these bytes also sees the word that was stored before them.
         fence(Ordering::Release);
-        // SAFETY: the mapping is writable and has CAPACITY bytes from BYTES on, of which `room` begin at `count`; nobody in this
-        // process refers to them.
+        // SAFETY: the mapping is writable and has `capacity` bytes or more from BYTES on, of which so many are free from `count`
+        // on; nobody in this process refers to them.
         unsafe {
             let to = self.map.as_ptr().add(BYTES + self.count);
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len());
@@ -123,6 +145,14 @@ impl SharedBuffer {
     /// # Errors
     /// Those of `write(2)`; `EFAULT` where the file of the buffer was cut.
     pub fn flush(&mut self, to: &File) -> io::Result<()> {
+        self.flush_and(to, || Ok(()))
+    }
+
+    /// As [`Self::flush`], and calls `moved` before the file says that nothing waits in it.
+    ///
+    /// # Errors
+    /// As [`Self::flush`], and those of `moved`: what was moved then stands in both files.
+    pub fn flush_and(&mut self, to: &File, moved: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
         while self.moved < self.count {
             // SAFETY: the first `count` bytes from BYTES on are mapped and written; where the file was cut, the kernel answers
             // EFAULT.
@@ -141,6 +171,7 @@ impl SharedBuffer {
                 }
             }
         }
+        moved()?;
         if self.count > 0 && self.is_whole()? {
             self.base = self.base.saturating_add(self.count as u64);
             self.word().store(pack(self.base, 0).unwrap_or_default(), Ordering::Release);
@@ -152,16 +183,27 @@ impl SharedBuffer {
     /// Whether the file still has its name and its length, so that what is added survives this process.
     #[must_use]
     pub fn is_there(&self) -> bool {
-        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0 && meta.len() >= Self::FILE_LEN)
+        self.file.metadata().is_ok_and(|meta| meta.nlink() > 0 && meta.len() >= self.file_len())
     }
 
     fn is_whole(&self) -> io::Result<bool> {
-        Ok(self.file.metadata()?.len() >= Self::FILE_LEN)
+        Ok(self.file.metadata()?.len() >= self.file_len())
+    }
+
+    const fn file_len(&self) -> u64 {
+        Self::FILE_LEN.saturating_add(self.reserve as u64)
+    }
+
+    /// The file, for whoever waits until what is in it is on the disk.
+    ///
+    /// # Errors
+    /// Those of dup(2).
+    pub fn file(&self) -> io::Result<File> {
+        self.file.try_clone()
     }
 
     const fn word(&self) -> &AtomicU64 {
-        let [word, ..] = self.map.numbers();
-        word
+        self.map.word()
     }
 }
 
@@ -183,16 +225,19 @@ impl SharedBytes {
         if meta.is_file() && meta.len() == 0 {
             return Ok(None);
         }
-        if !meta.is_file() || meta.len() != SharedBuffer::FILE_LEN {
+        let room = meta.len().checked_sub(BYTES as u64).and_then(|room| usize::try_from(room).ok());
+        // Every reserve is whole pages.
+        let made = |room: &usize| (SharedBuffer::CAPACITY..=LARGEST).contains(room) && room.is_multiple_of(BYTES);
+        let Some(room) = room.filter(|room| made(room) && meta.is_file()) else {
             return Err(damaged());
-        }
+        };
         for _ in 0..LOOKS {
             let word = read_word(file)?;
             let (base, count) = unpack(word);
             if count == 0 {
                 return Ok(None);
             }
-            if count > SharedBuffer::CAPACITY {
+            if count > room {
                 return Err(damaged());
             }
             let mut bytes = vec![0; count];
@@ -291,7 +336,7 @@ mod tests {
 
     fn buffer(dir: &Path) -> SharedBuffer {
         let home = Directory::open(dir).unwrap();
-        SharedBuffer::create(&home, "buffer".as_ref(), b"title", |_| Ok(())).unwrap()
+        SharedBuffer::create(&home, "buffer".as_ref(), b"title", 0, |_| Ok(())).unwrap()
     }
 
     fn look(dir: &Path) -> io::Result<Option<SharedBytes>> {
@@ -318,10 +363,27 @@ mod tests {
     }
 
     #[test]
+    fn a_reserve_is_room_for_what_is_put_there_alone_and_is_moved_with_the_rest() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Directory::open(dir.path()).unwrap();
+        let mut buffer = SharedBuffer::create(&home, "buffer".as_ref(), b"title", 5000, |_| Ok(())).unwrap();
+        assert!(buffer.push(0, &[1; SharedBuffer::CAPACITY]) && !buffer.push(0, b"x"));
+        // Whole pages.
+        assert!(buffer.push_into_reserve(0, &[2; 8000]) && !buffer.push_into_reserve(0, &[2; 193]));
+        assert_eq!(look(dir.path()).unwrap().unwrap().bytes.len(), SharedBuffer::CAPACITY + 8000);
+        assert!(buffer.flush_and(&target(dir.path()), || Err(io::ErrorKind::Other.into())).is_err());
+        // It is in both files.
+        assert_eq!(look(dir.path()).unwrap().unwrap().bytes.len(), SharedBuffer::CAPACITY + 8000);
+        buffer.flush(&target(dir.path())).unwrap();
+        assert!(buffer.is_empty() && look(dir.path()).unwrap().is_none());
+        assert_eq!(std::fs::read(dir.path().join("target")).unwrap().len(), SharedBuffer::CAPACITY + 8000);
+    }
+
+    #[test]
     fn a_full_buffer_takes_nothing_more_and_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let mut buffer = buffer(dir.path());
-        assert!(!buffer.push(0, &[1; SharedBuffer::CAPACITY + 1]) && !buffer.push(1 << 47, b"x"));
+        assert!(!buffer.push(0, &[1; SharedBuffer::CAPACITY + 1]) && !buffer.push(1 << 37, b"x"));
         assert!(buffer.push(0, &[1; SharedBuffer::CAPACITY]) && !buffer.push(0, b"x"));
         let read_only = File::open(dir.path().join("buffer")).unwrap();
         assert!(buffer.flush(&read_only).is_err());
@@ -338,7 +400,7 @@ mod tests {
         drop(dying);
         assert_eq!(look(dir.path()).unwrap().unwrap().bytes, b"left");
         let home = Directory::open(dir.path()).unwrap();
-        let taken = SharedBuffer::create(&home, "buffer".as_ref(), b"title", |_| Ok(()));
+        let taken = SharedBuffer::create(&home, "buffer".as_ref(), b"title", 0, |_| Ok(()));
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(look(dir.path()).unwrap().unwrap().bytes, b"left");
     }

@@ -6,6 +6,7 @@ mod double;
 mod following;
 mod process;
 mod reading;
+mod reserve;
 mod sealing;
 mod sealing_attacks;
 mod together;

@@ -16,7 +16,7 @@ use crate::double::{Example, Home, labelled};
 use crate::writing::a_key;
 
 /// A use of a key with this mode.
-fn use_of(mode: AuditMode, storage: Storage) -> Example {
+pub(crate) fn use_of(mode: AuditMode, storage: Storage) -> Example {
     let Subject::Object(object) = labelled(b"") else { unreachable!() };
     let body = Body::Key(Box::new(libkmss::key::Key { audit: mode, ..a_key("web", "") }));
     let subject = Subject::Object(Arc::new(Object { body, storage, ..(*object).clone() }));

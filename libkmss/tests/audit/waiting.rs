@@ -59,12 +59,12 @@ fn lines(home: &Home) -> usize {
 fn look(path: &Path) -> (u64, Vec<u8>) {
     let whole = fs::read(path).unwrap();
     let word = u64::from_ne_bytes(whole[..8].try_into().unwrap());
-    let count = usize::try_from(word & 0x1_ffff).unwrap();
-    (word >> 17, whole[BYTES..BYTES + count].to_vec())
+    let count = usize::try_from(word & 0x7ff_ffff).unwrap();
+    (word >> 27, whole[BYTES..BYTES + count].to_vec())
 }
 
 fn set_word(path: &Path, base: u64, count: u64) {
-    File::options().write(true).open(path).unwrap().write_all_at(&(base << 17 | count).to_ne_bytes(), 0).unwrap();
+    File::options().write(true).open(path).unwrap().write_all_at(&(base << 27 | count).to_ne_bytes(), 0).unwrap();
 }
 
 fn append(path: &Path, bytes: &[u8]) {
@@ -380,14 +380,14 @@ fn what_waited_when_the_system_went_down_counts_as_far_as_its_chain_goes() {
 fn whatever_stands_beside_a_segment_is_named_and_never_followed() {
     type Attack = fn(&Path);
     let attacks: [(&str, Attack, Option<Found>); 11] = [
-        ("more than there is room for", |p| set_word(p, 0, 0x1_ffff), Some(Found::PendingDamaged)),
+        ("more than there is room for", |p| set_word(p, 0, 0x7ff_ffff), Some(Found::PendingDamaged)),
         ("far behind the end", |p| set_word(p, 1 << 40, look(p).1.len() as u64), None),
         ("before its place", |p| set_word(p, 0, look(p).1.len() as u64), None),
         ("half a record", |p| set_word(p, look(p).0, 700), None),
         ("cut", |p| File::options().write(true).open(p).unwrap().set_len(5000).unwrap(), Some(Found::PendingDamaged)),
         ("longer", |p| append(p, b"x"), Some(Found::PendingDamaged)),
         ("another title", |p| title(p, b"kmss audit pending 2"), Some(Found::PendingDamaged)),
-        ("another segment", |p| title(p, b"kmss audit pending 1 1760000000000-00"), Some(Found::PendingDamaged)),
+        ("another segment", |p| title(p, b"kmss audit pending 2 1760000000000-00"), Some(Found::PendingDamaged)),
         ("a link", |p| replace(p, |p| symlink("/dev/zero", p).unwrap()), Some(Found::PendingDamaged)),
         ("a directory", |p| replace(p, |p| fs::create_dir(p).unwrap()), Some(Found::PendingDamaged)),
         ("nothing", |p| set_word(p, 0, 0), None),
