@@ -3,6 +3,7 @@
 mod audit;
 mod exchange;
 mod policy;
+mod quota;
 mod report;
 mod seal;
 
@@ -18,6 +19,7 @@ pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
 };
+pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
 
@@ -88,6 +90,12 @@ pub(crate) enum Command {
     Policy(PolicyCommand),
     /// Approve what a policy wants approved by several
     Approve(ApproveArgs),
+    /// Blocks: who or what does nothing until an operator releases it
+    #[command(subcommand)]
+    Block(BlockCommand),
+    /// Quotas: how many operations or bytes, for whom
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),

@@ -1,5 +1,6 @@
 //! Points in time, as people write them and other programs read them.
 
+pub(crate) use agent::format::rfc3339;
 use libkmss::clock::{Clock as _, SystemClock, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -34,7 +35,16 @@ pub(crate) fn parse_past(text: &str) -> Result<Timestamp, Failure> {
     }
 }
 
-pub(crate) use agent::format::rfc3339;
+/// `100d`, in milliseconds.
+///
+/// # Errors
+/// A sentence that says how to write it.
+pub(crate) fn duration(text: &str) -> Result<u64, Failure> {
+    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
+    let found = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let amount = found.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds * 1000));
+    amount.ok_or_else(|| format!("`{text}` is no length of time: write 100d, 12h, 5m or 30s").into())
+}
 
 #[cfg(test)]
 mod tests {
@@ -46,6 +56,8 @@ mod tests {
         assert_eq!(parse("1970-01-02").unwrap(), Timestamp(86_400_000));
         assert_eq!(parse("1970-01-01T01:00:00+01:00").unwrap(), Timestamp(0));
         assert_eq!(rfc3339(parse("2026-11-22T09:48:38.5Z").unwrap()), "2026-11-22T09:48:38.500Z");
+        assert_eq!((duration("2d").unwrap(), duration("15m").unwrap()), (172_800_000, 900_000));
+        assert!(duration("15").is_err() && duration("d").is_err() && duration("99999999999999999d").is_err());
         for bad in ["tomorrow", "2026-13-01", "1969-12-31", ""] {
             assert!(parse(bad).is_err(), "{bad}");
         }

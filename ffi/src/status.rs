@@ -52,7 +52,7 @@ impl From<ErrorKind> for kmss_status {
             K::PinIncorrect | K::PinInvalid => Self::KMSS_PIN_INCORRECT,
             K::PinLocked => Self::KMSS_PIN_LOCKED,
             K::PinNotInitialized => Self::KMSS_PIN_NOT_SET,
-            K::Denied => Self::KMSS_DENIED,
+            K::Denied | K::Blocked => Self::KMSS_DENIED,
             K::KeyState => Self::KMSS_KEY_STATE,
             K::QuotaExceeded => Self::KMSS_QUOTA_EXCEEDED,
             K::NotFound => Self::KMSS_NOT_FOUND,

@@ -130,6 +130,8 @@ struct Shared {
     settled: AtomicU64,
     /// The last store generation at which no policy was found to apply to its namespace.
     ungoverned: AtomicU64,
+    /// The last store generation at which nothing was found to be blocked, throttled or budgeted that it could do.
+    unrestricted: AtomicU64,
 }
 
 /// No generation that stands: those are even.
@@ -166,6 +168,16 @@ impl Caller {
         self.0.ungoverned.store(generation, Ordering::Relaxed);
     }
 
+    /// Whether it is known that nothing is blocked, throttled or budgeted at this store generation that it could do.
+    pub(crate) fn is_unrestricted(&self, generation: u64) -> bool {
+        generation.is_multiple_of(2) && self.0.unrestricted.load(Ordering::Relaxed) == generation
+    }
+
+    /// Notes that nothing is blocked, throttled or budgeted at this store generation that it could do.
+    pub(crate) fn found_unrestricted(&self, generation: u64) {
+        self.0.unrestricted.store(generation, Ordering::Relaxed);
+    }
+
     /// Who it is.
     pub(crate) fn name(&self) -> &Arc<CallerName> {
         &self.0.name
@@ -187,7 +199,8 @@ impl From<CallerParts> for Caller {
         let CallerParts { principal, namespace, login, .. } = &parts;
         let (principal, namespace) = (Arc::clone(principal), Arc::clone(namespace));
         let name = Arc::new(CallerName { principal, namespace, login: login.clone() });
-        Self(Arc::new(Shared { parts, name, settled: AtomicU64::new(NEVER), ungoverned: AtomicU64::new(NEVER) }))
+        let never = || AtomicU64::new(NEVER);
+        Self(Arc::new(Shared { parts, name, settled: never(), ungoverned: never(), unrestricted: never() }))
     }
 }
 

@@ -76,6 +76,8 @@ pub enum ErrorKind {
     PinNotInitialized,
     /// A policy forbids it (looks like [`ErrorKind::NotFound`] to whoever may not list the namespace).
     Denied,
+    /// An operator, or an alarm, has blocked who asks or what is asked for.
+    Blocked,
     /// The key's state forbids it (disabled, expired, not yet active, destroyed).
     KeyState,
     /// A quota is used up.
@@ -143,6 +145,7 @@ impl ErrorKind {
             | K::PinInvalid
             | K::PinNotInitialized
             | K::Denied
+            | K::Blocked
             | K::KeyState
             | K::QuotaExceeded => ErrorClass::Authority,
             K::NotFound | K::AlreadyExists | K::Conflict | K::Busy => ErrorClass::Existence,

@@ -2,12 +2,15 @@
 
 mod agent;
 mod approvals;
+mod blocks;
 mod check;
+mod check_book;
 mod check_policies;
 mod identities;
 mod officer;
 pub mod past;
 mod policies;
+mod quotas;
 mod sealing;
 
 use std::any::Any;
@@ -43,7 +46,7 @@ use crate::policy::host::Trust;
 use crate::policy::registry::Registry;
 use crate::policy::{GuestEngine, RegistrySource};
 use crate::principal::CurrentPrincipal;
-use crate::quota::HostLedger;
+use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
 use crate::seal::{FileSeal, Seal};
@@ -82,6 +85,8 @@ pub struct Kms {
     /// What is in force, loaded; tries modules before they are.
     modules: Arc<RegistrySource>,
     approvals: Arc<Approvals>,
+    /// What is blocked and budgeted.
+    book: Arc<Book>,
     /// The user whom the home belongs to.
     owner: u32,
 }
@@ -181,6 +186,8 @@ impl Kms {
         let rates = Arc::new(Rates::new(home.path().join(RATES), mode, Arc::clone(&random)));
         let registry = Arc::new(Registry::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let approvals = Arc::new(Approvals::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let quotas = config.quotas.iter().map(Quota::configured).collect::<Result<_>>()?;
+        let book = Arc::new(Book::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key), quotas));
         let trust = match config.policy.trust {
             PolicyTrust::Trusted => Trust::Trusted,
             PolicyTrust::Untrusted => Trust::Untrusted,
@@ -192,7 +199,7 @@ impl Kms {
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
-            quota: Arc::new(HostLedger::new(rates)),
+            quota: Arc::new(HostLedger::new(rates, Arc::clone(&book), Arc::clone(&clock))),
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
@@ -213,6 +220,7 @@ impl Kms {
             registry,
             modules,
             approvals,
+            book,
             owner: mode.owner,
         })
     }
@@ -380,6 +388,11 @@ impl Kms {
     /// [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::PinNotInitialized`].
     pub fn login(&self, caller: &Caller, credential: &Credential<'_>) -> Result<Caller> {
         self.pipeline.around(Some(caller), Action::Login, || {
+            // The officer logs in to release what is blocked.
+            let user = !matches!(credential, Credential::OfficerPin(_));
+            if user {
+                self.unblocked(caller)?;
+            }
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
             let known = with_keys(caller, authenticated.login, authenticated.private, officer);
@@ -390,7 +403,9 @@ impl Kms {
                     let name = format!("user:{name}@{}", caller.namespace);
                     let roles = authenticated.roles;
                     let principal = Principal { name, roles, ..Principal::clone(&caller.principal) };
-                    known.with(|parts| parts.principal = Arc::new(principal))
+                    let known = known.with(|parts| parts.principal = Arc::new(principal));
+                    self.unblocked(&known)?;
+                    known
                 }
                 _ => known,
             })
@@ -529,11 +544,13 @@ impl Kms {
         config.home.join(AUDIT)
     }
 
-    /// Ends the audit segment cleanly. The home stays usable: a later record opens a segment again.
+    /// Ends the audit segment cleanly, and gives back what was leased of quotas. The home stays usable: a later record opens a
+    /// segment again.
     ///
     /// # Errors
     /// [`ErrorKind::AuditUnavailable`]: the segment is left open, as after a crash, and nothing is lost.
     pub fn close(&self) -> Result<()> {
+        self.pipeline.quota.close();
         self.audit.close()
     }
 

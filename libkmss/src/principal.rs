@@ -188,6 +188,7 @@ mod tests {
             policy: Default::default(),
             principals,
             alarms: Vec::new(),
+            quotas: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,
                 considered: Vec::new(),

@@ -48,8 +48,8 @@ pub(crate) const fn code(kind: ErrorKind) -> CK_RV {
         K::PinLocked => CKR_PIN_LOCKED,
         K::PinInvalid => CKR_PIN_INVALID,
         K::PinNotInitialized => CKR_USER_PIN_NOT_INITIALIZED,
-        // A policy said no. Not "key function not permitted": that one sends people to the key's attributes.
-        K::Denied => CKR_FUNCTION_REJECTED,
+        // A policy said no, or an operator. Not "key function not permitted": that one sends people to the key's attributes.
+        K::Denied | K::Blocked => CKR_FUNCTION_REJECTED,
         K::QuotaExceeded => CKR_TOKEN_RESOURCE_EXCEEDED,
         K::NotFound => CKR_OBJECT_HANDLE_INVALID,
         K::AlreadyExists | K::Conflict | K::Busy => CKR_FUNCTION_FAILED,

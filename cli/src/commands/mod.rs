@@ -6,6 +6,7 @@ mod audit;
 mod audit_agent;
 mod audit_export;
 mod audit_seal;
+mod block;
 mod cert;
 mod config;
 mod doctor;
@@ -19,6 +20,7 @@ mod migrate;
 mod module;
 mod policy;
 mod probe;
+mod quota;
 mod report;
 mod shell;
 mod sm2_signer;
@@ -50,6 +52,8 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
         Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
+        Command::Block(command) => block::run(&Context::new(cli.global)?, command)?,
+        Command::Quota(command) => quota::run(&Context::new(cli.global)?, command)?,
         Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
         Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
         Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),

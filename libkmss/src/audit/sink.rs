@@ -82,8 +82,8 @@ impl AuditOptions {
     fn wants(&self, action: Action, outcome: Outcome, tags: &[String]) -> bool {
         match (outcome, action) {
             (Outcome::Denied(_) | Outcome::Failed(_), _) => true,
-            // What several had to approve leaves their names.
-            _ if tags.iter().any(|tag| tag.starts_with("approved-by:")) => true,
+            // What several had to approve leaves their names, and what brings a quota near its end is told.
+            _ if tags.iter().any(|tag| tag.starts_with("approved-by:") || tag.starts_with("quota-near:")) => true,
             (_, Action::Digest) => self.digest,
             (_, Action::Random) => self.random,
             (_, Action::Find) => self.find,

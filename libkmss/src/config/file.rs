@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::{AlarmConfig, AuditConfig, PinConfig, PolicyConfig, PrincipalRule, StoreConfig};
+use super::{AlarmConfig, AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -36,6 +36,8 @@ pub(super) struct File {
     pub(super) principal: Vec<PrincipalRule>,
     #[serde(default, deserialize_with = "super::alarm::alarms")]
     pub(super) alarm: Vec<AlarmConfig>,
+    #[serde(default)]
+    pub(super) quota: Vec<QuotaRule>,
 }
 
 const fn default_suite() -> Suite {
@@ -53,6 +55,7 @@ impl Default for File {
             policy: PolicyConfig::default(),
             principal: Vec::new(),
             alarm: Vec::new(),
+            quota: Vec::new(),
         }
     }
 }

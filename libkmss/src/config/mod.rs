@@ -40,6 +40,8 @@ pub struct Config {
     pub principals: Vec<PrincipalRule>,
     /// What raises alarms in the agent.
     pub alarms: Vec<AlarmConfig>,
+    /// Quotas beside those that are set with the command. None where the file's owner has no say in that.
+    pub quotas: Vec<QuotaRule>,
     /// How all this was found.
     pub explanation: Explanation,
 }
@@ -58,7 +60,7 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy);
+        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy, &mut self.quotas);
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self
@@ -201,6 +203,40 @@ pub struct PrincipalRule {
     /// The roles it has.
     #[serde(default, deserialize_with = "file::role_names")]
     pub roles: Vec<String>,
+}
+
+/// A `[[quota]]`: docs/quotas.md says what it means.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaRule {
+    /// Its name.
+    pub name: String,
+    /// For a tenant.
+    pub tenant: Option<String>,
+    /// For the tokens of this label.
+    pub token: Option<String>,
+    /// For whoever is called so: `kind:name`.
+    pub principal: Option<String>,
+    /// For the keys of this name.
+    pub key: Option<String>,
+    /// What is counted apart: `tenant`, `token`, `principal`, `key`.
+    #[serde(default)]
+    pub each: Vec<String>,
+    /// The actions that count; without any, all that use or make keys.
+    #[serde(default)]
+    pub actions: Vec<String>,
+    /// Operations in any second.
+    pub per_second: Option<u32>,
+    /// Operations at once.
+    pub burst: Option<u32>,
+    /// Operations in a day of UTC.
+    pub per_day: Option<u64>,
+    /// Operations ever.
+    pub total: Option<u64>,
+    /// Bytes of data in a day of UTC.
+    pub bytes_per_day: Option<u64>,
+    /// Bytes of data ever.
+    pub bytes_total: Option<u64>,
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Kms;
+use super::check_book::Ordered;
 use super::check_policies::AppliedPolicies;
 use crate::audit::{AuditTail, Entry, Filter, Record, RecordObject};
 use crate::caller::Caller;
@@ -102,7 +103,8 @@ impl Kms {
         let mut report = StoreReport::default();
         // First, so that what is changed meanwhile is newer than what the audit tells.
         let mut applied = AppliedPolicies::default();
-        let told = match self.told(progress, &mut report.audit_records, &mut applied) {
+        let mut ordered = Ordered::default();
+        let told = match self.told(progress, &mut report.audit_records, (&mut applied, &mut ordered)) {
             Ok(told) => told,
             Err(error) => {
                 report.errors.push(error.sentence());
@@ -124,6 +126,7 @@ impl Kms {
             }
         }
         self.check_policies(&applied, &mut report);
+        self.check_book(&ordered, &mut report);
         if complete {
             compare(&told, &editions, &mut report.findings);
         }
@@ -135,7 +138,7 @@ impl Kms {
         &self,
         progress: &mut dyn FnMut(&str, u64),
         count: &mut u64,
-        applied: &mut AppliedPolicies,
+        (applied, ordered): (&mut AppliedPolicies, &mut Ordered),
     ) -> Result<BTreeMap<String, Told>> {
         let mut told: BTreeMap<String, Told> = BTreeMap::new();
         let mut emptied: BTreeMap<String, Timestamp> = BTreeMap::new();
@@ -148,6 +151,7 @@ impl Kms {
             }
             learn(&entry.record, &mut told, &mut emptied);
             applied.learn(&entry.record);
+            ordered.learn(&entry.record);
         })?;
         // What went with its whole namespace is not missing.
         told.retain(|_, of| {

@@ -26,7 +26,7 @@ use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{Demand, Limit, QuotaLedger, Reservation};
+use crate::quota::{Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
 use crate::seen::Seen;
 use crate::store::Store;
 use crate::tenant::ObjectId;
@@ -50,7 +50,8 @@ pub struct Pipeline {
 /// What an admission yields.
 struct Admission {
     permit: Permit,
-    reservation: Box<dyn Reservation>,
+    /// What it took of the budgets; nothing where none is for it.
+    reservation: Option<Box<dyn Reservation>>,
     /// When the next operation like it would be decided alike.
     holds: Option<Range<Timestamp>>,
     maximum: Option<u64>,
@@ -71,7 +72,7 @@ const ALWAYS: Range<Timestamp> = Timestamp(0)..Timestamp(u64::MAX);
 
 impl Admission {
     /// One on which no policy has a say.
-    const fn silent(permit: Permit, reservation: Box<dyn Reservation>) -> Self {
+    const fn silent(permit: Permit, reservation: Option<Box<dyn Reservation>>) -> Self {
         Self {
             permit,
             reservation,
@@ -155,7 +156,7 @@ impl Pipeline {
             None => self.record(caller, &mut trace, &subjects, Outcome::Success, ""),
         };
         if recorded.is_ok() || request.has_effect() {
-            admission.reservation.settle(trace.bytes);
+            settle(admission.reservation, trace.bytes);
         }
         recorded?;
         O::made(&result).for_each(|object| self.tally(caller, moment, object));
@@ -254,8 +255,13 @@ impl Pipeline {
         let resolved = Resolved { request, subjects };
         let moment = trace.started;
         let asked = Asked { data_len: request.data_len, confirmed: false, again: false };
+        let free = self.quota.is_silent(caller, generation);
+        if !free {
+            self.unblocked(caller, resolved, moment).map_err(|refusal| trace.told(refusal))?;
+        }
         if self.policy.is_silent(caller, generation) {
-            let reservation = self.reserve(caller, resolved, asked, moment, &[])?;
+            let reservation = self.reserve(free, caller, resolved, asked, moment, &[]);
+            let reservation = trace.reserved(reservation)?;
             self.check(caller, resolved, moment.wall)?;
             if at_once && subjects.ask_confirmation(request.action) {
                 return Err(unconfirmed());
@@ -279,7 +285,8 @@ impl Pipeline {
         (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
         (trace.seen, trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
-        let reservation = self.reserve(caller, resolved, asked, moment, &verdict.limits)?;
+        let reservation = self.reserve(free, caller, resolved, asked, moment, &verdict.limits);
+        let reservation = trace.reserved(reservation)?;
         self.check(caller, resolved, moment.wall)?;
         if at_once && (verdict.step_up || subjects.ask_confirmation(request.action)) {
             return Err(unconfirmed());
@@ -300,23 +307,51 @@ impl Pipeline {
         Ok(Admission { permit, reservation, holds, maximum, limits, awaits_length, step_up, may_step_up, awaited })
     }
 
-    /// Reserves one operation in the budgets of `limits`.
+    /// Refuses what an operator has blocked.
+    fn unblocked(&self, caller: &Caller, resolved: Resolved<'_>, moment: Moment) -> Result<(), Refusal> {
+        let (action, subjects) = (resolved.request.action, resolved.subjects);
+        self.quota.admit(&Demand {
+            caller,
+            action,
+            subjects,
+            bytes: None,
+            limits: &[],
+            time: moment.wall,
+            again: false,
+        })
+    }
+
+    /// Reserves one operation in the budgets that concern it (none where it is `free`) and in those of `limits`.
     fn reserve(
         &self,
+        free: bool,
         caller: &Caller,
         resolved: Resolved<'_>,
         asked: Asked,
         moment: Moment,
         limits: &[Limit],
-    ) -> Result<Box<dyn Reservation>> {
+    ) -> Result<Option<Box<dyn Reservation>>, Refusal> {
+        if free && limits.is_empty() {
+            return Ok(None);
+        }
         let (action, subjects) = (resolved.request.action, resolved.subjects);
-        self.quota.reserve(&Demand { caller, action, subjects, bytes: asked.data_len, limits, time: moment.wall })
+        self.quota.reserve(&Demand {
+            caller,
+            action,
+            subjects,
+            bytes: asked.data_len,
+            limits,
+            time: moment.wall,
+            again: asked.again,
+        })
     }
 
     /// What the caller hears of a refusal: whoever may not list the namespace does not learn that an object exists.
     fn shown(&self, caller: &Caller, request: &Request, refusal: Error) -> Error {
         match request.stored() {
-            Some(id) if refusal.kind() == ErrorKind::Denied && !self.may_list(caller) => not_found(id),
+            Some(id) if matches!(refusal.kind(), ErrorKind::Denied | ErrorKind::Blocked) && !self.may_list(caller) => {
+                not_found(id)
+            }
             _ => refusal,
         }
     }
@@ -473,10 +508,44 @@ impl Trace {
         self.request.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
     }
 
+    /// What was reserved, with what the audit should hear of it.
+    fn reserved(
+        &mut self,
+        reserved: Result<Option<Box<dyn Reservation>>, Refusal>,
+    ) -> Result<Option<Box<dyn Reservation>>> {
+        let mut reserved = reserved.map_err(|refusal| self.told(refusal))?;
+        if let Some(reservation) = &mut reserved {
+            self.tags.extend(reservation.notices());
+        }
+        Ok(reserved)
+    }
+
+    /// The tags of a new decision, beside what the audit has to hear of budgets.
+    fn retag(&mut self, tags: Vec<String>) {
+        self.tags.retain(|tag| tag.starts_with(NEAR));
+        self.tags.extend(tags);
+    }
+
+    /// Hears what refused the operation, and passes the error on.
+    fn told(&mut self, refusal: Refusal) -> Error {
+        if let Some(rule) = refusal.rule {
+            self.rule = Some(rule);
+        }
+        self.tags.extend(refusal.notices);
+        refusal.error
+    }
+
     /// What the policies saw of the subjects at these places.
     fn seen_of(&self, places: Range<usize>) -> &[Seen] {
         let at = |place| self.seen.partition_point(|seen| seen.place < place);
         self.seen.get(at(places.start)..at(places.end)).unwrap_or_default()
+    }
+}
+
+/// Books what was reserved.
+fn settle(reservation: Option<Box<dyn Reservation>>, bytes: u64) {
+    if let Some(reservation) = reservation {
+        reservation.settle(bytes);
     }
 }
 

@@ -127,16 +127,22 @@ impl Pipeline {
         };
         let anew = || anew.unwrap_or_else(|| self.moment());
         let Some(mut standing) = standing else { return self.begin_at(anew(), caller, operation) };
-        let action = standing.request.action;
-        let demand = Demand {
-            caller,
-            action,
-            subjects: standing.permit.subjects(),
-            bytes: None,
-            limits: &[],
-            time: moment.wall,
+        // What was not blocked is not, while the store stands.
+        let reserved = if self.quota.is_silent(caller, standing.permit.generation()) {
+            Ok(None)
+        } else {
+            let (action, subjects) = (standing.request.action, standing.permit.subjects());
+            self.quota.reserve(&Demand {
+                caller,
+                action,
+                subjects,
+                bytes: None,
+                limits: &[],
+                time: moment.wall,
+                again: false,
+            })
         };
-        match self.quota.reserve(&demand) {
+        match reserved {
             Ok(reservation) => standing.begin_again(moment, reservation),
             // Refused as a new operation would be, which records it.
             Err(_) => return self.begin_at(anew(), caller, operation),

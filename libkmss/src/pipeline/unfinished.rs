@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::awaited::Awaited;
 use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
-use super::{Admission, Pipeline, Precedent, Resolved, Trace};
+use super::{Admission, Pipeline, Precedent, Resolved, Trace, settle};
 use crate::audit::Outcome;
 use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -81,7 +81,7 @@ impl<R> Unfinished<R> {
             awaited: admission.awaited,
             resumed: false,
             later: Vec::new(),
-            reservation: Some(admission.reservation),
+            reservation: admission.reservation,
             epoch: crate::os::epoch(),
             begun: false,
             confirmed: false,
@@ -167,6 +167,7 @@ impl<R> Unfinished<R> {
                     "the policy wants this very data approved, which is known at the end alone: give it in one part";
                 return Err(Error::new(ErrorKind::Denied, why));
             }
+            this.take_bytes()?;
             if !this.begun {
                 this.record(Outcome::Begun, "")?;
                 this.begun = true;
@@ -186,6 +187,7 @@ impl<R> Unfinished<R> {
     pub fn finish<T>(&mut self, data: &[u8], f: impl FnOnce(&mut R) -> Result<T>) -> Result<T> {
         let ready = |this: &mut Standing| {
             this.decide_again(data.len())?;
+            this.take_bytes()?;
             if this.awaited.is_some() { this.spend(Some(data)) } else { Ok(()) }
         };
         let result = self.step(data.len(), ready, f)?;
@@ -201,6 +203,7 @@ impl<R> Unfinished<R> {
     pub fn release(&mut self, bytes: usize) -> Result<()> {
         let ready = |this: &mut Standing| {
             this.decide_again(bytes)?;
+            this.take_bytes()?;
             if this.awaited.is_some() { this.spend(None) } else { Ok(()) }
         };
         self.step(bytes, ready, |_| Ok(()))?;
@@ -277,10 +280,16 @@ impl Standing {
         let caller = self.permit.caller();
         let subjects = self.pipeline.resolve(caller, &self.request)?;
         let resolved = Resolved { request: &self.request, subjects: &subjects };
+        let free = self.pipeline.quota.is_silent(caller, generation);
+        if !free {
+            let unblocked = self.pipeline.unblocked(caller, resolved, moment);
+            unblocked.map_err(|refusal| self.trace.told(refusal))?;
+        }
         let mut verdict = Verdict::default();
         let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed, again: true };
         let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
-        (self.trace.rule, self.trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
+        self.trace.rule = verdict.rule.take();
+        self.trace.retag(std::mem::take(&mut verdict.tags));
         (self.trace.seen, self.trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
         self.pipeline.check(caller, resolved, moment.wall)?;
@@ -289,7 +298,9 @@ impl Standing {
         }
         let new = verdict.limits.extract_if(.., |limit| !self.limits.contains(limit)).collect::<Vec<_>>();
         if !new.is_empty() {
-            self.later.push(self.pipeline.reserve(caller, resolved, asked, moment, &new)?);
+            // Budgets were asked when it began.
+            let reservation = self.pipeline.reserve(true, caller, resolved, asked, moment, &new);
+            self.later.extend(reservation.map_err(|refusal| self.trace.told(refusal))?);
             self.limits.extend(new);
         }
         let demanded = verdict.of_data(self.request.action);
@@ -302,6 +313,20 @@ impl Standing {
         self.decided = moment.monotonic;
         self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
         Ok(())
+    }
+
+    /// Takes room in the budgets for the bytes that came so far.
+    #[inline]
+    fn take_bytes(&mut self) -> Result<()> {
+        if self.reservation.is_some() { self.extend() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn extend(&mut self) -> Result<()> {
+        let Some(reservation) = &mut self.reservation else { return Ok(()) };
+        let extended = reservation.extend(self.trace.bytes, self.pipeline.clock.now());
+        self.trace.tags.extend(reservation.notices());
+        extended.map_err(|refusal| self.trace.told(refusal))
     }
 
     /// Whether the next operation may follow it: it ended with a result, and an operation like it would be decided alike.
@@ -322,11 +347,14 @@ impl Standing {
     }
 
     /// Stands at its beginning again, as an operation of its own.
-    pub(super) fn begin_again(&mut self, moment: Moment, reservation: Box<dyn Reservation>) {
+    pub(super) fn begin_again(&mut self, moment: Moment, mut reservation: Option<Box<dyn Reservation>>) {
         (self.trace.started, self.trace.bytes, self.trace.looked) = (moment, 0, None);
         self.trace.seen.iter_mut().for_each(|seen| seen.renew(moment.wall));
-        self.reservation = Some(reservation);
         self.trace.request = None;
+        if let Some(reservation) = &mut reservation {
+            self.trace.tags.extend(reservation.notices());
+        }
+        self.reservation = reservation;
         (self.begun, self.ended, self.succeeded, self.resumed) = (false, false, false, false);
     }
 
@@ -396,11 +424,10 @@ impl Standing {
         self.ended = true;
         let recorded = self.record(outcome, reason);
         self.succeeded = outcome == Outcome::Success && recorded.is_ok();
-        if let Some(reservation) = self.reservation.take()
-            && (self.begun || self.succeeded)
-        {
-            reservation.settle(self.trace.bytes);
-            self.later.drain(..).for_each(|reservation| reservation.settle(self.trace.bytes));
+        let (reserved, later) = (self.reservation.take(), std::mem::take(&mut self.later));
+        if self.begun || self.succeeded {
+            settle(reserved, self.trace.bytes);
+            later.into_iter().for_each(|reservation| reservation.settle(self.trace.bytes));
         }
         recorded
     }

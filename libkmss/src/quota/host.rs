@@ -1,33 +1,47 @@
-//! The ledger of one host: the rates that policies ask for, counted over all its processes.
+//! The ledger of one host: what is blocked, throttled and budgeted, and the rates that policies ask for, over all its
+//! processes.
 
 use std::sync::Arc;
 
-use super::{Demand, Limit, QuotaLedger, Reservation};
+use super::held::Held;
+use super::meter::Meters;
+use super::rule::{Kind, Quota};
+use super::{Block, Book, Demand, Limit, QuotaLedger, Refusal, Reservation};
+use crate::caller::Caller;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Key;
 use crate::permit::Subject;
-use crate::rates::{RateName, Rates, Taken};
+use crate::rates::{RateName, Rates};
 
-/// Keeps rates in shared memory. What no policy limits costs nothing.
+/// Keeps rates in shared memory, and everything else in the book. What nothing limits costs nothing.
 #[derive(Debug)]
 pub struct HostLedger {
     rates: Arc<Rates>,
+    book: Arc<Book>,
+    meters: Arc<Meters>,
 }
 
 impl HostLedger {
-    /// A ledger that counts in `rates`.
+    /// A ledger that counts in `rates` what `book` and policies limit.
     #[must_use]
-    pub const fn new(rates: Arc<Rates>) -> Self {
-        Self { rates }
+    pub fn new(rates: Arc<Rates>, book: Arc<Book>, clock: Arc<dyn Clock>) -> Self {
+        let meters = Arc::new(book.meters(clock));
+        Self { rates, book, meters }
     }
-}
 
-impl QuotaLedger for HostLedger {
-    fn reserve(&self, demand: &Demand<'_>) -> Result<Box<dyn Reservation>> {
-        if demand.limits.is_empty() {
-            return Ok(Box::new(Unlimited));
+    /// Takes everything that `demand` needs.
+    fn take(&self, demand: &Demand<'_>, held: &mut Held) -> Result<(), Refusal> {
+        if !demand.again {
+            let set = self.book.current()?;
+            set.holding(demand).try_for_each(|block| Self::take_throttle(block, demand, held))?;
+            set.quotas().iter().try_for_each(|quota| Self::take_quota(quota, demand, held))?;
         }
-        let mut held = Held { rates: Arc::clone(&self.rates), taken: Vec::with_capacity(demand.limits.len()) };
+        Ok(Self::take_limits(demand, held)?)
+    }
+
+    /// Takes what the policies' rates ask for.
+    fn take_limits(demand: &Demand<'_>, held: &mut Held) -> Result<()> {
         let mut counted: Vec<(&Limit, &[u8])> = Vec::with_capacity(demand.limits.len());
         for limit in demand.limits {
             let key = demand.subjects.each().nth(limit.place).map_or(&[][..], key_of);
@@ -45,17 +59,87 @@ impl QuotaLedger for HostLedger {
                 demand.caller.principal.name.as_bytes(),
                 key,
             ];
-            let taken = self.rates.take(RateName(&name), limit.seconds, limit.count, demand.time)?;
-            held.taken.push(taken.ok_or_else(|| {
+            if !held.count(RateName(&name), limit.seconds, limit.count, demand.time)? {
                 let why = format!(
                     "rule {} allows {} {} times in {} s, and they are used up: try again later",
                     limit.rule, demand.caller.principal.name, limit.count, limit.seconds
                 );
-                Error::new(ErrorKind::QuotaExceeded, why)
-            })?);
+                return Err(Error::new(ErrorKind::QuotaExceeded, why));
+            }
         }
-        Ok(Box::new(held))
+        Ok(())
     }
+
+    /// Takes one of what a throttle lets through.
+    fn take_throttle(block: &Block, demand: &Demand<'_>, held: &mut Held) -> Result<(), Refusal> {
+        let Some(rate) = block.per_second else { return Ok(()) };
+        let name = [b"throttle".as_slice(), &block.id.0.to_be_bytes()];
+        if held.count(RateName(&name), 1, rate, demand.time)? {
+            return Ok(());
+        }
+        let why = format!("{rate} operations a second are let through: {}", block.refusal());
+        Err(refused(block, ErrorKind::QuotaExceeded, why))
+    }
+
+    /// Takes of every budget of `quota` that is for `demand`.
+    fn take_quota(quota: &Arc<Quota>, demand: &Demand<'_>, held: &mut Held) -> Result<(), Refusal> {
+        for instance in quota.instances(demand) {
+            if let Some(bucket) = quota.limits.bucket() {
+                held.draw(quota, &instance, bucket, demand.time)?;
+            }
+            for kind in Kind::ALL {
+                let Some(limit) = quota.limits.of(kind) else { continue };
+                let n = if kind.is_of_bytes() { demand.bytes.unwrap_or(0) } else { 1 };
+                held.take(quota, &instance, (kind, limit), n, demand.time)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl QuotaLedger for HostLedger {
+    fn is_silent(&self, caller: &Caller, generation: u64) -> bool {
+        if caller.is_unrestricted(generation) {
+            return true;
+        }
+        // What cannot be read is found out, and refused, by whoever asks next.
+        let silent = self.book.current().is_ok_and(|set| !set.concerns(caller));
+        if silent {
+            caller.found_unrestricted(generation);
+        }
+        silent
+    }
+
+    fn admit(&self, demand: &Demand<'_>) -> Result<(), Refusal> {
+        let set = self.book.current()?;
+        match set.holding(demand).find(|block| block.per_second.is_none()) {
+            Some(block) => Err(refused(block, ErrorKind::Blocked, block.refusal())),
+            None => Ok(()),
+        }
+    }
+
+    fn reserve(&self, demand: &Demand<'_>) -> Result<Option<Box<dyn Reservation>>, Refusal> {
+        let mut held = Held::new(&self.rates, &self.meters);
+        match self.take(demand, &mut held) {
+            Ok(()) => Ok(if held.is_empty() { None } else { Some(Box::new(held)) }),
+            Err(refusal) => Err(Refusal { notices: held.notices(), ..refusal }),
+        }
+    }
+
+    fn close(&self) {
+        self.meters.close();
+    }
+}
+
+impl Drop for HostLedger {
+    fn drop(&mut self) {
+        self.meters.close();
+    }
+}
+
+fn refused(block: &Block, kind: ErrorKind, why: String) -> Refusal {
+    let rule = Some(format!("block:{}", block.id).into());
+    Refusal { rule, error: Error::new(kind, why), notices: Vec::new() }
 }
 
 /// What a subject is counted under.
@@ -68,30 +152,5 @@ fn key_of(subject: &Subject) -> &[u8] {
         Subject::New(new) if new.name.is_empty() => new.origin.as_bytes(),
         Subject::New(new) => new.name.as_bytes(),
         Subject::Namespace => &[],
-    }
-}
-
-/// Nothing is limited. Takes no memory.
-struct Unlimited;
-
-impl Reservation for Unlimited {
-    fn settle(self: Box<Self>, _: u64) {}
-}
-
-/// What one operation counted. Dropped unsettled, it is given back.
-struct Held {
-    rates: Arc<Rates>,
-    taken: Vec<Taken>,
-}
-
-impl Reservation for Held {
-    fn settle(mut self: Box<Self>, _: u64) {
-        self.taken.clear();
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.taken.iter().for_each(|taken| self.rates.give_back(*taken));
     }
 }

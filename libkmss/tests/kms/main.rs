@@ -92,6 +92,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
         policy: PolicyConfig::default(),
         principals: Vec::new(),
         alarms: Vec::new(),
+        quotas: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,
             considered: Vec::new(),

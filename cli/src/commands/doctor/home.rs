@@ -48,6 +48,7 @@ pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<
         }
         Ok(namespaces) => namespaces.iter().for_each(|namespace| findings.push(pin(&kms, namespace))),
     }
+    blocks(&kms, findings);
     audit(&kms, context, findings);
     Some(kms)
 }
@@ -90,6 +91,20 @@ fn pin(kms: &Kms, namespace: &Namespace) -> Finding {
             "a program may have a wrong PIN configured; a right login sets the count back".to_owned(),
         ),
         Ok(state) => fine(format!("token `{label}`: user PIN set, {} attempts left", state.remaining)),
+    }
+}
+
+/// What an operator or an alarm has stopped.
+fn blocks(kms: &Kms, findings: &mut Vec<Finding>) {
+    let now = kms.now();
+    match kms.blocks() {
+        Err(error) => findings.push(wrong(format!("blocks cannot be read: {}", chain(&error)), String::new())),
+        Ok(blocks) => match blocks.iter().filter(|block| block.holds(now)).count() {
+            0 => {}
+            1 => findings.push(note("a block or throttle is in force".to_owned(), "see `kmss block list`".to_owned())),
+            n => findings
+                .push(note(format!("{n} blocks and throttles are in force"), "see `kmss block list`".to_owned())),
+        },
     }
 }
 

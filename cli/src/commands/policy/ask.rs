@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::args::RequestArgs;
+use crate::moment;
 use crate::output::Failure;
 
 /// A request in words.
@@ -156,7 +157,7 @@ impl AskKey {
                 format!("`{name}` is no key type: say {}", names.join(", "))
             })
         });
-        let version_age = self.version_age.as_deref().map_or(Ok(0), duration)?;
+        let version_age = self.version_age.as_deref().map_or(Ok(0), moment::duration)?;
         let created = self.created.as_ref().map(milliseconds).transpose()?;
         Ok(InputKey {
             id: &self.id,
@@ -169,14 +170,6 @@ impl AskKey {
             tags,
         })
     }
-}
-
-/// `100d`, in milliseconds.
-fn duration(text: &str) -> Result<u64, Failure> {
-    let units = [("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)];
-    let found = units.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
-    let amount = found.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds * 1000));
-    amount.ok_or_else(|| format!("`{text}` is no length of time: write 100d, 12h, 5m or 30s").into())
 }
 
 /// Milliseconds since 1970 of a time with its offset from UTC.

@@ -16,7 +16,7 @@ use crate::key::{Action, Alteration, BackendId, Derivation, Expected, KeyCompone
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
 use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, QuorumRequest, RuleRate};
-use crate::quota::{Demand, Limit, QuotaLedger, Reservation};
+use crate::quota::{Demand, Limit, QuotaLedger, Refusal, Reservation};
 use crate::random::Random;
 use crate::secret::Secret;
 use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, StoreKey};
@@ -146,33 +146,73 @@ pub(super) struct Budget {
     pub(super) left: Arc<AtomicI64>,
     /// The rates it was told.
     pub(super) limits: Mutex<Vec<Limit>>,
+    /// The most bytes of one operation.
+    pub(super) most: Arc<AtomicU64>,
+    /// What the audit is to hear of the next reservation.
+    pub(super) notice: Mutex<Option<&'static str>>,
+    /// Whom it blocks, by the name of the block.
+    pub(super) blocked: Mutex<Option<&'static str>>,
 }
 
 struct Held {
     journal: Arc<Journal>,
     left: Arc<AtomicI64>,
+    most: Arc<AtomicU64>,
+    notice: Option<&'static str>,
     settled: bool,
 }
 
 impl Budget {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self { journal, left: Arc::new(AtomicI64::new(100)), limits: Mutex::default() }
+        Self {
+            journal,
+            left: Arc::new(AtomicI64::new(100)),
+            limits: Mutex::default(),
+            most: Arc::new(AtomicU64::new(u64::MAX)),
+            notice: Mutex::default(),
+            blocked: Mutex::default(),
+        }
     }
 }
 
 impl QuotaLedger for Budget {
-    fn reserve(&self, demand: &Demand<'_>) -> Result<Box<dyn Reservation>> {
+    fn admit(&self, _: &Demand<'_>) -> Result<(), Refusal> {
+        match *self.blocked.lock().unwrap() {
+            Some(name) => Err(Refusal {
+                rule: Some(format!("block:{name}").into()),
+                error: Error::new(ErrorKind::Blocked, "an operator said no"),
+                notices: Vec::new(),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn reserve(&self, demand: &Demand<'_>) -> Result<Option<Box<dyn Reservation>>, Refusal> {
         self.journal.note(format!("reserve {}", demand.action.name()));
         self.limits.lock().unwrap().extend_from_slice(demand.limits);
         if self.left.fetch_sub(1, Ordering::SeqCst) <= 0 {
             self.left.fetch_add(1, Ordering::SeqCst);
-            return Err(Error::new(ErrorKind::QuotaExceeded, "nothing is left"));
+            return Err(Error::new(ErrorKind::QuotaExceeded, "nothing is left").into());
         }
-        Ok(Box::new(Held { journal: Arc::clone(&self.journal), left: Arc::clone(&self.left), settled: false }))
+        let (journal, left, most) = (Arc::clone(&self.journal), Arc::clone(&self.left), Arc::clone(&self.most));
+        let notice = self.notice.lock().unwrap().take();
+        Ok(Some(Box::new(Held { journal, left, most, notice, settled: false })))
     }
 }
 
 impl Reservation for Held {
+    fn extend(&mut self, bytes: u64, _: Timestamp) -> Result<(), Refusal> {
+        if bytes > self.most.load(Ordering::SeqCst) {
+            let error = Error::new(ErrorKind::QuotaExceeded, "too many bytes");
+            return Err(Refusal { rule: Some("quota:bytes".into()), error, notices: Vec::new() });
+        }
+        Ok(())
+    }
+
+    fn notices(&mut self) -> Vec<String> {
+        self.notice.take().map(|name| format!("quota-near:{name}")).into_iter().collect()
+    }
+
     fn settle(mut self: Box<Self>, bytes: u64) {
         self.settled = true;
         self.journal.note(format!("settle {bytes}"));

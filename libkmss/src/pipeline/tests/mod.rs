@@ -3,10 +3,12 @@
 
 mod again;
 mod approvals;
+mod blocks;
 mod doubles;
 mod effects;
 mod encapsulation;
 mod precedents;
+mod quotas;
 mod refusals;
 mod rules;
 mod running;
@@ -114,6 +116,13 @@ impl House {
         let key = self.pipeline.perform(&self.user, Import { components: secret(), draft }).unwrap();
         self.journal.clear();
         key
+    }
+
+    /// Moves the store's generation, whoever is blocked.
+    fn key_of_officer(&self) {
+        let blocked = self.quota.blocked.lock().unwrap().take();
+        self.key(|_| ());
+        *self.quota.blocked.lock().unwrap() = blocked;
     }
 
     fn sign(&self, caller: &Caller, key: &Arc<Object>) -> Result<Unfinished<Box<dyn crate::backend::Signing>>> {

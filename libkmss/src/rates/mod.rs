@@ -5,6 +5,10 @@
 //! early. The counts of one window live in one place of a table that is found by hash; a place whose window has passed is
 //! free for the next.
 
+mod bucket;
+
+pub use bucket::{Bucket, Draw, Drawn};
+
 use std::hash::Hasher;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -111,22 +115,24 @@ impl Rates {
     }
 
     fn place(&self, name: RateName<'_>, seconds: u32, now: Timestamp) -> Result<Place<'_>> {
+        self.place_of(name, seconds.clamp(1, LONGEST_WINDOW), now)
+    }
+
+    /// The place for what is counted under `name`, as `kind` (the length of its window, or [`bucket::KIND`]).
+    fn place_of(&self, name: RateName<'_>, kind: u32, now: Timestamp) -> Result<Place<'_>> {
         let table = self.table()?;
         let (header, places) = table.numbers().split_at_checked(HEADER).unwrap_or_default();
         let hash = hash(header, name);
-        let name = hash << WINDOW_BITS | u64::from(seconds.clamp(1, LONGEST_WINDOW));
+        let name = hash << WINDOW_BITS | u64::from(kind);
         let start = usize::try_from(hash % PLACES as u64).unwrap_or(0);
-        for step in 0..REACH {
+        let reach = (0..REACH).filter_map(|step| {
             let at = (start + step) % PLACES * PLACE;
-            let Some(place) = places.get(at..at + PLACE).and_then(|numbers| Place::of(numbers, name, HEADER + at))
-            else {
-                continue;
-            };
-            if place.claim(now) {
-                return Ok(place);
-            }
-        }
-        Err(Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
+            places.get(at..at + PLACE).and_then(|numbers| Place::of(numbers, name, HEADER + at))
+        });
+        // It may have a place behind one that has become free since.
+        let (mut known, mut free) = (reach.clone(), reach);
+        let found = known.find(Place::is_kept).or_else(|| free.find(|place| place.claim(now)));
+        found.ok_or_else(|| Error::new(ErrorKind::QuotaExceeded, "too many rates are counted at once for one more"))
     }
 
     fn table(&self) -> Result<&SharedNumbers<NUMBERS>> {
@@ -188,11 +194,25 @@ impl<'a> Place<'a> {
         if owner == self.name {
             return true;
         }
-        if owner != 0 && self.sum_of(stretch(now, owner)) > 0 {
+        let first = self.parts.first().map_or(0, |part| part.load(Ordering::Acquire));
+        let in_use = match owner {
+            0 => false,
+            _ if bucket::is_bucket(owner) => bucket::is_in_use(first, now),
+            _ => self.sum_of(stretch(now, owner)) > 0,
+        };
+        if in_use {
             return false;
         }
         match self.owner.compare_exchange(owner, self.name, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => true,
+            Ok(_) => {
+                // Counts and buckets do not read each other's numbers; whoever was faster has written its own.
+                if let Some(part) = self.parts.first()
+                    && bucket::is_bucket(owner) != bucket::is_bucket(self.name)
+                {
+                    let _ = part.compare_exchange(first, 0, Ordering::AcqRel, Ordering::Acquire);
+                }
+                true
+            }
             Err(found) => found == self.name,
         }
     }
@@ -257,132 +277,4 @@ fn add_to(value: u64, stretch: u32) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-    use crate::os::testing::{ended_well, fork};
-
-    struct Fixed;
-
-    impl Random for Fixed {
-        fn fill(&self, out: &mut [u8]) -> Result<()> {
-            out.fill(7);
-            Ok(())
-        }
-    }
-
-    fn rates(dir: &tempfile::TempDir) -> Rates {
-        let mode = FileMode::of_home(dir.path()).unwrap();
-        Rates::new(dir.path().join("rates"), mode, Arc::new(Fixed))
-    }
-
-    const A: RateName<'_> = RateName(&[b"user:a", b"sign"]);
-    const B: RateName<'_> = RateName(&[b"user:a", b"signx"]);
-
-    #[test]
-    fn no_window_holds_more_than_its_limit_wherever_it_begins() {
-        let dir = tempfile::tempdir().unwrap();
-        let rates = rates(&dir);
-        let mut admitted = Vec::new();
-        for ms in (1_000_000..1_200_000).step_by(37) {
-            if rates.take(A, 60, 100, Timestamp(ms)).unwrap().is_some() {
-                admitted.push(ms);
-            }
-        }
-        for (n, first) in admitted.iter().enumerate() {
-            assert!(admitted.iter().skip(n).take_while(|ms| **ms < first + 60_000).count() <= 100);
-        }
-        assert!(admitted.len() >= 300, "{} were admitted", admitted.len());
-    }
-
-    #[test]
-    fn names_are_counted_apart_and_what_is_given_back_can_be_taken_again() {
-        let dir = tempfile::tempdir().unwrap();
-        let rates = rates(&dir);
-        let now = Timestamp(50_000);
-        let taken = rates.take(A, 10, 1, now).unwrap().unwrap();
-        assert!(rates.take(A, 10, 1, now).unwrap().is_none());
-        assert!(rates.take(B, 10, 1, now).unwrap().is_some());
-        assert!(rates.take(A, 20, 1, now).unwrap().is_some());
-        rates.give_back(taken);
-        assert!(rates.take(A, 10, 1, now).unwrap().is_some());
-    }
-
-    #[test]
-    fn processes_share_one_budget() {
-        let dir = tempfile::tempdir().unwrap();
-        let rates = rates(&dir);
-        let now = Timestamp(1_000);
-        let worker = || (0..50).filter(|_| rates.take(A, 60, 60, now).unwrap().is_some()).count();
-        assert!(ended_well(fork(|| worker() == 50)));
-        assert_eq!(worker(), 10);
-    }
-
-    #[test]
-    fn a_child_counts_that_was_forked_while_another_thread_opened_the_file() {
-        /// Draws nothing until it is let.
-        struct Slow(AtomicBool, AtomicBool);
-        impl Random for Slow {
-            fn fill(&self, _: &mut [u8]) -> Result<()> {
-                self.0.store(true, Ordering::SeqCst);
-                while !self.1.load(Ordering::SeqCst) {
-                    std::hint::spin_loop();
-                }
-                Ok(())
-            }
-        }
-        let dir = tempfile::tempdir().unwrap();
-        let slow = Arc::new(Slow(AtomicBool::new(false), AtomicBool::new(false)));
-        let mode = FileMode::of_home(dir.path()).unwrap();
-        let rates = Rates::new(dir.path().join("rates"), mode, Arc::clone(&slow) as _);
-        let now = Timestamp(1_000);
-        let ended = std::thread::scope(|s| {
-            let opening = s.spawn(|| rates.count(A, 60, now).unwrap());
-            while !slow.0.load(Ordering::SeqCst) {
-                std::hint::spin_loop();
-            }
-            let child = fork(|| {
-                slow.1.store(true, Ordering::SeqCst);
-                rates.count(A, 60, now).is_ok_and(|count| count == 1)
-            });
-            let ended = ended_well(child);
-            slow.1.store(true, Ordering::SeqCst);
-            assert_eq!(opening.join().unwrap(), 2);
-            ended
-        });
-        assert!(ended);
-    }
-
-    #[test]
-    fn passed_windows_make_room_and_a_full_table_refuses() {
-        let dir = tempfile::tempdir().unwrap();
-        let rates = rates(&dir);
-        let names = 0..20 * PLACES as u64;
-        let mut full = names.map(|n| rates.count(RateName(&[&n.to_ne_bytes()]), 1, Timestamp(1_000)));
-        assert!(full.any(|counted| counted.is_err()));
-        assert_eq!(rates.count(A, 1, Timestamp(60_000)).unwrap(), 1);
-        assert_eq!(rates.count(A, 1, Timestamp(60_500)).unwrap(), 2);
-        assert_eq!(rates.count(A, 1, Timestamp(62_000)).unwrap(), 1);
-    }
-
-    #[test]
-    fn whoever_counts_in_a_deleted_file_stops_for_good_and_others_begin_anew() {
-        let dir = tempfile::tempdir().unwrap();
-        let old = rates(&dir);
-        let now = Timestamp(1_000);
-        assert_eq!(old.count(A, 60, now).unwrap(), 1);
-        std::fs::remove_file(dir.path().join("rates")).unwrap();
-        let noticed = (0..=CHECK_EVERY).find_map(|_| old.count(A, 60, now).err());
-        assert_eq!(noticed.unwrap().kind(), ErrorKind::HomeUnsafe);
-        assert!((0..2 * CHECK_EVERY).all(|_| old.take(A, 60, u32::MAX, now).is_err()));
-        assert_eq!(rates(&dir).count(A, 60, now).unwrap(), 1);
-    }
-
-    #[test]
-    fn a_clock_that_is_set_back_a_little_forgets_nothing() {
-        let dir = tempfile::tempdir().unwrap();
-        let rates = rates(&dir);
-        assert!(rates.take(A, 60, 1, Timestamp(1_000_000)).unwrap().is_some());
-        assert!(rates.take(A, 60, 1, Timestamp(960_000)).unwrap().is_none());
-    }
-}
+mod tests;
