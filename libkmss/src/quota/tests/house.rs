@@ -7,7 +7,7 @@ use super::super::*;
 use crate::caller::{CallerParts, Login, Principal};
 use crate::clock::SystemClock;
 use crate::error::Result;
-use crate::key::{Body, DomainKey, Key, KeyClass, KeyState, Keyring, Object, Protection, Storage, Usage};
+use crate::key::{AuditMode, Body, DomainKey, Key, KeyClass, KeyState, Keyring, Object, Protection, Storage, Usage};
 use crate::mechanism::KeyType;
 use crate::os::FileMode;
 use crate::permit::Subject;
@@ -111,6 +111,7 @@ pub(super) fn key(name: &str, copy_of: &[&str]) -> Subjects {
         tags: Vec::new(),
         start: None,
         end: None,
+        audit: AuditMode::Normal,
         primary: 1,
         versions: Vec::new(),
     };
