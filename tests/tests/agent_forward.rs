@@ -573,3 +573,25 @@ fn datagrams_go_to_addresses_and_to_sockets_of_this_host() {
     }
     drop(program);
 }
+
+#[test]
+fn what_is_recorded_is_sealed_soon() {
+    if built::only_kmss("audit agent") {
+        return;
+    }
+    let home = home("");
+    // C2SP tlog-checkpoint: the log's name, the number of records, the root.
+    let sealed = |home: &Home| -> u64 {
+        let said = home.kmss("audit checkpoint").run();
+        said.text().lines().nth(1).and_then(|line| line.parse().ok()).unwrap_or(0)
+    };
+    let mut agent = agent(&home);
+    agent.wait_until("the first checkpoint", || sealed(&home) > 0);
+    work(&home, 1);
+    let there = json_items(&home.kmss("audit tail -n 100000 --all --json").succeed()).len() as u64;
+    agent.wait_until("the next checkpoint", || sealed(&home) >= there);
+    agent.signal(15);
+    assert!(agent.wait_end().success(), "{}", agent.said());
+    assert!(agent.said().is_empty(), "{}", agent.said());
+    home.audit_is_whole();
+}
