@@ -214,3 +214,41 @@ fn what_a_policy_wants_notified_is_notified() {
     let alarm = heard.iter().find(|record| record["kind"] == "alarm");
     assert!(alarm.is_some_and(|alarm| alarm["reason"].as_str().unwrap().contains("wants desk notified")), "{heard:?}");
 }
+
+#[test]
+fn whoever_raises_an_alarm_is_stopped_until_an_operator_looks() {
+    if built::only_kmss("alarms") {
+        return;
+    }
+    let only = "only = [{ action = \"sign\" }]\nlearn_hours = 0\nleast = 3";
+    let rules = [
+        rule("key-burst", "burst", &format!("per = \"key\"\n{only}\nblock = \"key\"")),
+        rule(
+            "slow",
+            "match",
+            "only = [{ action = \"destroy\" }]\nthrottle = \"principal\"\nper_second = 100\nfor_s = 3600",
+        ),
+    ];
+    let home = home(&rules.concat());
+    home.generate(TOKEN, "web", "ec:p256", "01");
+    let mut agent = agent(&home);
+    for _ in 0..4 {
+        sign(&home).succeed();
+    }
+    agent.wait_until("the block", || json_items(&home.kmss("block list --json").succeed()).len() == 1);
+    sign(&home).fail();
+    let blocks = json_items(&home.kmss("block list --json").succeed());
+    let told = blocks[0].to_string();
+    assert!(told.contains("alarm key-burst: 4 operations within 60 s") && told.contains("web"), "{told}");
+    assert_eq!(of(&home, "key-burst")[0]["measure"], "block key until released");
+    let denied = json_items(&home.kmss("audit tail --denied --action sign --json").succeed());
+    assert_eq!((denied.len(), &denied[0]["error"]), (1, &"blocked".into()), "{denied:?}");
+    let id = blocks[0]["id"].as_str().unwrap();
+    home.kmss(&format!("block release {id}")).succeed();
+    sign(&home).succeed();
+    home.kmss(&format!("key destroy web --yes --token {TOKEN}")).succeed();
+    agent.wait_until("the throttle", || !json_items(&home.kmss("block list --json").succeed()).is_empty());
+    let told = json_items(&home.kmss("block list --json").succeed())[0].to_string();
+    assert!(told.contains("100") && told.contains("alarm slow"), "{told}");
+    home.audit_is_whole();
+}

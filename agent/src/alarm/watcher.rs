@@ -10,7 +10,7 @@ use libkmss::config::{AlarmCondition, Config};
 use libkmss::kms::Kms;
 
 use super::expiry::endings;
-use super::measure::{Restrainer, restrain, shown};
+use super::measure::{Core, Restrainer, shown};
 use super::memory::Memory;
 use super::raised::Raised;
 use super::rules::Rule;
@@ -77,7 +77,7 @@ impl Watcher {
             path,
             home: home.clone(),
             kms: Arc::clone(kms),
-            restrainer: restrain(kms),
+            restrainer: Box::new(Core(Arc::clone(kms))),
             board: board.clone(),
             clock: Arc::clone(clock),
             poll: Duration::from_millis(u64::from(settings.poll_ms)),
