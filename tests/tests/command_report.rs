@@ -84,8 +84,13 @@ fn the_figures_are_those_of_what_was_done() {
     );
     assert_eq!((&report["audit"]["verdict"], &report["audit"]["lost"]), (&json!("whole"), &json!(0)));
     assert_eq!(report["audit"]["period"], report["audit"]["complete"]);
+    assert_eq!(report["audit"]["seal"], Value::Null);
     let days = report["days"]["rows"].as_array().unwrap();
     assert_eq!(days.iter().map(|day| day["uses"].as_u64().unwrap()).sum::<u64>(), 4);
+    home.kmss("audit seal").succeed();
+    let sealed = self::report(&home, "");
+    assert!(sealed["audit"]["seal"]["records"].as_u64() > Some(0), "{:#}", sealed["audit"]);
+    assert_eq!(sealed["audit"]["verdict"], "whole");
     home.audit_is_whole();
 }
 
@@ -269,7 +274,7 @@ fn the_form_for_programs_keeps_its_fields() {
     assert_eq!(fields(&report["coverage"][0]["rows"][0]), "about evidence gaps limit requirement status");
     assert_eq!(
         fields(&report["audit"]),
-        "complete findings first last lost period recoveries segments trail trail_days verdict verified_records writers"
+        "complete findings first last lost period recoveries seal segments trail trail_days verdict verified_records writers"
     );
 }
 

@@ -179,7 +179,16 @@ fn sight(fact: Fact, report: &Report) -> Option<Sight> {
             let (segments, records) = (report.audit.segments, report.audit.verified_records);
             match report.audit.verdict {
                 Some("whole") if segments > 0 => {
-                    (true, format!("the audit trail verified as whole: {records} records in {segments} segments"))
+                    let sealed = report.audit.seal.as_ref().map_or_else(
+                        || "it is not sealed".to_owned(),
+                        |seal| format!("{} records agree with a signed checkpoint", seal.records),
+                    );
+                    (
+                        true,
+                        format!(
+                            "the audit trail verified as whole: {records} records in {segments} segments; {sealed}"
+                        ),
+                    )
                 }
                 Some("whole") => (false, "there is no audit trail yet".to_owned()),
                 Some(verdict) => (false, format!("verifying the audit trail says: {verdict}")),

@@ -140,6 +140,12 @@ fn audit(report: &Report) -> Markup {
                     None => "Not verified (--no-verify).",
                 }
             }
+            p {
+                @match &audit.seal {
+                    Some(seal) => { (seal.words()) }
+                    None => "No seal was verified.",
+                }
+            }
             @if !audit.findings.is_empty() {
                 ul { @for finding in &audit.findings { li { (plain(finding)) } } }
             }

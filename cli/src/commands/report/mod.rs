@@ -22,6 +22,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use libkmss::audit::seal::SealReport;
 use libkmss::audit::{AuditTail, Filter, Verdict};
 use libkmss::clock::Timestamp;
 use libkmss::kms::Kms;
@@ -30,7 +31,7 @@ use serde::Serialize;
 use self::changes::Changes;
 use self::coverage::Standard;
 use self::ledger::{CertificateRow, KeyRow, Ledger, Measure, Token};
-use self::period::{DAY, Period, rfc3339};
+use self::period::{DAY, Period, rfc3339, rfc3339_or_null};
 use self::rows::Table;
 use self::trail::{Day, DayKey, LoginKey, Logins, Records, RefusalKey, Times, Trail, Use, UseKey, WeakKey};
 use crate::args::{FailOn, ReportArgs, ReportFormat};
@@ -89,10 +90,52 @@ struct Audit {
     verified_records: u64,
     /// What was found, in sentences; at most 100.
     findings: Vec<String>,
+    /// Its seal; `null` where nothing is sealed, or nobody verified it.
+    seal: Option<Seal>,
     /// How many days the trail goes back.
     trail_days: u64,
     #[serde(flatten)]
     records: Records,
+}
+
+/// What signed checkpoints say of the trail.
+#[derive(Debug, Serialize)]
+struct Seal {
+    /// Records that agree with the newest checkpoint.
+    records: u64,
+    /// Records behind it.
+    unsealed: u64,
+    /// When it was signed.
+    #[serde(serialize_with = "rfc3339_or_null")]
+    time: Option<Timestamp>,
+    /// Places elsewhere that keep checkpoints, as far as configured.
+    anchors: usize,
+    /// Of these: those with a checkpoint that agrees.
+    anchors_agree: usize,
+}
+
+impl Seal {
+    fn of(seal: &SealReport) -> Option<Self> {
+        seal.time.map(|time| Self {
+            records: seal.checked,
+            unsealed: seal.unsealed,
+            time: Some(Timestamp(time)),
+            anchors: seal.anchors.len(),
+            anchors_agree: seal.anchors.iter().filter(|anchor| anchor.agree > 0).count(),
+        })
+    }
+
+    /// A sentence for people.
+    fn words(&self) -> String {
+        format!(
+            "Sealed: {} records, by the checkpoint of {} UTC; {} are not sealed yet. {} of {} anchors agree.",
+            self.records,
+            self.time.map(|time| output::time(time.0)).unwrap_or_default(),
+            self.unsealed,
+            self.anchors_agree,
+            self.anchors
+        )
+    }
 }
 
 /// Runs `kmss report`.
@@ -194,6 +237,7 @@ fn verified(kms: &Kms) -> Result<Audit, Failure> {
         findings.extend(said.map(|what| format!("segment {}: {what}", segment.segment)));
     }
     findings.extend(report.findings.iter().map(ToString::to_string).chain(report.errors.iter().cloned()));
+    findings.extend(report.seal.iter().flat_map(|seal| &seal.findings).map(|finding| format!("seal: {finding}")));
     findings.truncate(MOST);
     Ok(Audit {
         verdict: Some(match report.verdict {
@@ -204,6 +248,7 @@ fn verified(kms: &Kms) -> Result<Audit, Failure> {
         segments: report.segments.len(),
         verified_records: report.records,
         findings,
+        seal: report.seal.as_ref().and_then(Seal::of),
         ..Audit::default()
     })
 }

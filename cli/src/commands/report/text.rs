@@ -268,6 +268,11 @@ fn audit(page: &mut Page, report: &Report) {
         }
         None => "Not verified (--no-verify).".to_owned(),
     });
+    page.line(&match (&audit.seal, audit.verdict) {
+        (Some(seal), _) => seal.words(),
+        (None, Some(_)) => "Not sealed (`kmss audit seal`).".to_owned(),
+        (None, None) => "Whether it is sealed was not looked at.".to_owned(),
+    });
     for finding in &audit.findings {
         page.line(&plain(finding));
     }
