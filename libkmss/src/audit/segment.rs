@@ -3,8 +3,10 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+
+use once_cell::race::OnceBox;
 
 use super::buffer::LineBuffer;
 use super::chain::{Head, Line, MAX_LINE, SegmentId};
@@ -66,14 +68,14 @@ pub(super) struct OnDisk {
     file: File,
     rounds: Rounds,
     /// The file beside it, where records go while the disk is full.
-    reserve: OnceLock<File>,
+    reserve: OnceBox<File>,
     /// Whether records are there that the file does not have.
     uses_reserve: AtomicBool,
 }
 
 impl OnDisk {
     fn new(file: File) -> Self {
-        Self { file, rounds: Rounds::default(), reserve: OnceLock::new(), uses_reserve: AtomicBool::new(false) }
+        Self { file, rounds: Rounds::default(), reserve: OnceBox::new(), uses_reserve: AtomicBool::new(false) }
     }
 
     /// A place among those who wait, for what is in the file by now.
@@ -234,7 +236,7 @@ impl Segment {
     /// Has a place for records while the disk is full: that of the buffer, which has a reserve.
     pub(super) fn reserve_in(&mut self, buffer: Option<SharedBuffer>) {
         if let Some(file) = buffer.as_ref().and_then(|buffer| buffer.file().ok()) {
-            let _ = self.file.reserve.set(file);
+            let _ = self.file.reserve.set(Box::new(file));
         }
         self.wait_in(buffer);
     }
