@@ -15,7 +15,6 @@ mod sealing;
 
 use std::any::Any;
 use std::borrow::Cow;
-use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,8 +22,8 @@ use std::time::Duration;
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
-use crate::audit::seal::{SealSettings, Sealer};
-use crate::audit::{AuditOptions, Ownership, SegmentSink};
+use crate::audit::seal::Sealer;
+use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
@@ -154,11 +153,7 @@ impl Kms {
             emergency_bytes: config.audit.emergency_bytes,
             ..AuditOptions::default()
         };
-        let ownership: Arc<Ownership> = Arc::new(move |file: &File| {
-            let failed =
-                |e| Error::new(ErrorKind::AuditUnavailable, "cannot set the owner of a segment").with_source(e);
-            mode.apply(file).map_err(failed)
-        });
+        let ownership = sealing::ownership(mode);
         let sealer = Arc::new(Sealer::new(
             home.path().join(AUDIT),
             Arc::clone(&ownership),
@@ -167,10 +162,7 @@ impl Kms {
             Arc::clone(&home_key),
             Arc::clone(&random),
             Arc::clone(&clock),
-            SealSettings {
-                origin: config.audit.origin.clone(),
-                epoch: Duration::from_secs(u64::from(config.audit.epoch_hours) * 3600),
-            },
+            sealing::settings(&config.audit),
         ));
         let audit = SegmentSink::new(
             home.path().join(AUDIT),

@@ -1,11 +1,17 @@
 //! The audit's seal: sealing, proving, verifying.
 
+use std::fs::File;
+use std::sync::Arc;
+use std::time::Duration;
+
 use audit_proof::{Hash, Lineage, Note, RecordProof, VerifierKey};
 
 use super::Kms;
-use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, Sealed};
-use crate::audit::{Progress, Report, verify_part};
-use crate::error::Result;
+use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, SealSettings, Sealed};
+use crate::audit::{Ownership, Progress, Report, verify_part};
+use crate::config::AuditConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::FileMode;
 
 impl Kms {
     /// Verifies the whole audit trail, against what the store knows of it and against its seal.
@@ -90,4 +96,18 @@ impl Kms {
     pub fn keep_audit_anchored(&self, name: &str, told: Anchored, receipt: Option<&Receipt>) -> Result<()> {
         self.sealer.keep_anchored(name, told, receipt)
     }
+}
+
+/// Gives files and directories of the audit the home's owner, group and mode.
+pub(super) fn ownership(mode: FileMode) -> Arc<Ownership> {
+    Arc::new(move |file: &File| {
+        let failed = |e| Error::new(ErrorKind::AuditUnavailable, "cannot set the owner of a segment").with_source(e);
+        mode.apply(file).map_err(failed)
+    })
+}
+
+/// What the configuration says of the seal.
+pub(super) fn settings(config: &AuditConfig) -> SealSettings {
+    let epoch = Duration::from_secs(u64::from(config.epoch_hours) * 3600);
+    SealSettings { origin: config.origin.clone(), epoch }
 }
