@@ -117,7 +117,10 @@ fn serve(stream: &TcpStream, requests: &Mutex<Vec<Request>>, status: &AtomicU16)
     reader.read_line(&mut line)?;
     loop {
         line.clear();
-        reader.read_line(&mut line)?;
+        // Whoever is killed while it asks has asked for nothing.
+        if reader.read_line(&mut line)? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
         let Some((name, value)) = line.trim().split_once(':') else { break };
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
