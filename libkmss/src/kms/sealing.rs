@@ -36,7 +36,7 @@ impl Kms {
     /// Seals what is new in the audit trail.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged) where the seal cannot be trusted, and those of the store.
+    /// [`ErrorKind::Damaged`] where the seal cannot be trusted, and those of the store.
     pub fn seal_audit(&self, options: &SealOptions) -> Result<Sealed> {
         self.sealer.seal(options)
     }
@@ -44,7 +44,7 @@ impl Kms {
     /// The public keys of the audit's seal: the root key and every certificate. `None` before the first sealing.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged) and those of the store.
+    /// [`ErrorKind::Damaged`] and those of the store.
     pub fn audit_keys(&self) -> Result<Option<Lineage>> {
         self.sealer.lineage()
     }

@@ -4,7 +4,7 @@
 //! its chain and the store agree with it; what contradicts them stays out and is reported. Only what is in the file of a segment
 //! and on the disk is sealed, never what waits beside it.
 //!
-//! The hashes go to files ([`tiles`]), then size, edge and checkpoint go to the store in one commit: a sealer that dies in
+//! The hashes go to files (`tiles`), then size, edge and checkpoint go to the store in one commit: a sealer that dies in
 //! between leaves files that the next one writes again.
 
 mod anchors;
