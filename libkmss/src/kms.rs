@@ -7,6 +7,7 @@ mod check;
 mod check_book;
 mod check_policies;
 mod identities;
+mod namespaces;
 mod officer;
 pub mod past;
 mod policies;
@@ -50,10 +51,9 @@ use crate::random::Random;
 use crate::rates::Rates;
 use crate::seal::{FileSeal, Seal};
 use crate::secret::Secret;
-use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
 use crate::suite::Suite;
-use crate::tenant::{Namespace, NamespaceId, ObjectId};
+use crate::tenant::{Namespace, ObjectId};
 
 /// Directory of the audit segments, below the home.
 const AUDIT: &str = "audit";
@@ -233,117 +233,6 @@ impl Kms {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.store.generation()
-    }
-
-    /// All namespaces, in the order of their ordinals.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Damaged`] and those of the store.
-    pub fn namespaces(&self) -> Result<Vec<Namespace>> {
-        self.catalog().namespaces()
-    }
-
-    /// The ordinal that the next namespace will get.
-    ///
-    /// # Errors
-    /// Those of the store.
-    pub fn next_ordinal(&self) -> Result<u32> {
-        self.catalog().next_ordinal()
-    }
-
-    /// Makes a namespace, or makes `existing` anew: its objects are destroyed, its users are gone, its id and ordinal stay.
-    /// For `existing`, `officer_pin` must be its security officer's PIN, which stays.
-    ///
-    /// # Errors
-    /// [`ErrorKind::PinInvalid`], [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::Conflict`].
-    pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
-        self.initialize_with(existing, name, officer_pin, existing.map(|n| n.settings).unwrap_or_default())
-    }
-
-    /// As [`Self::initialize`] with `settings`; otherwise a new namespace has the defaults, and one made anew keeps its own.
-    ///
-    /// # Errors
-    /// As [`Self::initialize`].
-    pub fn initialize_with(
-        &self,
-        existing: Option<&Namespace>,
-        name: &str,
-        officer_pin: &Secret,
-        settings: Settings,
-    ) -> Result<Namespace> {
-        let planned = match existing {
-            Some(namespace) => namespace.clone(),
-            None => Namespace { settings, ..self.plan(name)? },
-        };
-        let caller = match existing {
-            Some(namespace) => self.enter(namespace, 0)?,
-            None => self.founder(&planned)?,
-        };
-        self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
-            Some(namespace) => self.renew(namespace, name, officer_pin, settings),
-            None => self.add(planned, officer_pin),
-        })
-    }
-
-    fn plan(&self, name: &str) -> Result<Namespace> {
-        Ok(Namespace {
-            id: NamespaceId(self.fresh_id()?),
-            tenant: Namespace::DEFAULT_TENANT.to_owned(),
-            name: name.to_owned(),
-            ordinal: self.catalog().next_ordinal()?,
-            incarnation: 1,
-            policy_required: false,
-            settings: Settings::default(),
-        })
-    }
-
-    /// Whoever is about to make a namespace, for the audit: there is no key yet that it could hold.
-    fn founder(&self, planned: &Namespace) -> Result<Caller> {
-        self.caller(planned, Arc::clone(&self.ephemeral), 0)
-    }
-
-    fn add(&self, planned: Namespace, officer_pin: &Secret) -> Result<Namespace> {
-        let mut namespace = planned;
-        let mut attempt = 0;
-        loop {
-            let credentials = self.auth.prepare_initialize(&namespace, officer_pin)?;
-            attempt += 1;
-            match self.catalog().put_namespace(None, &namespace, credentials) {
-                Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
-                    namespace.ordinal = self.catalog().next_ordinal()?;
-                }
-                done => return done.map(|()| namespace),
-            }
-        }
-    }
-
-    fn renew(&self, namespace: &Namespace, name: &str, officer_pin: &Secret, settings: Settings) -> Result<Namespace> {
-        let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-        let next = Namespace {
-            name: name.to_owned(),
-            incarnation: namespace.incarnation.saturating_add(1),
-            policy_required: false,
-            settings,
-            ..namespace.clone()
-        };
-        let credentials = self.auth.prepare_initialize(&next, officer_pin)?;
-        self.catalog().renew(namespace, &next, credentials)?;
-        self.retire_policies(namespace.id, Some(next.incarnation));
-        Ok(next)
-    }
-
-    /// Removes a namespace with everything in it.
-    ///
-    /// # Errors
-    /// As [`Self::initialize`].
-    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<()> {
-        let caller = self.enter(namespace, 0)?;
-        self.pipeline.around(Some(&caller), Action::Destroy, || {
-            let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
-            self.retire_policies(namespace.id, None);
-            Ok(())
-        })
     }
 
     /// An unauthenticated caller in `namespace`. `session` is the door's number for its session, for the audit.
