@@ -412,7 +412,7 @@ mod tests {
         let path = dir.path().join("buffer");
         let whole = std::fs::read(&path).unwrap();
         let with = |word: u64| [&word.to_ne_bytes(), &whole[8..]].concat();
-        std::fs::write(&path, with(1 << 17)).unwrap();
+        std::fs::write(&path, with(1 << COUNT_BITS)).unwrap();
         assert_eq!(look(dir.path()).unwrap(), None);
         std::fs::write(&path, with(u64::MAX)).unwrap();
         assert_eq!(look(dir.path()).unwrap_err().kind(), io::ErrorKind::InvalidData);
