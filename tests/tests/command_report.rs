@@ -262,7 +262,7 @@ fn the_form_for_programs_keeps_its_fields() {
     );
     assert_eq!(
         fields(&report["keys"][0]),
-        "age_days backend bits class created end expired extractable id label last_use local made name \
+        "age_days backend bits blocks class created end expired extractable id label last_use local made name \
          policies rotation_due sensitive start state tags token type uses uses_allowed uses_in_period version versions \
          weaknesses"
     );
@@ -290,7 +290,11 @@ fn policies_roles_settings_and_tags_are_in_it() {
     home.kmss(&format!("key tag idle payment --token {TOKEN}")).succeed();
     std::fs::write(home.file("rules.kmss"), "allow anyone to use any key\n").unwrap();
     home.kmss(&format!("policy apply rules.kmss --token {TOKEN}")).within(home.folder()).succeed();
+    home.kmss(&format!("block add --token {TOKEN} --key idle --throttle 3")).succeed();
     let report = report(&home, "");
+    let blocks = find(&report["keys"], "name", "idle")["blocks"].to_string();
+    assert!(blocks.contains("block:") && blocks.contains("3/s until released"), "{blocks}");
+    assert!(report["keys"].as_array().unwrap().iter().any(|key| key["blocks"] == json!([])));
     let token = &report["tokens"][0];
     assert_eq!(find(&token["users"], "user", "bob")["roles"], json!(["custodian"]));
     assert_eq!((&token["forbid"], &token["policy_required"]), (&json!("ecb"), &json!(true)));

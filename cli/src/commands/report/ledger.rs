@@ -1,5 +1,6 @@
 //! The asset ledger: tokens, their keys and certificates, as far as they are to be seen.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use libkmss::auth::Credential;
@@ -10,6 +11,7 @@ use libkmss::key::{Body, Date, Key, KeyClass, Object, weakness_of_key};
 use libkmss::kms::Kms;
 use libkmss::policy::Scope;
 use libkmss::policy::registry::Entries;
+use libkmss::quota::{Block, BlockTarget};
 use libkmss::settings::Weakness;
 use libkmss::tenant::Namespace;
 use serde::Serialize;
@@ -111,6 +113,8 @@ pub(super) struct KeyRow {
     pub weaknesses: Vec<&'static str>,
     /// Policies of this very key.
     pub policies: Vec<String>,
+    /// Blocks and throttles of the key or its token that hold now.
+    pub blocks: Vec<String>,
     /// Its identity: that of the private half of a pair.
     pub id: String,
     /// What the audit trail knows of it.
@@ -180,14 +184,16 @@ impl Ledger {
                 return Err(format!("no token is labelled `{label}`; `kmss token list` shows what there is").into());
             }
         }
-        let policies = kms.policies()?;
+        let now = measure.now;
+        let blocks = kms.blocks()?.into_iter().filter(|block| block.holds(now)).collect();
+        let in_force = InForce { policies: kms.policies()?, blocks };
         let mut ledger = Self::default();
         let chosen: Vec<_> = all.into_iter().filter(|n| wanted.is_empty() || wanted.contains(&n.name)).collect();
         // A wrong PIN counts: one is shown to tokens that somebody named, and to the only one there is.
         let named = !wanted.is_empty() || chosen.len() == 1;
         for namespace in chosen {
             let (caller, opened) = enter(context, kms, &namespace, named, !wanted.is_empty())?;
-            ledger.add(kms, &namespace, &caller, opened, &policies, measure)?;
+            ledger.add(kms, &namespace, &caller, opened, &in_force, measure)?;
         }
         Ok(ledger)
     }
@@ -198,9 +204,10 @@ impl Ledger {
         namespace: &Namespace,
         caller: &Caller,
         opened: bool,
-        policies: &Entries,
+        in_force: &InForce,
         measure: Measure,
     ) -> Result<(), Failure> {
+        let policies = &in_force.policies;
         let token = namespace.to_string();
         if !opened {
             self.missing.push(format!(
@@ -222,22 +229,29 @@ impl Ledger {
                 break;
             }
         }
+        let (mut by_name, mut by_identifier) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
+        for object in &objects {
+            if let Some(key) = object.key() {
+                by_name.entry(key.name.as_str()).or_default().push(object);
+                by_identifier.entry(object.identifier.as_slice()).or_default().push(key.name.clone());
+            }
+        }
         let mut listed = 0;
         for object in &objects {
             let Some(key) = object.key() else { continue };
             let half =
                 |o: &&Arc<Object>| o.key().is_some_and(|other| other.class != key.class && other.name == key.name);
-            let other = objects.iter().find(half);
+            let other = by_name.get(key.name.as_str()).and_then(|same| same.iter().copied().find(half));
             if key.class == KeyClass::Public && other.is_some() {
                 continue;
             }
             let ids = std::iter::once(object).chain(other).map(|o| o.id.to_string()).collect();
             self.known.insert(ids, token.clone(), key.name.clone(), object.created);
-            self.keys.push(row(namespace, object, key, other.and_then(|o| o.key()), policies, measure));
+            self.keys.push(row(namespace, object, key, other.and_then(|o| o.key()), in_force, measure));
             listed += 1;
         }
         let certificates = self.certificates.len();
-        self.certificates.extend(objects.iter().filter_map(|o| certificate(&token, o, &objects, measure)));
+        self.certificates.extend(objects.iter().filter_map(|o| certificate(&token, o, &by_identifier, measure)));
         let mut users = Vec::new();
         for user in kms.users(namespace)? {
             let roles = kms.user_roles(namespace, &user)?;
@@ -257,6 +271,26 @@ impl Ledger {
             token,
         });
         Ok(())
+    }
+}
+
+/// What holds besides the keys' own attributes.
+struct InForce {
+    policies: Arc<Entries>,
+    blocks: Vec<Block>,
+}
+
+impl InForce {
+    /// What keeps a key from being used, in words.
+    fn of(&self, namespace: &Namespace, object: &Object, key: &Key) -> Vec<String> {
+        let id = object.id.to_string();
+        let named = |name: &String| *name == key.name || *name == id || key.copy_of.contains(name);
+        let holding = self.blocks.iter().filter(|block| match &block.target {
+            BlockTarget::Key { namespace: of, key } => *of == namespace.id && named(key),
+            BlockTarget::Namespace { namespace: of } => *of == namespace.id,
+            BlockTarget::Principal { .. } => false,
+        });
+        holding.map(|block| format!("block:{} {}", block.id, block.shown())).collect()
     }
 }
 
@@ -302,7 +336,7 @@ fn row(
     object: &Object,
     key: &Key,
     other: Option<&Key>,
-    policies: &Entries,
+    in_force: &InForce,
     measure: Measure,
 ) -> KeyRow {
     let version = key.primary().ok();
@@ -335,7 +369,8 @@ fn row(
         end: key.end.map(words_of),
         expired: key.end.is_some_and(|end| end < Date::of(measure.now)),
         weaknesses: version.map(|version| weaknesses(key, version)).unwrap_or_default(),
-        policies: titles(policies, namespace, own),
+        policies: titles(&in_force.policies, namespace, own),
+        blocks: in_force.of(namespace, object, key),
         id: object.id.to_string(),
         past: Past::default(),
     }
@@ -355,11 +390,15 @@ fn words_of(date: Date) -> String {
     format!("{}-{}-{}", part(0..4), part(4..6), part(6..8))
 }
 
-fn certificate(token: &str, object: &Object, objects: &[Arc<Object>], measure: Measure) -> Option<CertificateRow> {
+fn certificate(
+    token: &str,
+    object: &Object,
+    keys_by_identifier: &HashMap<&[u8], Vec<String>>,
+    measure: Measure,
+) -> Option<CertificateRow> {
     let Body::Certificate { value } = &object.body else { return None };
-    let same = |o: &&Arc<Object>| o.identifier == object.identifier && !object.identifier.is_empty();
-    let mut keys: Vec<String> =
-        objects.iter().filter(same).filter_map(|o| o.key()).map(|key| key.name.clone()).collect();
+    let identifier = Some(object.identifier.as_slice()).filter(|identifier| !identifier.is_empty());
+    let mut keys = identifier.and_then(|it| keys_by_identifier.get(it)).cloned().unwrap_or_default();
     keys.sort();
     keys.dedup();
     let parsed = Certificate::from_der(value).ok();

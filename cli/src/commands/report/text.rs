@@ -134,6 +134,7 @@ fn ledger(page: &mut Page, report: &Report) {
 /// What is to be noticed of a key.
 pub(super) fn remarks(key: &KeyRow) -> Vec<String> {
     let mut remarks: Vec<String> = key.weaknesses.iter().map(|weakness| format!("WEAK: {weakness}")).collect();
+    remarks.extend(key.blocks.iter().map(|block| format!("BLOCKED or throttled: {}", plain(block))));
     let mut add = |holds: bool, words: &str| remarks.extend(holds.then(|| words.to_owned()));
     add(key.expired, "EXPIRED");
     add(key.rotation_due, "rotation due");
