@@ -26,8 +26,6 @@ use crate::tenant::NamespaceId;
 const EDITION: &str = "quota/edition";
 const BLOCKS: &str = "block/";
 const QUOTAS: &str = "quota/rule/";
-/// Records read at once.
-const PAGE: usize = 256;
 /// Most blocks of a home: each operation of whom some of them concern looks at those.
 const MOST_BLOCKS: usize = 4096;
 /// Most quotas of a home: each operation looks at all of them.
@@ -119,12 +117,12 @@ impl Book {
             return Ok(Arc::new(InForce::new(0, Vec::new(), quotas)));
         }
         let mut blocks = Vec::new();
-        for (path, entry) in self.scan(BLOCKS)? {
+        for (path, entry) in self.store.scan_all(BLOCKS)? {
             blocks.push(self.open_block(&path, &entry)?);
         }
         blocks.sort_by_key(|block| (block.since, block.id));
         let mut set = Vec::new();
-        for (path, entry) in self.scan(QUOTAS)? {
+        for (path, entry) in self.store.scan_all(QUOTAS)? {
             set.push(Arc::new(self.open_quota(&path, &entry)?));
         }
         set.sort_by(|one, other| (one.set, &one.name).cmp(&(other.set, &other.name)));
@@ -260,7 +258,7 @@ impl Book {
         }
         // Nobody looks at these any more: another quota of the name has counters of its own.
         let used: Vec<Op> =
-            self.scan(&folder(&self.home, quota)?)?.into_iter().map(|(key, _)| Op::Delete(key)).collect();
+            self.store.scan_all(&folder(&self.home, quota)?)?.into_iter().map(|(key, _)| Op::Delete(key)).collect();
         for ops in used.chunks(Batch::MAX_OPS) {
             let batch = Batch { conditions: Vec::new(), ops: ops.to_vec(), invalidates: false };
             let _ = self.store.commit(&batch)?;
@@ -274,7 +272,7 @@ impl Book {
     /// As [`Self::current`].
     pub fn usage(&self, quota: &Quota, now: Timestamp) -> Result<Vec<Usage>> {
         let mut all = Vec::new();
-        for (path, entry) in self.scan(&folder(&self.home, quota)?)? {
+        for (path, entry) in self.store.scan_all(&folder(&self.home, quota)?)? {
             let counter: Counter = sealed::open_value(&self.home, &path, &entry.value)?;
             let kind = Kind::ALL.into_iter().find(|kind| path.as_str().ends_with(&format!("/{}", kind.name())));
             let Some((kind, limit)) = kind.and_then(|kind| Some((kind, quota.limits.of(kind)?))) else { continue };
@@ -315,18 +313,6 @@ impl Book {
     fn is_still(edition: u64) -> Result<Condition> {
         let path = StoreKey::new(EDITION)?;
         Ok(if edition == 0 { Condition::Absent(path) } else { Condition::Version(path, Revision(edition)) })
-    }
-
-    fn scan(&self, prefix: &str) -> Result<Vec<(StoreKey, Entry)>> {
-        let mut all: Vec<(StoreKey, Entry)> = Vec::new();
-        loop {
-            let page = self.store.scan(prefix, all.last().map(|(key, _)| key), PAGE)?;
-            let complete = page.len() < PAGE;
-            all.extend(page);
-            if complete {
-                return Ok(all);
-            }
-        }
     }
 }
 

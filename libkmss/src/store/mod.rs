@@ -144,6 +144,23 @@ pub trait Store: Send + Sync {
     /// See the trait.
     fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>>;
 
+    /// Every entry whose key starts with `prefix`, in order: for what is known to be few.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn scan_all(&self, prefix: &str) -> Result<Vec<(StoreKey, Entry)>> {
+        const PAGE: usize = 256;
+        let mut all: Vec<(StoreKey, Entry)> = Vec::new();
+        loop {
+            let page = self.scan(prefix, all.last().map(|(key, _)| key), PAGE)?;
+            let complete = page.len() < PAGE;
+            all.extend(page);
+            if complete {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Applies a batch if its conditions hold.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ impl Registry {
 
     fn known_anchors(&self) -> Result<Vec<Known>> {
         let mut known = Vec::new();
-        for (path, entry) in self.scan(ANCHORS)? {
+        for (path, entry) in self.store.scan_all(ANCHORS)? {
             let stored: Stored = sealed::open_value(&self.home, &path, &entry.value)?;
             known.push(Known { anchor: stored.anchor, namespace: stored.namespace, record: (path, entry.version) });
         }

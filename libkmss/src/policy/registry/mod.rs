@@ -30,9 +30,6 @@ use crate::sealed;
 use crate::store::{self, Batch, Commit, Condition, Op, Revision, Store, StoreKey};
 use crate::tenant::NamespaceId;
 
-/// Records read at once.
-const PAGE: usize = 256;
-
 /// The policies of a home.
 pub struct Registry {
     store: Arc<dyn Store>,
@@ -98,7 +95,7 @@ impl Registry {
             return Ok(Arc::new(Entries::new(0, Vec::new())));
         }
         let mut entries = Vec::new();
-        for (path, entry) in self.scan(ENTRIES)? {
+        for (path, entry) in self.store.scan_all(ENTRIES)? {
             entries.push(self.open_entry(&path, &entry)?);
         }
         Ok(Arc::new(Entries::new(edition.0, entries)))
@@ -203,7 +200,7 @@ impl Registry {
     /// # Errors
     /// As [`Self::current`].
     pub fn retire(&self, namespace: NamespaceId, alive: Option<u32>) -> Result<()> {
-        for (path, record) in self.scan(ENTRIES)? {
+        for (path, record) in self.store.scan_all(ENTRIES)? {
             let mut entry = self.open_entry(&path, &record)?;
             let gone = entry.place.is_some_and(|p| p.namespace == namespace && Some(p.incarnation) != alive);
             if !gone || (entry.active.is_none() && entry.shadow.is_none()) {
@@ -268,18 +265,6 @@ impl Registry {
 
     fn seal<T: Serialize>(&self, path: &StoreKey, value: &T) -> Result<Vec<u8>> {
         sealed::seal_value(&self.home, &*self.random, path, value)
-    }
-
-    fn scan(&self, prefix: &str) -> Result<Vec<(StoreKey, store::Entry)>> {
-        let mut all: Vec<(StoreKey, store::Entry)> = Vec::new();
-        loop {
-            let page = self.store.scan(prefix, all.last().map(|(key, _)| key), PAGE)?;
-            let complete = page.len() < PAGE;
-            all.extend(page);
-            if complete {
-                return Ok(all);
-            }
-        }
     }
 }
 
