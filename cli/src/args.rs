@@ -166,6 +166,9 @@ pub(crate) enum TokenCommand {
         /// Users need no PIN: whoever can open the home uses its private keys (the SO PIN stays)
         #[arg(long)]
         no_pin: bool,
+        /// Where its keys are made: `soft`, or the name of an HSM or server of the configuration
+        #[arg(long, value_name = "NAME", default_value = "soft")]
+        backend: String,
         /// What it is set to from the start
         #[command(flatten)]
         settings: TokenSettings,

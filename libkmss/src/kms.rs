@@ -106,14 +106,22 @@ impl Kms {
     /// [`ErrorKind::HomeUnsafe`], [`ErrorKind::Damaged`], [`ErrorKind::TooNew`], [`ErrorKind::Storage`],
     /// [`ErrorKind::Busy`].
     pub fn open(config: &Config) -> Result<Option<Self>> {
+        Self::open_with(config, Vec::new())
+    }
+
+    /// As [`Self::open`], with backends that a door brings beside the software engine and those of the configuration.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_with(config: &Config, more: Vec<Arc<dyn Backend>>) -> Result<Option<Self>> {
         let nothing = |e: Error| if e.kind() == ErrorKind::NotFound { Ok(None) } else { Err(e) };
         let home = match Home::open(&config.home) {
             Ok(home) => home,
             Err(e) => return nothing(e),
         };
-        let (backend, random) = engine()?;
+        let (backends, random) = engines(more)?;
         match FileSeal::open(&home, Arc::clone(&random)) {
-            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backend, random).map(Some),
+            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
         }
     }
@@ -124,17 +132,25 @@ impl Kms {
     /// # Errors
     /// As [`Self::open`]; [`ErrorKind::Config`] for an unknown group.
     pub fn create(config: &Config, group: Option<&str>) -> Result<Self> {
+        Self::create_with(config, group, Vec::new())
+    }
+
+    /// As [`Self::create`], with backends as for [`Self::open_with`].
+    ///
+    /// # Errors
+    /// As [`Self::create`].
+    pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
-        let (backend, random) = engine()?;
+        let (backends, random) = engines(more)?;
         let seal = FileSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
-        Self::assemble(config, &home, Arc::new(seal), backend, random)
+        Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
         seal: Arc<dyn Seal>,
-        backend: Arc<dyn Backend>,
+        backends: Vec<Arc<dyn Backend>>,
         random: Arc<dyn Random>,
     ) -> Result<Self> {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -195,7 +211,7 @@ impl Kms {
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
-            hall: Hall { catalog, backends: vec![backend] },
+            hall: Hall { catalog, backends },
         };
         Ok(Self {
             principal: CurrentPrincipal::new(pipeline.clock.monotonic()),
@@ -457,10 +473,11 @@ impl Kms {
     }
 }
 
-fn engine() -> Result<(Arc<dyn Backend>, Arc<dyn Random>)> {
-    let backend: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
-    let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&backend)));
-    Ok((backend, random))
+/// The software engine with `more` behind it, and its generator.
+fn engines(more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
+    let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
+    let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
+    Ok((std::iter::once(software).chain(more).collect(), random))
 }
 
 /// `caller` with other keys.

@@ -1,5 +1,6 @@
 //! Tenants and their namespaces.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
@@ -85,6 +86,9 @@ pub struct Namespace {
     /// What its security officer set.
     #[serde(default)]
     pub settings: Settings,
+    /// The backend that makes its stored keys, unless a draft names another.
+    #[serde(default)]
+    pub backend: BackendId,
 }
 
 impl Namespace {
@@ -95,6 +99,25 @@ impl Namespace {
 impl fmt::Display for Namespace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.tenant, self.name)
+    }
+}
+
+/// Name of a backend (`soft`, or what the configuration calls an HSM or server).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct BackendId(pub Cow<'static, str>);
+
+impl BackendId {
+    /// The built-in software engine.
+    #[must_use]
+    pub const fn soft() -> Self {
+        Self(Cow::Borrowed("soft"))
+    }
+}
+
+impl Default for BackendId {
+    fn default() -> Self {
+        Self::soft()
     }
 }
 

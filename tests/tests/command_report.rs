@@ -300,7 +300,10 @@ fn policies_roles_settings_and_tags_are_in_it() {
     assert_eq!((&token["forbid"], &token["policy_required"]), (&json!("ecb"), &json!(true)));
     assert_eq!(token["policies"], json!(["namespace/rules"]));
     let newest = &report["changes"]["newest"];
-    assert_eq!(find(newest, "kind", "settings")["what"], "forbid: nothing -> ecb");
+    let settings = newest.as_array().unwrap().iter().filter(|change| change["kind"] == "settings");
+    let settings: Vec<&str> = settings.filter_map(|change| change["what"].as_str()).collect();
+    assert!(settings.contains(&"forbid: nothing -> ecb"), "{settings:?}");
+    assert!(settings.iter().any(|what| what.starts_with("block throttle; block:")), "{settings:?}");
     assert_eq!(find(newest, "kind", "roles")["what"], "roles [] -> [custodian] for user bob");
     assert_eq!(find(newest, "kind", "key-attributes")["what"], "tags: nothing -> payment");
     let policy = find(newest, "kind", "policy")["what"].as_str().unwrap();

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::kms::{Holder, Kms};
 use libkmss::settings::Settings;
-use libkmss::tenant::Namespace;
+use libkmss::tenant::{BackendId, Namespace};
 use serde_json::{Value, json};
 
 use super::{token_profile, token_user};
@@ -23,9 +23,9 @@ const LABEL_MAX: usize = 32;
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Init { label, no_pin, settings } => {
+        TokenCommand::Init { label, no_pin, backend, settings } => {
             let settings = settings.applied(Settings { pinless: no_pin, ..Settings::default() })?;
-            init(context, &label, settings)
+            init(context, &label, settings, BackendId(backend.into()))
         }
         TokenCommand::List => list(context),
         TokenCommand::Show { label } => show(context, &label),
@@ -45,7 +45,7 @@ pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
     }
 }
 
-fn init(context: &Context, label: &str, settings: Settings) -> Result<(), Failure> {
+fn init(context: &Context, label: &str, settings: Settings, backend: BackendId) -> Result<(), Failure> {
     if label.is_empty() || label.len() > LABEL_MAX {
         return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
     }
@@ -58,7 +58,7 @@ fn init(context: &Context, label: &str, settings: Settings) -> Result<(), Failur
     }
     let so_pin = pin::new(&context.so_source("SO PIN"))?;
     let user_pin = if settings.pinless { None } else { Some(pin::new(&context.user_source("user PIN"))?) };
-    let namespace = kms.initialize_with(None, label, &so_pin, settings)?;
+    let namespace = kms.initialize_with(None, label, &so_pin, (settings, backend))?;
     if let Some(user_pin) = user_pin {
         let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
         kms.set_user_pin(&officer, "user", &user_pin)?;
@@ -106,6 +106,7 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
         ("Serial", serial(&namespace)),
         ("Id", namespace.id.to_string()),
         ("Tenant", output::plain(&namespace.tenant)),
+        ("Keys made by", output::plain(&namespace.backend.0)),
         ("User PIN", user),
         ("SO PIN", so),
         ("Vendor", namespace.settings.profile.to_string()),
@@ -194,6 +195,7 @@ fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
         "so_pin": state(Holder::Officer)?,
         "policy_required": namespace.policy_required,
         "users": kms.users(namespace)?,
+        "backend": namespace.backend.0,
         "settings": token_profile::describe(&namespace.settings),
     }))
 }

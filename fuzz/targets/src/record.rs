@@ -35,6 +35,7 @@ pub fn run(data: &[u8]) {
         incarnation: 1,
         policy_required: false,
         settings: libkmss::settings::Settings::default(),
+        backend: libkmss::tenant::BackendId::soft(),
     };
     catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
     let mut input = Input(data);

@@ -289,6 +289,7 @@ mod tests {
             incarnation: 1,
             policy_required: false,
             settings: crate::settings::Settings::default(),
+            backend: crate::tenant::BackendId::soft(),
         }
     }
 

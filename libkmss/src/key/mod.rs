@@ -10,13 +10,13 @@ mod state;
 mod usage;
 mod weakness;
 
+pub use crate::tenant::BackendId;
 pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use domain::{DomainKey, Keyring};
 pub(crate) use object::material_context;
 pub use object::{
-    AuditMode, BackendId, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents,
-    Storage,
+    AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage,
 };
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use state::KeyState;

@@ -14,7 +14,7 @@ use super::{Attachment, KeyState, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
-use crate::tenant::{NamespaceId, ObjectId};
+use crate::tenant::{BackendId, NamespaceId, ObjectId};
 
 /// Where an object lives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -275,19 +275,6 @@ impl KeyVersion {
             Some((_, held)) => Cow::Owned(held.check_value()),
             None => Cow::Borrowed(&self.check_value),
         }
-    }
-}
-
-/// Name of a backend (`soft`, or what the configuration calls an HSM or server).
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct BackendId(pub Cow<'static, str>);
-
-impl BackendId {
-    /// The built-in software engine.
-    #[must_use]
-    pub fn soft() -> Self {
-        Self(Cow::Borrowed("soft"))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::key::Action;
 use crate::secret::Secret;
 use crate::settings::Settings;
-use crate::tenant::{Namespace, NamespaceId};
+use crate::tenant::{BackendId, Namespace, NamespaceId};
 
 impl Kms {
     /// All namespaces, in the order of their ordinals.
@@ -34,30 +34,33 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::PinInvalid`], [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::Conflict`].
     pub fn initialize(&self, existing: Option<&Namespace>, name: &str, officer_pin: &Secret) -> Result<Namespace> {
-        self.initialize_with(existing, name, officer_pin, existing.map(|n| n.settings).unwrap_or_default())
+        let (settings, backend) = existing.map(|n| (n.settings, n.backend.clone())).unwrap_or_default();
+        self.initialize_with(existing, name, officer_pin, (settings, backend))
     }
 
-    /// As [`Self::initialize`] with `settings`; otherwise a new namespace has the defaults, and one made anew keeps its own.
+    /// As [`Self::initialize`] with settings and the backend that makes its keys; otherwise a new namespace has the defaults,
+    /// and one made anew keeps its own.
     ///
     /// # Errors
-    /// As [`Self::initialize`].
+    /// As [`Self::initialize`]; [`ErrorKind::BackendUnavailable`] for a backend that is not configured.
     pub fn initialize_with(
         &self,
         existing: Option<&Namespace>,
         name: &str,
         officer_pin: &Secret,
-        settings: Settings,
+        (settings, backend): (Settings, BackendId),
     ) -> Result<Namespace> {
+        let _ = self.pipeline.hall.backend(&backend)?;
         let planned = match existing {
             Some(namespace) => namespace.clone(),
-            None => Namespace { settings, ..self.plan(name)? },
+            None => Namespace { settings, backend: backend.clone(), ..self.plan(name)? },
         };
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned)?,
         };
         self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
-            Some(namespace) => self.renew(namespace, name, officer_pin, settings),
+            Some(namespace) => self.renew(namespace, name, officer_pin, (settings, backend)),
             None => self.add(planned, officer_pin),
         })
     }
@@ -71,6 +74,7 @@ impl Kms {
             incarnation: 1,
             policy_required: false,
             settings: Settings::default(),
+            backend: BackendId::soft(),
         })
     }
 
@@ -94,13 +98,20 @@ impl Kms {
         }
     }
 
-    fn renew(&self, namespace: &Namespace, name: &str, officer_pin: &Secret, settings: Settings) -> Result<Namespace> {
+    fn renew(
+        &self,
+        namespace: &Namespace,
+        name: &str,
+        officer_pin: &Secret,
+        (settings, backend): (Settings, BackendId),
+    ) -> Result<Namespace> {
         let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
         let next = Namespace {
             name: name.to_owned(),
             incarnation: namespace.incarnation.saturating_add(1),
             policy_required: false,
             settings,
+            backend,
             ..namespace.clone()
         };
         let credentials = self.auth.prepare_initialize(&next, officer_pin)?;

@@ -89,6 +89,7 @@ impl Kms {
             incarnation: 0,
             policy_required: false,
             settings: crate::settings::Settings::default(),
+            backend: crate::tenant::BackendId::soft(),
         };
         self.caller(&everywhere, Arc::clone(&self.ephemeral), 0)
     }

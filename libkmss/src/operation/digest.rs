@@ -34,6 +34,6 @@ impl Operation for Digest {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
-        hall.default_backend()?.digest(permit, self.hash)
+        hall.software()?.digest(permit, self.hash)
     }
 }

@@ -21,6 +21,8 @@ pub struct Draft {
     pub id: ObjectId,
     /// Where it will live.
     pub storage: Storage,
+    /// For keys: the backend that makes it; absent for the one that [`Hall::maker`](super::Hall::maker) takes then.
+    pub backend: Option<BackendId>,
     /// Whether only authenticated users see it.
     pub private: bool,
     /// Whether attributes may be changed.
@@ -90,6 +92,7 @@ impl Draft {
         Self {
             id,
             storage,
+            backend: None,
             private: false,
             modifiable: true,
             copyable: true,

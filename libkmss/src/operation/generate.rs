@@ -26,7 +26,7 @@ impl Operation for GenerateSecret {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         self.draft.check_dates()?;
-        let backend = hall.default_backend()?;
+        let backend = hall.maker(permit, &self.draft)?;
         let material = backend.generate(permit, &self.spec)?;
         let protection = self.draft.generated();
         let namespace = permit.caller().namespace.id;
@@ -64,7 +64,7 @@ impl Operation for GeneratePair {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
         self.private.check_dates()?;
         self.public.check_dates()?;
-        let backend = hall.default_backend()?;
+        let backend = hall.maker(permit, &self.private)?;
         let (private, public) = backend.generate_pair(permit, &self.spec)?;
         let namespace = permit.caller().namespace.id;
         let public_draft = self.public_draft();

@@ -33,7 +33,7 @@ impl Operation for Import {
             KeyComponents::Secret { .. } => KeyClass::Secret,
             KeyComponents::Public(_) => KeyClass::Public,
         };
-        let backend = hall.default_backend()?;
+        let backend = hall.maker(permit, &self.draft)?;
         let material = backend.import(permit, &self.components)?;
         let protection = self.draft.foreign();
         let namespace = permit.caller().namespace.id;

@@ -31,7 +31,7 @@ impl Operation for Make {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         self.draft.check_dates()?;
-        let backend = hall.default_backend()?;
+        let backend = hall.maker(permit, &self.draft)?;
         let material = backend.make(permit, &self.how.mechanism, self.expected)?;
         let protection = self.draft.generated();
         let namespace = permit.caller().namespace.id;

@@ -233,7 +233,7 @@ pub trait Operation {
 pub struct Hall {
     /// The objects of all namespaces.
     pub catalog: Arc<Catalog>,
-    /// All backends; the first is where new keys are made.
+    /// All backends; the first is the software engine.
     pub backends: Vec<Arc<dyn Backend>>,
 }
 
@@ -252,18 +252,30 @@ impl Hall {
     /// [`ErrorKind::BackendUnavailable`] when it is not configured.
     pub fn backend(&self, id: &BackendId) -> Result<&Arc<dyn Backend>> {
         self.backends.iter().find(|b| b.id() == id).ok_or_else(|| {
-            Error::new(ErrorKind::BackendUnavailable, format!("backend `{}` holds the key but is not configured", id.0))
+            let why = format!("no backend `{}` is configured: name it in the configuration, or correct its name", id.0);
+            Error::new(ErrorKind::BackendUnavailable, why)
         })
     }
 
-    /// Where new keys are made.
+    /// The backend that makes what `draft` describes: the one it names; else the software engine for what is not stored, and
+    /// for what is the backend of the namespace.
     ///
     /// # Errors
-    /// [`ErrorKind::BackendUnavailable`] when no backend is configured.
-    pub fn default_backend(&self) -> Result<&Arc<dyn Backend>> {
-        self.backends
-            .first()
-            .ok_or_else(|| Error::new(ErrorKind::BackendUnavailable, "no backend is configured to make keys"))
+    /// [`ErrorKind::BackendUnavailable`] when it is not configured.
+    pub fn maker(&self, permit: &Permit, draft: &Draft) -> Result<&Arc<dyn Backend>> {
+        match (&draft.backend, draft.storage) {
+            (Some(named), _) => self.backend(named),
+            (None, Storage::Ephemeral) => self.software(),
+            (None, Storage::Stored) => self.backend(&permit.caller().namespace.backend),
+        }
+    }
+
+    /// The software engine, which computes what needs no key.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when there is none.
+    pub fn software(&self) -> Result<&Arc<dyn Backend>> {
+        self.backends.first().ok_or_else(|| Error::new(ErrorKind::BackendUnavailable, "there is no backend"))
     }
 
     /// Stores a new object, or hands a session object to the door. Returns it as it now exists.

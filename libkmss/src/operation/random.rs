@@ -20,7 +20,7 @@ impl Operation for DrawRandom<'_> {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<()> {
-        hall.default_backend()?.random(permit, self.out)
+        hall.software()?.random(permit, self.out)
     }
 }
 
@@ -39,6 +39,6 @@ impl Operation for SeedRandom<'_> {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<()> {
-        hall.default_backend()?.seed_random(permit, self.seed)
+        hall.software()?.seed_random(permit, self.seed)
     }
 }

@@ -340,6 +340,7 @@ pub(crate) fn caller(principal: &str) -> Caller {
             incarnation: 1,
             policy_required: false,
             settings: Settings::default(),
+            backend: libkmss::tenant::BackendId::soft(),
         }),
         login: Login::User("user".into()),
         keyring: Arc::new(Keyring { public: Arc::clone(&ring), private: None, ephemeral: ring, officer: None }),

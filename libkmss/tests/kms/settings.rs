@@ -4,7 +4,7 @@ use super::*;
 use libkmss::backend::Signing;
 use libkmss::caller::Login;
 use libkmss::error::ErrorClass;
-use libkmss::key::Body;
+use libkmss::key::{BackendId, Body};
 use libkmss::mechanism::CipherMode;
 use libkmss::operation::{Copy, Encrypt, Unwrap, Update};
 use libkmss::pipeline::Unfinished;
@@ -162,7 +162,7 @@ fn a_namespace_without_pins_is_open_to_whoever_opens_the_home_and_to_no_officer(
     for suite in SUITES {
         let flat = Flat::new(suite);
         let settings = Settings { pinless: true, ..Settings::default() };
-        let open = flat.kms.initialize_with(None, "open", &pin(SO_PIN), settings).unwrap();
+        let open = flat.kms.initialize_with(None, "open", &pin(SO_PIN), (settings, BackendId::soft())).unwrap();
         let anybody = flat.kms.enter(&open, 1).unwrap();
         assert!(anybody.uses_private() && anybody.login == Login::None);
         let key = flat.aes(&anybody, Storage::Stored, "free");

@@ -110,6 +110,7 @@ pub(super) fn namespace_at(ordinal: u32) -> Namespace {
         incarnation: 1,
         policy_required: false,
         settings: Settings::default(),
+        backend: crate::key::BackendId::soft(),
     }
 }
 

@@ -61,6 +61,7 @@ impl House {
             incarnation: 1,
             policy_required: false,
             settings: Settings::default(),
+            backend: crate::key::BackendId::soft(),
         };
         catalog.put_namespace(None, &namespace, Batch::default()).unwrap();
         let keyring = Keyring { public: fresh(), private: Some(fresh()), ephemeral: fresh(), officer: None };

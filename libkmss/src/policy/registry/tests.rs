@@ -79,6 +79,7 @@ fn namespace(incarnation: u32) -> Namespace {
         incarnation,
         policy_required: false,
         settings: Settings::default(),
+        backend: crate::key::BackendId::soft(),
     }
 }
 

@@ -75,6 +75,7 @@ impl House {
             incarnation: 1,
             policy_required: false,
             settings: Settings::default(),
+            backend: crate::tenant::BackendId::soft(),
         };
         let fresh = || Arc::clone(&self.home);
         Caller::from(CallerParts {

@@ -189,6 +189,7 @@ pub(super) fn namespace(id: u8) -> Namespace {
         incarnation: 1,
         policy_required: false,
         settings: Settings::default(),
+        backend: crate::key::BackendId::soft(),
     }
 }
 

@@ -38,6 +38,7 @@ impl Lab {
             incarnation: 1,
             policy_required: false,
             settings: Settings::default(),
+            backend: crate::key::BackendId::soft(),
         };
         let caller = Caller::from(CallerParts {
             principal: Arc::new(Principal::new("user:lab", Vec::new())),

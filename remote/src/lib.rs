@@ -1,0 +1,1 @@
+//! KMSS over gRPC: the `kmssd` server, and the backend of the modules that use one.
