@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libkmss::audit::AuditNote;
 use libkmss::clock::{Clock, SystemClock};
-use libkmss::config::{Config, RecordScope};
+use libkmss::config::{AgentSections, Config, RecordScope};
 use libkmss::kms::Kms;
 use libkmss::os::effective_ids;
 
@@ -43,6 +43,7 @@ pub enum Outcome {
 /// The agent of a home.
 pub struct Agent {
     config: Config,
+    sections: AgentSections,
     home: AgentHome,
     clock: Arc<dyn Clock>,
 }
@@ -54,14 +55,15 @@ impl Agent {
     /// There is no home; the configuration is not to be trusted with running programs, or contradicts itself.
     pub fn new(config: &Config) -> Result<Self, AgentError> {
         let home = AgentHome::of(config)?;
-        let asks = !config.audit.forward.is_empty() || !config.alarms.is_empty();
+        let sections = config.agent_sections()?;
+        let asks = !sections.forward.is_empty() || !sections.alarms.is_empty();
         let ours = |owner: u32| owner == 0 || owner == effective_ids().0;
         if let Some(owner) = config.explanation.file_owner.filter(|owner| asks && !ours(*owner)) {
             return Err(AgentError::ForeignConfig(owner));
         }
-        for alarm in &config.alarms {
+        for alarm in &sections.alarms {
             let takes =
-                |name: &String| config.audit.forward.iter().any(|one| one.name == *name && takes_alarms(one.records));
+                |name: &String| sections.forward.iter().any(|one| one.name == *name && takes_alarms(one.records));
             if let Some(destination) = alarm.notify.iter().find(|name| !takes(name)) {
                 return Err(AgentError::UnknownDestination {
                     alarm: alarm.name.clone(),
@@ -69,7 +71,7 @@ impl Agent {
                 });
             }
         }
-        Ok(Self { config: config.clone(), home, clock: Arc::new(SystemClock::default()) })
+        Ok(Self { config: config.clone(), sections, home, clock: Arc::new(SystemClock::default()) })
     }
 
     /// Runs until SIGTERM or SIGINT, or once.
@@ -86,15 +88,15 @@ impl Agent {
         board.change(|status| {
             (status.pid, status.started, status.written) = (std::process::id(), self.clock.now(), self.clock.now());
         });
-        let poll = Duration::from_millis(u64::from(self.config.audit.agent.poll_ms));
+        let poll = Duration::from_millis(u64::from(self.sections.agent.poll_ms));
         let make = |config| Forwarder::new(config, &self.home, &board, &self.clock, poll);
-        let mut forwarders = self.config.audit.forward.iter().map(make).collect::<Result<Vec<_>, _>>()?;
+        let mut forwarders = self.sections.forward.iter().map(make).collect::<Result<Vec<_>, _>>()?;
         let kms = self.kms()?;
         let mut watcher = match &kms {
-            Some(kms) => Some(Watcher::new(&self.config, kms, &self.home, &board, &self.clock)?),
+            Some(kms) => Some(Watcher::new(&self.sections, kms, &self.home, &board, &self.clock)?),
             None => None,
         };
-        let mut sealing = kms.as_ref().and_then(|kms| Sealing::new(&self.config, kms, &board));
+        let mut sealing = kms.as_ref().and_then(|kms| Sealing::new(&self.sections, kms, &board));
         if options.once {
             if let Some(watcher) = &mut watcher {
                 watcher.catch_up();
@@ -121,7 +123,7 @@ impl Agent {
                 one
             })?);
         }
-        for (mut forwarder, config) in forwarders.into_iter().zip(&self.config.audit.forward) {
+        for (mut forwarder, config) in forwarders.into_iter().zip(&self.sections.forward) {
             let ended = ended.clone();
             workers.push(spawn(&config.name, move || forwarder.run(&ended))?);
         }
@@ -152,8 +154,8 @@ impl Agent {
 
     /// The home, where the agent has anything to write there.
     fn kms(&self) -> Result<Option<Arc<Kms>>, AgentError> {
-        let settings = self.config.audit.agent;
-        if settings.heartbeat_s == 0 && settings.seal_s == 0 && self.config.alarms.is_empty() {
+        let settings = self.sections.agent;
+        if settings.heartbeat_s == 0 && settings.seal_s == 0 && self.sections.alarms.is_empty() {
             return Ok(None);
         }
         let kms = Kms::open(&self.config)?.ok_or_else(|| AgentError::NoHome(self.config.home.clone()))?;
@@ -169,7 +171,7 @@ impl Agent {
         kms: Option<&Kms>,
         all_run: impl Fn() -> bool,
     ) -> bool {
-        let every = Duration::from_secs(u64::from(self.config.audit.agent.heartbeat_s));
+        let every = Duration::from_secs(u64::from(self.sections.agent.heartbeat_s));
         let (mut beat_due, mut beat) = (Duration::ZERO, 0);
         let (mut status_due, mut watchdog_due) = (Duration::ZERO, Duration::ZERO);
         loop {

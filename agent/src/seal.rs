@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libkmss::audit::seal::SealOptions;
-use libkmss::config::Config;
+use libkmss::config::AgentSections;
 use libkmss::kms::Kms;
 
 use crate::error::told;
@@ -19,7 +19,7 @@ const RECORDS: usize = 10_000;
 
 /// Seals the audit of a home.
 pub(crate) struct Sealing {
-    config: Config,
+    config: AgentSections,
     kms: Arc<Kms>,
     board: Board,
     every: Duration,
@@ -29,8 +29,8 @@ pub(crate) struct Sealing {
 
 impl Sealing {
     /// `None` where the configuration leaves it to others.
-    pub(crate) fn new(config: &Config, kms: &Arc<Kms>, board: &Board) -> Option<Self> {
-        let seconds = config.audit.agent.seal_s;
+    pub(crate) fn new(config: &AgentSections, kms: &Arc<Kms>, board: &Board) -> Option<Self> {
+        let seconds = config.agent.seal_s;
         let every = Duration::from_secs(u64::from(seconds));
         let (config, kms, board) = (config.clone(), Arc::clone(kms), board.clone());
         (seconds > 0).then_some(Self { config, kms, board, every, said: BTreeSet::new() })
@@ -63,7 +63,7 @@ impl Sealing {
                 };
                 wrong.extend(sealed.contradictions.iter().map(|bad| of(&bad.segment, &bad.finding)));
                 if !sealed.checkpoint.is_empty() {
-                    for anchor in audit_anchor::tell_all(&self.kms, &self.config.audit.anchors, false) {
+                    for anchor in audit_anchor::tell_all(&self.kms, &self.config.anchors, false) {
                         wrong.extend(anchor.size.err().map(|e| format!("anchor `{}`: {}", anchor.name, told(&e))));
                     }
                 }

@@ -89,17 +89,18 @@ impl AgentStatus {
     /// There is no home; its files cannot be read.
     pub fn read(config: &Config) -> Result<Self, AgentError> {
         let home = AgentHome::of(config)?;
+        let configured = config.agent_sections()?.forward;
         let mut status = match std::fs::read(home.file(FILE)) {
             Ok(text) => serde_json::from_slice(&text).unwrap_or_default(),
             Err(_) => Self::default(),
         };
         status.running = home.is_running();
         for name in home.cursors()? {
-            if !config.audit.forward.iter().any(|one| one.name == name) && name != ALARMS {
+            if !configured.iter().any(|one| one.name == name) && name != ALARMS {
                 status.destinations.entry(name).or_default().state = State::Abandoned;
             }
         }
-        for forward in &config.audit.forward {
+        for forward in &configured {
             status.destinations.entry(forward.name.clone()).or_default();
         }
         for (name, destination) in &mut status.destinations {

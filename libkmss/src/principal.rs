@@ -187,7 +187,6 @@ mod tests {
             audit: Default::default(),
             policy: Default::default(),
             principals,
-            alarms: Vec::new(),
             quotas: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,
@@ -196,6 +195,7 @@ mod tests {
                 file_owner: None,
                 rules_ignored: None,
             },
+            text: "".into(),
         }
     }
 

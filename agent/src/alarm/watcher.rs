@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libkmss::audit::{AuditFollower, AuditNote, Irregularity, Verdict};
 use libkmss::clock::{Clock, Timestamp};
-use libkmss::config::{AlarmCondition, Config};
+use libkmss::config::{AgentSections, AlarmCondition};
 use libkmss::kms::Kms;
 
 use super::expiry::endings;
@@ -54,7 +54,7 @@ pub(crate) struct Watcher {
 
 impl Watcher {
     pub(crate) fn new(
-        config: &Config,
+        config: &AgentSections,
         kms: &Arc<Kms>,
         home: &AgentHome,
         board: &Board,
@@ -67,7 +67,7 @@ impl Watcher {
         }
         let names: Vec<&str> = config.alarms.iter().map(|rule| rule.name.as_str()).collect();
         memory.keep(&names);
-        let settings = config.audit.agent;
+        let settings = config.agent;
         let verify_every =
             (settings.verify_hours > 0).then(|| Duration::from_secs(u64::from(settings.verify_hours) * 3600));
         let this = Self {

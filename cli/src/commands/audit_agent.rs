@@ -24,7 +24,7 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<ExitCode, Failu
         },
         Some(AgentCommand::Status) => status(context),
         Some(AgentCommand::Forget { name }) => {
-            if context.config.audit.forward.iter().any(|one| one.name == *name) {
+            if context.config.agent_sections()?.forward.iter().any(|one| one.name == *name) {
                 return Err(format!("`{name}` is still configured: remove its `[[audit.forward]]` first").into());
             }
             forget(&AgentHome::of(&context.config)?, name)?;

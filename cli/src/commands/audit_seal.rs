@@ -42,7 +42,7 @@ pub(super) fn seal(context: &Context, args: &SealArgs) -> Result<ExitCode, Failu
         let s = if new == 1 { "" } else { "s" };
         output::line(&format!("Sealed {new} record{s}: {size} in all, signed by the key of epoch {epoch}."))?;
     }
-    let told = audit_anchor::tell_all(&kms, &context.config.audit.anchors, false);
+    let told = audit_anchor::tell_all(&kms, &context.config.agent_sections()?.anchors, false);
     let missed = complain(&told);
     // Not whole, as `verify` says it; else done in part.
     Ok(match (sealed.contradictions.is_empty(), missed) {
@@ -57,13 +57,13 @@ pub(super) fn seal(context: &Context, args: &SealArgs) -> Result<ExitCode, Failu
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn anchor(context: &Context) -> Result<ExitCode, Failure> {
-    let anchors = &context.config.audit.anchors;
+    let anchors = context.config.agent_sections()?.anchors;
     if anchors.is_empty() {
         return Err("the configuration has no `[[audit.anchor]]`: see docs/configuration.md".into());
     }
     let kms = context.kms()?;
     kms.audit_checkpoint()?.ok_or(UNSEALED)?;
-    let told = audit_anchor::tell_all(&kms, anchors, true);
+    let told = audit_anchor::tell_all(&kms, &anchors, true);
     let missed = complain(&told);
     for told in &told {
         if let Ok(Some(size)) = told.size {

@@ -5,9 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::de::{DeserializeOwned, Error as _};
+use serde::{Deserialize, Deserializer};
 
-use super::{AlarmConfig, AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, StoreConfig};
+use super::sections::Elsewhere;
+use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -34,8 +36,9 @@ pub(super) struct File {
     pub(super) policy: PolicyConfig,
     #[serde(default)]
     pub(super) principal: Vec<PrincipalRule>,
-    #[serde(default, deserialize_with = "super::alarm::alarms")]
-    pub(super) alarm: Vec<AlarmConfig>,
+    /// [`AgentSections::alarms`](super::AgentSections::alarms).
+    #[serde(default, rename = "alarm")]
+    _alarm: Elsewhere,
     #[serde(default)]
     pub(super) quota: Vec<QuotaRule>,
 }
@@ -54,7 +57,7 @@ impl Default for File {
             audit: AuditConfig::default(),
             policy: PolicyConfig::default(),
             principal: Vec::new(),
-            alarm: Vec::new(),
+            _alarm: Elsewhere,
             quota: Vec::new(),
         }
     }
@@ -62,8 +65,8 @@ impl Default for File {
 
 impl File {
     /// Opens, checks and parses `path`, which must belong to one of `owners`; `None` where there is none. Also says who
-    /// owns it.
-    pub(super) fn read(path: &Path, owners: &[u32]) -> Result<Option<(Self, u32)>> {
+    /// owns it, and what its text is.
+    pub(super) fn read(path: &Path, owners: &[u32]) -> Result<Option<(Self, u32, String)>> {
         let unreadable = |e: io::Error| {
             Error::new(ErrorKind::Config, format!("cannot read the configuration `{}`", path.display())).with_source(e)
         };
@@ -89,12 +92,13 @@ impl File {
         }
         let mut text = String::new();
         file.take(LARGEST).read_to_string(&mut text).map_err(unreadable)?;
-        Ok(Some((Self::parse(path, &text)?, owner)))
+        Ok(Some((parse(path, &text)?, owner, text)))
     }
+}
 
-    pub(super) fn parse(path: &Path, text: &str) -> Result<Self> {
-        toml::from_str(text).map_err(|e| complaint(path, text, &e))
-    }
+/// What the configuration `text` says, or what is wrong with it.
+pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T> {
+    toml::from_str(text).map_err(|e| complaint(path, text, &e))
 }
 
 /// The error with its place, and the word that was probably meant.

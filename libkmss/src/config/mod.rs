@@ -10,8 +10,10 @@ mod alarm;
 mod anchor;
 mod file;
 mod search;
+mod sections;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::error::Result;
 use crate::suite::Suite;
@@ -20,6 +22,8 @@ pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
+pub use sections::AgentSections;
+use sections::Elsewhere;
 
 /// Every setting, and how it was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +42,12 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Who processes are; the first rule that matches counts. Empty where the file's owner has no say in that.
     pub principals: Vec<PrincipalRule>,
-    /// What raises alarms in the agent.
-    pub alarms: Vec<AlarmConfig>,
     /// Quotas beside those that are set with the command. None where the file's owner has no say in that.
     pub quotas: Vec<QuotaRule>,
     /// How all this was found.
     pub explanation: Explanation,
+    /// The file that counts, for the sections that are read only where they are needed; empty where there is none.
+    pub text: Arc<str>,
 }
 
 impl Config {
@@ -131,14 +135,12 @@ pub struct AuditConfig {
     /// After how many hours the key that signs checkpoints hands over to a new one and is erased, up to 8,760; 0 for never.
     #[serde(deserialize_with = "file::within::<0, 8_760, _>")]
     pub epoch_hours: u32,
-    /// Places elsewhere that keep checkpoints. Only `kmss` and the agent speak to them.
     #[serde(rename = "anchor")]
-    pub anchors: Vec<AnchorConfig>,
-    /// Where the agent sends records.
-    #[serde(deserialize_with = "agent::forwards")]
-    pub forward: Vec<ForwardConfig>,
-    /// The agent itself.
-    pub agent: AgentConfig,
+    _anchor: Elsewhere,
+    #[serde(rename = "forward")]
+    _forward: Elsewhere,
+    #[serde(rename = "agent")]
+    _agent: Elsewhere,
 }
 
 impl Default for AuditConfig {
@@ -154,9 +156,9 @@ impl Default for AuditConfig {
             seal: true,
             origin: String::new(),
             epoch_hours: 24,
-            anchors: Vec::new(),
-            forward: Vec::new(),
-            agent: AgentConfig::default(),
+            _anchor: Elsewhere,
+            _forward: Elsewhere,
+            _agent: Elsewhere,
         }
     }
 }

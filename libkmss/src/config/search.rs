@@ -157,7 +157,7 @@ impl Surroundings {
 
     pub(super) fn load(&self) -> Result<Config> {
         let mut considered = Vec::new();
-        let mut found: Option<(File, u32)> = None;
+        let mut found: Option<(File, u32, String)> = None;
         for (path, because, owners) in self.candidates() {
             let outcome = if found.is_some() {
                 Outcome::Outranked
@@ -173,8 +173,10 @@ impl Surroundings {
             }
             considered.push(Considered { path, because, outcome });
         }
-        let (file, owner) = found.unzip();
-        let file = file.unwrap_or_default();
+        let (file, owner, text) = match found {
+            Some((file, owner, text)) => (file, Some(owner), text),
+            None => (File::default(), None, String::new()),
+        };
         let (home, source) = self.home_of(&file)?;
         let mut explanation = Explanation {
             environment_ignored: self.environment_ignored,
@@ -194,9 +196,9 @@ impl Surroundings {
             audit: file.audit,
             policy,
             principals,
-            alarms: file.alarm,
             quotas,
             explanation,
+            text: text.into(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
-use super::file::File;
+use super::file::{File, parse};
 use super::search::Surroundings;
 use super::*;
 use crate::error::ErrorKind;
@@ -55,7 +55,7 @@ impl World {
 }
 
 fn complaint(text: &str) -> String {
-    let error = File::parse(Path::new("/etc/kmss/kmss.toml"), text).unwrap_err();
+    let error = parse::<File>(Path::new("/etc/kmss/kmss.toml"), text).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     error.to_string()
 }
@@ -296,7 +296,7 @@ fn everything_that_can_be_set_can_be_read() {
         name = "service:order-v1"
         roles = ["tls", "sign"]
     "#;
-    let file = File::parse(Path::new("x"), text).unwrap();
+    let file = parse::<File>(Path::new("x"), text).unwrap();
     assert_eq!((file.pin.max_attempts, file.store.busy_timeout_ms), (3, 1000));
     assert_eq!(
         file.audit,
@@ -317,14 +317,16 @@ fn everything_that_can_be_set_can_be_read() {
 
 #[test]
 fn anchors_are_read_strictly() {
-    let parsed = |text: &str| File::parse(Path::new("kmss.toml"), text).map(|file| file.audit);
+    let own = |text: &str| parse::<File>(Path::new("kmss.toml"), text).map(|file| file.audit);
+    let parsed = |text: &str| own(text).and_then(|_| AgentSections::parse(Path::new("kmss.toml"), text));
     let good = "[audit]\norigin = \"example.com/audit\"\nepoch_hours = 1\nseal = false\n\
         [[audit.anchor]]\nname = \"far\"\ntype = \"file\"\npath = \"/mnt/far/checkpoints\"\n\
         [[audit.anchor]]\nname = \"w1\"\ntype = \"witness\"\nurl = \"https://w.example\"\nkey = \"k\"\nevery_minutes = 5\n";
-    let audit = parsed(good).unwrap();
+    let audit = own(good).unwrap();
     assert_eq!((audit.origin.as_str(), audit.epoch_hours, audit.seal), ("example.com/audit", 1, false));
-    assert_eq!(audit.anchors[0].place, AnchorPlace::File("/mnt/far/checkpoints".into()));
-    assert_eq!((audit.anchors[0].every_minutes, audit.anchors[1].every_minutes), (60, 5));
+    let anchors = parsed(good).unwrap().anchors;
+    assert_eq!(anchors[0].place, AnchorPlace::File("/mnt/far/checkpoints".into()));
+    assert_eq!((anchors[0].every_minutes, anchors[1].every_minutes), (60, 5));
     for bad in [
         "[audit]\norigin = \"a b\"",
         "[audit]\norigin = \"a+b\"",
@@ -347,10 +349,11 @@ fn anchors_are_read_strictly() {
 fn what_the_page_of_the_agent_shows_is_understood() {
     let page = include_str!("../../../docs/audit-agent.md");
     let blocks: Vec<&str> = page.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
-    let files: Vec<File> = blocks.iter().map(|text| File::parse(Path::new("page"), text).unwrap()).collect();
-    let (forwards, alarms) =
-        files.iter().fold((0, 0), |(f, a), file| (f + file.audit.forward.len(), a + file.alarm.len()));
+    let page = Path::new("page");
+    blocks.iter().for_each(|text| drop(parse::<File>(page, text).unwrap()));
+    let sections = blocks.iter().map(|text| AgentSections::parse(page, text).unwrap());
+    let (forwards, alarms) = sections.fold((0, 0), |(f, a), one| (f + one.forward.len(), a + one.alarms.len()));
     assert_eq!((forwards, alarms), (3, 3));
     let twice = "[[alarm]]\nname = \"a\"\nwhen = \"audit-gap\"\n".repeat(2);
-    assert!(complaint(&twice).contains("two are named `a`"));
+    assert!(AgentSections::parse(page, &twice).unwrap_err().to_string().contains("two are named `a`"));
 }

@@ -91,7 +91,6 @@ fn config(dir: &Path, suite: Suite) -> Config {
         audit: AuditConfig::default(),
         policy: PolicyConfig::default(),
         principals: Vec::new(),
-        alarms: Vec::new(),
         quotas: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,
@@ -100,6 +99,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
             file_owner: None,
             rules_ignored: None,
         },
+        text: "".into(),
     }
 }
 

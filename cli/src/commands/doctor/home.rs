@@ -24,6 +24,10 @@ pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<
         permissions(home, findings);
         path::examine("the home's directory", home.parent().unwrap_or(home), findings);
     }
+    if let Err(error) = context.config.agent_sections() {
+        let cure = "correct the line; the module works without, and the agent does not start".to_owned();
+        findings.push(wrong(format!("what the configuration says to the agent: {}", chain(&error)), cure));
+    }
     let kms = match Kms::open(&context.config) {
         Err(error) => {
             findings.push(wrong(format!("the home cannot be opened: {}", chain(&error)), cure(error.kind(), home)));
