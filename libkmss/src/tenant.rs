@@ -7,6 +7,12 @@ use std::str::FromStr;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Settings;
 
+/// Appends `bytes` in lower-case hex digits; many times quicker than the formatter is.
+pub(crate) fn push_hex(out: &mut String, bytes: &[u8]) {
+    let digit = |half: u8| char::from_digit(u32::from(half), 16).unwrap_or_default();
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]));
+}
+
 /// A 128-bit random identifier in the form of 32 lower-case hex digits.
 macro_rules! identifier {
     ($(#[$doc:meta])* $name:ident) => {
@@ -16,7 +22,9 @@ macro_rules! identifier {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+                let mut digits = String::with_capacity(2 * self.0.len());
+                push_hex(&mut digits, &self.0);
+                f.write_str(&digits)
             }
         }
 

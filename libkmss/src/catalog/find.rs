@@ -1,5 +1,6 @@
 //! Finding objects by label, identifier and kind, through the index.
 
+use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
 
 use super::index::{self, ObjectKind};
@@ -49,8 +50,10 @@ impl PartialEq<ObjectId> for Match {
 }
 
 /// A search as the cache knows it.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Search {
+    /// Of all that follows; labels and identifiers are chosen by others, so a secret goes into it.
+    hash: u64,
     pub(super) namespace: NamespaceId,
     incarnation: u32,
     /// Whether private objects were looked for, too.
@@ -58,6 +61,12 @@ pub(super) struct Search {
     query: Query,
     after: Option<ObjectId>,
     limit: usize,
+}
+
+impl Hash for Search {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
 }
 
 /// A result and the generation of the store it was found in.
@@ -75,14 +84,10 @@ impl Catalog {
     /// [`ErrorKind::Damaged`] when an index entry was tampered with.
     pub fn find(&self, caller: &Caller, query: &Query, after: Option<ObjectId>, limit: usize) -> Result<Vec<Match>> {
         let generation = self.store.generation();
-        let search = Search {
-            namespace: caller.namespace.id,
-            incarnation: caller.namespace.incarnation,
-            private: caller.keyring.private.is_some(),
-            query: query.clone(),
-            after,
-            limit,
-        };
+        let (namespace, incarnation) = (caller.namespace.id, caller.namespace.incarnation);
+        let private = caller.keyring.private.is_some();
+        let hash = self.secret.hash_one((namespace, incarnation, private, query, after, limit));
+        let search = Search { hash, namespace, incarnation, private, query: query.clone(), after, limit };
         if let Some(found) = self.searches.get(&search)
             && found.generation == generation
         {

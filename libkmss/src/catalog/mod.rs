@@ -16,6 +16,7 @@ mod record;
 mod tests;
 mod write;
 
+use std::hash::RandomState;
 use std::sync::Arc;
 
 pub use check::{CatalogReport, Complaint};
@@ -52,7 +53,9 @@ pub struct Catalog {
     random: Arc<dyn Random>,
     home: Arc<DomainKey>,
     objects: Cache<(NamespaceId, u32, ObjectId), Cached, IdState>,
-    searches: Cache<Search, Found>,
+    searches: Cache<Search, Found, IdState>,
+    /// Goes into the hashes of searches.
+    secret: RandomState,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
     settings: Cache<NamespaceId, Kept, IdState>,
 }
@@ -85,6 +88,7 @@ impl Catalog {
             home,
             objects: Cache::new(CACHED_OBJECTS),
             searches: Cache::new(CACHED_SEARCHES),
+            secret: RandomState::new(),
             namespaces: Lock::new(Rank::Cache, None),
             settings: Cache::new(CACHED_SETTINGS),
         }

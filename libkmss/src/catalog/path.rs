@@ -9,12 +9,10 @@
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
 //! ```
 
-use std::fmt::Write as _;
-
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::StoreKey;
 use crate::suite::HASH_LEN;
-use crate::tenant::{Namespace, NamespaceId, ObjectId};
+use crate::tenant::{Namespace, NamespaceId, ObjectId, push_hex};
 
 /// Records of namespaces.
 pub(super) const NAMESPACES: &str = "namespace/";
@@ -93,10 +91,4 @@ impl Paths {
 pub(super) fn object_of(path: &StoreKey) -> Result<ObjectId> {
     let id = path.as_str().rsplit('/').next().unwrap_or_default();
     id.parse().map_err(|e| Error::new(ErrorKind::Damaged, "the store holds an impossible path").with_source(e))
-}
-
-fn push_hex(out: &mut String, bytes: &[u8]) {
-    for byte in bytes {
-        let _ = write!(out, "{byte:02x}");
-    }
 }

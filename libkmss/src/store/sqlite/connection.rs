@@ -295,7 +295,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         connection.set_db_config(option, on).map_err(explain)?;
     }
     let settings = "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
-                    PRAGMA cell_size_check = ON; PRAGMA cache_size = -4096; PRAGMA journal_size_limit = 8388608;";
+                    PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 8388608;";
     connection.execute_batch(settings).map_err(explain)?;
     require_schema(&connection)?;
     Ok(connection)
