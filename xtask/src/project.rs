@@ -53,10 +53,10 @@ impl Project {
 
     /// Builds the shared object and the command; cargo's own progress is shown.
     pub(crate) fn build(&self, profile: &str) -> Result<Products, Error> {
-        // The tests need the whole workspace: building a part of it first would unite the dependencies' features
-        // in another way and compile many of them twice.
+        // The tests need the whole workspace and what they alone depend on: building a part of it first would unite the
+        // dependencies' features in another way and compile many of them twice.
         let packages = if profile == "dev" {
-            ["--workspace"].as_slice()
+            ["--workspace", "--all-targets"].as_slice()
         } else {
             ["--package", "pkcs11-provider", "--package", "cli", "--package", "audit-verify"].as_slice()
         };
