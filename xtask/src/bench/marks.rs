@@ -29,6 +29,9 @@ enum Goal {
 const RECORD: &str = "each operation puts one audit record into the kernel before the result is released: its text, its SHA-256 and \
                       the copy into the mapped file take most of a microsecond; the rest is admission, twice two locks and the \
                       module's entries";
+const COLD: &str = "among so many objects nearly every search is one that is not in memory: two ranges of the store are read, for public and \
+                    for private objects, each entry is held against its MAC, and pages that are not in SQLite's cache are copied \
+                    from the kernel's (they are not mapped: a file cut short would end the host process)";
 const ENGINE: &str = "what is left is the module's own work beside the call: two entries, one decision, one record";
 const THREADS: &str = "the machine was not quiet, or its two processors share one core: compare with the other modules";
 
@@ -49,9 +52,9 @@ pub(super) const MARKS: &[Mark] = &[
     mark("p256-sign", Goal::Bare(0.8), "P-256 signing 0.8 of bare aws-lc", RECORD),
     mark("ed25519-sign", Goal::Bare(0.75), "Ed25519 signing 0.75 of bare aws-lc", RECORD),
     mark("find-by-id-10000", Goal::Rate(100_000.0), "find by CKA_ID among 10,000 objects above 100,000/s", ENGINE),
-    mark("find-by-id-100000", Goal::Rate(100_000.0), "find by CKA_ID among 100,000 objects above 100,000/s", ENGINE),
+    mark("find-by-id-100000", Goal::Rate(100_000.0), "find by CKA_ID among 100,000 objects above 100,000/s", COLD),
     mark("find-by-label-10000", Goal::Rate(100_000.0), "find by label among 10,000 objects above 100,000/s", ENGINE),
-    mark("find-by-label-100000", Goal::Rate(100_000.0), "find by label among 100,000 objects above 100,000/s", ENGINE),
+    mark("find-by-label-100000", Goal::Rate(100_000.0), "find by label among 100,000 objects above 100,000/s", COLD),
     mark(
         "token-create-10000",
         Goal::Rate(1_000.0),
