@@ -21,7 +21,7 @@ pub(crate) use self::policy::{
 };
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
-pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
+pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
@@ -501,6 +501,13 @@ pub(crate) enum AuditCommand {
     },
     /// Print the newest checkpoint, for whoever keeps it elsewhere
     Checkpoint,
+    /// Compress the segments that ended and are sealed; every command reads them as before
+    Compress(CompressArgs),
+    /// Copy the segments that ended and are sealed to a folder that an auditor verifies alone (exit code 4 where some that
+    /// ended were not copied, or not removed)
+    Archive(ArchiveArgs),
+    /// Remove segments that are older than they must be kept; the hashes of their records stay, and a record says what went
+    Prune(PruneArgs),
 }
 
 /// `kmss store …`

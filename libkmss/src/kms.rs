@@ -7,6 +7,7 @@ mod check;
 mod check_book;
 mod check_policies;
 mod identities;
+mod keeping;
 mod namespaces;
 mod officer;
 pub mod past;

@@ -5,6 +5,7 @@ mod approve;
 mod audit;
 mod audit_agent;
 mod audit_export;
+pub(crate) mod audit_keep;
 mod audit_seal;
 mod block;
 mod cert;

@@ -135,6 +135,15 @@ pub struct AuditConfig {
     /// After how many hours the key that signs checkpoints hands over to a new one and is erased, up to 8,760; 0 for never.
     #[serde(deserialize_with = "file::within::<0, 8_760, _>")]
     pub epoch_hours: u32,
+    /// Whether `kmss audit seal` and the agent compress segments that ended.
+    pub compress: bool,
+    /// How many days after its last record a segment is compressed, up to 3,650; 0 for as soon as it is sealed.
+    #[serde(deserialize_with = "file::within::<0, 3_650, _>")]
+    pub compress_days: u32,
+    /// How many days after its last record a segment is removed by `kmss audit seal`, `kmss audit prune` and the agent, up to
+    /// 36,500; 0 for never.
+    #[serde(deserialize_with = "file::within::<0, 36_500, _>")]
+    pub keep_days: u32,
     #[serde(rename = "anchor")]
     _anchor: Elsewhere,
     #[serde(rename = "forward")]
@@ -156,6 +165,9 @@ impl Default for AuditConfig {
             seal: true,
             origin: String::new(),
             epoch_hours: 24,
+            compress: false,
+            compress_days: 1,
+            keep_days: 0,
             _anchor: Elsewhere,
             _forward: Elsewhere,
             _agent: Elsewhere,
