@@ -22,6 +22,8 @@ const LARGEST: u64 = 512 << 20;
 const LARGEST_KEYS: u64 = 256 << 20;
 /// Segments that are named where they are absent.
 const NAMED: usize = 1000;
+/// Most lines that were never sealed before the rest of a segment is not looked at.
+const STRANGERS: u32 = 10_000;
 /// Records between two calls of the progress callback.
 const STEP: u64 = 4096;
 
@@ -182,6 +184,11 @@ impl Work<'_> {
             self.report.add(Finding::whole(Found::FileChanged));
         }
         match Packed::open(file) {
+            // A small file may claim to be large, and would be read for long.
+            Ok(packed) if packed.len() > self.archived.bytes => self.unpacks_not(&io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("it claims {} bytes, and the segment has {}", packed.len(), self.archived.bytes),
+            )),
             Ok(packed) => self.walk(packed, &leaves, &checkpoint),
             Err(e) => self.unpacks_not(&e),
         }
@@ -246,7 +253,8 @@ impl Work<'_> {
         let mut lines = Lines::new(packed);
         let (mut torn, mut done, mut next) = (Torn::default(), 0_u64, 0_u64);
         let mut expected = sealed.next(self.report)?;
-        loop {
+        let mut strangers = 0;
+        while strangers < STRANGERS {
             let line = match lines.next() {
                 Ok(Some(line)) => line,
                 Ok(None) => break,
@@ -277,6 +285,7 @@ impl Work<'_> {
             }
             let Some(leaf) = expected else {
                 self.report.add(Finding::whole(Found::Inserted));
+                strangers += 1;
                 continue;
             };
             if leaf.is_some_and(|leaf| hash.leaf(data) == leaf) || (leaf.is_none() && seq(line) == Some(next)) {
@@ -289,6 +298,7 @@ impl Work<'_> {
             } else {
                 if !torn.take(line) {
                     self.report.add(Finding::whole(Found::Inserted));
+                    strangers += 1;
                 }
                 continue;
             }

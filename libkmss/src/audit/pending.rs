@@ -200,6 +200,11 @@ impl Logical {
         Ok(Self { file: Content::Packed(content), file_len, rest: Vec::new(), at: 0, damaged })
     }
 
+    /// Whether it is compressed, so that its length is what its file claims.
+    pub(super) const fn is_packed(&self) -> bool {
+        matches!(self.file, Content::Packed(_))
+    }
+
     /// Length of all of it.
     pub(super) const fn len(&self) -> u64 {
         self.file_len.saturating_add(self.rest.len() as u64)

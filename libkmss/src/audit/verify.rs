@@ -272,7 +272,8 @@ impl Work<'_> {
             anchors.push((0, known.genesis));
             anchors.push((known.seq, known.head));
         }
-        let walked = match self.walk(dir, &anchors, &mut report) {
+        let len = known.filter(|known| known.state == State::Closed).map(|known| known.len);
+        let walked = match self.walk(dir, &anchors, len, &mut report) {
             // It was removed since the directory was read.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return self.missing(id, known, &anchors),
             other => other.map_err(|e| e.to_string()),
@@ -294,9 +295,15 @@ impl Work<'_> {
         report
     }
 
-    fn walk(&mut self, dir: &Path, anchors: &Anchors, report: &mut SegmentReport) -> io::Result<End> {
-        let mut damaged = None;
+    /// `len` is what the store says of its length, where it was closed.
+    fn walk(&mut self, dir: &Path, anchors: &Anchors, len: Option<u64>, report: &mut SegmentReport) -> io::Result<End> {
+        let mut damaged = false;
         let mut lines = match Logical::open(dir, &report.segment) {
+            // A small file may claim to be large, and would be read for long.
+            Ok(segment) if segment.is_packed() && len.is_some_and(|len| segment.len() > len) => {
+                damaged = true;
+                None
+            }
             Ok(segment) => {
                 if segment.damaged {
                     report.add(Finding::whole(Found::PendingDamaged));
@@ -304,7 +311,7 @@ impl Work<'_> {
                 Some(Lines::new(segment))
             }
             Err(e) if packed::is_damage(&e) => {
-                damaged = Some(e);
+                damaged = true;
                 None
             }
             Err(e) => return Err(e),
@@ -316,7 +323,7 @@ impl Work<'_> {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(e) if packed::is_damage(&e) => {
-                    damaged = Some(e);
+                    damaged = true;
                     break;
                 }
                 Err(e) => return Err(e),
@@ -337,7 +344,7 @@ impl Work<'_> {
         }
         self.report.bytes += bytes;
         let end = checker.finish();
-        if damaged.is_some() {
+        if damaged {
             report.add(Finding::whole(Found::PackedDamaged));
         }
         Ok(end)

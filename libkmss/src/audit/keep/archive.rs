@@ -14,6 +14,7 @@ use crate::audit::report::Progress;
 use crate::audit::seal::State;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::Directory;
 
 /// What to archive, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,8 +92,8 @@ impl Keeper<'_> {
         told.now.segments_total = found.len() as u64;
         told.now.bytes_total = found.iter().map(|(_, bytes)| *bytes).sum();
         folder.put(archive::KEYS, lineage.to_string().as_bytes()).map_err(|e| unusable(&options.to, e))?;
-        for (ended, bytes) in found {
-            let stays = self.archive_one(codec, &folder, &mut manifest, (&ended, &state), options, &mut done)?;
+        for (mut ended, bytes) in found {
+            let stays = self.archive_one(codec, &folder, &mut manifest, (&mut ended, &state), options, &mut done)?;
             done.left.extend(stays.map(|stays| Left { segment: ended.id.clone(), stays }));
             told.done(bytes, ended.records());
         }
@@ -108,18 +109,19 @@ impl Keeper<'_> {
         codec: Codec,
         folder: &Folder,
         manifest: &mut Manifest,
-        (ended, state): (&Ended, &State),
+        (ended, state): (&mut Ended, &State),
         options: &ArchiveOptions,
         done: &mut Archived,
     ) -> Result<Option<Stays>> {
         let failed = |e| unusable(&options.to, e);
         let known = manifest.segments.iter().find(|one| one.segment == ended.id.as_str()).cloned();
-        let known = known.filter(|known| folder.has(&ended.id, known.file_bytes));
+        let known = known.filter(|known| {
+            known.head == ended.registration.head.to_string() && folder.has(&ended.id, known.file_bytes)
+        });
         let (entry, content) = match known {
             // What was copied was read back then; it is once more before anything goes.
-            Some(known) if !options.delete => {
+            Some(_) if !options.delete => {
                 done.already += 1;
-                let _ = known;
                 return Ok(None);
             }
             Some(known) => match self.read_back(codec, folder, ended, &known).map_err(failed)? {
@@ -137,6 +139,10 @@ impl Keeper<'_> {
                 }
             },
             None => {
+                // What is in an archive is all there will ever be of it.
+                if let Some(stays) = self.fix(ended)? {
+                    return Ok(Some(stays));
+                }
                 let Some((entry, content)) = self.copy(codec, folder, ended, state, &options.to)? else {
                     return Ok(Some(Stays::Contradicts));
                 };
@@ -162,6 +168,21 @@ impl Keeper<'_> {
         Ok(stays)
     }
 
+    /// Has nobody go on with a segment; why that cannot be.
+    fn fix(&self, ended: &mut Ended) -> Result<Option<Stays>> {
+        if ended.registration.retired {
+            return Ok(None);
+        }
+        let dir = Directory::open(self.dir()).map_err(storage)?;
+        Ok(match self.retire(&dir, ended)? {
+            Ok(file) => {
+                let _ = file.unlock();
+                None
+            }
+            Err(stays) => Some(stays),
+        })
+    }
+
     /// Copies a segment with its leaves and tiles; `None` where it is not what was sealed.
     fn copy(
         &self,
@@ -174,10 +195,16 @@ impl Keeper<'_> {
         let failed = |e| unusable(to, e);
         let draft = folder.draft(self.dir(), codec, ended).map_err(failed)?;
         let (unpacked, _) = match (codec.unpack)(draft.reopen().map_err(failed)?) {
-            Err(e) if crate::audit::packed::is_damage(&e) => return Ok(None),
+            Err(e) if crate::audit::packed::is_damage(&e) => {
+                draft.discard();
+                return Ok(None);
+            }
             other => other.map_err(failed)?,
         };
-        let Some(content) = self.content(ended, unpacked)? else { return Ok(None) };
+        let Some(content) = self.content(ended, unpacked)? else {
+            draft.discard();
+            return Ok(None);
+        };
         let (file_sha256, file_bytes) = draft.hash().map_err(failed)?;
         let leaves = archive::Leaves {
             v: VERSION,

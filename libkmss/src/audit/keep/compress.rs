@@ -63,8 +63,8 @@ impl Keeper<'_> {
         let mut told = Told { progress, now: Progress::default() };
         told.now.segments_total = found.len() as u64;
         told.now.bytes_total = found.iter().map(|ended| ended.registration.len).sum();
-        for ended in found {
-            match self.compress_one(codec, &ended)? {
+        for mut ended in found {
+            match self.compress_one(codec, &mut ended)? {
                 Ok(file_bytes) => {
                     done.segments += 1;
                     done.bytes += ended.registration.len;
@@ -78,7 +78,7 @@ impl Keeper<'_> {
     }
 
     /// The length of the compressed file that took the place of the other.
-    fn compress_one(&self, codec: Codec, ended: &Ended) -> Result<std::result::Result<u64, Stays>> {
+    fn compress_one(&self, codec: Codec, ended: &mut Ended) -> Result<std::result::Result<u64, Stays>> {
         let dir = Directory::open(self.dir()).map_err(storage)?;
         let file = match self.retire(&dir, ended)? {
             Ok(file) => file,
@@ -90,15 +90,10 @@ impl Keeper<'_> {
     }
 
     /// Takes a segment out of everybody's hands: its file, locked, which nobody goes on with any more.
-    pub(super) fn retire(&self, dir: &Directory, ended: &Ended) -> Result<std::result::Result<File, Stays>> {
+    pub(super) fn retire(&self, dir: &Directory, ended: &mut Ended) -> Result<std::result::Result<File, Stays>> {
         let Some(file) = segment::reopen(dir, &ended.id).map_err(storage)? else { return Ok(Err(Stays::InUse)) };
-        let retired = if ended.registration.retired {
-            true
-        } else {
-            // Under the lock, so that nobody can be between opening the file and claiming the segment, and write.
-            registry::retire_for_good(&*self.sealer.store, &ended.registration, &ended.entry)?
-        };
-        if !retired {
+        // Under the lock, so that nobody can be between opening the file and claiming the segment, and write.
+        if !self.settle(ended)? {
             let _ = file.unlock();
             return Ok(Err(Stays::InUse));
         }
@@ -107,6 +102,13 @@ impl Keeper<'_> {
             Ok(false) => Ok(Err(Stays::Contradicts)),
             Err(e) => Err(storage(e)),
         }
+    }
+
+    /// Has nobody go on with a segment; false where somebody was faster.
+    pub(super) fn settle(&self, ended: &mut Ended) -> Result<bool> {
+        let known = &mut ended.registration;
+        known.retired = known.retired || registry::retire_for_good(&*self.sealer.store, known, &ended.entry)?;
+        Ok(known.retired)
     }
 
     fn replace(

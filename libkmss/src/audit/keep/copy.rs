@@ -174,6 +174,11 @@ impl Draft<'_> {
         sha256(&self.reopen()?)
     }
 
+    /// Removes what is not to be kept.
+    pub(super) fn discard(self) {
+        let _ = self.folder.dir.remove(self.name.as_ref());
+    }
+
     /// Gives the file its name.
     pub(super) fn finish(self, id: &SegmentId) -> io::Result<()> {
         self.folder.dir.rename(self.name.as_ref(), id.packed_name().as_ref())?;

@@ -11,7 +11,6 @@ use crate::audit::chain::{Form, SegmentId};
 use crate::audit::cursor::awaited_by;
 use crate::audit::note::AuditRemoval;
 use crate::audit::pending::{self, Logical};
-use crate::audit::registry;
 use crate::audit::report::Progress;
 use crate::audit::seal::Removal;
 use crate::clock::Timestamp;
@@ -93,9 +92,9 @@ impl Keeper<'_> {
         let mut told = Told { progress, now: Progress::default() };
         told.now.segments_total = found.len() as u64;
         told.now.bytes_total = found.iter().map(|(_, bytes)| *bytes).sum();
-        for (ended, file_bytes) in found {
+        for (mut ended, file_bytes) in found {
             let (segment, records, (first, last)) = (ended.id.clone(), ended.records(), ended.times);
-            let left = if for_good { self.expire(&ended)? } else { None };
+            let left = if for_good { self.expire(&mut ended)? } else { None };
             told.done(file_bytes, records);
             match left {
                 None => done.segments.push(Candidate { segment, records, file_bytes, first, last }),
@@ -118,7 +117,7 @@ impl Keeper<'_> {
     }
 
     /// Removes a segment that is old, and nowhere else.
-    fn expire(&self, ended: &Ended) -> Result<Option<Stays>> {
+    fn expire(&self, ended: &mut Ended) -> Result<Option<Stays>> {
         let source = match Logical::open(self.dir(), &ended.id) {
             Err(e) if crate::audit::packed::is_damage(&e) => return Ok(Some(Stays::Contradicts)),
             other => other.map_err(storage)?,
@@ -133,7 +132,7 @@ impl Keeper<'_> {
     /// Removes a segment, of which a copy with the hash `file` is elsewhere, or none.
     pub(super) fn remove(
         &self,
-        ended: &Ended,
+        ended: &mut Ended,
         content: &Content,
         (why, file): (&'static str, &str),
     ) -> Result<Option<Stays>> {
@@ -144,9 +143,7 @@ impl Keeper<'_> {
                 Err(stays) => return Ok(Some(stays)),
             },
             Form::Packed => {
-                let retired = ended.registration.retired
-                    || registry::retire_for_good(&*self.sealer.store, &ended.registration, &ended.entry)?;
-                if !retired {
+                if !self.settle(ended)? {
                     return Ok(Some(Stays::InUse));
                 }
                 None

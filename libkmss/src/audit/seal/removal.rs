@@ -96,6 +96,11 @@ impl Sealer {
         }
     }
 
+    /// How much of a segment is sealed.
+    pub(super) fn sealed_len(&self, segment: &SegmentId) -> Result<u64> {
+        Ok(self.records().position(segment)?.map_or(0, |position| position.len))
+    }
+
     /// Where segments are looked for.
     pub(super) fn places(&self, archives: &[PathBuf]) -> Places {
         Places::of(self.dir.clone()).with(archives.iter().cloned())
