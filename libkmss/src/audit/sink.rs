@@ -461,6 +461,23 @@ impl SegmentSink {
         Ok(None)
     }
 
+    /// Closes a segment that a killed process of this user left open; false where it is not such a one.
+    pub(super) fn close_left(&self, id: &SegmentId) -> Result<bool> {
+        let origin = Origin::current(&*self.random)?;
+        let known = registry::read(&*self.store, id)?;
+        if known.is_none_or(|(known, _)| known.state != State::Open || known.uid != origin.uid) {
+            return Ok(false);
+        }
+        let Some(mut segment) = self.take_over(id, origin.uid)? else { return Ok(false) };
+        let mut buffer = LineBuffer::new();
+        let fill = |buffer: &mut LineBuffer| {
+            encode::resume(buffer.begin(kind::RESUME), &origin);
+            0
+        };
+        segment.append(&mut buffer, Way::AtOnce, self.clock.now(), fill).map_err(storage)?;
+        self.end(segment, &mut buffer).map(|()| true)
+    }
+
     /// `None` when the segment is in use, or cannot be continued.
     fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
         let retire = || registry::retire(&*self.store, uid, id).map(|()| None);

@@ -54,7 +54,7 @@ impl Keeper<'_> {
     /// [`ErrorKind::Arguments`] where the folder holds something else, [`ErrorKind::Storage`], and those of the store.
     pub fn archive(&self, options: &ArchiveOptions, progress: &mut dyn FnMut(&Progress)) -> Result<Archived> {
         let Some(lock) = self.lock()? else { return Err(busy()) };
-        let done = self.archive_locked(options, progress);
+        let done = self.close_left().and_then(|()| self.archive_locked(options, progress));
         let _ = lock.unlock();
         done
     }

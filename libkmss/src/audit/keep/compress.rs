@@ -41,7 +41,7 @@ impl Keeper<'_> {
     /// [`ErrorKind::Storage`](crate::error::ErrorKind::Storage), and those of the store.
     pub fn compress(&self, age: Duration, most: usize, progress: &mut dyn FnMut(&Progress)) -> Result<Compressed> {
         let Some(lock) = self.lock()? else { return Err(busy()) };
-        let done = self.compress_locked(age, most, progress);
+        let done = self.close_left().and_then(|()| self.compress_locked(age, most, progress));
         // A descriptor that a child took along would keep the lock otherwise.
         let _ = lock.unlock();
         done

@@ -21,7 +21,7 @@ use serde::Serialize;
 pub use self::archive::{ArchiveOptions, Archived};
 pub use self::compress::Compressed;
 pub use self::remove::{Candidate, Pruned};
-use super::chain::SegmentId;
+use super::chain::{Form, SegmentId};
 use super::report::Progress;
 use super::seal::Sealer;
 use super::sink::SegmentSink;
@@ -104,6 +104,19 @@ impl Keeper<'_> {
     /// Keeps everybody else from doing the same; `None` where somebody does.
     fn lock(&self) -> Result<Option<File>> {
         self.sealer.files().lock_named(LOCK)
+    }
+
+    /// Closes what killed processes of this user left open, so that it is not left for ever. Once it is sealed it is as any
+    /// other.
+    fn close_left(&self) -> Result<()> {
+        for one in self.listed()?.into_iter().filter(|one| one.form == Form::Plain) {
+            match self.sink.close_left(&one.id) {
+                // The verifier names it.
+                Err(e) if e.kind() == ErrorKind::Damaged => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
     }
 
     fn is_old(&self, last: crate::clock::Timestamp, age: Duration) -> bool {

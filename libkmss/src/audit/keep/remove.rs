@@ -58,7 +58,8 @@ impl Keeper<'_> {
         progress: &mut dyn FnMut(&Progress),
     ) -> Result<Pruned> {
         let lock = if for_good { Some(self.lock()?.ok_or_else(busy)?) } else { None };
-        let done = self.prune_locked(age, most, for_good, progress);
+        let left = if for_good { self.close_left() } else { Ok(()) };
+        let done = left.and_then(|()| self.prune_locked(age, most, for_good, progress));
         if let Some(lock) = lock {
             let _ = lock.unlock();
         }

@@ -150,6 +150,9 @@ impl Keeper<'_> {
                 Err(e) => return Err(storage(e)),
             };
             bytes += piece.len() as u64;
+            if bytes > ended.registration.len {
+                return Ok(None);
+            }
             // What a failed write left behind is no leaf; whether it is what the record behind it says, was looked at when
             // that was sealed, and the length and the records to come hold it in its place.
             let Piece::Line(bytes) = piece else { continue };
