@@ -185,10 +185,11 @@ impl Work<'_> {
         }
         match Packed::open(file) {
             // A small file may claim to be large, and would be read for long.
-            Ok(packed) if packed.len() > self.archived.bytes => self.unpacks_not(&io::Error::new(
-                io::ErrorKind::InvalidData,
-                format!("it claims {} bytes, and the segment has {}", packed.len(), self.archived.bytes),
-            )),
+            Ok(packed) if packed.len() > self.archived.bytes.saturating_mul(2).saturating_add(1 << 20) => self
+                .unpacks_not(&io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("it claims {} bytes, and the segment has {}", packed.len(), self.archived.bytes),
+                )),
             Ok(packed) => self.walk(packed, &leaves, &checkpoint),
             Err(e) => self.unpacks_not(&e),
         }

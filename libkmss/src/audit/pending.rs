@@ -200,9 +200,10 @@ impl Logical {
         Ok(Self { file: Content::Packed(content), file_len, rest: Vec::new(), at: 0, damaged })
     }
 
-    /// Whether it is compressed, so that its length is what its file claims.
-    pub(super) const fn is_packed(&self) -> bool {
-        matches!(self.file, Content::Packed(_))
+    /// Whether it is compressed and claims to be so much longer than the `known` length that it is not worth reading: a small
+    /// file may claim to be large.
+    pub(super) const fn is_bloated(&self, known: u64) -> bool {
+        matches!(self.file, Content::Packed(_)) && self.len() > known.saturating_mul(2).saturating_add(1 << 20)
     }
 
     /// Length of all of it.

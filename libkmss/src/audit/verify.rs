@@ -299,8 +299,7 @@ impl Work<'_> {
     fn walk(&mut self, dir: &Path, anchors: &Anchors, len: Option<u64>, report: &mut SegmentReport) -> io::Result<End> {
         let mut damaged = false;
         let mut lines = match Logical::open(dir, &report.segment) {
-            // A small file may claim to be large, and would be read for long.
-            Ok(segment) if segment.is_packed() && len.is_some_and(|len| segment.len() > len) => {
+            Ok(segment) if len.is_some_and(|len| segment.is_bloated(len)) => {
                 damaged = true;
                 None
             }

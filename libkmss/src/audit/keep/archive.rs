@@ -77,7 +77,7 @@ impl Keeper<'_> {
         }
         let mut found = Vec::new();
         for one in self.listed()? {
-            match self.ended(&one.id, one.form)? {
+            match self.ended(&one)? {
                 Ok(ended) if options.before.is_some_and(|before| ended.times.1 >= before) => {}
                 Ok(ended) if ended.leaves().1 >= state.size => {
                     done.left.push(Left { segment: one.id, stays: Stays::Unsealed });

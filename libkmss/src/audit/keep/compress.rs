@@ -53,7 +53,7 @@ impl Keeper<'_> {
         done.already = listed.iter().filter(|one| one.form == Form::Packed).count() as u64;
         let mut found = Vec::new();
         for one in listed.into_iter().filter(|one| one.form == Form::Plain) {
-            match self.ended(&one.id, one.form)? {
+            match self.ended(&one)? {
                 Ok(ended) if self.is_old(ended.times.1, age) => found.push(ended),
                 Ok(_) => done.left.push(Left { segment: one.id, stays: Stays::Young }),
                 Err(stays) => done.left.push(Left { segment: one.id, stays }),

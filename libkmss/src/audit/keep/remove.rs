@@ -80,7 +80,7 @@ impl Keeper<'_> {
             if !self.is_old(Timestamp(one.id.millis()), age) {
                 continue;
             }
-            match self.ended(&one.id, one.form)? {
+            match self.ended(&one)? {
                 Ok(ended) if !self.is_old(ended.times.1, age) => {}
                 Ok(ended) => match self.may_go(&ended)? {
                     Some(stays) => done.left.push(Left { segment: one.id, stays }),

@@ -76,13 +76,16 @@ impl Keeper<'_> {
     }
 
     /// What is known of a segment that ended, or why it is to be left alone.
-    pub(super) fn ended(&self, id: &SegmentId, form: Form) -> Result<std::result::Result<Ended, Stays>> {
+    pub(super) fn ended(&self, one: &Listed) -> Result<std::result::Result<Ended, Stays>> {
+        let (id, form) = (&one.id, one.form);
         let contradicts = |e: crate::error::Error| match e.kind() {
             ErrorKind::Damaged => Ok(Err(Stays::Contradicts)),
             _ => Err(e),
         };
         let (registration, entry) = match registry::read(&*self.sealer.store, id) {
             Ok(Some(found)) => found,
+            // Made by somebody who was killed before the first record.
+            Ok(None) if one.meta.len() == 0 => return Ok(Err(Stays::Open)),
             Ok(None) => return Ok(Err(Stays::Contradicts)),
             Err(e) => return contradicts(e),
         };

@@ -72,12 +72,7 @@ impl<'a> Leaves<'a> {
             self.cursors.pop_first();
         }
         let source = match self.places.open(segment) {
-            // A small file may claim to be large, and would be read for long.
-            Ok(found)
-                if found.is_packed() && self.sealer.sealed_len(segment).map_err(io::Error::other)? < found.len() =>
-            {
-                Source::Gone
-            }
+            Ok(found) if found.is_bloated(self.sealer.sealed_len(segment).map_err(io::Error::other)?) => Source::Gone,
             Ok(found) => Source::Lines(Box::new(Lines::new(found))),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 match self.sealer.removal(segment).map_err(io::Error::other)? {
