@@ -63,8 +63,8 @@ pub fn check(folder: &Path, known: Option<&Lineage>, progress: &mut dyn FnMut(&P
     if manifest.origin != lineage.origin() || manifest.key != lineage.root().to_string() {
         report.findings.push(Finding::noted(Found::KeyReplaced, "the manifest"));
     }
-    let mut at = Progress::default();
-    at.bytes_total = manifest.segments.iter().fold(0_u64, |sum, one| sum.saturating_add(one.file_bytes));
+    let bytes_total = manifest.segments.iter().fold(0_u64, |sum, one| sum.saturating_add(one.file_bytes));
+    let mut at = Progress { bytes_total, ..Progress::default() };
     for archived in &manifest.segments {
         let segment = one(folder, archived, &lineage, &mut at, progress);
         report.records += segment.records;

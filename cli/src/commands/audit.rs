@@ -344,7 +344,7 @@ fn explain(report: &Report) -> Result<(), Failure> {
 /// What was removed, and is known by its hashes alone.
 fn explain_removed(report: &Report, status: Status) -> Result<(), Failure> {
     let of = || report.segments.iter().filter(|segment| segment.status == status);
-    let (Some(first), Some(last)) = (of().next(), of().last()) else { return Ok(()) };
+    let (Some(first), Some(last)) = (of().next(), of().next_back()) else { return Ok(()) };
     let count = of().count();
     let records: u64 = of().filter_map(|segment| segment.removed.as_ref()).map(|removed| removed.records).sum();
     let word = if status == Status::Archived { "Archived" } else { "Expired" };

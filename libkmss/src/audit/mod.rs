@@ -34,7 +34,7 @@ pub use cursor::{Cursor, Position, awaited_by, cursor_names, replace as replace_
 pub use encode::VERSION;
 pub use follow::{AuditFollower, Followed, Irregularity, Stretch, Writer};
 pub use note::{AuditAlarm, AuditNote, AuditRemoval};
-pub use packed::{Codec, Unpacked, use_codec};
+pub use packed::{Codec, OpenSegment, Unpacked, use_codec};
 pub use read::AuditTail;
 pub use record::{
     Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordRemoval, RecordUse,

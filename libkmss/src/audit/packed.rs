@@ -12,13 +12,16 @@ pub trait Unpacked: Read + Seek + Send + fmt::Debug {}
 
 impl<T: Read + Seek + Send + fmt::Debug> Unpacked for T {}
 
+/// What a compressed segment has.
+pub type OpenSegment = Box<dyn Unpacked>;
+
 /// How segments are compressed, and read again.
 #[derive(Clone, Copy, Debug)]
 pub struct Codec {
     /// Compresses all there is, and gives its length.
     pub pack: fn(&mut dyn Read, &mut dyn Write) -> io::Result<u64>,
     /// Opens a compressed segment, and gives its length; what was not made by `pack` is [`io::ErrorKind::InvalidData`].
-    pub unpack: fn(File) -> io::Result<(Box<dyn Unpacked>, u64)>,
+    pub unpack: fn(File) -> io::Result<(OpenSegment, u64)>,
 }
 
 static CODEC: OnceBox<Codec> = OnceBox::new();
@@ -34,7 +37,7 @@ pub(super) fn codec() -> io::Result<Codec> {
 }
 
 /// Opens a compressed segment, and gives its length.
-pub(super) fn unpack(file: File) -> io::Result<(Box<dyn Unpacked>, u64)> {
+pub(super) fn unpack(file: File) -> io::Result<(OpenSegment, u64)> {
     (codec()?.unpack)(file)
 }
 

@@ -55,6 +55,9 @@ impl Kms {
     pub fn keep_audit(&self, most: usize) -> Result<Kept> {
         let audit = &self.config.audit;
         let days = |days: u32| Duration::from_secs(u64::from(days) * DAY);
+        if audit.keep_days == 0 && !audit.compress {
+            return Ok(Kept::default());
+        }
         self.keeping(|keeper| {
             let mut kept = Kept::default();
             // First what goes, which need not be compressed.
@@ -69,7 +72,8 @@ impl Kms {
     }
 
     fn keeping<R>(&self, work: impl FnOnce(&Keeper<'_>) -> Result<R>) -> Result<R> {
-        let anchors: Vec<String> = self.config.audit.anchors.iter().map(|anchor| anchor.name.clone()).collect();
+        let anchors = self.config.agent_sections()?.anchors;
+        let anchors: Vec<String> = anchors.into_iter().map(|anchor| anchor.name).collect();
         let cursors: PathBuf = self.config.home.join(CURSORS);
         let principal = match self.config.principal(&ProcessIdentity::current(), "") {
             Ok(principal) => principal.name,
