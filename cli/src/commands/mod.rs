@@ -10,6 +10,7 @@ mod block;
 mod cert;
 mod config;
 mod doctor;
+mod domain;
 mod home;
 mod key;
 mod key_export;
@@ -48,6 +49,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Doctor(args) => return doctor::run(cli.global, &args),
         Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
+        Command::Domain(command) => return domain::run(&Context::new(cli.global)?, command),
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),

@@ -1,0 +1,37 @@
+//! `kmss domain` and `kmss seal`.
+
+use clap::{Args, Subcommand};
+
+/// What to do with domain keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DomainCommand {
+    /// List the domain keys: their versions, and how many records name each
+    #[command(visible_alias = "status")]
+    List(DomainArgs),
+    /// Make a new version, which seals everything written from now on
+    Rotate {
+        /// Which
+        #[command(flatten)]
+        which: DomainArgs,
+        /// Seal everything anew at once, and erase the old versions
+        #[arg(long)]
+        rewrap: bool,
+    },
+    /// Seal everything anew under the newest version and erase the versions that nothing names any more; may be stopped at
+    /// any moment, and run again
+    Rewrap(DomainArgs),
+}
+
+/// Which domain keys.
+#[derive(Args, Debug)]
+pub(crate) struct DomainArgs {
+    /// Those of these tokens
+    #[arg(value_name = "TOKEN")]
+    pub tokens: Vec<String>,
+    /// The home's own, which seals what is known of tokens, policies, quotas and the audit's seal
+    #[arg(long)]
+    pub home_key: bool,
+    /// All of them
+    #[arg(long, conflicts_with_all = ["tokens", "home_key"])]
+    pub all: bool,
+}
