@@ -15,6 +15,7 @@ pub mod past;
 mod policies;
 mod quotas;
 mod sealing;
+mod seals;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -26,6 +27,7 @@ pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
+pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
@@ -52,7 +54,7 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
-use crate::seal::{FileSeal, Seal};
+use crate::seal::{HomeSeal, Seal};
 use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
 use crate::suite::Suite;
@@ -74,6 +76,8 @@ pub struct Kms {
     suite: Suite,
     store: Arc<dyn Store>,
     seal: Arc<dyn Seal>,
+    /// The same, as what it can do beyond wrapping.
+    root_seal: Arc<HomeSeal>,
     /// The home's own domain key.
     home_key: Arc<DomainKey>,
     audit: Arc<SegmentSink>,
@@ -124,7 +128,7 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let (backends, random) = engines(more)?;
-        match FileSeal::open(&home, Arc::clone(&random)) {
+        match HomeSeal::open(&home, Arc::clone(&random)) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
         }
@@ -146,17 +150,18 @@ impl Kms {
     pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let (backends, random) = engines(more)?;
-        let seal = FileSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
-        seal: Arc<dyn Seal>,
+        root_seal: Arc<HomeSeal>,
         backends: Vec<Arc<dyn Backend>>,
         random: Arc<dyn Random>,
     ) -> Result<Self> {
+        let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let mode = FileMode::of_home(home.path())?;
         let patience = Duration::from_millis(u64::from(config.store.busy_timeout_ms));
@@ -224,6 +229,7 @@ impl Kms {
             suite,
             auth: PinAuthenticator::new(Arc::clone(&store), Arc::clone(&seal), Arc::clone(&random), config.pin),
             seal,
+            root_seal,
             store,
             home_key,
             audit,

@@ -1,6 +1,7 @@
 //! `kmss domain` and `kmss seal`.
 
 use clap::{Args, Subcommand};
+use libkmss::seal::Holding;
 
 /// What to do with domain keys.
 #[derive(Debug, Subcommand)]
@@ -34,4 +35,26 @@ pub(crate) struct DomainArgs {
     /// All of them
     #[arg(long, conflicts_with_all = ["tokens", "home_key"])]
     pub all: bool,
+}
+
+/// `kmss seal …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum SealCommand {
+    /// Who holds the root key, and whether a migration is under way
+    Status,
+    /// Make a new root key, wrap everything anew with it, and erase the old one; may be stopped at any moment, and run again
+    Migrate {
+        /// Who holds it: `file`, or `hsm:NAME` for the [[hsm]] of that name in kmss.toml
+        #[arg(long, value_name = "HOLDER", value_parser = holding)]
+        to: Holding,
+    },
+}
+
+/// `file` or `hsm:NAME`.
+pub(crate) fn holding(text: &str) -> Result<Holding, String> {
+    match text.split_once(':') {
+        None if text == "file" => Ok(Holding::File),
+        Some(("hsm", name)) if !name.is_empty() => Ok(Holding::Hsm(name.to_owned())),
+        _ => Err("write `file`, or `hsm:NAME`".to_owned()),
+    }
 }

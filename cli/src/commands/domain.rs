@@ -192,7 +192,8 @@ fn rewrap_all(context: &Context, kms: &Kms, domains: &[(Domain, Option<Secret>)]
 fn explain(domain: &Domain, report: &RewrapReport) -> Result<(), Failure> {
     let RewrapReport { version, records, erased, kept, damaged } = report;
     let list = |numbers: &[u32]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-    let mut line = format!("{}: everything lies under version {version}; {records} records were sealed anew", domain.name());
+    let mut line =
+        format!("{}: everything lies under version {version}; {records} records were sealed anew", domain.name());
     if !kept.is_empty() {
         line = format!("{}: {records} records were sealed anew under version {version}", domain.name());
     }

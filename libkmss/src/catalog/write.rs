@@ -185,12 +185,7 @@ impl Catalog {
     }
 
     /// Puts `object` under the newest version of its domain key, with its key material.
-    pub(super) fn write(
-        &self,
-        (key, domain): (&DomainKey, Domain),
-        paths: &Paths,
-        object: &mut Object,
-    ) -> Result<Op> {
+    pub(super) fn write(&self, (key, domain): (&DomainKey, Domain), paths: &Paths, object: &mut Object) -> Result<Op> {
         let version = key.newest()?;
         self.settle(key, &version, object)?;
         let path = paths.object(object.id)?;

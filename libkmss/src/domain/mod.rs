@@ -205,11 +205,13 @@ impl Versions {
         now: Timestamp,
     ) -> Result<u32> {
         if self.all.len() >= MOST_VERSIONS {
-            let why = format!("there are {MOST_VERSIONS} versions already: run `kmss domain rewrap`, which erases old ones");
+            let why =
+                format!("there are {MOST_VERSIONS} versions already: run `kmss domain rewrap`, which erases old ones");
             return Err(Error::new(ErrorKind::Arguments, why));
         }
         let number = self.newest().checked_add(1);
-        let number = number.ok_or_else(|| Error::new(ErrorKind::Arguments, "there are no more numbers for versions"))?;
+        let number =
+            number.ok_or_else(|| Error::new(ErrorKind::Arguments, "there are no more numbers for versions"))?;
         let secret = || Secret::filled(DomainKey::SECRET_LEN, |b| random.fill(b));
         let private = match access {
             Some(access) => Private::Sealed(access.seal(random, &site.private_context(number), &secret()?)?),

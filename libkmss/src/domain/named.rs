@@ -3,6 +3,7 @@
 //! Before a version is erased, a marker is put that says so, and no store with this fence commits a record under that
 //! version any more: not even for a writer who sealed it before, and was stopped until now.
 
+use crate::seal;
 use crate::store::StoreKey;
 
 /// What a record names.
@@ -70,5 +71,12 @@ pub(crate) fn named(key: &StoreKey, value: &[u8]) -> Option<Named> {
 
 /// What must be absent for `value` to be written at `key`.
 pub(crate) fn fence(key: &StoreKey, value: &[u8]) -> Option<StoreKey> {
-    named(key, value)?.marker()
+    let of_seal = || {
+        let name = key.as_str();
+        let wraps = name == "home/domain"
+            || (name.starts_with("auth/") && (name.ends_with("/domain") || name.ends_with("/open")));
+        // Format and incarnation, or version, stand before it; a home's first format has nothing before it.
+        wraps.then(|| value.get(5..).and_then(seal::marker).or_else(|| seal::marker(value))).flatten()
+    };
+    named(key, value).and_then(|named| named.marker()).or_else(of_seal)
 }

@@ -56,11 +56,13 @@ impl DomainSource for Followed {
 
 impl Versions {
     /// The public secrets, or with the access key the private ones.
-    fn secrets(&self, site: &Site, access: Option<&Access>) -> Result<Vec<(u32, Secret)>> {
+    pub(super) fn secrets(&self, site: &Site, access: Option<&Access>) -> Result<Vec<(u32, Secret)>> {
         let secret = |version: &super::Version| {
             let secret = match (access, &version.private) {
                 (None, _) => version.public.clone(),
-                (Some(access), Private::Sealed(sealed)) => access.open(&site.private_context(version.number), sealed)?,
+                (Some(access), Private::Sealed(sealed)) => {
+                    access.open(&site.private_context(version.number), sealed)?
+                }
                 (Some(access), Private::Access) => access.first()?,
                 (Some(_), Private::None) => return Err(site.damaged()),
             };

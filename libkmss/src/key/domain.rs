@@ -53,7 +53,10 @@ pub struct DomainKey {
 enum Versions {
     /// One that nobody rotates.
     Fixed(Arc<DomainVersion>),
-    Live { source: Arc<dyn DomainSource>, known: Lock<Known> },
+    Live {
+        source: Arc<dyn DomainSource>,
+        known: Lock<Known>,
+    },
 }
 
 /// What is known of the versions.

@@ -13,7 +13,7 @@ use crate::key::DomainKey;
 use crate::random::Random;
 use crate::seal::Seal;
 use crate::secret::Secret;
-use crate::store::StoreKey;
+use crate::store::{Condition, StoreKey};
 use crate::suite::{Aead, NONCE_LEN, Suite, TAG_LEN};
 use crate::tenant::Namespace;
 
@@ -157,6 +157,25 @@ impl Record {
             wrapped: ByteBuf::from(tools.seal.wrap(&context, &Secret::new(inner))?),
             roles: Vec::new(),
         })
+    }
+
+    /// Wraps it anew, where another root key than the present one did; whether that was so.
+    ///
+    /// # Errors
+    /// Those of the seal.
+    pub(super) fn rewrap(&mut self, tools: &Tools<'_>) -> Result<bool> {
+        if tools.seal.wraps_like(&self.wrapped)? {
+            return Ok(false);
+        }
+        let context = context(tools.namespace, self.name.as_deref(), self.version);
+        let inner = tools.seal.unwrap(&context, &self.wrapped)?;
+        self.wrapped = ByteBuf::from(tools.seal.wrap(&context, &inner)?);
+        Ok(true)
+    }
+
+    /// What must be so for it to be written: that the root key which wrapped it is not over.
+    pub(super) fn fence(&self) -> Option<Condition> {
+        crate::seal::marker(&self.wrapped).map(Condition::Absent)
     }
 
     /// Checks `pin`. Takes the same time for a wrong PIN and for the decoy.

@@ -7,6 +7,7 @@ mod attempt;
 mod credential;
 mod domain;
 mod open;
+mod reseal;
 mod rotate;
 
 use std::sync::Arc;
@@ -199,8 +200,9 @@ impl PinAuthenticator {
         if let Some(entry) = self.store.get(&key)? {
             record.roles = Record::open(&domain.public, &key, &entry.value)?.roles;
         }
+        let place = domain::key(namespace)?;
         self.apply(&Batch {
-            conditions: vec![Condition::Version(domain::key(namespace)?, domain.revision)],
+            conditions: std::iter::once(Condition::Version(place, domain.revision)).chain(record.fence()).collect(),
             ops: vec![self.write(&domain, &key, &record)?],
             invalidates: true,
         })?;
