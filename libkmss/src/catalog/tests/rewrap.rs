@@ -135,7 +135,7 @@ fn a_change_that_meets_a_rewrap_is_neither_refused_nor_lost() {
     for (i, object) in objects.iter().enumerate() {
         let changed = Object { label: format!("label{i}").into_bytes(), ..Object::clone(object) };
         match i % 4 {
-            0 => drop(other.destroy(&bench.user, object).unwrap()),
+            0 => other.destroy(&bench.user, object).unwrap(),
             1 => drop(other.rename(&bench.user, &format!("k{i}"), &format!("renamed{i}")).unwrap()),
             _ => drop(other.update(&bench.user, &changed).unwrap()),
         }
