@@ -200,6 +200,19 @@ fn who_is_not_the_officer_rotates_nothing_and_a_user_can_seal_anew() {
     assert_eq!(versions(&home, "--home-key").iter().map(|v| v.0).collect::<Vec<_>>(), [2]);
     // Nothing to do is no error.
     home.kmss("domain rewrap --all").succeed();
+    home.kmss("seal migrate --to file").succeed();
+    let records = home.audit(1000);
+    let told = |what: &str| records.iter().any(|record| record.to_string().contains(what));
+    for what in [
+        "domain rotate",
+        "domain rewrap to version 2: begun",
+        "domain rewrap to version 2: ended",
+        "old versions erased: 1, kept: 0",
+        "seal migrate to file: begun",
+        "records wrapped: ",
+    ] {
+        assert!(told(what), "the audit does not say `{what}`");
+    }
     home.kmss("seal migrate --to hsm:nowhere").fail().mentions("[[hsm]]");
     home.kmss("seal migrate --to floppy").fail();
     whole(&home);

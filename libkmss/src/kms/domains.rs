@@ -129,7 +129,7 @@ impl Kms {
         if old.is_empty() {
             return Ok(RewrapReport { version: newest, ..RewrapReport::default() });
         }
-        self.tell(Some(officer), format!("domain rewrap to version {newest}: begun"))?;
+        self.tell(Some(officer), vec![format!("domain rewrap to version {newest}: begun")])?;
         let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
         let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
             let credentials = self.auth.rewrap(namespace)?;
@@ -166,7 +166,7 @@ impl Kms {
         if old.is_empty() {
             return Ok(report);
         }
-        self.tell(None, format!("home domain rewrap to version {newest}: begun"))?;
+        self.tell(None, vec![format!("home domain rewrap to version {newest}: begun")])?;
         let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
             let mut done = self.catalog().rewrap_namespaces()?;
             // What holds key material of its own comes first: it must not lie under an older version than its record.
@@ -262,8 +262,8 @@ impl Kms {
     }
 
     /// A record of its own in the audit.
-    fn tell(&self, caller: Option<&Caller>, what: String) -> Result<()> {
-        self.pipeline.around_tagged(caller, Action::Manage, vec![what], || Ok(()))
+    fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
+        self.pipeline.around_tagged(caller, Action::Manage, what, || Ok(()))
     }
 }
 
@@ -284,11 +284,14 @@ fn settle(mut walk: impl FnMut() -> Result<bool>) -> Result<()> {
     Err(Error::new(ErrorKind::Busy, "others change everything all the time: run `kmss domain rewrap` again later"))
 }
 
-fn ended(what: &str, report: &RewrapReport) -> String {
+/// What the audit says of it, in words that are short enough for it.
+fn ended(what: &str, report: &RewrapReport) -> Vec<String> {
     let RewrapReport { version, records, erased, kept, damaged } = report;
     let (erased, kept, damaged) = (erased.len(), kept.len(), damaged.len());
-    format!(
-        "{what} rewrap to version {version}: {records} records sealed anew, {erased} old versions erased, {kept} kept, \
-         {damaged} records damaged"
-    )
+    vec![
+        format!("{what} rewrap to version {version}: ended"),
+        format!("records sealed anew: {records}"),
+        format!("old versions erased: {erased}, kept: {kept}"),
+        format!("records damaged: {damaged}"),
+    ]
 }

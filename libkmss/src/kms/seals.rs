@@ -56,7 +56,11 @@ impl Kms {
         self.root_seal.finish()?;
         let root = self.root_seal.status()?.root;
         let id = root.as_ref().map(|root| root.key_id.clone()).unwrap_or_default();
-        let ended = vec![format!("seal migrate to {name}: {records} records wrapped by root key {id}")];
+        let ended = vec![
+            format!("seal migrate to {name}: ended"),
+            format!("records wrapped: {records}"),
+            format!("root key: {id}"),
+        ];
         self.pipeline.around_tagged(None, Action::Manage, ended, || Ok(()))?;
         Ok(SealReport { root, records, resumed })
     }

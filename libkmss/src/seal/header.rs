@@ -13,8 +13,6 @@ const FILE_FORMAT: u8 = 1;
 const DEVICE_FORMAT: u8 = 2;
 /// The holder that is a key file.
 pub(super) const FILE: &str = "file";
-/// The holder that is a device.
-pub(super) const HSM: &str = "hsm";
 
 /// `seal.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -56,12 +54,6 @@ impl Header {
     pub(super) fn of_file(root: &Root) -> Self {
         let (suite, key_id) = (root.suite(), root.key_id().to_owned());
         Self { format: FILE_FORMAT, suite, r#type: FILE.to_owned(), key_id, hsm: None }
-    }
-
-    /// That of a root key in a device.
-    pub(super) fn of_device(root: &Root, held: Held) -> Self {
-        let (suite, key_id) = (root.suite(), root.key_id().to_owned());
-        Self { format: DEVICE_FORMAT, suite, r#type: HSM.to_owned(), key_id, hsm: Some(held) }
     }
 
     /// The header in the file `name` of `home`.
