@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod domain;
 mod exchange;
 mod policy;
 mod quota;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
+pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
@@ -76,9 +78,15 @@ pub(crate) enum Command {
     /// The home directory
     #[command(subcommand)]
     Home(HomeCommand),
+    /// The seal of the home: the root key, and who holds it
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// Tokens: what PKCS#11 programs see as slots
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Domain keys: what seals the records and the key material of a token
+    #[command(subcommand)]
+    Domain(DomainCommand),
     /// Keys
     #[command(subcommand)]
     Key(KeyCommand),

@@ -6,6 +6,8 @@ mod blocks;
 mod check;
 mod check_book;
 mod check_policies;
+mod domains;
+mod home_domain;
 mod identities;
 mod keeping;
 mod namespaces;
@@ -14,6 +16,7 @@ pub mod past;
 mod policies;
 mod quotas;
 mod sealing;
+mod seals;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -22,8 +25,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
+pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
@@ -50,9 +55,9 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
-use crate::seal::{FileSeal, Seal};
+use crate::seal::{HomeSeal, Seal};
 use crate::secret::Secret;
-use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
+use crate::store::{SqliteStore, Store};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, ObjectId};
 
@@ -60,8 +65,6 @@ use crate::tenant::{Namespace, ObjectId};
 const AUDIT: &str = "audit";
 /// The counts of rates, below the home.
 const RATES: &str = "rates";
-/// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
-const HOME_DOMAIN: &str = "home/domain";
 /// The user of whoever logs in without a name.
 const DEFAULT_USER: &str = "user";
 /// How often a commit that somebody else was faster with is tried again.
@@ -73,6 +76,11 @@ pub struct Kms {
     config: Config,
     suite: Suite,
     store: Arc<dyn Store>,
+    seal: Arc<dyn Seal>,
+    /// The same, as what it can do beyond wrapping.
+    root_seal: Arc<HomeSeal>,
+    /// The home's own domain key.
+    home_key: Arc<DomainKey>,
     audit: Arc<SegmentSink>,
     sealer: Arc<Sealer>,
     auth: PinAuthenticator,
@@ -121,7 +129,7 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let (backends, random) = engines(more)?;
-        match FileSeal::open(&home, Arc::clone(&random)) {
+        match HomeSeal::open(&home, Arc::clone(&random)) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
         }
@@ -143,23 +151,24 @@ impl Kms {
     pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let (backends, random) = engines(more)?;
-        let seal = FileSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
-        seal: Arc<dyn Seal>,
+        root_seal: Arc<HomeSeal>,
         backends: Vec<Arc<dyn Backend>>,
         random: Arc<dyn Random>,
     ) -> Result<Self> {
+        let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let mode = FileMode::of_home(home.path())?;
         let patience = Duration::from_millis(u64::from(config.store.busy_timeout_ms));
-        let store = SqliteStore::open(home.path(), mode, Arc::clone(&clock))?.with_patience(patience);
-        let store: Arc<dyn Store> = Arc::new(store);
-        let home_key = home_domain_key(store.as_ref(), seal.as_ref(), random.as_ref())?;
+        let store = SqliteStore::open(home.path(), mode, Arc::clone(&clock))?;
+        let store: Arc<dyn Store> = Arc::new(store.with_patience(patience).with_fence(crate::domain::fence));
+        let home_key = home_domain::settle(&store, &seal, random.as_ref(), clock.now())?;
         let options = AuditOptions {
             digest: config.audit.record_digest,
             random: config.audit.record_random,
@@ -204,7 +213,7 @@ impl Kms {
         let modules = Arc::new(RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?);
         let source = Arc::clone(&modules);
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
-        let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
@@ -219,8 +228,11 @@ impl Kms {
             pipeline: Arc::new(pipeline),
             config: config.clone(),
             suite,
-            auth: PinAuthenticator::new(Arc::clone(&store), seal, Arc::clone(&random), config.pin),
+            auth: PinAuthenticator::new(Arc::clone(&store), Arc::clone(&seal), Arc::clone(&random), config.pin),
+            seal,
+            root_seal,
             store,
+            home_key,
             audit,
             sealer,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
@@ -499,25 +511,4 @@ fn with_keys(
         parts.login = login;
         parts.keyring = keyring;
     })
-}
-
-/// The home's own domain key; made by whoever comes first.
-fn home_domain_key(store: &dyn Store, seal: &dyn Seal, random: &dyn Random) -> Result<Arc<DomainKey>> {
-    let place = StoreKey::new(HOME_DOMAIN)?;
-    for _ in 0..ATTEMPTS {
-        if let Some(entry) = store.get(&place)? {
-            let secret = seal.unwrap(HOME_DOMAIN, &entry.value)?;
-            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
-        }
-        let secret = Secret::filled(DomainKey::SECRET_LEN, |b| random.fill(b))?;
-        let batch = Batch {
-            conditions: vec![Condition::Absent(place.clone())],
-            ops: vec![Op::Put(place.clone(), seal.wrap(HOME_DOMAIN, &secret)?)],
-            invalidates: false,
-        };
-        if let Commit::Committed(_) = store.commit(&batch)? {
-            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
-        }
-    }
-    Err(Error::new(ErrorKind::Busy, "the home's domain key could not be settled with other processes"))
 }

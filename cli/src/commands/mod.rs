@@ -11,6 +11,7 @@ mod block;
 mod cert;
 mod config;
 mod doctor;
+mod domain;
 mod home;
 mod key;
 mod key_export;
@@ -23,6 +24,7 @@ mod policy;
 mod probe;
 mod quota;
 mod report;
+mod seal;
 mod shell;
 mod sm2_signer;
 mod store;
@@ -48,7 +50,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Man { directory } => shell::man(&directory)?,
         Command::Doctor(args) => return doctor::run(cli.global, &args),
         Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
+        Command::Seal(command) => seal::run(&Context::new(cli.global)?, command)?,
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
+        Command::Domain(command) => return domain::run(&Context::new(cli.global)?, command),
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),

@@ -12,6 +12,7 @@ mod name;
 mod namespace;
 mod path;
 mod record;
+mod rewrap;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
+pub use rewrap::Rewrapped;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

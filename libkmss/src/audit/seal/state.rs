@@ -224,8 +224,35 @@ impl Records<'_> {
     }
 
     pub(super) fn put_secret(&self, random: &dyn Random, epoch: u64, secret: &crate::secret::Secret) -> Result<Op> {
-        let key = self.key.seal_material(random, &secret_context(epoch), secret)?;
-        self.put(random, StoreKey::new(SECRET)?, &Secret { epoch, key })
+        let (version, path) = (self.key.newest()?, StoreKey::new(SECRET)?);
+        let key = version.seal_material(random, &secret_context(epoch), secret)?;
+        let sealed = sealed::seal_value_under(&version, random, &path, &Secret { epoch, key })?;
+        Ok(Op::Put(path, sealed))
+    }
+
+    /// What seals the private keys anew that do not lie under the newest version of the domain key.
+    pub(super) fn reseal_secrets(&self, random: &dyn Random) -> Result<Vec<Batch>> {
+        let version = self.key.newest()?;
+        let mut batches = Vec::new();
+        let mut put = |path: StoreKey, sealed: Vec<u8>, seen: Revision| {
+            let conditions = vec![Condition::Version(path.clone(), seen)];
+            batches.push(Batch { conditions, ops: vec![Op::Put(path, sealed)], invalidates: false });
+        };
+        let path = StoreKey::new(SECRET)?;
+        if let Some((Secret { epoch, key }, seen)) = self.value::<Secret>(&path)?
+            && let Some(key) = self.key.reseal_material(random, &secret_context(epoch), &key, &version)?
+        {
+            let sealed = sealed::seal_value_under(&version, random, &path, &Secret { epoch, key })?;
+            put(path, sealed, seen);
+        }
+        let path = StoreKey::new(LASTING)?;
+        if let Some((key, seen)) = self.value::<serde_bytes::ByteBuf>(&path)?
+            && let Some(key) = self.key.reseal_material(random, LASTING.as_bytes(), &key, &version)?
+        {
+            let sealed = sealed::seal_value_under(&version, random, &path, &serde_bytes::ByteBuf::from(key))?;
+            put(path, sealed, seen);
+        }
+        Ok(batches)
     }
 
     /// The private key that witnesses know the log by.
@@ -237,8 +264,10 @@ impl Records<'_> {
 
     /// What stores it, where there is none yet.
     pub(super) fn put_lasting(&self, random: &dyn Random, secret: &crate::secret::Secret) -> Result<Batch> {
-        let sealed = self.key.seal_material(random, LASTING.as_bytes(), secret)?;
-        let op = self.put(random, StoreKey::new(LASTING)?, &serde_bytes::ByteBuf::from(sealed))?;
+        let (version, path) = (self.key.newest()?, StoreKey::new(LASTING)?);
+        let key = version.seal_material(random, LASTING.as_bytes(), secret)?;
+        let sealed = sealed::seal_value_under(&version, random, &path, &serde_bytes::ByteBuf::from(key))?;
+        let op = Op::Put(path, sealed);
         let conditions = vec![Condition::Absent(StoreKey::new(LASTING)?)];
         Ok(Batch { conditions, ops: vec![op], invalidates: false })
     }
