@@ -2,6 +2,7 @@
 
 mod audit;
 mod exchange;
+mod hsm;
 mod policy;
 mod quota;
 mod report;
@@ -15,6 +16,7 @@ pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::hsm::{AdoptArgs, HsmCommand};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -107,6 +109,9 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// HSMs: devices that hold keys
+    #[command(subcommand)]
+    Hsm(HsmCommand),
     /// Bring keys from another key store into a token
     #[command(subcommand)]
     Migrate(MigrateCommand),

@@ -479,9 +479,9 @@ impl Kms {
 fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
-    let devices = hsms.iter().map(|hsm| -> Arc<dyn Backend> {
-        Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software)))
-    });
+    let devices = hsms
+        .iter()
+        .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
     let devices: Vec<_> = devices.collect();
     Ok((std::iter::once(software).chain(devices).chain(more).collect(), random))
 }

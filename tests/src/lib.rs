@@ -13,3 +13,4 @@ pub mod openssl;
 pub mod p11;
 pub mod program;
 pub mod rules;
+pub mod softhsm;

@@ -11,6 +11,7 @@ mod cert;
 mod config;
 mod doctor;
 mod home;
+mod hsm;
 mod key;
 mod key_export;
 mod key_import;
@@ -58,6 +59,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
         Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
+        Command::Hsm(command) => return hsm::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
         Command::Probe { module } => probe::run(&module)?,
         Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,

@@ -7,9 +7,7 @@ pub mod hsm;
 pub mod soft;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{
-    BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage,
-};
+use crate::key::{BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;

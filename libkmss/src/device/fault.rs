@@ -165,7 +165,9 @@ impl Trouble {
                     (RvError::GeneralError | RvError::FunctionFailed, Use::Decrypt) => {
                         Some(ErrorKind::EncryptedDataInvalid)
                     }
-                    (RvError::GeneralError | RvError::FunctionFailed, Use::Unwrap) => Some(ErrorKind::WrappedKeyInvalid),
+                    (RvError::GeneralError | RvError::FunctionFailed, Use::Unwrap) => {
+                        Some(ErrorKind::WrappedKeyInvalid)
+                    }
                     (RvError::GeneralError | RvError::FunctionFailed, Use::Verify) => Some(ErrorKind::SignatureInvalid),
                     _ => None,
                 })

@@ -12,8 +12,6 @@ mod pin;
 mod quirks;
 mod sessions;
 mod survey;
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -46,7 +44,7 @@ pub struct Device {
 
 /// What is known of a token once it was entered.
 pub struct Entered {
-    module: Module,
+    library: Pkcs11,
     slot: Slot,
     /// Its serial number.
     pub serial: String,
@@ -70,12 +68,17 @@ impl Entered {
     /// What the module says of a mechanism, where it offers it.
     #[must_use]
     pub fn mechanism_info(&self, mechanism: MechanismType) -> Option<cryptoki::mechanism::MechanismInfo> {
-        self.library().get_mechanism_info(self.slot, mechanism).ok()
+        self.library.get_mechanism_info(self.slot, mechanism).ok()
     }
+}
 
-    fn library(&self) -> &Pkcs11 {
-        self.module.library()
-    }
+/// What comes of entering: the first session, logged in.
+struct Entrance {
+    module: Module,
+    entered: Entered,
+    session: cryptoki::session::Session,
+    /// The PIN that was right.
+    pin: Option<Secret>,
 }
 
 impl Device {
@@ -151,11 +154,7 @@ impl Device {
     }
 
     /// Loads the module, finds the slot, opens the first session and logs in. No lock is held: all this may take long.
-    fn enter(
-        &self,
-        pin: Option<&Secret>,
-        refused: &mut Option<Secret>,
-    ) -> Result<(Entered, cryptoki::session::Session, Option<Secret>)> {
+    fn enter(&self, pin: Option<&Secret>, refused: &mut Option<Secret>) -> Result<Entrance> {
         let module = Module::load(&self.config.module)?;
         let library = module.library().clone();
         let (slot, info) = self.find(&library)?;
@@ -177,7 +176,8 @@ impl Device {
         let (serial, label) = (info.serial_number().to_owned(), info.label().to_owned());
         let quirks = Quirks::of(&library, &info);
         let writable = !info.write_protected();
-        Ok((Entered { module, slot, serial, label, mechanisms, quirks, writable }, session, used))
+        let entered = Entered { library, slot, serial, label, mechanisms, quirks, writable };
+        Ok(Entrance { module, entered, session, pin: used })
     }
 
     /// The slot that the configuration chooses.

@@ -8,7 +8,8 @@ use cryptoki::session::{Session, SessionState};
 
 use super::fault::{self, Trouble};
 use super::handles::Handles;
-use super::{Device, Entered};
+use super::module::Module;
+use super::{Device, Entered, Entrance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{beside_forks, epoch};
 use crate::secret::Secret;
@@ -25,6 +26,8 @@ pub(super) struct State {
     /// Grows with each entrance: sessions and handles of another one are void.
     entrance: u64,
     inside: Option<Arc<Entered>>,
+    /// The module stays in use while the device is entered anew.
+    module: Option<Module>,
     /// A thread enters; others wait for it.
     entering: bool,
     /// The last one in is the first one out: the others may rest.
@@ -60,6 +63,7 @@ impl State {
             epoch,
             entrance: 0,
             inside: None,
+            module: None,
             entering: false,
             idle: Vec::new(),
             open: 0,
@@ -203,13 +207,16 @@ impl Device {
         state.entering = false;
         state.refused = refused;
         match outcome {
-            Ok((entered, session, pin)) => {
+            Ok(Entrance { module, entered, session, pin }) => {
                 state.leave();
+                let before = state.module.replace(module);
                 let (entered, entrance) = (Arc::new(entered), state.entrance);
                 state.inside = Some(Arc::clone(&entered));
                 state.open = 1;
                 state.trip = None;
                 state.pin = pin;
+                drop(state);
+                drop(before);
                 Ok(Lent { session, entered, epoch: process, entrance })
             }
             Err(e) => {
@@ -222,13 +229,9 @@ impl Device {
 
     /// Another session, which is logged in as all others are; `None` where the device has no more.
     fn open_another(&self, entered: Arc<Entered>, entrance: u64) -> Result<Option<Lent>> {
-        let (library, slot, process) = (entered.library(), entered.slot, epoch());
+        let (library, slot, process) = (&entered.library, entered.slot, epoch());
         let opened = beside_forks(|| {
-            if entered.writable {
-                library.open_rw_session_no_drop(slot)
-            } else {
-                library.open_ro_session_no_drop(slot)
-            }
+            if entered.writable { library.open_rw_session_no_drop(slot) } else { library.open_ro_session_no_drop(slot) }
         });
         let cause = match opened {
             Ok(session) => return Ok(Some(Lent { session, entered, epoch: process, entrance })),
@@ -282,11 +285,21 @@ impl Device {
 
     /// Makes void what belongs to the entrance of `lent`, unless somebody did.
     pub(super) fn lose(&self, lent: Lent) {
+        // Where only the login was lost the sessions are there still, and would count. Others are nobody's to close: their
+        // numbers may be another's by now.
+        let alive = lent.ask(Session::get_session_info).is_ok();
         let mut state = self.state.lock();
         state.own();
-        if state.epoch == lent.epoch && state.entrance == lent.entrance {
-            tracing::warn!(device = %self.config.name, "the HSM lost its sessions or its login: it is entered anew");
-            state.leave();
+        if state.epoch != lent.epoch || state.entrance != lent.entrance {
+            return;
+        }
+        let mut idle = std::mem::take(&mut state.idle);
+        state.leave();
+        drop(state);
+        tracing::warn!(device = %self.config.name, "the HSM lost its sessions or its login: it is entered anew");
+        idle.push(lent.session);
+        if alive {
+            close_all(idle);
         }
     }
 
@@ -377,18 +390,21 @@ impl Device {
 
     /// Closes all sessions. The device is entered anew by whoever uses it next.
     pub fn close(&self) {
-        let (idle, inside) = {
+        let (idle, module) = {
             let mut state = self.state.lock();
             state.own();
             let idle = std::mem::take(&mut state.idle);
-            let inside = state.inside.take();
             state.leave();
-            (idle, inside)
+            (idle, state.module.take())
         };
-        idle.into_iter().for_each(|session| {
-            let _ = beside_forks(|| session.close());
-        });
-        drop(inside);
+        close_all(idle);
+        drop(module);
+    }
+}
+
+fn close_all(sessions: Vec<Session>) {
+    for session in sessions {
+        let _ = beside_forks(|| session.close());
     }
 }
 

@@ -37,12 +37,7 @@ const RULES: &[Rule] = &[
     Rule { words: &["CKM_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKK_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKO_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
-    Rule {
-        words: &["cryptoki_sys"],
-        crates: &["libkmss", "ffi", "remote", "cli"],
-        home: DEVICES,
-        why: PKCS11,
-    },
+    Rule { words: &["cryptoki_sys"], crates: &["libkmss", "ffi", "remote", "cli"], home: DEVICES, why: PKCS11 },
     Rule {
         words: &["rusqlite"],
         crates: &[],

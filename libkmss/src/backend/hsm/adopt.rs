@@ -68,11 +68,8 @@ impl HsmBackend {
         let mut handles: Vec<_> = stored(&self.device, lent, locator)?.into_iter().collect();
         if locator.class == KeyClass::Private {
             // Its public half tells what the private one does not.
-            let public = [
-                Attribute::Class(ObjectClass::PUBLIC_KEY),
-                Attribute::Token(true),
-                Attribute::Id(locator.id.clone()),
-            ];
+            let public =
+                [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(locator.id.clone())];
             handles.extend(lent.ask(|session| session.find_objects(&public))?);
         }
         Ok(handles)
@@ -158,9 +155,9 @@ fn read(lent: &Lent, handle: ObjectHandle) -> Result<Option<Found>, Trouble> {
     let read = Read::of(lent, handle, ATTRIBUTES)?;
     let Some(class) = read.class() else { return Ok(None) };
     let key_type = read.key_type();
-    let wanted = key_type.filter(|_| class != KeyClass::Secret).map_or(attributes::PUBLIC.get(..0), |key_type| {
-        Some(public_of(key_type))
-    });
+    let wanted = key_type
+        .filter(|_| class != KeyClass::Secret)
+        .map_or(attributes::PUBLIC.get(..0), |key_type| Some(public_of(key_type)));
     let public = match wanted {
         Some(wanted) if !wanted.is_empty() => Read::of(lent, handle, wanted)?,
         _ => Read::default(),

@@ -206,7 +206,8 @@ impl Read {
                 let parameters = self.bytes(AttributeType::EcParams).ok_or_else(silent)?;
                 let unknown = || Error::new(ErrorKind::CurveUnsupported, "the key in the HSM is on an unknown curve");
                 let curve = curve(parameters).ok_or_else(unknown)?;
-                let point = self.bytes(AttributeType::EcPoint).and_then(|given| point(curve, given)).unwrap_or_default();
+                let point =
+                    self.bytes(AttributeType::EcPoint).and_then(|given| point(curve, given)).unwrap_or_default();
                 Ok(PublicComponents::Ec { curve, point })
             }
             _ => Ok(PublicComponents::None),
@@ -235,9 +236,7 @@ fn significant(integer: &[u8]) -> Vec<u8> {
 /// The components of a key that comes in, as the device takes them.
 pub(super) fn components(components: &KeyComponents) -> Result<(KeyClass, Vec<Attribute>)> {
     Ok(match components {
-        KeyComponents::Secret { value, .. } => {
-            (KeyClass::Secret, vec![Attribute::Value(value.expose().to_vec())])
-        }
+        KeyComponents::Secret { value, .. } => (KeyClass::Secret, vec![Attribute::Value(value.expose().to_vec())]),
         KeyComponents::EcPrivate { curve, scalar } => (
             KeyClass::Private,
             vec![Attribute::EcParams(ec_params(*curve)?), Attribute::Value(scalar.expose().to_vec())],

@@ -77,7 +77,9 @@ impl Cipher {
 
     fn run(&self) -> Result<Zeroizing<Vec<u8>>> {
         self.check()?;
-        if self.data.len() == 0 && !matches!(self.mechanism, Mechanism::Cipher(_, CipherMode::CbcPad { .. } | CipherMode::Gcm(_))) {
+        if self.data.len() == 0
+            && !matches!(self.mechanism, Mechanism::Cipher(_, CipherMode::CbcPad { .. } | CipherMode::Gcm(_)))
+        {
             return Ok(Zeroizing::default());
         }
         with(&self.mechanism, self.key_type, For::Data, |mechanism| {

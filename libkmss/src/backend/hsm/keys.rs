@@ -12,9 +12,7 @@ use super::mechanism::{For, unsupported, with};
 use super::place::{Place, SessionKey, stored};
 use crate::device::{Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{
-    Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage,
-};
+use crate::key::{Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage};
 use crate::mechanism::{EcMechanism, KdfMechanism, KeyType, Mechanism};
 use crate::os::epoch;
 use crate::permit::{NewObject, Permit};
@@ -77,7 +75,12 @@ impl HsmBackend {
         let made = self.call(Use::Other, |lent| {
             let halves = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
             let public = Read::of(lent, halves.0, public_of(key_type))?;
-            Ok((halves, public, lent.entered().serial.clone(), SessionKey::new(&self.device, lent, halves.1, Vec::new())))
+            Ok((
+                halves,
+                public,
+                lent.entered().serial.clone(),
+                SessionKey::new(&self.device, lent, halves.1, Vec::new()),
+            ))
         });
         let ((theirs, ours), read, serial, held) = made?;
         let components = read.public(key_type)?;

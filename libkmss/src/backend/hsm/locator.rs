@@ -32,8 +32,9 @@ impl Locator {
             KeyClass::Public => 3,
         });
         for field in [Some(serial.as_bytes()), Some(id), label].into_iter().flatten() {
-            let len = u16::try_from(field.len())
-                .map_err(|_| Error::new(ErrorKind::AttributeValue, "the CKA_ID or label of the HSM's key is too long"))?;
+            let len = u16::try_from(field.len()).map_err(|_| {
+                Error::new(ErrorKind::AttributeValue, "the CKA_ID or label of the HSM's key is too long")
+            })?;
             bytes.extend_from_slice(&len.to_be_bytes());
             bytes.extend_from_slice(field);
         }
@@ -54,8 +55,7 @@ impl Locator {
         let mut fields = Vec::new();
         while !rest.is_empty() {
             let (len, behind) = rest.split_first_chunk::<2>().ok_or_else(damaged)?;
-            let (field, behind) =
-                behind.split_at_checked(usize::from(u16::from_be_bytes(*len))).ok_or_else(damaged)?;
+            let (field, behind) = behind.split_at_checked(usize::from(u16::from_be_bytes(*len))).ok_or_else(damaged)?;
             fields.push(field);
             rest = behind;
         }

@@ -136,7 +136,9 @@ pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered)
 pub(super) fn digest_info(hash: Hash) -> Option<Vec<u8>> {
     let (oid, len): (&[u8], u8) = match hash {
         Hash::Sha1 => {
-            return Some(vec![0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14]);
+            return Some(vec![
+                0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14,
+            ]);
         }
         Hash::Sha256 => (&[1], 32),
         Hash::Sha384 => (&[2], 48),
@@ -186,11 +188,8 @@ fn pss_params(pss: Pss) -> Result<PkcsPssParams> {
 }
 
 fn oaep_params(oaep: &Oaep) -> Result<PkcsOaepParams<'_>> {
-    let source = if oaep.label.is_empty() {
-        PkcsOaepSource::empty()
-    } else {
-        PkcsOaepSource::data_specified(&oaep.label)
-    };
+    let source =
+        if oaep.label.is_empty() { PkcsOaepSource::empty() } else { PkcsOaepSource::data_specified(&oaep.label) };
     Ok(PkcsOaepParams::new(hash_type(oaep.hash)?, mgf(oaep.mgf)?, source))
 }
 
@@ -301,7 +300,8 @@ mod tests {
             assert_eq!(usize::from(*der.last().unwrap()), hash.len());
         }
         let sha256 = [
-            0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
+            0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
+            0x20,
         ];
         assert_eq!(digest_info(Hash::Sha256).unwrap(), sha256);
     }

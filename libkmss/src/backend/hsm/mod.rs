@@ -64,7 +64,13 @@ impl HsmBackend {
         f(self.software.as_ref())
     }
 
-    fn signature(&self, granted: Granted<'_>, place: Place, permit: &Permit, mechanism: &Mechanism) -> Result<Signature> {
+    fn signature(
+        &self,
+        granted: Granted<'_>,
+        place: Place,
+        permit: &Permit,
+        mechanism: &Mechanism,
+    ) -> Result<Signature> {
         let entered = self.device.entered()?;
         let (signer, input) = signer(mechanism, granted.key.key_type, &entered)?;
         let (unit, len) = match (&granted.version.public, mechanism) {
