@@ -56,6 +56,8 @@ pub struct Entered {
     pub quirks: Quirks,
     /// Whether sessions may change it.
     writable: bool,
+    /// Whether it knows users.
+    login: bool,
 }
 
 impl Entered {
@@ -103,6 +105,9 @@ impl Device {
     /// # Errors
     /// [`ErrorKind::BackendUnavailable`], [`ErrorKind::HomeUnsafe`] for a module that others can write.
     pub fn entered(&self) -> Result<Arc<Entered>> {
+        if let Some(entered) = self.known() {
+            return Ok(entered);
+        }
         let lent = self.lend()?;
         let entered = Arc::clone(lent.entered());
         self.put_back(lent);
@@ -175,8 +180,8 @@ impl Device {
         mechanisms.sort_unstable();
         let (serial, label) = (info.serial_number().to_owned(), info.label().to_owned());
         let quirks = Quirks::of(&library, &info);
-        let writable = !info.write_protected();
-        let entered = Entered { library, slot, serial, label, mechanisms, quirks, writable };
+        let (writable, login) = (!info.write_protected(), info.login_required());
+        let entered = Entered { library, slot, serial, label, mechanisms, quirks, writable, login };
         Ok(Entrance { module, entered, session, pin: used })
     }
 

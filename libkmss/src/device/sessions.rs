@@ -123,6 +123,9 @@ impl Lent {
 
     /// Whether the device still knows who is logged in.
     pub(super) fn is_logged_in(&self) -> bool {
+        if !self.entered.login {
+            return true;
+        }
         let state = beside_forks(|| self.session.get_session_info()).map(|info| info.session_state());
         matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
     }
@@ -160,6 +163,13 @@ impl Device {
             std::thread::sleep(nap);
             nap = (nap * 2).min(longest);
         }
+    }
+
+    /// What is known of the token, where it is entered.
+    pub(super) fn known(&self) -> Option<Arc<Entered>> {
+        let mut state = self.state.lock();
+        state.own();
+        state.inside.clone()
     }
 
     fn step(&self) -> Result<Step> {

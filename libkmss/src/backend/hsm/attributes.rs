@@ -37,12 +37,9 @@ pub(super) fn our_type(theirs: Theirs) -> Option<KeyType> {
         Theirs::EC_EDWARDS => KeyType::EcEdwards,
         Theirs::EC_MONTGOMERY => KeyType::EcMontgomery,
         Theirs::AES => KeyType::Aes,
-        Theirs::GENERIC_SECRET => KeyType::GenericSecret,
+        // The crate takes the HMAC types of SHA-2 for each other; what such a key does the device knows.
+        Theirs::GENERIC_SECRET | Theirs::SHA256_HMAC => KeyType::GenericSecret,
         Theirs::SHA_1_HMAC => KeyType::Hmac(Hash::Sha1),
-        Theirs::SHA224_HMAC => KeyType::Hmac(Hash::Sha224),
-        Theirs::SHA256_HMAC => KeyType::Hmac(Hash::Sha256),
-        Theirs::SHA384_HMAC => KeyType::Hmac(Hash::Sha384),
-        Theirs::SHA512_HMAC => KeyType::Hmac(Hash::Sha512),
         _ => return None,
     })
 }
