@@ -45,6 +45,7 @@ fn children_of_children_sign() {
     if skip() {
         return;
     }
+    forking("nested", "");
     forking("nested", "library.reset_on_fork = true");
 }
 

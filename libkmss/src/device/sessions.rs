@@ -16,6 +16,9 @@ use crate::secret::Secret;
 
 /// How long who waits sleeps at first, and at most.
 const NAPS: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(2)];
+/// How long who enters waits before trying once more: while another process logs in, SoftHSM2 writes its token's file, and
+/// has no token meanwhile.
+const AGAIN: [Duration; 2] = [Duration::from_millis(30), Duration::from_millis(90)];
 /// How long a device that failed is left alone at first, and at most.
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(10)];
 
@@ -207,7 +210,19 @@ impl Device {
     /// Enters for everybody.
     fn enter_first(&self, pin: Option<Secret>, mut refused: Option<Secret>) -> Result<Lent> {
         let process = epoch();
-        let outcome = beside_forks(|| self.enter(pin.as_ref(), &mut refused));
+        let wrong = refused.clone();
+        let mut pauses = AGAIN.iter();
+        let outcome = loop {
+            match beside_forks(|| self.enter(pin.as_ref(), &mut refused)) {
+                Err(e) if e.kind() == ErrorKind::BackendUnavailable && refused == wrong && epoch() == process => {
+                    match pauses.next() {
+                        Some(pause) => std::thread::sleep((*pause).min(self.deadline())),
+                        None => break Err(e),
+                    }
+                }
+                entered => break entered,
+            }
+        };
         let mut state = self.state.lock();
         if state.epoch != process {
             // Forked by what it called: the child is another process.

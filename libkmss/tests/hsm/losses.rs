@@ -15,7 +15,7 @@ fn sessions_that_somebody_closes_are_opened_again_without_notice() {
     let (library, slot) = vault.stranger();
     for _ in 0..3 {
         vault.sign(&private, &ecdsa(HASH), &[b"text"]).unwrap();
-        library.close_all_sessions(slot);
+        close_all_sessions(slot);
         vault.sign(&private, &ecdsa(HASH), &[b"text"]).unwrap();
         let session = library.open_rw_session(slot).unwrap();
         session.logout().unwrap();
@@ -40,7 +40,7 @@ fn a_module_that_somebody_finalizes_is_initialized_again_without_notice() {
 fn threads_lose_no_signature_while_somebody_closes_their_sessions() {
     let vault = Vault::new();
     let (private, public) = vault.pair(KeySpec::Ec(Curve::P256));
-    let (library, slot) = vault.stranger();
+    let (_library, slot) = vault.stranger();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..4_u8)
             .map(|thread| {
@@ -56,7 +56,7 @@ fn threads_lose_no_signature_while_somebody_closes_their_sessions() {
             .collect();
         for _ in 0..5 {
             std::thread::sleep(std::time::Duration::from_millis(10));
-            library.close_all_sessions(slot);
+            close_all_sessions(slot);
         }
         // Two closings during one signature are told, not hidden: it is asked again once.
         let failed: u32 = threads.into_iter().map(|thread| thread.join().unwrap()).sum();
@@ -93,8 +93,8 @@ fn a_token_that_is_gone_is_told_and_one_that_returns_is_used() {
     let (private, _) = vault.pair(KeySpec::Ec(Curve::P256));
     vault.sign(&private, &ecdsa(HASH), &[b"text"]).unwrap();
     let (there, away) = (vault.directory(), world().folder.path().join("away"));
-    std::fs::rename(&there, &away).unwrap();
     let (library, _) = vault.stranger();
+    std::fs::rename(&there, &away).unwrap();
     library.finalize().unwrap();
     let error = vault.sign(&private, &ecdsa(HASH), &[b"text"]).err().unwrap();
     assert_eq!(error.kind(), ErrorKind::BackendUnavailable, "{error}");

@@ -168,7 +168,7 @@ impl Vault {
             .get_slots_with_token()
             .unwrap()
             .into_iter()
-            .find(|slot| library.get_token_info(*slot).unwrap().label() == self.label)
+            .find(|slot| library.get_token_info(*slot).is_ok_and(|info| info.label() == self.label))
             .unwrap();
         (library, slot)
     }
@@ -179,6 +179,18 @@ impl Vault {
         let session = library.open_rw_session(slot).unwrap();
         let _ = session.login(UserType::User, Some(&HSM_PIN.to_owned().into()));
         session
+    }
+}
+
+/// Closes every session of this process, ours and others'.
+fn close_all_sessions(slot: Slot) {
+    #[expect(unsafe_code, reason = "the safe crate does not offer this call")]
+    // SAFETY: the module is loaded and stays so; the functions have the types that the standard fixes.
+    unsafe {
+        let library = cryptoki_sys::Pkcs11::new(MODULE).unwrap();
+        let mut list = std::ptr::null_mut();
+        assert_eq!(library.C_GetFunctionList(&raw mut list), cryptoki_sys::CKR_OK);
+        assert_eq!((*list).C_CloseAllSessions.unwrap()(slot.id()), cryptoki_sys::CKR_OK);
     }
 }
 

@@ -162,7 +162,8 @@ impl Read {
 
     pub(super) fn value_len(&self) -> Option<usize> {
         self.0.iter().find_map(|attribute| match attribute {
-            Attribute::ValueLen(len) => usize::try_from(**len).ok(),
+            // No device has keys without bytes: it does not know.
+            Attribute::ValueLen(len) => usize::try_from(**len).ok().filter(|len| *len > 0),
             _ => None,
         })
     }

@@ -13,7 +13,7 @@ use super::place::{Place, SessionKey, stored};
 use crate::device::{Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage};
-use crate::mechanism::{EcMechanism, KdfMechanism, KeyType, Mechanism};
+use crate::mechanism::{CipherMode, EcMechanism, KdfMechanism, KeyType, Mechanism};
 use crate::os::epoch;
 use crate::permit::{NewObject, Permit};
 use crate::secret::Secret;
@@ -144,7 +144,8 @@ impl HsmBackend {
                 lent.ask(|session| session.unwrap_key(theirs, key, wrapped, &template))
             };
             if class == KeyClass::Secret {
-                self.secret(permit, new, expected, Use::Unwrap, unwrap)
+                let implied = implied_len(mechanism, wrapped, expected.key_type);
+                self.secret_of(permit, new, (expected, implied), Use::Unwrap, unwrap)
             } else {
                 self.private(new, unwrap, |read| self.describe(permit, expected.key_type, read))
             }
@@ -198,9 +199,21 @@ impl HsmBackend {
         used: Use,
         make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
     ) -> Result<Material> {
+        self.secret_of(permit, new, (expected, None), used, make)
+    }
+
+    /// As [`Self::secret`], with the length that it is known to have where the device does not tell.
+    fn secret_of(
+        &self,
+        permit: &Permit,
+        new: &NewObject,
+        (expected, implied): (Expected, Option<usize>),
+        used: Use,
+        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+    ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         if new.storage == Storage::Ephemeral {
-            return self.session_secret(permit, new, expected, used, make);
+            return self.session_secret(permit, new, (expected, implied), used, make);
         }
         let (handle, serial) = self.call(used, |lent| Ok((make(lent)?, lent.entered().serial.clone())))?;
         let locator = Locator::new(KeyClass::Secret, &serial, &new.id.0, None)?;
@@ -209,6 +222,7 @@ impl HsmBackend {
             describe_secret(lent, handle)
         });
         let (check_value, found) = described?;
+        let found = found.or(implied);
         if let (Some(wanted), Some(found)) = (len, found)
             && wanted != found
         {
@@ -225,7 +239,7 @@ impl HsmBackend {
         &self,
         permit: &Permit,
         new: &NewObject,
-        expected: Expected,
+        (expected, implied): (Expected, Option<usize>),
         used: Use,
         make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
     ) -> Result<Material> {
@@ -251,6 +265,7 @@ impl HsmBackend {
                 self.software.import(permit, &KeyComponents::Secret { key_type, value })
             }
             Made::Held(held, found) => {
+                let found = found.or(implied);
                 fits(found)?;
                 let bits = bits_of(len.or(found));
                 Ok(Material { key_type, bits, held: HeldKey::new(epoch(), held), ..nothing(key_type) })
@@ -318,6 +333,17 @@ fn give_out(lent: &Lent, handle: ObjectHandle) -> Result<Secret, Trouble> {
 fn describe_secret(lent: &Lent, handle: ObjectHandle) -> Result<(Vec<u8>, Option<usize>), Trouble> {
     let read = Read::of(lent, handle, &[AttributeType::CheckValue, AttributeType::ValueLen])?;
     Ok((read.check_value(), read.value_len()))
+}
+
+/// How long a wrapped key is, where that follows from its length wrapped: SoftHSM2 does not tell of keys that came so.
+fn implied_len(mechanism: &Mechanism, wrapped: &[u8], key_type: KeyType) -> Option<usize> {
+    let unwrapped = wrapped.len().checked_sub(8)?;
+    match mechanism {
+        Mechanism::Cipher(_, CipherMode::KeyWrap { .. }) => Some(unwrapped),
+        // Lengths of AES keys are multiples of what is filled up to.
+        Mechanism::Cipher(_, CipherMode::KeyWrapPad) if key_type == KeyType::Aes => Some(unwrapped),
+        _ => None,
+    }
 }
 
 /// How long what the mechanism derives is where nobody says.

@@ -117,8 +117,8 @@ pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered)
         (Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(hash) }), KeyType::Ec) => {
             [Some((S::Ecdsa, I::Digest(*hash))), Some((S::EcdsaHash(*hash), I::Message))]
         }
-        (Mechanism::Ec(EcMechanism::EdDsa { prehash: false, context }), KeyType::EcEdwards) if context.is_empty() => {
-            [Some((S::EdDsa, I::Message)), None]
+        (Mechanism::Ec(EcMechanism::EdDsa { prehash, context }), KeyType::EcEdwards) => {
+            [(!prehash && context.is_empty()).then_some((S::EdDsa, I::Message)), None]
         }
         (Mechanism::Mac(MacMechanism::Hmac { hash, .. }), key) if key.is_generic() => {
             [Some((S::Hmac(*hash), I::Message)), None]
