@@ -216,7 +216,7 @@ fn config(dir: &Path, hsm: HsmConfig) -> Config {
         audit: AuditConfig::default(),
         policy: PolicyConfig::default(),
         principals: Vec::new(),
-        alarms: Vec::new(),
+        text: "".into(),
         quotas: Vec::new(),
         hsms: vec![hsm],
         explanation: Explanation {
