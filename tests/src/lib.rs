@@ -5,10 +5,12 @@
 pub mod arch;
 pub mod built;
 pub mod c;
+pub mod contract;
 pub mod disk;
 pub mod guest;
 pub mod home;
 pub mod http;
+pub mod module;
 pub mod openssl;
 pub mod p11;
 pub mod program;

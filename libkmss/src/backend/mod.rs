@@ -217,6 +217,21 @@ pub trait Backend: Send + Sync {
     fn entropy(&self) -> &dyn Random;
 }
 
+/// What a backend says it wrote, where that is no more than there was `room` for: a device may say anything, and who
+/// believed it would hand out what lies behind a buffer.
+///
+/// # Errors
+/// That of `written`; [`Internal`](crate::error::ErrorKind::Internal) for more than there was room for.
+#[inline]
+pub fn within(room: usize, written: Result<usize>) -> Result<usize> {
+    match written {
+        Ok(len) if len > room => {
+            Err(Error::new(ErrorKind::Internal, "the backend says it wrote more than there was room for"))
+        }
+        written => written,
+    }
+}
+
 /// A key that a device holds, whether there is a record of it or not.
 #[derive(Clone, Debug)]
 pub struct Foreign {
