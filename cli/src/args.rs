@@ -3,6 +3,7 @@
 mod audit;
 mod exchange;
 mod hsm;
+mod hsm_probe;
 mod policy;
 mod quota;
 mod report;
@@ -17,6 +18,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::hsm::{AdoptArgs, HsmCommand};
+pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -29,7 +31,8 @@ pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for checks: nothing is wrong
-  1  failed, with a sentence on standard error; for `doctor`: something is wrong
+  1  failed, with a sentence on standard error; for `doctor`: something is wrong; for `hsm
+     probe`: the device breaks the contract
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::TokenArg;
+use super::{HsmProbeArgs, TokenArg};
 
 /// `kmss hsm …`
 #[derive(Debug, Subcommand)]
@@ -19,6 +19,8 @@ pub(crate) enum HsmCommand {
     },
     /// Bring keys that an HSM holds already under names, policies and audit; the HSM itself is not changed
     Adopt(AdoptArgs),
+    /// Try a vendor's module with throw-away keys: what it offers, what it breaks, and which quirks to configure
+    Probe(HsmProbeArgs),
 }
 
 /// `kmss hsm adopt`

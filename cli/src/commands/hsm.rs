@@ -14,7 +14,7 @@ use libkmss::operation::{Adopt, Find, Survey};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::key;
+use super::{hsm_probe, key};
 use crate::args::{AdoptArgs, HsmCommand};
 use crate::context::Context;
 use crate::output::{self, Failure, hex, plain};
@@ -33,6 +33,7 @@ pub(super) fn run(context: &Context, command: HsmCommand) -> Result<ExitCode, Fa
         HsmCommand::List => list(context),
         HsmCommand::Keys { hsm, token } => keys(context, &hsm, &token.token),
         HsmCommand::Adopt(args) => adopt(context, &args),
+        HsmCommand::Probe(args) => hsm_probe::run(&context.global, &args),
     }
 }
 

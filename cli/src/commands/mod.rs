@@ -12,6 +12,7 @@ mod config;
 mod doctor;
 mod home;
 mod hsm;
+mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use super::Quirks;
 use crate::tenant::BackendId;
 
 /// Longest name in bytes.
@@ -33,6 +34,9 @@ pub struct HsmConfig {
     /// How long a call waits for a session, or for another thread to log in, in milliseconds, 1 to 600,000.
     #[serde(default = "deadline", deserialize_with = "super::file::within::<1, 600_000, _>")]
     pub deadline_ms: u32,
+    /// How it differs from the standard, beyond what the table of devices says.
+    #[serde(default)]
+    pub quirks: Quirks,
 }
 
 /// Where a PIN comes from.

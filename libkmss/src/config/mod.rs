@@ -10,6 +10,7 @@ mod alarm;
 mod anchor;
 mod file;
 mod hsm;
+mod quirks;
 mod search;
 mod sections;
 
@@ -23,6 +24,7 @@ pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
 pub use hsm::{HsmConfig, PinSource};
+pub use quirks::{AttributeReads, GcmIv, PointForm, PssSalt, Quirks, SmNumbers};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 pub use sections::AgentSections;
 use sections::Elsewhere;

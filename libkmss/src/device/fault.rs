@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use cryptoki::context::Function;
 use cryptoki::error::{Error as Cause, RvError};
 
+use super::Quirks;
 use crate::error::{Error, ErrorKind};
 
 /// What is to be done about an error of a device.
@@ -198,6 +200,18 @@ pub(super) fn words(cause: &Cause) -> String {
         }
     }
     Said(cause).to_string()
+}
+
+/// What the device means by what it says: one that calls wrong data an error of its own is not dead.
+pub(super) fn meant(cause: Cause, quirks: &Quirks) -> Cause {
+    let of_data = quirks.device_error_of_data == Some(true);
+    match cause {
+        Cause::Pkcs11(
+            RvError::DeviceError,
+            function @ (Function::Decrypt | Function::DecryptFinal | Function::UnwrapKey | Function::Verify),
+        ) if of_data => Cause::Pkcs11(RvError::FunctionFailed, function),
+        other => other,
+    }
 }
 
 /// Whether the device said `code`.

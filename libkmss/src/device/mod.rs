@@ -25,7 +25,7 @@ use cryptoki::types::RawAuthPin;
 
 pub use self::fault::{Fault, Trouble, Use};
 use self::module::Module;
-pub use self::quirks::Quirks;
+pub use self::quirks::{Identity, Quirks, known};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::survey::{SeenToken, survey};
@@ -52,7 +52,9 @@ pub struct Entered {
     pub label: String,
     /// What it offers, sorted.
     mechanisms: Vec<u64>,
-    /// What is peculiar to it.
+    /// Who it says it is.
+    pub identity: Identity,
+    /// What is peculiar to it, by the table of devices and the configuration.
     pub quirks: Quirks,
     /// Whether sessions may change it.
     writable: bool,
@@ -64,7 +66,7 @@ impl Entered {
     /// Whether it offers a mechanism.
     #[must_use]
     pub fn offers(&self, mechanism: MechanismType) -> bool {
-        self.mechanisms.binary_search(&*mechanism).is_ok()
+        self.mechanisms.binary_search(&*mechanism).is_ok() && self.quirks.means(*mechanism)
     }
 
     /// What the module says of a mechanism, where it offers it.
@@ -179,9 +181,10 @@ impl Device {
         let mut mechanisms: Vec<u64> = list.into_iter().map(u64::from).collect();
         mechanisms.sort_unstable();
         let (serial, label) = (info.serial_number().to_owned(), info.label().to_owned());
-        let quirks = Quirks::of(&library, &info);
+        let identity = Identity::of(&library, &info);
+        let quirks = known(&identity)?.1.with(&self.config.quirks);
         let (writable, login) = (!info.write_protected(), info.login_required());
-        let entered = Entered { library, slot, serial, label, mechanisms, quirks, writable, login };
+        let entered = Entered { library, slot, serial, label, mechanisms, identity, quirks, writable, login };
         Ok(Entrance { module, entered, session, pin: used })
     }
 

@@ -121,7 +121,7 @@ impl Lent {
     /// # Errors
     /// What the device says.
     pub fn ask<R>(&self, f: impl FnOnce(&Session) -> cryptoki::error::Result<R>) -> Result<R, Trouble> {
-        Ok(beside_forks(|| f(&self.session))?)
+        Ok(beside_forks(|| f(&self.session)).map_err(|cause| fault::meant(cause, &self.entered.quirks))?)
     }
 
     /// Whether the device still knows who is logged in.
@@ -183,7 +183,9 @@ impl Device {
             if let Some(session) = state.idle.pop() {
                 return Ok(Step::Use(Lent { session, entered, epoch: state.epoch, entrance }));
             }
-            if state.open < self.config.max_sessions {
+            // What a device has for everybody together is not one process's alone.
+            let shared = entered.quirks.sessions.map_or(u32::MAX, |all| (all / 2).max(1));
+            if state.open < self.config.max_sessions.min(shared) {
                 state.open += 1;
                 return Ok(Step::Open(entered, entrance));
             }

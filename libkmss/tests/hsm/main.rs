@@ -196,6 +196,7 @@ fn close_all_sessions(slot: Slot) {
 
 fn hsm(label: &str) -> HsmConfig {
     HsmConfig {
+        quirks: libkmss::config::Quirks::default(),
         name: "vault".to_owned(),
         module: MODULE.into(),
         token: Some(label.to_owned()),

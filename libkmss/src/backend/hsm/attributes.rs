@@ -48,10 +48,16 @@ pub(super) fn our_type(theirs: Theirs) -> Option<KeyType> {
 ///
 /// A key whose value may be read has it read here only; in the device it is sensitive unless the draft says that it is neither
 /// that nor unextractable.
-pub(super) fn new_key(new: &NewObject, class: KeyClass, key_type: KeyType, id: &[u8]) -> Result<Vec<Attribute>> {
+pub(super) fn new_key(
+    new: &NewObject,
+    class: KeyClass,
+    key_type: KeyType,
+    id: &[u8],
+    longest: Option<usize>,
+) -> Result<Vec<Attribute>> {
     let Usage { encrypt, decrypt, sign, verify, wrap, unwrap, derive, .. } = new.usage;
     let stored = new.storage == Storage::Stored;
-    let label: Vec<u8> = new.name.bytes().take(LABEL).collect();
+    let label: Vec<u8> = new.name.bytes().take(longest.unwrap_or(LABEL).min(LABEL)).collect();
     let mut template = vec![
         Attribute::KeyType(their_type(key_type)?),
         Attribute::Token(stored),

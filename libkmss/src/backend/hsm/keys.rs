@@ -8,15 +8,18 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use super::HsmBackend;
 use super::attributes::{self, Read, ec_params, new_key, public_of, wipe};
 use super::locator::Locator;
-use super::mechanism::{For, unsupported, with};
+use super::mechanism::{For, adapted, check, unsupported, with};
 use super::place::{Place, SessionKey, stored};
 use crate::device::{Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage};
-use crate::mechanism::{CipherMode, EcMechanism, KdfMechanism, KeyType, Mechanism};
+use crate::mechanism::{CipherMode, Curve, EcMechanism, KdfMechanism, KeyType, Mechanism};
 use crate::os::epoch;
 use crate::permit::{NewObject, Permit};
 use crate::secret::Secret;
+
+/// Sizes of RSA moduli that the software engine verifies with: no other key is to be left in a device.
+const RSA_BITS: std::ops::RangeInclusive<u32> = 1024..=8192;
 
 /// What became of a secret key that was made.
 enum Made {
@@ -32,12 +35,15 @@ impl HsmBackend {
             return Err(Error::new(ErrorKind::Internal, "a pair is not made as a secret key"));
         };
         let mechanism = match key_type {
+            KeyType::Aes if !matches!(len, 16 | 24 | 32) => {
+                return Err(Error::new(ErrorKind::KeySize, "AES keys have 128, 192 or 256 bits"));
+            }
             KeyType::Aes => Theirs::AesKeyGen,
             generic if generic.is_generic() => Theirs::GenericSecretKeyGen,
             _ => return Err(unsupported()),
         };
         let new = permit.new_object()?;
-        let mut template = new_key(new, KeyClass::Secret, *key_type, &new.id.0)?;
+        let mut template = new_key(new, KeyClass::Secret, *key_type, &new.id.0, self.label_limit()?)?;
         template.push(value_len(*len)?);
         let expected = Expected { key_type: *key_type, len: Some(*len) };
         self.secret(permit, new, expected, Use::Other, |lent| {
@@ -47,11 +53,15 @@ impl HsmBackend {
 
     pub(super) fn make_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
         let (mechanism, of_kind) = match spec {
+            KeySpec::Rsa { bits, .. } if !RSA_BITS.contains(bits) => {
+                return Err(Error::new(ErrorKind::KeySize, "RSA keys have 1024 to 8192 bits"));
+            }
             KeySpec::Rsa { bits, exponent } => {
                 let bits = Attribute::ModulusBits(u64::from(*bits).into());
                 (Theirs::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(exponent.clone())])
             }
             KeySpec::Ec(curve) => {
+                self.check_curve(*curve)?;
                 let mechanism = match curve.key_type() {
                     KeyType::Ec => Theirs::EccKeyPairGen,
                     KeyType::EcEdwards => Theirs::EccEdwardsKeyPairGen,
@@ -67,10 +77,10 @@ impl HsmBackend {
             return Err(Error::new(ErrorKind::Internal, "the permit makes no pair"));
         };
         let (key_type, id) = (spec.key_type(), private.id.0);
-        let private_template = new_key(private, KeyClass::Private, key_type, &id)?;
+        let private_template = new_key(private, KeyClass::Private, key_type, &id, self.label_limit()?)?;
         // Where one half is stored both are, so that the device finds the one by the other.
         let public = NewObject { storage: private.storage, name: private.name.clone(), ..public.clone() };
-        let mut public_template = new_key(&public, KeyClass::Public, key_type, &id)?;
+        let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
         let made = self.call(Use::Other, |lent| {
             let halves = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
@@ -104,11 +114,14 @@ impl HsmBackend {
         if matches!(components, KeyComponents::Public(_)) {
             return self.software.import(permit, components);
         }
+        if let KeyComponents::EcPrivate { curve, .. } = components {
+            self.check_curve(*curve)?;
+        }
         // The software engine knows what makes a key, what follows from it, and completes nothing that would be kept.
         let described = self.software.import(permit, components)?;
         let new = permit.new_object()?;
         let (class, of_key) = attributes::components(components)?;
-        let mut template = new_key(new, class, components.key_type(), &new.id.0)?;
+        let mut template = new_key(new, class, components.key_type(), &new.id.0, self.label_limit()?)?;
         template.extend(of_key);
         let made = if class == KeyClass::Secret {
             let expected = Expected { key_type: components.key_type(), len: None };
@@ -137,7 +150,8 @@ impl HsmBackend {
         }
         let new = permit.new_object()?;
         let class = if expected.key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
-        let template = new_key(new, class, expected.key_type, &new.id.0)?;
+        let template = new_key(new, class, expected.key_type, &new.id.0, self.label_limit()?)?;
+        check(mechanism, &self.device.entered()?.quirks)?;
         with(mechanism, unwrapping.key.key_type, For::Keys, |theirs| {
             let unwrap = |lent: &Lent| {
                 let key = place.handle(&self.device, lent)?;
@@ -155,12 +169,14 @@ impl HsmBackend {
     pub(super) fn agree(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
         let new = permit.new_object()?;
         let len = natural_len(permit, mechanism, expected.len)?;
-        let mut template = new_key(new, KeyClass::Secret, expected.key_type, &new.id.0)?;
+        let mut template = new_key(new, KeyClass::Secret, expected.key_type, &new.id.0, self.label_limit()?)?;
         template.push(value_len(len)?);
         let expected = Expected { len: Some(len), ..expected };
         let base = permit.key()?;
         let place = Place::of(base)?;
-        with(mechanism, base.key.key_type, For::Derivation, |theirs| {
+        self.check_peer(permit, mechanism)?;
+        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
+        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
             self.secret(permit, new, expected, Use::Other, |lent| {
                 let key = place.handle(&self.device, lent)?;
                 lent.ask(|session| session.derive_key(theirs, key, &template))
@@ -181,13 +197,42 @@ impl HsmBackend {
         ];
         let base = permit.key()?;
         let place = Place::of(base)?;
-        with(mechanism, base.key.key_type, For::Derivation, |theirs| {
+        self.check_peer(permit, mechanism)?;
+        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
+        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
             self.call(Use::Other, |lent| {
                 let key = place.handle(&self.device, lent)?;
                 let made = lent.ask(|session| session.derive_key(theirs, key, &template))?;
                 give_out(lent, made)
             })
         })
+    }
+
+    /// Refuses a curve that the device is known to lack.
+    fn check_curve(&self, curve: Curve) -> Result<()> {
+        if self.device.entered()?.quirks.knows(curve) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::CurveUnsupported, "the HSM does not know the curve"))
+    }
+
+    /// Refuses an agreement with what is no point of the curve: not every device looks, and those that do say anything.
+    fn check_peer(&self, permit: &Permit, mechanism: &Mechanism) -> Result<()> {
+        let (Mechanism::Ec(EcMechanism::Ecdh { public, .. }), PublicComponents::Ec { curve, .. }) =
+            (mechanism, &permit.key()?.version.public)
+        else {
+            return Ok(());
+        };
+        let peer = PublicComponents::Ec { curve: *curve, point: public.clone() };
+        let known = self.software.import(permit, &KeyComponents::Public(peer));
+        known.map(drop).map_err(|e| {
+            Error::new(ErrorKind::MechanismParameter, "the other side's point is not on the curve").with_source(e)
+        })
+    }
+
+    /// Longest label that the device takes, where that is known.
+    fn label_limit(&self) -> Result<Option<usize>> {
+        Ok(self.device.entered()?.quirks.label_bytes)
     }
 
     /// A new secret key, made by `make`: stored, or of this process alone.
@@ -332,7 +377,8 @@ fn give_out(lent: &Lent, handle: ObjectHandle) -> Result<Secret, Trouble> {
 /// Check value and length of a secret key.
 fn describe_secret(lent: &Lent, handle: ObjectHandle) -> Result<(Vec<u8>, Option<usize>), Trouble> {
     let read = Read::of(lent, handle, &[AttributeType::CheckValue, AttributeType::ValueLen])?;
-    Ok((read.check_value(), read.value_len()))
+    // SoftHSM2 says of what it unwrapped that it has no length.
+    Ok((read.check_value(), read.value_len().filter(|len| *len > 0)))
 }
 
 /// How long a wrapped key is, where that follows from its length wrapped: SoftHSM2 does not tell of keys that came so.

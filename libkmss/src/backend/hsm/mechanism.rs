@@ -3,6 +3,7 @@
 //! Where a device signs ready digests it gets digests, hashed here: messages need not travel, and a session is held for one
 //! call only. Where it lacks that, it gets the whole message for the mechanism that hashes itself.
 
+use std::borrow::Cow;
 use std::ffi::c_ulong;
 
 use cryptoki::mechanism::aead::GcmParams;
@@ -13,7 +14,10 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource, Pkcs
 use cryptoki::mechanism::vendor_defined::VendorDefinedMechanism;
 use cryptoki::mechanism::{Mechanism as Theirs, MechanismType};
 
-use crate::device::Entered;
+use der::Encode as _;
+use der::asn1::OctetStringRef;
+
+use crate::device::{Entered, Quirks};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{
     BlockCipher, CipherMode, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, Mechanism, Oaep, Pss,
@@ -97,6 +101,7 @@ impl Signer {
 
 /// How `mechanism` signs with a key of this type: the first way that the device offers.
 pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered) -> Result<(Signer, Input)> {
+    check(mechanism, &device.quirks)?;
     use Input as I;
     use Signer as S;
     let ways: [Option<(S, I)>; 2] = match (mechanism, key_type) {
@@ -126,6 +131,7 @@ pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered)
         (Mechanism::Mac(MacMechanism::Cmac { cipher: BlockCipher::Aes, .. }), KeyType::Aes) => {
             [Some((S::Cmac, I::Message)), None]
         }
+        (Mechanism::Mac(MacMechanism::Gmac { .. }), KeyType::Aes) => [None, None],
         (Mechanism::Rsa(_) | Mechanism::Ec(_) | Mechanism::Mac(_), _) => return Err(wrong_key()),
         _ => [None, None],
     };
@@ -198,6 +204,33 @@ fn oaep_params(oaep: &Oaep) -> Result<PkcsOaepParams<'_>> {
 struct CtrParams {
     bits: c_ulong,
     block: [u8; 16],
+}
+
+/// Refuses parameters that the device is known not to take: it would say all kinds of things of them, or do something else.
+pub(super) fn check(mechanism: &Mechanism, quirks: &Quirks) -> Result<()> {
+    let takes = match mechanism {
+        Mechanism::Rsa(RsaMechanism::Oaep(Oaep { hash, mgf, label })) => {
+            quirks.takes_oaep(*hash, *mgf, !label.is_empty())
+        }
+        Mechanism::Rsa(RsaMechanism::Pss { pss, .. }) => quirks.takes_pss(pss.hash, pss.mgf, pss.salt_len),
+        Mechanism::Cipher(_, CipherMode::Gcm(_)) => quirks.takes_gcm_iv(),
+        Mechanism::Ec(EcMechanism::Ecdh { kdf, .. }) => *kdf == EcdhKdf::Null || quirks.ecdh_kdf != Some(false),
+        _ => true,
+    };
+    if takes { Ok(()) } else { Err(unsupported()) }
+}
+
+/// The mechanism as the device wants it.
+pub(super) fn adapted<'m>(mechanism: &'m Mechanism, quirks: &Quirks) -> Result<Cow<'m, Mechanism>> {
+    check(mechanism, quirks)?;
+    match mechanism {
+        Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info }) if quirks.gives_der_points() => {
+            let point = OctetStringRef::new(public).and_then(|point| point.to_der()).map_err(|_| unsupported())?;
+            let (kdf, shared_info) = (*kdf, shared_info.clone());
+            Ok(Cow::Owned(Mechanism::Ec(EcMechanism::Ecdh { kdf, public: point, shared_info })))
+        }
+        other => Ok(Cow::Borrowed(other)),
+    }
 }
 
 /// What a mechanism is to be used for.

@@ -20,7 +20,7 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 use self::attributes::{Read, ec_params, their_type};
 use self::cipher::Cipher;
 use self::locator::Locator;
-use self::mechanism::{For, Input, signer, unsupported, with};
+use self::mechanism::{For, Input, check, signer, unsupported, with};
 use self::place::Place;
 use self::sign::Signature;
 use super::soft::buffer::Buffer;
@@ -115,6 +115,7 @@ impl HsmBackend {
         }
         let (key_type, device) = (granted.key.key_type, self.device.entered()?);
         // What cannot work is told at the beginning.
+        check(mechanism, &device.quirks)?;
         with(mechanism, key_type, For::Data, |theirs| {
             if device.offers(theirs.mechanism_type()) { Ok(()) } else { Err(unsupported()) }
         })?;
@@ -231,6 +232,7 @@ impl Backend for HsmBackend {
             let why = "the key is not in the HSM, and the wrapping key does not leave it: wrap it under a public key";
             return Err(Error::new(ErrorKind::KeyNotWrappable, why));
         }
+        check(mechanism, &self.device.entered()?.quirks)?;
         with(mechanism, wrapping.key.key_type, For::Keys, |theirs| {
             self.call(Use::Other, |lent| {
                 let target = what.handle(&self.device, lent)?;
