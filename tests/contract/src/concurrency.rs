@@ -5,11 +5,11 @@ use std::thread;
 use libkmss::key::KeySpec;
 use libkmss::mechanism::{BlockCipher, CipherMode, Curve, KeyType, Mechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, rsa, secret};
 use crate::keys::ecdsa;
 use crate::side::{Guard, end_signing, feed_signing};
 use crate::verdict::{Check, Verdict, same};
-use crate::{Behaviour, Group};
 
 /// Threads at once.
 const THREADS: u8 = 8;

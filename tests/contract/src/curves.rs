@@ -3,11 +3,11 @@
 use libkmss::key::{KeySpec, PublicComponents};
 use libkmss::mechanism::{Curve, DhGroup, DhMechanism, EcMechanism, EcdhKdf, Hash, Mechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic, public_of};
 use crate::side::{Guard, words};
 use crate::signing::{Message, signs};
 use crate::verdict::{Check, Verdict};
-use crate::{Behaviour, Group};
 
 /// A ready hash.
 const HASH: &[u8] = b"0123456789abcdef0123456789abcdef";

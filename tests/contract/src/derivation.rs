@@ -7,10 +7,10 @@ use libkmss::mechanism::{
 };
 use libkmss::secret::Secret;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic};
 use crate::side::Guard;
 use crate::verdict::{Check, same};
-use crate::{Behaviour, Group};
 
 /// The secret that everything comes from.
 const BASE: [u8; 32] = [0x6b; 32];

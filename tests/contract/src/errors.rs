@@ -7,13 +7,13 @@ use libkmss::mechanism::{
 };
 use libkmss::secret::Secret;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic, rsa, secret};
 use crate::keys::ecdsa;
 use crate::side::Guard;
 use crate::signing::MESSAGE;
 use crate::vectors::{P256_POINT, hex};
 use crate::verdict::{Check, refused, same};
-use crate::{Behaviour, Group};
 
 pub(crate) fn behaviours() -> Vec<Behaviour> {
     let one = |name: &str, trial: fn(&Bench<'_>) -> Check| Behaviour::new(Group::Errors, name, trial);

@@ -8,12 +8,12 @@ use libkmss::mechanism::{
 };
 use libkmss::secret::Secret;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, may_not_be_read, public_of, rsa, secret};
 use crate::side::{Guard, words};
 use crate::signing::MESSAGE;
 use crate::vectors::{P256_POINT, P256_SCALAR, hex};
 use crate::verdict::{Check, Verdict, ensure, refused, same};
-use crate::{Behaviour, Group};
 
 pub(crate) fn behaviours() -> Vec<Behaviour> {
     let mut all: Vec<Behaviour> = specs().into_iter().map(generates).collect();

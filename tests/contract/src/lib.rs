@@ -5,6 +5,7 @@
 //! `CurveUnsupported` or `Unsupported`; what it offers gives results that the software engine agrees with. Digests and random
 //! bytes are not here: the software engine computes them for every namespace.
 
+mod behaviour;
 mod bench;
 mod concurrency;
 mod curves;
@@ -27,128 +28,16 @@ mod wrapping;
 use std::time::Duration;
 
 use libkmss::clock::{Clock as _, SystemClock};
-use serde::Serialize;
 
+pub use self::behaviour::{Behaviour, Group, Outcome, Report};
 pub use self::bench::Bench;
 pub use self::side::{Pair, Side};
 pub use self::verdict::{Check, Refusal, Verdict};
-
-/// What a behaviour is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Group {
-    /// Making, importing, exporting, copying and destroying keys.
-    Keys,
-    /// RSA signatures and encryption.
-    Rsa,
-    /// Signatures and key agreement on curves.
-    Curves,
-    /// AES and ChaCha20.
-    Symmetric,
-    /// Message authentication codes.
-    Macs,
-    /// Key derivation.
-    Derivation,
-    /// Wrapping and unwrapping keys.
-    Wrapping,
-    /// Post-quantum signatures and encapsulation.
-    PostQuantum,
-    /// SM2, SM3 and SM4.
-    Sm,
-    /// Which error is told for which mistake.
-    Errors,
-    /// Sizes and numbers.
-    Limits,
-    /// Several threads at once.
-    Concurrency,
-}
-
-impl Group {
-    /// Every group, in the order of reports.
-    pub const ALL: [Self; 12] = [
-        Self::Keys,
-        Self::Rsa,
-        Self::Curves,
-        Self::Symmetric,
-        Self::Macs,
-        Self::Derivation,
-        Self::Wrapping,
-        Self::PostQuantum,
-        Self::Sm,
-        Self::Errors,
-        Self::Limits,
-        Self::Concurrency,
-    ];
-
-    /// Its name for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Keys => "keys",
-            Self::Rsa => "rsa",
-            Self::Curves => "curves",
-            Self::Symmetric => "symmetric",
-            Self::Macs => "macs",
-            Self::Derivation => "derivation",
-            Self::Wrapping => "wrapping",
-            Self::PostQuantum => "post-quantum",
-            Self::Sm => "sm",
-            Self::Errors => "errors",
-            Self::Limits => "limits",
-            Self::Concurrency => "concurrency",
-        }
-    }
-}
-
-/// How a behaviour is tried.
-type Trial = Box<dyn Fn(&Bench<'_>) -> Check + Send + Sync>;
-
-/// One thing that a backend must do.
-pub struct Behaviour {
-    /// What it is about.
-    pub group: Group,
-    /// A sentence, unique in the suite.
-    pub name: String,
-    trial: Trial,
-}
-
-impl Behaviour {
-    /// A behaviour that `trial` tries.
-    fn new(group: Group, name: impl Into<String>, trial: impl Fn(&Bench<'_>) -> Check + Send + Sync + 'static) -> Self {
-        Self { group, name: name.into(), trial: Box::new(trial) }
-    }
-}
 
 /// How long a backend that does not answer is left alone.
 const PAUSE: Duration = Duration::from_millis(400);
 /// How often at most.
 const WAITS: u32 = 10;
-
-/// How a trial ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case", tag = "outcome", content = "why")]
-pub enum Outcome {
-    /// As it must be.
-    Passed,
-    /// The backend says that it does not offer it.
-    NotOffered(String),
-    /// Otherwise than it must be: what was expected, and what came.
-    Failed(String),
-}
-
-/// What came of one behaviour.
-#[derive(Clone, Debug, Serialize)]
-pub struct Report {
-    /// What it is about.
-    pub group: Group,
-    /// The behaviour.
-    pub name: String,
-    /// How it ended.
-    #[serde(flatten)]
-    pub outcome: Outcome,
-    /// How long it took, in milliseconds.
-    pub milliseconds: u64,
-}
 
 /// Every behaviour, in the order in which they run: what keys there are goes first.
 #[must_use]

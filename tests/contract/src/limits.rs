@@ -3,11 +3,11 @@
 use libkmss::key::KeySpec;
 use libkmss::mechanism::{BlockCipher, CipherMode, Curve, Gcm, KeyType, Mechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, secret};
 use crate::keys::ecdsa;
 use crate::side::{Guard, ciphered, end_signing, feed_signing};
 use crate::verdict::{Check, ensure, same};
-use crate::{Behaviour, Group};
 
 /// What no single call of a device takes.
 const MUCH: usize = 1 << 20;

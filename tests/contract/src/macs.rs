@@ -3,11 +3,11 @@
 use libkmss::error::ErrorKind;
 use libkmss::mechanism::{BlockCipher, Hash, KeyType, MacMechanism, Mechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, secret};
 use crate::side::Guard;
 use crate::signing::{MESSAGE, flip};
 use crate::verdict::{Check, refused, same};
-use crate::{Behaviour, Group};
 
 pub(crate) fn behaviours() -> Vec<Behaviour> {
     let hashes = [Hash::Sha1, Hash::Sha224, Hash::Sha256, Hash::Sha384, Hash::Sha512, Hash::Sha3_256];

@@ -5,10 +5,10 @@ use libkmss::mechanism::{
     Hedge, Mechanism, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet,
 };
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic};
 use crate::signing::{Message, flip, signs};
 use crate::verdict::{Check, ensure, same};
-use crate::{Behaviour, Group};
 
 pub(crate) fn behaviours() -> Vec<Behaviour> {
     let ml = |set| KeySpec::Pqc(PqcSet::MlDsa(set));

@@ -3,10 +3,10 @@
 use libkmss::error::ErrorKind;
 use libkmss::mechanism::{Hash, Mechanism, Oaep, Pss, RsaMechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, rsa};
 use crate::signing::{Message, flip, signs};
 use crate::verdict::{Check, refused, same};
-use crate::{Behaviour, Group};
 
 /// A DigestInfo of SHA-256 (RFC 8017, 9.2, note 1).
 const DIGEST_INFO: &[u8] = b"\x30\x31\x30\x0d\x06\x09\x60\x86\x48\x01\x65\x03\x04\x02\x01\x05\x00\x04\x20\

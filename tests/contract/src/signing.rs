@@ -4,10 +4,10 @@ use libkmss::error::ErrorKind;
 use libkmss::key::KeySpec;
 use libkmss::mechanism::Mechanism;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::Bench;
 use crate::side::words;
 use crate::verdict::{Check, refused};
-use crate::{Behaviour, Group};
 
 /// A message that is hashed before it is signed.
 pub(crate) const MESSAGE: &[u8] =

@@ -4,12 +4,12 @@ use libkmss::error::ErrorKind;
 use libkmss::key::KeySpec;
 use libkmss::mechanism::{BlockCipher, Curve, Hash, KeyType, MacMechanism, Mechanism, Sm2Mechanism};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::Bench;
 use crate::macs;
 use crate::signing::{MESSAGE, Message, flip, signs};
 use crate::symmetric;
 use crate::verdict::{Check, refused, same};
-use crate::{Behaviour, Group};
 
 /// A ready digest.
 const DIGEST: &[u8] = b"0123456789abcdef0123456789abcdef";

@@ -3,11 +3,11 @@
 use libkmss::error::ErrorKind;
 use libkmss::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, KeyType, Mechanism, Segment};
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, secret};
 use crate::side::Guard;
 use crate::signing::flip;
 use crate::verdict::{Check, Verdict, ensure, refused, same};
-use crate::{Behaviour, Group};
 
 /// Seven blocks.
 const DATA: &[u8; 112] = &[0x42; 112];

@@ -7,11 +7,11 @@ use libkmss::mechanism::{
 };
 use libkmss::secret::Secret;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::Bench;
 use crate::keys::ecdsa;
 use crate::side::Guard;
 use crate::verdict::{Check, same};
-use crate::{Behaviour, Group};
 
 /// The private key of RFC 6979, A.2.5.
 pub(crate) const P256_SCALAR: &str = "c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721";

@@ -9,13 +9,13 @@ use libkmss::mechanism::{
 };
 use libkmss::secret::Secret;
 
+use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic, rsa, secret};
 use crate::keys::ecdsa;
 use crate::rsa::oaep;
 use crate::side::Guard;
 use crate::signing::{MESSAGE, flip};
 use crate::verdict::{Check, refused};
-use crate::{Behaviour, Group};
 
 /// What is wrapped.
 const TARGET: [u8; 32] = [0x77; 32];
@@ -99,7 +99,7 @@ fn under_pair(label: &str, spec: KeySpec, how: Mechanism) -> Behaviour {
 }
 
 /// The target in the hands of the backend: brought in.
-fn target(bench: &Bench<'_>) -> Result<Arc<Object>, crate::Verdict> {
+fn target(bench: &Bench<'_>) -> Result<Arc<Object>, crate::verdict::Verdict> {
     let components = KeyComponents::Secret { key_type: KeyType::GenericSecret, value: Secret::copy_of(&TARGET) };
     Ok(bench.tested.import(&components, Guard::Wrappable)?)
 }
