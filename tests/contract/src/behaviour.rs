@@ -86,7 +86,11 @@ pub struct Behaviour {
 
 impl Behaviour {
     /// A behaviour that `trial` tries.
-    fn new(group: Group, name: impl Into<String>, trial: impl Fn(&Bench<'_>) -> Check + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        group: Group,
+        name: impl Into<String>,
+        trial: impl Fn(&Bench<'_>) -> Check + Send + Sync + 'static,
+    ) -> Self {
         Self { group, name: name.into(), trial: Box::new(trial) }
     }
 }

@@ -7,8 +7,8 @@ use libkmss::mechanism::{BlockCipher, CipherMode, Curve, KeyType, Mechanism};
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, rsa, secret};
-use crate::keys::ecdsa;
 use crate::side::{Guard, end_signing, feed_signing};
+use crate::signing::ecdsa;
 use crate::verdict::{Check, Verdict, same};
 
 /// Threads at once.

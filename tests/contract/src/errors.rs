@@ -9,9 +9,8 @@ use libkmss::secret::Secret;
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic, rsa, secret};
-use crate::keys::ecdsa;
 use crate::side::Guard;
-use crate::signing::MESSAGE;
+use crate::signing::{MESSAGE, ecdsa};
 use crate::vectors::{P256_POINT, hex};
 use crate::verdict::{Check, refused, same};
 

@@ -3,15 +3,14 @@
 use libkmss::error::ErrorKind;
 use libkmss::key::{Key, KeyComponents, KeySpec, PublicComponents};
 use libkmss::mechanism::{
-    BlockCipher, CipherMode, Curve, DhGroup, EcMechanism, Hash, KeyType, Mechanism, MlDsaSet, MlKemSet, PqcSet,
-    SlhDsaSet,
+    BlockCipher, CipherMode, Curve, DhGroup, Hash, KeyType, Mechanism, MlDsaSet, MlKemSet, PqcSet, SlhDsaSet,
 };
 use libkmss::secret::Secret;
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, may_not_be_read, public_of, rsa, secret};
 use crate::side::{Guard, words};
-use crate::signing::MESSAGE;
+use crate::signing::{MESSAGE, ecdsa};
 use crate::vectors::{P256_POINT, P256_SCALAR, hex};
 use crate::verdict::{Check, Verdict, ensure, refused, same};
 
@@ -212,10 +211,6 @@ fn session_key(bench: &Bench<'_>) -> Check {
 
 fn p256() -> PublicComponents {
     PublicComponents::Ec { curve: Curve::P256, point: hex(P256_POINT) }
-}
-
-pub(crate) const fn ecdsa() -> Mechanism {
-    Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(Hash::Sha256) })
 }
 
 fn no_key() -> Verdict {

@@ -5,8 +5,8 @@ use libkmss::mechanism::{BlockCipher, CipherMode, Curve, Gcm, KeyType, Mechanism
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, secret};
-use crate::keys::ecdsa;
 use crate::side::{Guard, ciphered, end_signing, feed_signing};
+use crate::signing::ecdsa;
 use crate::verdict::{Check, ensure, same};
 
 /// What no single call of a device takes.

@@ -2,7 +2,7 @@
 
 use libkmss::error::ErrorKind;
 use libkmss::key::KeySpec;
-use libkmss::mechanism::Mechanism;
+use libkmss::mechanism::{EcMechanism, Hash, Mechanism};
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::Bench;
@@ -58,6 +58,11 @@ fn trial(bench: &Bench<'_>, spec: &KeySpec, how: &Mechanism, message: Message) -
     refused("an altered signature", tested.verify(&pair.public, how, &[whole], &altered), &odd)?;
     let short = signature.get(1..).unwrap_or_default();
     refused("a signature cut short", tested.verify(&pair.public, how, &[whole], short), &odd)
+}
+
+/// ECDSA with SHA-256, which most devices have.
+pub(crate) const fn ecdsa() -> Mechanism {
+    Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(Hash::Sha256) })
 }
 
 /// Changes one bit in the middle.

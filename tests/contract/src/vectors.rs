@@ -9,8 +9,8 @@ use libkmss::secret::Secret;
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::Bench;
-use crate::keys::ecdsa;
 use crate::side::Guard;
+use crate::signing::ecdsa;
 use crate::verdict::{Check, same};
 
 /// The private key of RFC 6979, A.2.5.

@@ -11,10 +11,9 @@ use libkmss::secret::Secret;
 
 use crate::behaviour::{Behaviour, Group};
 use crate::bench::{Bench, generic, rsa, secret};
-use crate::keys::ecdsa;
 use crate::rsa::oaep;
 use crate::side::Guard;
-use crate::signing::{MESSAGE, flip};
+use crate::signing::{MESSAGE, ecdsa, flip};
 use crate::verdict::{Check, refused};
 
 /// What is wrapped.
