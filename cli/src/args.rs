@@ -3,6 +3,8 @@
 mod audit;
 mod domain;
 mod exchange;
+mod hsm;
+mod hsm_probe;
 mod policy;
 mod quota;
 mod report;
@@ -17,6 +19,8 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::hsm::{AdoptArgs, HsmCommand};
+pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -29,7 +33,8 @@ pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, Sea
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for checks: nothing is wrong
-  1  failed, with a sentence on standard error; for `doctor`: something is wrong
+  1  failed, with a sentence on standard error; for `doctor`: something is wrong; for `hsm
+     probe`: the device breaks the contract
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
@@ -115,6 +120,9 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// HSMs: devices that hold keys
+    #[command(subcommand)]
+    Hsm(HsmCommand),
     /// Bring keys from another key store into a token
     #[command(subcommand)]
     Migrate(MigrateCommand),

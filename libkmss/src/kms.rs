@@ -34,12 +34,14 @@ use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
+use crate::backend::hsm::HsmBackend;
 use crate::backend::soft::SoftBackend;
 pub use crate::backend::soft::may_enter;
 use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
-use crate::config::{Config, PolicyTrust};
+use crate::config::{Config, HsmConfig, PolicyTrust};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
@@ -128,7 +130,7 @@ impl Kms {
             Ok(home) => home,
             Err(e) => return nothing(e),
         };
-        let (backends, random) = engines(more)?;
+        let (backends, random) = engines(&config.hsms, more)?;
         match HomeSeal::open(&home, Arc::clone(&random)) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
@@ -150,7 +152,7 @@ impl Kms {
     /// As [`Self::create`].
     pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
-        let (backends, random) = engines(more)?;
+        let (backends, random) = engines(&config.hsms, more)?;
         let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
@@ -486,11 +488,15 @@ impl Kms {
     }
 }
 
-/// The software engine with `more` behind it, and its generator.
-fn engines(more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
+/// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
+fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
-    Ok((std::iter::once(software).chain(more).collect(), random))
+    let devices = hsms
+        .iter()
+        .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
+    let devices: Vec<_> = devices.collect();
+    Ok((std::iter::once(software).chain(devices).chain(more).collect(), random))
 }
 
 /// `caller` with other keys.

@@ -13,6 +13,8 @@ mod config;
 mod doctor;
 mod domain;
 mod home;
+mod hsm;
+mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;
@@ -63,6 +65,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
         Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
+        Command::Hsm(command) => return hsm::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
         Command::Probe { module } => probe::run(&module)?,
         Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,

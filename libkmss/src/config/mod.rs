@@ -9,6 +9,8 @@ mod agent;
 mod alarm;
 mod anchor;
 mod file;
+mod hsm;
+mod quirks;
 mod search;
 mod sections;
 
@@ -21,6 +23,8 @@ use crate::suite::Suite;
 pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat, RecordScope, StartFrom};
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
+pub use hsm::{HsmConfig, PinSource};
+pub use quirks::{AttributeReads, GcmIv, PointForm, PssSalt, Quirks, SmNumbers};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 pub use sections::AgentSections;
 use sections::Elsewhere;
@@ -44,6 +48,8 @@ pub struct Config {
     pub principals: Vec<PrincipalRule>,
     /// Quotas beside those that are set with the command. None where the file's owner has no say in that.
     pub quotas: Vec<QuotaRule>,
+    /// HSMs. None where the file belongs to neither root nor the user of the process, into which their modules are loaded.
+    pub hsms: Vec<HsmConfig>,
     /// How all this was found.
     pub explanation: Explanation,
     /// The file that counts, for the sections that are read only where they are needed; empty where there is none.

@@ -1,5 +1,6 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
+mod adopt;
 mod copy;
 mod derive;
 mod destroy;
@@ -21,6 +22,7 @@ mod wrap;
 
 use std::sync::Arc;
 
+pub use adopt::{Adopt, Survey};
 pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;

@@ -40,6 +40,7 @@ pub const MEMBERS: &[&str] = &[
     "agent",
     "cli",
     "remote",
+    "tests/contract",
 ];
 
 /// Every violation in the workspace at `root`, sorted. Members that do not exist (yet) are skipped.
