@@ -488,8 +488,11 @@ impl Kms {
     }
 }
 
+/// Backends, the software engine first, and its generator.
+type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
+
 /// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
-fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
+fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
     let devices = hsms
