@@ -160,6 +160,9 @@ pub(crate) enum HomeCommand {
         /// Cipher suite of the home [default: the configuration's, else nist]
         #[arg(long)]
         suite: Option<SuiteArg>,
+        /// Who holds the root key: `file`, or `hsm:NAME` for the [[hsm]] of that name in kmss.toml [default: file]
+        #[arg(long, value_name = "HOLDER", value_parser = domain::holding)]
+        seal: Option<libkmss::seal::Holding>,
     },
 }
 

@@ -57,7 +57,7 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
-use crate::seal::{HomeSeal, Seal};
+use crate::seal::{Holding, HomeSeal, Seal};
 use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
 use crate::suite::Suite;
@@ -131,7 +131,7 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let (backends, random) = engines(&config.hsms, more)?;
-        match HomeSeal::open(&home, Arc::clone(&random)) {
+        match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
         }
@@ -146,14 +146,26 @@ impl Kms {
         Self::create_with(config, group, Vec::new())
     }
 
+    /// As [`Self::create`], with a root key that `holding` names the holder of.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; [`ErrorKind::BackendUnavailable`] where the device is not there.
+    pub fn create_held(config: &Config, group: Option<&str>, holding: &Holding) -> Result<Self> {
+        Self::make(config, group, (holding, Vec::new()))
+    }
+
     /// As [`Self::create`], with backends as for [`Self::open_with`].
     ///
     /// # Errors
     /// As [`Self::create`].
     pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
+        Self::make(config, group, (&Holding::File, more))
+    }
+
+    fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let (backends, random) = engines(&config.hsms, more)?;
-        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
 

@@ -10,6 +10,7 @@ mod module;
 mod path;
 mod pin;
 mod quirks;
+mod root;
 mod sessions;
 mod survey;
 
@@ -26,6 +27,7 @@ use cryptoki::types::RawAuthPin;
 pub use self::fault::{Fault, Trouble, Use};
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
+pub use self::root::{HeldRoot, forget_root, hold_root, open_root};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::survey::{SeenToken, survey};

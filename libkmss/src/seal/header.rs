@@ -2,6 +2,7 @@
 
 use super::file::too_new;
 use super::root::Root;
+use crate::device::HeldRoot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::secret::Secret;
@@ -13,6 +14,9 @@ const FILE_FORMAT: u8 = 1;
 const DEVICE_FORMAT: u8 = 2;
 /// The holder that is a key file.
 pub(super) const FILE: &str = "file";
+
+/// The holder that is a device.
+pub(super) const HSM: &str = "hsm";
 
 /// `seal.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -49,11 +53,37 @@ struct AnyHeader {
     format: u64,
 }
 
+impl Held {
+    /// What the device `name` holds.
+    pub(super) fn of(name: &str, root: HeldRoot) -> Self {
+        let wrapped = root.wrapped.iter().map(|b| format!("{b:02x}")).collect();
+        Self { name: name.to_owned(), serial: root.serial, key: root.key, mechanism: root.mechanism, wrapped }
+    }
+
+    /// What is to be shown to the device.
+    pub(super) fn root(&self) -> Result<HeldRoot> {
+        let damaged = || Error::new(ErrorKind::Damaged, "the seal header holds a root key in an impossible form");
+        let pair = |pair: &[u8]| {
+            let text = std::str::from_utf8(pair).ok().filter(|pair| pair.len() == 2)?;
+            u8::from_str_radix(text, 16).ok()
+        };
+        let wrapped: Option<Vec<u8>> = self.wrapped.as_bytes().chunks(2).map(pair).collect();
+        let (serial, key, mechanism) = (self.serial.clone(), self.key.clone(), self.mechanism.clone());
+        Ok(HeldRoot { serial, key, mechanism, wrapped: wrapped.ok_or_else(damaged)? })
+    }
+}
+
 impl Header {
     /// That of a root key in a file.
     pub(super) fn of_file(root: &Root) -> Self {
         let (suite, key_id) = (root.suite(), root.key_id().to_owned());
         Self { format: FILE_FORMAT, suite, r#type: FILE.to_owned(), key_id, hsm: None }
+    }
+
+    /// That of a root key in a device.
+    pub(super) fn of_device(root: &Root, held: Held) -> Self {
+        let (suite, key_id) = (root.suite(), root.key_id().to_owned());
+        Self { format: DEVICE_FORMAT, suite, r#type: HSM.to_owned(), key_id, hsm: Some(held) }
     }
 
     /// The header in the file `name` of `home`.

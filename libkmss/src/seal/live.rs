@@ -6,10 +6,12 @@
 
 use std::sync::Arc;
 
-use super::file::{decode_key, missing_key};
-use super::header::{FILE, Header};
+use super::file::{KEY_LEN, decode_key, missing_key};
+use super::header::{FILE, HSM, Header, Held};
 use super::root::Root;
-use super::{FileSeal, Seal};
+use super::{FileSeal, Holding, Seal};
+use crate::config::HsmConfig;
+use crate::device::{hold_root, open_root};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::{Home, NEXT_ROOT_KEY, NEXT_SEAL, ROOT_KEY, SEAL};
 use crate::os::{Lock, Rank};
@@ -21,6 +23,8 @@ use crate::suite::Suite;
 pub struct HomeSeal {
     pub(super) home: Home,
     pub(super) random: Arc<dyn Random>,
+    /// The devices of the configuration.
+    pub(super) devices: Vec<HsmConfig>,
     suite: Suite,
     /// Identity of the key that it was opened with.
     key_id: String,
@@ -46,22 +50,35 @@ impl HomeSeal {
     /// # Errors
     /// [`ErrorKind::NotFound`] when the home has no seal yet; [`ErrorKind::Damaged`] when a part is missing, damaged or
     /// from another home; [`ErrorKind::TooNew`]; [`ErrorKind::BackendUnavailable`] where its device is not there.
-    pub fn open(home: &Home, random: Arc<dyn Random>) -> Result<Self> {
-        let roots = load(home, &random)?;
+    pub fn open(home: &Home, random: Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Self> {
+        let roots = load(home, &random, devices)?;
         let (suite, key_id) = (roots.primary.suite(), roots.primary.key_id().to_owned());
         // The highest rank, so that it may be asked under any lock; nothing is called while it is held.
-        Ok(Self { home: home.clone(), random, suite, key_id, roots: Lock::new(Rank::Store, Arc::new(roots)) })
+        let roots = Lock::new(Rank::Store, Arc::new(roots));
+        Ok(Self { home: home.clone(), random, devices: devices.to_vec(), suite, key_id, roots })
     }
 
-    /// Opens the seal, or makes one of `suite`, with a key file, in a home that has neither seal nor store.
+    /// Opens the seal, or makes one of `suite`, held as `holding` says, in a home that has neither seal nor store.
     ///
     /// # Errors
     /// As [`Self::open`].
-    pub fn create_or_open(home: &Home, suite: Suite, random: Arc<dyn Random>) -> Result<Self> {
-        match Self::open(home, Arc::clone(&random)) {
+    pub fn create_or_open(
+        home: &Home,
+        suite: Suite,
+        random: Arc<dyn Random>,
+        (holding, devices): (&Holding, &[HsmConfig]),
+    ) -> Result<Self> {
+        match Self::open(home, Arc::clone(&random), devices) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
-                let _ = FileSeal::create_or_open(home, suite, Arc::clone(&random))?;
-                Self::open(home, random)
+                match holding {
+                    Holding::File => drop(FileSeal::create_or_open(home, suite, Arc::clone(&random))?),
+                    Holding::Hsm(name) => {
+                        let header = hold(&random, suite, find(devices, name)?)?;
+                        // Where another process was faster, its key is the one that counts.
+                        home.create_exclusively(SEAL, header.text()?.as_bytes())?;
+                    }
+                }
+                Self::open(home, random, devices)
             }
             opened => opened,
         }
@@ -73,7 +90,7 @@ impl HomeSeal {
 
     /// The root keys as they are now.
     pub(super) fn reload(&self) -> Result<Arc<Roots>> {
-        let roots = Arc::new(load(&self.home, &self.random)?);
+        let roots = Arc::new(load(&self.home, &self.random, &self.devices)?);
         if roots.primary.suite() != self.suite {
             return Err(Error::new(ErrorKind::Damaged, "the suite of the home was changed: restore `seal.toml`"));
         }
@@ -146,35 +163,43 @@ fn stamp(home: &Home) -> Result<Stamp> {
 }
 
 /// The root keys of `home`.
-pub(super) fn load(home: &Home, random: &Arc<dyn Random>) -> Result<Roots> {
+fn load(home: &Home, random: &Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Roots> {
     let [_, next] = stamp(home)?;
     let Some(next) = next else {
         // A header that its maker did not come to write is written here, and read after that.
-        let opened = open_one(home, random)?;
+        let opened = open_one(home, random, devices)?;
         return Ok(Roots { primary: Arc::new(opened), former: None, stamp: stamp(home)? });
     };
     let stamp = stamp(home)?;
-    let primary = Arc::new(resolve(home, &Header::parse(home, NEXT_SEAL, &next)?)?);
+    let primary = Arc::new(resolve(home, &Header::parse(home, NEXT_SEAL, &next)?, devices)?);
     let former = stamp.first().and_then(Option::as_ref).map(|text| {
         let header = Header::parse(home, SEAL, text)?;
-        resolve(home, &header).map(Arc::new)
+        resolve(home, &header, devices).map(Arc::new)
     });
     Ok(Roots { primary, former, stamp })
 }
 
 /// The only root key of a home that is not being migrated.
-fn open_one(home: &Home, random: &Arc<dyn Random>) -> Result<Root> {
+fn open_one(home: &Home, random: &Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Root> {
     if let Some(text) = home.read(SEAL)? {
         let header = Header::parse(home, SEAL, &text)?;
         if header.r#type != FILE {
-            return resolve(home, &header);
+            return resolve(home, &header, devices);
         }
     }
     FileSeal::open(home, Arc::clone(random)).map(FileSeal::into_root)
 }
 
 /// The root key that `header` names. Key files change their names at the end of a migration.
-pub(super) fn resolve(home: &Home, header: &Header) -> Result<Root> {
+pub(super) fn resolve(home: &Home, header: &Header, devices: &[HsmConfig]) -> Result<Root> {
+    if let (HSM, Some(held)) = (header.r#type.as_str(), &header.hsm) {
+        let root = Root::new(header.suite, &open_root(find(devices, &held.name)?, &held.root()?)?)?;
+        if root.key_id() == header.key_id {
+            return Ok(root);
+        }
+        let why = format!("the HSM `{}` opens another root key than this home has: restore `seal.toml`", held.name);
+        return Err(Error::new(ErrorKind::Damaged, why));
+    }
     if header.r#type != FILE {
         let why =
             format!("the seal header `{}` names a holder that this KMSS does not know", home.join(SEAL).display());
@@ -190,6 +215,25 @@ pub(super) fn resolve(home: &Home, header: &Header) -> Result<Root> {
         }
     }
     Err(missing_key(home))
+}
+
+/// The device of that name.
+pub(super) fn find<'a>(devices: &'a [HsmConfig], name: &str) -> Result<&'a HsmConfig> {
+    devices.iter().find(|device| device.name == name).ok_or_else(|| {
+        let why = format!(
+            "the root key of this home is in the HSM `{name}`, which is not configured: describe it in an [[hsm]] section \
+             of the kmss.toml that this program reads"
+        );
+        Error::new(ErrorKind::BackendUnavailable, why)
+    })
+}
+
+/// Makes a root key that the device holds.
+pub(super) fn hold(random: &Arc<dyn Random>, suite: Suite, device: &HsmConfig) -> Result<Header> {
+    let key = Secret::filled(KEY_LEN, |b| random.fill(b))?;
+    let root = Root::new(suite, &key)?;
+    let held = hold_root(device, random.as_ref(), &format!("kmss-root-{}", root.key_id()), &key)?;
+    Ok(Header::of_device(&root, Held::of(&device.name, held)))
 }
 
 impl std::fmt::Debug for HomeSeal {

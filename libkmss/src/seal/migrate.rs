@@ -8,8 +8,9 @@
 use super::HomeSeal;
 use super::file::{KEY_LEN, decode_key, encode_key};
 use super::header::Header;
-use super::live::resolve;
+use super::live::{find, hold, resolve};
 use super::root::{Root, marker_of};
+use crate::device::forget_root;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::{Home, NEXT_ROOT_KEY, NEXT_SEAL, ROOT_KEY, SEAL};
 use crate::secret::Secret;
@@ -115,10 +116,7 @@ impl HomeSeal {
                 self.home.create_exclusively(NEXT_ROOT_KEY, &encode_key(suite, &key))?;
                 Ok(Header::of_file(&self.next_file(suite)?))
             }
-            Holding::Hsm(name) => {
-                let why = format!("no HSM `{name}` is configured: describe it in an [[hsm]] section of kmss.toml");
-                Err(Error::new(ErrorKind::Arguments, why))
-            }
+            Holding::Hsm(name) => hold(&self.random, super::Seal::suite(self), find(&self.devices, name)?),
         }
     }
 
@@ -153,7 +151,7 @@ impl HomeSeal {
     pub fn finish(&self) -> Result<()> {
         let Some(next) = header(&self.home, NEXT_SEAL)? else { return Ok(()) };
         // Not before it is proved that the next one opens.
-        let _ = resolve(&self.home, &next)?;
+        let _ = resolve(&self.home, &next, &self.devices)?;
         if next.hsm.is_none() {
             if let Some(file) = self.home.read(NEXT_ROOT_KEY)? {
                 self.overwrite(ROOT_KEY)?;
@@ -162,6 +160,7 @@ impl HomeSeal {
         } else {
             self.overwrite(ROOT_KEY)?;
         }
+        self.forget_device(&next);
         self.home.replace(SEAL, next.text()?.as_bytes())?;
         if next.hsm.is_some() {
             self.home.remove(ROOT_KEY)?;
@@ -169,6 +168,17 @@ impl HomeSeal {
         self.home.remove(NEXT_SEAL)?;
         self.home.remove(NEXT_ROOT_KEY)?;
         self.reload().map(drop)
+    }
+
+    /// Destroys the key in the device that is migrated from. Everything was wrapped anew, so trouble there is no reason to
+    /// stop.
+    fn forget_device(&self, next: &Header) {
+        let old = header(&self.home, SEAL).ok().flatten().filter(|old| old.key_id != next.key_id);
+        let Some(held) = old.and_then(|old| old.hsm) else { return };
+        let gone = find(&self.devices, &held.name).and_then(|device| forget_root(device, &held.key));
+        if let Err(error) = gone {
+            tracing::warn!(hsm = %held.name, key = %held.key, %error, "the old key stays in the HSM: destroy it there");
+        }
     }
 
     /// Overwrites a key file in its place, so that no block of the disk keeps it where the file system writes in place.
