@@ -29,8 +29,18 @@ fn signs(home: &Home, tool: &dyn Fn(&str) -> Program) {
     for (id, mechanism, input) in [("01", "SHA256-RSA-PKCS", "msg"), ("02", "ECDSA", "digest")] {
         let sign = tool("--sign --signature-format openssl --output-file sig");
         sign.args(["--id", id, "--mechanism", mechanism, "--input-file", input]).succeed();
-        tool("--read-object --type pubkey --output-file pub.der --id").arg(id).succeed();
+        public_key(home, tool, id);
         openssl("dgst -sha256 -verify pub.der -keyform DER -signature sig msg");
+    }
+}
+
+/// Writes the public key to `pub.der`. pkcs11-tool 0.23.0 of Debian reads memory that it freed when it writes one of EC after
+/// a login, so that it is asked for RSA only where there is another way.
+fn public_key(home: &Home, tool: &dyn Fn(&str) -> Program, id: &str) {
+    if id == "01" || built::stand_in() {
+        tool("--read-object --type pubkey --output-file pub.der --id").arg(id).succeed();
+    } else {
+        home.kmss(&format!("key export-public --token {TOKEN} ec1 --format der --out pub.der")).succeed();
     }
 }
 
