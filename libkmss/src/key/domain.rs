@@ -66,7 +66,7 @@ struct Known {
     generation: u64,
     /// Never empty, oldest first.
     versions: Arc<[Arc<DomainVersion>]>,
-    /// The newest before the last rotation, for what is under way; it may be erased already.
+    /// The newest of those that were erased last, for what is under way.
     before: Option<Arc<DomainVersion>>,
 }
 
@@ -306,11 +306,11 @@ impl Known {
         if versions.is_empty() {
             return Err(unknown());
         }
-        // What was sealed under the version before and is not written yet must open, even where that is erased by now.
-        let newest = |known: &Self| known.versions.last().cloned();
+        // What was sealed under a version that is erased by now, and is not written yet, must open.
+        let is_there = |number| versions.iter().any(|version: &Arc<DomainVersion>| version.number == number);
         let before = before.and_then(|known| {
-            let rotated = newest(known).map(|v| v.number) != versions.last().map(|v: &Arc<DomainVersion>| v.number);
-            if rotated { newest(known) } else { known.before.clone() }
+            let gone = known.versions.iter().rev().find(|version| !is_there(version.number));
+            gone.or(known.before.as_ref()).cloned()
         });
         Ok(Self { generation, versions: versions.into(), before })
     }

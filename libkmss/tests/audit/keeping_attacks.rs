@@ -11,7 +11,7 @@ use libkmss::audit::{Found, Report, Status, Verdict};
 use libkmss::suite::Suite;
 
 use crate::double::Home;
-use crate::keeping::{NOW, archive, ids, lineage, sealed, tree, whole};
+use crate::keeping::{NOW, alone, archive, ids, lineage, sealed, tree, whole};
 
 /// A home whose three segments are in an archive and nowhere else, and the removals sealed.
 struct Scene {
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     fn alone(&self) -> Alone {
-        audit_archive::check(&self.archive, Some(&lineage(&self.home)), &mut |_| ()).unwrap()
+        alone(&self.archive, Some(&lineage(&self.home)))
     }
 
     /// What the home says with the archive, and without it.
@@ -258,7 +258,7 @@ fn what_an_archive_says_of_itself_is_not_believed() {
     fs::write(&manifest, &text).unwrap();
     // All of it by somebody else.
     let other = Scene::new();
-    let report = audit_archive::check(&other.archive, Some(&lineage(&scene.home)), &mut |_| ()).unwrap();
+    let report = alone(&other.archive, Some(&lineage(&scene.home)));
     assert_eq!(report.verdict, Judged::Tampered);
     assert!(report.findings.iter().any(|f| f.found == Bad::KeyReplaced));
     assert_eq!(report.records, 0);

@@ -1,7 +1,7 @@
 //! Sealing objects anew, with writers in the way.
 
 use super::*;
-use crate::domain::fence;
+use crate::domain::{Rewrapped, fence};
 use crate::key::{DomainSource, material_context};
 use crate::secret::Secret;
 use crate::store::StoreKey;
@@ -198,7 +198,7 @@ fn a_damaged_record_is_named_and_left_as_evidence() {
     let _ = bench.store.commit(&batch).unwrap();
     sources.iter().for_each(|s| s.rotate());
     let done = rewrap(&bench);
-    assert_eq!((done.anew, done.damaged), (1, vec![object.id]));
+    assert_eq!((done.anew, done.damaged), (1, vec![object.id.to_string()]));
     assert_eq!(bench.store.get(&path).unwrap().unwrap().value, value);
     opens(&bench, intact.id, "intact");
 }
