@@ -353,3 +353,34 @@ fn sha256(file: &File, len: u64) -> io::Result<String> {
 pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_segment_that_claims_to_be_endless_is_one_finding() {
+        let (folder, hash, records) = (tempfile::tempdir().unwrap(), TreeHash::Sha256, 1 << 62);
+        let checkpoint =
+            Checkpoint { origin: "log".to_owned(), size: records, root: hash.empty(), extensions: Vec::new() };
+        let leaves = Leaves { v: 1, segment: String::new(), checkpoint: String::new(), ranges: vec![(0, 0, records)] };
+        assert!(leaves.are_sound(records, checkpoint.size));
+        let mut report = SegmentReport::default();
+        let mut walk = Walk {
+            hash,
+            records,
+            sealed: Sealed::new(folder.path(), hash, &leaves, &checkpoint),
+            chain: Chain::new(hash, "", None),
+            genesis: None,
+            torn: Torn::default(),
+            place: 0,
+            due: 0,
+            strangers: 0,
+        };
+        walk.take(b"no record\n", &mut report).unwrap();
+        walk.skip_to(records, &mut report);
+        let missing = report.findings.iter().find(|f| f.found == Found::RecordMissing).unwrap();
+        assert_eq!((missing.first, missing.last), (Some(0), Some(records - 1)));
+    }
+}

@@ -66,7 +66,7 @@ struct Known {
     generation: u64,
     /// Never empty, oldest first.
     versions: Arc<[Arc<DomainVersion>]>,
-    /// The newest of those that were erased last, for what is under way.
+    /// The newest of those that were erased last, for what is under way; until the next rotation.
     before: Option<Arc<DomainVersion>>,
 }
 
@@ -306,11 +306,13 @@ impl Known {
         if versions.is_empty() {
             return Err(unknown());
         }
-        // What was sealed under a version that is erased by now, and is not written yet, must open.
+        // What was sealed under a version that is erased by now, and is not written yet, must open: until the next rotation.
         let is_there = |number| versions.iter().any(|version: &Arc<DomainVersion>| version.number == number);
+        let newest = versions.last().map(|version| version.number);
         let before = before.and_then(|known| {
-            let gone = known.versions.iter().rev().find(|version| !is_there(version.number));
-            gone.or(known.before.as_ref()).cloned()
+            let gone = known.versions.iter().rev().find(|version| !is_there(version.number)).cloned();
+            let rotated = known.versions.last().map(|version| version.number) != newest;
+            gone.or_else(|| known.before.clone().filter(|_| !rotated))
         });
         Ok(Self { generation, versions: versions.into(), before })
     }

@@ -66,3 +66,21 @@ fn an_officer_of_another_edition_rotates_nothing() {
     assert_eq!(kind(bench.auth.rotate(&again, &officer, Timestamp(1))), ErrorKind::NotLoggedIn);
     assert_eq!(kind(bench.auth.rotate(&bench.namespace, &officer, Timestamp(1))), ErrorKind::Conflict);
 }
+
+#[test]
+fn a_damaged_credential_does_not_keep_the_others_from_being_sealed_anew() {
+    let bench = Bench::new(Suite::Nist, PinConfig::default());
+    bench.give("user", PIN);
+    bench.give("alice", PIN);
+    let all = bench.store.scan_all("auth/").unwrap();
+    let (path, entry) = all.into_iter().find(|(path, _)| path.as_str().contains("/user/")).unwrap();
+    let mut value = entry.value;
+    *value.last_mut().unwrap() ^= 1;
+    let batch = Batch { ops: vec![Op::Put(path.clone(), value)], ..Batch::default() };
+    let _ = bench.store.commit(&batch).unwrap();
+    rotate(&bench);
+    let names = bench.auth.named_versions(&bench.namespace).unwrap().len() as u64;
+    let done = bench.auth.rewrap(&bench.namespace).unwrap();
+    assert_eq!((done.seen, done.anew, done.damaged), (names, names - 1, vec![path.as_str().to_owned()]));
+    assert!(bench.auth.named_versions(&bench.namespace).unwrap().contains(&1));
+}
