@@ -27,7 +27,7 @@ use cryptoki::types::RawAuthPin;
 pub use self::fault::{Fault, Trouble, Use};
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
-pub use self::root::{HeldRoot, forget_root, hold_root, open_root};
+pub use self::root::{HeldRoot, ROOT_KEYS, forget_root, hold_root, open_root};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::survey::{SeenToken, survey};
