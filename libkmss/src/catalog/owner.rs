@@ -59,7 +59,7 @@ impl Catalog {
             let label = object.label.clone().map(ByteBuf::from);
             let Namespace { id: of, incarnation, .. } = *namespace;
             owners.all.push(Owner { label, namespace: of, incarnation, object: *id });
-            self.put(owners, batch)?;
+            self.write_owners(owners, batch)?;
         }
         Ok(())
     }
@@ -75,7 +75,7 @@ impl Catalog {
             let mut owners = self.owners(object)?;
             owners.all.retain(|owner| owner.namespace != namespace.id || owner.object != id);
             if owners.seen.is_some() {
-                self.put(owners, batch)?;
+                self.write_owners(owners, batch)?;
             }
         }
         Ok(())
@@ -104,7 +104,7 @@ impl Catalog {
         Ok(matches!(read.as_slice(), [None, Some(_)]))
     }
 
-    fn put(&self, owners: Owners, batch: &mut Batch) -> Result<()> {
+    fn write_owners(&self, owners: Owners, batch: &mut Batch) -> Result<()> {
         let Owners { path, seen, all } = owners;
         batch.conditions.push(match seen {
             Some(version) => Condition::Version(path.clone(), version),

@@ -6,7 +6,7 @@ use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
 use super::HsmBackend;
-use super::attributes::{self, Read, Template, ec_params, new_key, public_of};
+use super::attributes::{self, Read, ec_params, new_key, public_of};
 use super::locator::Locator;
 use super::mechanism::{For, adapted, check, unsupported, with};
 use super::place::{Place, SessionKey, stored};
