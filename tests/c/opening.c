@@ -16,7 +16,7 @@ static double now(void) {
 
 static void *begin(void *nothing) {
     (void)nothing;
-    told = p11->C_Initialize(NULL);
+    told = p11_initialize();
     return NULL;
 }
 

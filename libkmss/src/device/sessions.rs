@@ -44,8 +44,8 @@ pub(super) struct State {
     live: BTreeSet<u64>,
     /// An entrance that is over and whose sessions are open still, so that whoever has one closes it.
     still_open: Option<u64>,
-    /// Objects of sessions that nobody knows any more, and that there was no session to destroy with.
-    doomed: Vec<ObjectHandle>,
+    /// Objects that nobody knows any more, and that there was no session to destroy with; each with the number of its session.
+    doomed: Vec<(u64, ObjectHandle)>,
     handles: Handles,
     trip: Option<Trip>,
     /// The PIN that was right; a worker may not be able to read it again.
@@ -370,7 +370,7 @@ impl Device {
                 }
                 std::mem::take(&mut state.doomed)
             };
-            for handle in doomed {
+            for (_, handle) in doomed {
                 let _ = lent.ask(|session| session.destroy_object(handle));
             }
         }
@@ -385,6 +385,7 @@ impl Device {
                 state.open = state.open.saturating_sub(1);
                 // What was made in it goes with it, before a new object can have the same handle.
                 state.live.remove(&lent.number);
+                state.doomed.retain(|(number, _)| *number != lent.number);
                 if state.open == 0 {
                     // The login ends with the last session, and with it every handle of a private object.
                     idle = state.leave(true);
@@ -506,11 +507,11 @@ impl Device {
             }
             let Some(entered) = state.inside.clone() else { return };
             let epoch = state.epoch;
-            let Some(Numbered { session, number }) = state.idle.pop() else {
-                state.doomed.push(handle);
+            let Some(with) = state.idle.pop() else {
+                state.doomed.push((number, handle));
                 return;
             };
-            Lent { session, number, entered, epoch, entrance }
+            Lent { session: with.session, number: with.number, entered, epoch, entrance }
         };
         let _ = lent.ask(|session| session.destroy_object(handle));
         self.put_back(lent);

@@ -105,21 +105,21 @@ fn of_many_who_adopt_a_key_at_once_one_has_it() {
     // Another process of the home, as far as the store can tell.
     let second = Kms::open(&vault.config).unwrap().unwrap();
     let entered = second.enter(&other.namespace, 1).unwrap();
+    let adopt = |kms: &Kms, caller: &Caller, n: usize| {
+        let mut draft = kms.draft(Storage::Stored).unwrap();
+        (draft.usage, draft.protection) = (private.usage, private.protection);
+        draft.name = format!("n{n}");
+        let locator = private.material.locator.clone();
+        kms.perform(caller, Adopt { backend: backend(), locator, draft }).is_ok()
+    };
     let done = std::thread::scope(|scope| {
-        let adopt = |kms: &Kms, caller: &Caller, n: usize| {
-            let mut draft = kms.draft(Storage::Stored).unwrap();
-            (draft.usage, draft.protection) = (private.usage, private.protection);
-            draft.name = format!("n{n}");
-            let locator = private.material.locator.clone();
-            kms.perform(caller, Adopt { backend: backend(), locator, draft }).is_ok()
-        };
         let (vault, other, second, entered, adopt) = (&vault, &other, &second, &entered, &adopt);
         let threads: Vec<_> = (0..6)
             .map(|n| {
                 scope.spawn(move || if n % 2 == 0 { adopt(&vault.kms, other, n) } else { adopt(second, entered, n) })
             })
             .collect();
-        threads.into_iter().filter(|_| true).map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
+        threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum::<usize>()
     });
     assert_eq!(done, 1);
 }

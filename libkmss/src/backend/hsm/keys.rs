@@ -266,7 +266,8 @@ impl HsmBackend {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
             describe_secret(lent, stored(&self.device, lent, &locator)?.ok_or_else(gone)?)
         });
-        let (check_value, found) = described?;
+        // What is not described is not recorded.
+        let (check_value, found) = described.inspect_err(|_| drop(self.remove(&locator)))?;
         let found = found.or(implied);
         if let (Some(wanted), Some(found)) = (len, found)
             && wanted != found
