@@ -45,8 +45,11 @@ pub(crate) enum SealCommand {
     /// Make a new root key, wrap everything anew with it, and erase the old one; may be stopped at any moment, and run again
     Migrate {
         /// Who holds it: `file`, or `hsm:NAME` for the [[hsm]] of that name in kmss.toml
-        #[arg(long, value_name = "HOLDER", value_parser = holding)]
-        to: Holding,
+        #[arg(long, value_name = "HOLDER", value_parser = holding, required_unless_present = "abort")]
+        to: Option<Holding>,
+        /// Give a migration up that was begun and has wrapped nothing yet
+        #[arg(long, conflicts_with = "to")]
+        abort: bool,
     },
 }
 

@@ -32,7 +32,16 @@ pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure
                 None => Ok(()),
             }
         }
-        SealCommand::Migrate { to } => {
+        SealCommand::Migrate { to: None, .. } => {
+            let left = kms.abandon_seal()?;
+            kms.close()?;
+            if context.global.json {
+                return output::json(&json!({ "abandoned": { "left_in_device": left } }));
+            }
+            output::line("The migration is given up. The root key is the one that it was.")?;
+            told(left.as_deref(), "")
+        }
+        SealCommand::Migrate { to: Some(to), .. } => {
             let report = kms.migrate_seal(&to, &mut |_| ())?;
             kms.close()?;
             if context.global.json {
@@ -40,8 +49,20 @@ pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure
             }
             let (now, records) = (report.root.as_ref().map(words).unwrap_or_default(), report.records);
             output::line(&format!("The root key is now {now}; {records} records were wrapped anew."))?;
-            output::line("The old root key is erased. Backups of the home from before still need it.")
+            told(report.left_in_device.as_deref(), "The old root key is erased. Backups of the home from before still need it.")
         }
+    }
+}
+
+/// Says which key is left in an HSM, or else `otherwise`.
+fn told(left: Option<&str>, otherwise: &str) -> Result<(), Failure> {
+    match left {
+        Some(key) => {
+            let key = output::plain(key);
+            output::line(&format!("The key `{key}` could not be destroyed in the HSM: destroy it with the vendor's tool."))
+        }
+        None if otherwise.is_empty() => Ok(()),
+        None => output::line(otherwise),
     }
 }
 

@@ -7,7 +7,7 @@ pub mod hsm;
 pub mod soft;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
+use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
@@ -198,6 +198,14 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// See the trait.
     fn foreign(&self, _permit: &Permit, _locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
+        Ok(Vec::new())
+    }
+
+    /// The objects of devices that a key stands on whose version names `locator`. The software engine's stand on none.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::error::ErrorKind::Damaged) for what is no locator.
+    fn device_objects(&self, _locator: &[u8]) -> Result<Vec<DeviceObject>> {
         Ok(Vec::new())
     }
 

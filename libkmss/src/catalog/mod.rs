@@ -10,6 +10,7 @@ mod find;
 mod index;
 mod name;
 mod namespace;
+mod owner;
 mod path;
 mod record;
 mod rewrap;

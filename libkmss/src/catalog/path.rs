@@ -8,6 +8,7 @@
 //! ns/<namespace>/<incarnation>/idx/<term>/<object>   index entry; the term is a MAC
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
 //! ns/<namespace>/<incarnation>/retired/<version>     marker of a version of the domain key that seals nothing any more
+//! hsm/owner/<term>                                   keys that stand on objects of a device; the term is a MAC
 //! ```
 
 use crate::error::{Error, ErrorKind, Result};
@@ -19,6 +20,8 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId, push_hex};
 pub(super) const NAMESPACES: &str = "namespace/";
 /// Positions of namespaces.
 pub(super) const ORDINALS: &str = "ordinal/";
+/// Owners of objects of devices.
+const OWNERS: &str = "hsm/owner/";
 /// Last part of the path of a [`Paths::closed`] marker.
 pub(super) const CLOSED: &str = "/closed";
 
@@ -28,6 +31,13 @@ pub(super) fn namespace(id: NamespaceId) -> Result<StoreKey> {
 
 pub(super) fn ordinal(number: u32) -> Result<StoreKey> {
     StoreKey::new(format!("{ORDINALS}{number:08x}"))
+}
+
+/// Who has what in the place of a device that `term` stands for.
+pub(super) fn owner(term: Term) -> Result<StoreKey> {
+    let mut path = OWNERS.to_owned();
+    push_hex(&mut path, &term.0);
+    StoreKey::new(path)
 }
 
 /// Everything of a namespace, in all its incarnations.
@@ -55,7 +65,11 @@ pub(super) struct Paths {
 
 impl Paths {
     pub(super) fn of(namespace: &Namespace) -> Self {
-        Self { root: format!("ns/{}/{}", namespace.id, namespace.incarnation) }
+        Self::in_incarnation(namespace.id, namespace.incarnation)
+    }
+
+    pub(super) fn in_incarnation(namespace: NamespaceId, incarnation: u32) -> Self {
+        Self { root: format!("ns/{namespace}/{incarnation}") }
     }
 
     pub(super) fn closed(&self) -> Result<StoreKey> {

@@ -8,7 +8,7 @@ use super::{Catalog, index, key_for, name, not_found, record};
 use crate::caller::Caller;
 use crate::domain::FIRST_VERSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, DomainVersion, KeyClass, Object, Storage, material_context};
+use crate::key::{Body, DeviceObject, DomainKey, DomainVersion, KeyClass, Object, Storage, material_context};
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
@@ -16,13 +16,27 @@ use crate::tenant::ObjectId;
 const ATTEMPTS: usize = 100;
 
 impl Catalog {
+    /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
+    ///
+    /// # Errors
+    /// As [`Self::create_on`].
+    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+        self.create_on(caller, objects, &[])
+    }
+
     /// Stores new objects, all or none. Keys get names that are unique in the namespace (the wanted one, or with a number
     /// behind it; both halves of a pair get the same); names and editions are filled into `objects`, too.
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
-    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; those of the store.
-    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; [`ErrorKind::AlreadyExists`] where a key of this
+    /// home has one of the objects of devices that these stand on (`held`); those of the store.
+    pub fn create_on(
+        &self,
+        caller: &Caller,
+        objects: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+    ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
         let wanted: Vec<String> =
             objects.iter().map(|o| o.key().map_or_else(String::new, |k| k.name.clone())).collect();
@@ -35,6 +49,7 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
             let mut batch = open_batch(&paths)?;
+            self.give(&caller.namespace, held, &mut batch)?;
             for object in objects.iter_mut() {
                 let guards = guards_of(&caller.keyring.public, &paths, object)?;
                 batch.conditions.push(Condition::Absent(paths.object(object.id)?));
@@ -138,11 +153,20 @@ impl Catalog {
         Ok((batch, renamed))
     }
 
-    /// Destroys an object: its record, its index entries and its name.
+    /// Destroys an object that no device holds, as [`Self::destroy_on`] does.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_on`].
+    pub fn destroy(&self, caller: &Caller, object: &Object) -> Result<()> {
+        self.destroy_on(caller, object, &[])
+    }
+
+    /// Destroys an object: its record, its index entries and its name. What it stands on in devices (`held`) is nobody's
+    /// then.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone.
-    pub fn destroy(&self, caller: &Caller, object: &Object) -> Result<()> {
+    pub fn destroy_on(&self, caller: &Caller, object: &Object, held: &[DeviceObject]) -> Result<()> {
         let paths = Paths::of(&caller.namespace);
         for _ in 0..ATTEMPTS {
             let old = self.current(caller, object)?;
@@ -152,6 +176,7 @@ impl Catalog {
             batch.ops.push(Op::Delete(record));
             batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
             batch.ops.extend(guards_of(&caller.keyring.public, &paths, &old)?.into_iter().map(Op::Delete));
+            self.take((&caller.namespace, old.id), held, &mut batch)?;
             if self.apply(caller, &paths, (&batch, &[old.id]))?.is_some() {
                 self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
                 return Ok(());

@@ -43,6 +43,8 @@ const FAULTS: &[(RvError, Fault)] = &[
     (RvError::CryptokiNotInitialized, Fault::Login),
     // Said in the midst of something: it may have been done.
     (RvError::SessionClosed, Fault::Call),
+    // The operation goes on (PKCS#11 3.2, 5.2), which nobody asked for.
+    (RvError::BufferTooSmall, Fault::Call),
     (RvError::OperationActive, Fault::Call),
     (RvError::OperationNotInitialized, Fault::Call),
     (RvError::FunctionFailed, Fault::Call),
@@ -110,6 +112,18 @@ pub enum Use {
     Other,
 }
 
+impl Use {
+    /// What a failure without a reason means, where it is the function itself that fails and not one on the way to it.
+    const fn meant_by(self, function: Function) -> Option<ErrorKind> {
+        match (self, function) {
+            (Self::Decrypt, Function::Decrypt) => Some(ErrorKind::EncryptedDataInvalid),
+            (Self::Unwrap, Function::UnwrapKey) => Some(ErrorKind::WrappedKeyInvalid),
+            (Self::Verify, Function::Verify) => Some(ErrorKind::SignatureInvalid),
+            _ => None,
+        }
+    }
+}
+
 /// What went wrong while a device was called.
 #[derive(Debug)]
 pub enum Trouble {
@@ -136,6 +150,8 @@ impl Trouble {
     #[must_use]
     pub fn fault(&self) -> Fault {
         match self {
+            // Nobody knows whether such an error ends the operation.
+            Self::Device(Cause::Pkcs11(RvError::VendorDefined(_) | RvError::UnknownErrorCode(_), _)) => Fault::Call,
             Self::Device(Cause::Pkcs11(code, _)) => {
                 FAULTS.iter().find(|(known, _)| known == code).map_or(Fault::Request, |(_, fault)| *fault)
             }
@@ -162,17 +178,10 @@ impl Trouble {
             Self::Device(cause) => cause,
         };
         let known = match &cause {
-            Cause::Pkcs11(code, _) => {
-                KINDS.iter().find(|(known, _)| known == code).map(|(_, kind)| *kind).or(match (code, used) {
-                    (RvError::GeneralError | RvError::FunctionFailed, Use::Decrypt) => {
-                        Some(ErrorKind::EncryptedDataInvalid)
-                    }
-                    (RvError::GeneralError | RvError::FunctionFailed, Use::Unwrap) => {
-                        Some(ErrorKind::WrappedKeyInvalid)
-                    }
-                    (RvError::GeneralError | RvError::FunctionFailed, Use::Verify) => Some(ErrorKind::SignatureInvalid),
-                    _ => None,
-                })
+            Cause::Pkcs11(code, function) => {
+                let known = KINDS.iter().find(|(known, _)| known == code).map(|(_, kind)| *kind);
+                let vague = matches!(code, RvError::GeneralError | RvError::FunctionFailed);
+                known.or_else(|| used.meant_by(*function).filter(|_| vague))
             }
             Cause::NotSupported | Cause::NullFunctionPointer => Some(ErrorKind::MechanismUnsupported),
             _ => None,
@@ -244,4 +253,37 @@ pub(super) fn is_pin(cause: &Cause) -> bool {
 /// Whether there can be no more sessions for now.
 pub(super) fn is_full(cause: &Cause) -> bool {
     said(cause, &[RvError::SessionCount])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(code: RvError, function: Function) -> Trouble {
+        Trouble::Device(Cause::Pkcs11(code, function))
+    }
+
+    #[test]
+    fn a_session_whose_operation_may_go_on_is_not_used_again() {
+        for code in [RvError::BufferTooSmall, RvError::VendorDefined(0x8000_0001), RvError::UnknownErrorCode(0x7777)] {
+            assert_eq!(told(code, Function::Sign).fault(), Fault::Call);
+        }
+        assert_eq!(told(RvError::SignatureInvalid, Function::Verify).fault(), Fault::Request);
+    }
+
+    #[test]
+    fn a_failure_on_the_way_to_a_decryption_is_not_a_wrong_ciphertext() {
+        let kind = |function, used| told(RvError::GeneralError, function).into_error("vault", used).kind();
+        assert_eq!(kind(Function::Decrypt, Use::Decrypt), ErrorKind::EncryptedDataInvalid);
+        assert_eq!(kind(Function::UnwrapKey, Use::Unwrap), ErrorKind::WrappedKeyInvalid);
+        assert_eq!(kind(Function::Verify, Use::Verify), ErrorKind::SignatureInvalid);
+        for (function, used) in [
+            (Function::FindObjects, Use::Decrypt),
+            (Function::DecryptInit, Use::Decrypt),
+            (Function::GetAttributeValue, Use::Unwrap),
+            (Function::Decrypt, Use::Other),
+        ] {
+            assert_eq!(kind(function, used), ErrorKind::BackendUnavailable);
+        }
+    }
 }

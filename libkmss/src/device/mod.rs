@@ -27,7 +27,7 @@ use cryptoki::types::RawAuthPin;
 pub use self::fault::{Fault, Trouble, Use};
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
-pub use self::root::{HeldRoot, forget_root, hold_root, open_root};
+pub use self::root::{HeldRoot, ROOT_KEYS, forget_root, hold_root, open_root};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::survey::{SeenToken, survey};
@@ -75,6 +75,34 @@ impl Entered {
     #[must_use]
     pub fn mechanism_info(&self, mechanism: MechanismType) -> Option<cryptoki::mechanism::MechanismInfo> {
         self.library.get_mechanism_info(self.slot, mechanism).ok()
+    }
+}
+
+/// Why a device was not entered.
+enum Denied {
+    /// It may go better in a moment.
+    Again(Error),
+    /// Another try makes it worse: the PIN is at fault.
+    Final(Error),
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        if error.kind() == ErrorKind::BackendUnavailable { Self::Again(error) } else { Self::Final(error) }
+    }
+}
+
+/// A session that is lent; whoever panics with it leaves it in an unknown state.
+struct Loan<'a> {
+    device: &'a Device,
+    lent: Option<Lent>,
+}
+
+impl Drop for Loan<'_> {
+    fn drop(&mut self) {
+        if let Some(lent) = self.lent.take() {
+            self.device.discard(lent);
+        }
     }
 }
 
@@ -127,8 +155,12 @@ impl Device {
     pub fn call<R>(&self, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
         let mut last = false;
         loop {
-            let lent = self.lend()?;
-            let trouble = match f(&lent) {
+            let mut loan = Loan { device: self, lent: Some(self.lend()?) };
+            let asked = loan.lent.as_ref().map(&mut f);
+            let (Some(lent), Some(asked)) = (loan.lent.take(), asked) else {
+                return Err(Error::new(ErrorKind::Internal, "a session was lent to nobody").into());
+            };
+            let trouble = match asked {
                 Ok(result) => {
                     self.put_back(lent);
                     return Ok(result);
@@ -147,11 +179,12 @@ impl Device {
                     self.put_back(lent);
                 }
                 Fault::Call => self.discard(lent),
-                Fault::Login => self.lose(lent),
+                Fault::Login => drop(self.lose(lent)),
                 Fault::Device => {
-                    let why = trouble.sentence();
-                    self.lose(lent);
-                    self.trip(why);
+                    // Told once of each entrance, however many threads hear it.
+                    if self.lose(lent) {
+                        self.trip(trouble.sentence());
+                    }
                 }
             }
             if last || !fault.is_void() {
@@ -163,7 +196,7 @@ impl Device {
     }
 
     /// Loads the module, finds the slot, opens the first session and logs in. No lock is held: all this may take long.
-    fn enter(&self, pin: Option<&Secret>, refused: &mut Option<Secret>) -> Result<Entrance> {
+    fn enter(&self, pin: Option<&Secret>) -> Result<Entrance, Denied> {
         let module = Module::load(&self.config.module)?;
         let library = module.library().clone();
         let (slot, info) = self.find(&library)?;
@@ -172,22 +205,26 @@ impl Device {
             opened => opened,
         };
         let session = session.map_err(|e| self.refused("opens no session", &e))?;
-        let used = match self.log_in(&session, &info, pin, refused) {
-            Ok(used) => used,
+        let learnt = self.log_in(&module, (&session, &info), pin).and_then(|used| Ok((used, self.learn(library, slot, &info)?)));
+        match learnt {
+            Ok((pin, entered)) => Ok(Entrance { module, entered, session, pin }),
             Err(e) => {
                 let _ = session.close();
-                return Err(e);
+                Err(e)
             }
-        };
+        }
+    }
+
+    /// What is to be known of a token.
+    fn learn(&self, library: Pkcs11, slot: Slot, info: &TokenInfo) -> Result<Entered> {
         let list = library.get_mechanism_list(slot).map_err(|e| self.refused("does not say what it offers", &e))?;
         let mut mechanisms: Vec<u64> = list.into_iter().map(u64::from).collect();
         mechanisms.sort_unstable();
         let (serial, label) = (info.serial_number().to_owned(), info.label().to_owned());
-        let identity = Identity::of(&library, &info);
+        let identity = Identity::of(&library, info);
         let quirks = known(&identity)?.1.with(&self.config.quirks);
         let (writable, login) = (!info.write_protected(), info.login_required());
-        let entered = Entered { library, slot, serial, label, mechanisms, identity, quirks, writable, login };
-        Ok(Entrance { module, entered, session, pin: used })
+        Ok(Entered { library, slot, serial, label, mechanisms, identity, quirks, writable, login })
     }
 
     /// The slot that the configuration chooses.
@@ -221,24 +258,24 @@ impl Device {
         Err(Error::new(ErrorKind::BackendUnavailable, why))
     }
 
-    /// Logs in, unless somebody in this process did; returns the PIN that was right.
+    /// Logs in, unless somebody in this process did; returns the PIN that was right. One that was refused is not shown again by
+    /// this process, whichever part of it asks.
     fn log_in(
         &self,
-        session: &cryptoki::session::Session,
-        info: &TokenInfo,
+        module: &Module,
+        (session, info): (&cryptoki::session::Session, &TokenInfo),
         known: Option<&Secret>,
-        refused: &mut Option<Secret>,
-    ) -> Result<Option<Secret>> {
+    ) -> Result<Option<Secret>, Denied> {
         if !info.login_required() {
             return Ok(None);
         }
-        let unavailable = |why: String| Err(Error::new(ErrorKind::BackendUnavailable, why));
-        let name = &self.config.name;
+        let never = |why: String| Err(Denied::Final(Error::new(ErrorKind::BackendUnavailable, why)));
+        let (name, serial) = (&self.config.name, info.serial_number());
         if info.user_pin_locked() {
-            return unavailable(format!("the PIN of the HSM `{name}` is locked: unlock it with the vendor's tool"));
+            return never(format!("the PIN of the HSM `{name}` is locked: unlock it with the vendor's tool"));
         }
         if info.user_pin_final_try() {
-            return unavailable(format!(
+            return never(format!(
                 "the HSM `{name}` grants its PIN one more attempt, which is not taken: correct the PIN, then log in once \
                  with the vendor's tool"
             ));
@@ -248,12 +285,12 @@ impl Device {
                 Ok(pin) => Some(pin),
                 // A worker may have lost the right to read what its master read.
                 Err(_) if known.is_some() => known.cloned(),
-                Err(e) => return Err(e),
+                Err(e) => return Err(Denied::Final(e)),
             },
             (None, _) => None,
         };
-        if fresh.is_some() && fresh == *refused {
-            return unavailable(format!(
+        if fresh.as_ref().is_some_and(|pin| module.has_refused(serial, pin)) {
+            return never(format!(
                 "the HSM `{name}` has refused this PIN already, and it is not tried twice: correct its source"
             ));
         }
@@ -261,18 +298,21 @@ impl Device {
             Some(pin) => session.login_with_raw(UserType::User, &RawAuthPin::new(Box::new(pin.expose().to_vec()))),
             None if info.protected_authentication_path() => session.login(UserType::User, None),
             None => {
-                return unavailable(format!("the HSM `{name}` wants a PIN: say where it comes from with `pin`"));
+                return never(format!("the HSM `{name}` wants a PIN: say where it comes from with `pin`"));
             }
         };
         match outcome {
-            Ok(()) => Ok(fresh),
-            Err(e) if fault::is_logged_in_already(&e) => Ok(fresh),
-            Err(e) => {
-                if fault::is_pin(&e) {
-                    *refused = fresh;
-                }
-                Err(self.refused("refuses the login", &e))
+            Ok(()) => {
+                module.note_refusal(serial, None);
+                Ok(fresh)
             }
+            // Nobody looked at the PIN.
+            Err(e) if fault::is_logged_in_already(&e) => Ok(fresh),
+            Err(e) if fault::is_pin(&e) => {
+                module.note_refusal(serial, fresh);
+                Err(Denied::Final(self.refused("refuses the login", &e)))
+            }
+            Err(e) => Err(self.refused("refuses the login", &e).into()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::path;
 use crate::clock::{Clock, SystemClock};
 use crate::config::PinSource;
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::is_secure_execution;
+use crate::os::{is_secure_execution, never_block};
 use crate::secret::Secret;
 
 /// Longest PIN in bytes, with what ends its line.
@@ -73,15 +73,18 @@ fn run(words: &[String]) -> Result<Secret> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().map_err(cannot)?;
+    let mut output = child.stdout.take().ok_or_else(|| missing(&format!("`{program}` prints nothing")))?;
+    never_block(&output).map_err(cannot)?;
     let clock = SystemClock::default();
     let until = clock.monotonic() + PATIENCE;
-    // A PIN fits into the pipe, so that the program never waits for its reader.
-    loop {
+    // A PIN fits into the pipe, so that the program never waits for its reader. What it leaves in the background may hold the
+    // pipe for ever, so nobody waits for its end either.
+    let known = loop {
         match child.try_wait() {
-            Ok(Some(status)) if status.success() => break,
+            Ok(Some(status)) if status.success() => break true,
             Ok(Some(status)) => return Err(missing(&format!("`{program}` fails ({status})"))),
             // The host process collects all children of its own; what this one printed is there all the same.
-            Err(_) => break,
+            Err(_) => break false,
             Ok(None) if clock.monotonic() < until => std::thread::sleep(LOOK),
             Ok(None) => {
                 let _ = child.kill();
@@ -89,10 +92,30 @@ fn run(words: &[String]) -> Result<Secret> {
                 return Err(missing(&format!("`{program}` takes longer than {} s", PATIENCE.as_secs())));
             }
         }
+    };
+    let bytes = read_what_is_there(&mut output).map_err(cannot)?;
+    // Nobody knows whether it failed: half a PIN would cost an attempt.
+    if !known && !bytes.contains(&b'\n') {
+        return Err(missing(&format!("`{program}` prints no whole line, and the host process keeps its status")));
     }
-    let output = child.stdout.take().ok_or_else(|| missing(&format!("`{program}` prints nothing")))?;
-    let bytes = read_some(output).map_err(cannot)?;
     first_line(&bytes, &format!("what `{program}` prints"))
+}
+
+/// What a pipe that never blocks holds now.
+fn read_what_is_there(from: &mut impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Zeroizing::new(vec![0; LONGEST]);
+    let mut len = 0;
+    while let Some(room) = bytes.get_mut(len..).filter(|room| !room.is_empty()) {
+        match from.read(room) {
+            Ok(0) => break,
+            Ok(read) => len += read,
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => break,
+            Err(e) => return Err(e),
+        }
+    }
+    bytes.truncate(len);
+    Ok(bytes)
 }
 
 fn read_some(from: impl Read) -> std::io::Result<Zeroizing<Vec<u8>>> {
@@ -143,6 +166,9 @@ mod tests {
         for (text, said) in [("true", "first line"), ("echo 1234; exit 3", "fails"), ("echo; echo 12", "first line")] {
             assert!(command(text).unwrap_err().message().contains(said));
         }
+        let begun = std::time::Instant::now();
+        assert_eq!(command("echo 1234; sleep 30 & exit 0").unwrap(), Secret::copy_of(b"1234"));
+        assert!(begun.elapsed() < Duration::from_secs(8), "what a program leaves in the background is not waited for");
         let absent = PinSource::Env("KMSS_TEST_NO_SUCH_VARIABLE".into());
         assert!(read(&absent).unwrap_err().message().contains("is not set"));
         assert!(read(&PinSource::File("/nonexistent/pin".into())).is_err());

@@ -15,6 +15,8 @@ use crate::random::Random;
 use crate::secret::Secret;
 use crate::suite::NONCE_LEN;
 
+/// How the labels of keys that open homes begin.
+pub const ROOT_KEYS: &str = "kmss-root-";
 /// Bits of an authentication tag.
 const TAG_BITS: u64 = 128;
 /// Bytes of an AES key.
@@ -65,6 +67,14 @@ impl Way {
         }
     }
 
+    /// The class of the key that encrypts.
+    const fn encrypts(self) -> ObjectClass {
+        match self {
+            Self::AesGcm => ObjectClass::SECRET_KEY,
+            Self::Oaep(..) => ObjectClass::PUBLIC_KEY,
+        }
+    }
+
     fn is_offered(self, lent: &Lent) -> bool {
         let needed = match self {
             Self::AesGcm => [MechanismType::AES_GCM, MechanismType::AES_KEY_GEN],
@@ -74,7 +84,7 @@ impl Way {
     }
 }
 
-/// Makes a key called `label` in the device, and has it encrypt `root`.
+/// Makes a key called `label` in the device, and has it encrypt `root`. It is proved that [`open_root`] opens what comes of it.
 ///
 /// # Errors
 /// [`ErrorKind::BackendUnavailable`] where the device is not there or offers no way.
@@ -85,29 +95,33 @@ pub fn hold_root(config: &HsmConfig, random: &dyn Random, label: &str, root: &Se
     random.fill(&mut nonce)?;
     let mut last = None;
     for way in WAYS {
-        let made = device.call(|lent| {
-            if !way.is_offered(lent) {
-                return Ok(None);
-            }
-            let (with, opens) = make(lent, way, label)?;
-            let wrapped = encrypt(lent, way, with, (&nonce, label, root))?;
-            let again = decrypt(lent, way, opens, (label, &wrapped))?;
-            if again != *root {
-                let why = format!("the HSM `{}` does not decrypt what it encrypted", config.name);
-                return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
-            }
-            Ok(Some(wrapped))
-        });
-        match made {
+        let held = match hold_by(&device, way, (&nonce, label, root)) {
+            Ok(None) => continue,
             Ok(Some(wrapped)) => {
-                device.close();
-                return Ok(HeldRoot { serial, key: label.to_owned(), mechanism: way.name().to_owned(), wrapped });
+                let mechanism = way.name().to_owned();
+                Ok(HeldRoot { serial: serial.clone(), key: label.to_owned(), mechanism, wrapped })
             }
-            Ok(None) => {}
-            Err(trouble) => {
+            Err(trouble) => Err(trouble.into_error(&config.name, Use::Other)),
+        };
+        // By the same search, in sessions of its own: what is found now is found when the home is opened.
+        let proved = held.and_then(|held| {
+            if open_root(config, &held)? == *root {
+                return Ok(held);
+            }
+            let why = format!("the HSM `{}` does not decrypt what it encrypted", config.name);
+            Err(Error::new(ErrorKind::BackendUnavailable, why))
+        });
+        match proved {
+            Ok(held) => {
+                device.close();
+                return Ok(held);
+            }
+            Err(error) => {
                 // What was made for it is of no use.
-                let _ = forget_root(config, label);
-                last = Some(trouble.into_error(&config.name, Use::Other));
+                if let Err(error) = forget_root(config, label) {
+                    tracing::warn!(hsm = %config.name, key = %label, %error, "a key of no use stays in the HSM");
+                }
+                last = Some(error);
             }
         }
     }
@@ -116,6 +130,42 @@ pub fn hold_root(config: &HsmConfig, random: &dyn Random, label: &str, root: &Se
         let why = format!("the HSM `{}` offers neither AES-GCM nor RSA-OAEP, which a root key needs", config.name);
         Error::new(ErrorKind::BackendUnavailable, why)
     }))
+}
+
+/// What the device made of `root` in this way; `None` where it does not offer that.
+fn hold_by(
+    device: &Device,
+    way: Way,
+    (nonce, label, root): (&[u8; NONCE_LEN], &str, &Secret),
+) -> Result<Option<Vec<u8>>, Trouble> {
+    // A call of its own: what is done again must not make a second key.
+    let made = device.call(|lent| {
+        if way.is_offered(lent) { make(lent, way, label).map(|()| true) } else { Ok(false) }
+    })?;
+    if !made {
+        return Ok(None);
+    }
+    let encrypted = device.call(|lent| {
+        let key = find(device, lent, way.encrypts(), label)?;
+        encrypt(lent, way, key, (nonce, label, root))
+    });
+    encrypted.map(Some)
+}
+
+/// The one key of this class that is called `label`.
+fn find(device: &Device, lent: &Lent, class: ObjectClass, label: &str) -> Result<ObjectHandle, Trouble> {
+    let template = [Attribute::Class(class), Attribute::Token(true), Attribute::Id(label.as_bytes().to_vec())];
+    match lent.ask(|session| session.find_objects(&template))?.as_slice() {
+        [key] => Ok(*key),
+        found => {
+            let why = format!(
+                "the HSM `{}` finds {} keys under the identifier of the one it made: it cannot hold a root key",
+                device.name(),
+                found.len()
+            );
+            Err(Error::new(ErrorKind::BackendUnavailable, why).into())
+        }
+    }
 }
 
 /// The root key that the device holds.
@@ -150,24 +200,29 @@ pub fn open_root(config: &HsmConfig, held: &HeldRoot) -> Result<Secret> {
     })
 }
 
-/// Destroys the key called `label` in the device.
+/// Destroys what is called `label` in the device; how many objects that were. One that does not keep identifiers may know it by
+/// its label.
 ///
 /// # Errors
 /// As [`open_root`].
-pub fn forget_root(config: &HsmConfig, label: &str) -> Result<()> {
+pub fn forget_root(config: &HsmConfig, label: &str) -> Result<usize> {
     let device = Device::new(config);
+    let mut count = 0;
     let gone = device.call(|lent| {
-        for handle in lent.ask(|session| session.find_objects(&[Attribute::Id(label.as_bytes().to_vec())]))? {
-            lent.ask(|session| session.destroy_object(handle))?;
+        for name in [Attribute::Id(label.into()), Attribute::Label(label.into())] {
+            for handle in lent.ask(|session| session.find_objects(&[Attribute::Token(true), name]))? {
+                lent.ask(|session| session.destroy_object(handle))?;
+                count += 1;
+            }
         }
         Ok(())
     });
     device.close();
-    gone.map_err(|trouble| trouble.into_error(&config.name, Use::Other))
+    gone.map(|()| count).map_err(|trouble| trouble.into_error(&config.name, Use::Other))
 }
 
-/// Makes a key; with which it encrypts, and with which it decrypts.
-fn make(lent: &Lent, way: Way, label: &str) -> Result<(ObjectHandle, ObjectHandle), Trouble> {
+/// Makes a key.
+fn make(lent: &Lent, way: Way, label: &str) -> Result<(), Trouble> {
     let named = || vec![Attribute::Token(true), Attribute::Label(label.into()), Attribute::Id(label.into())];
     let guarded = || [Attribute::Private(true), Attribute::Sensitive(true), Attribute::Extractable(false)];
     match way {
@@ -176,8 +231,7 @@ fn make(lent: &Lent, way: Way, label: &str) -> Result<(ObjectHandle, ObjectHandl
             template.extend(guarded());
             template.extend([Attribute::Encrypt(true), Attribute::Decrypt(true)]);
             template.push(Attribute::ValueLen(ulong(AES_LEN)?));
-            let key = lent.ask(|session| session.generate_key(&Mechanism::AesKeyGen, &template))?;
-            Ok((key, key))
+            lent.ask(|session| session.generate_key(&Mechanism::AesKeyGen, &template)).map(drop)
         }
         Way::Oaep(..) => {
             let mut public = named();
@@ -186,7 +240,7 @@ fn make(lent: &Lent, way: Way, label: &str) -> Result<(ObjectHandle, ObjectHandl
             let mut private = named();
             private.extend(guarded());
             private.push(Attribute::Decrypt(true));
-            lent.ask(|session| session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private))
+            lent.ask(|session| session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private)).map(drop)
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The sessions of a device: lent to one caller at a time, bounded, logged in once, and forgotten where they went void.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,9 +10,9 @@ use cryptoki::session::{Session, SessionState};
 use super::fault::{self, Trouble};
 use super::handles::Handles;
 use super::module::Module;
-use super::{Device, Entered, Entrance};
+use super::{Denied, Device, Entered, Entrance};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::{beside_forks, epoch};
+use crate::os::{beside_forks, epoch, is_leaving};
 use crate::secret::Secret;
 
 /// How long who waits sleeps at first, and at most.
@@ -34,15 +35,27 @@ pub(super) struct State {
     /// A thread enters; others wait for it.
     entering: bool,
     /// The last one in is the first one out: the others may rest.
-    idle: Vec<Session>,
+    idle: Vec<Numbered>,
     /// Sessions that are open, lent ones included.
     open: u32,
+    /// The number of the session that was opened last.
+    last: u64,
+    /// The numbers of those that were not closed since: with a session go the objects that were made in it.
+    live: BTreeSet<u64>,
+    /// An entrance that is over and whose sessions are open still, so that whoever has one closes it.
+    still_open: Option<u64>,
+    /// Objects that nobody knows any more, and that there was no session to destroy with; each with the number of its session.
+    doomed: Vec<(u64, ObjectHandle)>,
     handles: Handles,
     trip: Option<Trip>,
     /// The PIN that was right; a worker may not be able to read it again.
     pin: Option<Secret>,
-    /// The PIN that was wrong: one more attempt could lock it.
-    refused: Option<Secret>,
+}
+
+/// A session with a number of ours: those of the device come again.
+struct Numbered {
+    session: Session,
+    number: u64,
 }
 
 /// A device that failed.
@@ -56,8 +69,20 @@ struct Trip {
 enum Step {
     Use(Lent),
     Open(Arc<Entered>, u64),
-    Enter(Option<Secret>, Option<Secret>),
+    Enter(Option<Secret>),
     Wait,
+}
+
+/// The thread that enters. Whatever becomes of it, the next one may.
+struct Entering<'a>(&'a Device);
+
+impl Drop for Entering<'_> {
+    fn drop(&mut self) {
+        let mut state = self.0.state.lock();
+        if state.epoch == epoch() {
+            state.entering = false;
+        }
+    }
 }
 
 impl State {
@@ -70,34 +95,60 @@ impl State {
             entering: false,
             idle: Vec::new(),
             open: 0,
+            last: 0,
+            live: BTreeSet::new(),
+            still_open: None,
+            doomed: Vec::new(),
             handles: Handles::default(),
             trip: None,
             pin: None,
-            refused: None,
         }
     }
 
     /// Forgets what belongs to an ancestor of this process. Sessions are closed by nobody here: dropping them does nothing.
     fn own(&mut self) {
         if self.epoch != epoch() {
-            let (entrance, pin, refused) = (self.entrance, self.pin.take(), self.refused.take());
-            *self = Self { entrance: entrance + 1, pin, refused, ..Self::new(epoch()) };
+            let (entrance, last, pin) = (self.entrance, self.last, self.pin.take());
+            *self = Self { entrance: entrance + 1, last, pin, ..Self::new(epoch()) };
         }
     }
 
-    /// Makes everything of this entrance void.
-    fn leave(&mut self) {
+    /// Makes everything of this entrance void. `alive` says whether its sessions are open still; what idles is returned then,
+    /// to be closed.
+    fn leave(&mut self, alive: bool) -> Vec<Numbered> {
+        self.still_open = alive.then_some(self.entrance);
         self.entrance += 1;
         self.inside = None;
-        self.idle.clear();
         self.open = 0;
+        self.live.clear();
+        self.doomed.clear();
         self.handles.clear();
+        let idle = std::mem::take(&mut self.idle);
+        if alive { idle } else { Vec::new() }
+    }
+
+    /// The number of a session that was just opened.
+    fn number(&mut self) -> u64 {
+        self.last += 1;
+        self.live.insert(self.last);
+        self.last
+    }
+
+    /// Whether `lent` belongs to what is there now.
+    fn has(&self, lent: &Lent) -> bool {
+        self.epoch == lent.epoch && epoch() == lent.epoch && self.entrance == lent.entrance
+    }
+
+    /// Whether `lent` is open though its entrance is over.
+    fn left(&self, lent: &Lent) -> bool {
+        self.epoch == lent.epoch && epoch() == lent.epoch && self.still_open == Some(lent.entrance)
     }
 }
 
 /// A session lent to one caller.
 pub struct Lent {
     session: Session,
+    number: u64,
     entered: Arc<Entered>,
     epoch: u32,
     entrance: u64,
@@ -114,6 +165,12 @@ impl Lent {
     #[must_use]
     pub const fn entrance(&self) -> u64 {
         self.entrance
+    }
+
+    /// The session's number: objects that are not stored live no longer than the session that they were made in.
+    #[must_use]
+    pub const fn number(&self) -> u64 {
+        self.number
     }
 
     /// Asks the device something. Nothing of ours is locked meanwhile.
@@ -150,7 +207,7 @@ impl Device {
                         return Ok(lent);
                     }
                 }
-                Step::Enter(pin, refused) => return self.enter_first(pin, refused),
+                Step::Enter(pin) => return self.enter_first(pin),
                 Step::Wait => {}
             }
             let now = self.now();
@@ -180,8 +237,8 @@ impl Device {
         state.own();
         if let Some(entered) = state.inside.clone() {
             let entrance = state.entrance;
-            if let Some(session) = state.idle.pop() {
-                return Ok(Step::Use(Lent { session, entered, epoch: state.epoch, entrance }));
+            if let Some(Numbered { session, number }) = state.idle.pop() {
+                return Ok(Step::Use(Lent { session, number, entered, epoch: state.epoch, entrance }));
             }
             // What a device has for everybody together is not one process's alone.
             let shared = entered.quirks.sessions.map_or(u32::MAX, |all| (all / 2).max(1));
@@ -206,52 +263,52 @@ impl Device {
             return Err(Error::new(ErrorKind::BackendUnavailable, why));
         }
         state.entering = true;
-        Ok(Step::Enter(state.pin.clone(), state.refused.clone()))
+        Ok(Step::Enter(state.pin.clone()))
     }
 
     /// Enters for everybody.
-    fn enter_first(&self, pin: Option<Secret>, mut refused: Option<Secret>) -> Result<Lent> {
+    fn enter_first(&self, pin: Option<Secret>) -> Result<Lent> {
         let process = epoch();
-        let wrong = refused.clone();
+        let entering = Entering(self);
         let mut pauses = AGAIN.iter();
         let outcome = loop {
-            match beside_forks(|| self.enter(pin.as_ref(), &mut refused)) {
-                Err(e) if e.kind() == ErrorKind::BackendUnavailable && refused == wrong && epoch() == process => {
-                    match pauses.next() {
-                        Some(pause) => std::thread::sleep((*pause).min(self.deadline())),
-                        None => break Err(e),
-                    }
-                }
-                entered => break entered,
+            match beside_forks(|| self.enter(pin.as_ref())) {
+                Err(Denied::Again(e)) if epoch() == process => match pauses.next() {
+                    Some(pause) => std::thread::sleep((*pause).min(self.deadline())),
+                    None => break Err(e),
+                },
+                Err(Denied::Again(e) | Denied::Final(e)) => break Err(e),
+                Ok(entered) => break Ok(entered),
             }
         };
         let mut state = self.state.lock();
-        if state.epoch != process {
+        if state.epoch != process || epoch() != process {
             // Forked by what it called: the child is another process.
             state.own();
             return Err(Error::new(ErrorKind::BackendUnavailable, "the process was forked while it opened an HSM"));
         }
-        state.entering = false;
-        state.refused = refused;
-        match outcome {
-            Ok(Entrance { module, entered, session, pin }) => {
-                state.leave();
-                let before = state.module.replace(module);
-                let (entered, entrance) = (Arc::new(entered), state.entrance);
-                state.inside = Some(Arc::clone(&entered));
-                state.open = 1;
-                state.trip = None;
-                state.pin = pin;
-                drop(state);
-                drop(before);
-                Ok(Lent { session, entered, epoch: process, entrance })
-            }
+        let entered = match outcome {
+            Ok(entered) => entered,
             Err(e) => {
                 drop(state);
+                drop(entering);
                 self.trip(e.sentence());
-                Err(e)
+                return Err(e);
             }
-        }
+        };
+        let Entrance { module, entered, session, pin } = entered;
+        state.entrance += 1;
+        let before = state.module.replace(module);
+        let (entered, entrance) = (Arc::new(entered), state.entrance);
+        state.inside = Some(Arc::clone(&entered));
+        state.open = 1;
+        state.trip = None;
+        state.pin = pin;
+        let number = state.number();
+        drop(state);
+        drop(entering);
+        drop(before);
+        Ok(Lent { session, number, entered, epoch: process, entrance })
     }
 
     /// Another session, which is logged in as all others are; `None` where the device has no more.
@@ -260,12 +317,22 @@ impl Device {
         let opened = beside_forks(|| {
             if entered.writable { library.open_rw_session_no_drop(slot) } else { library.open_ro_session_no_drop(slot) }
         });
-        let cause = match opened {
-            Ok(session) => return Ok(Some(Lent { session, entered, epoch: process, entrance })),
-            Err(cause) => cause,
-        };
         let mut state = self.state.lock();
         state.own();
+        let cause = match opened {
+            Ok(session) if state.entrance == entrance => {
+                let number = state.number();
+                return Ok(Some(Lent { session, number, entered, epoch: process, entrance }));
+            }
+            Ok(session) => {
+                // Left meanwhile: nobody counts it.
+                let close = state.epoch == process && epoch() == process && state.still_open == Some(entrance);
+                drop(state);
+                close_all(if close { vec![session] } else { Vec::new() });
+                return Ok(None);
+            }
+            Err(cause) => cause,
+        };
         if state.entrance != entrance {
             return Ok(None);
         }
@@ -273,61 +340,92 @@ impl Device {
         if fault::is_full(&cause) && state.open > 0 {
             return Ok(None);
         }
-        state.leave();
         let trouble = Trouble::Device(cause);
-        if trouble.fault().is_void() {
+        let void = trouble.fault().is_void();
+        let idle = state.leave(!void);
+        drop(state);
+        close_all(sessions(idle));
+        if void {
             // Entered anew by whoever is next.
             return Ok(None);
         }
-        drop(state);
         self.trip(trouble.sentence());
         Err(trouble.into_error(self.name(), super::Use::Other))
     }
 
     /// Takes a session back.
     pub(super) fn put_back(&self, lent: Lent) {
-        let mut state = self.state.lock();
-        if state.epoch == lent.epoch && epoch() == lent.epoch && state.entrance == lent.entrance {
-            state.idle.push(lent.session);
+        loop {
+            let doomed = {
+                let mut state = self.state.lock();
+                if !state.has(&lent) {
+                    let close = state.left(&lent);
+                    drop(state);
+                    close_all(if close { vec![lent.session] } else { Vec::new() });
+                    return;
+                }
+                if state.doomed.is_empty() {
+                    state.idle.push(Numbered { session: lent.session, number: lent.number });
+                    return;
+                }
+                std::mem::take(&mut state.doomed)
+            };
+            for (_, handle) in doomed {
+                let _ = lent.ask(|session| session.destroy_object(handle));
+            }
         }
     }
 
     /// Closes a session of which nobody knows what it is in the midst of.
     pub(super) fn discard(&self, lent: Lent) {
-        let Lent { session, epoch: process, entrance, .. } = lent;
-        let last = {
+        let mut idle = Vec::new();
+        {
             let mut state = self.state.lock();
-            if process != epoch() || state.epoch != process || state.entrance != entrance {
+            if state.has(&lent) {
+                state.open = state.open.saturating_sub(1);
+                // What was made in it goes with it, before a new object can have the same handle.
+                state.live.remove(&lent.number);
+                state.doomed.retain(|(number, _)| *number != lent.number);
+                if state.open == 0 {
+                    // The login ends with the last session, and with it every handle of a private object.
+                    idle = state.leave(true);
+                }
+            } else if !state.left(&lent) {
                 return;
             }
-            state.open = state.open.saturating_sub(1);
-            state.open == 0
-        };
-        // The login ends with the last session, and with it every handle of a private object.
-        if last {
-            self.state.lock().leave();
         }
-        let _ = beside_forks(|| session.close());
+        idle.push(Numbered { session: lent.session, number: lent.number });
+        close_all(sessions(idle));
     }
 
-    /// Makes void what belongs to the entrance of `lent`, unless somebody did.
-    pub(super) fn lose(&self, lent: Lent) {
+    /// Makes void what belongs to the entrance of `lent`. Returns whether nobody had done so before.
+    pub(super) fn lose(&self, lent: Lent) -> bool {
         // Where only the login was lost the sessions are there still, and would count. Others are nobody's to close: their
         // numbers may be another's by now.
         let alive = lent.ask(Session::get_session_info).is_ok();
         let mut state = self.state.lock();
         state.own();
-        if state.epoch != lent.epoch || state.entrance != lent.entrance {
-            return;
+        let first = state.has(&lent);
+        let mut idle = if first { state.leave(alive) } else { Vec::new() };
+        let left = state.left(&lent);
+        if left && !alive {
+            state.still_open = None;
         }
-        let mut idle = std::mem::take(&mut state.idle);
-        state.leave();
         drop(state);
-        tracing::warn!(device = %self.config.name, "the HSM lost its sessions or its login: it is entered anew");
-        idle.push(lent.session);
-        if alive {
-            close_all(idle);
+        if first {
+            tracing::warn!(device = %self.config.name, "the HSM lost its sessions or its login: it is entered anew");
         }
+        if left && alive {
+            idle.push(Numbered { session: lent.session, number: lent.number });
+            close_all(sessions(idle));
+        }
+        first
+    }
+
+    /// Whether the session of this number, of this entrance, is open still.
+    pub fn is_live(&self, entrance: u64, number: u64) -> bool {
+        let state = self.state.lock();
+        state.epoch == epoch() && state.entrance == entrance && state.live.contains(&number)
     }
 
     /// Leaves the device alone for a while.
@@ -395,24 +493,28 @@ impl Device {
         self.state.lock().handles.remove(name);
     }
 
-    /// Destroys an object of a session, if the entrance it was made in still holds. Nobody waits for a session to do it.
-    pub fn drop_object(&self, entrance: u64, handle: ObjectHandle) {
+    /// Destroys an object of the session `number`, if that is open still. Nobody waits for a session to do it: where all are in
+    /// use, whoever gives one back does it.
+    pub fn drop_object(&self, entrance: u64, number: u64, handle: ObjectHandle) {
+        if is_leaving() {
+            return;
+        }
         let lent = {
             let mut state = self.state.lock();
             state.own();
-            match (state.inside.clone(), state.entrance == entrance) {
-                (Some(entered), true) => {
-                    let epoch = state.epoch;
-                    state.idle.pop().map(|session| Lent { session, entered, epoch, entrance })
-                }
-                _ => None,
+            if state.entrance != entrance || !state.live.contains(&number) {
+                return;
             }
+            let Some(entered) = state.inside.clone() else { return };
+            let epoch = state.epoch;
+            let Some(with) = state.idle.pop() else {
+                state.doomed.push((number, handle));
+                return;
+            };
+            Lent { session: with.session, number: with.number, entered, epoch, entrance }
         };
-        // Where all sessions are in use it goes with its session.
-        if let Some(lent) = lent {
-            let _ = lent.ask(|session| session.destroy_object(handle));
-            self.put_back(lent);
-        }
+        let _ = lent.ask(|session| session.destroy_object(handle));
+        self.put_back(lent);
     }
 
     /// Closes all sessions. The device is entered anew by whoever uses it next.
@@ -420,18 +522,26 @@ impl Device {
         let (idle, module) = {
             let mut state = self.state.lock();
             state.own();
-            let idle = std::mem::take(&mut state.idle);
-            state.leave();
+            let idle = state.leave(true);
+            // The module may be taken down now, and what is lent still would be another's number then.
+            state.still_open = None;
             (idle, state.module.take())
         };
-        close_all(idle);
+        close_all(sessions(idle));
         drop(module);
     }
 }
 
+fn sessions(idle: Vec<Numbered>) -> Vec<Session> {
+    idle.into_iter().map(|numbered| numbered.session).collect()
+}
+
 fn close_all(sessions: Vec<Session>) {
     for session in sessions {
-        let _ = beside_forks(|| session.close());
+        // While the process ends, what the module stands on may be gone.
+        if !is_leaving() {
+            let _ = beside_forks(|| session.close());
+        }
     }
 }
 

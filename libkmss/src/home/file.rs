@@ -166,6 +166,26 @@ impl Home {
         }
     }
 
+    /// Gives the file `from` the name `to`, in place of what is called so; both are in one directory. Nothing happens where
+    /// there is no `from`.
+    ///
+    /// # Errors
+    /// As [`Self::create_directory`].
+    pub fn rename(&self, from: &str, to: &str) -> Result<()> {
+        let (place, last) = self.walk(to)?;
+        let (source, first) = self.walk(from)?;
+        let path = place.path.join(last);
+        if source.path != place.path {
+            return Err(Error::new(ErrorKind::Internal, "a file would move to another directory"));
+        }
+        match place.directory.rename(first.as_ref(), last.as_ref()) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            renamed => {
+                renamed.and_then(|()| place.directory.sync()).map_err(|e| cannot("rename a file to", &path, e))
+            }
+        }
+    }
+
     /// Writes a draft beside `name` and lets `place_it` give it that name.
     fn publish(
         &self,

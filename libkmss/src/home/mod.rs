@@ -29,6 +29,8 @@ pub const ROOT_KEY: &str = "root.key";
 pub const NEXT_SEAL: &str = "seal.next.toml";
 /// Name of the root key that a home is migrated to, where a key file holds it.
 pub const NEXT_ROOT_KEY: &str = "root.next";
+/// Name of the file that whoever migrates the seal locks.
+pub const SEAL_LOCK: &str = "seal.lock";
 /// Name of the directory with the audit segments.
 pub const AUDIT: &str = "audit";
 /// Name of the configuration that a home may hold itself.

@@ -2,6 +2,7 @@
 
 mod attachment;
 mod change;
+mod device_object;
 mod domain;
 mod object;
 mod spec;
@@ -13,6 +14,7 @@ mod weakness;
 pub use crate::tenant::BackendId;
 pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
+pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Keyring};
 pub(crate) use object::material_context;
 pub use object::{

@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::{Kms, home_domain};
-use crate::domain::Site;
+use crate::domain::{Site, fence};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::seal::{Holding, RootInfo, SealStatus};
-use crate::store::{Batch, Commit, Condition, Op};
+use crate::store::{Batch, Commit, Condition, Op, StoreKey};
 
 /// Walks after which a home that others change all the time is left for another day.
 const WALKS: u32 = 64;
@@ -21,6 +21,9 @@ pub struct SealReport {
     pub records: u64,
     /// Whether a migration was finished that somebody else had begun.
     pub resumed: bool,
+    /// The label of the old root key's key in the HSM, where it could not be destroyed there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_in_device: Option<String>,
 }
 
 impl Kms {
@@ -37,12 +40,13 @@ impl Kms {
     ///
     /// # Errors
     /// [`ErrorKind::Arguments`] where a migration to another holder is under way, [`ErrorKind::BackendUnavailable`] where
-    /// the device is not there.
+    /// the device is not there, [`ErrorKind::Busy`] while another process migrates.
     pub fn migrate_seal(&self, to: &Holding, progress: &mut dyn FnMut(u64)) -> Result<SealReport> {
         let name = match to {
             Holding::File => "file".to_owned(),
             Holding::Hsm(name) => format!("hsm:{name}"),
         };
+        let _alone = self.root_seal.alone()?;
         let begun = vec![format!("seal migrate to {name}: begun")];
         let resumed = self.pipeline.around_tagged(None, Action::Manage, begun, || self.root_seal.begin(to))?;
         let mut records = 0;
@@ -53,7 +57,7 @@ impl Kms {
             let _ = self.store.commit(&batch)?;
             self.wrap_all(&mut records, progress)?;
         }
-        self.root_seal.finish()?;
+        let left_in_device = self.root_seal.finish()?;
         let root = self.root_seal.status()?.root;
         let id = root.as_ref().map(|root| root.key_id.clone()).unwrap_or_default();
         let ended = vec![
@@ -62,7 +66,42 @@ impl Kms {
             format!("root key: {id}"),
         ];
         self.pipeline.around_tagged(None, Action::Manage, ended, || Ok(()))?;
-        Ok(SealReport { root, records, resumed })
+        Ok(SealReport { root, records, resumed, left_in_device })
+    }
+
+    /// Gives a migration up that has wrapped nothing yet: erases the next root key. Returns its label in the HSM where it could
+    /// not be destroyed there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] where none is under way, [`ErrorKind::Conflict`] where something is wrapped by the next root
+    /// key, [`ErrorKind::Busy`] while another process migrates.
+    pub fn abandon_seal(&self) -> Result<Option<String>> {
+        let _alone = self.root_seal.alone()?;
+        let none = || Error::new(ErrorKind::Arguments, "no migration of the seal is under way");
+        let marker = self.root_seal.next_marker()?.ok_or_else(none)?;
+        self.pipeline.around_tagged(None, Action::Manage, vec!["seal migrate: given up".to_owned()], || {
+            // From here on nothing is committed that the next root key wrapped.
+            let fenced = Batch { ops: vec![Op::Put(marker.clone(), Vec::new())], ..Batch::default() };
+            let _ = self.store.commit(&fenced)?;
+            if self.is_wrapped_by(&marker)? {
+                let lifted = Batch { ops: vec![Op::Delete(marker.clone())], ..Batch::default() };
+                let _ = self.store.commit(&lifted)?;
+                let why = "records are wrapped by the next root key already: finish the migration";
+                return Err(Error::new(ErrorKind::Conflict, why));
+            }
+            self.root_seal.abandon()
+        })
+    }
+
+    /// Whether the root key of this marker wrapped anything that is stored.
+    fn is_wrapped_by(&self, marker: &StoreKey) -> Result<bool> {
+        for prefix in ["home/", "auth/"] {
+            let all = self.store.scan_all(prefix)?;
+            if all.iter().any(|(key, entry)| fence(key, &entry.value).as_ref() == Some(marker)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Wraps everything anew that the present root key did not wrap.

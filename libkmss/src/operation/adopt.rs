@@ -23,7 +23,16 @@ impl Operation for Survey {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Foreign>> {
-        hall.backend(&self.backend)?.foreign(permit, None)
+        let backend = hall.backend(&self.backend)?;
+        let mut found = backend.foreign(permit, None)?;
+        for foreign in found.iter_mut().filter(|foreign| foreign.refusal.is_none()) {
+            for object in backend.device_objects(&foreign.material.locator)? {
+                if hall.catalog.has_owner(&object)? {
+                    foreign.refusal = Some("a key of this home stands on it already".to_owned());
+                }
+            }
+        }
+        Ok(found)
     }
 }
 
@@ -34,7 +43,7 @@ pub struct Adopt {
     pub backend: BackendId,
     /// Where in it the key is: the locator of a [`Survey`].
     pub locator: Vec<u8>,
-    /// Attributes of the record. Usage and protection are those that the device says, whatever stands here.
+    /// Attributes of the record. Usage and protection are what the device says, and what is decided on.
     pub draft: Draft,
 }
 
@@ -45,19 +54,21 @@ impl Operation for Adopt {
         Request::new(Action::Import, Target::New(self.draft.subject()))
     }
 
-    fn start(mut self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         let backend = hall.backend(&self.backend)?;
         let gone = || Error::new(ErrorKind::NotFound, "the HSM no longer holds the key");
         let found = backend.foreign(permit, Some(&self.locator))?;
-        // Its other half may stand beside it; which record it becomes was said when it was listed.
+        // Which of several with one CKA_ID it is was said when it was listed.
         let foreign = found.into_iter().next().ok_or_else(gone)?;
         if let Some(refusal) = foreign.refusal {
             return Err(Error::new(ErrorKind::ActionProhibited, refusal));
         }
         let mut material = foreign.material;
         material.locator = self.locator;
-        self.draft.usage = foreign.usage;
-        self.draft.protection = foreign.protection;
+        if self.draft.usage != foreign.usage || self.draft.protection != foreign.protection {
+            let why = "the HSM says something else of the key's uses and protection: look at it again, and adopt that";
+            return Err(Error::new(ErrorKind::TemplateInconsistent, why));
+        }
         let namespace = permit.caller().namespace.id;
         let key = self.draft.key(namespace, backend.id(), foreign.class, foreign.protection, material, now(permit));
         hall.keep(permit, key)

@@ -48,7 +48,7 @@ use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
-use crate::key::{Action, Alteration, BackendId, Object, Storage, Usage, weakness_of_key};
+use crate::key::{Action, Alteration, BackendId, DeviceObject, Object, Storage, Usage, weakness_of_key};
 use crate::mechanism::Mechanism;
 use crate::permit::{NewObject, Permit, Subject};
 use crate::settings::{Settings, Weakness};
@@ -311,16 +311,31 @@ impl Hall {
         separated(settings, any(|u| u.wrap), any(|u| u.decrypt))
     }
 
+    /// The objects of devices that `objects` stand on.
+    fn held_by(&self, objects: &[Object]) -> Result<Vec<(ObjectId, DeviceObject)>> {
+        let mut held = Vec::new();
+        for object in objects {
+            for version in object.key().iter().flat_map(|key| &key.versions) {
+                let found = self.backend(&version.backend)?.device_objects(&version.locator)?;
+                held.extend(found.into_iter().map(|found| (object.id, found)));
+            }
+        }
+        Ok(held)
+    }
+
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
         self.check_made(permit, &objects)?;
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {
-            return self.catalog.create(permit.caller(), &mut objects);
+            let held = self.held_by(&objects)?;
+            return self.catalog.create_on(permit.caller(), &mut objects, &held);
         }
         let order: Vec<bool> = objects.iter().map(stored).collect();
         let (mut kept, session): (Vec<_>, Vec<_>) = objects.into_iter().partition(stored);
-        let kept = if kept.is_empty() { Vec::new() } else { self.catalog.create(permit.caller(), &mut kept)? };
+        let held = self.held_by(&kept)?;
+        let kept =
+            if kept.is_empty() { Vec::new() } else { self.catalog.create_on(permit.caller(), &mut kept, &held)? };
         let (mut kept, mut session) = (kept.into_iter(), session.into_iter().map(Arc::new));
         let in_order = order.into_iter().map(|stored| if stored { kept.next() } else { session.next() });
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::Path;
@@ -73,6 +74,21 @@ impl FileMode {
         }
         Ok(())
     }
+}
+
+/// Has reads and writes of `file`, a pipe, return at once where nothing is there or fits (fcntl(2), `O_NONBLOCK`).
+///
+/// # Errors
+/// Those of `fcntl(2)`.
+pub fn never_block(file: &impl AsFd) -> io::Result<()> {
+    let descriptor = file.as_fd().as_raw_fd();
+    // SAFETY: the descriptor is open; F_GETFL takes no argument.
+    let flags = unsafe { libc::fcntl(descriptor, libc::F_GETFL) };
+    // SAFETY: as before; F_SETFL takes a number.
+    if flags < 0 || unsafe { libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_NONBLOCK) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// Makes the file `path` with `content`, unless it exists. It appears under its name only when it is complete, so nobody

@@ -28,7 +28,7 @@ pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
 pub use executable::may_execute_own_memory;
-pub use files::{FileMode, create_file, require_local};
+pub use files::{FileMode, create_file, never_block, require_local};
 pub use fork::epoch;
 pub use gate::Gate;
 pub use generation::{GenerationPage, Invalidation};

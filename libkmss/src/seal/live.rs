@@ -11,7 +11,7 @@ use super::header::{FILE, HSM, Header, Held};
 use super::root::Root;
 use super::{FileSeal, Holding, Seal};
 use crate::config::HsmConfig;
-use crate::device::{hold_root, open_root};
+use crate::device::{ROOT_KEYS, forget_root, hold_root, open_root};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::{Home, NEXT_ROOT_KEY, NEXT_SEAL, ROOT_KEY, SEAL};
 use crate::os::{Lock, Rank};
@@ -34,8 +34,8 @@ pub struct HomeSeal {
 /// The root keys that there are.
 #[derive(Debug)]
 pub(super) struct Roots {
-    /// Wraps.
-    pub(super) primary: Arc<Root>,
+    /// Wraps. It may be out of reach while a migration to it has only begun.
+    primary: Result<Arc<Root>>,
     /// The one that is migrated from. It may be out of reach while everything is migrated already.
     former: Option<Result<Arc<Root>>>,
     /// What the headers said.
@@ -52,7 +52,10 @@ impl HomeSeal {
     /// from another home; [`ErrorKind::TooNew`]; [`ErrorKind::BackendUnavailable`] where its device is not there.
     pub fn open(home: &Home, random: Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Self> {
         let roots = load(home, &random, devices)?;
-        let (suite, key_id) = (roots.primary.suite(), roots.primary.key_id().to_owned());
+        let (suite, key_id) = {
+            let any = roots.any()?;
+            (any.suite(), any.key_id().to_owned())
+        };
         // The highest rank, so that it may be asked under any lock; nothing is called while it is held.
         let roots = Lock::new(Rank::Store, Arc::new(roots));
         Ok(Self { home: home.clone(), random, devices: devices.to_vec(), suite, key_id, roots })
@@ -75,7 +78,9 @@ impl HomeSeal {
                     Holding::Hsm(name) => {
                         let header = hold(&random, suite, find(devices, name)?)?;
                         // Where another process was faster, its key is the one that counts.
-                        home.create_exclusively(SEAL, header.text()?.as_bytes())?;
+                        if !home.create_exclusively(SEAL, header.text()?.as_bytes())? {
+                            forget(&header, devices);
+                        }
                     }
                 }
                 Self::open(home, random, devices)
@@ -91,7 +96,7 @@ impl HomeSeal {
     /// The root keys as they are now.
     pub(super) fn reload(&self) -> Result<Arc<Roots>> {
         let roots = Arc::new(load(&self.home, &self.random, &self.devices)?);
-        if roots.primary.suite() != self.suite {
+        if roots.any()?.suite() != self.suite {
             return Err(Error::new(ErrorKind::Damaged, "the suite of the home was changed: restore `seal.toml`"));
         }
         let replaced = std::mem::replace(&mut *self.roots.lock(), Arc::clone(&roots));
@@ -110,7 +115,7 @@ impl HomeSeal {
     /// # Errors
     /// As [`Self::open`].
     pub fn is_current(&self, wrapped: &[u8]) -> Result<bool> {
-        Ok(self.current()?.primary.made(wrapped))
+        Ok(self.current()?.primary()?.made(wrapped))
     }
 }
 
@@ -124,19 +129,18 @@ impl Seal for HomeSeal {
     }
 
     fn wrap(&self, context: &str, key: &Secret) -> Result<Vec<u8>> {
-        self.current()?.primary.wrap(self.random.as_ref(), context, key)
+        self.current()?.primary()?.wrap(self.random.as_ref(), context, key)
     }
 
     fn unwrap(&self, context: &str, wrapped: &[u8]) -> Result<Secret> {
         let roots = self.roots();
-        match roots.maker(wrapped) {
-            Some(root) => root?.unwrap(context, wrapped),
-            None => {
-                let roots = self.reload()?;
-                // Where nobody made it, the one that wraps says so.
-                roots.maker(wrapped).unwrap_or_else(|| Ok(Arc::clone(&roots.primary)))?.unwrap(context, wrapped)
-            }
+        if let Some(Ok(root)) = roots.maker(wrapped) {
+            return root.unwrap(context, wrapped);
         }
+        // Another process may have migrated since, and one that was out of reach may be back.
+        let roots = self.reload()?;
+        // Where nobody made it, the one that wraps says so.
+        roots.maker(wrapped).unwrap_or_else(|| roots.primary())?.unwrap(context, wrapped)
     }
 
     fn wraps_like(&self, wrapped: &[u8]) -> Result<bool> {
@@ -145,16 +149,32 @@ impl Seal for HomeSeal {
 }
 
 impl Roots {
+    /// The one that wraps.
+    pub(super) fn primary(&self) -> Result<Arc<Root>> {
+        same(&self.primary)
+    }
+
+    /// One that is in reach.
+    fn any(&self) -> Result<Arc<Root>> {
+        match (&self.primary, &self.former) {
+            (Err(_), Some(Ok(former))) => Ok(Arc::clone(former)),
+            (primary, _) => same(primary),
+        }
+    }
+
     /// The one that made `wrapped`; the error of one that is out of reach, where it may have.
     fn maker(&self, wrapped: &[u8]) -> Option<Result<Arc<Root>>> {
-        if self.primary.made(wrapped) {
-            return Some(Ok(Arc::clone(&self.primary)));
-        }
-        match &self.former {
-            Some(Ok(former)) if former.made(wrapped) => Some(Ok(Arc::clone(former))),
-            Some(Err(error)) => Some(Err(Error::new(error.kind(), error.message().to_owned()))),
-            _ => None,
-        }
+        let all = || std::iter::once(&self.primary).chain(&self.former);
+        let made = all().filter_map(|root| root.as_ref().ok()).find(|root| root.made(wrapped));
+        made.map(|root| Ok(Arc::clone(root))).or_else(|| all().find(|root| root.is_err()).map(same))
+    }
+}
+
+/// The same once more; an error without its causes.
+fn same(root: &Result<Arc<Root>>) -> Result<Arc<Root>> {
+    match root {
+        Ok(root) => Ok(Arc::clone(root)),
+        Err(error) => Err(Error::new(error.kind(), error.message().to_owned())),
     }
 }
 
@@ -162,16 +182,27 @@ fn stamp(home: &Home) -> Result<Stamp> {
     Ok([home.read(SEAL)?, home.read(NEXT_SEAL)?])
 }
 
-/// The root keys of `home`.
+/// The root keys of `home`. Where another process changes headers and key files meanwhile, they are read once more.
 fn load(home: &Home, random: &Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Roots> {
+    let before = stamp(home)?;
+    let loaded = read(home, random, devices);
+    let moved = |e: &Error| e.kind() == ErrorKind::Damaged && stamp(home).is_ok_and(|now| now != before);
+    let torn = match &loaded {
+        Ok(roots) => roots.primary.as_ref().is_err_and(moved),
+        Err(error) => moved(error),
+    };
+    if torn { read(home, random, devices) } else { loaded }
+}
+
+fn read(home: &Home, random: &Arc<dyn Random>, devices: &[HsmConfig]) -> Result<Roots> {
     let [_, next] = stamp(home)?;
     let Some(next) = next else {
         // A header that its maker did not come to write is written here, and read after that.
         let opened = open_one(home, random, devices)?;
-        return Ok(Roots { primary: Arc::new(opened), former: None, stamp: stamp(home)? });
+        return Ok(Roots { primary: Ok(Arc::new(opened)), former: None, stamp: stamp(home)? });
     };
     let stamp = stamp(home)?;
-    let primary = Arc::new(resolve(home, &Header::parse(home, NEXT_SEAL, &next)?, devices)?);
+    let primary = resolve(home, &Header::parse(home, NEXT_SEAL, &next)?, devices).map(Arc::new);
     let former = stamp.first().and_then(Option::as_ref).map(|text| {
         let header = Header::parse(home, SEAL, text)?;
         resolve(home, &header, devices).map(Arc::new)
@@ -232,8 +263,19 @@ pub(super) fn find<'a>(devices: &'a [HsmConfig], name: &str) -> Result<&'a HsmCo
 pub(super) fn hold(random: &Arc<dyn Random>, suite: Suite, device: &HsmConfig) -> Result<Header> {
     let key = Secret::filled(KEY_LEN, |b| random.fill(b))?;
     let root = Root::new(suite, &key)?;
-    let held = hold_root(device, random.as_ref(), &format!("kmss-root-{}", root.key_id()), &key)?;
+    let held = hold_root(device, random.as_ref(), &format!("{ROOT_KEYS}{}", root.key_id()), &key)?;
     Ok(Header::of_device(&root, Held::of(&device.name, held)))
+}
+
+/// Destroys the key in a device that `header` names, if it names one. Returns its label where it is left there.
+pub(super) fn forget(header: &Header, devices: &[HsmConfig]) -> Option<String> {
+    let held = header.hsm.as_ref()?;
+    match find(devices, &held.name).and_then(|device| forget_root(device, &held.key)) {
+        Ok(count) if count > 0 => return None,
+        Ok(_) => tracing::warn!(hsm = %held.name, key = %held.key, "the old key was not in the HSM"),
+        Err(error) => tracing::warn!(hsm = %held.name, key = %held.key, %error, "the old key stays in the HSM"),
+    }
+    Some(held.key.clone())
 }
 
 impl std::fmt::Debug for HomeSeal {

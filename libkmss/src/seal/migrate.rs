@@ -4,15 +4,18 @@
 //!    both and wraps with the next.
 //! 2. Whoever migrates wraps anew what the old one wrapped, fences the old one off, and looks again.
 //! 3. The old key is overwritten, and the next takes its names. Until the last of them is there, `seal.next.toml` decides.
+//!
+//! Whoever does one of these holds `seal.lock`, so that there is one of them at a time.
+
+use std::fs::File;
 
 use super::HomeSeal;
 use super::file::{KEY_LEN, decode_key, encode_key};
 use super::header::Header;
-use super::live::{find, hold, resolve};
+use super::live::{find, forget, hold, resolve};
 use super::root::{Root, marker_of};
-use crate::device::forget_root;
 use crate::error::{Error, ErrorKind, Result};
-use crate::home::{Home, NEXT_ROOT_KEY, NEXT_SEAL, ROOT_KEY, SEAL};
+use crate::home::{Home, NEXT_ROOT_KEY, NEXT_SEAL, ROOT_KEY, SEAL, SEAL_LOCK};
 use crate::secret::Secret;
 use crate::store::StoreKey;
 use crate::suite::Suite;
@@ -85,11 +88,31 @@ impl HomeSeal {
         Ok(SealStatus { suite: super::Seal::suite(self).name(), root: info(SEAL)?, next: info(NEXT_SEAL)? })
     }
 
-    /// Makes the next root key, or finds the one of a migration that was begun. Returns whether one was.
+    /// Keeps every other process from migrating, as long as what is returned is alive.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] while another one migrates.
+    pub fn alone(&self) -> Result<File> {
+        let lock = self.home.open_or_create_file(SEAL_LOCK)?;
+        let busy = |e: std::fs::TryLockError| {
+            let why = "another process migrates the seal: wait until it is done";
+            Error::new(ErrorKind::Busy, why).with_source(e.to_string())
+        };
+        lock.try_lock().map_err(busy)?;
+        Ok(lock)
+    }
+
+    /// Makes the next root key, or finds the one of a migration that was begun. Returns whether one was. As all of the
+    /// following, only while nobody else migrates ([`Self::alone`]).
     ///
     /// # Errors
     /// [`ErrorKind::Arguments`] where a migration to another holder is under way.
     pub fn begin(&self, to: &Holding) -> Result<bool> {
+        let old = header(&self.home, SEAL)?;
+        // One that ended, but for its last file.
+        if header(&self.home, NEXT_SEAL)?.is_some_and(|next| old.as_ref().is_some_and(|old| old.key_id == next.key_id)) {
+            let _ = self.finish()?;
+        }
         if let Some(next) = header(&self.home, NEXT_SEAL)? {
             if !to.fits(&next) {
                 let holder = RootInfo::of(&next).holder;
@@ -101,9 +124,39 @@ impl HomeSeal {
             return Ok(true);
         }
         let next = self.prepare(to)?;
-        self.home.create_exclusively(NEXT_SEAL, next.text()?.as_bytes())?;
+        if old.is_some_and(|old| old.key_id == next.key_id) {
+            return Err(Error::new(ErrorKind::Internal, "the next root key is the one that the home has"));
+        }
+        // Where one was written all the same, by a version that knows no lock, that is the one that counts.
+        if !self.home.create_exclusively(NEXT_SEAL, next.text()?.as_bytes())? {
+            forget(&next, &self.devices);
+            return Err(Error::new(ErrorKind::Conflict, "another process migrates the seal: look again"));
+        }
         let _ = self.reload()?;
         Ok(false)
+    }
+
+    /// The marker that the root key which is migrated to is over, where one is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`].
+    pub fn next_marker(&self) -> Result<Option<StoreKey>> {
+        let (old, next) = (header(&self.home, SEAL)?, header(&self.home, NEXT_SEAL)?);
+        let next = next.filter(|next| old.is_some_and(|old| old.key_id != next.key_id));
+        next.map(|next| marker_of(&next.key_id)).transpose()
+    }
+
+    /// Gives a migration up to whose key nothing was wrapped: erases the next root key. Returns its label in a device where
+    /// it is left there.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub fn abandon(&self) -> Result<Option<String>> {
+        let Some(next) = header(&self.home, NEXT_SEAL)? else { return Ok(None) };
+        self.home.remove(NEXT_SEAL)?;
+        self.erase(NEXT_ROOT_KEY)?;
+        let left = forget(&next, &self.devices);
+        self.reload().map(|_| left)
     }
 
     /// The header of the next root key, which is held by then.
@@ -112,7 +165,8 @@ impl HomeSeal {
             Holding::File => {
                 let suite = super::Seal::suite(self);
                 let key = Secret::filled(KEY_LEN, |b| self.random.fill(b))?;
-                // One may be left of a migration that ended before its header was written.
+                // What is left of a migration that ended before its header was written is nobody's, and may be known to some.
+                self.erase(NEXT_ROOT_KEY)?;
                 self.home.create_exclusively(NEXT_ROOT_KEY, &encode_key(suite, &key))?;
                 Ok(Header::of_file(&self.next_file(suite)?))
             }
@@ -144,41 +198,44 @@ impl HomeSeal {
         marker_of(&old.key_id).map(Some)
     }
 
-    /// Erases the old root key and gives the next its names. Only after everything was wrapped anew.
+    /// Erases the old root key and gives the next its names. Only after everything was wrapped anew. Returns the label of the
+    /// old one in a device, where it is left there: everything was wrapped anew, so that is no reason to stop.
     ///
     /// # Errors
     /// Those of the file system: the migration is still under way then.
-    pub fn finish(&self) -> Result<()> {
-        let Some(next) = header(&self.home, NEXT_SEAL)? else { return Ok(()) };
+    pub fn finish(&self) -> Result<Option<String>> {
+        let Some(next) = header(&self.home, NEXT_SEAL)? else { return Ok(None) };
         // Not before it is proved that the next one opens.
         let _ = resolve(&self.home, &next, &self.devices)?;
-        if next.hsm.is_none() {
-            if let Some(file) = self.home.read(NEXT_ROOT_KEY)? {
-                self.overwrite(ROOT_KEY)?;
-                self.home.replace(ROOT_KEY, file.expose())?;
-            }
-        } else {
+        let old = header(&self.home, SEAL)?.filter(|old| old.key_id != next.key_id);
+        if self.is_in(ROOT_KEY, old.as_ref())? {
             self.overwrite(ROOT_KEY)?;
         }
-        self.forget_device(&next);
+        if self.is_in(NEXT_ROOT_KEY, Some(&next))? {
+            self.home.rename(NEXT_ROOT_KEY, ROOT_KEY)?;
+        }
+        let left = old.and_then(|old| forget(&old, &self.devices));
         self.home.replace(SEAL, next.text()?.as_bytes())?;
         if next.hsm.is_some() {
             self.home.remove(ROOT_KEY)?;
         }
+        self.erase(NEXT_ROOT_KEY)?;
         self.home.remove(NEXT_SEAL)?;
-        self.home.remove(NEXT_ROOT_KEY)?;
-        self.reload().map(drop)
+        self.reload().map(|_| left)
     }
 
-    /// Destroys the key in the device that is migrated from. Everything was wrapped anew, so trouble there is no reason to
-    /// stop.
-    fn forget_device(&self, next: &Header) {
-        let old = header(&self.home, SEAL).ok().flatten().filter(|old| old.key_id != next.key_id);
-        let Some(held) = old.and_then(|old| old.hsm) else { return };
-        let gone = find(&self.devices, &held.name).and_then(|device| forget_root(device, &held.key));
-        if let Err(error) = gone {
-            tracing::warn!(hsm = %held.name, key = %held.key, %error, "the old key stays in the HSM: destroy it there");
-        }
+    /// Whether the file `name` holds the key that `header` names.
+    fn is_in(&self, name: &str, header: Option<&Header>) -> Result<bool> {
+        let (Some(header), Some(file)) = (header, self.home.read(name)?) else { return Ok(false) };
+        // What is overwritten already holds none.
+        let Ok((suite, key)) = decode_key(&self.home, &file) else { return Ok(false) };
+        Ok(header.hsm.is_none() && Root::new(suite, &key)?.key_id() == header.key_id)
+    }
+
+    /// Overwrites a key file, and removes it.
+    fn erase(&self, name: &str) -> Result<()> {
+        self.overwrite(name)?;
+        self.home.remove(name)
     }
 
     /// Overwrites a key file in its place, so that no block of the disk keeps it where the file system writes in place.

@@ -3,15 +3,15 @@
 use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::object::Attribute;
 use libkmss::key::Storage;
-use libkmss::mechanism::{Hash, KeyType};
+use libkmss::mechanism::Hash;
 use libkmss::operation::{Adopt, Survey};
 
 use super::keys::ecdsa;
 use super::*;
 
-const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+pub(super) const P256: [u8; 10] = [0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 
-fn pair(session: &Session, id: &[u8], label: &str) {
+pub(super) fn pair(session: &Session, id: &[u8], label: &str) {
     let same = [Attribute::Token(true), Attribute::Id(id.to_vec()), Attribute::Label(label.into())];
     let public = [&same[..], &[Attribute::EcParams(P256.to_vec()), Attribute::Verify(true)]].concat();
     let private = [&same[..], &[Attribute::Sign(true), Attribute::Private(true), Attribute::Sensitive(true)]].concat();
@@ -35,9 +35,7 @@ fn keys_of_the_device_are_adopted_as_they_are() {
         let mut draft = vault.kms.draft(Storage::Stored).unwrap();
         draft.private = foreign.class == KeyClass::Private;
         draft.name = String::from_utf8(foreign.label.clone()).unwrap();
-        // What the door says of them does not count.
-        draft.protection.extractable = true;
-        draft.usage = Usage::all_for(KeyType::Ec, foreign.class);
+        (draft.usage, draft.protection) = (foreign.usage, foreign.protection);
         let locator = foreign.material.locator.clone();
         let key = vault.kms.perform(&vault.caller, Adopt { backend: backend(), locator, draft }).unwrap();
         let protection = key.key().unwrap().protection;

@@ -16,7 +16,7 @@ pub(super) const fn ecdsa(hash: Option<Hash>) -> Mechanism {
     Mechanism::Ec(EcMechanism::Ecdsa { hash })
 }
 
-fn crypt(vault: &Vault, key: &Arc<Object>, how: &Mechanism, encrypt: bool, data: &[u8]) -> Result<Vec<u8>> {
+pub(super) fn crypt(vault: &Vault, key: &Arc<Object>, how: &Mechanism, encrypt: bool, data: &[u8]) -> Result<Vec<u8>> {
     let (key, how) = (ObjectRef::from(key), how.clone().into());
     let (first, last) = data.split_at(data.len() / 2);
     let mut running = if encrypt {

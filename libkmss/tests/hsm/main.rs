@@ -5,6 +5,7 @@
 mod adoption;
 mod keys;
 mod losses;
+mod owners;
 mod sessions;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ const MODULE: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const HSM_PIN: &str = "hsm-1234";
 const PIN: &[u8] = b"user-1234";
 /// So many tokens are made before the module is loaded: one for each test.
-const TOKENS: usize = 24;
+const TOKENS: usize = 40;
 
 /// One SoftHSM2 for the process, with many tokens; the tests take turns, because some of them take it down.
 struct World {

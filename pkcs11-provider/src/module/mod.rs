@@ -1,5 +1,7 @@
 //! The module: initialised or not, its slots, its sessions. One per process, for good; C_Finalize empties it.
 //!
+//! Opening a home may run an HSM's module, which takes as long as it takes, forks, or calls this one: no lock is held then.
+//!
 //! Fork: every lock here is taken around a fork, so a child finds the state whole. A child that calls C_Initialize starts
 //! clean; one that goes on without it keeps slots, logins, sessions and objects, and loses the operations under way.
 
@@ -11,9 +13,11 @@ pub(crate) mod session;
 pub(crate) mod special;
 pub(crate) mod token;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use cryptoki_sys::*;
 use libkmss::config::Config;
@@ -28,15 +32,35 @@ use crate::module::token::Token;
 use crate::rv::{Result, Rv};
 
 const SHARDS: usize = 16;
+/// How often who waits for another thread that opens a home looks.
+const NAP: Duration = Duration::from_millis(1);
+/// How often slots are read anew where other threads do the same.
+const ATTEMPTS: u32 = 16;
 
 static MODULE: OnceBox<Module> = OnceBox::new();
 
 /// Numbers of sessions are never used twice, not even after C_Finalize.
 static NEXT_SESSION: AtomicU64 = AtomicU64::new(1);
 
+/// Slots as they were read are numbered, so that nobody takes older ones for newer.
+static NEXT_READING: AtomicU64 = AtomicU64::new(1);
+
+thread_local! {
+    /// Whether this thread opens a home: what calls here from within is an HSM's module that has this one as its own.
+    static OPENS: Cell<bool> = const { Cell::new(false) };
+}
+
 struct Module {
-    slots: Lock<Option<Slots>>,
+    door: Lock<Door>,
     sessions: [Lock<NumberMap<CK_SESSION_HANDLE, Session>>; SHARDS],
+}
+
+/// Whether the module is initialised.
+enum Door {
+    Closed,
+    /// A thread of the process with this fork epoch is about to.
+    Opening(u32),
+    Open(Box<Slots>),
 }
 
 /// What C_Initialize makes. The slots are the initialised tokens and one spare, uninitialised slot.
@@ -51,7 +75,23 @@ struct Slots {
     spare: CK_SLOT_ID,
     /// Store generation at the last look.
     generation: u64,
+    /// The number of that look.
+    reading: u64,
 }
+
+/// What the slots are read anew with, and what comes of it.
+struct Reading {
+    config: Config,
+    kms: Option<Arc<Kms>>,
+    tokens: BTreeMap<CK_SLOT_ID, Arc<Token>>,
+    spare: CK_SLOT_ID,
+    generation: u64,
+    /// The number of the look before.
+    after: u64,
+}
+
+/// A thread that opens a home.
+struct Opens;
 
 /// What is in a slot.
 pub(crate) enum Slot {
@@ -64,7 +104,7 @@ pub(crate) enum Slot {
 fn module() -> &'static Module {
     MODULE.get_or_init(|| {
         let shard = |_| Lock::new(Rank::DoorShard, NumberMap::default());
-        Box::new(Module { slots: Lock::new(Rank::Door, None), sessions: std::array::from_fn(shard) })
+        Box::new(Module { door: Lock::new(Rank::Door, Door::Closed), sessions: std::array::from_fn(shard) })
     })
 }
 
@@ -86,15 +126,47 @@ impl Module {
     fn with_slots<T>(&self, look: Look, f: impl FnOnce(&mut Slots) -> Result<T>) -> Result<T> {
         let mut gone = Vec::new();
         let result = {
-            let mut guard = self.slots.lock();
-            let slots = guard.as_mut().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
-            slots.refresh(look, &mut gone)?;
-            f(slots)
+            let mut door = self.door.lock();
+            for _ in 0..ATTEMPTS {
+                let Some(reading) = door.slots()?.stale(look) else { break };
+                drop(door);
+                let reading = reading.read();
+                door = self.door.lock();
+                if door.slots()?.take(reading?, &mut gone) {
+                    break;
+                }
+            }
+            f(door.slots()?)
         };
         for token in gone {
             end_sessions(&token);
         }
         result
+    }
+}
+
+impl Door {
+    fn slots(&mut self) -> Result<&mut Slots> {
+        match self {
+            Self::Open(slots) => Ok(slots),
+            Self::Closed | Self::Opening(_) => Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED)),
+        }
+    }
+}
+
+impl Opens {
+    /// Not within itself.
+    fn begin() -> Result<Self> {
+        if OPENS.replace(true) {
+            return Err(Rv(CKR_FUNCTION_FAILED));
+        }
+        Ok(Self)
+    }
+}
+
+impl Drop for Opens {
+    fn drop(&mut self) {
+        OPENS.set(false);
     }
 }
 
@@ -108,38 +180,34 @@ enum Look {
 }
 
 impl Slots {
-    /// Brings the slots up to date. Tokens that were removed or made anew by somebody else go to `gone`.
-    fn refresh(&mut self, look: Look, gone: &mut Vec<Arc<Token>>) -> Result<()> {
-        if self.kms.is_none() && look == Look::Read {
-            self.kms = Kms::open(&self.config)?.map(Arc::new);
-            self.generation = 1;
-        }
-        let Some(kms) = &self.kms else {
-            return Ok(());
+    /// What they are to be read anew with, where that is necessary.
+    fn stale(&self, look: Look) -> Option<Reading> {
+        let generation = match &self.kms {
+            None if look == Look::Glance => return None,
+            None => 1,
+            Some(kms) => kms.generation(),
         };
-        let generation = kms.generation();
         // An odd generation says that a commit is under way: look again.
         if look == Look::Glance && generation == self.generation && generation.is_multiple_of(2) {
-            return Ok(());
+            return None;
         }
-        let mut known = self.tokens.clone();
-        let mut tokens = BTreeMap::new();
-        for namespace in kms.namespaces()? {
-            let slot = CK_SLOT_ID::from(namespace.ordinal);
-            let token = match known.remove(&slot) {
-                Some(token) if token.follow(&namespace) => token,
-                other => {
-                    gone.extend(other);
-                    Arc::new(Token::new(Arc::clone(kms), namespace)?)
-                }
-            };
-            tokens.insert(slot, token);
+        let (config, kms, tokens) = (self.config.clone(), self.kms.clone(), self.tokens.clone());
+        Some(Reading { config, kms, tokens, spare: self.spare, generation, after: self.reading })
+    }
+
+    /// Takes in what was read, unless another thread was faster. Tokens that were removed or made anew by somebody else go to
+    /// `gone`.
+    fn take(&mut self, reading: Reading, gone: &mut Vec<Arc<Token>>) -> bool {
+        if reading.after != self.reading {
+            return false;
         }
-        self.spare = CK_SLOT_ID::from(kms.next_ordinal()?);
-        self.tokens = tokens;
-        gone.extend(known.into_values());
-        self.generation = generation;
-        Ok(())
+        let Reading { kms, tokens, spare, generation, .. } = reading;
+        let before = std::mem::replace(&mut self.tokens, tokens);
+        let stays = |token: &Arc<Token>| self.tokens.values().any(|other| Arc::ptr_eq(other, token));
+        gone.extend(before.into_values().filter(|token| !stays(token)));
+        (self.kms, self.spare, self.generation) = (kms, spare, generation);
+        self.reading = NEXT_READING.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     fn slot(&self, id: CK_SLOT_ID) -> Result<Slot> {
@@ -151,30 +219,89 @@ impl Slots {
     }
 }
 
+impl Reading {
+    /// Reads the slots anew, and opens the home where somebody made one.
+    fn read(mut self) -> Result<Self> {
+        let _opens = Opens::begin()?;
+        if self.kms.is_none() {
+            self.kms = Kms::open(&self.config)?.map(Arc::new);
+            self.generation = 1;
+        }
+        let Some(kms) = &self.kms else { return Ok(self) };
+        self.generation = kms.generation();
+        let mut tokens = BTreeMap::new();
+        for namespace in kms.namespaces()? {
+            let slot = CK_SLOT_ID::from(namespace.ordinal);
+            let token = match self.tokens.remove(&slot) {
+                Some(token) if token.follow(&namespace) => token,
+                _ => Arc::new(Token::new(Arc::clone(kms), namespace)?),
+            };
+            tokens.insert(slot, token);
+        }
+        self.spare = CK_SLOT_ID::from(kms.next_ordinal()?);
+        self.tokens = tokens;
+        Ok(self)
+    }
+}
+
 /// Initialises the module (PKCS#11 3.2, 5.4.1).
 ///
 /// `CKR_CRYPTOKI_ALREADY_INITIALIZED`, unless this process was forked from the one that initialised it. A configuration
 /// that cannot be used, or an unsafe home, is `CKR_GENERAL_ERROR` with a line on standard error that names the cause.
 pub(crate) fn initialize() -> Result<()> {
     guard::install_panic_hook();
-    let module = module();
-    let epoch = libkmss::os::epoch();
-    // Held until all is done: a second thread that initialises gets its answer when there is something to use.
-    let mut slots = module.slots.lock();
-    if slots.as_ref().is_some_and(|known| known.epoch == epoch) {
-        return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED));
-    }
+    let (module, epoch) = (module(), libkmss::os::epoch());
+    let _opens = Opens::begin()?;
+    let inherited = loop {
+        let mut door = module.door.lock();
+        match &*door {
+            Door::Open(slots) if slots.epoch == epoch => return Err(Rv(CKR_CRYPTOKI_ALREADY_INITIALIZED)),
+            // A second thread that initialises gets its answer when there is something to use.
+            Door::Opening(of) if *of == epoch => {}
+            _ => break std::mem::replace(&mut *door, Door::Opening(epoch)),
+        }
+        drop(door);
+        std::thread::sleep(NAP);
+    };
+    let opening = Opening { module, epoch };
     // What was inherited is the parent's: nothing of it is recorded or closed here.
     drop(module.sessions_where(|_| true));
-    drop(slots.take());
+    drop(inherited);
     let opened = Config::load().and_then(|config| Ok((Kms::open(&config)?, config)));
     let (kms, config) = opened.map_err(|error| {
         complain(&error);
         Rv(CKR_GENERAL_ERROR)
     })?;
-    let kms = kms.map(Arc::new);
-    *slots = Some(Slots { epoch, config, kms, tokens: BTreeMap::new(), spare: 0, generation: 1 });
-    Ok(())
+    let (kms, reading) = (kms.map(Arc::new), NEXT_READING.fetch_add(1, Ordering::Relaxed));
+    opening.end(Slots { epoch, config, kms, tokens: BTreeMap::new(), spare: 0, generation: 1, reading })
+}
+
+/// C_Initialize under way; where it fails, the module is as before.
+struct Opening {
+    module: &'static Module,
+    epoch: u32,
+}
+
+impl Opening {
+    /// Lets everybody in, unless the process was forked by what was called.
+    fn end(self, slots: Slots) -> Result<()> {
+        let mut door = self.module.door.lock();
+        let ours = libkmss::os::epoch() == self.epoch && matches!(&*door, Door::Opening(of) if *of == self.epoch);
+        if ours {
+            *door = Door::Open(Box::new(slots));
+        }
+        drop(door);
+        if ours { Ok(()) } else { Err(Rv(CKR_GENERAL_ERROR)) }
+    }
+}
+
+impl Drop for Opening {
+    fn drop(&mut self) {
+        let mut door = self.module.door.lock();
+        if matches!(&*door, Door::Opening(of) if *of == self.epoch) {
+            *door = Door::Closed;
+        }
+    }
 }
 
 fn complain(error: &libkmss::error::Error) {
@@ -190,7 +317,16 @@ fn complain(error: &libkmss::error::Error) {
 /// Ends everything (PKCS#11 3.2, 5.4.2).
 pub(crate) fn finalize() -> Result<()> {
     let module = module();
-    let slots = module.slots.lock().take().ok_or(Rv(CKR_CRYPTOKI_NOT_INITIALIZED))?;
+    let slots = {
+        let mut door = module.door.lock();
+        match std::mem::replace(&mut *door, Door::Closed) {
+            Door::Open(slots) => slots,
+            other => {
+                *door = other;
+                return Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED));
+            }
+        }
+    };
     drop(module.sessions_where(|_| true));
     for token in slots.tokens.values() {
         // Nobody logged in is fine here.
@@ -207,10 +343,7 @@ pub(crate) fn finalize() -> Result<()> {
 
 /// Fails where the module is not initialised.
 pub(crate) fn check_initialized() -> Result<()> {
-    match module().slots.lock().as_ref() {
-        Some(_) => Ok(()),
-        None => Err(Rv(CKR_CRYPTOKI_NOT_INITIALIZED)),
-    }
+    module().door.lock().slots().map(drop)
 }
 
 /// All slot ids, the spare one last (PKCS#11 3.2, 5.5.1).
@@ -228,14 +361,20 @@ pub(crate) fn slot(id: CK_SLOT_ID) -> Result<Slot> {
 
 /// The hall, making the home where there is none yet: for C_InitToken.
 pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
-    module().with_slots(Look::Read, |slots| match &slots.kms {
-        Some(kms) => Ok(Arc::clone(kms)),
-        None => {
-            let kms = Arc::new(Kms::create(&slots.config, None)?);
-            slots.kms = Some(Arc::clone(&kms));
-            slots.generation = 1;
-            Ok(kms)
-        }
+    let (kms, config) = module().with_slots(Look::Read, |slots| Ok((slots.kms.clone(), slots.config.clone())))?;
+    if let Some(kms) = kms {
+        return Ok(kms);
+    }
+    let made = {
+        let _opens = Opens::begin()?;
+        Arc::new(Kms::create(&config, None)?)
+    };
+    // Where another thread was faster, it is that one's that all use.
+    module().with_slots(Look::Glance, |slots| {
+        let kms = Arc::clone(slots.kms.get_or_insert(made));
+        // Who read them meanwhile saw no home.
+        (slots.generation, slots.reading) = (1, NEXT_READING.fetch_add(1, Ordering::Relaxed));
+        Ok(kms)
     })
 }
 

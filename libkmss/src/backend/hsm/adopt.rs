@@ -4,13 +4,14 @@ use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 
 use super::HsmBackend;
 use super::attributes::{self, Read, public_of};
-use super::keys::nothing;
+use super::halves::{CHANCE, Half, belong, whole};
+use super::keys::{bits_of, nothing};
 use super::locator::Locator;
 use super::place::{hex, stored};
 use crate::backend::Foreign;
-use crate::device::{Lent, Trouble, Use};
+use crate::device::{Lent, ROOT_KEYS, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyClass, Material, Protection, PublicComponents, Usage};
+use crate::key::{KeyClass, Material, Protection, Usage};
 use crate::mechanism::KeyType;
 use crate::permit::Permit;
 
@@ -40,24 +41,34 @@ const ATTRIBUTES: &[AttributeType] = &[
 
 /// A key as the device described it.
 struct Found {
+    handle: ObjectHandle,
     read: Read,
     public: Read,
     class: KeyClass,
     key_type: Option<KeyType>,
+    /// Of a public half: whether a private one with its identifier was shown to be its other half, where one is there.
+    belongs: Option<bool>,
 }
 
 impl HsmBackend {
-    /// Every stored key of the device, or the one at `locator`. Those that cannot be used here say why.
+    /// Every stored key of the device, or the one at `locator`, of which it is shown then that its halves belong together.
+    /// Those that cannot be used here say why.
     pub(super) fn adoptable(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
         let locator = locator.map(Locator::parse).transpose()?;
+        let mut chance = [0; CHANCE];
+        self.software.entropy().fill(&mut chance)?;
         let (found, serial) = self.call(Use::Other, |lent| {
             let mut found = Vec::new();
             for handle in self.handles(lent, locator.as_ref())? {
                 found.extend(read(lent, handle)?);
             }
+            if locator.is_some() {
+                show(lent, &mut found, &chance)?;
+            }
             Ok((found, lent.entered().serial.clone()))
         })?;
-        let described = found.iter().map(|key| self.foreign_key(permit, key, &found, &serial));
+        let wanted = |key: &&Found| locator.as_ref().is_none_or(|locator| locator.class == key.class);
+        let described = found.iter().filter(wanted).map(|key| self.foreign_key(permit, key, &found, &serial));
         described.collect()
     }
 
@@ -66,12 +77,14 @@ impl HsmBackend {
             return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
         };
         let mut handles: Vec<_> = stored(&self.device, lent, locator)?.into_iter().collect();
-        if locator.class == KeyClass::Private {
+        let other = match locator.class {
             // Its public half tells what the private one does not.
-            let public =
-                [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(locator.id.clone())];
-            handles.extend(lent.ask(|session| session.find_objects(&public))?);
-        }
+            KeyClass::Private => ObjectClass::PUBLIC_KEY,
+            KeyClass::Public => ObjectClass::PRIVATE_KEY,
+            KeyClass::Secret => return Ok(handles),
+        };
+        let halves = [Attribute::Class(other), Attribute::Token(true), Attribute::Id(locator.id.clone())];
+        handles.extend(lent.ask(|session| session.find_objects(&halves))?);
         Ok(handles)
     }
 
@@ -93,7 +106,9 @@ impl HsmBackend {
             refusal: None,
         };
         let refuse = |why: &str| Some(why.to_owned());
-        foreign.refusal = if key.key_type.is_none() {
+        foreign.refusal = if is_root(id) || is_root(label) {
+            refuse("it opens a home")
+        } else if key.key_type.is_none() {
             refuse("keys of this type are not offered")
         } else if id.is_empty() && label.is_empty() {
             refuse("it has neither CKA_ID nor label: give it one with the vendor's tool")
@@ -101,6 +116,8 @@ impl HsmBackend {
             refuse("others have the same CKA_ID and label: give it another with the vendor's tool")
         } else if protection.always_authenticate {
             refuse("it asks for the HSM's PIN at each use")
+        } else if key.belongs == Some(false) && key.class == KeyClass::Public {
+            refuse("it is not the other half of the private key with its CKA_ID: somebody may have put it there")
         } else {
             None
         };
@@ -108,7 +125,7 @@ impl HsmBackend {
             return Ok(foreign);
         }
         let described = if key.class == KeyClass::Secret {
-            let bits = key.read.value_len().and_then(|len| u32::try_from(len * 8).ok()).unwrap_or_default();
+            let bits = bits_of(key.read.value_len());
             Ok(Material { bits, check_value: key.read.check_value(), ..nothing(key_type) })
         } else {
             self.describe_half(permit, key, key_type, all)
@@ -125,28 +142,54 @@ impl HsmBackend {
 
     /// Half of a pair: what the object itself does not tell of the public part, the other half does.
     fn describe_half(&self, permit: &Permit, key: &Found, key_type: KeyType, all: &[Found]) -> Result<Material> {
-        let own = key.public.public(key_type);
-        let whole = |public: &PublicComponents| match public {
-            PublicComponents::Ec { point, .. } => !point.is_empty(),
-            other => *other != PublicComponents::None,
-        };
-        if own.as_ref().is_ok_and(whole) {
+        if whole(&key.public, key_type).is_some() {
             return self.describe(permit, key_type, &key.public);
         }
         let other = all.iter().find(|other| {
             other.class == KeyClass::Public
                 && other.key_type == key.key_type
                 && other.read.id() == key.read.id()
-                && other.public.public(key_type).as_ref().is_ok_and(whole)
+                && other.belongs != Some(false)
+                && whole(&other.public, key_type).is_some()
         });
         let silent = || {
             let why = format!(
-                "the HSM does not tell its public half, and holds no public key with CKA_ID {}",
+                "the HSM does not tell its public half, and no public key with CKA_ID {} there is shown to be that",
                 hex(key.read.id())
             );
             Error::new(ErrorKind::BackendUnavailable, why)
         };
         self.describe(permit, key_type, &other.ok_or_else(silent)?.public)
+    }
+}
+
+/// Whether this is how keys are called that open homes: whoever uses one has the home.
+fn is_root(name: &[u8]) -> bool {
+    name.starts_with(ROOT_KEYS.as_bytes())
+}
+
+/// Shows of each public half whether the private one with its identifier is its other half.
+fn show(lent: &Lent, found: &mut [Found], chance: &[u8; CHANCE]) -> Result<(), Trouble> {
+    let mut shown = Vec::new();
+    for (at, public) in found.iter().enumerate().filter(|(_, key)| key.class == KeyClass::Public) {
+        let Some(key_type) = public.key_type else { continue };
+        for private in found.iter().filter(|key| key.class == KeyClass::Private && key.read.id() == public.read.id()) {
+            let fits = private.key_type == Some(key_type)
+                && belong(lent, (private.half(), public.half()), key_type, chance)?;
+            shown.push((at, fits));
+        }
+    }
+    for (at, fits) in shown {
+        if let Some(public) = found.get_mut(at) {
+            public.belongs = Some(fits || public.belongs == Some(true));
+        }
+    }
+    Ok(())
+}
+
+impl Found {
+    fn half(&self) -> Half<'_> {
+        Half { handle: self.handle, public: &self.public, usage: attributes_of(&self.read).0 }
     }
 }
 
@@ -162,7 +205,7 @@ fn read(lent: &Lent, handle: ObjectHandle) -> Result<Option<Found>, Trouble> {
         Some(wanted) if !wanted.is_empty() => Read::of(lent, handle, wanted)?,
         _ => Read::default(),
     };
-    Ok(Some(Found { read, public, class, key_type }))
+    Ok(Some(Found { handle, read, public, class, key_type, belongs: None }))
 }
 
 /// What the device lets it do, and how it protects it.

@@ -1,11 +1,11 @@
 //! Attributes of objects in the device: what new ones get, and what is read of those that are there.
 
-use cryptoki::object::{Attribute, AttributeType, KeyType as Theirs, ObjectClass, ObjectHandle};
+use cryptoki::object::{Attribute, AttributeInfo, AttributeType, KeyType as Theirs, ObjectClass, ObjectHandle};
 use der::asn1::{ObjectIdentifier, OctetStringRef, PrintableStringRef};
 use der::{Decode, Encode};
 
 use super::mechanism::unsupported;
-use crate::device::{Lent, Trouble};
+use crate::device::{Fault, Lent, Trouble};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, KeyComponents, Protection, PublicComponents, Storage, Usage};
 use crate::mechanism::{Curve, KeyType};
@@ -124,16 +124,33 @@ pub(super) struct Read(Vec<Attribute>);
 
 impl Read {
     /// Those of `wanted` that the device gives out.
+    ///
+    /// # Errors
+    /// Where it is the object, the session or the device that is not there: a part is not taken for the whole.
     pub(super) fn of(lent: &Lent, handle: ObjectHandle, wanted: &[AttributeType]) -> Result<Self, Trouble> {
-        let whole = lent.ask(|session| session.get_attributes(handle, wanted));
-        if let Ok(all) = whole {
-            return Ok(Self(all));
+        let mut read = Self::default();
+        if !lent.entered().quirks.reads_singly() {
+            match lent.ask(|session| session.get_attributes(handle, wanted)) {
+                Ok(all) => return Ok(Self(all)),
+                Err(trouble) if is_of_another(&trouble) => return Err(trouble),
+                // Some devices refuse a list for one attribute in it, and some give what the crate cannot read.
+                Err(_) => {}
+            }
         }
-        // Some devices refuse a list for one attribute in it, and some give what the crate cannot read.
-        let one = |wanted: &AttributeType| {
-            lent.ask(|session| session.get_attributes(handle, std::slice::from_ref(wanted))).unwrap_or_default()
-        };
-        Ok(Self(wanted.iter().flat_map(one).collect()))
+        for one in wanted {
+            match read_one(lent, handle, *one) {
+                Ok(found) => read.0.extend(found),
+                Err(trouble) if is_of_another(&trouble) => return Err(trouble),
+                Err(_) => {}
+            }
+        }
+        Ok(read)
+    }
+
+    /// As [`Self::of`], of an object that was made in this call: no trouble that the device has with it may have it made
+    /// again.
+    pub(super) fn of_new(lent: &Lent, handle: ObjectHandle, wanted: &[AttributeType]) -> Self {
+        Self::of(lent, handle, wanted).unwrap_or_default()
     }
 
     pub(super) fn each(&self) -> impl Iterator<Item = &Attribute> {
@@ -174,10 +191,10 @@ impl Read {
         })
     }
 
-    /// The value, of which no copy stays behind.
+    /// The value; this copy of it is wiped. The one in the buffer that the crate read it into is freed as it is.
     pub(super) fn into_value(self) -> Option<Secret> {
         let value = self.bytes(AttributeType::Value).filter(|value| !value.is_empty()).map(Secret::copy_of);
-        wipe(self.0);
+        drop(Template(self.0));
         value
     }
 
@@ -219,6 +236,21 @@ impl Read {
     }
 }
 
+/// Whether it is not the attribute that the device has trouble with.
+fn is_of_another(trouble: &Trouble) -> bool {
+    matches!(trouble.fault(), Fault::Object | Fault::Login | Fault::Device)
+}
+
+/// One attribute, where the device has it: some tell what it is of those only that they were asked for the length of.
+fn read_one(lent: &Lent, handle: ObjectHandle, wanted: AttributeType) -> Result<Vec<Attribute>, Trouble> {
+    let wanted = std::slice::from_ref(&wanted);
+    let info = lent.ask(|session| session.get_attribute_info(handle, wanted))?;
+    if !matches!(info.as_slice(), [AttributeInfo::Available(_)]) {
+        return Ok(Vec::new());
+    }
+    lent.ask(|session| session.get_attributes(handle, wanted))
+}
+
 /// What is read of a public part.
 pub(super) const PUBLIC: &[AttributeType] =
     &[AttributeType::Modulus, AttributeType::PublicExponent, AttributeType::EcParams, AttributeType::EcPoint];
@@ -238,8 +270,8 @@ fn significant(integer: &[u8]) -> Vec<u8> {
 }
 
 /// The components of a key that comes in, as the device takes them.
-pub(super) fn components(components: &KeyComponents) -> Result<(KeyClass, Vec<Attribute>)> {
-    Ok(match components {
+pub(super) fn components(components: &KeyComponents) -> Result<(KeyClass, Template)> {
+    let (class, attributes) = match components {
         KeyComponents::Secret { value, .. } => (KeyClass::Secret, vec![Attribute::Value(value.expose().to_vec())]),
         KeyComponents::EcPrivate { curve, scalar } => (
             KeyClass::Private,
@@ -273,22 +305,44 @@ pub(super) fn components(components: &KeyComponents) -> Result<(KeyClass, Vec<At
         KeyComponents::DhPrivate { .. } | KeyComponents::PqcPrivate { .. } | KeyComponents::Public(_) => {
             return Err(unsupported());
         }
-    })
+    };
+    Ok((class, Template(attributes)))
 }
 
-/// Wipes what a template held of a key.
-pub(super) fn wipe(template: Vec<Attribute>) {
-    use zeroize::Zeroize;
-    for attribute in template {
-        match attribute {
-            Attribute::Value(mut bytes)
-            | Attribute::PrivateExponent(mut bytes)
-            | Attribute::Prime1(mut bytes)
-            | Attribute::Prime2(mut bytes)
-            | Attribute::Exponent1(mut bytes)
-            | Attribute::Exponent2(mut bytes)
-            | Attribute::Coefficient(mut bytes) => bytes.zeroize(),
-            _ => {}
+/// Attributes that may hold a key, and wipe what they hold of it at their end.
+pub(super) struct Template(Vec<Attribute>);
+
+impl Template {
+    /// These, and `more` that hold nothing secret.
+    pub(super) fn with(mut self, more: Vec<Attribute>) -> Self {
+        // Moved as they are: what they hold stays where it is.
+        self.0.extend(more);
+        self
+    }
+}
+
+impl std::ops::Deref for Template {
+    type Target = [Attribute];
+
+    fn deref(&self) -> &[Attribute] {
+        &self.0
+    }
+}
+
+impl Drop for Template {
+    fn drop(&mut self) {
+        use zeroize::Zeroize;
+        for attribute in &mut self.0 {
+            match attribute {
+                Attribute::Value(bytes)
+                | Attribute::PrivateExponent(bytes)
+                | Attribute::Prime1(bytes)
+                | Attribute::Prime2(bytes)
+                | Attribute::Exponent1(bytes)
+                | Attribute::Exponent2(bytes)
+                | Attribute::Coefficient(bytes) => bytes.zeroize(),
+                _ => {}
+            }
         }
     }
 }

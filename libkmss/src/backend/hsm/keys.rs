@@ -6,7 +6,7 @@ use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
 use super::HsmBackend;
-use super::attributes::{self, Read, ec_params, new_key, public_of, wipe};
+use super::attributes::{self, Read, ec_params, new_key, public_of};
 use super::locator::Locator;
 use super::mechanism::{For, adapted, check, unsupported, with};
 use super::place::{Place, SessionKey, stored};
@@ -82,31 +82,27 @@ impl HsmBackend {
         let public = NewObject { storage: private.storage, name: private.name.clone(), ..public.clone() };
         let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
+        let stored = private.storage == Storage::Stored;
         let made = self.call(Use::Other, |lent| {
-            let halves = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
-            let public = Read::of(lent, halves.0, public_of(key_type))?;
-            Ok((
-                halves,
-                public,
-                lent.entered().serial.clone(),
-                SessionKey::new(&self.device, lent, halves.1, Vec::new()),
-            ))
+            // Nothing behind it may fail in a way that has it done again.
+            let at = |class| Locator::new(class, &lent.entered().serial, &id, None);
+            let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
+            let (theirs, ours) = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
+            if stored {
+                self.device.remember(lent, &private.bytes, ours);
+                self.device.remember(lent, &public.bytes, theirs);
+            }
+            let read = Read::of_new(lent, theirs, public_of(key_type));
+            Ok((private, public, read, SessionKey::new(&self.device, lent, ours, Vec::new())))
         });
-        let ((theirs, ours), read, serial, held) = made?;
+        let (private, public, read, held) = made?;
         let components = read.public(key_type)?;
         let described = self.software.import(permit, &KeyComponents::Public(components))?;
-        if private.storage == Storage::Ephemeral {
+        if !stored {
             let held = HeldKey::new(epoch(), Arc::new(held));
             return Ok((Material { held, ..described.clone() }, described));
         }
         held.keep();
-        let at = |class| Locator::new(class, &serial, &id, None);
-        let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
-        self.call(Use::Other, |lent| {
-            self.device.remember(lent, &private.bytes, ours);
-            self.device.remember(lent, &public.bytes, theirs);
-            Ok(())
-        })?;
         Ok((Material { locator: private.bytes, ..described.clone() }, Material { locator: public.bytes, ..described }))
     }
 
@@ -121,16 +117,15 @@ impl HsmBackend {
         let described = self.software.import(permit, components)?;
         let new = permit.new_object()?;
         let (class, of_key) = attributes::components(components)?;
-        let mut template = new_key(new, class, components.key_type(), &new.id.0, self.label_limit()?)?;
-        template.extend(of_key);
+        let all = new_key(new, class, components.key_type(), &new.id.0, self.label_limit()?)?;
+        let template = of_key.with(all);
         let made = if class == KeyClass::Secret {
             let expected = Expected { key_type: components.key_type(), len: None };
-            self.secret(permit, new, expected, Use::Other, |lent| lent.ask(|session| session.create_object(&template)))
+            self.secret(permit, new, expected, Use::Other, |lent| lent.ask(|session| session.create_object(&template)))?
         } else {
-            self.private(new, |lent| lent.ask(|session| session.create_object(&template)), |_| Ok(described.clone()))
+            let create = |lent: &Lent| lent.ask(|session| session.create_object(&template));
+            self.private(new, Use::Other, create, |_| Ok(described.clone()))?
         };
-        wipe(template);
-        let made = made?;
         Ok(Material { locator: made.locator, held: made.held, ..described })
     }
 
@@ -161,7 +156,7 @@ impl HsmBackend {
                 let implied = implied_len(mechanism, wrapped, expected.key_type);
                 self.secret_of(permit, new, (expected, implied), Use::Unwrap, unwrap)
             } else {
-                self.private(new, unwrap, |read| self.describe(permit, expected.key_type, read))
+                self.private(new, Use::Unwrap, unwrap, |read| self.describe(permit, expected.key_type, read))
             }
         })
     }
@@ -260,13 +255,19 @@ impl HsmBackend {
         if new.storage == Storage::Ephemeral {
             return self.session_secret(permit, new, (expected, implied), used, make);
         }
-        let (handle, serial) = self.call(used, |lent| Ok((make(lent)?, lent.entered().serial.clone())))?;
-        let locator = Locator::new(KeyClass::Secret, &serial, &new.id.0, None)?;
-        let described = self.call(Use::Other, |lent| {
+        let locator = self.call(used, |lent| {
+            let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &new.id.0, None)?;
+            let handle = make(lent)?;
             self.device.remember(lent, &locator.bytes, handle);
-            describe_secret(lent, handle)
+            Ok(locator)
+        })?;
+        // The device may have been entered anew since: the handle is looked up.
+        let described = self.call(Use::Other, |lent| {
+            let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
+            describe_secret(lent, stored(&self.device, lent, &locator)?.ok_or_else(gone)?)
         });
-        let (check_value, found) = described?;
+        // What is not described is not recorded.
+        let (check_value, found) = described.inspect_err(|_| drop(self.remove(&locator)))?;
         let found = found.or(implied);
         if let (Some(wanted), Some(found)) = (len, found)
             && wanted != found
@@ -295,7 +296,7 @@ impl HsmBackend {
             if readable {
                 return give_out(lent, handle).map(Made::Value);
             }
-            let (check_value, found) = describe_secret(lent, handle)?;
+            let (check_value, found) = described_by(&Read::of_new(lent, handle, OF_SECRET));
             Ok(Made::Held(Arc::new(SessionKey::new(&self.device, lent, handle, check_value)), found))
         })?;
         let fits = |found: Option<usize>| match (len, found) {
@@ -322,25 +323,26 @@ impl HsmBackend {
     fn private(
         &self,
         new: &NewObject,
+        used: Use,
         make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
         describe: impl Fn(&Read) -> Result<Material>,
     ) -> Result<Material> {
-        let made = self.call(Use::Unwrap, |lent| {
+        let stored = new.storage == Storage::Stored;
+        let made = self.call(used, |lent| {
+            let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &new.id.0, None)?;
             let handle = make(lent)?;
-            let read = Read::of(lent, handle, attributes::PUBLIC)?;
-            Ok((handle, read, lent.entered().serial.clone(), SessionKey::new(&self.device, lent, handle, Vec::new())))
+            if stored {
+                self.device.remember(lent, &locator.bytes, handle);
+            }
+            let read = Read::of_new(lent, handle, attributes::PUBLIC);
+            Ok((locator, read, SessionKey::new(&self.device, lent, handle, Vec::new())))
         });
-        let (handle, read, serial, held) = made?;
+        let (locator, read, held) = made?;
         let described = describe(&read)?;
-        if new.storage == Storage::Ephemeral {
+        if !stored {
             return Ok(Material { locator: Vec::new(), held: HeldKey::new(epoch(), Arc::new(held)), ..described });
         }
         held.keep();
-        let locator = Locator::new(KeyClass::Private, &serial, &new.id.0, None)?;
-        self.call(Use::Other, |lent| {
-            self.device.remember(lent, &locator.bytes, handle);
-            Ok(())
-        })?;
         Ok(Material { locator: locator.bytes, held: HeldKey::default(), ..described })
     }
 
@@ -368,17 +370,23 @@ impl HsmBackend {
 
 /// Takes the value of a session object out, and destroys it.
 fn give_out(lent: &Lent, handle: ObjectHandle) -> Result<Secret, Trouble> {
-    let read = Read::of(lent, handle, &[AttributeType::Value]);
+    let read = Read::of_new(lent, handle, &[AttributeType::Value]);
     let _ = lent.ask(|session| session.destroy_object(handle));
-    let value = read?.into_value();
+    let value = read.into_value();
     Ok(value.ok_or_else(|| Error::new(ErrorKind::KeyUnextractable, "the HSM does not give the value out"))?)
 }
 
+/// What is read of a secret key.
+const OF_SECRET: &[AttributeType] = &[AttributeType::CheckValue, AttributeType::ValueLen];
+
 /// Check value and length of a secret key.
 fn describe_secret(lent: &Lent, handle: ObjectHandle) -> Result<(Vec<u8>, Option<usize>), Trouble> {
-    let read = Read::of(lent, handle, &[AttributeType::CheckValue, AttributeType::ValueLen])?;
+    Ok(described_by(&Read::of(lent, handle, OF_SECRET)?))
+}
+
+fn described_by(read: &Read) -> (Vec<u8>, Option<usize>) {
     // SoftHSM2 says of what it unwrapped that it has no length.
-    Ok((read.check_value(), read.value_len().filter(|len| *len > 0)))
+    (read.check_value(), read.value_len().filter(|len| *len > 0))
 }
 
 /// How long a wrapped key is, where that follows from its length wrapped: SoftHSM2 does not tell of keys that came so.
@@ -409,7 +417,7 @@ fn value_len(len: usize) -> Result<Attribute> {
     Ok(Attribute::ValueLen(len.into()))
 }
 
-fn bits_of(len: Option<usize>) -> u32 {
+pub(super) fn bits_of(len: Option<usize>) -> u32 {
     len.and_then(|len| u32::try_from(len.saturating_mul(8)).ok()).unwrap_or_default()
 }
 

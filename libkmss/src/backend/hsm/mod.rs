@@ -6,6 +6,7 @@
 mod adopt;
 mod attributes;
 mod cipher;
+mod halves;
 mod keys;
 mod locator;
 mod mechanism;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
-use self::attributes::{Read, ec_params, their_type};
+use self::attributes::{Read, public_of, their_type};
 use self::cipher::Cipher;
 use self::locator::Locator;
 use self::mechanism::{For, Input, check, signer, unsupported, with};
@@ -28,7 +29,7 @@ use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
 use crate::device::{Device, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage,
+    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, MacMechanism, Mechanism};
 use crate::permit::{Granted, Permit};
@@ -131,26 +132,27 @@ impl HsmBackend {
     fn public_object(&self, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
         if !granted.version.locator.is_empty() {
             let locator = Locator::parse(&granted.version.locator)?;
+            // Anybody may put a public object into a device: it counts only where it is what the record says.
             if let Some(handle) = place::stored(&self.device, lent, &locator)? {
-                return Ok((handle, false));
+                let read = Read::of(lent, handle, public_of(granted.key.key_type))?;
+                if read.public(granted.key.key_type).is_ok_and(|public| public == granted.version.public) {
+                    return Ok((handle, false));
+                }
             }
         }
-        let mut template = vec![
+        // Nothing else wraps under a public key.
+        let PublicComponents::Rsa { modulus, exponent } = &granted.version.public else {
+            return Err(unsupported().into());
+        };
+        let template = [
             Attribute::Class(cryptoki::object::ObjectClass::PUBLIC_KEY),
             Attribute::KeyType(their_type(granted.key.key_type)?),
             Attribute::Token(false),
             Attribute::Private(false),
             Attribute::Wrap(true),
+            Attribute::Modulus(modulus.clone()),
+            Attribute::PublicExponent(exponent.clone()),
         ];
-        match &granted.version.public {
-            PublicComponents::Rsa { modulus, exponent } => {
-                template.extend([Attribute::Modulus(modulus.clone()), Attribute::PublicExponent(exponent.clone())]);
-            }
-            PublicComponents::Ec { curve, point } => {
-                template.extend([Attribute::EcParams(ec_params(*curve)?), Attribute::EcPoint(point.clone())]);
-            }
-            _ => return Err(unsupported().into()),
-        }
         Ok((lent.ask(|session| session.create_object(&template))?, true))
     }
 }
@@ -318,6 +320,14 @@ impl Backend for HsmBackend {
 
     fn foreign(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
         self.adoptable(permit, locator)
+    }
+
+    fn device_objects(&self, locator: &[u8]) -> Result<Vec<DeviceObject>> {
+        if locator.is_empty() {
+            return Ok(Vec::new());
+        }
+        let Locator { class, serial, id, label, .. } = Locator::parse(locator)?;
+        Ok(vec![DeviceObject { place: Locator::new(class, &serial, &id, None)?.bytes, label }])
     }
 
     fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {

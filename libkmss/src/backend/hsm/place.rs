@@ -30,6 +30,8 @@ pub(super) struct SessionKey {
     device: Arc<Device>,
     handle: ObjectHandle,
     entrance: u64,
+    /// The number of its session.
+    session: u64,
     epoch: u32,
     check_value: Vec<u8>,
 }
@@ -37,7 +39,13 @@ pub(super) struct SessionKey {
 impl SessionKey {
     /// The object `handle`, made in the session `lent`.
     pub(super) fn new(device: &Arc<Device>, lent: &Lent, handle: ObjectHandle, check_value: Vec<u8>) -> Self {
-        Self { device: Arc::clone(device), handle, entrance: lent.entrance(), epoch: epoch(), check_value }
+        let (entrance, session) = (lent.entrance(), lent.number());
+        Self { device: Arc::clone(device), handle, entrance, session, epoch: epoch(), check_value }
+    }
+
+    /// Whether the object is there still: its handle may be another's otherwise.
+    fn is_live(&self, lent: &Lent) -> bool {
+        self.epoch == epoch() && self.entrance == lent.entrance() && self.device.is_live(self.entrance, self.session)
     }
 
     /// Lets the object be: it is a stored one.
@@ -55,7 +63,7 @@ impl Held for SessionKey {
 impl Drop for SessionKey {
     fn drop(&mut self) {
         if self.epoch == epoch() {
-            self.device.drop_object(self.entrance, self.handle);
+            self.device.drop_object(self.entrance, self.session, self.handle);
         }
     }
 }
@@ -95,7 +103,7 @@ impl Place {
                 );
                 Error::new(ErrorKind::BackendUnavailable, why).into()
             }),
-            Self::Session(key) if key.epoch == epoch() && key.entrance == lent.entrance() => Ok(key.handle),
+            Self::Session(key) if key.is_live(lent) => Ok(key.handle),
             Self::Session(_) => {
                 let why = format!("the session key went with its session in the HSM `{}`: make it anew", device.name());
                 Err(Error::new(ErrorKind::BackendUnavailable, why).into())
