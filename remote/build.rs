@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 fn main() -> Result<(), Box<dyn Error>> {
     let (root, package) = (Path::new("proto"), Path::new("proto/kmss/v1"));
     println!("cargo::rerun-if-changed={}", package.display());
-    let mut files: Vec<PathBuf> = fs::read_dir(package)?.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(package)?.map(|entry| Ok(entry?.path())).collect::<Result<_, std::io::Error>>()?;
     files.sort();
     let descriptors = protox::compile(files, [root])?;
     let out = PathBuf::from(env::var("OUT_DIR")?);

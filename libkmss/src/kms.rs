@@ -3,6 +3,7 @@
 mod agent;
 mod approvals;
 mod blocks;
+mod changes;
 mod check;
 mod check_book;
 mod check_policies;
@@ -454,7 +455,7 @@ impl Kms {
     /// The caller under the name the process has now: a server's worker, forked from a master that logged in as root, acts
     /// as its own user. Users who logged in by a name of their own keep it.
     fn as_now<'a>(&self, now: Moment, caller: &'a Caller) -> Result<Cow<'a, Caller>> {
-        let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER);
+        let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER) || caller.is_introduced();
         if named || !self.principal.has_changed(now.monotonic) {
             return Ok(Cow::Borrowed(caller));
         }

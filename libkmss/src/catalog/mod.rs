@@ -5,6 +5,7 @@
 //! look at the store. Session objects never come here.
 
 mod cache;
+mod changes;
 mod check;
 mod find;
 mod index;
@@ -19,6 +20,7 @@ mod write;
 use std::hash::RandomState;
 use std::sync::Arc;
 
+pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;

@@ -186,7 +186,7 @@ pub enum PolicyTrust {
     Untrusted,
 }
 
-/// A `[[principal]]` rule: a process that has everything it names is `name`.
+/// A `[[principal]]` rule: a process, or a client of the server, that has everything it names is `name`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrincipalRule {
@@ -197,6 +197,8 @@ pub struct PrincipalRule {
     /// The program it runs: an absolute path, as the kernel names it.
     #[serde(default, deserialize_with = "file::absolute")]
     pub executable: Option<PathBuf>,
+    /// A name in the certificate of a server's client: `URI:…`, `DNS:…` or `email:…`. No process has one.
+    pub san: Option<String>,
     /// The token (namespace) it works in.
     pub token: Option<String>,
     /// Who it is: `kind:name`, for example `service:order-v1`.

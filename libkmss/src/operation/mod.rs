@@ -1,5 +1,6 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
+mod changes;
 mod copy;
 mod derive;
 mod destroy;
@@ -21,6 +22,7 @@ mod wrap;
 
 use std::sync::Arc;
 
+pub use changes::ListChanges;
 pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;

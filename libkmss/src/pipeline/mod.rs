@@ -528,11 +528,15 @@ impl Trace {
 
     /// Hears what refused the operation, and passes the error on.
     fn told(&mut self, refusal: Refusal) -> Error {
-        if let Some(rule) = refusal.rule {
-            self.rule = Some(rule);
-        }
         self.tags.extend(refusal.notices);
-        refusal.error
+        match refusal.rule {
+            Some(rule) => {
+                let error = refusal.error.with_rule(&*rule);
+                self.rule = Some(rule);
+                error
+            }
+            None => refusal.error,
+        }
     }
 
     /// What the policies saw of the subjects at these places.
