@@ -4,6 +4,8 @@
 //! messages and the types of libkmss, in both directions; [`status`] does the same for errors.
 
 pub mod convert;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod status;
 
 /// What the contract compiles to.

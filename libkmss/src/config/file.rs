@@ -41,6 +41,9 @@ pub(super) struct File {
     _alarm: Elsewhere,
     #[serde(default)]
     pub(super) quota: Vec<QuotaRule>,
+    /// kmssd's own.
+    #[serde(default, rename = "server")]
+    _server: Elsewhere,
 }
 
 const fn default_suite() -> Suite {
@@ -59,6 +62,7 @@ impl Default for File {
             principal: Vec::new(),
             _alarm: Elsewhere,
             quota: Vec::new(),
+            _server: Elsewhere,
         }
     }
 }

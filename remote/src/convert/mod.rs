@@ -70,6 +70,22 @@ pub fn request_id(bytes: &[u8]) -> Result<Option<[u8; REQUEST_ID]>> {
     bytes.try_into().map(Some).map_err(|_| argument("a request id has 16 bytes"))
 }
 
+/// The state of a key with this number.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for one that is not known.
+pub fn key_state(number: i32) -> Result<libkmss::key::KeyState> {
+    Numbered::of(number)
+}
+
+/// The audit mode with this number.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for one that is not known.
+pub fn audit_mode(number: i32) -> Result<libkmss::key::AuditMode> {
+    Numbered::of(number)
+}
+
 /// The error kind that no key, digest or generation can be made with.
 fn unknown(what: &'static str) -> Error {
     Error::new(ErrorKind::MechanismUnsupported, what)

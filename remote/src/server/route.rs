@@ -1,0 +1,122 @@
+//! From the path of a request to its service; deadlines.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::Service;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tower::util::BoxCloneSyncService;
+
+use super::peer::Connection;
+
+/// Header of a deadline (gRPC over HTTP/2, Requests).
+const TIMEOUT: &str = "grpc-timeout";
+
+/// A service, whatever it is.
+type Boxed = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+
+/// What a handler finds beside its request.
+#[derive(Clone)]
+pub(super) struct Context {
+    pub(super) connection: Arc<Connection>,
+    pub(super) deadline: Instant,
+}
+
+/// The services by their names.
+#[derive(Clone)]
+pub(super) struct Router {
+    services: Arc<[(&'static str, Boxed)]>,
+    max_deadline: Duration,
+}
+
+impl Router {
+    pub(super) fn new(services: Vec<(&'static str, Boxed)>, max_deadline: Duration) -> Self {
+        Self { services: services.into(), max_deadline }
+    }
+
+    pub(super) fn for_connection(&self, connection: Arc<Connection>) -> ConnectionService {
+        ConnectionService { router: self.clone(), connection }
+    }
+}
+
+/// The services, for one connection.
+#[derive(Clone)]
+pub(super) struct ConnectionService {
+    router: Router,
+    connection: Arc<Connection>,
+}
+
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        let name = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/')).map(|(name, _)| name);
+        let service = self.router.services.iter().find(|(known, _)| Some(*known) == name).map(|(_, s)| s.clone());
+        let Some(service) = service else {
+            return Box::pin(async { Ok(Status::unimplemented("there is no such service").into_http()) });
+        };
+        let asked = request.headers().get(TIMEOUT).and_then(|value| value.to_str().ok()).map(timeout);
+        let allowed = self.router.max_deadline;
+        let wait = match asked {
+            None => allowed,
+            Some(Some(asked)) => asked.min(allowed),
+            Some(None) => {
+                return Box::pin(async { Ok(Status::invalid_argument("grpc-timeout is malformed").into_http()) });
+            }
+        };
+        let deadline = Instant::now() + wait;
+        request.extensions_mut().insert(Context { connection: Arc::clone(&self.connection), deadline });
+        Box::pin(async move {
+            let answer = tower::ServiceExt::oneshot(service, request);
+            match tokio::time::timeout_at(deadline, answer).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    Ok(Status::deadline_exceeded("the deadline passed: it is not known whether the call was done")
+                        .into_http())
+                }
+            }
+        })
+    }
+}
+
+/// The time of a `grpc-timeout`: at most eight digits, and a unit.
+fn timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    Some(match unit {
+        "H" => Duration::from_secs(number * 3600),
+        "M" => Duration::from_secs(number * 60),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deadlines_are_read_as_grpc_writes_them() {
+        assert_eq!(timeout("100m"), Some(Duration::from_millis(100)));
+        assert_eq!(timeout("1H"), Some(Duration::from_secs(3600)));
+        assert_eq!(timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
+        for bad in ["", "m", "100", "1x", "+1m", "999999999S", "1 m", "é"] {
+            assert_eq!(timeout(bad), None, "{bad}");
+        }
+    }
+}
