@@ -1,9 +1,9 @@
 //! Several calls at once.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libkmss::error::{Error, Result};
-use tokio::time::Instant;
 
 use super::Server;
 use super::call::{Call, argument};
@@ -19,7 +19,7 @@ impl Server {
     pub(super) async fn batch(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        deadline: Duration,
         batch: proto::BatchRequest,
     ) -> Result<proto::BatchResponse> {
         if batch.calls.len() > MAX_CALLS {
@@ -44,7 +44,7 @@ impl Server {
     async fn one<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        deadline: Duration,
         call: C,
         wrap: impl FnOnce(C::Answer) -> batch_result::Result,
     ) -> batch_result::Result {

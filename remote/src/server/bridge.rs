@@ -5,30 +5,27 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
+use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
+use prometheus_client::metrics::counter::Counter;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
 
 /// The crossing.
-#[derive(Debug)]
 pub(super) struct Bridge {
     /// Places on the pool and in the queue before it.
     places: Arc<Semaphore>,
-    refused: AtomicU64,
+    clock: Arc<dyn Clock>,
+    /// Calls for which there was no place.
+    refused: Counter,
 }
 
 impl Bridge {
     /// With `threads` that the runtime has for it, and `queue` calls that may wait for one.
-    pub(super) fn new(threads: u32, queue: u32) -> Self {
+    pub(super) fn new(threads: u32, queue: u32, clock: Arc<dyn Clock>, refused: Counter) -> Self {
         let places = usize::try_from(u64::from(threads) + u64::from(queue)).unwrap_or(usize::MAX >> 4);
-        Self { places: Arc::new(Semaphore::new(places)), refused: AtomicU64::new(0) }
-    }
-
-    /// How many calls were refused because there was too much to do.
-    pub(super) fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        Self { places: Arc::new(Semaphore::new(places)), clock, refused }
     }
 
     /// Runs `work`, which is over in microseconds, here.
@@ -39,16 +36,17 @@ impl Bridge {
     /// Runs `work` on the pool, unless nobody waits for it any more when its turn comes.
     pub(super) async fn cross<T: Send + 'static>(
         &self,
-        deadline: Instant,
+        deadline: Duration,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.refused.fetch_add(1, Ordering::Relaxed);
+            self.refused.inc();
             return Err(Error::new(ErrorKind::Busy, "the server has more to do than it can: try again, or elsewhere"));
         };
+        let clock = Arc::clone(&self.clock);
         let crossed = tokio::task::spawn_blocking(move || {
             let _place = place;
-            if Instant::now() >= deadline {
+            if clock.monotonic() >= deadline {
                 return Err(Error::new(
                     ErrorKind::Busy,
                     "the deadline passed before the call had its turn: nothing was done",

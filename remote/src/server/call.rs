@@ -1,6 +1,7 @@
 //! Calls: what each message asks for, and how it is answered.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind, Result};
@@ -8,7 +9,6 @@ use libkmss::key::Storage;
 use libkmss::operation::{Draft, ObjectRef};
 use libkmss::tenant::ObjectId;
 use prost::Message;
-use tokio::time::Instant;
 
 use super::Server;
 use super::host::Host;
@@ -119,12 +119,16 @@ impl Server {
     pub(super) async fn answer<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        deadline: Duration,
         call: C,
     ) -> Result<C::Answer> {
-        let began = Instant::now();
+        let began = self.clock.monotonic();
         let answer = self.do_once(connection, deadline, call).await;
-        self.metrics.answered(C::METHOD, answer.as_ref().err().map(Error::kind), began.elapsed());
+        self.metrics.answered(
+            C::METHOD,
+            answer.as_ref().err().map(Error::kind),
+            self.clock.monotonic().saturating_sub(began),
+        );
         if let Err(error) = &answer {
             super::log::failed(C::METHOD, error);
         }
@@ -134,7 +138,7 @@ impl Server {
     async fn do_once<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        deadline: Duration,
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
@@ -163,7 +167,7 @@ impl Server {
     async fn run<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
-        deadline: Instant,
+        deadline: Duration,
         call: C,
         id: Option<[u8; convert::REQUEST_ID]>,
     ) -> Result<C::Answer> {

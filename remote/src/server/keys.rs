@@ -9,14 +9,18 @@ use libkmss::key::{KeyClass, Object};
 use libkmss::operation::{Destroy, Export, Find, ListChanges, ObjectRef, Rename, Update};
 use libkmss::store::Revision;
 
+use super::Server;
 use super::call::{Asked, Call, argument};
 use super::crypto::of;
+use super::peer::Connection;
 use crate::convert;
 use crate::proto;
 
 /// Objects of a page where nothing is said, and most of them.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
+/// How often whoever waits for a change looks.
+const PACE: Duration = Duration::from_millis(20);
 /// Longest wait for a change.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
@@ -150,10 +154,6 @@ impl Call for proto::ListChangesRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::ListChangesResponse> {
         let kms = &asked.host.kms;
         let since = Revision(self.since);
-        let wait = Duration::from_millis(u64::from(self.wait_ms)).min(MAX_WAIT);
-        if !wait.is_zero() && kms.revision()? <= since {
-            kms.wait(since, wait)?;
-        }
         let changes = kms.perform(&asked.caller, ListChanges { since, limit: page(self.limit) })?;
         Ok(match changes {
             None => proto::ListChangesResponse { reset: true, ..proto::ListChangesResponse::default() },
@@ -242,5 +242,31 @@ impl Call for proto::DestroyObjectRequest {
         let object = asked.object(self.object.as_ref())?;
         asked.host.kms.perform(&asked.caller, Destroy { object })?;
         Ok(proto::DestroyObjectResponse {})
+    }
+}
+
+impl Server {
+    /// As [`Server::answer`], where nothing changed yet as soon as something does, or the wait is over.
+    pub(super) async fn changes(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        deadline: Duration,
+        call: proto::ListChangesRequest,
+    ) -> Result<proto::ListChangesResponse> {
+        let wait = Duration::from_millis(u64::from(call.wait_ms)).min(MAX_WAIT);
+        let until = self.clock.monotonic().saturating_add(wait).min(deadline.saturating_sub(PACE));
+        loop {
+            let generation = self.host.kms.generation();
+            let changes = self.answer(connection, deadline, call.clone()).await?;
+            let none = changes.objects.is_empty() && changes.destroyed.is_empty() && !changes.reset && !changes.more;
+            if !none || self.clock.monotonic() >= until || *self.stopping.borrow() {
+                return Ok(changes);
+            }
+            // A look costs a nanosecond, and no thread waits.
+            while self.host.kms.generation() == generation && self.clock.monotonic() < until && !*self.stopping.borrow()
+            {
+                tokio::time::sleep(PACE).await;
+            }
+        }
     }
 }

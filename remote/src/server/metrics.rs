@@ -43,6 +43,8 @@ pub(super) struct Metrics {
     pub(super) connections: Gauge,
     /// Connections that were not let in.
     pub(super) refused: Counter<u64, AtomicU64>,
+    /// Calls for which there was no place.
+    pub(super) overloaded: Counter,
     /// How often certificates were read anew.
     pub(super) reloads: Counter,
 }
@@ -50,15 +52,16 @@ pub(super) struct Metrics {
 impl Metrics {
     pub(super) fn new() -> Self {
         let mut registry = Registry::with_prefix("kmssd");
-        let (calls, connections, refused, reloads) =
-            (Family::default(), Gauge::default(), Counter::default(), Counter::default());
+        let (calls, connections, refused, overloaded, reloads) =
+            (Family::default(), Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let durations = Family::new_with_constructor((|| Histogram::new(CLASSES)) as fn() -> Histogram);
         registry.register("calls", "Calls by method and result", calls.clone());
         registry.register("call_duration_seconds", "How long calls took", durations.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("connections_refused", "Connections that were not let in", refused.clone());
+        registry.register("calls_overloaded", "Calls for which there was no place", overloaded.clone());
         registry.register("certificate_reloads", "How often certificates were read anew", reloads.clone());
-        Self { registry, calls, durations, connections, refused, reloads }
+        Self { registry, calls, durations, connections, refused, overloaded, reloads }
     }
 
     /// A call was answered.

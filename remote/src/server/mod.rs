@@ -7,6 +7,7 @@ mod bridge;
 mod call;
 mod config;
 mod crypto;
+mod dev;
 mod host;
 mod keys;
 mod limits;
@@ -27,16 +28,17 @@ mod tls;
 use std::sync::Arc;
 use std::time::Duration;
 
+use libkmss::clock::{Clock, SystemClock};
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::kms::Kms;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
 use tower::util::BoxCloneSyncService;
 
 use self::bridge::Bridge;
 pub use self::config::{NamespaceConfig, ServerConfig};
+pub use self::dev::dev;
 use self::host::Host;
 use self::listen::Door;
 pub use self::log::begin as begin_log;
@@ -51,6 +53,7 @@ use crate::proto;
 struct Server {
     host: Arc<Host>,
     config: ServerConfig,
+    clock: Arc<dyn Clock>,
     bridge: Bridge,
     requests: Requests,
     metrics: Arc<Metrics>,
@@ -60,8 +63,8 @@ struct Server {
 
 impl Server {
     /// When a crossing that nobody gave a deadline is not worth its while any more.
-    fn deadline(&self) -> Instant {
-        Instant::now() + self.config.max_deadline()
+    fn deadline(&self) -> Duration {
+        self.clock.monotonic().saturating_add(self.config.max_deadline())
     }
 }
 
@@ -94,12 +97,14 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
+    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Metrics::new()));
     let (stopping, stop) = watch::channel(false);
     let shared = Arc::new(Server {
         host: Arc::clone(&host),
-        bridge: Bridge::new(server.blocking, server.queue),
-        requests: Requests::new(window, server.request_window),
-        metrics: Arc::new(Metrics::new()),
+        bridge: Bridge::new(server.blocking, server.queue, Arc::clone(&clock), metrics.overloaded.clone()),
+        requests: Requests::new(window, server.request_window, Arc::clone(&clock)),
+        metrics,
+        clock,
         stopping,
         config: server,
     });
@@ -203,7 +208,7 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         ("grpc.health.v1.Health", BoxCloneSyncService::new(health)),
         ("grpc.reflection.v1.ServerReflection", BoxCloneSyncService::new(v1)),
     ];
-    Ok((Health(reporter), Router::new(routed, shared.config.max_deadline())))
+    Ok((Health(reporter), Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock))))
 }
 
 /// Looks at the certificates' files now and then.

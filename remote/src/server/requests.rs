@@ -6,14 +6,16 @@ use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
 use prost::Message;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use zeroize::Zeroizing;
 
 /// Longest answer that is kept, in bytes; a call with a longer one is done again.
 const LONGEST: usize = 64 << 10;
+/// Most bytes of answers that are kept together.
+const MOST_BYTES: usize = 64 << 20;
 
 /// Names a request: whose it is, and its id.
 type Name = (Arc<str>, [u8; 16]);
@@ -33,20 +35,34 @@ enum Outcome {
 }
 
 struct Seen {
-    since: Instant,
+    /// On the monotonic clock.
+    since: Duration,
     digest: u64,
     state: State,
+    /// Bytes of the answer.
+    size: usize,
 }
 
 #[derive(Default)]
 struct Table {
     seen: HashMap<Name, Seen>,
     /// The oldest first.
-    order: VecDeque<(Instant, Name)>,
+    order: VecDeque<(Duration, Name)>,
+    /// Bytes of all answers.
+    bytes: usize,
+}
+
+impl Table {
+    fn remove(&mut self, name: &Name) {
+        if let Some(seen) = self.seen.remove(name) {
+            self.bytes = self.bytes.saturating_sub(seen.size);
+        }
+    }
 }
 
 /// The memory of requests.
 pub(super) struct Requests {
+    clock: Arc<dyn Clock>,
     window: Duration,
     most: usize,
     hasher: RandomState,
@@ -61,9 +77,9 @@ enum Found {
 }
 
 impl Requests {
-    pub(super) fn new(window: Duration, most: u32) -> Self {
+    pub(super) fn new(window: Duration, most: u32, clock: Arc<dyn Clock>) -> Self {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        Self { window, most, hasher: RandomState::new(), table: Mutex::default() }
+        Self { clock, window, most, hasher: RandomState::new(), table: Mutex::default() }
     }
 
     /// Does `work`, unless it was done for `principal` under this id before.
@@ -111,24 +127,24 @@ impl Requests {
             return Ok(Found::Known(seen.state.clone()));
         }
         let (sender, receiver) = watch::channel(false);
-        let since = Instant::now();
-        table.seen.insert(name.clone(), Seen { since, digest, state: State::Running(receiver) });
+        let since = self.clock.monotonic();
+        table.seen.insert(name.clone(), Seen { since, digest, state: State::Running(receiver), size: 0 });
         table.order.push_back((since, name.clone()));
         Ok(Found::New(sender))
     }
 
     /// Forgets what is older than the window, and the oldest where there are too many.
     fn forget_old(&self, table: &mut Table) {
-        let now = Instant::now();
+        let now = self.clock.monotonic();
         while let Some((since, _)) = table.order.front() {
-            let old = now.saturating_duration_since(*since) > self.window;
-            if !old && table.order.len() < self.most {
+            let old = now.saturating_sub(*since) > self.window;
+            if !old && table.order.len() < self.most && table.bytes <= MOST_BYTES {
                 break;
             }
             let Some((since, name)) = table.order.pop_front() else { break };
             // One of the same name may have been given up and done again since.
             if table.seen.get(&name).is_some_and(|seen| seen.since == since) {
-                table.seen.remove(&name);
+                table.remove(&name);
             }
         }
     }
@@ -158,8 +174,11 @@ impl Unfinished<'_> {
                 rule: e.rule().unwrap_or_default().to_owned(),
             },
         };
-        if let Some(seen) = self.requests.locked().seen.get_mut(self.name) {
-            seen.state = State::Done(Arc::new(outcome));
+        let size = if let Outcome::Answer(bytes) = &outcome { bytes.len() } else { 0 };
+        let mut table = self.requests.locked();
+        if let Some(seen) = table.seen.get_mut(self.name) {
+            (seen.state, seen.size) = (State::Done(Arc::new(outcome)), size);
+            table.bytes = table.bytes.saturating_add(size);
         }
     }
 }
@@ -168,7 +187,7 @@ impl Drop for Unfinished<'_> {
     fn drop(&mut self) {
         let mut table = self.requests.locked();
         if table.seen.get(self.name).is_some_and(|seen| matches!(seen.state, State::Running(_))) {
-            table.seen.remove(self.name);
+            table.remove(self.name);
         }
         drop(table);
         let _ = self.done.send(true);
@@ -191,5 +210,88 @@ impl Outcome {
                 Err(if rule.is_empty() { error } else { error.with_rule(rule.as_str()) })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use libkmss::clock::SystemClock;
+
+    use super::*;
+    use crate::proto::SignResponse;
+
+    fn requests(most: u32) -> Requests {
+        Requests::new(Duration::from_secs(60), most, Arc::new(SystemClock::default()))
+    }
+
+    fn answer(number: u32) -> Result<SignResponse> {
+        Ok(SignResponse { signature: vec![1], key_version: number })
+    }
+
+    fn run<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn whoever_asks_while_it_is_done_gets_the_same_answer() {
+        let (requests, done) = (requests(100), AtomicU32::new(0));
+        let ask = || {
+            requests.once("a", [1; 16], "Sign", b"request", || async {
+                let number = done.fetch_add(1, Ordering::Relaxed);
+                tokio::task::yield_now().await;
+                answer(number)
+            })
+        };
+        let (one, two, three) = run(async { tokio::join!(ask(), ask(), ask()) });
+        assert!([one, two, three].into_iter().all(|answer| answer.unwrap().key_version == 0));
+        assert_eq!(done.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn another_principal_and_another_request_are_others() {
+        let requests = requests(100);
+        let ask = |who: &'static str, text: &'static [u8], number| {
+            run(requests.once(who, [1; 16], "Sign", text, || async move { answer(number) }))
+        };
+        assert_eq!(ask("a", b"x", 1).unwrap().key_version, 1);
+        assert_eq!(ask("b", b"x", 2).unwrap().key_version, 2);
+        assert_eq!(ask("a", b"y", 3).map(drop).unwrap_err().kind(), ErrorKind::Arguments);
+        assert_eq!(ask("a", b"x", 4).unwrap().key_version, 1);
+    }
+
+    #[test]
+    fn a_refusal_is_remembered_and_a_failure_of_the_server_is_not() {
+        let requests = requests(100);
+        let ask = |id: u8, outcome: Result<SignResponse>| {
+            run(requests.once("a", [id; 16], "Sign", b"x", || async move { outcome }))
+        };
+        let denied = Error::new(ErrorKind::Denied, "no").with_rule("r");
+        assert!(ask(1, Err(denied)).is_err());
+        let again = ask(1, answer(1)).map(drop).unwrap_err();
+        assert_eq!((again.kind(), again.rule()), (ErrorKind::Denied, Some("r")));
+        assert!(ask(2, Err(Error::new(ErrorKind::Busy, "later"))).is_err());
+        assert_eq!(ask(2, answer(2)).unwrap().key_version, 2);
+    }
+
+    #[test]
+    fn what_is_given_up_is_done_again_and_the_oldest_go_first() {
+        let requests = requests(2);
+        let ask = |id: u8, number| run(requests.once("a", [id; 16], "Sign", b"x", || async move { answer(number) }));
+        let given_up = async {
+            let never = requests.once("a", [1; 16], "Sign", b"x", || std::future::pending::<Result<SignResponse>>());
+            tokio::select! {
+                _ = never => panic!("it never ends"),
+                () = tokio::task::yield_now() => {}
+            }
+        };
+        run(given_up);
+        assert_eq!(ask(1, 1).unwrap().key_version, 1);
+        assert_eq!(ask(2, 2).unwrap().key_version, 2);
+        assert_eq!(ask(3, 3).unwrap().key_version, 3);
+        assert_eq!(ask(1, 4).unwrap().key_version, 4);
+        assert!(requests.locked().seen.len() <= 2 && requests.locked().bytes <= 64);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
-use tokio::time::Instant;
+use libkmss::clock::Clock;
 use tonic::Status;
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
@@ -26,7 +26,8 @@ type Boxed = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
 #[derive(Clone)]
 pub(super) struct Context {
     pub(super) connection: Arc<Connection>,
-    pub(super) deadline: Instant,
+    /// On the monotonic clock.
+    pub(super) deadline: Duration,
 }
 
 /// The services by their names.
@@ -34,11 +35,12 @@ pub(super) struct Context {
 pub(super) struct Router {
     services: Arc<[(&'static str, Boxed)]>,
     max_deadline: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 impl Router {
-    pub(super) fn new(services: Vec<(&'static str, Boxed)>, max_deadline: Duration) -> Self {
-        Self { services: services.into(), max_deadline }
+    pub(super) fn new(services: Vec<(&'static str, Boxed)>, max_deadline: Duration, clock: Arc<dyn Clock>) -> Self {
+        Self { services: services.into(), max_deadline, clock }
     }
 
     pub(super) fn for_connection(&self, connection: Arc<Connection>) -> ConnectionService {
@@ -73,11 +75,11 @@ impl Service<Request<Incoming>> for ConnectionService {
                 return Box::pin(async { Ok(Status::invalid_argument("grpc-timeout is malformed").into_http()) });
             }
         };
-        let deadline = Instant::now() + wait;
+        let deadline = self.router.clock.monotonic().saturating_add(wait);
         request.extensions_mut().insert(Context { connection: Arc::clone(&self.connection), deadline });
         Box::pin(async move {
             let answer = tower::ServiceExt::oneshot(service, request);
-            match tokio::time::timeout_at(deadline, answer).await {
+            match tokio::time::timeout(wait, answer).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     Ok(Status::deadline_exceeded("the deadline passed: it is not known whether the call was done")

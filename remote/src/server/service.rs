@@ -65,7 +65,6 @@ service!(KeyService {
     list_namespaces: ListNamespacesRequest => ListNamespacesResponse,
     get_object: GetObjectRequest => GetObjectResponse,
     list_objects: ListObjectsRequest => ListObjectsResponse,
-    list_changes: ListChangesRequest => ListChangesResponse,
     generate_key: GenerateKeyRequest => GenerateKeyResponse,
     generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
     make_key: MakeKeyRequest => MakeKeyResponse,
@@ -76,7 +75,16 @@ service!(KeyService {
     rename_key: RenameKeyRequest => RenameKeyResponse,
     copy_object: CopyObjectRequest => CopyObjectResponse,
     destroy_object: DestroyObjectRequest => DestroyObjectResponse,
-});
+}
+    async fn list_changes(
+        &self,
+        request: Request<proto::ListChangesRequest>,
+    ) -> Answer<proto::ListChangesResponse> {
+        let (context, call) = taken(request)?;
+        let changes = self.0.changes(&context.connection, context.deadline, call).await;
+        changes.map(Response::new).map_err(|e| plain(&e))
+    }
+);
 
 service!(RandomService {
     generate_random: GenerateRandomRequest => GenerateRandomResponse,

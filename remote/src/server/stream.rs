@@ -10,7 +10,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
 use libkmss::pipeline::Unfinished;
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::Server;
@@ -74,11 +74,6 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
     }
 }
 
-/// Each crossing may take as long as a call may.
-fn deadline(server: &Server) -> Instant {
-    Instant::now() + server.config.max_deadline()
-}
-
 /// Begins what `start` says.
 async fn begun<R: Send + 'static>(
     server: &Arc<Server>,
@@ -95,7 +90,7 @@ async fn begun<R: Send + 'static>(
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
-    server.bridge.cross(deadline(server), begin).await
+    server.bridge.cross(server.deadline(), begin).await
 }
 
 impl Server {
@@ -115,7 +110,7 @@ impl Server {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             running = self
                 .bridge
-                .cross(deadline(self), move || {
+                .cross(self.deadline(), move || {
                     running.update(&data, |signing| signing.update(&data))?;
                     Ok(running)
                 })
@@ -129,7 +124,7 @@ impl Server {
                 Ok(made)
             })
         };
-        let signature = self.bridge.cross(deadline(self), finish).await?;
+        let signature = self.bridge.cross(self.deadline(), finish).await?;
         Ok(proto::SignStreamResponse { signature, key_version })
     }
 
@@ -152,11 +147,11 @@ impl Server {
                         running.update(&data, |verifying| verifying.update(&data))?;
                         Ok(running)
                     };
-                    running = self.bridge.cross(deadline(self), update).await?;
+                    running = self.bridge.cross(self.deadline(), update).await?;
                 }
                 Some(Part::Signature(signature)) => {
                     let finish = move || running.finish(&[], |verifying| verifying.finish(&signature));
-                    self.bridge.cross(deadline(self), finish).await?;
+                    self.bridge.cross(self.deadline(), finish).await?;
                     return Ok(proto::VerifyStreamResponse { key_version });
                 }
                 _ => return Err(argument("a stream to be verified ends with the signature")),
@@ -215,7 +210,7 @@ impl Server {
                 made.truncate(written);
                 Ok((running, made))
             };
-            let (next, made) = self.bridge.cross(deadline(self), update).await?;
+            let (next, made) = self.bridge.cross(self.deadline(), update).await?;
             running = next;
             if made.is_empty() {
                 held = held.saturating_add(len);
@@ -235,7 +230,7 @@ impl Server {
                 Ok(made)
             })
         };
-        let last = self.bridge.cross(deadline(self), finish).await?;
+        let last = self.bridge.cross(self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
             if out.send(Ok(part.to_vec())).await.is_err() {
