@@ -416,6 +416,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::NotFound`], also for private objects of a caller who has not authenticated.
     pub fn object(&self, caller: &Caller, id: ObjectId) -> Result<Arc<Object>> {
+        self.pipeline.follow(caller)?;
         self.catalog().get(caller, id)
     }
 
@@ -430,6 +431,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
     pub fn key(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>> {
+        self.pipeline.follow(caller)?;
         match self.catalog().find_by_name(caller, name, class) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
@@ -472,6 +474,14 @@ impl Kms {
         self.random.fill(&mut id)?;
         Ok(id)
     }
+}
+
+/// A software engine of its own: for backends that doors bring, which compute with it what needs no secret of theirs.
+///
+/// # Errors
+/// [`ErrorKind::BackendUnavailable`] when the operating system gives no entropy.
+pub fn software() -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(SoftBackend::new()?))
 }
 
 /// The software engine with `more` behind it, and its generator.

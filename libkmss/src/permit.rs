@@ -2,12 +2,15 @@
 //!
 //! Every backend call asks for one. `Permit::issue` is called by the pipeline alone (a test reads the sources).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
 
 use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Storage};
+use crate::key::{Action, Date, DomainKey, Key, KeyVersion, Object, Protection, Storage, Usage};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// What an action is about.
@@ -36,6 +39,25 @@ pub struct NewObject {
     pub is_key: bool,
     /// Name of the key it comes from; empty where it comes from none.
     pub origin: String,
+    /// What else is asked for, of what is to be stored: for a backend that keeps it beside the material.
+    pub wishes: Option<Arc<Wishes>>,
+}
+
+/// What is asked for in a new object, beside what decisions are about.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of `Object` and `Key`, where they are told")]
+pub struct Wishes {
+    pub modifiable: bool,
+    pub copyable: bool,
+    pub destroyable: bool,
+    pub label: Vec<u8>,
+    pub identifier: Vec<u8>,
+    pub attributes: BTreeMap<u64, ByteBuf>,
+    pub usage: Usage,
+    pub protection: Protection,
+    pub allowed_mechanisms: Vec<u64>,
+    pub start: Option<Date>,
+    pub end: Option<Date>,
 }
 
 /// Everything that one action is about.

@@ -3,6 +3,8 @@
 //! The contract is `proto/kmss/v1`; docs/server.md says how it is meant to be used. [`convert`] translates between its
 //! messages and the types of libkmss, in both directions; [`status`] does the same for errors.
 
+#[cfg(feature = "client")]
+pub mod client;
 pub mod convert;
 #[cfg(feature = "server")]
 pub mod server;

@@ -12,4 +12,5 @@ pub mod http;
 pub mod openssl;
 pub mod p11;
 pub mod program;
+pub mod remote;
 pub mod rules;

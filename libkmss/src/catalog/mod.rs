@@ -9,6 +9,7 @@ mod changes;
 mod check;
 mod find;
 mod index;
+mod mirror;
 mod name;
 mod namespace;
 mod path;
@@ -24,6 +25,7 @@ pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
+pub use mirror::{Bookmark, Taken};
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

@@ -7,6 +7,7 @@
 //! ns/<namespace>/<incarnation>/obj/<object>          record of an object
 //! ns/<namespace>/<incarnation>/idx/<term>/<object>   index entry; the term is a MAC
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
+//! ns/<namespace>/<incarnation>/mirror/<domain>       how far a keeper of records was followed
 //! ```
 
 use crate::error::{Error, ErrorKind, Result};
@@ -78,6 +79,10 @@ impl Paths {
 
     pub(super) fn entry(&self, term: Term, id: ObjectId) -> Result<StoreKey> {
         StoreKey::new(format!("{}{id}", self.entries(term)))
+    }
+
+    pub(super) fn mirror(&self, domain: &str) -> Result<StoreKey> {
+        StoreKey::new(format!("{}/mirror/{domain}", self.root))
     }
 
     pub(super) fn name(&self, term: Term) -> Result<StoreKey> {

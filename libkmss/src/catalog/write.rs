@@ -20,8 +20,19 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
-    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; those of the store.
+    /// made anew; [`ErrorKind::AlreadyExists`] where one of the identities is taken; [`ErrorKind::Arguments`] for objects too
+    /// large to store; those of the store.
     pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+        self.create_with(caller, objects, &Batch::default())
+    }
+
+    /// As [`Self::create`], with `with` in the same commit.
+    pub(super) fn create_with(
+        &self,
+        caller: &Caller,
+        objects: &mut [Object],
+        with: &Batch,
+    ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
         let wanted: Vec<String> =
             objects.iter().map(|o| o.key().map_or_else(String::new, |k| k.name.clone())).collect();
@@ -33,7 +44,7 @@ impl Catalog {
         }
         for _ in 0..ATTEMPTS {
             name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
-            let mut batch = open_batch(&paths)?;
+            let mut batch = open_batch(&paths, with)?;
             for object in objects.iter() {
                 let guards = guards_of(&caller.keyring.public, &paths, object)?;
                 batch.conditions.push(Condition::Absent(paths.object(object.id)?));
@@ -51,7 +62,13 @@ impl Catalog {
                     let kept = objects.iter().map(|o| self.remember(&caller.namespace, o.clone(), revision));
                     return Ok(kept.collect());
                 }
-                Commit::Conflict => self.require_open(&paths)?,
+                Commit::Conflict => {
+                    self.require_open(&paths)?;
+                    self.require_absent(&paths, objects)?;
+                    if !with.conditions.is_empty() {
+                        return Err(conflict());
+                    }
+                }
             }
         }
         Err(Error::new(ErrorKind::Busy, "others took every name that was tried"))
@@ -63,6 +80,11 @@ impl Catalog {
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone,
     /// [`ErrorKind::Internal`] when identity, name, class or visibility differ.
     pub fn update(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
+        self.update_with(caller, object, &Batch::default())
+    }
+
+    /// As [`Self::update`], with `with` in the same commit.
+    pub(super) fn update_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<Arc<Object>> {
         let old = self.current(caller, object)?;
         let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
         let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
@@ -71,7 +93,7 @@ impl Catalog {
         }
         let new = Object { edition: next_edition(&old)?, ..object.clone() };
         let paths = Paths::of(&caller.namespace);
-        let mut batch = open_batch(&paths)?;
+        let mut batch = open_batch(&paths, with)?;
         batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
         let key = key_of(caller, &new)?;
         batch.ops.push(self.write(key, &paths, &new)?);
@@ -91,7 +113,7 @@ impl Catalog {
         }
         let paths = Paths::of(&caller.namespace);
         let public = &caller.keyring.public;
-        let mut batch = open_batch(&paths)?;
+        let mut batch = open_batch(&paths, &Batch::default())?;
         let mut renamed: Vec<Object> = Vec::new();
         for old in self.named(caller, &paths, from)? {
             let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
@@ -122,10 +144,15 @@ impl Catalog {
     /// # Errors
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone.
     pub fn destroy(&self, caller: &Caller, object: &Object) -> Result<()> {
+        self.destroy_with(caller, object, &Batch::default())
+    }
+
+    /// As [`Self::destroy`], with `with` in the same commit.
+    pub(super) fn destroy_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<()> {
         let old = self.current(caller, object)?;
         let paths = Paths::of(&caller.namespace);
         let record = paths.object(old.id)?;
-        let mut batch = open_batch(&paths)?;
+        let mut batch = open_batch(&paths, with)?;
         batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
         batch.ops.push(Op::Delete(record));
         batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
@@ -176,6 +203,14 @@ impl Catalog {
         }
     }
 
+    fn require_absent(&self, paths: &Paths, objects: &[Object]) -> Result<()> {
+        let paths: Vec<_> = objects.iter().map(|object| paths.object(object.id)).collect::<Result<_>>()?;
+        if self.store.get_many(&paths)?.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::AlreadyExists, "an object of this identity exists"))
+    }
+
     fn require_open(&self, paths: &Paths) -> Result<()> {
         match self.store.get(&paths.closed()?)? {
             None => Ok(()),
@@ -184,9 +219,11 @@ impl Catalog {
     }
 }
 
-/// A batch that applies only while the namespace's incarnation is not over.
-fn open_batch(paths: &Paths) -> Result<Batch> {
-    Ok(Batch { conditions: vec![Condition::Absent(paths.closed()?)], ops: Vec::new(), invalidates: true })
+/// `with`, applied only while the namespace's incarnation is not over.
+fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
+    let mut batch = Batch { invalidates: true, ..with.clone() };
+    batch.conditions.push(Condition::Absent(paths.closed()?));
+    Ok(batch)
 }
 
 fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
@@ -222,7 +259,7 @@ pub(super) fn size_of(object: &Object) -> usize {
 pub(super) fn store_many(catalog: &Catalog, caller: &Caller, objects: &[Object]) -> Result<()> {
     let paths = Paths::of(&caller.namespace);
     for chunk in objects.chunks(8) {
-        let mut batch = open_batch(&paths)?;
+        let mut batch = open_batch(&paths, &Batch::default())?;
         for object in chunk {
             let object = Object { edition: 1, ..object.clone() };
             let key = key_of(caller, &object)?;

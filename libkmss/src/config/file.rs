@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::sections::Elsewhere;
-use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, StoreConfig};
+use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -44,6 +44,8 @@ pub(super) struct File {
     /// kmssd's own.
     #[serde(default, rename = "server")]
     _server: Elsewhere,
+    #[serde(default)]
+    pub(super) remote: Vec<RemoteConfig>,
 }
 
 const fn default_suite() -> Suite {
@@ -63,6 +65,7 @@ impl Default for File {
             _alarm: Elsewhere,
             quota: Vec::new(),
             _server: Elsewhere,
+            remote: Vec::new(),
         }
     }
 }

@@ -9,6 +9,7 @@ mod agent;
 mod alarm;
 mod anchor;
 mod file;
+mod remote;
 mod search;
 mod sections;
 
@@ -21,6 +22,7 @@ use crate::suite::Suite;
 pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat, RecordScope, StartFrom};
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
+pub use remote::{RemoteConfig, Routing};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 pub use sections::AgentSections;
 use sections::Elsewhere;
@@ -44,6 +46,8 @@ pub struct Config {
     pub principals: Vec<PrincipalRule>,
     /// Quotas beside those that are set with the command. None where the file's owner has no say in that.
     pub quotas: Vec<QuotaRule>,
+    /// Servers that keep keys, each a backend. None where the file's owner has no say in that.
+    pub remotes: Vec<RemoteConfig>,
     /// How all this was found.
     pub explanation: Explanation,
     /// The file that counts, for the sections that are read only where they are needed; empty where there is none.
@@ -64,7 +68,7 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy, &mut self.quotas);
+        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy, &mut self.quotas, &mut self.remotes);
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self

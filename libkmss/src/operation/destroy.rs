@@ -26,6 +26,15 @@ impl Operation for Destroy {
         if !object.destroyable {
             return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be destroyed"));
         }
+        if let Some(keeper) = hall.keeper_of(permit.caller(), object)? {
+            // There first: what is destroyed here alone would be shown again.
+            keeper.remove(permit, object)?;
+            return match hall.catalog.destroy(permit.caller(), object) {
+                // Somebody was faster to learn of it.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Ok(()),
+                destroyed => destroyed,
+            };
+        }
         if object.storage == Storage::Stored {
             hall.catalog.destroy(permit.caller(), object)?;
         }

@@ -3,6 +3,7 @@
 
 mod awaited;
 mod checks;
+mod keeper;
 mod precedent;
 mod tally;
 mod unfinished;
@@ -357,12 +358,16 @@ impl Pipeline {
     }
 
     fn resolve(&self, caller: &Caller, request: &Request) -> Result<Subjects> {
+        if self.hall.backends.len() > 1 {
+            self.follow_for(caller, request)?;
+        }
         let subject = self.subject(caller, &request.target)?;
         let also = match (&request.also, &subject) {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
                 let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
-                Some(Subject::New(Arc::new(NewObject { id, storage, private, name, is_key, origin })))
+                let new = NewObject { id, storage, private, name, is_key, origin, wishes: None };
+                Some(Subject::New(Arc::new(new)))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,

@@ -111,7 +111,7 @@ impl Slots {
     /// Brings the slots up to date. Tokens that were removed or made anew by somebody else go to `gone`.
     fn refresh(&mut self, look: Look, gone: &mut Vec<Arc<Token>>) -> Result<()> {
         if self.kms.is_none() && look == Look::Read {
-            self.kms = Kms::open(&self.config)?.map(Arc::new);
+            self.kms = Kms::open_with(&self.config, remote::client::backends(&self.config)?)?.map(Arc::new);
             self.generation = 1;
         }
         let Some(kms) = &self.kms else {
@@ -167,7 +167,7 @@ pub(crate) fn initialize() -> Result<()> {
     // What was inherited is the parent's: nothing of it is recorded or closed here.
     drop(module.sessions_where(|_| true));
     drop(slots.take());
-    let opened = Config::load().and_then(|config| Ok((Kms::open(&config)?, config)));
+    let opened = Config::load().and_then(|config| Ok((Kms::open_with(&config, remote::client::backends(&config)?)?, config)));
     let (kms, config) = opened.map_err(|error| {
         complain(&error);
         Rv(CKR_GENERAL_ERROR)
@@ -231,7 +231,7 @@ pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
     module().with_slots(Look::Read, |slots| match &slots.kms {
         Some(kms) => Ok(Arc::clone(kms)),
         None => {
-            let kms = Arc::new(Kms::create(&slots.config, None)?);
+            let kms = Arc::new(Kms::create_with(&slots.config, None, remote::client::backends(&slots.config)?)?);
             slots.kms = Some(Arc::clone(&kms));
             slots.generation = 1;
             Ok(kms)

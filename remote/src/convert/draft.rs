@@ -7,7 +7,7 @@ use libkmss::operation::{Draft, Expected};
 use libkmss::tenant::BackendId;
 use serde_bytes::ByteBuf;
 
-use super::{Numbered, size};
+use super::{Numbered, object_id, size};
 use crate::proto;
 
 /// Longest label, name, identifier or attribute in bytes.
@@ -49,6 +49,7 @@ fn common(draft: Draft, asked: proto::Draft) -> Result<Draft> {
         return Err(too_much());
     }
     Ok(Draft {
+        id: if asked.id.is_empty() { draft.id } else { object_id(&asked.id)? },
         modifiable: asked.modifiable.unwrap_or(true),
         copyable: asked.copyable.unwrap_or(true),
         destroyable: asked.destroyable.unwrap_or(true),
@@ -64,6 +65,7 @@ fn common(draft: Draft, asked: proto::Draft) -> Result<Draft> {
 impl From<&Draft> for proto::Draft {
     fn from(draft: &Draft) -> Self {
         Self {
+            id: draft.id.0.to_vec(),
             private: Some(draft.private),
             modifiable: Some(draft.modifiable),
             copyable: Some(draft.copyable),

@@ -51,6 +51,12 @@ fn small(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// The number of a key type.
+#[must_use]
+pub fn key_type_number(key_type: libkmss::mechanism::KeyType) -> i32 {
+    key_type.number()
+}
+
 /// An object's identity.
 ///
 /// # Errors
