@@ -93,7 +93,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
     let missing = || Error::new(ErrorKind::NotFound, format!("there is no home at `{}`", config.home.display()));
-    let kms = Kms::open(&config)?.ok_or_else(missing)?;
+    let kms = Kms::open_with(&config, crate::client::backends(&config)?)?.ok_or_else(missing)?;
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
