@@ -84,10 +84,19 @@ const SERVED: &str = "[[server.namespace]]\nname = \"web\"\npin_env = \"KMSS_PIN
 /// Where it cannot be made.
 #[must_use]
 pub fn client(uris: &[String], more: &str) -> Home {
+    client_with("web", uris, more)
+}
+
+/// As [`client`], with a token of another name.
+///
+/// # Panics
+/// As [`client`].
+#[must_use]
+pub fn client_with(token: &str, uris: &[String], more: &str) -> Home {
     let home = Home::new();
     home.kmss("home init").succeed();
     let config = format!("[[remote]]\nname = \"prod\"\nuris = {uris:?}\n{more}\n");
     fs::write(home.path().join("kmss.toml"), config).expect("the home is ours");
-    home.kmss("token init web --backend prod").succeed();
+    home.kmss("token init").args([token, "--backend", "prod"]).succeed();
     home
 }

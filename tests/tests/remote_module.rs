@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kmss_tests::c;
 use kmss_tests::home::Home;
-use kmss_tests::remote::{Kmssd, client};
+use kmss_tests::remote::{Kmssd, client, client_with};
 
 /// What a program may wait for a look at the server that is older than a second.
 const LOOK: Duration = Duration::from_millis(1200);
@@ -102,9 +102,9 @@ fn a_server_that_does_not_answer_is_named_with_the_cause() {
 /// A scene of `fork.c` with the key on a server.
 fn fork(scene: &str) {
     let server = Kmssd::start();
-    let home = client(&[server.uri()], "deadline_ms = 30000");
-    home.generate("web", "fork", "ec:p256", "01");
-    let program = c::program(&home, "fork").args(["web", "fork", scene]).patience(Duration::from_secs(300));
+    let home = client_with("fork", &[server.uri()], "deadline_ms = 30000\nnamespace = \"web\"");
+    home.generate("fork", "fork", "ec:p256", "01");
+    let program = c::program(&home, "fork").args(["fork", "fork", scene]).patience(Duration::from_secs(300));
     program.succeed().mentions("forked");
     home.audit_is_whole();
 }
