@@ -68,7 +68,13 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy, &mut self.quotas, &mut self.remotes);
+        self.explanation.judge_rules(
+            &home,
+            &mut self.principals,
+            &mut self.policy,
+            &mut self.quotas,
+            &mut self.remotes,
+        );
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self

@@ -63,7 +63,10 @@ fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     if word && (1..=64).contains(&name.len()) && name != "soft" {
         return Ok(name);
     }
-    Err(D::Error::custom(format_args!("`{}` names no server: use up to 64 letters, digits and `-_.`", name.escape_debug())))
+    Err(D::Error::custom(format_args!(
+        "`{}` names no server: use up to 64 letters, digits and `-_.`",
+        name.escape_debug()
+    )))
 }
 
 fn uris<'de, D: Deserializer<'de>>(d: D) -> Result<Vec<String>, D::Error> {

@@ -60,8 +60,7 @@ impl Pipeline {
         let mut cursor = bookmark.cursor.clone();
         let mut whole = cursor.is_empty().then(BTreeSet::new);
         loop {
-            let Changes { objects, gone, cursor: next, more, reset } =
-                keeper.changes(&caller.namespace, &cursor)?;
+            let Changes { objects, gone, cursor: next, more, reset } = keeper.changes(&caller.namespace, &cursor)?;
             if reset {
                 if whole.is_some() {
                     return Err(Error::new(ErrorKind::BackendUnavailable, "the server does not list what it has"));

@@ -167,7 +167,8 @@ pub(crate) fn initialize() -> Result<()> {
     // What was inherited is the parent's: nothing of it is recorded or closed here.
     drop(module.sessions_where(|_| true));
     drop(slots.take());
-    let opened = Config::load().and_then(|config| Ok((Kms::open_with(&config, remote::client::backends(&config)?)?, config)));
+    let opened =
+        Config::load().and_then(|config| Ok((Kms::open_with(&config, remote::client::backends(&config)?)?, config)));
     let (kms, config) = opened.map_err(|error| {
         complain(&error);
         Rv(CKR_GENERAL_ERROR)

@@ -116,7 +116,9 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_shown_alike() {
-        for text in ["unix:/run/kmss/kmssd.sock", "https://kms.example:8443", "http://127.0.0.1:50051", "https://[::1]:1"] {
+        for text in
+            ["unix:/run/kmss/kmssd.sock", "https://kms.example:8443", "http://127.0.0.1:50051", "https://[::1]:1"]
+        {
             assert_eq!(Address::parse(text).unwrap().to_string(), text);
         }
         assert_eq!(Address::parse("unix:///run/x").unwrap(), Address::Unix("/run/x".into()));
@@ -124,7 +126,9 @@ mod tests {
 
     #[test]
     fn nothing_is_sent_in_clear_over_a_network() {
-        for text in ["http://kms.example:80", "http://10.0.0.1:80", "kms.example:80", "unix:relative", "https://kms.example"] {
+        for text in
+            ["http://kms.example:80", "http://10.0.0.1:80", "kms.example:80", "unix:relative", "https://kms.example"]
+        {
             assert_eq!(Address::parse(text).unwrap_err().kind(), ErrorKind::Config, "{text}");
         }
     }

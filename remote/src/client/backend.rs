@@ -115,7 +115,8 @@ fn material(key: &Key) -> Result<Material> {
 pub(super) fn draft(new: &NewObject) -> proto::Draft {
     let unknown = Wishes { modifiable: true, copyable: true, destroyable: true, ..Wishes::default() };
     let wishes = new.wishes.as_deref().unwrap_or(&unknown);
-    let day = |date: Option<libkmss::key::Date>| date.map(|d| String::from_utf8_lossy(&d.0).into_owned()).unwrap_or_default();
+    let day =
+        |date: Option<libkmss::key::Date>| date.map(|d| String::from_utf8_lossy(&d.0).into_owned()).unwrap_or_default();
     proto::Draft {
         id: new.id.0.to_vec(),
         private: Some(new.private),
@@ -170,21 +171,33 @@ impl Backend for RemoteBackend {
     fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
         match self.local(permit)? {
             Some(software) => software.recover(permit, mechanism),
-            None => Ok(Box::new(running::Cipher::recovery(self.operation(permit, mechanism)?, permit.key()?.key, mechanism)?)),
+            None => Ok(Box::new(running::Cipher::recovery(
+                self.operation(permit, mechanism)?,
+                permit.key()?.key,
+                mechanism,
+            )?)),
         }
     }
 
     fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
         match self.local(permit)? {
             Some(software) => software.encrypt(permit, mechanism),
-            None => Ok(Box::new(running::Cipher::encryption(self.operation(permit, mechanism)?, permit.key()?.key, mechanism)?)),
+            None => Ok(Box::new(running::Cipher::encryption(
+                self.operation(permit, mechanism)?,
+                permit.key()?.key,
+                mechanism,
+            )?)),
         }
     }
 
     fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
         match self.local(permit)? {
             Some(software) => software.decrypt(permit, mechanism),
-            None => Ok(Box::new(running::Cipher::decryption(self.operation(permit, mechanism)?, permit.key()?.key, mechanism)?)),
+            None => Ok(Box::new(running::Cipher::decryption(
+                self.operation(permit, mechanism)?,
+                permit.key()?.key,
+                mechanism,
+            )?)),
         }
     }
 
@@ -200,7 +213,9 @@ impl Backend for RemoteBackend {
             draft: Some(draft(new)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.make(new.id, &permit.caller().namespace, request, |mut keys, r| async move { keys.generate_key(r).await });
+        let answer = self
+            .server
+            .make(new.id, &permit.caller().namespace, request, |mut keys, r| async move { keys.generate_key(r).await });
         let object = match answer? {
             Ok(answer) => answer.key,
             Err(existing) => Some(existing),
@@ -218,7 +233,9 @@ impl Backend for RemoteBackend {
             public: Some(draft(public)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.make(private.id, namespace, request, |mut keys, r| async move { keys.generate_key_pair(r).await });
+        let answer = self
+            .server
+            .make(private.id, namespace, request, |mut keys, r| async move { keys.generate_key_pair(r).await });
         let (one, other) = match answer? {
             Ok(answer) => (answer.private, answer.public),
             Err(existing) => (Some(existing), Some(self.server.fetch(namespace, public.id)?)),
@@ -237,7 +254,9 @@ impl Backend for RemoteBackend {
             draft: Some(draft(new)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.make(new.id, &permit.caller().namespace, request, |mut keys, r| async move { keys.import_key(r).await });
+        let answer = self
+            .server
+            .make(new.id, &permit.caller().namespace, request, |mut keys, r| async move { keys.import_key(r).await });
         let object = match answer? {
             Ok(answer) => answer.key,
             Err(existing) => Some(existing),
@@ -253,7 +272,8 @@ impl Backend for RemoteBackend {
             key: Some(self.server.key(permit, permit.key()?)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.keys(Patience::Use, &request, |mut keys, r| async move { keys.export_key(r).await })?;
+        let answer =
+            self.server.keys(Patience::Use, &request, |mut keys, r| async move { keys.export_key(r).await })?;
         answer.components.ok_or_else(unexpected)?.try_into()
     }
 
@@ -272,7 +292,8 @@ impl Backend for RemoteBackend {
             mechanism: Some(mechanism.into()),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.wrap(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.wrap(r).await })?;
         Ok(answer.wrapped)
     }
 
@@ -295,7 +316,8 @@ impl Backend for RemoteBackend {
             key: Some(Self::wanted(new, Expected { key_type, len })),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.unwrap(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.unwrap(r).await })?;
         self.made(permit, new, answer.key)
     }
 
@@ -310,7 +332,8 @@ impl Backend for RemoteBackend {
             key: Some(Self::wanted(new, expected)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.keys(Patience::Making, &request, |mut keys, r| async move { keys.make_key(r).await })?;
+        let answer =
+            self.server.keys(Patience::Making, &request, |mut keys, r| async move { keys.make_key(r).await })?;
         self.made(permit, new, answer.key)
     }
 
@@ -325,7 +348,8 @@ impl Backend for RemoteBackend {
             keys: permit.new_objects().zip(wanted).map(|(new, expected)| Self::wanted(new, *expected)).collect(),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.derive(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.derive(r).await })?;
         let components = answer.keys.into_iter().zip(permit.new_objects());
         let keys = components.map(|(made, new)| self.made(permit, new, Some(made))).collect::<Result<_>>()?;
         Ok(Derivation { keys, public: answer.public })
@@ -342,7 +366,8 @@ impl Backend for RemoteBackend {
             len: len.map(|len| u32::try_from(len).unwrap_or(u32::MAX)),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.derive_data(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.derive_data(r).await })?;
         Ok(Secret::new(answer.data))
     }
 
@@ -363,7 +388,8 @@ impl Backend for RemoteBackend {
             new_key: Some(Self::wanted(new, Expected { key_type, len })),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.encapsulate(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.encapsulate(r).await })?;
         Ok((self.made(permit, new, answer.key)?, answer.ciphertext))
     }
 
@@ -386,7 +412,8 @@ impl Backend for RemoteBackend {
             new_key: Some(Self::wanted(new, Expected { key_type, len })),
             request_id: self.server.request_id()?,
         };
-        let answer = self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.decapsulate(r).await })?;
+        let answer =
+            self.server.crypto(Patience::Use, &request, |mut crypto, r| async move { crypto.decapsulate(r).await })?;
         self.made(permit, new, answer.key)
     }
 

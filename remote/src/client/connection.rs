@@ -114,7 +114,8 @@ impl Place {
             });
             Ok(sender)
         };
-        let sender = driver.run(greeting, until).map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
+        let sender =
+            driver.run(greeting, until).map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
         let scheme = if edition == 0 { "http" } else { "https" };
         let origin = Uri::builder().scheme(scheme).authority(self.address.authority()).path_and_query("/").build();
         let origin = origin.map_err(|e| Trouble::Unreachable(e.to_string()))?;

@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -128,4 +128,3 @@ impl Driver {
         }
     }
 }
-

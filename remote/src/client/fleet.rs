@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libkmss::clock::Clock;
-use libkmss::config::{Routing, RemoteConfig};
+use libkmss::config::{RemoteConfig, Routing};
 use libkmss::error::{Error, ErrorClass, ErrorKind, Result};
 use libkmss::os::{Hooks, Lock, Rank};
 use tonic::Status;
@@ -53,7 +53,8 @@ struct Member {
 impl Fleet {
     /// What `config` names. Nothing is connected, resolved or read yet.
     pub(super) fn new(config: &RemoteConfig, clock: Arc<dyn Clock>) -> Result<Self> {
-        let files = TlsFiles { ca: config.ca.clone(), certificate: config.certificate.clone(), key: config.key.clone() };
+        let files =
+            TlsFiles { ca: config.ca.clone(), certificate: config.certificate.clone(), key: config.key.clone() };
         let tls = Arc::new(TlsSource::new(files));
         let addresses = config.uris.iter().map(|uri| Address::parse(uri)).collect::<Result<Vec<_>>>()?;
         if addresses.is_empty() {
@@ -205,7 +206,8 @@ impl Fleet {
 /// Whether another address may do better: the server is in trouble itself, or has too much to do.
 fn is_elsewhere(status: &Status) -> bool {
     let kind = status::error(status).kind();
-    kind == ErrorKind::Busy || (kind.class() == ErrorClass::Environment && !matches!(kind, ErrorKind::Damaged | ErrorKind::ReadOnly))
+    kind == ErrorKind::Busy
+        || (kind.class() == ErrorClass::Environment && !matches!(kind, ErrorKind::Damaged | ErrorKind::ReadOnly))
 }
 
 /// Whether the server will do it a moment later.

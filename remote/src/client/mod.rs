@@ -14,10 +14,10 @@ mod health;
 mod mirror;
 mod pool;
 mod running;
-mod tls;
-mod wire;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod wire;
 
 use std::sync::Arc;
 

@@ -245,7 +245,10 @@ impl Ciphering for Cipher {
         match tag_len(&self.mechanism) {
             0 => return Err(Error::new(ErrorKind::MechanismUnsupported, "the mechanism has no tag")),
             len if len != tag.len() => {
-                return Err(Error::new(ErrorKind::MechanismParameter, "the tag has another length than the mechanism says"));
+                return Err(Error::new(
+                    ErrorKind::MechanismParameter,
+                    "the tag has another length than the mechanism says",
+                ));
             }
             _ => {}
         }

@@ -85,7 +85,8 @@ impl TlsSource {
     }
 
     fn load(&self) -> Result<ClientConfig> {
-        let ca = self.files.ca.as_deref().ok_or_else(|| bad("a server is reached by https, and no `ca` vouches for it"))?;
+        let ca =
+            self.files.ca.as_deref().ok_or_else(|| bad("a server is reached by https, and no `ca` vouches for it"))?;
         let mut roots = RootCertStore::empty();
         for certificate in certificates(ca)? {
             roots.add(certificate).map_err(|e| unreadable(ca, e))?;

@@ -117,11 +117,7 @@ impl AsyncWrite for Wire {
         }
     }
 
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        from: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write_vectored(self: Pin<&mut Self>, _: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
         loop {
             match self.0.inner.send_vectored_with_flags(from, libc::MSG_NOSIGNAL) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

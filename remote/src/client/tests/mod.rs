@@ -162,9 +162,8 @@ fn of_two_servers_under_load_one_is_killed_and_no_call_fails() {
     let config = RemoteConfig { routing: Routing::Balanced, ..config(&[first.uri(), second.uri()]) };
     let fleet = Fleet::new(&config, Arc::new(SystemClock::default())).unwrap();
     std::thread::scope(|s| {
-        let callers: Vec<_> = (0..4)
-            .map(|_| s.spawn(|| (0..250).map(|_| ask(&fleet, b"data")).filter(Result::is_err).count()))
-            .collect();
+        let callers: Vec<_> =
+            (0..4).map(|_| s.spawn(|| (0..250).map(|_| ask(&fleet, b"data")).filter(Result::is_err).count())).collect();
         std::thread::sleep(Duration::from_millis(100));
         drop(first);
         let failed: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();

@@ -122,7 +122,11 @@ impl Drop for Fake {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, name: &'static str, calls: Arc<AtomicU32>) {
+async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    name: &'static str,
+    calls: Arc<AtomicU32>,
+) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
         let calls = Arc::clone(&calls);
         async move {

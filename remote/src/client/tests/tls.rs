@@ -16,8 +16,8 @@ use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::version::TLS13;
 use tokio_rustls::rustls::{RootCertStore, ServerConfig};
 
-use super::server::{Fake, Listen};
 use super::super::fleet::Fleet;
+use super::server::{Fake, Listen};
 use super::{ask, config};
 
 /// An authority in a folder, with what it issued.
