@@ -14,8 +14,6 @@ mod health;
 mod mirror;
 mod pool;
 mod running;
-#[cfg(test)]
-mod tests;
 mod tls;
 mod wire;
 
