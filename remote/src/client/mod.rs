@@ -14,6 +14,8 @@ mod health;
 mod mirror;
 mod pool;
 mod running;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 
