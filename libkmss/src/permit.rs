@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Storage};
+use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Protection, Storage, Usage};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// What an action is about.
@@ -36,6 +36,10 @@ pub struct NewObject {
     pub is_key: bool,
     /// Name of the key it comes from; empty where it comes from none.
     pub origin: String,
+    /// For keys: what it may be used for.
+    pub usage: Usage,
+    /// For keys: how it is to be protected, as asked for.
+    pub protection: Protection,
 }
 
 /// Everything that one action is about.

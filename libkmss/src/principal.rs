@@ -230,6 +230,7 @@ mod tests {
             policy: Default::default(),
             principals,
             quotas: Vec::new(),
+            hsms: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,
                 considered: Vec::new(),

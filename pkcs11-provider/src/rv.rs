@@ -56,8 +56,7 @@ pub(crate) const fn code(kind: ErrorKind) -> CK_RV {
         K::ReadOnly => CKR_TOKEN_WRITE_PROTECTED,
         K::Memory => CKR_HOST_MEMORY,
         K::Storage => CKR_DEVICE_MEMORY,
-        K::Damaged | K::TooNew | K::AuditUnavailable => CKR_DEVICE_ERROR,
-        K::BackendUnavailable => CKR_DEVICE_REMOVED,
+        K::Damaged | K::TooNew | K::AuditUnavailable | K::BackendUnavailable => CKR_DEVICE_ERROR,
         // Config, HomeUnsafe, Internal, and kinds that are younger than this table.
         _ => CKR_GENERAL_ERROR,
     }

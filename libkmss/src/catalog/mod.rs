@@ -13,6 +13,7 @@ mod name;
 mod namespace;
 mod path;
 mod record;
+mod rewrap;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -24,6 +25,7 @@ pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
+pub use rewrap::Rewrapped;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

@@ -7,6 +7,7 @@
 //! ns/<namespace>/<incarnation>/obj/<object>          record of an object
 //! ns/<namespace>/<incarnation>/idx/<term>/<object>   index entry; the term is a MAC
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
+//! ns/<namespace>/<incarnation>/retired/<version>     marker of a version of the domain key that seals nothing any more
 //! ```
 
 use crate::error::{Error, ErrorKind, Result};
@@ -59,6 +60,11 @@ impl Paths {
 
     pub(super) fn closed(&self) -> Result<StoreKey> {
         StoreKey::new(format!("{}{CLOSED}", self.root))
+    }
+
+    /// Marker that version `number` of a domain key is over.
+    pub(super) fn retired(&self, domain: &str, number: u32) -> Result<StoreKey> {
+        StoreKey::new(format!("{}/retired/{domain}-{number:08x}", self.root))
     }
 
     pub(super) fn objects(&self) -> String {

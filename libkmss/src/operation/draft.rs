@@ -127,8 +127,8 @@ impl Draft {
     /// What policy and permit see of it.
     pub(super) fn subject(&self) -> Arc<NewObject> {
         let (name, origin) = (self.wanted_name(), self.origin.clone());
-        let Self { id, storage, private, .. } = *self;
-        Arc::new(NewObject { id, storage, private, name, is_key: true, origin })
+        let Self { id, storage, private, usage, protection, .. } = *self;
+        Arc::new(NewObject { id, storage, private, name, is_key: true, origin, usage, protection })
     }
 
     fn wanted_name(&self) -> String {

@@ -342,5 +342,7 @@ pub(super) fn cuts(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 /// A key that is about to exist.
 fn new(id: ObjectId) -> Subject {
     let (name, origin) = (String::new(), String::new());
-    Subject::New(Arc::new(NewObject { id, storage: Storage::Stored, private: true, name, is_key: true, origin }))
+    let (usage, protection) = Default::default();
+    let storage = Storage::Stored;
+    Subject::New(Arc::new(NewObject { id, storage, private: true, name, is_key: true, origin, usage, protection }))
 }
