@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use libkmss::audit::seal::SealOptions;
+use libkmss::clock::{Clock as _, SystemClock};
 use libkmss::config::AgentSections;
+use libkmss::error::ErrorKind;
 use libkmss::kms::Kms;
 
 use crate::error::told;
@@ -16,6 +18,10 @@ use crate::stop::Stop;
 
 /// Most records that one checkpoint adds.
 const RECORDS: usize = 10_000;
+/// How often old segments are looked at.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+/// Segments that are compressed, or removed, before the next sealing.
+const SEGMENTS: usize = 2;
 
 /// Seals the audit of a home.
 pub(crate) struct Sealing {
@@ -25,6 +31,9 @@ pub(crate) struct Sealing {
     every: Duration,
     /// What went wrong, and was said already.
     said: BTreeSet<String>,
+    clock: SystemClock,
+    /// When old segments are looked at again, by the monotonic clock.
+    keep_due: Duration,
 }
 
 impl Sealing {
@@ -33,7 +42,8 @@ impl Sealing {
         let seconds = config.agent.seal_s;
         let every = Duration::from_secs(u64::from(seconds));
         let (config, kms, board) = (config.clone(), Arc::clone(kms), board.clone());
-        (seconds > 0).then_some(Self { config, kms, board, every, said: BTreeSet::new() })
+        let (said, clock, keep_due) = (BTreeSet::new(), SystemClock::default(), Duration::ZERO);
+        (seconds > 0).then_some(Self { config, kms, board, every, said, clock, keep_due })
     }
 
     /// Seals until `stop`.
@@ -74,6 +84,7 @@ impl Sealing {
                 false
             }
         };
+        wrong.extend(self.keep());
         for new in wrong.difference(&self.said) {
             say("seal", new);
             self.board.change(|status| status.last_error = Some(new.clone()));
@@ -81,5 +92,28 @@ impl Sealing {
         }
         self.said = wrong;
         more
+    }
+
+    /// Compresses and removes what the configuration says, a little at a time; what went wrong.
+    fn keep(&mut self) -> Option<String> {
+        let now = self.clock.monotonic();
+        if now < self.keep_due {
+            return None;
+        }
+        self.keep_due = now.saturating_add(KEEP_EVERY);
+        match self.kms.keep_audit(SEGMENTS) {
+            Ok(kept) => {
+                let compressed = kept.compressed.map_or(0, |done| done.segments);
+                let removed = kept.pruned.map_or(0, |done| done.segments.len() as u64);
+                if compressed + removed >= SEGMENTS as u64 {
+                    // There may be more.
+                    self.keep_due = Duration::ZERO;
+                }
+                None
+            }
+            // Somebody does it by hand.
+            Err(e) if e.kind() == ErrorKind::Busy => None,
+            Err(e) => Some(format!("old segments: {}", told(&e))),
+        }
     }
 }

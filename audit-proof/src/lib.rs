@@ -5,6 +5,7 @@
 //! Everything here takes hostile input, holds no private key, reads no file and no clock. The suite `nist` is what C2SP
 //! says: SHA-256 and Ed25519; `gm` has SM3 and SM2 in their places.
 
+pub mod archive;
 pub mod checkpoint;
 pub mod epoch;
 pub mod error;

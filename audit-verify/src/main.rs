@@ -1,4 +1,5 @@
-//! `kmss-audit-verify`: checks that a record is in the sealed audit log of KMSS, with a proof and a public key alone.
+//! `kmss-audit-verify`: checks that a record is in the sealed audit log of KMSS, or that an archive of the log is whole, with a
+//! proof or the archive and a public key alone.
 //!
 //! Exit codes: 0 proven, 1 the files could not be read, 2 wrong usage, 3 not proven.
 
@@ -7,6 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use audit_archive::Verdict;
 use audit_proof::{Lineage, ProofError, RecordProof, Verified};
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
@@ -16,18 +18,22 @@ const LARGEST: u64 = 256 << 20;
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  proven: the record is printed on standard output
+  0  proven: the record is printed on standard output, or what the archive has
   1  a file could not be read
   2  wrong usage
   3  not proven, with a sentence on standard error";
 
-/// Check the proof of an audit record: that it is in the log, at its place, and that a key of the log signed that.
+/// Check the proof of an audit record: that it is in the log, at its place, and that a key of the log signed that. Or check an
+/// archive: that every record in it is.
 #[derive(Debug, Parser)]
 #[command(name = "kmss-audit-verify", version, after_help = EXIT_CODES)]
 struct Cli {
     /// The proof, which `kmss audit prove` wrote
-    #[arg(required_unless_present = "generate")]
+    #[arg(required_unless_present_any = ["generate", "archive"])]
     proof: Option<PathBuf>,
+    /// Check an archive instead, which `kmss audit archive` wrote: every record in it
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["proof", "record"])]
+    archive: Option<PathBuf>,
     /// The log's root key, or the file that `kmss audit key` wrote
     #[arg(long, value_name = "KEY|FILE", required_unless_present = "generate")]
     key: Option<String>,
@@ -64,6 +70,10 @@ enum Failure {
     File(String),
     /// The proof does not hold.
     Refused(ProofError),
+    /// The archive was changed; everything is said.
+    Tampered,
+    /// Some of the archive could not be read; everything is said.
+    Unverified,
 }
 
 impl From<ProofError> for Failure {
@@ -78,6 +88,8 @@ fn main() -> ExitCode {
         Ok(()) => return ExitCode::SUCCESS,
         Err(Failure::File(message)) => (message, 1),
         Err(Failure::Refused(error)) => (format!("NOT proven: {error}"), 3),
+        Err(Failure::Tampered) => return ExitCode::from(3),
+        Err(Failure::Unverified) => return ExitCode::FAILURE,
     };
     let _ = writeln!(std::io::stderr(), "kmss-audit-verify: {message}");
     ExitCode::from(code)
@@ -87,7 +99,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     if let Some(document) = cli.generate {
         return print(&generate(document)?);
     }
-    let (Some(proof), Some(key)) = (&cli.proof, &cli.key) else { return Ok(()) };
+    let Some(key) = &cli.key else { return Ok(()) };
     let mut lineage = match key.parse() {
         Ok(root) => Lineage::new(root)?,
         Err(_) => Lineage::parse(&text(Path::new(key))?)?,
@@ -95,6 +107,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     if let Some(certificates) = &cli.certificates {
         add(&mut lineage, &text(certificates)?)?;
     }
+    if let Some(folder) = &cli.archive {
+        return archive(folder, &lineage, cli.json);
+    }
+    let Some(proof) = &cli.proof else { return Ok(()) };
     let record = cli.record.as_deref().map(bytes).transpose()?;
     let record = record.as_deref().map(|r| r.strip_suffix(b"\n").unwrap_or(r));
     let proven = RecordProof::parse(&text(proof)?)?.verify(record, &lineage)?;
@@ -111,6 +127,25 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     );
     let _ = std::io::stderr().write_all(summary.as_bytes());
     print(&[proven.record.as_slice(), b"\n"].concat())
+}
+
+/// Checks every record of an archive.
+fn archive(folder: &Path, known: &Lineage, json: bool) -> Result<(), Failure> {
+    let report = audit_archive::check(folder, Some(known), &mut |_| ()).map_err(|e| {
+        let cause = std::error::Error::source(&e).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Failure::File(format!("{e}{cause}"))
+    })?;
+    if json {
+        let text = serde_json::to_string_pretty(&report).map_err(|e| Failure::File(e.to_string()))?;
+        print(format!("{text}\n").as_bytes())?;
+    } else {
+        print(report.to_string().as_bytes())?;
+    }
+    match report.verdict {
+        Verdict::Whole => Ok(()),
+        Verdict::Tampered => Err(Failure::Tampered),
+        Verdict::Unverified => Err(Failure::Unverified),
+    }
 }
 
 /// Adds the certificates of a file that names the same root key.

@@ -1,7 +1,10 @@
 //! The command line.
 
 mod audit;
+mod domain;
 mod exchange;
+mod hsm;
+mod hsm_probe;
 mod policy;
 mod quota;
 mod report;
@@ -14,20 +17,24 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
+pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::hsm::{AdoptArgs, HsmCommand};
+pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
 };
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
-pub(crate) use self::seal::{ProveArgs, SealArgs, VerifyArgs};
+pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done; for checks: nothing is wrong
-  1  failed, with a sentence on standard error; for `doctor`: something is wrong
+  1  failed, with a sentence on standard error; for `doctor`: something is wrong; for `hsm
+     probe`: the device breaks the contract
   2  wrong usage
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
@@ -76,9 +83,15 @@ pub(crate) enum Command {
     /// The home directory
     #[command(subcommand)]
     Home(HomeCommand),
+    /// The seal of the home: the root key, and who holds it
+    #[command(subcommand)]
+    Seal(SealCommand),
     /// Tokens: what PKCS#11 programs see as slots
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Domain keys: what seals the records and the key material of a token
+    #[command(subcommand)]
+    Domain(DomainCommand),
     /// Keys
     #[command(subcommand)]
     Key(KeyCommand),
@@ -107,6 +120,9 @@ pub(crate) enum Command {
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),
+    /// HSMs: devices that hold keys
+    #[command(subcommand)]
+    Hsm(HsmCommand),
     /// Bring keys from another key store into a token
     #[command(subcommand)]
     Migrate(MigrateCommand),
@@ -144,6 +160,9 @@ pub(crate) enum HomeCommand {
         /// Cipher suite of the home [default: the configuration's, else nist]
         #[arg(long)]
         suite: Option<SuiteArg>,
+        /// Who holds the root key: `file`, or `hsm:NAME` for the [[hsm]] of that name in kmss.toml [default: file]
+        #[arg(long, value_name = "HOLDER", value_parser = domain::holding)]
+        seal: Option<libkmss::seal::Holding>,
     },
 }
 
@@ -501,6 +520,13 @@ pub(crate) enum AuditCommand {
     },
     /// Print the newest checkpoint, for whoever keeps it elsewhere
     Checkpoint,
+    /// Compress the segments that ended and are sealed; every command reads them as before
+    Compress(CompressArgs),
+    /// Copy the segments that ended and are sealed to a folder that an auditor verifies alone (exit code 4 where some that
+    /// ended were not copied, or not removed)
+    Archive(ArchiveArgs),
+    /// Remove segments that are older than they must be kept; the hashes of their records stay, and a record says what went
+    Prune(PruneArgs),
 }
 
 /// `kmss store …`

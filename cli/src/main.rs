@@ -1,7 +1,7 @@
 //! `kmss`: the command for operators.
 //!
 //! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 tampered with or damaged (`audit verify`, `store check`), 4 done in part
-//! (`migrate`, `audit agent --once`), 141 nobody reads the output any more (as of a program that SIGPIPE ends).
+//! (`migrate`, `audit agent --once`, `audit archive`, `audit prune`), 141 nobody reads the output any more (as of a program that SIGPIPE ends).
 
 mod args;
 mod commands;
@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 fn main() -> ExitCode {
+    commands::audit_keep::enable();
     let cli = args::Cli::parse();
     match commands::run(cli) {
         Ok(code) => code,

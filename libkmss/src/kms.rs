@@ -7,13 +7,17 @@ mod changes;
 mod check;
 mod check_book;
 mod check_policies;
+mod domains;
+mod home_domain;
 mod identities;
+mod keeping;
 mod namespaces;
 mod officer;
 pub mod past;
 mod policies;
 mod quotas;
 mod sealing;
+mod seals;
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -22,19 +26,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
+pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
+use crate::backend::hsm::HsmBackend;
 use crate::backend::soft::SoftBackend;
 pub use crate::backend::soft::may_enter;
 use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
-use crate::config::{Config, PolicyTrust};
+use crate::config::{Config, HsmConfig, PolicyTrust};
+use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
@@ -50,9 +58,9 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
-use crate::seal::{FileSeal, Seal};
+use crate::seal::{Holding, HomeSeal, Seal};
 use crate::secret::Secret;
-use crate::store::{Batch, Commit, Condition, Op, SqliteStore, Store, StoreKey};
+use crate::store::{SqliteStore, Store};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, ObjectId};
 
@@ -60,8 +68,6 @@ use crate::tenant::{Namespace, ObjectId};
 const AUDIT: &str = "audit";
 /// The counts of rates, below the home.
 const RATES: &str = "rates";
-/// Where the domain key of the home itself is stored, wrapped by the seal; it seals the records of namespaces.
-const HOME_DOMAIN: &str = "home/domain";
 /// The user of whoever logs in without a name.
 const DEFAULT_USER: &str = "user";
 /// How often a commit that somebody else was faster with is tried again.
@@ -73,6 +79,11 @@ pub struct Kms {
     config: Config,
     suite: Suite,
     store: Arc<dyn Store>,
+    seal: Arc<dyn Seal>,
+    /// The same, as what it can do beyond wrapping.
+    root_seal: Arc<HomeSeal>,
+    /// The home's own domain key.
+    home_key: Arc<DomainKey>,
     audit: Arc<SegmentSink>,
     sealer: Arc<Sealer>,
     auth: PinAuthenticator,
@@ -120,8 +131,8 @@ impl Kms {
             Ok(home) => home,
             Err(e) => return nothing(e),
         };
-        let (backends, random) = engines(more)?;
-        match FileSeal::open(&home, Arc::clone(&random)) {
+        let (backends, random) = engines(&config.hsms, more)?;
+        match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
         }
@@ -136,30 +147,43 @@ impl Kms {
         Self::create_with(config, group, Vec::new())
     }
 
+    /// As [`Self::create`], with a root key that `holding` names the holder of.
+    ///
+    /// # Errors
+    /// As [`Self::create`]; [`ErrorKind::BackendUnavailable`] where the device is not there.
+    pub fn create_held(config: &Config, group: Option<&str>, holding: &Holding) -> Result<Self> {
+        Self::make(config, group, (holding, Vec::new()))
+    }
+
     /// As [`Self::create`], with backends as for [`Self::open_with`].
     ///
     /// # Errors
     /// As [`Self::create`].
     pub fn create_with(config: &Config, group: Option<&str>, more: Vec<Arc<dyn Backend>>) -> Result<Self> {
+        Self::make(config, group, (&Holding::File, more))
+    }
+
+    fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
-        let (backends, random) = engines(more)?;
-        let seal = FileSeal::create_or_open(&home, config.suite, Arc::clone(&random))?;
+        let (backends, random) = engines(&config.hsms, more)?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
-        seal: Arc<dyn Seal>,
+        root_seal: Arc<HomeSeal>,
         backends: Vec<Arc<dyn Backend>>,
         random: Arc<dyn Random>,
     ) -> Result<Self> {
+        let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let mode = FileMode::of_home(home.path())?;
         let patience = Duration::from_millis(u64::from(config.store.busy_timeout_ms));
-        let store = SqliteStore::open(home.path(), mode, Arc::clone(&clock))?.with_patience(patience);
-        let store: Arc<dyn Store> = Arc::new(store);
-        let home_key = home_domain_key(store.as_ref(), seal.as_ref(), random.as_ref())?;
+        let store = SqliteStore::open(home.path(), mode, Arc::clone(&clock))?;
+        let store: Arc<dyn Store> = Arc::new(store.with_patience(patience).with_fence(crate::domain::fence));
+        let home_key = home_domain::settle(&store, &seal, random.as_ref(), clock.now())?;
         let options = AuditOptions {
             digest: config.audit.record_digest,
             random: config.audit.record_random,
@@ -204,7 +228,7 @@ impl Kms {
         let modules = Arc::new(RegistrySource::new(Arc::clone(&registry), home.clone(), &home_key, trust)?);
         let source = Arc::clone(&modules);
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
-        let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), home_key));
+        let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
@@ -219,8 +243,11 @@ impl Kms {
             pipeline: Arc::new(pipeline),
             config: config.clone(),
             suite,
-            auth: PinAuthenticator::new(Arc::clone(&store), seal, Arc::clone(&random), config.pin),
+            auth: PinAuthenticator::new(Arc::clone(&store), Arc::clone(&seal), Arc::clone(&random), config.pin),
+            seal,
+            root_seal,
             store,
+            home_key,
             audit,
             sealer,
             ephemeral: Arc::new(DomainKey::ephemeral(suite, random.as_ref())?),
@@ -484,11 +511,18 @@ pub fn software() -> Result<Arc<dyn Backend>> {
     Ok(Arc::new(SoftBackend::new()?))
 }
 
-/// The software engine with `more` behind it, and its generator.
-fn engines(more: Vec<Arc<dyn Backend>>) -> Result<(Vec<Arc<dyn Backend>>, Arc<dyn Random>)> {
+/// Backends, the software engine first, and its generator.
+type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
+
+/// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
+fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
-    Ok((std::iter::once(software).chain(more).collect(), random))
+    let devices = hsms
+        .iter()
+        .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
+    let devices: Vec<_> = devices.collect();
+    Ok((std::iter::once(software).chain(devices).chain(more).collect(), random))
 }
 
 /// `caller` with other keys.
@@ -509,25 +543,4 @@ fn with_keys(
         parts.login = login;
         parts.keyring = keyring;
     })
-}
-
-/// The home's own domain key; made by whoever comes first.
-fn home_domain_key(store: &dyn Store, seal: &dyn Seal, random: &dyn Random) -> Result<Arc<DomainKey>> {
-    let place = StoreKey::new(HOME_DOMAIN)?;
-    for _ in 0..ATTEMPTS {
-        if let Some(entry) = store.get(&place)? {
-            let secret = seal.unwrap(HOME_DOMAIN, &entry.value)?;
-            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
-        }
-        let secret = Secret::filled(DomainKey::SECRET_LEN, |b| random.fill(b))?;
-        let batch = Batch {
-            conditions: vec![Condition::Absent(place.clone())],
-            ops: vec![Op::Put(place.clone(), seal.wrap(HOME_DOMAIN, &secret)?)],
-            invalidates: false,
-        };
-        if let Commit::Committed(_) = store.commit(&batch)? {
-            return DomainKey::expand(seal.suite(), 1, &secret).map(Arc::new);
-        }
-    }
-    Err(Error::new(ErrorKind::Busy, "the home's domain key could not be settled with other processes"))
 }

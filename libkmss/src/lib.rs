@@ -10,6 +10,8 @@ pub mod caller;
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod device;
+mod domain;
 pub mod error;
 pub mod home;
 pub mod key;

@@ -39,11 +39,15 @@ pub struct NewObject {
     pub is_key: bool,
     /// Name of the key it comes from; empty where it comes from none.
     pub origin: String,
+    /// For keys: what it may be used for.
+    pub usage: Usage,
+    /// For keys: how it is to be protected, as asked for.
+    pub protection: Protection,
     /// What else is asked for, of what is to be stored: for a backend that keeps it beside the material.
     pub wishes: Option<Arc<Wishes>>,
 }
 
-/// What is asked for in a new object, beside what decisions are about.
+/// What else is asked for in an object that is to be stored, beside what decisions and devices look at.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names are those of `Object` and `Key`, where they are told")]
 pub struct Wishes {
@@ -53,8 +57,6 @@ pub struct Wishes {
     pub label: Vec<u8>,
     pub identifier: Vec<u8>,
     pub attributes: BTreeMap<u64, ByteBuf>,
-    pub usage: Usage,
-    pub protection: Protection,
     pub allowed_mechanisms: Vec<u64>,
     pub start: Option<Date>,
     pub end: Option<Date>,

@@ -230,6 +230,7 @@ mod tests {
             policy: Default::default(),
             principals,
             quotas: Vec::new(),
+            hsms: Vec::new(),
             remotes: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,

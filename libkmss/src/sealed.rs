@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::DomainKey;
+use crate::key::{DomainKey, DomainVersion};
 use crate::random::Random;
 use crate::store::StoreKey;
 
@@ -20,22 +20,27 @@ const HEADER_LEN: usize = 5;
 
 /// Seals `plain` for `path`.
 pub(crate) fn seal(key: &DomainKey, random: &dyn Random, path: &StoreKey, plain: &[u8]) -> Result<Vec<u8>> {
-    let header = header(key);
-    let sealed = key.seal_record(random, &context(path, &header), plain)?;
+    seal_under(&*key.newest()?, random, path, plain)
+}
+
+fn seal_under(version: &DomainVersion, random: &dyn Random, path: &StoreKey, plain: &[u8]) -> Result<Vec<u8>> {
+    let header = header(version.number());
+    let sealed = version.seal_record(random, &context(path, &header), plain)?;
     Ok([header.as_slice(), &sealed].concat())
 }
 
 /// Opens what was read from `path`.
 pub(crate) fn open(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<crate::secret::Secret> {
     let (found, sealed) = record.split_first_chunk::<HEADER_LEN>().ok_or_else(|| damaged(path))?;
-    let expected = header(key);
-    if found.first() > expected.first() {
+    let [format, version @ ..] = *found;
+    if format > FORMAT {
         return Err(Error::new(ErrorKind::TooNew, "a sealed record has a newer format: install the newer kmss"));
     }
-    if *found != expected {
+    if format != FORMAT {
         return Err(damaged(path));
     }
-    key.open_record(&context(path, &expected), sealed).map_err(|e| damaged(path).with_source(e))
+    let opened = key.version(u32::from_be_bytes(version)).and_then(|v| v.open_record(&context(path, found), sealed));
+    opened.map_err(|e| if e.kind() == ErrorKind::Damaged { damaged(path).with_source(e) } else { e })
 }
 
 /// Encodes `content` (CBOR, RFC 8949) and seals it for `path`.
@@ -45,10 +50,20 @@ pub(crate) fn seal_value<T: Serialize>(
     path: &StoreKey,
     content: &T,
 ) -> Result<Vec<u8>> {
+    seal_value_under(&*key.newest()?, random, path, content)
+}
+
+/// As [`seal_value`], under the version that sealed key material in the content.
+pub(crate) fn seal_value_under<T: Serialize>(
+    version: &DomainVersion,
+    random: &dyn Random,
+    path: &StoreKey,
+    content: &T,
+) -> Result<Vec<u8>> {
     let mut plain = Zeroizing::new(Vec::with_capacity(1024));
     ciborium::into_writer(content, &mut *plain)
         .map_err(|e| Error::new(ErrorKind::Internal, "a record cannot be encoded").with_source(e.to_string()))?;
-    seal(key, random, path, &plain)
+    seal_under(version, random, path, &plain)
 }
 
 /// Opens and decodes what was read from `path`.
@@ -60,8 +75,8 @@ pub(crate) fn open_value<T: DeserializeOwned>(key: &DomainKey, path: &StoreKey, 
     if rest.is_empty() { Ok(content) } else { Err(damaged(path)) }
 }
 
-fn header(key: &DomainKey) -> [u8; HEADER_LEN] {
-    let [a, b, c, d] = key.version().to_be_bytes();
+fn header(version: u32) -> [u8; HEADER_LEN] {
+    let [a, b, c, d] = version.to_be_bytes();
     [FORMAT, a, b, c, d]
 }
 

@@ -1,7 +1,7 @@
 //! What encryption and decryption share: parts, ends, and results that did not fit.
 
 use cryptoki_sys::{CKR_BUFFER_TOO_SMALL, CKR_OPERATION_ACTIVE};
-use libkmss::backend::Ciphering;
+use libkmss::backend::{Ciphering, within};
 use libkmss::error::{Error, ErrorKind};
 
 use crate::module::session::Taken;
@@ -56,9 +56,9 @@ pub(crate) fn part(mut operation: Taken<Cipher>, input: &[u8], out: &mut Output<
     operation.check_unlocked()?;
     operation.parts = true;
     let processed = if bound == 0 {
-        operation.unfinished.update(input, |cipher| cipher.update(input, space))
+        operation.unfinished.update(input, |cipher| within(bound, cipher.update(input, space)))
     } else {
-        operation.unfinished.produce(input, |cipher| cipher.update(input, space))
+        operation.unfinished.produce(input, |cipher| within(bound, cipher.update(input, space)))
     };
     match processed {
         Ok(written) => {
@@ -91,7 +91,7 @@ pub(crate) fn last(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'
         return Err(Rv(CKR_BUFFER_TOO_SMALL));
     };
     operation.check_unlocked()?;
-    match operation.unfinished.finish(input, |cipher| cipher.finish(input, space)) {
+    match operation.unfinished.finish(input, |cipher| within(bound, cipher.finish(input, space))) {
         Ok(written) => {
             out.tell(written);
             operation.done();
@@ -110,7 +110,7 @@ fn hold(mut operation: Taken<Cipher>, input: &[u8], mut out: Output<'_>, bound: 
     let mut result = zeroed(bound)?;
     let mut len = 0;
     let computed = operation.unfinished.finish(input, |cipher| {
-        len = cipher.finish(input, &mut result)?;
+        len = within(bound, cipher.finish(input, &mut result))?;
         if len > out.capacity() {
             return Err(Error::new(ErrorKind::BufferTooSmall, "the result does not fit the buffer"));
         }

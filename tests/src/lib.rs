@@ -5,12 +5,15 @@
 pub mod arch;
 pub mod built;
 pub mod c;
+pub mod contract;
 pub mod disk;
 pub mod guest;
 pub mod home;
 pub mod http;
+pub mod module;
 pub mod openssl;
 pub mod p11;
 pub mod program;
 pub mod remote;
 pub mod rules;
+pub mod softhsm;

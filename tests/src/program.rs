@@ -253,6 +253,11 @@ impl Running {
         status.unwrap_or_else(|| panic!("`{}` does not end:\n{}", self.line, self.said()))
     }
 
+    /// How it ended, where it did.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
     /// Sends it a signal.
     pub fn signal(&self, signal: i32) {
         if let Ok(pid) = i32::try_from(self.child.id()) {

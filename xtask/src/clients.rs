@@ -1,6 +1,7 @@
 //! Clients that are not installed for the whole machine but in folders under `target/clients`: Python's from PyPI and
 //! Node.js's from npm, at the versions and hashes that tests/python/requirements.txt and tests/node/package-lock.json
-//! pin, and OpenSSL's pkcs11-provider, which Debian 12 has in its backports only.
+//! pin, and OpenSSL's pkcs11-provider, which Debian 12 has in its backports only. Beside them, Kryoptic: the second PKCS#11
+//! module that backends are tested over, compiled from tests/kryoptic.
 //!
 //! Where an index cannot be reached, a file `<client>.skipped` says so, and the tests repeat it aloud.
 
@@ -13,7 +14,8 @@ use std::path::{Path, PathBuf};
 pub(crate) fn install(project: &Project) -> Result<(), Error> {
     python(project)?;
     node(project)?;
-    provider(project)
+    provider(project)?;
+    kryoptic(project)
 }
 
 /// Where one client's files go, and what says that they are there.
@@ -176,4 +178,27 @@ fn fetch_provider(project: &Project, folder: &Path) -> Result<(), Error> {
     let package = entries.flatten().map(|entry| entry.path()).find(|path| path.extension().is_some_and(|e| e == "deb"));
     let package = package.ok_or_else(|| Error::check("apt-get downloaded nothing"))?;
     project.job("dpkg-deb").arg("--extract").arg(&package).arg(folder).run().map(drop)
+}
+
+/// Compiles Kryoptic against Debian's OpenSSL; what it was compiled with goes, the module stays.
+fn kryoptic(project: &Project) -> Result<(), Error> {
+    let source = project.root.join("tests/kryoptic");
+    let parts = ["Cargo.toml", "Cargo.lock", "src/lib.rs"];
+    let wanted = parts.iter().map(|part| read(&source.join(part))).collect::<Result<String, Error>>()?;
+    let place = Place::new(project, "kryoptic", wanted)?;
+    if place.is_ready() {
+        return Ok(());
+    }
+    place.begin()?;
+    eprintln!("compiling Kryoptic, a PKCS#11 module to test with");
+    let manifest = source.join("Cargo.toml");
+    let cargo = |verb: &str| project.cargo().args([verb, "--locked", "--manifest-path"]).arg(&manifest);
+    let build = place.folder().join("build");
+    let compiled = cargo("build").arg("--target-dir").arg(&build).show();
+    let kept = compiled.and_then(|()| {
+        let (made, kept) = ("debug/libkryoptic_pkcs11.so", place.folder().join("libkryoptic_pkcs11.so"));
+        std::fs::copy(build.join(made), &kept).map_err(Error::file("copy to", &kept))?;
+        std::fs::remove_dir_all(&build).map_err(Error::file("remove", &build))
+    });
+    place.end(kept, cargo("fetch"), "crates.io")
 }

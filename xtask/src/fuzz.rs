@@ -13,11 +13,12 @@ pub(crate) struct Options {
     seconds: u32,
 }
 
-const TARGETS: [&str; 10] = [
+const TARGETS: [&str; 11] = [
     "template",
     "parameter",
     "config",
     "record",
+    "archive",
     "audit",
     "checkpoint",
     "proof",

@@ -44,6 +44,10 @@ const RSYSLOG: Need = &["rsyslog"];
 const RSYSLOG_TLS: Need = &["rsyslog-gnutls"];
 // The journal, which the agent writes to, and what checks the agent's unit.
 const SYSTEMD: Need = &["systemd"];
+// Kryoptic is compiled against these.
+const SSL_HEADERS: Need = &["libssl-dev"];
+const SQLITE_HEADERS: Need = &["libsqlite3-dev"];
+const LIBCLANG: Need = &["libclang-dev", "libclang-14-dev", "libclang-16-dev", "libclang-19-dev"];
 const JAVA: Need = &["default-jdk-headless", "openjdk-17-jdk-headless", "openjdk-21-jdk-headless"];
 
 /// What the demo drives.
@@ -83,6 +87,9 @@ pub(crate) const ALL: &[Need] = &[
     RSYSLOG,
     RSYSLOG_TLS,
     SYSTEMD,
+    SSL_HEADERS,
+    SQLITE_HEADERS,
+    LIBCLANG,
     JAVA,
 ];
 

@@ -44,6 +44,9 @@ pub(crate) struct RecordArgs {
     /// Also what happened to the segments themselves, and heartbeats
     #[arg(long)]
     pub all: bool,
+    /// Also records of this archive, which `kmss audit archive` made; may be repeated
+    #[arg(long = "archive", value_name = "DIR")]
+    pub archives: Vec<std::path::PathBuf>,
 }
 
 /// `kmss audit tail`

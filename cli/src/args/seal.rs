@@ -13,6 +13,12 @@ pub(crate) struct VerifyArgs {
     /// The root key that the log must have: the key itself, or a file that `kmss audit key` wrote
     #[arg(long, value_name = "KEY|FILE")]
     pub key: Option<String>,
+    /// Also verify the segments that were moved to this archive; may be repeated
+    #[arg(long = "archive", value_name = "DIR")]
+    pub archives: Vec<PathBuf>,
+    /// Verify the archives alone, without the home: with `--key` against the keys that the auditor knows
+    #[arg(long, requires = "archives", conflicts_with_all = ["anchors", "from", "to"])]
+    pub alone: bool,
     /// Only from this record or time on: SEGMENT:SEQ, YYYY-MM-DD or RFC 3339
     #[arg(long, value_name = "RECORD|TIME")]
     pub from: Option<String>,
@@ -52,4 +58,41 @@ pub(crate) struct ProveArgs {
     /// Leave the record itself out
     #[arg(long)]
     pub detached: bool,
+    /// An archive that the record may be in; may be repeated
+    #[arg(long = "archive", value_name = "DIR")]
+    pub archives: Vec<PathBuf>,
+}
+
+/// `kmss audit compress`
+#[derive(Args, Debug)]
+pub(crate) struct CompressArgs {
+    /// Only segments whose last record is at least so old: `90d`, `12h`, `0s` for all that ended
+    #[arg(long, value_name = "DURATION", default_value = "0s")]
+    pub older_than: String,
+}
+
+/// `kmss audit archive`
+#[derive(Args, Debug)]
+pub(crate) struct ArchiveArgs {
+    /// The folder: new, empty, or an archive of this audit, which is continued
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Only segments that ended before: YYYY-MM-DD, RFC 3339, or how long ago (`90d`)
+    #[arg(long, value_name = "DATE|DURATION")]
+    pub before: Option<String>,
+    /// Remove from the home what is in the archive, once it was read back whole, every anchor has a checkpoint over it and
+    /// every destination has got it
+    #[arg(long)]
+    pub delete: bool,
+}
+
+/// `kmss audit prune`
+#[derive(Args, Debug)]
+pub(crate) struct PruneArgs {
+    /// Remove what is older than so many days [default: the configuration's `keep_days`]
+    #[arg(long, value_name = "DAYS")]
+    pub keep_days: Option<u32>,
+    /// Remove it; otherwise only say what would be removed
+    #[arg(long)]
+    pub yes: bool,
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 use audit_proof::Lineage;
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::audit::seal::{Demands, SealReport, Span};
-use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Verdict, decode_text};
+use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Status, Verdict, decode_text};
 use libkmss::kms::Kms;
 
-use super::audit_seal;
+use super::{audit_keep, audit_seal};
 use crate::args::{AuditCommand, ColorArg, RecordArgs, TailArgs, VerifyArgs};
 use crate::context::Context;
 use crate::moment;
@@ -35,6 +35,9 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
         AuditCommand::Prove(args) => audit_seal::prove(context, &args).map(|()| ExitCode::SUCCESS),
         AuditCommand::Key { root, witness } => audit_seal::key(context, root, witness).map(|()| ExitCode::SUCCESS),
         AuditCommand::Checkpoint => audit_seal::checkpoint(&context.kms()?).map(|()| ExitCode::SUCCESS),
+        AuditCommand::Compress(args) => audit_keep::compress(context, &args),
+        AuditCommand::Archive(args) => audit_keep::archive(context, &args),
+        AuditCommand::Prune(args) => audit_keep::prune(context, &args),
     }
 }
 
@@ -62,7 +65,8 @@ pub(super) fn filter(args: &RecordArgs) -> Result<Filter, Failure> {
 }
 
 fn tail(context: &Context, args: &TailArgs) -> Result<ExitCode, Failure> {
-    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter(&args.records)?);
+    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter(&args.records)?)
+        .with_archives(args.records.archives.clone());
     let colors = colors(args.color);
     for entry in tail.last(args.lines)? {
         show(context, &entry, args.ids, colors)?;
@@ -117,6 +121,7 @@ mod color {
 fn color_of(record: &Record) -> &'static str {
     match (record.kind.as_str(), record.outcome.as_deref()) {
         ("alarm", _) => color::BOLD_RED,
+        ("removal", _) => color::YELLOW,
         (_, Some("denied")) => color::RED,
         ("recovery", _) | (_, Some("failed" | "abandoned")) => color::YELLOW,
         (_, Some("success")) => color::GREEN,
@@ -174,6 +179,12 @@ fn described(record: &Record) -> String {
                 line.push_str(&format!("  [{measure}]"));
             }
             return line;
+        }
+        "removal" => {
+            let removed = record.removed.as_ref();
+            let of = removed.map(|r| format!("segment {} with {} records", r.segment, r.records)).unwrap_or_default();
+            line.push_str(&format!("{:<9} {of} ({}) {}", "removed", text(&record.why), text(&record.principal)));
+            return line.trim_end().to_owned();
         }
         "heartbeat" => {
             let every = record.every_s.unwrap_or_default();
@@ -255,17 +266,30 @@ fn demands(args: &VerifyArgs) -> Result<Demands, Failure> {
         }
     }
     let only = (args.from.is_some() || args.to.is_some()).then_some(span);
-    Ok(Demands { anchors: anchors.collect::<Result<_, Failure>>()?, key: key.transpose()?, only })
+    let anchors = anchors.collect::<Result<_, Failure>>()?;
+    Ok(Demands { anchors, key: key.transpose()?, only, archives: args.archives.clone() })
+}
+
+/// A bar that tells how far the work is; hidden where nobody looks.
+///
+/// # Errors
+/// Its template is none.
+pub(super) fn bar(context: &Context) -> Result<ProgressBar, Failure> {
+    if std::io::stderr().is_terminal() && !context.global.json {
+        return Ok(
+            ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
+        );
+    }
+    Ok(ProgressBar::hidden())
 }
 
 fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
+    if args.alone {
+        return audit_keep::verify_alone(context, args);
+    }
     let demands = demands(args)?;
     let kms = context.kms()?;
-    let bar = if std::io::stderr().is_terminal() && !context.global.json {
-        ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
-    } else {
-        ProgressBar::hidden()
-    };
+    let bar = bar(context)?;
     let report = kms.verify_audit_with(&demands, &mut |progress| {
         bar.set_length(progress.bytes_total);
         bar.set_position(progress.bytes);
@@ -305,13 +329,32 @@ fn explain(report: &Report) -> Result<(), Failure> {
     if let Some(seal) = &report.seal {
         explain_seal(seal)?;
     }
-    let segments = report.segments.len();
+    for status in [Status::Archived, Status::Expired] {
+        explain_removed(report, status)?;
+    }
+    let segments = report.segments.iter().filter(|segment| segment.removed.is_none()).count();
     let counts = format!("{} records in {segments} segment{}", report.records, if segments == 1 { "" } else { "s" });
     output::line(&match report.verdict {
         Verdict::Whole => format!("The audit trail is whole: {counts}."),
         Verdict::Tampered => format!("The audit trail was TAMPERED WITH: {counts}; keep a copy and see docs/audit.md."),
         Verdict::Unverified => format!("The audit trail could not be verified in full: {counts}."),
     })
+}
+
+/// What was removed, and is known by its hashes alone.
+fn explain_removed(report: &Report, status: Status) -> Result<(), Failure> {
+    let of = || report.segments.iter().filter(|segment| segment.status == status);
+    let (Some(first), Some(last)) = (of().next(), of().next_back()) else { return Ok(()) };
+    let count = of().count();
+    let records: u64 = of().filter_map(|segment| segment.removed.as_ref()).map(|removed| removed.records).sum();
+    let word = if status == Status::Archived { "Archived" } else { "Expired" };
+    let which = if count == 1 { first.segment.to_string() } else { format!("{} to {}", first.segment, last.segment) };
+    let s = if count == 1 { "" } else { "s" };
+    let hint = if status == Status::Archived { "; give the archive with `--archive` to verify them" } else { "" };
+    output::line(&format!(
+        "{word}: {records} records in {count} segment{s} ({which}) were removed, as the trail records; the tree has their \
+         hashes{hint}."
+    ))
 }
 
 fn explain_seal(seal: &SealReport) -> Result<(), Failure> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use audit_anchor::{AnchorError, Told};
 use libkmss::audit::seal::{RecordName, SealOptions};
+use libkmss::error::ErrorKind;
 use libkmss::kms::Kms;
 use serde::Serialize;
 
@@ -43,7 +44,22 @@ pub(super) fn seal(context: &Context, args: &SealArgs) -> Result<ExitCode, Failu
         output::line(&format!("Sealed {new} record{s}: {size} in all, signed by the key of epoch {epoch}."))?;
     }
     let told = audit_anchor::tell_all(&kms, &context.config.agent_sections()?.anchors, false);
-    let missed = complain(&told);
+    let mut missed = complain(&told);
+    match kms.keep_audit(usize::MAX) {
+        // Somebody does it by hand.
+        Err(e) if e.kind() == ErrorKind::Busy => {}
+        Err(e) => {
+            output::error(&e);
+            missed = true;
+        }
+        Ok(kept) => {
+            let compressed = kept.compressed.map_or(0, |done| done.segments);
+            let removed = kept.pruned.map_or(0, |done| done.segments.len());
+            if !context.global.json && compressed + removed as u64 > 0 {
+                output::line(&format!("Compressed {compressed} segments, and removed {removed} that are old."))?;
+            }
+        }
+    }
     // Not whole, as `verify` says it; else done in part.
     Ok(match (sealed.contradictions.is_empty(), missed) {
         (false, _) => ExitCode::from(3),
@@ -110,7 +126,7 @@ impl std::error::Error for Missed<'_> {
 /// A sentence for standard error.
 pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> {
     let name: RecordName = args.record.parse()?;
-    let proof = context.kms()?.prove_audit(&name, args.detached)?.to_string();
+    let proof = context.kms()?.prove_archived_audit(&name, args.detached, &args.archives)?.to_string();
     let Some(path) = &args.output else { return output::bytes(proof.as_bytes()) };
     std::fs::write(path, &proof).map_err(|e| format!("cannot write `{}`: {e}", path.display()))?;
     output::line(&format!("Wrote the proof of `{name}` to `{}`.", path.display()))

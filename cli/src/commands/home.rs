@@ -1,6 +1,7 @@
 //! `kmss home`: the directory that holds everything.
 
 use libkmss::kms::Kms;
+use libkmss::seal::Holding;
 use libkmss::suite::Suite;
 use serde_json::json;
 
@@ -13,7 +14,7 @@ use crate::output::{self, Failure};
 /// # Errors
 /// The home exists, or cannot be made.
 pub(super) fn run(context: &Context, command: HomeCommand) -> Result<(), Failure> {
-    let HomeCommand::Init { group, suite } = command;
+    let HomeCommand::Init { group, suite, seal } = command;
     let mut config = context.config.clone();
     if let Some(suite) = suite {
         config.suite = match suite {
@@ -24,7 +25,7 @@ pub(super) fn run(context: &Context, command: HomeCommand) -> Result<(), Failure
     if Kms::open(&config)?.is_some() {
         return Err(format!("there is a home at `{}` already", config.home.display()).into());
     }
-    let kms = Kms::create(&config, group.as_deref())?;
+    let kms = Kms::create_held(&config, group.as_deref(), &seal.unwrap_or(Holding::File))?;
     kms.close()?;
     if context.global.json {
         return output::json(&json!({ "home": config.home, "group": group, "suite": config.suite.name() }));

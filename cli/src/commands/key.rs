@@ -140,6 +140,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
             ("Extractable", yes(key.protection.extractable)),
             ("Made here", yes(key.protection.local)),
             ("Audit", key.audit.name().to_owned()),
+            ("Backend", output::plain(backend(key))),
             ("CKA_ID", output::hex(&object.identifier)),
             ("Version", format!("{} of {}", key.primary, key.versions.len())),
             ("Created", output::time(object.created.0)),
@@ -298,6 +299,11 @@ pub(super) fn uses(usage: &Usage) -> Vec<&'static str> {
     .collect()
 }
 
+/// Which backend holds the version in use.
+fn backend(key: &Key) -> &str {
+    key.primary().map_or("", |version| &version.backend.0)
+}
+
 /// A key as JSON.
 pub(super) fn describe(object: &Object) -> Value {
     let Some(key) = object.key() else { return Value::Null };
@@ -309,6 +315,7 @@ pub(super) fn describe(object: &Object) -> Value {
         "state": key.state.name(),
         "tags": key.tags,
         "audit": key.audit.name(),
+        "backend": backend(key),
         "uses": uses(&key.usage),
         "sensitive": key.protection.sensitive,
         "extractable": key.protection.extractable,

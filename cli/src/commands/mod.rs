@@ -5,12 +5,16 @@ mod approve;
 mod audit;
 mod audit_agent;
 mod audit_export;
+pub(crate) mod audit_keep;
 mod audit_seal;
 mod block;
 mod cert;
 mod config;
 mod doctor;
+mod domain;
 mod home;
+mod hsm;
+mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;
@@ -22,6 +26,7 @@ mod policy;
 mod probe;
 mod quota;
 mod report;
+mod seal;
 mod shell;
 mod sm2_signer;
 mod store;
@@ -47,7 +52,9 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Man { directory } => shell::man(&directory)?,
         Command::Doctor(args) => return doctor::run(cli.global, &args),
         Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
+        Command::Seal(command) => seal::run(&Context::new(cli.global)?, command)?,
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
+        Command::Domain(command) => return domain::run(&Context::new(cli.global)?, command),
         Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
@@ -58,6 +65,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
         Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),
         Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
+        Command::Hsm(command) => return hsm::run(&Context::new(cli.global)?, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
         Command::Probe { module } => probe::run(&module)?,
         Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,

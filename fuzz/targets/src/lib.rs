@@ -5,6 +5,7 @@
 //! mutated seeds in every build.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod archive;
 pub mod audit;
 pub mod bundle;
 pub mod checkpoint;

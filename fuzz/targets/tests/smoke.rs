@@ -5,8 +5,8 @@ mod dice;
 
 use dice::{around, random};
 use fuzz_targets::{
-    audit, bundle, checkpoint, parameter, policy_language, policy_request, policy_response, proof, record, template,
-    wrapped,
+    archive, audit, bundle, checkpoint, parameter, policy_language, policy_request, policy_response, proof, record,
+    template, wrapped,
 };
 
 #[test]
@@ -42,6 +42,12 @@ fn no_segment_brings_the_verification_down() {
     let seed = b"{\"kind\":\"genesis\",\"v\":2,\"segment\":\"1760000000000-0101010101010101\",\"ordinal\":1,\"suite\":\"nist\",\"seq\":0,\
         \"time\":1760000000000,\"h\":\"0000000000000000000000000000000000000000000000000000000000000000\"}\n";
     around(audit::run, 2000, seed);
+}
+
+#[test]
+fn no_archive_brings_its_verifier_down_and_none_proves_what_nobody_sealed() {
+    random(archive::run, 300, 400);
+    around(archive::run, 1000, &archive::seed());
 }
 
 #[test]

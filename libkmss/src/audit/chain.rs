@@ -108,6 +108,15 @@ impl<'de> serde::Deserialize<'de> for Head {
     }
 }
 
+/// How a segment lies on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As it was written.
+    Plain,
+    /// Compressed, and written no more.
+    Packed,
+}
+
 /// Name of a segment: when it was made (13 digits, ms) and 16 random hex digits. Names sort by age.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SegmentId(String);
@@ -116,6 +125,7 @@ impl SegmentId {
     const DIGITS: usize = 13;
     const LEN: usize = Self::DIGITS + 1 + 16;
     const SUFFIX: &'static str = ".jsonl";
+    const PACKED: &'static str = audit_proof::archive::PACKED;
 
     /// A name from its parts.
     #[must_use]
@@ -142,10 +152,18 @@ impl SegmentId {
         format!("{}{}", self.0, Self::SUFFIX)
     }
 
-    /// The segment whose file has this name.
+    /// Name of its file when it is compressed.
     #[must_use]
-    pub fn of_file(name: &str) -> Option<Self> {
-        name.strip_suffix(Self::SUFFIX)?.parse().ok()
+    pub fn packed_name(&self) -> String {
+        format!("{}{}", self.0, Self::PACKED)
+    }
+
+    /// The segment whose file has this name, and whether the file is compressed.
+    #[must_use]
+    pub fn of_file(name: &str) -> Option<(Self, Form)> {
+        let plain = name.strip_suffix(Self::SUFFIX).map(|id| (id, Form::Plain));
+        let (id, form) = plain.or_else(|| Some((name.strip_suffix(Self::PACKED)?, Form::Packed)))?;
+        Some((id.parse().ok()?, form))
     }
 }
 
@@ -237,7 +255,9 @@ mod tests {
     #[test]
     fn a_segment_name_is_nothing_but_its_digits() {
         let id = SegmentId::new(1_760_000_000_000, [0xab; 8]);
-        assert_eq!(SegmentId::of_file(&id.file_name()).unwrap(), id);
+        assert_eq!(SegmentId::of_file(&id.file_name()).unwrap(), (id.clone(), Form::Plain));
+        assert_eq!(SegmentId::of_file(&id.packed_name()).unwrap(), (id.clone(), Form::Packed));
+        assert_eq!(SegmentId::of_file(&format!("{id}.zst")), None);
         for bad in
             ["../../../../etc/passwd0000000", "1760000000000-ABABABABABABABAB", "", "1760000000000_abababababababab"]
         {

@@ -45,6 +45,7 @@ pub(super) mod kind {
     pub(crate) const CLOSE: &str = "close";
     pub(crate) const HEARTBEAT: &str = "heartbeat";
     pub(crate) const ALARM: &str = "alarm";
+    pub(crate) const REMOVAL: &str = "removal";
 }
 
 /// The registered segment before this one, as a genesis record binds it.

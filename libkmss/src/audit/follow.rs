@@ -8,10 +8,11 @@ use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::chain::{HASH_FIELD, LINE_END, LINE_START, SegmentId};
+use super::chain::{Form, HASH_FIELD, LINE_END, LINE_START, SegmentId};
 use super::cursor::{Cursor, Position};
 use super::encode::kind;
 use super::lines::{Lines, Piece};
+use super::listing;
 use super::pending::{self, Logical};
 use super::record::{Entry, Record};
 use super::text::decode;
@@ -136,7 +137,7 @@ impl AuditFollower {
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn lag(&self) -> Result<u64> {
         let mut lag = 0_u64;
-        for (id, _) in self.segments()?.0 {
+        for (id, ..) in self.segments()?.0 {
             let len = match Logical::open(&self.dir, &id) {
                 Ok(segment) => segment.len(),
                 Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
@@ -195,7 +196,7 @@ impl AuditFollower {
                         stretch.irregularities.push(Irregularity::NoRecord(id.clone()));
                     }
                     if source.bare {
-                        self.settled.insert(id, open.len);
+                        self.settled.insert(id, source.packed.unwrap_or(open.len));
                     }
                 }
             }
@@ -206,9 +207,13 @@ impl AuditFollower {
     /// The segments of which there may be something to read, by the time of what comes next in them.
     fn candidates(&mut self, stretch: &mut Stretch) -> Result<BinaryHeap<Reverse<(u64, SegmentId, Source)>>> {
         let (segments, waiting) = self.segments()?;
-        let there: HashSet<&SegmentId> = segments.iter().map(|(id, _)| id).collect();
+        let there: HashSet<&SegmentId> = segments.iter().map(|(id, ..)| id).collect();
         let gone: Vec<_> = self.cursor.segments.keys().filter(|id| !there.contains(id)).cloned().collect();
         for id in gone {
+            // It may have been compressed while the directory was read.
+            if listing::look(&self.dir, &id).map_err(storage)?.is_some() {
+                continue;
+            }
             let closed = self.cursor.segments.remove(&id).is_some_and(|position| position.closed);
             self.settled.remove(&id);
             self.writers.remove(&id);
@@ -217,15 +222,18 @@ impl AuditFollower {
             }
         }
         let mut heads = BinaryHeap::new();
-        for (id, len) in segments {
+        for (id, len, form) in segments {
             let bare = !waiting.contains(&id);
             let position = self.cursor.segments.get(&id);
-            if bare && (self.settled.get(&id) == Some(&len) || position.is_some_and(|p| p.closed && p.offset == len)) {
+            // What is compressed was closed, and grows no more.
+            let ended = |p: &Position| p.closed && (p.offset == len || form == Form::Packed);
+            if bare && (self.settled.get(&id) == Some(&len) || position.is_some_and(ended)) {
                 continue;
             }
             let made = id.as_str().get(..13).and_then(|digits| digits.parse().ok()).unwrap_or(0);
             let time = position.map_or(made, |position| position.time.0.max(made));
-            heads.push(Reverse((time, id, Source { bare, state: None })));
+            let packed = (form == Form::Packed).then_some(len);
+            heads.push(Reverse((time, id, Source { bare, packed, state: None })));
         }
         Ok(heads)
     }
@@ -287,25 +295,31 @@ impl AuditFollower {
             let Some(name) = name.to_str() else { continue };
             if let Some(id) = pending::of_file(name) {
                 waiting.insert(id);
-            } else if let Some(id) = SegmentId::of_file(name) {
+            } else if let Some((id, form)) = SegmentId::of_file(name) {
                 match entry.metadata() {
-                    Ok(meta) if meta.is_file() => segments.push((id, meta.len())),
+                    Ok(meta) if meta.is_file() => segments.push((id, meta.len(), form)),
                     Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(storage(e)),
                     _ => (),
                 }
             }
         }
+        // While it is being compressed a segment has two files.
+        let packed = |form: Form| form == Form::Packed;
+        segments.sort_by(|a, b| a.0.cmp(&b.0).then(packed(a.2).cmp(&packed(b.2))));
+        segments.dedup_by(|a, b| a.0 == b.0);
         Ok((segments, waiting))
     }
 }
 
-/// A segment with the length of its file.
-type Length = (SegmentId, u64);
+/// A segment with the length of its file, and its form.
+type Length = (SegmentId, u64, Form);
 
 /// A segment on the heap. Whether it is open does not count for its place.
 struct Source {
     /// Nothing waited beside it.
     bare: bool,
+    /// Length of its file, where that is compressed.
+    packed: Option<u64>,
     state: Option<Open>,
 }
 

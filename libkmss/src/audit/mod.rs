@@ -8,11 +8,15 @@ mod check;
 mod cursor;
 mod encode;
 mod follow;
+pub mod keep;
 mod known;
 mod lines;
+mod listing;
 mod note;
 mod origin;
+mod packed;
 mod pending;
+mod places;
 mod policy;
 mod read;
 mod record;
@@ -25,18 +29,21 @@ mod summary;
 mod text;
 mod verify;
 
-pub use chain::{Head, MAX_LINE, SegmentId};
+pub use chain::{Form, Head, MAX_LINE, SegmentId};
 pub use cursor::{Cursor, Position, awaited_by, cursor_names, replace as replace_file};
 pub use encode::VERSION;
 pub use follow::{AuditFollower, Followed, Irregularity, Stretch, Writer};
-pub use note::{AuditAlarm, AuditNote};
+pub use note::{AuditAlarm, AuditNote, AuditRemoval};
+pub use packed::{Codec, OpenSegment, Unpacked, use_codec};
 pub use read::AuditTail;
-pub use record::{Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordUse};
+pub use record::{
+    Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordRemoval, RecordUse,
+};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
 pub use sink::{AuditOptions, Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
 pub use text::decode as decode_text;
-pub use verify::{verify, verify_part};
+pub use verify::{Trail, verify, verify_part, verify_trail};
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::encode::{TAG_COUNT, push_count, push_field, push_list, push_name, push_word};
+use super::record::RecordRemoval;
 use crate::tenant::ObjectId;
 
 /// A record that is about no operation.
@@ -44,6 +45,35 @@ pub struct AuditAlarm<'a> {
     pub notify: &'a [String],
     /// What is done against it; empty for nothing.
     pub measure: &'a str,
+}
+
+/// A segment is about to be removed, and what is known of it stays here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditRemoval {
+    /// Why: `archived`, `expired`.
+    pub why: &'static str,
+    /// Who has it removed.
+    pub principal: String,
+    /// SHA-256 of the compressed file that remains elsewhere, in hex digits; empty where none does.
+    pub file: String,
+    /// What is removed.
+    pub removed: RecordRemoval,
+}
+
+impl AuditRemoval {
+    /// Its fields.
+    pub(super) fn push(&self, out: &mut Vec<u8>) {
+        push_word(out, "why", self.why);
+        if !self.principal.is_empty() {
+            push_field(out, "principal", self.principal.as_bytes());
+        }
+        if !self.file.is_empty() {
+            push_field(out, "file", self.file.as_bytes());
+        }
+        push_name(out, "removed");
+        // A few names and numbers, which always can be written.
+        let _ = serde_json::to_writer(out, &self.removed);
+    }
 }
 
 impl AuditNote<'_> {

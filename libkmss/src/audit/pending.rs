@@ -14,6 +14,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::chain::{Head, Line, SegmentId};
+use super::packed::{self, Unpacked};
 use super::verify::open;
 use super::{origin, segment};
 use crate::os::{Directory, Opening, SharedBuffer, SharedBytes};
@@ -149,8 +150,8 @@ pub(super) fn complete(dir: &Directory, id: &SegmentId, mut file: &File, closed:
 /// A segment as it was at one moment: its file, and what waited to get there.
 #[derive(Debug)]
 pub(super) struct Logical {
-    file: File,
-    /// Length of the file at that moment.
+    file: Content,
+    /// Length of what is in the file at that moment, which the file need not have where it is compressed.
     file_len: u64,
     rest: Vec<u8>,
     at: u64,
@@ -158,41 +159,65 @@ pub(super) struct Logical {
     pub(super) damaged: bool,
 }
 
+/// What a file has of a segment.
+#[derive(Debug)]
+enum Content {
+    Plain(File),
+    Packed(Box<dyn Unpacked>),
+}
+
 impl Logical {
     /// Opens segment `id` in `dir`.
     pub(super) fn open(dir: &Path, id: &SegmentId) -> io::Result<Self> {
         // First what waits: it only ever moves to the file.
         let found = look(open(&dir.join(file_name(id))), id)?;
-        let file = open(&dir.join(id.file_name()))?;
+        let file = match open(&dir.join(id.file_name())) {
+            // It is compressed before the plain file goes.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Self::unpack(dir, id, &found),
+            other => other?,
+        };
         let file_len = file.metadata()?.len();
-        let mut this = Self { file, file_len, rest: Vec::new(), at: 0, damaged: false };
+        let (mut rest, mut damaged) = (Vec::new(), false);
         match found {
             Found::Nothing => (),
-            Found::Damaged => this.damaged = true,
+            Found::Damaged => damaged = true,
             Found::Waiting { base, bytes, this_boot } => {
-                let Joint { rest, fits } = join(&this.file, file_len, base, bytes, this_boot)?;
-                this.rest = rest;
-                if !fits && this_boot && !this.ends_a_line()? {
+                let joint = join(&file, file_len, base, bytes, this_boot)?;
+                rest = joint.rest;
+                if !joint.fits && this_boot && !ends_a_line(&file, file_len)? {
                     // Half a line would hide the first record behind it.
-                    this.rest.insert(0, b'\n');
+                    rest.insert(0, b'\n');
                 }
             }
         }
-        Ok(this)
+        Ok(Self { file: Content::Plain(file), file_len, rest, at: 0, damaged })
+    }
+
+    /// Nobody writes to a compressed segment any more, so that nothing waits beside it.
+    fn unpack(dir: &Path, id: &SegmentId, beside: &Found) -> io::Result<Self> {
+        let (content, file_len) = packed::unpack(open(&dir.join(id.packed_name()))?)?;
+        let damaged = !matches!(beside, Found::Nothing);
+        Ok(Self { file: Content::Packed(content), file_len, rest: Vec::new(), at: 0, damaged })
+    }
+
+    /// Whether it is compressed and claims to be so much longer than the `known` length that it is not worth reading: a small
+    /// file may claim to be large.
+    pub(super) const fn is_bloated(&self, known: u64) -> bool {
+        matches!(self.file, Content::Packed(_)) && self.len() > known.saturating_mul(2).saturating_add(1 << 20)
     }
 
     /// Length of all of it.
     pub(super) const fn len(&self) -> u64 {
         self.file_len.saturating_add(self.rest.len() as u64)
     }
+}
 
-    fn ends_a_line(&self) -> io::Result<bool> {
-        let mut last = [b'\n'];
-        if let Some(at) = self.file_len.checked_sub(1) {
-            self.file.read_exact_at(&mut last, at)?;
-        }
-        Ok(last == [b'\n'])
+fn ends_a_line(file: &File, len: u64) -> io::Result<bool> {
+    let mut last = [b'\n'];
+    if let Some(at) = len.checked_sub(1) {
+        file.read_exact_at(&mut last, at)?;
     }
+    Ok(last == [b'\n'])
 }
 
 impl Read for Logical {
@@ -200,7 +225,14 @@ impl Read for Logical {
         let read = match self.file_len.checked_sub(self.at) {
             Some(left) if left > 0 => {
                 let most = usize::try_from(left).unwrap_or(usize::MAX).min(out.len());
-                let read = self.file.read_at(out.get_mut(..most).unwrap_or_default(), self.at)?;
+                let out = out.get_mut(..most).unwrap_or_default();
+                let read = match &mut self.file {
+                    Content::Plain(file) => file.read_at(out, self.at)?,
+                    Content::Packed(content) => {
+                        content.seek(SeekFrom::Start(self.at))?;
+                        content.read(out)?
+                    }
+                };
                 if read == 0 && most > 0 {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }

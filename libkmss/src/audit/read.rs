@@ -2,14 +2,15 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
-use std::fs;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::chain::{MAX_LINE, SegmentId};
 use super::lines::{Lines, Piece};
+use super::listing;
 use super::pending::Logical;
+use super::places::Places;
 use super::record::{Entry, Filter};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -25,7 +26,7 @@ type Place = (u64, SegmentId, u64, u64);
 /// A reader of a log that remembers how far it came.
 #[derive(Debug)]
 pub struct AuditTail {
-    dir: PathBuf,
+    places: Places,
     filter: Filter,
     offsets: BTreeMap<SegmentId, u64>,
 }
@@ -33,8 +34,15 @@ pub struct AuditTail {
 impl AuditTail {
     /// A reader of the segments in `dir` (the home's `audit`). It begins with the first record there is.
     #[must_use]
-    pub const fn new(dir: PathBuf, filter: Filter) -> Self {
-        Self { dir, filter, offsets: BTreeMap::new() }
+    pub fn new(dir: PathBuf, filter: Filter) -> Self {
+        Self { places: Places::of(dir), filter, offsets: BTreeMap::new() }
+    }
+
+    /// As this, and it reads the segments of these archives as well.
+    #[must_use]
+    pub fn with_archives(mut self, archives: Vec<PathBuf>) -> Self {
+        self.places = self.places.with(archives);
+        self
     }
 
     /// The newest `count` records that match, oldest first; [`Self::poll`] goes on behind them.
@@ -47,7 +55,7 @@ impl AuditTail {
         segments.sort_by_key(|(_, modified)| Reverse(*modified));
         self.offsets.clear();
         for (id, modified) in segments {
-            let mut lines = Logical::open(&self.dir, &id).and_then(Backward::new).map_err(storage)?;
+            let mut lines = self.places.open(&id).and_then(Backward::new).map_err(storage)?;
             self.offsets.insert(id.clone(), lines.end);
             if newest.is_beyond(modified) {
                 continue;
@@ -73,7 +81,7 @@ impl AuditTail {
         let mut found = Vec::new();
         for (id, _) in self.segments()? {
             let from = self.offsets.get(&id).copied().unwrap_or_default();
-            let mut segment = Logical::open(&self.dir, &id).map_err(storage)?;
+            let mut segment = self.places.open(&id).map_err(storage)?;
             if segment.len() == from {
                 continue;
             }
@@ -115,7 +123,7 @@ impl AuditTail {
     /// # Errors
     /// [`ErrorKind::Storage`] when it cannot be read.
     pub fn visit_segment(&self, id: &SegmentId, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
-        let mut lines = Lines::new(Logical::open(&self.dir, id).map_err(storage)?);
+        let mut lines = Lines::new(self.places.open(id).map_err(storage)?);
         while let Some(piece) = lines.next().map_err(storage)? {
             let Piece::Line(line) = piece else { continue };
             if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record)) {
@@ -131,7 +139,7 @@ impl AuditTail {
     /// As [`Self::visit`].
     pub fn visit_since(&self, since: Timestamp, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
         for (id, _) in self.segments()? {
-            let mut lines = Logical::open(&self.dir, &id).and_then(Backward::new).map_err(storage)?;
+            let mut lines = self.places.open(&id).and_then(Backward::new).map_err(storage)?;
             while let Some(line) = lines.next().map_err(storage)? {
                 let Some(entry) = Entry::parse(&id, &line) else { continue };
                 if entry.record.time.0.saturating_add(SLACK_MS) < since.0 {
@@ -151,7 +159,7 @@ impl AuditTail {
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn size(&self) -> Result<u64> {
         let each = self.segments()?.into_iter();
-        each.map(|(id, _)| Logical::open(&self.dir, &id).map(|s| s.len()).map_err(storage)).sum()
+        each.map(|(id, _)| self.places.open(&id).map(|s| s.len()).map_err(storage)).sum()
     }
 
     /// All records from here on as they come; looks every `interval` and never ends.
@@ -161,22 +169,17 @@ impl AuditTail {
 
     /// The segments with the time of their last change in milliseconds.
     fn segments(&self) -> Result<Vec<(SegmentId, u64)>> {
-        let entries = match fs::read_dir(&self.dir) {
-            Ok(entries) => entries,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(e) => return Err(storage(e)),
-        };
+        let since = |modified: SystemTime| modified.duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut found = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(storage)?;
-            let Some(id) = entry.file_name().to_str().and_then(SegmentId::of_file) else { continue };
-            let meta = entry.metadata().map_err(storage)?;
-            if !meta.is_file() {
-                continue;
+        for dir in self.places.all() {
+            for listed in listing::list(dir).map_err(storage)? {
+                let since = listed.meta.modified().map(since).unwrap_or_default();
+                found.push((listed.id, u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
             }
-            let since = meta.modified().ok().and_then(|t| t.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
-            found.push((id, u64::try_from(since.as_millis()).unwrap_or(u64::MAX)));
         }
+        // In the home, and in an archive as well.
+        found.sort();
+        found.dedup_by(|a, b| a.0 == b.0);
         Ok(found)
     }
 }

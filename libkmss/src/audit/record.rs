@@ -16,8 +16,8 @@ pub struct Record {
     pub seq: u64,
     /// When.
     pub time: Timestamp,
-    /// `event`; `summary` of a session key's uses; `alarm`; `heartbeat` of the agent; or what happened to the segment:
-    /// `genesis`, `resume`, `recovery`, `close`.
+    /// `event`; `summary` of a session key's uses; `alarm`; `heartbeat` of the agent; `removal` of a segment; or what
+    /// happened to the segment itself: `genesis`, `resume`, `recovery`, `close`.
     pub kind: String,
     /// What was done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -151,6 +151,15 @@ pub struct Record {
     /// Seconds until the next (heartbeat).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub every_s: Option<u64>,
+    /// Why a segment was removed (removal): `archived`, `expired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// SHA-256 of the file that remained elsewhere (removal).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What was removed (removal).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub removed: Option<RecordRemoval>,
     /// The chain's hash.
     pub h: Head,
 }
@@ -183,6 +192,31 @@ pub struct RecordObject {
     /// Edition of the record in the store, before the change that this record tells of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub edition: Option<u64>,
+}
+
+/// A segment that was removed, as the record of its removal tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRemoval {
+    /// The segment.
+    pub segment: SegmentId,
+    /// Its number among all of the home.
+    pub ordinal: u64,
+    /// Its records.
+    pub records: u64,
+    /// Its bytes.
+    pub bytes: u64,
+    /// Time of the first record.
+    pub first: Timestamp,
+    /// Time of the last.
+    pub last: Timestamp,
+    /// Hash of the first record.
+    pub genesis: Head,
+    /// Hash of the last.
+    pub head: Head,
+    /// Leaf of the first record, and of the last.
+    pub leaves: (u64, u64),
+    /// Root of the tree of its records alone (RFC 6962, 2.1).
+    pub tree: Head,
 }
 
 /// What policies saw of a request, beyond what the record says.

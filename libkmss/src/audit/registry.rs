@@ -53,6 +53,9 @@ pub(super) struct Registration {
     pub(super) uid: u32,
     /// When this was written.
     pub(super) time: Timestamp,
+    /// Nobody goes on with it: its file is compressed, or elsewhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) retired: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +99,7 @@ pub(super) fn register(
             len,
             uid,
             time,
+            retired: false,
         };
         let batch = Batch {
             conditions: vec![condition, Condition::Absent(key.clone())],
@@ -163,6 +167,22 @@ pub(super) fn retire(store: &dyn Store, uid: u32, segment: &SegmentId) -> Result
         Commit::Committed(_) => Ok(()),
         Commit::Conflict => Err(conflict()),
     }
+}
+
+/// Has nobody go on with a closed segment whose registration was read at `entry`; `false` when it changed meanwhile. Whoever
+/// has opened its file by now, and not yet claimed it, cannot any more.
+pub(super) fn retire_for_good(store: &dyn Store, found: &Registration, entry: &Entry) -> Result<bool> {
+    let (key, segment) = (segment_key(&found.segment)?, &found.segment);
+    let batch = Batch {
+        conditions: vec![Condition::Version(key.clone(), entry.version)],
+        ops: vec![
+            Op::Put(key, encode(&Registration { retired: true, ..found.clone() })?),
+            Op::Delete(index_key(State::Open, found.uid, segment)?),
+            Op::Delete(index_key(State::Closed, found.uid, segment)?),
+        ],
+        invalidates: false,
+    };
+    Ok(matches!(store.commit(&batch)?, Commit::Committed(_)))
 }
 
 /// Up to `limit` segments of a user in the given state, oldest first.

@@ -37,6 +37,10 @@ pub enum Status {
     Broken,
     /// The store knows it and the file is gone.
     Missing,
+    /// Removed, as a record says, after it was copied to an archive; known by its hashes.
+    Archived,
+    /// Removed, as a record says, because it was old; known by its hashes.
+    Expired,
     /// The store does not know it.
     Unregistered,
     /// It could not be read.
@@ -67,10 +71,14 @@ pub enum Found {
     TornChanged,
     /// The file beside the segment, where its newest records wait, is none that a writer makes.
     PendingDamaged,
+    /// The compressed file cannot be unpacked.
+    PackedDamaged,
     /// The genesis record speaks of another segment, suite or number.
     Genesis,
     /// The file is gone.
     Missing,
+    /// The file is gone, and what is recorded of its removal speaks of another segment than the one that was there.
+    RemovalFalse,
     /// The store does not know the segment.
     Unregistered,
     /// The store's entry of a segment is gone, although other entries count it.
@@ -94,8 +102,10 @@ impl Found {
             Self::Extended => "added behind the registered end",
             Self::TornChanged => "recovered from a failed write whose remains were changed",
             Self::PendingDamaged => "followed by others that cannot be read: their file was changed",
+            Self::PackedDamaged => "lost with the compressed file, which cannot be unpacked: it was cut or changed",
             Self::Genesis => "taken from another segment or home",
             Self::Missing => "deleted with the file of the segment",
+            Self::RemovalFalse => "removed, and the record of that speaks of others",
             Self::Unregistered => "never registered in the store",
             Self::RegistrationRemoved => "left without the store's entry for the segment",
             Self::RegistrationDamaged => "left with a damaged entry in the store",
@@ -142,6 +152,21 @@ impl fmt::Display for Finding {
     }
 }
 
+/// What is recorded of the removal of a segment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Removed {
+    /// Name of the record: `SEGMENT:SEQ`.
+    pub record: String,
+    /// When.
+    pub time: Timestamp,
+    /// Who had it removed.
+    pub principal: String,
+    /// Records that were removed.
+    pub records: u64,
+    /// SHA-256 of the file in the archive, in hex digits; empty where there was none.
+    pub file: String,
+}
+
 /// What is known of one segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SegmentReport {
@@ -169,6 +194,10 @@ pub struct SegmentReport {
     pub more_findings: u64,
     /// Why it could not be read.
     pub error: Option<String>,
+    /// The archive in which it was read.
+    pub archive: Option<String>,
+    /// How it was removed, where it is not there and should not be.
+    pub removed: Option<Removed>,
 }
 
 impl SegmentReport {
@@ -186,6 +215,8 @@ impl SegmentReport {
             findings: Vec::new(),
             more_findings: 0,
             error: None,
+            archive: None,
+            removed: None,
         }
     }
 

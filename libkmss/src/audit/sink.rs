@@ -18,7 +18,7 @@ use super::pending;
 use super::registry::{self, State};
 use super::seal::Sealer;
 use super::segment::{self, OnDisk, Segment, Way};
-use super::{AuditEvent, AuditNote, AuditSink, AuditSummary, Outcome};
+use super::{AuditEvent, AuditNote, AuditRemoval, AuditSink, AuditSummary, Outcome};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, AuditMode, Storage};
@@ -271,12 +271,13 @@ impl SegmentSink {
     }
 
     /// Appends one record and gives the file to wait for and a place there, where `wait` says so, and whether a segment was opened
-    /// for it. The record itself is in the kernel.
+    /// for it. The record itself is in the kernel; `seen` is shown where, and its line.
     fn append(
         &self,
         time: Timestamp,
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
+        seen: impl FnOnce(&SegmentId, &[u8]),
     ) -> Result<(Option<Wanted>, bool)> {
         let mut writer = self.writer(wait);
         let Writer { segment, prepared, buffer, known, lost } = &mut *writer;
@@ -317,6 +318,7 @@ impl SegmentSink {
             current.wait_in(self.buffer(&current.registration.segment));
         }
         current.append(buffer, way, time, |buffer| fill(buffer, known)).map_err(storage)?;
+        seen(&current.registration.segment, buffer.line());
         if current.is_anchor_due(self.options.anchor_every, time) && !current.uses_reserve() {
             self.anchor(current)?;
         }
@@ -329,7 +331,17 @@ impl SegmentSink {
         fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
         wait: bool,
     ) -> Result<()> {
-        let (wanted, opened) = self.append(time, fill, wait).map_err(unavailable)?;
+        self.write_seen(time, fill, wait, |_, _| ())
+    }
+
+    fn write_seen(
+        &self,
+        time: Timestamp,
+        fill: impl FnOnce(&mut LineBuffer, &mut Known) -> usize,
+        wait: bool,
+        seen: impl FnOnce(&SegmentId, &[u8]),
+    ) -> Result<()> {
+        let (wanted, opened) = self.append(time, fill, wait, seen).map_err(unavailable)?;
         // Outside the lock, so that other operations go on.
         if let Some((file, ticket)) = wanted {
             file.wait(ticket).map_err(|e| unavailable(storage(e)))?;
@@ -449,6 +461,23 @@ impl SegmentSink {
         Ok(None)
     }
 
+    /// Closes a segment that a killed process of this user left open; false where it is not such a one.
+    pub(super) fn close_left(&self, id: &SegmentId) -> Result<bool> {
+        let origin = Origin::current(&*self.random)?;
+        let known = registry::read(&*self.store, id)?;
+        if known.is_none_or(|(known, _)| known.state != State::Open || known.uid != origin.uid) {
+            return Ok(false);
+        }
+        let Some(mut segment) = self.take_over(id, origin.uid)? else { return Ok(false) };
+        let mut buffer = LineBuffer::new();
+        let fill = |buffer: &mut LineBuffer| {
+            encode::resume(buffer.begin(kind::RESUME), &origin);
+            0
+        };
+        segment.append(&mut buffer, Way::AtOnce, self.clock.now(), fill).map_err(storage)?;
+        self.end(segment, &mut buffer).map(|()| true)
+    }
+
     /// `None` when the segment is in use, or cannot be continued.
     fn take_over(&self, id: &SegmentId, uid: u32) -> Result<Option<Segment>> {
         let retire = || registry::retire(&*self.store, uid, id).map(|()| None);
@@ -480,7 +509,7 @@ impl SegmentSink {
             State::Open => tail.seq >= found.seq,
         };
         let ends = tail.len >= self.options.segment_bytes || self.is_old(id, self.clock.now());
-        if !as_registered || found.uid != uid || ends {
+        if !as_registered || found.uid != uid || ends || found.retired {
             return retire();
         }
         let now = registry::Registration { state: State::Open, time: self.clock.now(), ..found.clone() };
@@ -502,6 +531,18 @@ impl SegmentSink {
             0
         };
         self.write(self.clock.now(), fill, matches!(note, AuditNote::Alarm(_)))
+    }
+
+    /// Records that a segment is about to be removed: on the disk, with where that stands and the line.
+    pub(super) fn note_removal(&self, removal: &AuditRemoval) -> Result<(SegmentId, Vec<u8>)> {
+        let fill = |buffer: &mut LineBuffer, _: &mut Known| {
+            removal.push(buffer.begin(kind::REMOVAL));
+            0
+        };
+        let mut stands = None;
+        let seen = |segment: &SegmentId, line: &[u8]| stands = Some((segment.clone(), line.to_vec()));
+        self.write_seen(self.clock.now(), fill, true, seen)?;
+        stands.ok_or_else(|| Error::new(ErrorKind::Internal, "a record was written and not seen"))
     }
 }
 

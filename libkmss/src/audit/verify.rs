@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::chain::{MAX_LINE, SegmentId};
+use super::chain::{Form, MAX_LINE, SegmentId};
 use super::check::{Anchors, Checker, End, Genesis};
 use super::lines::Lines;
+use super::listing;
+use super::packed;
 use super::pending::{self, Logical};
 use super::registry::{self, Inventory, Registration, State};
-use super::report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
-use super::seal::{LOG, Span};
+use super::report::{Finding, Found, Progress, Removed, Report, SegmentReport, Status, Verdict};
+use super::seal::{LOG, Sealer, Span};
 use crate::error::{Error, Result};
 use crate::store::Store;
 use crate::suite::Suite;
@@ -38,10 +40,34 @@ pub fn verify_part(
     only: Option<&Span>,
     progress: &mut dyn FnMut(&Progress),
 ) -> Report {
+    verify_trail(&Trail { dir, store, suite, only, sealer: None, archives: &[] }, progress)
+}
+
+/// A log, and what of it is elsewhere.
+#[derive(Clone, Copy)]
+pub struct Trail<'a> {
+    /// The home's `audit`.
+    pub dir: &'a Path,
+    /// What knows of segments; without it what was deleted or cut off is hardly missed.
+    pub store: Option<&'a dyn Store>,
+    /// The home's.
+    pub suite: Suite,
+    /// Only segments that hold records of this.
+    pub only: Option<&'a Span>,
+    /// Knows which segments were removed as they should be; without it each of them is missing.
+    pub sealer: Option<&'a Sealer>,
+    /// Archives with segments that are no longer in `dir`.
+    pub archives: &'a [PathBuf],
+}
+
+/// As [`verify`], of all that `trail` says.
+pub fn verify_trail(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress)) -> Report {
     let mut work = Work {
-        only,
-        suite,
-        store,
+        only: trail.only,
+        suite: trail.suite,
+        store: trail.store,
+        sealer: trail.sealer,
+        archives: trail.archives,
         progress,
         at: Progress::default(),
         report: Report {
@@ -56,7 +82,7 @@ pub fn verify_part(
             seal: None,
         },
     };
-    work.run(dir);
+    work.run(trail.dir);
     work.report
 }
 
@@ -64,6 +90,8 @@ struct Work<'a> {
     only: Option<&'a Span>,
     suite: Suite,
     store: Option<&'a dyn Store>,
+    sealer: Option<&'a Sealer>,
+    archives: &'a [PathBuf],
     progress: &'a mut dyn FnMut(&Progress),
     at: Progress,
     report: Report,
@@ -79,9 +107,10 @@ impl Work<'_> {
             }
         });
         self.report.store_consulted = known.is_some();
-        let files = self.files(dir);
+        let mut files: BTreeMap<SegmentId, &Path> = self.files(dir).into_iter().map(|id| (id, dir)).collect();
+        self.archived(known.as_ref(), &mut files);
         let geneses: BTreeMap<_, _> =
-            files.iter().filter_map(|id| Some((id.clone(), read_genesis(&dir.join(id.file_name()))?))).collect();
+            files.iter().filter_map(|(id, place)| Some((id.clone(), read_genesis(place, id)?))).collect();
         if let Some(known) = &known {
             self.judge_inventory(known);
         }
@@ -95,25 +124,24 @@ impl Work<'_> {
         }
         let only = self.only;
         let wanted = |id: &SegmentId| only.is_none_or(|only| only.may_hold(id));
-        let files: Vec<SegmentId> = files.into_iter().filter(wanted).collect();
+        files.retain(|id, _| wanted(id));
         self.at.segments_total = files.len() as u64;
-        for id in &files {
-            let report = self.segment(dir, id, registered.get(id), anchors.remove(id).unwrap_or_default());
+        for (id, place) in &files {
+            let mut report = self.segment(place, id, registered.get(id), anchors.remove(id).unwrap_or_default());
+            if *place != dir {
+                report.archive = Some(place.display().to_string());
+            }
             self.done(report);
         }
         // What is left is known and has no file.
-        for (id, registration) in registered.iter().filter(|(id, _)| files.binary_search(id).is_err() && wanted(id)) {
-            let mut report = SegmentReport::new(id.clone(), Status::Missing);
-            report.ordinal = Some(registration.ordinal);
-            report.add(Finding::whole(Found::Missing));
-            anchors.remove(id);
+        for (id, registration) in registered.iter().filter(|(id, _)| !files.contains_key(id) && wanted(id)) {
+            let report = self.missing(id, Some(registration), &anchors.remove(id).unwrap_or_default());
             self.done(report);
         }
         // A segment that another's genesis names may have been made after the directory was listed.
-        let gone = |id: &SegmentId| wanted(id) && fs::symlink_metadata(dir.join(id.file_name())).is_err();
-        for id in anchors.into_keys().filter(gone) {
-            let mut report = SegmentReport::new(id, Status::Missing);
-            report.add(Finding::whole(Found::Missing));
+        let gone = |id: &SegmentId| wanted(id) && !matches!(listing::look(dir, id), Ok(Some(_)));
+        for (id, anchors) in anchors.into_iter().filter(|(id, _)| gone(id)) {
+            let report = self.missing(&id, None, &anchors);
             self.done(report);
         }
         self.report.segments.sort_by(|a, b| a.segment.cmp(&b.segment));
@@ -139,9 +167,14 @@ impl Work<'_> {
                     let name = entry.file_name();
                     self.at.bytes_total += entry.metadata().map_or(0, |m| m.len());
                     let text = name.to_str().unwrap_or_default();
-                    if let Some(id) = SegmentId::of_file(text) {
+                    if let Some((id, form)) = SegmentId::of_file(text) {
+                        if form == Form::Packed && dir.join(id.file_name()).exists() {
+                            // It is just being compressed.
+                            continue;
+                        }
                         found.push(id);
-                    } else if text != LOG && pending::of_file(text).is_none_or(|id| !dir.join(id.file_name()).exists())
+                    } else if text != LOG
+                        && beside(text).is_none_or(|id| !matches!(listing::look(dir, &id), Ok(Some(_))))
                     {
                         self.report.other_files.push(name.to_string_lossy().into_owned());
                     }
@@ -150,8 +183,72 @@ impl Work<'_> {
             }
         }
         found.sort();
+        found.dedup();
         self.report.other_files.sort();
         found
+    }
+
+    /// Adds the segments that archives have and `files` does not, as far as they belong to this log.
+    fn archived<'p>(&mut self, known: Option<&Inventory>, files: &mut BTreeMap<SegmentId, &'p Path>)
+    where
+        Self: 'p,
+    {
+        let archives = self.archives;
+        for archive in archives {
+            let listed = match listing::list(archive) {
+                Ok(listed) => listed,
+                Err(e) => {
+                    self.report.errors.push(format!("cannot read the archive `{}`: {e}", archive.display()));
+                    continue;
+                }
+            };
+            for one in listed {
+                let ours = known.is_none_or(|known| known.segments.iter().any(|r| r.segment == one.id));
+                if ours && !files.contains_key(&one.id) {
+                    self.at.bytes_total += one.meta.len();
+                    files.insert(one.id, archive);
+                }
+            }
+        }
+    }
+
+    /// A segment that is not there: removed as it should be, or not.
+    fn missing(&self, id: &SegmentId, known: Option<&Registration>, anchors: &Anchors) -> SegmentReport {
+        let mut report = SegmentReport::new(id.clone(), Status::Missing);
+        report.ordinal = known.map(|known| known.ordinal);
+        match self.sealer.map_or(Ok(None), |sealer| sealer.removal(id)) {
+            Ok(None) => report.add(Finding::whole(Found::Missing)),
+            Ok(Some(removal)) => {
+                let removed = &removal.removed;
+                let registered = known.is_none_or(|known| {
+                    (known.ordinal, known.genesis, known.seq.saturating_add(1), known.head)
+                        == (removed.ordinal, removed.genesis, removed.records, removed.head)
+                });
+                let agrees = |(seq, head): &(u64, super::chain::Head)| match *seq {
+                    0 => *head == removed.genesis,
+                    seq if seq.saturating_add(1) == removed.records => *head == removed.head,
+                    seq => seq < removed.records,
+                };
+                report.status = if removal.why == "expired" { Status::Expired } else { Status::Archived };
+                (report.first, report.last) = (Some(removed.first), Some(removed.last));
+                if !registered || !anchors.iter().all(agrees) {
+                    report.add(Finding::whole(Found::RemovalFalse));
+                    report.status = Status::Missing;
+                }
+                report.removed = Some(Removed {
+                    record: removal.name.to_string(),
+                    time: removal.time,
+                    principal: removal.principal,
+                    records: removed.records,
+                    file: removal.file,
+                });
+            }
+            Err(e) => {
+                report.status = Status::Unreadable;
+                report.error = Some(with_causes(&e));
+            }
+        }
+        report
     }
 
     /// What the store knows of a segment by now.
@@ -175,7 +272,12 @@ impl Work<'_> {
             anchors.push((0, known.genesis));
             anchors.push((known.seq, known.head));
         }
-        let walked = self.walk(dir, &anchors, &mut report).map_err(|e| e.to_string());
+        let len = known.filter(|known| known.state == State::Closed).map(|known| known.len);
+        let walked = match self.walk(dir, &anchors, len, &mut report) {
+            // It was removed since the directory was read.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return self.missing(id, known, &anchors),
+            other => other.map_err(|e| e.to_string()),
+        };
         let end = match walked {
             Ok(end) if end.too_new => Err("written by a newer kmss".to_owned()),
             other => other,
@@ -193,15 +295,38 @@ impl Work<'_> {
         report
     }
 
-    fn walk(&mut self, dir: &Path, anchors: &Anchors, report: &mut SegmentReport) -> io::Result<End> {
-        let segment = Logical::open(dir, &report.segment)?;
-        if segment.damaged {
-            report.add(Finding::whole(Found::PendingDamaged));
-        }
-        let mut lines = Lines::new(segment);
+    /// `len` is what the store says of its length, where it was closed.
+    fn walk(&mut self, dir: &Path, anchors: &Anchors, len: Option<u64>, report: &mut SegmentReport) -> io::Result<End> {
+        let mut damaged = false;
+        let mut lines = match Logical::open(dir, &report.segment) {
+            Ok(segment) if len.is_some_and(|len| segment.is_bloated(len)) => {
+                damaged = true;
+                None
+            }
+            Ok(segment) => {
+                if segment.damaged {
+                    report.add(Finding::whole(Found::PendingDamaged));
+                }
+                Some(Lines::new(segment))
+            }
+            Err(e) if packed::is_damage(&e) => {
+                damaged = true;
+                None
+            }
+            Err(e) => return Err(e),
+        };
         let mut checker = Checker::new(self.suite, anchors, report);
         let (mut bytes, mut told) = (0, 0);
-        while let Some(piece) = lines.next()? {
+        while let Some(lines) = &mut lines {
+            let piece = match lines.next() {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(e) if packed::is_damage(&e) => {
+                    damaged = true;
+                    break;
+                }
+                Err(e) => return Err(e),
+            };
             bytes += piece.len() as u64;
             checker.take(piece);
             if bytes - told >= STEP {
@@ -217,7 +342,11 @@ impl Work<'_> {
             }
         }
         self.report.bytes += bytes;
-        Ok(checker.finish())
+        let end = checker.finish();
+        if damaged {
+            report.add(Finding::whole(Found::PackedDamaged));
+        }
+        Ok(end)
     }
 
     /// Compares how a segment ends with what the store knew of its end before and after the walk.
@@ -264,7 +393,7 @@ impl Work<'_> {
             }
         }
         self.report.records += report.records;
-        self.at.segments += u64::from(report.status != Status::Missing);
+        self.at.segments += u64::from(report.removed.is_none() && report.status != Status::Missing);
         self.at.bytes = self.report.bytes;
         // Writers may be at work.
         self.at.bytes_total = self.at.bytes_total.max(self.at.bytes);
@@ -340,10 +469,15 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
     Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"))
 }
 
-/// A genesis record never waits beside its segment.
-fn read_genesis(path: &Path) -> Option<Genesis> {
+/// The segment beside whose file one of this name belongs.
+fn beside(name: &str) -> Option<SegmentId> {
+    pending::of_file(name).or_else(|| super::keep::of_draft(name))
+}
+
+/// The genesis record of a segment, wherever that is.
+fn read_genesis(place: &Path, id: &SegmentId) -> Option<Genesis> {
     let mut start = Vec::new();
-    open(path).ok()?.take(MAX_LINE as u64).read_to_end(&mut start).ok()?;
+    Logical::open(place, id).ok()?.take(MAX_LINE as u64).read_to_end(&mut start).ok()?;
     let end = start.iter().position(|b| *b == b'\n')?;
     Genesis::parse(start.get(..=end)?)
 }

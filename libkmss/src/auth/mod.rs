@@ -11,7 +11,7 @@ use crate::key::DomainKey;
 use crate::secret::Secret;
 use crate::tenant::Namespace;
 
-pub use pin::{Holder, PinAuthenticator};
+pub use pin::{Holder, PinAuthenticator, VersionInfo};
 pub use rewrap::RewrapToken;
 
 /// What somebody shows.

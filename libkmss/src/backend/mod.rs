@@ -4,12 +4,13 @@
 //! offers ([`Permit::domain_key`]), and gets back inside the permit's key version.
 
 mod custody;
+pub mod hsm;
 pub mod soft;
 
 pub use custody::{Changes, Custody};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::key::{BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
@@ -192,6 +193,22 @@ pub trait Backend: Send + Sync {
     /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) when the device cannot be reached.
     fn destroy(&self, permit: &Permit) -> Result<()>;
 
+    /// Whether the backend can work now: a device is opened for it.
+    ///
+    /// # Errors
+    /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) with what is missing.
+    fn ready(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// The keys that a device holds, or the one at a locator that this returned before. The software engine holds none.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn foreign(&self, _permit: &Permit, _locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
+        Ok(Vec::new())
+    }
+
     /// Mixes caller's bytes into the random source.
     ///
     /// # Errors
@@ -206,6 +223,40 @@ pub trait Backend: Send + Sync {
 
     /// Random bytes for the core itself (nonces, identifiers, domain keys).
     fn entropy(&self) -> &dyn Random;
+}
+
+/// What a backend says it wrote, where that is no more than there was `room` for: a device may say anything, and who
+/// believed it would hand out what lies behind a buffer.
+///
+/// # Errors
+/// That of `written`; [`Internal`](crate::error::ErrorKind::Internal) for more than there was room for.
+#[inline]
+pub fn within(room: usize, written: Result<usize>) -> Result<usize> {
+    match written {
+        Ok(len) if len > room => {
+            Err(Error::new(ErrorKind::Internal, "the backend says it wrote more than there was room for"))
+        }
+        written => written,
+    }
+}
+
+/// A key that a device holds, whether there is a record of it or not.
+#[derive(Clone, Debug)]
+pub struct Foreign {
+    /// Where it is, and what may be known of it.
+    pub material: Material,
+    /// Which half it is.
+    pub class: KeyClass,
+    /// Its label there.
+    pub label: Vec<u8>,
+    /// Its identifier there (CKA_ID).
+    pub identifier: Vec<u8>,
+    /// What the device lets it do.
+    pub usage: Usage,
+    /// How the device protects it.
+    pub protection: Protection,
+    /// Why it cannot be used here, if so.
+    pub refusal: Option<String>,
 }
 
 /// A signature or MAC under way.

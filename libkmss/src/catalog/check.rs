@@ -97,6 +97,8 @@ impl Walk<'_> {
             Some("name") => self.name(path, entry),
             // What it says is proven when it is used.
             Some("mirror") => Ok(()),
+            // A marker of a version of the domain key that is over.
+            Some("retired") => Ok(()),
             _ if format!("/{rest}") == CLOSED => {
                 self.complain(None, "its current incarnation is marked as over".to_owned());
                 Ok(())
@@ -117,7 +119,9 @@ impl Walk<'_> {
         let (header, _) = Header::parse(&entry.value)?;
         self.report.editions.insert(id, header.edition);
         if header.domain == Domain::Private && self.caller.keyring.private.is_none() {
-            return Ok(());
+            // Public and private versions go together.
+            let known = self.caller.keyring.public.version(header.key_version);
+            return known.map(drop);
         }
         let object = open_object(self.caller, id, path, entry)?;
         self.report.opened += 1;

@@ -13,8 +13,8 @@ use super::record::{self, Domain};
 use super::{Catalog, key_for};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, Key, KeyVersion, Object, Storage};
-use crate::store::{Batch, Commit, Condition, Op, Revision};
+use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Object, Storage};
+use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::{BackendId, ObjectId};
 
 /// How far a keeper was followed, and since which revision of the store that is said.
@@ -140,9 +140,35 @@ impl Catalog {
         };
         let written = Written { keeper: bookmark.keeper.clone(), cursor: bookmark.cursor.clone() };
         let edition = bookmark.edition.saturating_add(1);
-        let key = domain_key(caller, bookmark.private)?;
-        let record = record::seal(key, &*self.random, &path, edition, (&written, 128 + bookmark.cursor.len()))?;
+        let (key, domain) = domain_key(caller, bookmark.private)?;
+        let record = self.seal_bookmark((&*key.newest()?, domain), &path, edition, &written)?;
         Ok(Batch { conditions: vec![condition], ops: vec![Op::Put(path, record)], invalidates: false })
+    }
+
+    /// Seals a bookmark anew that does not lie under the newest version of its domain key; it stays where it is. `None` where
+    /// there is nothing to do, or the caller holds no key for it.
+    pub(super) fn rewrap_bookmark(&self, caller: &Caller, private: bool) -> Result<Option<Commit>> {
+        let Some((key, domain)) = key_for(&caller.keyring, private) else { return Ok(None) };
+        let path = Paths::of(&caller.namespace).mirror(place(private))?;
+        let Some(entry) = self.store.get(&path)? else { return Ok(None) };
+        let (header, written) = record::open::<Written>(key, &path, &entry.value)?;
+        let newest = key.newest()?;
+        if header.key_version == newest.number() {
+            return Ok(None);
+        }
+        let record = self.seal_bookmark((&*newest, domain), &path, header.edition, &written)?;
+        let conditions = vec![Condition::Version(path.clone(), entry.version)];
+        self.store.commit(&Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: false }).map(Some)
+    }
+
+    fn seal_bookmark(
+        &self,
+        key: (&DomainVersion, Domain),
+        path: &StoreKey,
+        edition: u64,
+        written: &Written,
+    ) -> Result<Vec<u8>> {
+        record::seal(key, &*self.random, path, edition, (written, 128 + written.cursor.len()))
     }
 
     /// Takes note of where the bookmark is after it was moved.
@@ -160,7 +186,7 @@ const fn place(private: bool) -> &'static str {
     if private { "private" } else { "public" }
 }
 
-fn domain_key(caller: &Caller, private: bool) -> Result<(&crate::key::DomainKey, Domain)> {
+fn domain_key(caller: &Caller, private: bool) -> Result<(&DomainKey, Domain)> {
     key_for(&caller.keyring, private)
         .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
 }

@@ -14,6 +14,7 @@ mod name;
 mod namespace;
 mod path;
 mod record;
+mod rewrap;
 #[cfg(test)]
 mod tests;
 mod write;
@@ -26,6 +27,7 @@ pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
 pub use mirror::{Bookmark, Taken};
+pub use rewrap::Rewrapped;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

@@ -203,7 +203,7 @@ impl Catalog {
         Ok((Condition::Version(path.clone(), entry.version), header.edition.saturating_add(1)))
     }
 
-    fn open_namespace(&self, path: &StoreKey, entry: &Entry) -> Result<(Header, Namespace)> {
+    pub(super) fn open_namespace(&self, path: &StoreKey, entry: &Entry) -> Result<(Header, Namespace)> {
         let id = path.as_str().strip_prefix(NAMESPACES).unwrap_or_default();
         let damaged = || Error::new(ErrorKind::Damaged, format!("the record of namespace `{id}` cannot be trusted"));
         let (header, namespace) =
@@ -217,9 +217,9 @@ impl Catalog {
         Ok((header, namespace))
     }
 
-    fn seal_namespace(&self, path: &StoreKey, edition: u64, namespace: &Namespace) -> Result<Vec<u8>> {
+    pub(super) fn seal_namespace(&self, path: &StoreKey, edition: u64, namespace: &Namespace) -> Result<Vec<u8>> {
         let size = 512 + namespace.name.len() + namespace.tenant.len();
-        record::seal((&self.home, Domain::Home), &*self.random, path, edition, (namespace, size))
+        record::seal((&*self.home.newest()?, Domain::Home), &*self.random, path, edition, (namespace, size))
     }
 
     fn scan_all(&self, prefix: &str) -> Result<Vec<(StoreKey, Entry)>> {

@@ -8,6 +8,7 @@
 //! ns/<namespace>/<incarnation>/idx/<term>/<object>   index entry; the term is a MAC
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
 //! ns/<namespace>/<incarnation>/mirror/<domain>       how far a keeper of records was followed
+//! ns/<namespace>/<incarnation>/retired/<version>     marker of a version of the domain key that seals nothing any more
 //! ```
 
 use crate::error::{Error, ErrorKind, Result};
@@ -62,6 +63,11 @@ impl Paths {
         StoreKey::new(format!("{}{CLOSED}", self.root))
     }
 
+    /// Marker that version `number` of a domain key is over.
+    pub(super) fn retired(&self, domain: &str, number: u32) -> Result<StoreKey> {
+        StoreKey::new(format!("{}/retired/{domain}-{number:08x}", self.root))
+    }
+
     pub(super) fn objects(&self) -> String {
         format!("{}/obj/", self.root)
     }
@@ -81,8 +87,12 @@ impl Paths {
         StoreKey::new(format!("{}{id}", self.entries(term)))
     }
 
+    pub(super) fn mirrors(&self) -> String {
+        format!("{}/mirror/", self.root)
+    }
+
     pub(super) fn mirror(&self, domain: &str) -> Result<StoreKey> {
-        StoreKey::new(format!("{}/mirror/{domain}", self.root))
+        StoreKey::new(format!("{}{domain}", self.mirrors()))
     }
 
     pub(super) fn name(&self, term: Term) -> Result<StoreKey> {

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::DomainKey;
+use crate::key::{DomainKey, DomainVersion};
 use crate::random::Random;
 use crate::store::StoreKey;
 
@@ -81,7 +81,7 @@ impl Header {
 
 /// Encodes `content` (CBOR, RFC 8949) and seals it for `path`. `size` is a guess at its length in bytes.
 pub(super) fn seal<T: Serialize>(
-    (key, domain): (&DomainKey, Domain),
+    (key, domain): (&DomainVersion, Domain),
     random: &dyn Random,
     path: &StoreKey,
     edition: u64,
@@ -90,7 +90,7 @@ pub(super) fn seal<T: Serialize>(
     let mut plain = Zeroizing::new(Vec::with_capacity(size));
     ciborium::into_writer(content, &mut *plain)
         .map_err(|e| Error::new(ErrorKind::Internal, "a record cannot be encoded").with_source(e.to_string()))?;
-    let header = Header { domain, key_version: key.version(), edition }.encode();
+    let header = Header { domain, key_version: key.number(), edition }.encode();
     let sealed = key.seal_record(random, &context(path, &header), &plain)?;
     Ok([header.as_slice(), &sealed].concat())
 }
@@ -98,10 +98,7 @@ pub(super) fn seal<T: Serialize>(
 /// Opens a record that was read from `path`.
 pub(super) fn open<T: DeserializeOwned>(key: &DomainKey, path: &StoreKey, record: &[u8]) -> Result<(Header, T)> {
     let (header, sealed) = Header::parse(record)?;
-    if header.key_version != key.version() {
-        return Err(Error::new(ErrorKind::Damaged, "a record names another version of the domain key"));
-    }
-    let plain = key.open_record(&context(path, &header.encode()), sealed)?;
+    let plain = key.version(header.key_version)?.open_record(&context(path, &header.encode()), sealed)?;
     let mut rest = plain.expose();
     let content = ciborium::from_reader(&mut rest).map_err(|_| {
         // The cause would quote what the record holds.

@@ -6,8 +6,9 @@ use super::path::Paths;
 use super::record::Domain;
 use super::{Catalog, index, key_for, name, not_found, record};
 use crate::caller::Caller;
+use crate::domain::FIRST_VERSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, KeyClass, Object, Storage};
+use crate::key::{Body, DomainKey, DomainVersion, KeyClass, Object, Storage, material_context};
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
@@ -42,16 +43,16 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        for _ in 0..ATTEMPTS {
+        for _ in 0..attempts(with) {
             name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
             let mut batch = open_batch(&paths, with)?;
-            for object in objects.iter() {
+            for object in objects.iter_mut() {
                 let guards = guards_of(&caller.keyring.public, &paths, object)?;
                 batch.conditions.push(Condition::Absent(paths.object(object.id)?));
                 batch.conditions.extend(guards.iter().cloned().map(Condition::Absent));
                 let key = key_of(caller, object)?;
                 batch.ops.push(self.write(key, &paths, object)?);
-                batch.ops.extend(index::changes(key.0, &paths, None, Some(object))?);
+                batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
                 for guard in guards {
                     let content = name::content(&caller.keyring.public, &guard, object.id)?;
                     batch.ops.push(Op::Put(guard, content));
@@ -65,11 +66,11 @@ impl Catalog {
                 Commit::Conflict => {
                     self.require_open(&paths)?;
                     self.require_absent(&paths, objects)?;
-                    if !with.conditions.is_empty() {
-                        return Err(conflict());
-                    }
                 }
             }
+        }
+        if !with.conditions.is_empty() {
+            return Err(conflict());
         }
         Err(Error::new(ErrorKind::Busy, "others took every name that was tried"))
     }
@@ -85,21 +86,25 @@ impl Catalog {
 
     /// As [`Self::update`], with `with` in the same commit.
     pub(super) fn update_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<Arc<Object>> {
-        let old = self.current(caller, object)?;
         let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
-        let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
-        if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
-            return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
-        }
-        let new = Object { edition: next_edition(&old)?, ..object.clone() };
         let paths = Paths::of(&caller.namespace);
-        let mut batch = open_batch(&paths, with)?;
-        batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
-        let key = key_of(caller, &new)?;
-        batch.ops.push(self.write(key, &paths, &new)?);
-        batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
-        let revision = self.apply(&paths, &batch)?;
-        Ok(self.remember(&caller.namespace, new, revision))
+        for _ in 0..attempts(with) {
+            let old = self.current(caller, object)?;
+            let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
+            if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
+                return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
+            }
+            let mut new = Object { edition: next_edition(&old)?, ..object.clone() };
+            let mut batch = open_batch(&paths, with)?;
+            batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+            let key = key_of(caller, &new)?;
+            batch.ops.push(self.write(key, &paths, &mut new)?);
+            batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
+            if let Some(revision) = self.apply(caller, &paths, (&batch, &[old.id]))? {
+                return Ok(self.remember(&caller.namespace, new, revision));
+            }
+        }
+        Err(conflict())
     }
 
     /// Renames a key; both halves of a pair go together.
@@ -112,18 +117,35 @@ impl Catalog {
             return Err(Error::new(ErrorKind::Arguments, "a key needs a name"));
         }
         let paths = Paths::of(&caller.namespace);
+        for _ in 0..ATTEMPTS {
+            let (batch, renamed) = self.renaming(caller, &paths, (from, to))?;
+            let ids: Vec<ObjectId> = renamed.iter().map(|object| object.id).collect();
+            if let Some(revision) = self.apply(caller, &paths, (&batch, &ids))? {
+                return Ok(renamed.into_iter().map(|o| self.remember(&caller.namespace, o, revision)).collect());
+            }
+            if let (Some(first), [id, ..]) = (renamed.first(), ids.as_slice())
+                && self.get(caller, *id)?.edition.checked_add(1) != Some(first.edition)
+            {
+                break;
+            }
+        }
+        Err(conflict())
+    }
+
+    /// What renames every key called `from`, and the keys as they will be.
+    fn renaming(&self, caller: &Caller, paths: &Paths, (from, to): (&str, &str)) -> Result<(Batch, Vec<Object>)> {
         let public = &caller.keyring.public;
-        let mut batch = open_batch(&paths, &Batch::default())?;
+        let mut batch = open_batch(paths, &Batch::default())?;
         let mut renamed: Vec<Object> = Vec::new();
-        for old in self.named(caller, &paths, from)? {
+        for old in self.named(caller, paths, from)? {
             let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
             if let Some(key) = name::key_mut(&mut new) {
                 key.name = to.to_owned();
             }
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
-            batch.ops.push(self.write(key_of(caller, &new)?, &paths, &new)?);
-            batch.ops.extend(guards_of(public, &paths, &old)?.into_iter().map(Op::Delete));
-            for guard in guards_of(public, &paths, &new)? {
+            batch.ops.push(self.write(key_of(caller, &new)?, paths, &mut new)?);
+            batch.ops.extend(guards_of(public, paths, &old)?.into_iter().map(Op::Delete));
+            for guard in guards_of(public, paths, &new)? {
                 if from != to && self.store.get(&guard)?.is_some() {
                     return Err(Error::new(ErrorKind::AlreadyExists, format!("the name `{to}` is taken")));
                 }
@@ -135,8 +157,7 @@ impl Catalog {
             }
             renamed.push(new);
         }
-        let revision = self.apply(&paths, &batch)?;
-        Ok(renamed.into_iter().map(|object| self.remember(&caller.namespace, object, revision)).collect())
+        Ok((batch, renamed))
     }
 
     /// Destroys an object: its record, its index entries and its name.
@@ -149,23 +170,27 @@ impl Catalog {
 
     /// As [`Self::destroy`], with `with` in the same commit.
     pub(super) fn destroy_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<()> {
-        let old = self.current(caller, object)?;
         let paths = Paths::of(&caller.namespace);
-        let record = paths.object(old.id)?;
-        let mut batch = open_batch(&paths, with)?;
-        batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
-        batch.ops.push(Op::Delete(record));
-        batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
-        batch.ops.extend(guards_of(&caller.keyring.public, &paths, &old)?.into_iter().map(Op::Delete));
-        self.apply(&paths, &batch)?;
-        self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
-        Ok(())
+        for _ in 0..attempts(with) {
+            let old = self.current(caller, object)?;
+            let record = paths.object(old.id)?;
+            let mut batch = open_batch(&paths, with)?;
+            batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
+            batch.ops.push(Op::Delete(record));
+            batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
+            batch.ops.extend(guards_of(&caller.keyring.public, &paths, &old)?.into_iter().map(Op::Delete));
+            if self.apply(caller, &paths, (&batch, &[old.id]))?.is_some() {
+                self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
+                return Ok(());
+            }
+        }
+        Err(conflict())
     }
 
-    /// The stored object that `object` was made from.
+    /// The stored object that `object` was made from. Sealed under another version meanwhile, it is still the same.
     fn current(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
         let current = self.get(caller, object.id)?;
-        if current.revision == object.revision { Ok(current) } else { Err(conflict()) }
+        if current.edition == object.edition { Ok(current) } else { Err(conflict()) }
     }
 
     /// Every key called `name`: one secret key, or the halves of a pair.
@@ -186,19 +211,44 @@ impl Catalog {
         ids.into_iter().map(|id| self.get(caller, id)).collect()
     }
 
-    fn write(&self, (key, domain): (&DomainKey, Domain), paths: &Paths, object: &Object) -> Result<Op> {
+    /// Puts `object` under the newest version of its domain key, with its key material.
+    pub(super) fn write(&self, (key, domain): (&DomainKey, Domain), paths: &Paths, object: &mut Object) -> Result<Op> {
+        let version = key.newest()?;
+        self.settle(key, &version, object)?;
         let path = paths.object(object.id)?;
-        let content = (object, size_of(object));
-        let record = record::seal((key, domain), &*self.random, &path, object.edition, content)?;
+        let content = (&*object, size_of(object));
+        let record = record::seal((&version, domain), &*self.random, &path, object.edition, content)?;
         Ok(Op::Put(path, record))
     }
 
-    fn apply(&self, paths: &Paths, batch: &Batch) -> Result<Revision> {
+    /// Seals key material that lies under another version than `to` anew.
+    fn settle(&self, key: &DomainKey, to: &DomainVersion, object: &mut Object) -> Result<()> {
+        // What the first version sealed names none: until there is a second, there is nothing to do.
+        if to.number() <= FIRST_VERSION {
+            return Ok(());
+        }
+        let id = object.id;
+        let Body::Key(held) = &mut object.body else { return Ok(()) };
+        for version in held.versions.iter_mut().filter(|v| v.is_sealed()) {
+            let context = material_context(id, version.number);
+            if let Some(anew) = key.reseal_material(&*self.random, &context, &version.locator, to)? {
+                version.locator = anew;
+            }
+        }
+        Ok(())
+    }
+
+    /// Commits a change of the objects `ids`. `None` where one of them, or what they were sealed under, moved meanwhile:
+    /// they are read anew then.
+    fn apply(&self, caller: &Caller, paths: &Paths, (batch, ids): (&Batch, &[ObjectId])) -> Result<Option<Revision>> {
         match self.store.commit(batch)? {
-            Commit::Committed(revision) => Ok(revision),
+            Commit::Committed(revision) => Ok(Some(revision)),
             Commit::Conflict => {
                 self.require_open(paths)?;
-                Err(conflict())
+                for id in ids {
+                    self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, *id));
+                }
+                Ok(None)
             }
         }
     }
@@ -211,7 +261,7 @@ impl Catalog {
         Err(Error::new(ErrorKind::AlreadyExists, "an object of this identity exists"))
     }
 
-    fn require_open(&self, paths: &Paths) -> Result<()> {
+    pub(super) fn require_open(&self, paths: &Paths) -> Result<()> {
         match self.store.get(&paths.closed()?)? {
             None => Ok(()),
             Some(_) => Err(Error::new(ErrorKind::NotFound, "the namespace was made anew or removed")),
@@ -219,8 +269,13 @@ impl Catalog {
     }
 }
 
+/// How often a change is tried. What `with` asks for does not come true by trying again: whoever asked begins anew.
+const fn attempts(with: &Batch) -> usize {
+    if with.conditions.is_empty() { ATTEMPTS } else { 1 }
+}
+
 /// `with`, applied only while the namespace's incarnation is not over.
-fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
+pub(super) fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
     let mut batch = Batch { invalidates: true, ..with.clone() };
     batch.conditions.push(Condition::Absent(paths.closed()?));
     Ok(batch)
@@ -261,9 +316,9 @@ pub(super) fn store_many(catalog: &Catalog, caller: &Caller, objects: &[Object])
     for chunk in objects.chunks(8) {
         let mut batch = open_batch(&paths, &Batch::default())?;
         for object in chunk {
-            let object = Object { edition: 1, ..object.clone() };
+            let mut object = Object { edition: 1, ..object.clone() };
             let key = key_of(caller, &object)?;
-            batch.ops.push(catalog.write(key, &paths, &object)?);
+            batch.ops.push(catalog.write(key, &paths, &mut object)?);
             batch.ops.extend(index::changes(key.0, &paths, None, Some(&object))?);
         }
         let _ = catalog.store.commit(&batch)?;

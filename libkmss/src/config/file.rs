@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::sections::Elsewhere;
-use super::{AuditConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig, StoreConfig};
+use super::{AuditConfig, HsmConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -41,6 +41,8 @@ pub(super) struct File {
     _alarm: Elsewhere,
     #[serde(default)]
     pub(super) quota: Vec<QuotaRule>,
+    #[serde(default, deserialize_with = "super::hsm::hsms")]
+    pub(super) hsm: Vec<HsmConfig>,
     /// kmssd's own.
     #[serde(default, rename = "server")]
     _server: Elsewhere,
@@ -64,6 +66,7 @@ impl Default for File {
             principal: Vec::new(),
             _alarm: Elsewhere,
             quota: Vec::new(),
+            hsm: Vec::new(),
             _server: Elsewhere,
             remote: Vec::new(),
         }

@@ -9,6 +9,8 @@ mod agent;
 mod alarm;
 mod anchor;
 mod file;
+mod hsm;
+mod quirks;
 mod remote;
 mod search;
 mod sections;
@@ -22,6 +24,8 @@ use crate::suite::Suite;
 pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat, RecordScope, StartFrom};
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
+pub use hsm::{HsmConfig, PinSource};
+pub use quirks::{AttributeReads, GcmIv, PointForm, PssSalt, Quirks, SmNumbers};
 pub use remote::{RemoteConfig, Routing};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 pub use sections::AgentSections;
@@ -46,6 +50,8 @@ pub struct Config {
     pub principals: Vec<PrincipalRule>,
     /// Quotas beside those that are set with the command. None where the file's owner has no say in that.
     pub quotas: Vec<QuotaRule>,
+    /// HSMs. None where the file belongs to neither root nor the user of the process, into which their modules are loaded.
+    pub hsms: Vec<HsmConfig>,
     /// Servers that keep keys, each a backend. None where the file's owner has no say in that.
     pub remotes: Vec<RemoteConfig>,
     /// How all this was found.
@@ -145,6 +151,15 @@ pub struct AuditConfig {
     /// After how many hours the key that signs checkpoints hands over to a new one and is erased, up to 8,760; 0 for never.
     #[serde(deserialize_with = "file::within::<0, 8_760, _>")]
     pub epoch_hours: u32,
+    /// Whether `kmss audit seal` and the agent compress segments that ended.
+    pub compress: bool,
+    /// How many days after its last record a segment is compressed, up to 3,650; 0 for as soon as it is sealed.
+    #[serde(deserialize_with = "file::within::<0, 3_650, _>")]
+    pub compress_days: u32,
+    /// How many days after its last record a segment is removed by `kmss audit seal`, `kmss audit prune` and the agent, up to
+    /// 36,500; 0 for never.
+    #[serde(deserialize_with = "file::within::<0, 36_500, _>")]
+    pub keep_days: u32,
     #[serde(rename = "anchor")]
     _anchor: Elsewhere,
     #[serde(rename = "forward")]
@@ -166,6 +181,9 @@ impl Default for AuditConfig {
             seal: true,
             origin: String::new(),
             epoch_hours: 24,
+            compress: false,
+            compress_days: 1,
+            keep_days: 0,
             _anchor: Elsewhere,
             _forward: Elsewhere,
             _agent: Elsewhere,

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::file::File;
-use super::{Config, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig};
+use super::{Config, HsmConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home;
 use crate::os::{effective_ids, is_secure_execution, user_by_id};
@@ -70,6 +70,18 @@ impl Explanation {
         let why = format!("the file belongs to user {owner}, and the home `{}` to user {master}", home.display());
         tracing::warn!(reason = %why, "the principal rules of the configuration are not followed");
         self.rules_ignored = Some(why);
+    }
+
+    /// The HSMs of a file whose owner may have code run in a process of user `uid`: root, or that user.
+    fn judge_modules(&mut self, uid: u32, hsms: Vec<HsmConfig>) -> Vec<HsmConfig> {
+        let Some(owner) = self.file_owner.filter(|owner| *owner != 0 && *owner != uid) else { return hsms };
+        if hsms.is_empty() {
+            return hsms;
+        }
+        let why = format!("the file belongs to user {owner}, and its HSMs' modules would be run as user {uid}");
+        tracing::warn!(reason = %why, "the HSMs of the configuration are not used");
+        self.rules_ignored = Some(self.rules_ignored.take().map_or(why.clone(), |other| format!("{other}; {why}")));
+        Vec::new()
     }
 }
 
@@ -191,6 +203,7 @@ impl Surroundings {
         let (mut principals, mut policy, mut quotas) = (file.principal, file.policy, file.quota);
         let mut remotes = file.remote;
         explanation.judge_rules(&home, &mut principals, &mut policy, &mut quotas, &mut remotes);
+        let hsms = explanation.judge_modules(self.uid, file.hsm);
         Ok(Config {
             home,
             suite: file.suite,
@@ -200,6 +213,7 @@ impl Surroundings {
             policy,
             principals,
             quotas,
+            hsms,
             remotes,
             explanation,
             text: text.into(),

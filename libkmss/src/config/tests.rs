@@ -357,3 +357,45 @@ fn what_the_page_of_the_agent_shows_is_understood() {
     let twice = "[[alarm]]\nname = \"a\"\nwhen = \"audit-gap\"\n".repeat(2);
     assert!(AgentSections::parse(page, &twice).unwrap_err().to_string().contains("two are named `a`"));
 }
+
+#[test]
+fn an_hsm_has_a_name_a_module_and_a_token_of_its_own() {
+    let text = "[[hsm]]\nname = \"a\"\nmodule = \"/m.so\"\ntoken = \"t\"\npin = { file = \"/pin\" }\n";
+    let world = World::new();
+    world.write("etc/kmss.toml", text);
+    let hsms = world.load().hsms;
+    assert_eq!((hsms.len(), hsms[0].max_sessions, hsms[0].deadline_ms), (1, 16, 2_000));
+    assert_eq!(hsms[0].pin, Some(PinSource::File("/pin".into())));
+    for (from, to, said) in [
+        ("\"a\"", "\"soft\"", "does not name an HSM"),
+        ("\"a\"", "\"a b\"", "does not name an HSM"),
+        ("/m.so", "m.so", "not an absolute path"),
+        ("token = \"t\"\n", "", "needs `token`"),
+        ("{ file = \"/pin\" }", "{ file = \"pin\" }", "an absolute path"),
+        ("{ file = \"/pin\" }", "{ command = [\"pass\"] }", "absolute path of a program"),
+        ("{ file = \"/pin\" }", "{ credential = \"../x\" }", "the name of one"),
+        ("{ file = \"/pin\" }", "{ word = \"x\" }", "unknown variant"),
+        ("token = ", "max_sessions = 0\ntoken = ", "between 1 and 1024"),
+    ] {
+        let told = complaint(&text.replace(from, to));
+        assert!(told.contains(said), "{told}");
+    }
+    assert!(complaint(&text.repeat(2)).contains("two HSMs"));
+}
+
+#[test]
+fn modules_that_a_stranger_names_are_not_loaded_into_this_process() {
+    if effective_ids().0 != 0 {
+        return;
+    }
+    let world = World::new();
+    let home = world.folder.path().join("var/kmss");
+    fs::create_dir_all(&home).unwrap();
+    fs::set_permissions(&home, fs::Permissions::from_mode(0o700)).unwrap();
+    chown(&home, Some(STRANGER), Some(STRANGER)).unwrap();
+    let file = world.write("var/kmss/kmss.toml", "[[hsm]]\nname = \"a\"\nmodule = \"/m.so\"\nslot = 0\n");
+    chown(&file, Some(STRANGER), Some(STRANGER)).unwrap();
+    let config = world.load();
+    assert!(config.hsms.is_empty());
+    assert!(config.explanation.rules_ignored.unwrap().contains("HSMs' modules"));
+}

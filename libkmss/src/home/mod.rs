@@ -25,6 +25,10 @@ pub const GENERATION: &str = "store.generation";
 pub const SEAL: &str = "seal.toml";
 /// Name of the key file seal's root key.
 pub const ROOT_KEY: &str = "root.key";
+/// Name of the header of the seal that a home is migrated to.
+pub const NEXT_SEAL: &str = "seal.next.toml";
+/// Name of the root key that a home is migrated to, where a key file holds it.
+pub const NEXT_ROOT_KEY: &str = "root.next";
 /// Name of the directory with the audit segments.
 pub const AUDIT: &str = "audit";
 /// Name of the configuration that a home may hold itself.

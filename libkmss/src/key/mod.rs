@@ -13,7 +13,7 @@ mod weakness;
 pub use crate::tenant::BackendId;
 pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
-pub use domain::{DomainKey, Keyring};
+pub use domain::{DomainKey, DomainSource, DomainVersion, Keyring};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage,

@@ -268,6 +268,13 @@ pub struct KeyVersion {
 }
 
 impl KeyVersion {
+    /// Whether the locator is key material sealed under the domain key, as the software engine's are; those of other
+    /// backends name what they hold.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        !self.locator.is_empty() && self.backend == BackendId::soft()
+    }
+
     /// The key check value, empty where there is none. That of a held key is computed only when somebody asks.
     #[must_use]
     pub fn check_value(&self) -> Cow<'_, [u8]> {

@@ -50,7 +50,7 @@ impl Kms {
         officer_pin: &Secret,
         (settings, backend): (Settings, BackendId),
     ) -> Result<Namespace> {
-        let _ = self.pipeline.hall.backend(&backend)?;
+        self.pipeline.hall.backend(&backend)?.ready()?;
         let planned = match existing {
             Some(namespace) => namespace.clone(),
             None => Namespace { settings, backend: backend.clone(), ..self.plan(name)? },

@@ -1,6 +1,7 @@
 //! The audit's seal: sealing, proving, verifying.
 
 use std::fs::File;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use audit_proof::{Hash, Lineage, Note, RecordProof, VerifierKey};
 
 use super::Kms;
 use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, SealSettings, Sealed};
-use crate::audit::{Ownership, Progress, Report, verify_part};
+use crate::audit::{Ownership, Progress, Report, Trail, verify_trail};
 use crate::config::AuditConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::FileMode;
@@ -28,7 +29,15 @@ impl Kms {
         let mut of_all = |now: &Progress| {
             progress(&Progress { bytes_total: now.bytes_total.saturating_mul(passes), ..*now });
         };
-        let mut report = verify_part(&directory, Some(self.store.as_ref()), self.suite, only, &mut of_all);
+        let trail = Trail {
+            dir: &directory,
+            store: Some(self.store.as_ref()),
+            suite: self.suite,
+            only,
+            sealer: Some(&self.sealer),
+            archives: &demands.archives,
+        };
+        let mut report = verify_trail(&trail, &mut of_all);
         self.sealer.verify(&mut report, demands, progress);
         report
     }
@@ -63,6 +72,19 @@ impl Kms {
     /// See [`Sealer::prove`](crate::audit::seal::Sealer::prove).
     pub fn prove_audit(&self, record: &RecordName, detached: bool) -> Result<RecordProof> {
         self.sealer.prove(record, detached)
+    }
+
+    /// As [`Self::prove_audit`], of a record that may be in one of these archives.
+    ///
+    /// # Errors
+    /// As [`Self::prove_audit`].
+    pub fn prove_archived_audit(
+        &self,
+        record: &RecordName,
+        detached: bool,
+        archives: &[PathBuf],
+    ) -> Result<RecordProof> {
+        self.sealer.prove_from(record, detached, archives)
     }
 
     /// The newest checkpoint as witnesses want it, and the proof that the first `old` records are its beginning.

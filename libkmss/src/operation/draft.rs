@@ -127,9 +127,9 @@ impl Draft {
     /// What policy and permit see of it.
     pub(super) fn subject(&self) -> Arc<NewObject> {
         let (name, origin) = (self.wanted_name(), self.origin.clone());
-        let Self { id, storage, private, .. } = *self;
+        let Self { id, storage, private, usage, protection, .. } = *self;
         let wishes = (storage == Storage::Stored).then(|| Arc::new(self.wishes()));
-        Arc::new(NewObject { id, storage, private, name, is_key: true, origin, wishes })
+        Arc::new(NewObject { id, storage, private, name, is_key: true, origin, usage, protection, wishes })
     }
 
     fn wishes(&self) -> Wishes {
@@ -140,8 +140,6 @@ impl Draft {
             label: self.label.clone(),
             identifier: self.identifier.clone(),
             attributes: self.attributes.clone(),
-            usage: self.usage,
-            protection: self.protection,
             allowed_mechanisms: self.allowed_mechanisms.clone(),
             start: self.start,
             end: self.end,

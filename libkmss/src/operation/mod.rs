@@ -1,5 +1,6 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
+mod adopt;
 mod changes;
 mod copy;
 mod derive;
@@ -22,6 +23,7 @@ mod wrap;
 
 use std::sync::Arc;
 
+pub use adopt::{Adopt, Survey};
 pub use changes::ListChanges;
 pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};

@@ -35,10 +35,11 @@ impl Operation for Wrap {
         if target.key.protection.wrap_with_trusted && !wrapping.key.protection.trusted {
             return Err(Error::new(ErrorKind::KeyNotWrappable, "the key may only be wrapped by a trusted key"));
         }
-        if wrapping.version.backend != target.version.backend {
+        // A public key is in its record, so that it works wherever the other key is.
+        if wrapping.version.backend != target.version.backend && wrapping.key.class != KeyClass::Public {
             return Err(Error::new(ErrorKind::KeyNotWrappable, "the two keys live on different backends"));
         }
-        hall.backend_of(permit)?.wrap(permit, &self.how.mechanism)
+        hall.backend(&target.version.backend)?.wrap(permit, &self.how.mechanism)
     }
 }
 

@@ -36,6 +36,12 @@ pub fn may_enter(prepare: fn()) -> bool {
     !LEFT.load(Ordering::Relaxed) && (PREPARED.get() || enter(prepare))
 }
 
+/// Whether the process ends: what others' libraries stand on may be taken down already.
+#[must_use]
+pub fn is_leaving() -> bool {
+    LEAVING.load(Ordering::Relaxed) || LEFT.load(Ordering::Relaxed)
+}
+
 #[cold]
 fn enter(prepare: fn()) -> bool {
     let entrance = ENTRANCE

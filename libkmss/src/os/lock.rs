@@ -21,6 +21,10 @@ pub enum Rank {
     DoorShard,
     /// Caches of the core.
     Cache,
+    /// What is known of a device.
+    Device,
+    /// Which vendors' modules are loaded.
+    Module,
     /// The engine that runs guests.
     Guest,
     /// The audit segment.

@@ -8,9 +8,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use super::pool::{PLACES, home};
+use super::time::exact_monotonic;
 
 /// How many threads are within a section, counted apart so that they do not disturb each other.
 static INSIDE: [Place; PLACES] = [const { Place(AtomicU32::new(0)) }; PLACES];
+/// How many threads are within a call that may take any time, counted apart likewise.
+static BESIDE: [Place; PLACES] = [const { Place(AtomicU32::new(0)) }; PLACES];
+/// How long a fork waits for these.
+const PATIENCE: Duration = Duration::from_millis(100);
 /// Whether a fork is under way.
 static CLOSED: AtomicBool = AtomicBool::new(false);
 /// How long who waits sleeps at a time.
@@ -65,9 +70,20 @@ pub fn let_forks_be() {
     }
 }
 
+/// Runs `f`, a call into somebody else's module, which no fork begins beside, if that ends within a moment: a fork waits for it
+/// no longer than that. May be nested, and locks of ours may be taken within; only a fork under way waits longer then.
+pub fn beside_forks<R>(f: impl FnOnce() -> R) -> R {
+    let _inside = enter_of(&BESIDE);
+    f()
+}
+
 fn enter() -> Inside {
-    let [first, ..] = &INSIDE;
-    let place = &INSIDE.get(home()).unwrap_or(first).0;
+    enter_of(&INSIDE)
+}
+
+fn enter_of(places: &'static [Place; PLACES]) -> Inside {
+    let [first, ..] = places;
+    let place = &places.get(home()).unwrap_or(first).0;
     loop {
         // Either the fork sees this thread, or this thread sees the fork: both count first and look then.
         place.fetch_add(1, Ordering::SeqCst);
@@ -91,6 +107,12 @@ pub(super) fn close() {
             std::thread::sleep(NAP);
         }
     }
+    let until = exact_monotonic().unwrap_or_default() + PATIENCE;
+    for place in &BESIDE {
+        while place.0.load(Ordering::SeqCst) != 0 && exact_monotonic().is_some_and(|now| now < until) {
+            std::thread::sleep(NAP);
+        }
+    }
 }
 
 /// Lets threads enter again.
@@ -100,7 +122,7 @@ pub(super) fn open() {
 
 /// Forgets, in a child, who looked in while it was forked.
 pub(super) fn reset() {
-    INSIDE.iter().for_each(|place| place.0.store(0, Ordering::Relaxed));
+    INSIDE.iter().chain(&BESIDE).for_each(|place| place.0.store(0, Ordering::Relaxed));
     open();
 }
 

@@ -366,8 +366,18 @@ impl Pipeline {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
                 let (id, storage, private) = (object.id, object.storage, object.private);
                 let (is_key, name, origin) = (object.key().is_some(), name.clone(), String::new());
-                let new = NewObject { id, storage, private, name, is_key, origin, wishes: None };
-                Some(Subject::New(Arc::new(new)))
+                let (usage, protection) = object.key().map(|key| (key.usage, key.protection)).unwrap_or_default();
+                Some(Subject::New(Arc::new(NewObject {
+                    id,
+                    storage,
+                    private,
+                    name,
+                    is_key,
+                    origin,
+                    usage,
+                    protection,
+                    wishes: None,
+                })))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
             (None, _) => None,

@@ -9,52 +9,31 @@ use std::sync::Arc;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::Seal;
+use super::header::Header;
+use super::root::Root;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::{Home, ROOT_KEY, SEAL, STORE};
 use crate::random::Random;
 use crate::secret::Secret;
-use crate::suite::{Aead, NONCE_LEN, Suite, TAG_LEN};
+use crate::suite::Suite;
 
-/// Newest format of `seal.toml` and `root.key` that this version reads.
+/// Newest format of `root.key` that this version reads.
 const FORMAT: u8 = 1;
 /// First bytes of `root.key`.
 const MAGIC: &[u8; 7] = b"KMSSKEY";
 /// Length of the root key in bytes.
-const KEY_LEN: usize = 32;
+pub(super) const KEY_LEN: usize = 32;
 /// Length of the check sum that ends `root.key`.
 const SUM_LEN: usize = 8;
 /// `root.key`: magic, format, suite, key, check sum of all that.
 const FILE_LEN: usize = MAGIC.len() + 2 + KEY_LEN + SUM_LEN;
-/// Length of a key's identity in bytes.
-const ID_LEN: usize = 8;
-/// First byte of a wrapped key.
-const WRAPPED: u8 = 1;
 
 /// A [`Seal`] with the root key in the file `root.key`.
 ///
 /// Software custody: whoever can read the file can open the home. What needs a PIN needs the PIN as well.
 pub struct FileSeal {
-    suite: Suite,
-    id: [u8; ID_LEN],
-    key_id: String,
-    aead: Aead,
+    root: Root,
     random: Arc<dyn Random>,
-}
-
-/// `seal.toml`.
-#[derive(Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Header {
-    format: u8,
-    suite: Suite,
-    r#type: String,
-    key_id: String,
-}
-
-/// The one field that every format has.
-#[derive(serde::Deserialize)]
-struct AnyHeader {
-    format: u64,
 }
 
 impl FileSeal {
@@ -85,80 +64,55 @@ impl FileSeal {
 
     /// The seal, completed where its maker died before the header was written. `None` in a home without any.
     fn find(home: &Home, random: &Arc<dyn Random>) -> Result<Option<Self>> {
-        let header = home.read(SEAL)?.map(|text| parse_header(home, &text)).transpose()?;
+        let header = home.read(SEAL)?.map(|text| Header::parse(home, SEAL, &text)).transpose()?;
         // The store is looked for before the key: who sees a store without a key has not just been overtaken.
         let has_store = home.exists(STORE)?;
         let Some(file) = home.read(ROOT_KEY)? else {
             return if header.is_some() || has_store { Err(missing_key(home)) } else { Ok(None) };
         };
         let (suite, key) = decode_key(home, &file)?;
-        let seal = Self::new(suite, &key, Arc::clone(random))?;
-        let expected = Header { format: FORMAT, suite, r#type: "file".to_owned(), key_id: seal.key_id.clone() };
+        let seal = Self { root: Root::new(suite, &key)?, random: Arc::clone(random) };
+        let expected = Header::of_file(&seal.root);
         match header {
             Some(header) if header == expected => {}
             Some(header) => return Err(foreign_key(home, &header, &seal)),
-            None => write_header(home, &expected)?,
+            // Where another process was faster, it wrote the same.
+            None => drop(home.create_exclusively(SEAL, expected.text()?.as_bytes())?),
         }
         Ok(Some(seal))
     }
 
-    fn new(suite: Suite, key: &Secret, random: Arc<dyn Random>) -> Result<Self> {
-        let mut id = [0; ID_LEN];
-        id.copy_from_slice(suite.expand(key, b"kmss/1 root key id", ID_LEN)?.expose());
-        let aead = Aead::new(suite, &suite.expand(key, b"kmss/1 root key wrap", suite.aead_key_len())?)?;
-        Ok(Self { suite, id, key_id: id.iter().map(|b| format!("{b:02x}")).collect(), aead, random })
-    }
-
-    fn associated(&self, context: &str) -> Vec<u8> {
-        [b"kmss/1 sealed key\0".as_slice(), &[WRAPPED], &self.id, context.as_bytes()].concat()
+    /// The root key, to be shared.
+    pub(super) fn into_root(self) -> Root {
+        self.root
     }
 }
 
 impl Seal for FileSeal {
     fn suite(&self) -> Suite {
-        self.suite
+        self.root.suite()
     }
 
     fn key_id(&self) -> &str {
-        &self.key_id
+        self.root.key_id()
     }
 
     fn wrap(&self, context: &str, key: &Secret) -> Result<Vec<u8>> {
-        let mut nonce = [0; NONCE_LEN];
-        self.random.fill(&mut nonce)?;
-        let mut out = Vec::with_capacity(1 + ID_LEN + NONCE_LEN + key.len() + TAG_LEN);
-        out.push(WRAPPED);
-        out.extend_from_slice(&self.id);
-        out.extend_from_slice(&nonce);
-        self.aead.seal(&nonce, &self.associated(context), key.expose(), &mut out)?;
-        Ok(out)
+        self.root.wrap(self.random.as_ref(), context, key)
     }
 
     fn unwrap(&self, context: &str, wrapped: &[u8]) -> Result<Secret> {
-        let damaged = |what| Error::new(ErrorKind::Damaged, what);
-        let (version, rest) = wrapped.split_first().ok_or_else(|| damaged("a sealed key is empty"))?;
-        let split = rest.split_first_chunk::<ID_LEN>().and_then(|(id, rest)| Some((id, rest.split_first_chunk()?)));
-        let (id, (nonce, body)) = split.ok_or_else(|| damaged("a sealed key is too short"))?;
-        if *version != WRAPPED {
-            return Err(damaged("a sealed key has an unknown form"));
-        }
-        if *id != self.id {
-            return Err(damaged(
-                "a sealed key was sealed by another root key: the store and `root.key` do not belong \
-                                together",
-            ));
-        }
-        self.aead.open(nonce, &self.associated(context), body)
+        self.root.unwrap(context, wrapped)
     }
 }
 
 impl std::fmt::Debug for FileSeal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "FileSeal({} {})", self.suite.name(), self.key_id)
+        write!(f, "FileSeal({} {})", self.root.suite().name(), self.root.key_id())
     }
 }
 
-fn encode_key(suite: Suite, key: &Secret) -> Zeroizing<Vec<u8>> {
+pub(super) fn encode_key(suite: Suite, key: &Secret) -> Zeroizing<Vec<u8>> {
     let mut file = Zeroizing::new(Vec::with_capacity(FILE_LEN));
     file.extend_from_slice(MAGIC);
     file.push(FORMAT);
@@ -171,7 +125,7 @@ fn encode_key(suite: Suite, key: &Secret) -> Zeroizing<Vec<u8>> {
 }
 
 /// The suite and key in `root.key`.
-fn decode_key(home: &Home, file: &Secret) -> Result<(Suite, Secret)> {
+pub(super) fn decode_key(home: &Home, file: &Secret) -> Result<(Suite, Secret)> {
     let damaged = |what: &str| {
         Error::new(
             ErrorKind::Damaged,
@@ -204,43 +158,17 @@ const fn suite_number(suite: Suite) -> u8 {
     }
 }
 
-fn parse_header(home: &Home, text: &Secret) -> Result<Header> {
-    let damaged = || {
-        Error::new(
-            ErrorKind::Damaged,
-            format!(
-                "the seal header `{}` is damaged: remove it, and it is made anew from the root key",
-                home.join(SEAL).display()
-            ),
-        )
-    };
-    let text = std::str::from_utf8(text.expose()).map_err(|e| damaged().with_source(e))?;
-    match toml::from_str::<AnyHeader>(text) {
-        Ok(any) if any.format > u64::from(FORMAT) => return Err(too_new(home, SEAL, any.format)),
-        _ => {}
-    }
-    toml::from_str(text).map_err(|e| damaged().with_source(e))
-}
-
-fn write_header(home: &Home, header: &Header) -> Result<()> {
-    let body = toml::to_string(header)
-        .map_err(|e| Error::new(ErrorKind::Internal, "the seal header cannot be written").with_source(e))?;
-    let text = format!("# Names the root key that opens this home. Made by KMSS; keep it with `root.key`.\n{body}");
-    // Where another process was faster, it wrote the same.
-    home.create_exclusively(SEAL, text.as_bytes()).map(drop)
-}
-
-fn too_new(home: &Home, name: &str, format: u64) -> Error {
+pub(super) fn too_new(home: &Home, name: &str, format: u64) -> Error {
     Error::new(
         ErrorKind::TooNew,
         format!(
-            "`{}` has format {format}, and this KMSS reads up to {FORMAT}: use the newer KMSS that made it",
+            "`{}` has format {format}, which this KMSS does not read: use the newer KMSS that made it",
             home.join(name).display()
         ),
     )
 }
 
-fn missing_key(home: &Home) -> Error {
+pub(super) fn missing_key(home: &Home) -> Error {
     Error::new(
         ErrorKind::Damaged,
         format!(
@@ -255,8 +183,8 @@ fn foreign_key(home: &Home, header: &Header, seal: &FileSeal) -> Error {
         format!(
             "the root key file `{}` holds {} key `{}`, and `{}` names {} key `{}`: restore the two that belong together",
             home.join(ROOT_KEY).display(),
-            seal.suite.name(),
-            seal.key_id,
+            seal.root.suite().name(),
+            seal.root.key_id(),
             home.join(SEAL).display(),
             header.suite.name(),
             header.key_id

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
+use super::{Batch, Change, Commit, Condition, Entry, Fence, Op, Revision, Store, StoreKey};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{Lock, Rank};
 
@@ -19,6 +19,7 @@ const PAUSE: Duration = Duration::from_millis(1);
 pub struct MemoryStore {
     state: Lock<State>,
     generation: AtomicU64,
+    fence: Option<Fence>,
 }
 
 #[derive(Default)]
@@ -33,7 +34,16 @@ struct State {
 
 impl Default for MemoryStore {
     fn default() -> Self {
-        Self { state: Lock::new(Rank::Store, State::default()), generation: AtomicU64::new(0) }
+        Self { state: Lock::new(Rank::Store, State::default()), generation: AtomicU64::new(0), fence: None }
+    }
+}
+
+impl MemoryStore {
+    /// The same store with a fence around what is written.
+    #[must_use]
+    pub fn with_fence(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
+        self
     }
 }
 
@@ -90,8 +100,9 @@ impl Store for MemoryStore {
 
     fn commit(&self, batch: &Batch) -> Result<Commit> {
         batch.admit()?;
+        let fences = batch.fences(self.fence);
         let mut state = self.state.lock();
-        if !batch.conditions.iter().all(|c| state.holds(c)) {
+        if !batch.conditions.iter().chain(&fences).all(|c| state.holds(c)) {
             return Ok(Commit::Conflict);
         }
         if batch.ops.is_empty() {

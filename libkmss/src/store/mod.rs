@@ -73,6 +73,10 @@ pub enum Op {
     Delete(StoreKey),
 }
 
+/// The key that must be absent for this value to be written at this key, where there is one: a store with such a fence
+/// refuses the batch as if that were one of its conditions.
+pub type Fence = fn(&StoreKey, &[u8]) -> Option<StoreKey>;
+
 /// Conditions and changes that are applied together or not at all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
@@ -104,6 +108,20 @@ impl Batch {
             return Err(Error::new(ErrorKind::Arguments, "the object is too large to be stored (256 KiB at most)"));
         }
         Ok(())
+    }
+
+    /// What `fence` asks for the values of this batch.
+    fn fences(&self, fence: Option<Fence>) -> Vec<Condition> {
+        let mut keys: Vec<StoreKey> = Vec::new();
+        for op in &self.ops {
+            if let (Op::Put(key, value), Some(fence)) = (op, fence)
+                && let Some(key) = fence(key, value)
+                && !keys.contains(&key)
+            {
+                keys.push(key);
+            }
+        }
+        keys.into_iter().map(Condition::Absent).collect()
     }
 }
 

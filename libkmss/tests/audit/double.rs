@@ -7,8 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use libkmss::audit::keep::Keeper;
 use libkmss::audit::seal::{Demands, SealOptions, SealSettings, Sealed, Sealer};
-use libkmss::audit::{AuditEvent, AuditOptions, AuditSink, Outcome, Report, SegmentSink, verify, verify_part};
+use libkmss::audit::{
+    AuditEvent, AuditOptions, AuditSink, Codec, Outcome, Report, SegmentSink, Trail, use_codec, verify, verify_trail,
+};
 use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{Clock, Moment, SystemClock, Timestamp};
 use libkmss::error::{Error, ErrorKind, Result};
@@ -20,6 +23,16 @@ use libkmss::settings::Settings;
 use libkmss::store::{Batch, Change, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use libkmss::suite::Suite;
 use libkmss::tenant::{Namespace, NamespaceId, ObjectId};
+
+/// How the command compresses.
+pub(crate) const CODEC: Codec = Codec {
+    pack: audit_archive::pack,
+    unpack: |file| {
+        let packed = audit_archive::Packed::open(file)?;
+        let len = packed.len();
+        Ok((Box::new(packed), len))
+    },
+};
 
 type Map = BTreeMap<String, (u64, Vec<u8>)>;
 
@@ -130,13 +143,35 @@ impl Random for Numbers {
 
 /// A home with a log in it.
 pub(crate) struct Home {
-    pub(crate) root: tempfile::TempDir,
+    pub(crate) root: Root,
     pub(crate) suite: Suite,
+}
+
+/// Where a home is, and what removes it.
+pub(crate) struct Root(
+    PathBuf,
+    #[expect(dead_code, reason = "removes the folder when it goes")] Option<tempfile::TempDir>,
+);
+
+impl Root {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
 }
 
 impl Home {
     pub(crate) fn new(suite: Suite) -> Self {
-        Self { root: tempfile::tempdir().unwrap(), suite }
+        Self::within(std::env::temp_dir(), suite)
+    }
+
+    pub(crate) fn within(place: impl AsRef<Path>, suite: Suite) -> Self {
+        let folder = tempfile::tempdir_in(place).unwrap();
+        Self { root: Root(folder.path().to_owned(), Some(folder)), suite }
+    }
+
+    /// One that another process made, and removes.
+    pub(crate) fn at(path: &Path, suite: Suite) -> Self {
+        Self { root: Root(path.to_owned(), None), suite }
     }
 
     pub(crate) fn dir(&self) -> PathBuf {
@@ -198,9 +233,31 @@ impl Home {
 
     /// Chain, store and seal.
     pub(crate) fn check(&self, demands: &Demands) -> Report {
-        let mut report = verify_part(&self.dir(), Some(&self.store()), self.suite, demands.only.as_ref(), &mut |_| ());
-        self.sealer().verify(&mut report, demands, &mut |_| ());
+        use_codec(CODEC);
+        let (dir, store, sealer) = (self.dir(), self.store(), self.sealer());
+        let trail = Trail {
+            dir: &dir,
+            store: Some(&store),
+            suite: self.suite,
+            only: demands.only.as_ref(),
+            sealer: Some(&sealer),
+            archives: &demands.archives,
+        };
+        let mut report = verify_trail(&trail, &mut |_| ());
+        sealer.verify(&mut report, demands, &mut |_| ());
         report
+    }
+
+    /// Compresses, archives and removes.
+    pub(crate) fn keep<R>(&self, work: impl FnOnce(&Keeper<'_>) -> R) -> R {
+        self.keep_with(&[], work)
+    }
+
+    /// The same, where these anchors must have a checkpoint over what goes.
+    pub(crate) fn keep_with<R>(&self, anchors: &[String], work: impl FnOnce(&Keeper<'_>) -> R) -> R {
+        use_codec(CODEC);
+        let (sealer, sink, cursors) = (self.sealer(), self.sink(), self.root.path().join("cursors"));
+        work(&Keeper { sealer: &sealer, sink: &sink, cursors: &cursors, anchors, principal: "user:keeper" })
     }
 
     pub(crate) fn verify_without_store(&self) -> Report {
@@ -215,6 +272,11 @@ impl Home {
     /// Files beside them, in which records wait.
     pub(crate) fn waiting(&self) -> Vec<PathBuf> {
         self.files_named("pending")
+    }
+
+    /// Compressed segments, oldest first.
+    pub(crate) fn packed(&self) -> Vec<PathBuf> {
+        self.files_named("zst")
     }
 
     fn files_named(&self, extension: &str) -> Vec<PathBuf> {

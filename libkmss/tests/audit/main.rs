@@ -4,6 +4,9 @@
 mod attacks;
 mod double;
 mod following;
+mod keeping;
+mod keeping_attacks;
+mod keeping_kills;
 mod process;
 mod reading;
 mod reserve;

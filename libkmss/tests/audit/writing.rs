@@ -161,6 +161,8 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         name: String::new(),
         is_key: true,
         origin: String::new(),
+        usage: Usage::default(),
+        protection: Protection::default(),
         wishes: None,
     };
     let also = Subject::New(Arc::new(made));
@@ -307,7 +309,7 @@ fn a_log_verified_and_read_while_it_is_written_is_whole() {
 fn throughput() {
     for suite in [Suite::Nist, Suite::Gm] {
         let home = match fs::create_dir_all("/dev/shm").is_ok() {
-            true => Home { root: tempfile::tempdir_in("/dev/shm").unwrap(), suite },
+            true => Home::within("/dev/shm", suite),
             false => Home::new(suite),
         };
         let sink = home.sink_with(AuditOptions { segment_bytes: 1 << 40, ..AuditOptions::default() });

@@ -92,6 +92,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
         policy: PolicyConfig::default(),
         principals: Vec::new(),
         quotas: Vec::new(),
+        hsms: Vec::new(),
         remotes: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,

@@ -1,7 +1,7 @@
 //! Signing and MACs (PKCS#11 3.2, 5.13).
 
 use cryptoki_sys::*;
-use libkmss::backend::{Signing, Verb};
+use libkmss::backend::{Signing, Verb, within};
 use libkmss::operation::{ObjectRef, Sign};
 
 use crate::module::active::Ongoing;
@@ -105,7 +105,7 @@ pub(super) fn finish(mut operation: Taken<Signature>, data: &[u8], mut out: Outp
         if !data.is_empty() {
             signing.update(data)?;
         }
-        signing.finish(space)
+        within(len, signing.finish(space))
     });
     match written {
         Ok(written) => {

@@ -1,6 +1,7 @@
 //! Messages that are encrypted or decrypted with a tag of their own.
 
 use cryptoki_sys::CKR_BUFFER_TOO_SMALL;
+use libkmss::backend::within;
 use libkmss::operation::{Chosen, Decrypt, DrawRandom, Encrypt, ObjectRef};
 
 use crate::cipher::Cipher;
@@ -74,10 +75,10 @@ impl CipherMessages {
             return finish(message, self.how.encrypt, &mut parameter, input, &mut out);
         }
         let processed = if bound == 0 {
-            message.unfinished.update(input, |cipher| cipher.update(input, &mut []))
+            message.unfinished.update(input, |cipher| within(0, cipher.update(input, &mut [])))
         } else {
             let space = out.space(bound).ok_or(Rv(CKR_BUFFER_TOO_SMALL))?;
-            message.unfinished.produce(input, |cipher| cipher.update(input, space))
+            message.unfinished.produce(input, |cipher| within(bound, cipher.update(input, space)))
         };
         match processed {
             Ok(written) => {
@@ -133,7 +134,7 @@ fn finish(
     let mut nothing = [];
     let space = if bound == 0 { Some(nothing.as_mut_slice()) } else { out.space(bound) };
     let space = space.ok_or(Rv(CKR_BUFFER_TOO_SMALL))?;
-    match message.unfinished.finish(input, |cipher| cipher.finish_apart(input, space, &mut tag)) {
+    match message.unfinished.finish(input, |cipher| within(bound, cipher.finish_apart(input, space, &mut tag))) {
         Ok(written) => {
             out.tell(written);
             if encrypt {

@@ -1,7 +1,7 @@
 //! Messages that are signed, authenticated or verified. Their mechanisms take all their parameters at the beginning.
 
 use cryptoki_sys::{CKR_BUFFER_TOO_SMALL, CKR_OPERATION_ACTIVE};
-use libkmss::backend::{Signing, Verifying};
+use libkmss::backend::{Signing, Verifying, within};
 use libkmss::operation::{ObjectRef, Sign, Verify};
 
 use crate::module::active::Ongoing;
@@ -66,7 +66,7 @@ impl SignMessages {
             if !data.is_empty() {
                 signing.update(data)?;
             }
-            signing.finish(space)
+            within(len, signing.finish(space))
         });
         match written {
             Ok(written) => {

@@ -9,7 +9,7 @@ use clap_complete::{Shell, generate};
 use libkmss::config::Config;
 use libkmss::error::Result;
 use remote::server::{ServerConfig, begin_log, dev, run};
-use tracing_subscriber::filter::LevelFilter;
+use tracing::level_filters::LevelFilter;
 
 /// Serve keys over gRPC: over TLS with certificates on both sides, and over a Unix socket
 ///

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use libkmss::backend::{Changes, Custody};
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{Body, Object};
+use libkmss::key::{Body, Object, Protection, Usage};
 use libkmss::permit::{NewObject, Permit, Wishes};
 use libkmss::tenant::Namespace;
 
@@ -168,6 +168,8 @@ impl Custody for Server {
             name: String::new(),
             is_key: false,
             origin: String::new(),
+            usage: Usage::default(),
+            protection: Protection::default(),
             wishes: Some(wishes.into()),
         };
         let request = proto::ImportDocumentRequest {

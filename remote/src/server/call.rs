@@ -39,6 +39,11 @@ pub(super) trait Call: Message + Default + 'static {
         false
     }
 
+    /// The key that it uses, where it is quick.
+    fn quick_key(&self) -> Option<&proto::KeyRef> {
+        None
+    }
+
     /// Answers it.
     fn run(self, asked: &Asked<'_>) -> Result<Self::Answer>;
 }
@@ -142,14 +147,14 @@ impl Server {
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
-        let Some(id) = id else { return self.run(connection, deadline, call, None).await };
+        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.quick_key());
+        let Some(id) = id else { return self.run(connection, deadline, call, (None, quick)).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
         let request = call.encode_to_vec();
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
         let name = connection.name_for_requests();
-        let quick = self.is_quick(&connection, &call);
         let done = async move {
-            let work = || server.run(&connection, deadline, call, Some(id));
+            let work = || server.run(&connection, deadline, call, (Some(id), quick));
             server.requests.once(&name, id, C::METHOD, &request, work).await
         };
         if quick {
@@ -160,18 +165,13 @@ impl Server {
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server")))
     }
 
-    fn is_quick<C: Call>(&self, connection: &Connection, call: &C) -> bool {
-        call.is_quick() && self.host.knows(connection, call.namespace())
-    }
-
     async fn run<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         deadline: Duration,
         call: C,
-        id: Option<[u8; convert::REQUEST_ID]>,
+        (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
-        let quick = self.is_quick(connection, &call);
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
         let work = move || {
             let host = &*server.host;

@@ -57,6 +57,10 @@ impl Call for proto::SignRequest {
         is_quick(self.mechanism.as_ref(), self.data.len())
     }
 
+    fn quick_key(&self) -> Option<&KeyRef> {
+        self.key.as_ref()
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::SignResponse> {
         let (key, how) = (asked.object(self.key.as_ref())?, chosen(self.mechanism)?);
         let version = asked.version(&key);
@@ -97,6 +101,10 @@ impl Call for proto::VerifyRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.data.len())
+    }
+
+    fn quick_key(&self) -> Option<&KeyRef> {
+        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::VerifyResponse> {
@@ -146,6 +154,10 @@ impl Call for proto::EncryptRequest {
         is_quick(self.mechanism.as_ref(), self.plaintext.len())
     }
 
+    fn quick_key(&self) -> Option<&KeyRef> {
+        self.key.as_ref()
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::EncryptResponse> {
         let (key, how) = (asked.object(self.key.as_ref())?, chosen(self.mechanism)?);
         let version = asked.version(&key);
@@ -169,6 +181,10 @@ impl Call for proto::DecryptRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.ciphertext.len())
+    }
+
+    fn quick_key(&self) -> Option<&KeyRef> {
+        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::DecryptResponse> {

@@ -62,7 +62,7 @@ pub fn dev(port: u16) -> Result<()> {
 /// Makes the home with its namespace; returns the user's PIN.
 fn found(config: &Config) -> Result<String> {
     let kms = Kms::create(config, None)?;
-    let mut drawn = || -> Result<String> {
+    let drawn = || -> Result<String> {
         let id = kms.draft(libkmss::key::Storage::Stored)?.id;
         Ok(id.to_string().split_at(16).0.to_owned())
     };

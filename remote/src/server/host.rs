@@ -9,6 +9,7 @@ use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::{AuditMode, BackendId, KeyVersion};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
@@ -16,6 +17,8 @@ use zeroize::Zeroizing;
 
 use super::config::NamespaceConfig;
 use super::peer::Connection;
+use crate::convert;
+use crate::proto;
 
 /// The user that a PIN is the one of, where nothing else is said.
 const USER: &str = "user";
@@ -110,12 +113,24 @@ impl Host {
         })
     }
 
-    /// Whether [`Self::caller`] needs nothing but memory.
-    pub(super) fn knows(&self, connection: &Connection, namespace: &str) -> bool {
+    /// Whether a use of `key` (or of none) needs nothing but memory and a record: its caller is known, and its key is one of the
+    /// software engine whose records need not be on the disk.
+    pub(super) fn is_near(&self, connection: &Connection, namespace: &str, key: Option<&proto::KeyRef>) -> bool {
         let whole = full_name(namespace);
-        self.served.get(&*whole).is_some_and(|served| {
+        let known = self.served.get(&*whole).and_then(|served| {
             let opened = served.opened.read().unwrap_or_else(PoisonError::into_inner);
-            opened.generation == self.kms.generation() && connection.caller(&whole, opened.edition).is_some()
+            let current = opened.generation == self.kms.generation();
+            connection.caller(&whole, opened.edition).filter(|_| current)
+        });
+        let Some(caller) = known else { return false };
+        key.is_none_or(|key| {
+            let object = convert::object_id(&key.id).and_then(|id| self.kms.object(&caller, id));
+            object.is_ok_and(|object| {
+                object.key().is_some_and(|key| {
+                    let soft = |version: &KeyVersion| version.backend == BackendId::soft();
+                    key.audit == AuditMode::Normal && key.primary().is_ok_and(soft)
+                })
+            })
         })
     }
 

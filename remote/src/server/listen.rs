@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Server;
 use super::config::ServerConfig;
 use super::peer::{Connection, Peer};
-use super::route::Router;
+use super::route::{Calls, Router};
 use super::tls::{Tls, names};
 
 /// How long a handshake may take.
@@ -142,7 +142,7 @@ impl Door {
         let connection = Connection::new(peer, NUMBER.fetch_add(1, Ordering::Relaxed));
         tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
         self.server.metrics.connections.inc();
-        let service = self.router.for_connection(Arc::clone(&connection));
+        let (service, calls) = self.router.for_connection(Arc::clone(&connection));
         let (interval, patience) = KEEPALIVE;
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -160,7 +160,11 @@ impl Door {
             () = stopped(&mut stopping) => {
                 // What came in is answered; nothing more is taken.
                 serving.as_mut().graceful_shutdown();
-                serving.as_mut().await
+                // A peer that only listens while it calls does not hear of it: nobody waits for that.
+                tokio::select! {
+                    ended = serving.as_mut() => ended,
+                    () = idle(&calls) => Ok(()),
+                }
             }
         };
         if let Err(e) = ended {
@@ -168,6 +172,15 @@ impl Door {
         }
         self.server.metrics.connections.dec();
         drop((place, self.alive));
+    }
+}
+
+/// Ends when no call was under way for a while, so that every answer has left.
+async fn idle(calls: &Calls) {
+    let mut quiet = 0;
+    while quiet < 4 {
+        tokio::time::sleep(PAUSE).await;
+        quiet = if calls.any() { 0 } else { quiet + 1 };
     }
 }
 

@@ -230,10 +230,10 @@ fn made(asked: &Asked<'_>, key: Arc<Object>, released: bool) -> Result<proto::Ma
 }
 
 /// What an earlier call with the same id made and kept.
-fn kept_before(asked: &Asked<'_>, key: Option<&proto::NewKey>) -> Result<Option<proto::MadeKey>> {
+fn kept_before(asked: &Asked<'_>, index: u8, key: Option<&proto::NewKey>) -> Result<Option<proto::MadeKey>> {
     match key.and_then(|key| key.outcome.as_ref()) {
         Some(new_key::Outcome::Kept(_)) => Ok(asked
-            .made_before(0)?
+            .made_before(index)?
             .map(|object| proto::MadeKey { outcome: Some(proto::made_key::Outcome::Kept(object)) })),
         _ => Ok(None),
     }
@@ -252,7 +252,7 @@ impl Call for proto::MakeKeyRequest {
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::MakeKeyResponse> {
-        if let Some(key) = kept_before(asked, self.key.as_ref())? {
+        if let Some(key) = kept_before(asked, 0, self.key.as_ref())? {
             return Ok(proto::MakeKeyResponse { key: Some(key) });
         }
         let Planned { expected, draft, released } = planned(asked, 0, self.key)?;
@@ -275,7 +275,7 @@ impl Call for proto::UnwrapRequest {
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::UnwrapResponse> {
-        if let Some(key) = kept_before(asked, self.key.as_ref())? {
+        if let Some(key) = kept_before(asked, 0, self.key.as_ref())? {
             return Ok(proto::UnwrapResponse { key: Some(key) });
         }
         let unwrapping = asked.object(self.unwrapping.as_ref())?;
@@ -302,6 +302,10 @@ impl Call for proto::DeriveRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::DeriveResponse> {
         if !(1..=8).contains(&self.keys.len()) {
             return Err(argument("a derivation makes 1 to 8 keys"));
+        }
+        let before = self.keys.iter().zip(0..).map(|(key, index)| kept_before(asked, index, Some(key)));
+        if let Some(keys) = before.collect::<Result<Option<Vec<_>>>>()? {
+            return Ok(proto::DeriveResponse { keys, public: Vec::new() });
         }
         let base = asked.object(self.base.as_ref())?;
         let others = others(asked, &self.others)?;
@@ -354,7 +358,7 @@ impl Call for proto::DecapsulateRequest {
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::DecapsulateResponse> {
-        if let Some(key) = kept_before(asked, self.new_key.as_ref())? {
+        if let Some(key) = kept_before(asked, 0, self.new_key.as_ref())? {
             return Ok(proto::DecapsulateResponse { key: Some(key) });
         }
         let key = asked.object(self.key.as_ref())?;

@@ -43,8 +43,47 @@ impl Router {
         Self { services: services.into(), max_deadline, clock }
     }
 
-    pub(super) fn for_connection(&self, connection: Arc<Connection>) -> ConnectionService {
-        ConnectionService { router: self.clone(), connection }
+    /// The services for one connection, and what tells whether calls of it are under way.
+    pub(super) fn for_connection(&self, connection: Arc<Connection>) -> (ConnectionService, Calls) {
+        let calls = Calls(Arc::new(()));
+        (ConnectionService { router: self.clone(), connection, calls: calls.clone() }, calls)
+    }
+}
+
+/// Held by the connection, its service, and each call until the last byte of its answer was taken.
+#[derive(Clone)]
+pub(super) struct Calls(Arc<()>);
+
+impl Calls {
+    /// Whether a call is under way.
+    pub(super) fn any(&self) -> bool {
+        Arc::strong_count(&self.0) > 2
+    }
+}
+
+/// An answer on its way.
+pub(super) struct Answer {
+    body: Body,
+    _call: Calls,
+}
+
+impl hyper::body::Body for Answer {
+    type Data = <Body as hyper::body::Body>::Data;
+    type Error = <Body as hyper::body::Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> hyper::body::SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -53,39 +92,44 @@ impl Router {
 pub(super) struct ConnectionService {
     router: Router,
     connection: Arc<Connection>,
+    calls: Calls,
 }
 
-impl Service<Request<Incoming>> for ConnectionService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+impl ConnectionService {
+    /// Answers `request`, whatever becomes of it.
+    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
         let name = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/')).map(|(name, _)| name);
         let service = self.router.services.iter().find(|(known, _)| Some(*known) == name).map(|(_, s)| s.clone());
         let Some(service) = service else {
-            return Box::pin(async { Ok(Status::unimplemented("there is no such service").into_http()) });
+            return Status::unimplemented("there is no such service").into_http();
         };
-        let asked = request.headers().get(TIMEOUT).and_then(|value| value.to_str().ok()).map(timeout);
         let allowed = self.router.max_deadline;
-        let wait = match asked {
+        let wait = match request.headers().get(TIMEOUT).map(|value| value.to_str().ok().and_then(timeout)) {
             None => allowed,
             Some(Some(asked)) => asked.min(allowed),
-            Some(None) => {
-                return Box::pin(async { Ok(Status::invalid_argument("grpc-timeout is malformed").into_http()) });
-            }
+            Some(None) => return Status::invalid_argument("grpc-timeout is malformed").into_http(),
         };
         let deadline = self.router.clock.monotonic().saturating_add(wait);
-        request.extensions_mut().insert(Context { connection: Arc::clone(&self.connection), deadline });
-        Box::pin(async move {
-            let answer = tower::ServiceExt::oneshot(service, request);
-            match tokio::time::timeout(wait, answer).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    Ok(Status::deadline_exceeded("the deadline passed: it is not known whether the call was done")
-                        .into_http())
-                }
+        request.extensions_mut().insert(Context { connection: self.connection, deadline });
+        match tokio::time::timeout(wait, tower::ServiceExt::oneshot(service, request)).await {
+            Ok(Ok(answer)) => answer,
+            Err(_) => {
+                Status::deadline_exceeded("the deadline passed: it is not known whether the call was done").into_http()
             }
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for ConnectionService {
+    type Response = Response<Answer>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let call = service.calls.clone();
+            Ok(service.answer(request).await.map(|body| Answer { body, _call: call }))
         })
     }
 }

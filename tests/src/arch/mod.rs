@@ -29,8 +29,19 @@ impl fmt::Display for Violation {
 }
 
 /// The members of the workspace whose sources are checked: the hall, the doors, the agent and the command.
-pub const MEMBERS: &[&str] =
-    &["audit-anchor", "audit-proof", "audit-verify", "libkmss", "pkcs11-provider", "ffi", "agent", "cli", "remote"];
+pub const MEMBERS: &[&str] = &[
+    "audit-anchor",
+    "audit-archive",
+    "audit-proof",
+    "audit-verify",
+    "libkmss",
+    "pkcs11-provider",
+    "ffi",
+    "agent",
+    "cli",
+    "remote",
+    "tests/contract",
+];
 
 /// Every violation in the workspace at `root`, sorted. Members that do not exist (yet) are skipped.
 ///

@@ -15,10 +15,10 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (8, &["pipeline"]),
     (7, &["operation"]),
     (6, &["policy", "quota", "audit", "auth", "backend", "catalog"]),
-    (5, &["store", "seal", "sealed"]),
+    (5, &["store", "seal", "sealed", "domain"]),
     (4, &["permit", "seen"]),
     (3, &["key", "caller", "principal"]),
-    (2, &["mechanism", "rates"]),
+    (2, &["mechanism", "rates", "device"]),
     (1, &["error", "secret", "clock", "suite", "random", "settings", "tenant", "config", "os", "home"]),
 ];
 

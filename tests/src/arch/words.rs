@@ -16,7 +16,9 @@ struct Rule {
 
 const HALL: &[&str] = &["libkmss", "ffi", "remote"];
 const IN_THE_HOST: &[&str] = &["libkmss", "pkcs11-provider", "ffi"];
-const PKCS11: &str = "is a word of PKCS#11 and lives in pkcs11-provider only";
+/// Where devices are spoken to in their own words.
+const DEVICES: &[&str] = &["libkmss/src/device", "libkmss/src/backend/hsm"];
+const PKCS11: &str = "is a word of PKCS#11 and lives in pkcs11-provider and with devices only";
 const TIME: &str = "reads the time: time comes only from `Clock`";
 const RANDOM: &str = "draws randomness: it comes only from the backend, through `Random`";
 const QUIET: &str = "the shared object is a guest in its host's process: no threads, no signal handlers, no exit";
@@ -26,21 +28,16 @@ const NEVER_WAITED_FOR: [&str; 2] = ["libkmss/src/backend/soft/spare.rs", "libkm
 const SOFT: &[&str] = &["libkmss/src/backend/soft"];
 
 const RULES: &[Rule] = &[
-    Rule { words: &["Slot"], crates: HALL, home: &[], why: PKCS11 },
-    Rule { words: &["Token"], crates: HALL, home: &[], why: PKCS11 },
-    Rule { words: &["Session"], crates: HALL, home: &[], why: PKCS11 },
+    Rule { words: &["Slot"], crates: HALL, home: DEVICES, why: PKCS11 },
+    Rule { words: &["Token"], crates: HALL, home: DEVICES, why: PKCS11 },
+    Rule { words: &["Session"], crates: HALL, home: DEVICES, why: PKCS11 },
     Rule { words: &["CK_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKR_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKA_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKM_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKK_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
     Rule { words: &["CKO_*"], crates: &["libkmss", "ffi", "remote", "cli"], home: &[], why: PKCS11 },
-    Rule {
-        words: &["cryptoki_sys"],
-        crates: &["libkmss", "ffi", "remote", "cli"],
-        home: &["libkmss/src/backend/hsm"],
-        why: PKCS11,
-    },
+    Rule { words: &["cryptoki_sys"], crates: &["libkmss", "ffi", "remote", "cli"], home: DEVICES, why: PKCS11 },
     Rule {
         words: &["rusqlite"],
         crates: &[],

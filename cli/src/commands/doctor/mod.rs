@@ -2,6 +2,7 @@
 
 mod client;
 mod home;
+mod hsm;
 mod module_file;
 mod p11_kit;
 mod path;
@@ -72,6 +73,7 @@ fn examine(global: Global, args: &DoctorArgs) -> Vec<Finding> {
         }
     };
     configuration(&context.config, &mut findings);
+    hsm::examine(&context.config, &mut findings);
     let kms = home::examine(&context, &mut findings);
     if let Some(module) = &module {
         module_file::load(module, &context, kms.as_ref(), &mut findings);

@@ -8,6 +8,9 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{Batch, Commit};
 
+/// How often a commit that a fence refused is tried again.
+const ATTEMPTS: u32 = 16;
+
 /// What an anchor was told last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Anchored {
@@ -50,10 +53,25 @@ impl Sealer {
             }
         }
         let Records { store, .. } = self.records();
-        let op = self.records().put_anchored(&*self.random, name, &told)?;
-        match store.commit(&Batch { ops: vec![op], ..Batch::default() })? {
-            Commit::Committed(_) => Ok(()),
-            Commit::Conflict => Err(Error::new(ErrorKind::Internal, "a batch without conditions met a conflict")),
+        for _ in 0..ATTEMPTS {
+            let op = self.records().put_anchored(&*self.random, name, &told)?;
+            if let Commit::Committed(_) = store.commit(&Batch { ops: vec![op], ..Batch::default() })? {
+                return Ok(());
+            }
         }
+        // Only the fence of a version of the domain key that is over can be in the way.
+        Err(Error::new(ErrorKind::Busy, "the home's domain key was rotated at the same time: try again"))
+    }
+
+    /// Seals the private keys of the seal anew that do not lie under the newest version of the home's domain key; how many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub(crate) fn reseal_secrets(&self) -> Result<u64> {
+        let mut count = 0;
+        for batch in self.records().reseal_secrets(&*self.random)? {
+            count += u64::from(matches!(self.records().store.commit(&batch)?, Commit::Committed(_)));
+        }
+        Ok(count)
     }
 }

@@ -13,6 +13,7 @@ mod keys;
 mod leaves;
 mod nodes;
 mod proof;
+mod removal;
 mod signer;
 mod span;
 mod state;
@@ -29,9 +30,10 @@ use serde::Serialize;
 
 use self::follow::follow;
 use self::signer::Signer;
-use self::state::{PIECE, Position, Range, Records, State};
-use self::tiles::{Files, Rim};
-use super::chain::SegmentId;
+use self::state::{PIECE, Records};
+use self::tiles::Rim;
+use super::chain::{Form, SegmentId};
+use super::listing;
 use super::registry;
 use super::sink::Ownership;
 use crate::clock::{Clock, Timestamp};
@@ -44,9 +46,12 @@ use crate::suite::Suite;
 
 pub use self::anchors::{Anchored, Receipt};
 pub use self::follow::Contradiction;
+pub(super) use self::nodes::TileNodes;
 pub use self::proof::RecordName;
+pub(super) use self::removal::Removal;
 pub use self::span::Span;
-pub(super) use self::tiles::LOG;
+pub(super) use self::state::{Position, Range, State};
+pub(super) use self::tiles::{Files, LOG};
 pub use self::verify::{AnchorReport, Demands, SealFinding, SealFound, SealReport};
 
 /// Most records between two checkpoints.
@@ -105,13 +110,13 @@ pub struct SealSettings {
 
 /// Seals the segments of a home.
 pub struct Sealer {
-    dir: PathBuf,
-    ownership: Arc<Ownership>,
-    suite: Suite,
-    store: Arc<dyn Store>,
+    pub(super) dir: PathBuf,
+    pub(super) ownership: Arc<Ownership>,
+    pub(super) suite: Suite,
+    pub(super) store: Arc<dyn Store>,
     key: Arc<DomainKey>,
     random: Arc<dyn Random>,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     settings: SealSettings,
 }
 
@@ -201,15 +206,15 @@ impl Sealer {
         Ok(self.records().state()?.map(|(state, _)| state.checkpoint))
     }
 
-    fn records(&self) -> Records<'_> {
+    pub(super) fn records(&self) -> Records<'_> {
         Records { store: &*self.store, key: &self.key }
     }
 
-    fn files(&self) -> Files {
+    pub(super) fn files(&self) -> Files {
         Files::new(&self.dir, Arc::clone(&self.ownership))
     }
 
-    fn tree_hash(&self) -> TreeHash {
+    pub(super) fn tree_hash(&self) -> TreeHash {
         signer::algorithm(self.suite).tree_hash()
     }
 
@@ -252,19 +257,10 @@ impl Sealer {
         Ok(sealed)
     }
 
-    /// The segments there are, oldest first, with the lengths of their files.
+    /// The segments there are, oldest first, with the lengths of their files. What is compressed was sealed before.
     fn segments(&self) -> Result<Vec<(SegmentId, u64)>> {
-        let mut found = Vec::new();
-        for entry in std::fs::read_dir(&self.dir).map_err(unreadable)? {
-            let entry = entry.map_err(unreadable)?;
-            let Some(id) = entry.file_name().to_str().and_then(SegmentId::of_file) else { continue };
-            let meta = entry.metadata().map_err(unreadable)?;
-            if meta.is_file() {
-                found.push((id, meta.len()));
-            }
-        }
-        found.sort();
-        Ok(found)
+        let listed = listing::list(&self.dir).map_err(unreadable)?.into_iter();
+        Ok(listed.filter(|one| one.form == Form::Plain).map(|one| (one.id, one.meta.len())).collect())
     }
 
     /// Appends what is new in a segment; commits whenever that is enough for a checkpoint.

@@ -7,7 +7,7 @@ use audit_proof::path::Nodes;
 use audit_proof::tile::{self, HEIGHT, Tile, WIDTH};
 use audit_proof::{Edge, Hash, TreeHash};
 
-use super::leaves::Leaves;
+use super::leaves::{Leaf, Leaves};
 use super::state::{Range, State};
 use super::tiles::{Files, Rim};
 use super::{Sealer, unreadable, unsound};
@@ -17,7 +17,7 @@ use crate::error::Result;
 const KEPT: usize = 64;
 
 /// Reads tiles of a tree of a certain size.
-pub(super) struct TileNodes<'a> {
+pub(in crate::audit) struct TileNodes<'a> {
     files: &'a Files,
     hash: TreeHash,
     size: u64,
@@ -25,12 +25,12 @@ pub(super) struct TileNodes<'a> {
 }
 
 impl<'a> TileNodes<'a> {
-    pub(super) const fn new(files: &'a Files, hash: TreeHash, size: u64) -> Self {
+    pub(in crate::audit) const fn new(files: &'a Files, hash: TreeHash, size: u64) -> Self {
         Self { files, hash, size, kept: BTreeMap::new() }
     }
 
     /// The hashes of a tile; `None` where there is none, or its file is not as long as it should be.
-    pub(super) fn tile(&mut self, level: u32, index: u64) -> io::Result<Option<&[Hash]>> {
+    pub(in crate::audit) fn tile(&mut self, level: u32, index: u64) -> io::Result<Option<&[Hash]>> {
         if !self.kept.contains_key(&(level, index)) {
             let Some(tile) = Tile::of(level, index, self.size) else { return Ok(None) };
             let Some(hashes) = self.files.read(&tile)? else { return Ok(None) };
@@ -80,7 +80,7 @@ impl Sealer {
     pub(super) fn repair(&self, files: &Files, state: &State) -> Result<u64> {
         let edge = state.edge(self.tree_hash()).ok_or_else(unsound)?;
         let ranges = self.ranges(state)?;
-        let rim = self.regrow(&ranges, &mut |_| Ok(()))?;
+        let rim = self.regrow((files, state.size), &ranges, &mut |_| Ok(()))?;
         if rim.edge() != edge {
             return Err(unsound());
         }
@@ -94,18 +94,34 @@ impl Sealer {
             }
             Ok(())
         };
-        let mut rim = self.regrow(&ranges, &mut compare)?;
+        let mut rim = self.regrow((files, state.size), &ranges, &mut compare)?;
         compare(rim.take())?;
         Ok(repaired)
     }
 
     /// The tree of the records, as they are now.
-    fn regrow(&self, ranges: &[Range], visit: &mut dyn FnMut(Vec<(Tile, Vec<Hash>)>) -> Result<()>) -> Result<Rim> {
-        let mut leaves = Leaves::new(&self.dir, self.tree_hash());
+    fn regrow(
+        &self,
+        (files, size): (&Files, u64),
+        ranges: &[Range],
+        visit: &mut dyn FnMut(Vec<(Tile, Vec<Hash>)>) -> Result<()>,
+    ) -> Result<Rim> {
+        let mut leaves = Leaves::new(self, &[]);
         let mut rim = Rim::new(self.tree_hash(), 0, Vec::new());
+        let mut nodes = TileNodes::new(files, self.tree_hash(), size);
         for range in ranges {
             for n in 0..range.count {
-                let leaf = leaves.read(&range.segment, range.seq + n).map_err(unreadable)?;
+                let leaf = match leaves.read(&range.segment, range.seq + n).map_err(unreadable)? {
+                    Leaf::Is(leaf) => Some(leaf),
+                    Leaf::Gone => None,
+                    // Only the tile still tells; that it is right, the root of all of them shows.
+                    Leaf::Removed => {
+                        let leaf = range.leaf + n;
+                        let place = usize::try_from(leaf % WIDTH).unwrap_or_default();
+                        let tile = nodes.tile(0, leaf / WIDTH).map_err(unreadable)?;
+                        tile.and_then(|tile| tile.get(place).copied())
+                    }
+                };
                 rim.push(leaf.ok_or_else(unsound)?);
                 let full = rim.take_full();
                 if !full.is_empty() {
@@ -131,12 +147,15 @@ impl Sealer {
     }
 
     fn leaf(&self, state: &State, index: u64) -> Result<Hash> {
-        let mut leaves = Leaves::new(&self.dir, self.tree_hash());
+        let mut leaves = Leaves::new(self, &[]);
         for number in (0..state.pieces).rev() {
             for range in self.records().piece(number)?.iter().rev() {
                 if (range.leaf..range.leaf.saturating_add(range.count)).contains(&index) {
                     let seq = range.seq + (index - range.leaf);
-                    return leaves.read(&range.segment, seq).map_err(unreadable)?.ok_or_else(unsound);
+                    return match leaves.read(&range.segment, seq).map_err(unreadable)? {
+                        Leaf::Is(leaf) => Ok(leaf),
+                        Leaf::Gone | Leaf::Removed => Err(unsound()),
+                    };
                 }
             }
         }

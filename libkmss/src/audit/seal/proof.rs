@@ -1,6 +1,8 @@
 //! Proofs for auditors: that a record is in the tree, and that one tree is the beginning of another.
 
 use std::fmt;
+use std::io;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use audit_proof::path::{consistency, inclusion};
@@ -11,7 +13,6 @@ use super::state::{Range, State};
 use super::{Sealer, unreadable, unsound};
 use crate::audit::chain::{Line, SegmentId};
 use crate::audit::lines::{Lines, Piece};
-use crate::audit::pending::Logical;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Names a record: `SEGMENT:SEQ`.
@@ -52,10 +53,18 @@ impl Sealer {
     /// [`ErrorKind::NotFound`] where it is not sealed yet, or never was; [`ErrorKind::Damaged`] where it is not the record that
     /// was sealed, or the seal is damaged.
     pub fn prove(&self, name: &RecordName, detached: bool) -> Result<RecordProof> {
+        self.prove_from(name, detached, &[])
+    }
+
+    /// As [`Self::prove`], of a record that may be in one of these archives.
+    ///
+    /// # Errors
+    /// As [`Self::prove`].
+    pub fn prove_from(&self, name: &RecordName, detached: bool, archives: &[PathBuf]) -> Result<RecordProof> {
         let (state, lineage) = self.sealed()?;
         let range = self.range_of(&state, name)?;
         let index = range.leaf + (name.seq - range.seq);
-        let record = self.line(name)?;
+        let record = self.line(name, archives)?;
         let files = self.files();
         let hash = self.tree_hash();
         let path = inclusion(hash, &mut TileNodes::new(&files, hash, state.size), index, state.size);
@@ -108,14 +117,14 @@ impl Sealer {
         Ok(self.lasting(lineage.origin())?.public().clone())
     }
 
-    fn sealed(&self) -> Result<(State, audit_proof::Lineage)> {
+    pub(in crate::audit) fn sealed(&self) -> Result<(State, audit_proof::Lineage)> {
         let records = self.records();
         let found = records.state()?.map(|(state, _)| state).zip(records.lineage()?);
         found.ok_or_else(|| Error::new(ErrorKind::NotFound, "nothing is sealed yet: run `kmss audit seal`"))
     }
 
     /// The range that a record is in.
-    fn range_of(&self, state: &State, name: &RecordName) -> Result<Range> {
+    pub(super) fn range_of(&self, state: &State, name: &RecordName) -> Result<Range> {
         let unsealed = || {
             let why = format!("there is no sealed record `{name}`: run `kmss audit seal` where it is there");
             Error::new(ErrorKind::NotFound, why)
@@ -133,8 +142,11 @@ impl Sealer {
     }
 
     /// The line of a record, without its line feed.
-    fn line(&self, name: &RecordName) -> Result<Vec<u8>> {
-        let segment = Logical::open(&self.dir, &name.segment).map_err(unreadable)?;
+    pub(super) fn line(&self, name: &RecordName, archives: &[PathBuf]) -> Result<Vec<u8>> {
+        let segment = match self.places(archives).open(&name.segment) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Err(self.gone(name)?),
+            other => other.map_err(unreadable)?,
+        };
         let mut lines = Lines::new(segment);
         while let Some(piece) = lines.next().map_err(unreadable)? {
             if let Piece::Line(line) = piece
@@ -144,5 +156,19 @@ impl Sealer {
             }
         }
         Err(Error::new(ErrorKind::NotFound, format!("the record `{name}` is gone: run `kmss audit verify`")))
+    }
+
+    /// Why there is no file of a segment.
+    fn gone(&self, name: &RecordName) -> Result<Error> {
+        let why = match self.removal(&name.segment)? {
+            None => format!("the segment of the record `{name}` is gone: run `kmss audit verify`"),
+            Some(removal) if removal.file.is_empty() => format!(
+                "the record `{name}` was removed because of its age, as the record `{}` says: only a copy of its segment, given \
+                 with `--archive`, proves it",
+                removal.name
+            ),
+            Some(_) => format!("the record `{name}` is in an archive: give its folder with `--archive`"),
+        };
+        Ok(Error::new(ErrorKind::NotFound, why))
     }
 }

@@ -9,6 +9,7 @@
 //! audit/seal/epoch/<number>     certificates
 //! audit/seal/segment/<segment>  how far a segment is sealed
 //! audit/seal/anchor/<name>      what an anchor was told last
+//! audit/seal/removed/<segment>  the record that a segment was removed
 //! audit/seal/range/<number>     which records the leaves are, in the order of leaves, in pieces
 //! ```
 
@@ -19,6 +20,7 @@ use audit_proof::{Certificate, Edge, Hash, Lineage, Note, TreeHash, VerifierKey}
 
 use super::super::chain::{Head, SegmentId};
 use super::Anchored;
+use super::removal::Removal;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
@@ -34,6 +36,7 @@ const EPOCHS: &str = "audit/seal/epoch/";
 const SEGMENTS: &str = "audit/seal/segment/";
 const ANCHORS: &str = "audit/seal/anchor/";
 const RANGES: &str = "audit/seal/range/";
+const REMOVED: &str = "audit/seal/removed/";
 /// Version of the values.
 const VERSION: u32 = 1;
 /// Ranges in one piece.
@@ -43,14 +46,14 @@ const PAGE: usize = 256;
 
 /// How far the tree is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct State {
+pub(in crate::audit) struct State {
     v: u32,
     /// Records in the tree.
-    pub(super) size: u64,
+    pub(in crate::audit) size: u64,
     /// Roots of its complete subtrees.
     peaks: Vec<ByteArray<32>>,
     /// The newest checkpoint, of this size.
-    pub(super) checkpoint: String,
+    pub(in crate::audit) checkpoint: String,
     /// When it was signed.
     pub(super) time: Timestamp,
     /// Number of the epoch whose key signs.
@@ -82,33 +85,33 @@ impl State {
 
 /// How far a segment is sealed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Position {
+pub(in crate::audit) struct Position {
     /// Number of the next record to seal.
-    pub(super) next: u64,
+    pub(in crate::audit) next: u64,
     /// Hash of the record before it.
-    pub(super) head: Head,
+    pub(in crate::audit) head: Head,
     /// Length of the file up to there.
-    pub(super) len: u64,
+    pub(in crate::audit) len: u64,
     /// First and last of the pieces with ranges of it.
-    pub(super) pieces: (u64, u64),
+    pub(in crate::audit) pieces: (u64, u64),
 }
 
 /// Records of one segment that are leaves one after the other.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Range {
-    pub(super) segment: SegmentId,
+pub(in crate::audit) struct Range {
+    pub(in crate::audit) segment: SegmentId,
     /// Leaf of the first.
-    pub(super) leaf: u64,
+    pub(in crate::audit) leaf: u64,
     /// Number of the first in its segment.
-    pub(super) seq: u64,
-    pub(super) count: u64,
+    pub(in crate::audit) seq: u64,
+    pub(in crate::audit) count: u64,
     /// Time of the first and of the last.
-    pub(super) times: (Timestamp, Timestamp),
+    pub(in crate::audit) times: (Timestamp, Timestamp),
 }
 
 impl Range {
     /// Whether `next` goes on where this ends.
-    pub(super) fn is_continued_by(&self, next: &Self) -> bool {
+    pub(in crate::audit) fn is_continued_by(&self, next: &Self) -> bool {
         self.segment == next.segment
             && self.leaf.checked_add(self.count) == Some(next.leaf)
             && self.seq.checked_add(self.count) == Some(next.seq)
@@ -172,8 +175,18 @@ struct Secret {
     key: Vec<u8>,
 }
 
+/// The record of a removal, as it is stored.
+#[derive(Serialize, Deserialize)]
+struct StoredRemoval {
+    v: u32,
+    /// Where it stands.
+    segment: SegmentId,
+    #[serde(with = "serde_bytes")]
+    line: Vec<u8>,
+}
+
 /// Reads and prepares values of the seal.
-pub(super) struct Records<'a> {
+pub(in crate::audit) struct Records<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) key: &'a DomainKey,
 }
@@ -211,8 +224,35 @@ impl Records<'_> {
     }
 
     pub(super) fn put_secret(&self, random: &dyn Random, epoch: u64, secret: &crate::secret::Secret) -> Result<Op> {
-        let key = self.key.seal_material(random, &secret_context(epoch), secret)?;
-        self.put(random, StoreKey::new(SECRET)?, &Secret { epoch, key })
+        let (version, path) = (self.key.newest()?, StoreKey::new(SECRET)?);
+        let key = version.seal_material(random, &secret_context(epoch), secret)?;
+        let sealed = sealed::seal_value_under(&version, random, &path, &Secret { epoch, key })?;
+        Ok(Op::Put(path, sealed))
+    }
+
+    /// What seals the private keys anew that do not lie under the newest version of the domain key.
+    pub(super) fn reseal_secrets(&self, random: &dyn Random) -> Result<Vec<Batch>> {
+        let version = self.key.newest()?;
+        let mut batches = Vec::new();
+        let mut put = |path: StoreKey, sealed: Vec<u8>, seen: Revision| {
+            let conditions = vec![Condition::Version(path.clone(), seen)];
+            batches.push(Batch { conditions, ops: vec![Op::Put(path, sealed)], invalidates: false });
+        };
+        let path = StoreKey::new(SECRET)?;
+        if let Some((Secret { epoch, key }, seen)) = self.value::<Secret>(&path)?
+            && let Some(key) = self.key.reseal_material(random, &secret_context(epoch), &key, &version)?
+        {
+            let sealed = sealed::seal_value_under(&version, random, &path, &Secret { epoch, key })?;
+            put(path, sealed, seen);
+        }
+        let path = StoreKey::new(LASTING)?;
+        if let Some((key, seen)) = self.value::<serde_bytes::ByteBuf>(&path)?
+            && let Some(key) = self.key.reseal_material(random, LASTING.as_bytes(), &key, &version)?
+        {
+            let sealed = sealed::seal_value_under(&version, random, &path, &serde_bytes::ByteBuf::from(key))?;
+            put(path, sealed, seen);
+        }
+        Ok(batches)
     }
 
     /// The private key that witnesses know the log by.
@@ -224,8 +264,10 @@ impl Records<'_> {
 
     /// What stores it, where there is none yet.
     pub(super) fn put_lasting(&self, random: &dyn Random, secret: &crate::secret::Secret) -> Result<Batch> {
-        let sealed = self.key.seal_material(random, LASTING.as_bytes(), secret)?;
-        let op = self.put(random, StoreKey::new(LASTING)?, &serde_bytes::ByteBuf::from(sealed))?;
+        let (version, path) = (self.key.newest()?, StoreKey::new(LASTING)?);
+        let key = version.seal_material(random, LASTING.as_bytes(), secret)?;
+        let sealed = sealed::seal_value_under(&version, random, &path, &serde_bytes::ByteBuf::from(key))?;
+        let op = Op::Put(path, sealed);
         let conditions = vec![Condition::Absent(StoreKey::new(LASTING)?)];
         Ok(Batch { conditions, ops: vec![op], invalidates: false })
     }
@@ -257,7 +299,7 @@ impl Records<'_> {
     }
 
     /// How far a segment is sealed.
-    pub(super) fn position(&self, segment: &SegmentId) -> Result<Option<Position>> {
+    pub(in crate::audit) fn position(&self, segment: &SegmentId) -> Result<Option<Position>> {
         Ok(self.value(&position_key(segment)?)?.map(|(position, _)| position))
     }
 
@@ -274,8 +316,23 @@ impl Records<'_> {
         self.put(random, anchor_key(name)?, anchored)
     }
 
+    /// What is recorded of the removal of a segment.
+    pub(super) fn removed(&self, segment: &SegmentId) -> Result<Option<Removal>> {
+        let path = removed_key(segment)?;
+        let Some((stored, _)) = self.value::<StoredRemoval>(&path)? else { return Ok(None) };
+        if stored.v > VERSION {
+            return Err(Error::new(ErrorKind::TooNew, "a segment was removed by a newer kmss"));
+        }
+        Removal::parse(stored.segment, stored.line).map(Some).ok_or_else(|| sealed::damaged(&path))
+    }
+
+    pub(super) fn put_removed(&self, random: &dyn Random, removal: &Removal) -> Result<Op> {
+        let stored = StoredRemoval { v: VERSION, segment: removal.name.segment.clone(), line: removal.line.clone() };
+        self.put(random, removed_key(&removal.removed.segment)?, &stored)
+    }
+
     /// A piece of the ranges.
-    pub(super) fn piece(&self, number: u64) -> Result<Vec<Range>> {
+    pub(in crate::audit) fn piece(&self, number: u64) -> Result<Vec<Range>> {
         let path = piece_key(number)?;
         let found: Option<(Piece, _)> = self.value(&path)?;
         found.and_then(|(piece, _)| piece.ranges()).ok_or_else(|| sealed::damaged(&path))
@@ -311,6 +368,10 @@ pub(super) fn state_key() -> Result<StoreKey> {
 
 fn position_key(segment: &SegmentId) -> Result<StoreKey> {
     StoreKey::new(format!("{SEGMENTS}{segment}"))
+}
+
+fn removed_key(segment: &SegmentId) -> Result<StoreKey> {
+    StoreKey::new(format!("{REMOVED}{segment}"))
 }
 
 /// The names of anchors are also those of folders.

@@ -25,19 +25,24 @@ const LOCK: &str = "lock";
 const CHECKPOINT: &str = "checkpoint";
 
 /// The files of the log.
-pub(super) struct Files {
+pub(in super::super) struct Files {
     root: PathBuf,
     ownership: Arc<Ownership>,
 }
 
 impl Files {
     /// Those below `audit`, the directory of the segments.
-    pub(super) fn new(audit: &Path, ownership: Arc<Ownership>) -> Self {
+    pub(in super::super) fn new(audit: &Path, ownership: Arc<Ownership>) -> Self {
         Self { root: audit.join(LOG), ownership }
     }
 
     /// Makes the directory where it is missing, and locks it; `None` where another process has the lock.
     pub(super) fn lock(&self) -> Result<Option<File>> {
+        self.lock_named(LOCK)
+    }
+
+    /// As [`Self::lock`], for other work than sealing.
+    pub(in super::super) fn lock_named(&self, name: &str) -> Result<Option<File>> {
         let made = match DirBuilder::new().mode(0o700).create(&self.root) {
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => false,
             other => other.map(|()| true).map_err(storage)?,
@@ -46,9 +51,10 @@ impl Files {
         if made {
             (self.ownership)(dir.as_file())?;
         }
-        let file = match dir.file(OsStr::new(LOCK), Opening::Write) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => match dir.file(OsStr::new(LOCK), Opening::New) {
-                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.file(OsStr::new(LOCK), Opening::Write),
+        let name = OsStr::new(name);
+        let file = match dir.file(name, Opening::Write) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => match dir.file(name, Opening::New) {
+                Err(e) if e.kind() == io::ErrorKind::AlreadyExists => dir.file(name, Opening::Write),
                 Ok(file) => {
                     (self.ownership)(&file)?;
                     Ok(file)
@@ -67,7 +73,7 @@ impl Files {
 
     /// The hashes of a tile; `None` where there is no such file, or one of another length. A tile that has grown full since has
     /// those of its beginning.
-    pub(super) fn read(&self, tile: &Tile) -> io::Result<Option<Vec<Hash>>> {
+    pub(in super::super) fn read(&self, tile: &Tile) -> io::Result<Option<Vec<Hash>>> {
         if let Some(hashes) = self.read_file(tile)? {
             return Ok(Some(hashes));
         }
@@ -105,7 +111,7 @@ impl Files {
     }
 
     /// Writes tiles, and gives back when the disk has them.
-    pub(super) fn write(&self, tiles: &[(Tile, Vec<Hash>)]) -> Result<()> {
+    pub(in super::super) fn write(&self, tiles: &[(Tile, Vec<Hash>)]) -> Result<()> {
         let mut folders: Vec<Directory> = Vec::new();
         let mut named: Vec<String> = Vec::new();
         for (tile, hashes) in tiles {
@@ -174,14 +180,14 @@ impl Files {
     }
 
     /// Writes a file that is no tile.
-    pub(super) fn keep(&self, path: &[String], bytes: &[u8]) -> Result<()> {
+    pub(in super::super) fn keep(&self, path: &[String], bytes: &[u8]) -> Result<()> {
         let (last, folders) = path.split_last().ok_or_else(|| storage(io::ErrorKind::InvalidInput.into()))?;
         let folder = self.folder(folders)?;
         self.place(&folder, last, bytes).and_then(|()| folder.sync()).map_err(storage)
     }
 
     /// Writes the newest checkpoint where others read it.
-    pub(super) fn publish(&self, checkpoint: &str) -> Result<()> {
+    pub(in super::super) fn publish(&self, checkpoint: &str) -> Result<()> {
         let dir = self.open().map_err(storage)?;
         self.place(&dir, CHECKPOINT, checkpoint.as_bytes()).map_err(storage)
     }

@@ -103,7 +103,7 @@ impl PinAuthenticator {
             }
             let invalidates = matches!(outcome, Outcome::Renewed(_) | Outcome::Unlocked | Outcome::Appointed(_));
             let batch = Batch {
-                conditions: vec![Condition::Version(key.clone(), version)],
+                conditions: std::iter::once(Condition::Version(key.clone(), version)).chain(record.fence()).collect(),
                 ops: vec![self.write(domain, key, &record)?],
                 invalidates,
             };

@@ -4,20 +4,23 @@ use argon2::{Algorithm, Argon2, Block, Params, Version};
 use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
-use super::domain::{Domain, FIRST_VERSION, other_format};
+use super::domain::{Domain, other_format};
 use super::{CredentialState, Holder};
 use crate::auth::rewrap::Private;
+use crate::domain::FIRST_VERSION;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
 use crate::seal::Seal;
 use crate::secret::Secret;
-use crate::store::StoreKey;
+use crate::store::{Condition, StoreKey};
 use crate::suite::{Aead, NONCE_LEN, Suite, TAG_LEN};
 use crate::tenant::Namespace;
 
-/// Format of the record; its first byte.
-const FORMAT: u8 = 1;
+/// Format of the record; its first byte. The version of the public domain key follows.
+const FORMAT: u8 = 2;
+/// The format of records under the first version, which name none.
+const FIRST_FORMAT: u8 = 1;
 /// Length of a salt in bytes (RFC 9106, 3.1).
 const SALT_LEN: usize = 16;
 /// What the decoy, which belongs to nobody, is called.
@@ -156,6 +159,25 @@ impl Record {
         })
     }
 
+    /// Wraps it anew, where another root key than the present one did; whether that was so.
+    ///
+    /// # Errors
+    /// Those of the seal.
+    pub(super) fn rewrap(&mut self, tools: &Tools<'_>) -> Result<bool> {
+        if tools.seal.wraps_like(&self.wrapped)? {
+            return Ok(false);
+        }
+        let context = context(tools.namespace, self.name.as_deref(), self.version);
+        let inner = tools.seal.unwrap(&context, &self.wrapped)?;
+        self.wrapped = ByteBuf::from(tools.seal.wrap(&context, &inner)?);
+        Ok(true)
+    }
+
+    /// What must be so for it to be written: that the root key which wrapped it is not over.
+    pub(super) fn fence(&self) -> Option<Condition> {
+        crate::seal::marker(&self.wrapped).map(Condition::Absent)
+    }
+
     /// Checks `pin`. Takes the same time for a wrong PIN and for the decoy.
     ///
     /// # Errors
@@ -177,18 +199,22 @@ impl Record {
         let mut plain = Zeroizing::new(Vec::with_capacity(512));
         ciborium::into_writer(self, &mut *plain)
             .map_err(|e| Error::new(ErrorKind::Internal, "a credential cannot be written").with_source(e))?;
-        let mut value = vec![FORMAT];
-        value.extend_from_slice(&public.seal_record(random, &record_context(key), &plain)?);
-        Ok(value)
+        let version = public.newest()?;
+        let head = head(version.number());
+        let sealed = version.seal_record(random, &record_context(key, &head), &plain)?;
+        Ok([head.as_slice(), &sealed].concat())
     }
 
     /// The record at `key`.
     pub(super) fn open(public: &DomainKey, key: &StoreKey, value: &[u8]) -> Result<Self> {
-        let (format, sealed) = value.split_first().ok_or_else(damaged)?;
-        if *format != FORMAT {
-            return Err(other_format(*format, FORMAT, "credential"));
-        }
-        let plain = public.open_record(&record_context(key), sealed)?;
+        let version = match value.split_first().ok_or_else(damaged)? {
+            (&FIRST_FORMAT, _) => FIRST_VERSION,
+            (&FORMAT, rest) => u32::from_be_bytes(*rest.first_chunk().ok_or_else(damaged)?),
+            (format, _) => return Err(other_format(*format, FORMAT, "credential")),
+        };
+        let head = head(version);
+        let sealed = value.strip_prefix(head.as_slice()).ok_or_else(damaged)?;
+        let plain = public.version(version)?.open_record(&record_context(key, &head), sealed)?;
         let record: Self = ciborium::from_reader(plain.expose()).map_err(|e| damaged().with_source(e))?;
         let Cost { memory, passes, lanes } = record.cost;
         // Bounds against a record that would cost nothing to guess at, or the host's memory to check.
@@ -219,8 +245,18 @@ fn context(namespace: &Namespace, user: Option<&str>, version: u32) -> String {
     }
 }
 
-fn record_context(key: &StoreKey) -> Vec<u8> {
-    [b"kmss/1 credential\0", key.as_str().as_bytes()].concat()
+/// What a record begins with.
+fn head(version: u32) -> Vec<u8> {
+    match version {
+        ..=FIRST_VERSION => vec![FIRST_FORMAT],
+        later => [&[FORMAT], later.to_be_bytes().as_slice()].concat(),
+    }
+}
+
+fn record_context(key: &StoreKey, head: &[u8]) -> Vec<u8> {
+    // That of the first version names no head.
+    let head = if head == [FIRST_FORMAT] { &[] } else { head };
+    [b"kmss/1 credential\0", key.as_str().as_bytes(), head].concat()
 }
 
 /// The key that a PIN is stretched into.

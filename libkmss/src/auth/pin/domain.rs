@@ -1,21 +1,16 @@
-//! The public domain key of a namespace, as the store keeps it: wrapped by the seal.
+//! The domain of a namespace as a login sees it: its public key, and what its PINs open.
 
 use std::sync::Arc;
 
-use super::RewrapToken;
+use super::{Private, RewrapToken};
+use crate::domain::{Access, Site, Surroundings, Versions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
 use crate::seal::Seal;
-use crate::secret::Secret;
-use crate::store::{Revision, Store, StoreKey};
+use crate::store::{Revision, StoreKey};
 use crate::suite::HASH_LEN;
 use crate::tenant::Namespace;
-
-/// Format of the record; its first byte.
-const FORMAT: u8 = 1;
-/// Version of a fresh domain key.
-pub(super) const FIRST_VERSION: u32 = 1;
 
 /// A namespace's public domain key and what identifies it.
 pub(super) struct Domain {
@@ -24,52 +19,65 @@ pub(super) struct Domain {
     pub(super) edition: [u8; HASH_LEN],
     /// When the record was written; 0 for one that is not in the store yet.
     pub(super) revision: Revision,
+    pub(super) site: Site,
+    pub(super) versions: Versions,
+    /// Generation of the store at which the record was read.
+    generation: u64,
 }
 
 /// Where the record is.
 pub(super) fn key(namespace: &Namespace) -> Result<StoreKey> {
-    StoreKey::new(format!("auth/{}/domain", namespace.id))
+    Ok(Site::of(namespace)?.key)
 }
 
 impl Domain {
-    /// A fresh one and its record: format, incarnation, version, wrapped secret.
-    pub(super) fn fresh(seal: &dyn Seal, random: &dyn Random, namespace: &Namespace) -> Result<(Self, Vec<u8>)> {
-        let secret = Secret::filled(DomainKey::SECRET_LEN, |b| random.fill(b))?;
-        let mut record = vec![FORMAT];
-        record.extend_from_slice(&namespace.incarnation.to_be_bytes());
-        record.extend_from_slice(&FIRST_VERSION.to_be_bytes());
-        record.extend_from_slice(&seal.wrap(&context(namespace, FIRST_VERSION), &secret)?);
-        Ok((Self::expand(seal, FIRST_VERSION, &secret, Revision(0))?, record))
+    /// A fresh one, whose private keys `private` opens, and its record.
+    pub(super) fn fresh(
+        seal: &dyn Seal,
+        random: &dyn Random,
+        namespace: &Namespace,
+        private: &Private,
+    ) -> Result<(Self, Vec<u8>)> {
+        let site = Site::of(namespace)?;
+        let access = Access::new(seal.suite(), &private.secret, false)?;
+        // The namespace itself tells when it was made.
+        let versions = Versions::fresh(&site, seal.suite(), random, (Some(&access), crate::clock::Timestamp(0)))?;
+        let record = site.encode(seal, &versions)?;
+        let first = versions.all.first().ok_or_else(missing)?;
+        let public = DomainKey::fixed(seal.suite(), versions.index.clone(), first.number, &first.public)?;
+        Ok((Self::of(Arc::new(public), site, versions, (0, Revision(0)))?, record))
     }
 
-    pub(super) fn open(store: &dyn Store, seal: &dyn Seal, namespace: &Namespace) -> Result<Self> {
-        let entry = store.get(&key(namespace)?)?.ok_or_else(|| {
+    pub(super) fn open(surroundings: Surroundings<'_>, namespace: &Namespace) -> Result<Self> {
+        let site = Site::of(namespace)?;
+        let generation = surroundings.store.generation();
+        let entry = surroundings.store.get(&site.key)?.ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("the namespace `{namespace}` is not initialised"))
         })?;
-        let damaged = || Error::new(ErrorKind::Damaged, format!("the domain key of `{namespace}` is damaged"));
-        let (format, rest) = entry.value.split_first().ok_or_else(damaged)?;
-        let (incarnation, rest) = rest.split_first_chunk().ok_or_else(damaged)?;
-        let (version, wrapped) = rest.split_first_chunk().ok_or_else(damaged)?;
-        if *format != FORMAT {
-            return Err(other_format(*format, FORMAT, "domain key"));
-        }
-        let (incarnation, version) = (u32::from_be_bytes(*incarnation), u32::from_be_bytes(*version));
-        // Proved by the wrapping's context before anybody is told to look again.
-        let claimed = Namespace { incarnation, ..namespace.clone() };
-        let secret = seal.unwrap(&context(&claimed, version), wrapped)?;
-        if incarnation != namespace.incarnation {
-            return Err(Error::new(
-                ErrorKind::Conflict,
-                format!("the namespace `{namespace}` has been initialised anew: open it again"),
-            ));
-        }
-        Self::expand(seal, version, &secret, entry.version)
+        let versions = site.decode(surroundings.seal.as_ref(), &entry.value)?;
+        let public = Arc::new(surroundings.key(&site, None, (generation, &versions))?);
+        Self::of(public, site, versions, (generation, entry.version))
     }
 
-    fn expand(seal: &dyn Seal, version: u32, secret: &Secret, revision: Revision) -> Result<Self> {
-        let public = Arc::new(DomainKey::expand(seal.suite(), version, secret)?);
+    fn of(
+        public: Arc<DomainKey>,
+        site: Site,
+        versions: Versions,
+        (generation, revision): (u64, Revision),
+    ) -> Result<Self> {
         let edition = public.index_term("auth edition", &[])?;
-        Ok(Self { public, edition, revision })
+        Ok(Self { public, edition, revision, site, versions, generation })
+    }
+
+    /// What opens the private secrets.
+    pub(super) fn access(&self, private: &Private) -> Result<Access> {
+        Access::new(self.versions.suite, &private.secret, self.versions.first_is_access())
+    }
+
+    /// The private domain key, which a credential opened.
+    pub(super) fn private(&self, surroundings: Surroundings<'_>, private: &Private) -> Result<Arc<DomainKey>> {
+        let access = self.access(private)?;
+        surroundings.key(&self.site, Some(access), (self.generation, &self.versions)).map(Arc::new)
     }
 
     /// Refuses an officer of another namespace or edition.
@@ -95,6 +103,6 @@ pub(super) fn other_format(format: u8, newest: u8, what: &str) -> Error {
     Error::new(ErrorKind::Damaged, format!("a {what} has an impossible format"))
 }
 
-fn context(namespace: &Namespace, version: u32) -> String {
-    format!("domain/{}/{}/{version}/public", namespace.id, namespace.incarnation)
+fn missing() -> Error {
+    Error::new(ErrorKind::Internal, "a fresh domain has no version")
 }

@@ -7,6 +7,8 @@ mod attempt;
 mod credential;
 mod domain;
 mod open;
+mod reseal;
+mod rotate;
 
 use std::sync::Arc;
 
@@ -16,6 +18,7 @@ use super::rewrap::Private;
 use super::{Authenticated, Authenticator, Credential, CredentialState, RewrapToken};
 use crate::caller::{EXCLUSIVE_ROLES, Login};
 use crate::config::PinConfig;
+use crate::domain::{FIRST_VERSION, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
@@ -25,7 +28,9 @@ use crate::store::{Batch, Commit, Condition, Op, Store, StoreKey};
 use crate::tenant::Namespace;
 use attempt::Outcome;
 use credential::{Record, Verdict};
-use domain::{Domain, FIRST_VERSION};
+use domain::Domain;
+
+pub use rotate::VersionInfo;
 
 /// Name of the user who has no other.
 const DEFAULT_USER: &str = "user";
@@ -96,10 +101,10 @@ impl PinAuthenticator {
             Some(entry) => Condition::Version(place.clone(), entry.version),
             None => Condition::Absent(place.clone()),
         });
-        let (domain, record) = Domain::fresh(self.seal.as_ref(), self.random.as_ref(), namespace)?;
-        batch.ops.push(Op::Put(place, record));
         let secret = Secret::filled(DomainKey::SECRET_LEN, |b| self.random.fill(b))?;
         let private = Private { version: FIRST_VERSION, secret };
+        let (domain, record) = Domain::fresh(self.seal.as_ref(), self.random.as_ref(), namespace, &private)?;
+        batch.ops.push(Op::Put(place, record));
         let officer = self.fresh(namespace, Holder::Officer, so_pin, &private)?;
         batch.ops.push(self.write(&domain, &credential::key(namespace, &domain, Holder::Officer)?, &officer)?);
         if namespace.settings.pinless {
@@ -166,8 +171,7 @@ impl PinAuthenticator {
     pub fn open_private_domain_key(&self, namespace: &Namespace) -> Result<Arc<DomainKey>> {
         let domain = self.domain(namespace)?;
         let entry = self.store.get(&open::key(namespace, &domain)?)?.ok_or_else(open::missing)?;
-        let private = open::open(self.seal.as_ref(), namespace, &entry.value)?;
-        Ok(Arc::new(DomainKey::expand(self.seal.suite(), private.version, &private.secret)?))
+        domain.private(self.surroundings(), &open::open(self.seal.as_ref(), namespace, &entry.value)?)
     }
 
     /// Gives `user` the PIN `new_pin` (`C_InitPIN`), making the user where there is none. The private domain key stays
@@ -196,8 +200,9 @@ impl PinAuthenticator {
         if let Some(entry) = self.store.get(&key)? {
             record.roles = Record::open(&domain.public, &key, &entry.value)?.roles;
         }
+        let place = domain::key(namespace)?;
         self.apply(&Batch {
-            conditions: vec![Condition::Version(domain::key(namespace)?, domain.revision)],
+            conditions: std::iter::once(Condition::Version(place, domain.revision)).chain(record.fence()).collect(),
             ops: vec![self.write(&domain, &key, &record)?],
             invalidates: true,
         })?;
@@ -215,9 +220,9 @@ impl PinAuthenticator {
     pub fn administer(&self, namespace: &Namespace, pin: &Secret) -> Result<Arc<DomainKey>> {
         let domain = self.domain(namespace)?;
         let (key, record, private) = self.attempt(namespace, &domain, Holder::Officer, pin)?;
-        let opened = DomainKey::expand(self.seal.suite(), private.version, &private.secret)?;
+        let opened = domain.private(self.surroundings(), &private)?;
         self.conclude(&domain, &key, &record, &Outcome::Right)?;
-        Ok(Arc::new(opened))
+        Ok(opened)
     }
 
     /// Replaces `holder`'s PIN `old` by `new` (`C_SetPIN`). The old one is counted and checked like a login.
@@ -319,7 +324,11 @@ impl PinAuthenticator {
     }
 
     fn domain(&self, namespace: &Namespace) -> Result<Domain> {
-        Domain::open(self.store.as_ref(), self.seal.as_ref(), namespace)
+        Domain::open(self.surroundings(), namespace)
+    }
+
+    const fn surroundings(&self) -> Surroundings<'_> {
+        Surroundings { store: &self.store, seal: &self.seal }
     }
 
     fn tools<'a>(&'a self, namespace: &'a Namespace) -> credential::Tools<'a> {
@@ -419,7 +428,7 @@ impl Authenticator for PinAuthenticator {
         let authenticated = match holder {
             Holder::User(name) => Authenticated {
                 login: Login::User(name.into()),
-                private: Some(Arc::new(DomainKey::expand(self.seal.suite(), private.version, &private.secret)?)),
+                private: Some(domain.private(self.surroundings(), &private)?),
                 rewrap: None,
                 roles: record.roles.clone(),
             },

@@ -6,15 +6,15 @@ use crate::backend::Ciphering;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Most bytes that are held back for one operation: 256 MiB. What is longer goes through in a single part.
-pub(super) const MAX_HELD: usize = 1 << 28;
+pub(in crate::backend) const MAX_HELD: usize = 1 << 28;
 
 /// A growing buffer that leaves no copies behind when it grows or goes.
 #[derive(Default)]
-pub(super) struct Buffer(Vec<u8>);
+pub(in crate::backend) struct Buffer(Vec<u8>);
 
 impl Buffer {
     /// Appends `data`; refuses with `kind` where more than `max` bytes would be held.
-    pub(super) fn push(&mut self, data: &[u8], max: usize, kind: ErrorKind) -> Result<()> {
+    pub(in crate::backend) fn push(&mut self, data: &[u8], max: usize, kind: ErrorKind) -> Result<()> {
         let len = self.0.len().saturating_add(data.len());
         if len > max {
             return Err(Error::new(kind, "the data is too long for the mechanism"));
@@ -32,11 +32,11 @@ impl Buffer {
         Ok(())
     }
 
-    pub(super) fn as_slice(&self) -> &[u8] {
+    pub(in crate::backend) fn as_slice(&self) -> &[u8] {
         &self.0
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::backend) fn len(&self) -> usize {
         self.0.len()
     }
 }

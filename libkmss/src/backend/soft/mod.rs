@@ -4,7 +4,7 @@
 
 mod aead;
 mod awslc;
-mod buffer;
+pub(super) mod buffer;
 mod cipher;
 mod derive;
 mod dh;

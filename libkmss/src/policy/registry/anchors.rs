@@ -200,17 +200,38 @@ impl Registry {
                 return Ok(local);
             }
             let secret = PublisherSecret::generate(self.home.suite(), &*self.random)?;
-            let sealed = self.home.seal_material(&*self.random, path::LOCAL.as_bytes(), secret.secret())?;
+            let version = self.home.newest()?;
+            let sealed = version.seal_material(&*self.random, path::LOCAL.as_bytes(), secret.secret())?;
             let (key, added_by) = (secret.public()?, by.to_owned());
             let anchor = TrustAnchor { name: LOCAL.to_owned(), scope: Scope::Platform, key, added: now, added_by };
             let path = path::local()?;
-            let record = self.seal(&path, &Local { enabled: true, anchor, secret: sealed })?;
+            let local = Local { enabled: true, anchor, secret: sealed };
+            let record = sealed::seal_value_under(&version, &*self.random, &path, &local)?;
             let conditions = vec![Condition::Absent(path.clone())];
             let batch = self.changing(Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: true })?;
             // Whoever was faster, theirs is the one that counts.
             let _ = self.store.commit(&batch)?;
         }
         Err(Error::new(ErrorKind::Busy, "the home's publisher could not be settled with other processes"))
+    }
+
+    /// Seals the private key of the home's own publisher anew, where it does not lie under the newest version of the
+    /// domain key; whether it did.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn reseal_local(&self) -> Result<bool> {
+        let Some((local, seen)) = self.local()? else { return Ok(false) };
+        let version = self.home.newest()?;
+        let context = path::LOCAL.as_bytes();
+        let Some(secret) = self.home.reseal_material(&*self.random, context, &local.secret, &version)? else {
+            return Ok(false);
+        };
+        let path = path::local()?;
+        let record = sealed::seal_value_under(&version, &*self.random, &path, &Local { secret, ..local })?;
+        let conditions = vec![Condition::Version(path.clone(), seen)];
+        let batch = Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: false };
+        Ok(matches!(self.store.commit(&batch)?, Commit::Committed(_)))
     }
 
     fn local(&self) -> Result<Option<(Local, Revision)>> {

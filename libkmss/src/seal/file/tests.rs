@@ -155,7 +155,7 @@ fn headers_that_are_newer_damaged_or_of_another_kind_are_told_apart() {
     let seal = FileSeal::create_or_open(&home, Suite::Nist, random()).unwrap();
     let id = seal.key_id().to_owned();
     for (text, kind, hint) in [
-        ("format = 2\nfuture = true\n".to_owned(), ErrorKind::TooNew, "format 2"),
+        ("format = 3\nfuture = true\n".to_owned(), ErrorKind::TooNew, "format 3"),
         ("format = ".to_owned(), ErrorKind::Damaged, "remove it"),
         (
             format!("format = 1\nsuite = \"nist\"\ntype = \"hsm\"\nkey_id = \"{id}\"\n"),

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use self::connection::{Open, Place};
-use super::{Batch, Change, Commit, Entry, Revision, Store, StoreKey};
+use super::{Batch, Change, Commit, Condition, Entry, Fence, Revision, Store, StoreKey};
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{FileMode, GenerationPage, Hooks, Lock, Rank, require_local};
@@ -41,6 +41,7 @@ pub struct SqliteStore {
     place: Place,
     clock: Arc<dyn Clock>,
     patience: Duration,
+    fence: Option<Fence>,
     /// Missing only in a read-only home that never had one.
     page: Option<GenerationPage>,
     unstable: AtomicU64,
@@ -81,6 +82,7 @@ impl SqliteStore {
             place: Place { database: home.join("store.db"), mark: page.is_some().then_some(mark), mode },
             clock,
             patience: PATIENCE,
+            fence: None,
             page,
             unstable: AtomicU64::new(1),
             connection: Lock::with_hooks(Rank::Store, Link::default(), hooks),
@@ -93,6 +95,13 @@ impl SqliteStore {
     #[must_use]
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// The same store with a fence around what is written.
+    #[must_use]
+    pub fn with_fence(mut self, fence: Fence) -> Self {
+        self.fence = Some(fence);
         self
     }
 
@@ -136,7 +145,7 @@ impl SqliteStore {
         result
     }
 
-    fn apply(&self, open: &Open, batch: &Batch) -> Result<Commit> {
+    fn apply(&self, open: &Open, batch: &Batch, fences: &[Condition]) -> Result<Commit> {
         let (true, Some(page)) = (!open.read_only, &self.page) else {
             return Err(Error::new(ErrorKind::ReadOnly, "the home is read-only"));
         };
@@ -145,7 +154,7 @@ impl SqliteStore {
             return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
         }
         page.repair();
-        for condition in &batch.conditions {
+        for condition in batch.conditions.iter().chain(fences) {
             if !open.holds(condition)? {
                 return Ok(Commit::Conflict);
             }
@@ -212,7 +221,8 @@ impl Store for SqliteStore {
 
     fn commit(&self, batch: &Batch) -> Result<Commit> {
         batch.admit()?;
-        self.with(|open| self.apply(open, batch))
+        let fences = batch.fences(self.fence);
+        self.with(|open| self.apply(open, batch, &fences))
     }
 
     fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {

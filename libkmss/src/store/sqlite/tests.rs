@@ -180,7 +180,7 @@ fn a_full_disk_is_told_as_such_and_nothing_was_applied() {
     for i in 0..100 {
         let batch = Batch { ops: vec![put(&format!("k/{i}"), &[0; 4000])], ..Batch::default() };
         // The limit belongs to the connection, which any test that forks makes the store open anew.
-        last = store.with(|open| open.limit_pages(8).and_then(|()| store.apply(open, &batch)));
+        last = store.with(|open| open.limit_pages(8).and_then(|()| store.apply(open, &batch, &[])));
         if last.is_err() {
             assert_eq!(store.get(&key(&format!("k/{i}"))).unwrap(), None);
             break;

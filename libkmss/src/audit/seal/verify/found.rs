@@ -37,6 +37,10 @@ pub enum SealFound {
     KeyReplaced,
     /// The anchor is of another log.
     AnchorForeign,
+    /// A segment was removed, and no record of that is in the log.
+    RemovalUnrecorded,
+    /// The record of a removal is about other records than those that were sealed.
+    RemovalFalse,
 }
 
 impl SealFound {
@@ -57,6 +61,8 @@ impl SealFound {
             }
             Self::SealRolledBack => "the seal was set back: a checkpoint tells of more records",
             Self::Forked => "the records are not those of a checkpoint that was kept elsewhere",
+            Self::RemovalUnrecorded => "removed, and the log has no record of that",
+            Self::RemovalFalse => "removed, and what the record of that says is not what was sealed",
             Self::KeyReplaced => "the log has another root key than the one given",
             Self::AnchorForeign => {
                 "a checkpoint kept elsewhere is of another log, or by a later key: this log began anew, or was set back, or it is the wrong file"
@@ -138,6 +144,8 @@ pub struct SealReport {
     pub time: Option<u64>,
     /// Records that were held against the tree.
     pub checked: u64,
+    /// Records whose segments were removed as they should be, of which the tree has the hashes.
+    pub removed: u64,
     /// Records in the log that are not sealed yet.
     pub unsealed: u64,
     /// Whether all of the tree was looked at.

@@ -9,14 +9,18 @@ mod judge;
 mod part;
 mod walk;
 
+use std::path::PathBuf;
+
 use audit_proof::note::split_notes;
-use audit_proof::{Checkpoint, Lineage, Note, ProofError, VerifierKey};
+use audit_proof::{Checkpoint, Edge, Lineage, Note, ProofError, VerifierKey};
 
 use self::judge::judge;
 use self::walk::{Mark, Told};
 use super::state::{Range, State};
+use super::tiles::Files;
 use super::{Sealer, Span};
-use crate::audit::report::{Progress, Report, Status, Verdict};
+use crate::audit::chain::SegmentId;
+use crate::audit::report::{Progress, Report, SegmentReport, Status, Verdict};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How often the store is read again because somebody sealed meanwhile.
@@ -33,6 +37,8 @@ pub struct Demands {
     pub key: Option<VerifierKey>,
     /// Only these records.
     pub only: Option<Span>,
+    /// Archives with segments that are no longer in the home.
+    pub archives: Vec<PathBuf>,
 }
 
 impl Sealer {
@@ -116,18 +122,47 @@ impl Sealer {
         let mut at = Told { progress, now: base(report), leaves: 0 };
         if let Some(span) = &demands.only {
             let known = (&checkpoint, marks.as_slice());
-            self.check_part(&files, &state, (span, &ranges), known, found, &mut at)?;
+            self.check_part((&files, &demands.archives), &state, (span, &ranges), known, found, &mut at)?;
             return Ok(true);
         }
-        let walk = self.believe(&files, &state, &ranges, &checkpoint, &marks, &mut at)?;
-        found.checked = state.size;
+        let places = (&files, demands.archives.as_slice());
+        let walk = self.believe(places, &state, &ranges, &checkpoint, &marks, &mut at)?;
+        found.removed = walk.removed.values().map(Edge::size).sum();
+        found.checked = state.size.saturating_sub(found.removed);
         found.complete = true;
-        found.unsealed = report.records.saturating_sub(state.size);
+        found.unsealed = report.records.saturating_sub(found.checked);
         judge(&walk, &ranges, &state, &checkpoint, &marks, found);
+        for (segment, tree) in &walk.removed {
+            self.judge_removal(places, &state, segment, Some(tree), found)?;
+        }
         if walk.root != checkpoint.root {
             self.narrow(&files, &state, &walk, found)?;
         }
         Ok(true)
+    }
+
+    /// Holds the record of a removal against the log: that it is in it, and that it is about the records that were sealed.
+    fn judge_removal(
+        &self,
+        (files, archives): (&Files, &[PathBuf]),
+        state: &State,
+        segment: &SegmentId,
+        tree: Option<&Edge>,
+        found: &mut SealReport,
+    ) -> Result<()> {
+        let of = |found| SealFinding { segment: Some(segment.clone()), ..SealFinding::whole(found) };
+        let Some(removal) = self.removal(segment)? else {
+            found.add(of(SealFound::RecordMissing));
+            return Ok(());
+        };
+        if !self.is_recorded(files, state, &removal, archives)? {
+            found.add(of(SealFound::RemovalUnrecorded));
+        }
+        let told = &removal.removed;
+        if tree.is_some_and(|tree| (tree.size(), tree.root().0) != (told.records, told.tree.0)) {
+            found.add(of(SealFound::RemovalFalse));
+        }
+        Ok(())
     }
 
     /// State and keys that belong together, although a sealer may be at work; `None` before the first sealing.
@@ -242,7 +277,8 @@ fn anchor(
 
 /// Where the progress of the segments ended; the seal reads all of them once more.
 fn base(report: &Report) -> Progress {
-    let segments = report.segments.iter().filter(|s| s.status != Status::Missing).count() as u64;
+    let there = |s: &&SegmentReport| s.status != Status::Missing && s.removed.is_none();
+    let segments = report.segments.iter().filter(there).count() as u64;
     Progress {
         segments,
         segments_total: segments,

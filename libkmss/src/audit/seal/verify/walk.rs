@@ -1,6 +1,7 @@
 //! Hashes all leaves again, and decides where records and tiles disagree.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use audit_proof::tile::{self, Tile, WIDTH};
 use audit_proof::{Checkpoint, Edge, Hash, TreeHash};
@@ -8,7 +9,7 @@ use audit_proof::{Checkpoint, Edge, Hash, TreeHash};
 use super::found::{SealFinding, SealFound, SealReport};
 use crate::audit::chain::SegmentId;
 use crate::audit::report::Progress;
-use crate::audit::seal::leaves::Leaves;
+use crate::audit::seal::leaves::{Leaf, Leaves};
 use crate::audit::seal::nodes::TileNodes;
 use crate::audit::seal::state::{Range, State};
 use crate::audit::seal::tiles::Files;
@@ -58,6 +59,8 @@ pub(super) struct Walk {
     pub(super) gone: Vec<u64>,
     /// For each mark, whether the tree agreed.
     pub(super) agreed: Vec<bool>,
+    /// The trees of segments that were removed, of the hashes that stayed.
+    pub(super) removed: BTreeMap<SegmentId, Edge>,
 }
 
 /// How far the verifier is.
@@ -82,19 +85,20 @@ impl Sealer {
     /// Hashes the leaves until the root is the one that was signed, or nothing is left to believe.
     pub(super) fn believe(
         &self,
-        files: &Files,
+        (files, archives): (&Files, &[PathBuf]),
         state: &State,
         ranges: &[Range],
         checkpoint: &Checkpoint,
         marks: &[Mark],
         at: &mut Told<'_>,
     ) -> Result<Walk> {
-        let mut walk = self.walk(files, state, ranges, marks, Belief::Parent, at)?;
+        let places = (files, archives);
+        let mut walk = self.walk(places, state, ranges, marks, Belief::Parent, at)?;
         for belief in [Belief::Records, Belief::Tiles] {
             if walk.root == checkpoint.root || walk.judged.is_empty() {
                 break;
             }
-            let other = self.walk(files, state, ranges, marks, belief, at)?;
+            let other = self.walk(places, state, ranges, marks, belief, at)?;
             if other.root == checkpoint.root {
                 walk = other;
             }
@@ -104,7 +108,7 @@ impl Sealer {
 
     fn walk(
         &self,
-        files: &Files,
+        (files, archives): (&Files, &[PathBuf]),
         state: &State,
         ranges: &[Range],
         marks: &[Mark],
@@ -112,7 +116,7 @@ impl Sealer {
         at: &mut Told<'_>,
     ) -> Result<Walk> {
         let hash = self.tree_hash();
-        let mut leaves = Leaves::new(&self.dir, hash);
+        let mut leaves = Leaves::new(self, archives);
         let mut nodes = TileNodes::new(files, hash, state.size);
         let mut edge = Edge::new(hash);
         let mut walk = Walk {
@@ -122,9 +126,10 @@ impl Sealer {
             judged: BTreeMap::new(),
             gone: Vec::new(),
             agreed: Vec::with_capacity(marks.len()),
+            removed: BTreeMap::new(),
         };
         let mut records = ranges.iter().flat_map(|r| (0..r.count).map(move |n| (r, r.seq + n)));
-        let mut tile: Vec<(Option<Hash>, &SegmentId, u64)> = Vec::new();
+        let mut tile: Vec<(Leaf, &SegmentId, u64)> = Vec::new();
         for number in 0..state.size.div_ceil(WIDTH) {
             tile.clear();
             for (range, seq) in records.by_ref().take(usize::try_from(WIDTH).unwrap_or_default()) {
@@ -134,9 +139,15 @@ impl Sealer {
             let stored = Tile::of(0, number, state.size).map(|tile| files.read(&tile)).transpose();
             let stored = stored.map_err(unreadable)?.flatten();
             let chosen = choose(&tile, stored.as_deref(), (state, hash, number), belief, &mut nodes, &edge, &mut walk);
-            for leaf in chosen {
+            for (leaf, (there, segment, _)) in chosen.into_iter().zip(&tile) {
                 self.pass(&mut walk, marks, &edge);
                 edge.push(leaf);
+                if *there == Leaf::Removed {
+                    match walk.removed.get_mut(*segment) {
+                        Some(tree) => tree.push(leaf),
+                        None => walk.removed.entry((*segment).clone()).or_insert_with(|| Edge::new(hash)).push(leaf),
+                    }
+                }
             }
         }
         self.pass(&mut walk, marks, &edge);
@@ -169,9 +180,9 @@ impl Sealer {
     }
 }
 
-/// The leaves of a tile, as `belief` has it.
+/// The leaves of a tile, as `belief` has it. Of what was removed the tile alone tells.
 fn choose(
-    tile: &[(Option<Hash>, &SegmentId, u64)],
+    tile: &[(Leaf, &SegmentId, u64)],
     stored: Option<&[Hash]>,
     (state, hash, number): (&State, TreeHash, u64),
     belief: Belief,
@@ -179,22 +190,30 @@ fn choose(
     edge: &Edge,
     walk: &mut Walk,
 ) -> Vec<Hash> {
-    let recorded = || tile.iter().map(|(leaf, ..)| leaf.unwrap_or_default()).collect::<Vec<_>>();
+    let sealed = |place: usize| stored.and_then(|stored| stored.get(place)).copied();
+    let recorded = || {
+        let of = |(place, (leaf, ..)): (usize, &(Leaf, _, _))| match leaf {
+            Leaf::Is(leaf) => *leaf,
+            Leaf::Gone => Hash::default(),
+            Leaf::Removed => sealed(place).unwrap_or_default(),
+        };
+        tile.iter().enumerate().map(of).collect::<Vec<_>>()
+    };
     let mut differs = false;
-    for (place, (leaf, segment, seq)) in (0_u64..).zip(tile) {
-        let same = match (leaf, stored) {
-            (Some(leaf), Some(stored)) => stored.get(usize::try_from(place).unwrap_or_default()) == Some(leaf),
-            (Some(_), None) => true,
-            (None, _) => false,
+    for (place, (leaf, segment, seq)) in tile.iter().enumerate() {
+        let same = match leaf {
+            Leaf::Is(leaf) => stored.is_none() || sealed(place) == Some(*leaf),
+            Leaf::Gone => false,
+            Leaf::Removed => true,
         };
         if same {
             continue;
         }
         differs = true;
         if walk.suspects.len() < SUSPECTS {
-            let leaf_number = number * WIDTH + place;
+            let leaf_number = number * WIDTH + place as u64;
             let (segment, seq) = ((*segment).clone(), *seq);
-            walk.suspects.push(Suspect { leaf: leaf_number, segment, seq, gone: leaf.is_none() });
+            walk.suspects.push(Suspect { leaf: leaf_number, segment, seq, gone: *leaf == Leaf::Gone });
         } else {
             walk.more_suspects = true;
         }

@@ -111,7 +111,7 @@ impl Store for TestStore {
     }
 
     fn generation(&self) -> u64 {
-        0
+        self.state.lock().unwrap().1 * 2
     }
 }
 

@@ -116,7 +116,7 @@ fn records_of_a_newer_version_are_told_from_damage() {
     let place =
         credential::key(&bench.namespace, &bench.auth.domain(&bench.namespace).unwrap(), Holder::DEFAULT_USER).unwrap();
     let mut value = bench.store.snapshot().get(place.as_str()).unwrap().value.clone();
-    value[0] = 2;
+    value[0] = 3;
     bench.store.put(place.as_str(), value);
     assert_eq!(kind(bench.login("user", PIN)), ErrorKind::TooNew);
 }

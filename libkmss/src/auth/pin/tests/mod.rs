@@ -3,6 +3,7 @@
 mod attempts;
 mod doubles;
 mod hostile;
+mod rotation;
 
 use super::*;
 use crate::suite::Suite;
@@ -36,8 +37,8 @@ fn kind<T: std::fmt::Debug>(result: Result<T>) -> ErrorKind {
 
 /// Whether both hold the same key.
 fn same(one: &DomainKey, other: &DomainKey) -> bool {
-    let sealed = one.seal_record(&SystemRandom, b"probe", b"text").unwrap();
-    other.open_record(b"probe", &sealed).is_ok()
+    let sealed = one.seal_material(&SystemRandom, b"probe", &Secret::copy_of(b"text")).unwrap();
+    other.open_material(b"probe", &sealed).is_ok()
 }
 
 #[test]

@@ -342,6 +342,7 @@ pub(super) fn cuts(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 /// A key that is about to exist.
 fn new(id: ObjectId) -> Subject {
     let (name, origin) = (String::new(), String::new());
+    let (usage, protection) = Default::default();
     Subject::New(Arc::new(NewObject {
         id,
         storage: Storage::Stored,
@@ -349,6 +350,8 @@ fn new(id: ObjectId) -> Subject {
         name,
         is_key: true,
         origin,
+        usage,
+        protection,
         wishes: None,
     }))
 }

@@ -1,0 +1,15 @@
+//! The audit's archive, as an auditor sees it: segments that are compressed ([`pack`]), and folders of them that are verified
+//! with nothing but a public key ([`check`]).
+//!
+//! Everything here takes hostile input. Only programs for operators and auditors are linked with it, never the module in a
+//! host process.
+
+pub mod check;
+mod folder;
+mod lines;
+pub mod pack;
+mod report;
+
+pub use check::{Error, check};
+pub use pack::{Packed, pack};
+pub use report::{Finding, Found, Progress, Report, SegmentReport, Verdict};

@@ -1,0 +1,211 @@
+//! `kmss domain`: the keys that seal records, and their versions.
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use libkmss::auth::Credential;
+use libkmss::kms::{DomainStatus, Kms, RewrapReport};
+use libkmss::secret::Secret;
+use libkmss::tenant::Namespace;
+use serde_json::json;
+
+use crate::args::{DomainArgs, DomainCommand};
+use crate::context::{Context, find_token};
+use crate::moment;
+use crate::output::{self, Failure};
+
+/// Exit code where something could not be sealed anew.
+const IN_PART: u8 = 4;
+
+/// A domain that a command is about.
+enum Domain {
+    Home,
+    /// With the PIN that opens what is private in it, where it was needed.
+    Token(Box<Namespace>),
+}
+
+/// Runs `kmss domain`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: DomainCommand) -> Result<ExitCode, Failure> {
+    let kms = context.kms()?;
+    let code = match command {
+        DomainCommand::List(which) => list(context, &kms, &which)?,
+        DomainCommand::Rotate { which, rewrap } => rotate(context, &kms, &which, rewrap)?,
+        DomainCommand::Rewrap(which) => {
+            let domains = with_pins(context, chosen(&kms, &which, false)?)?;
+            rewrap_all(context, &kms, &domains)?
+        }
+    };
+    kms.close()?;
+    Ok(code)
+}
+
+/// The domains that were named; all of them where that is allowed and none was.
+fn chosen(kms: &Kms, which: &DomainArgs, none_is_all: bool) -> Result<Vec<Domain>, Failure> {
+    let token = |namespace| Domain::Token(Box::new(namespace));
+    let mut domains: Vec<Domain> = Vec::new();
+    let all = which.all || (none_is_all && which.tokens.is_empty() && !which.home_key);
+    if all || which.home_key {
+        domains.push(Domain::Home);
+    }
+    if all {
+        domains.extend(kms.namespaces()?.into_iter().map(token));
+    }
+    for label in &which.tokens {
+        domains.push(token(find_token(kms, label)?));
+    }
+    if domains.is_empty() {
+        return Err("name a token, or say --home-key for the home's own domain key, or --all".into());
+    }
+    Ok(domains)
+}
+
+fn with_pins(context: &Context, domains: Vec<Domain>) -> Result<Vec<(Domain, Option<Secret>)>, Failure> {
+    let with_pin = |domain| {
+        let pin = match &domain {
+            Domain::Home => None,
+            Domain::Token(namespace) => Some(context.so_pin(&namespace.name)?),
+        };
+        Ok((domain, pin))
+    };
+    domains.into_iter().map(with_pin).collect()
+}
+
+impl Domain {
+    fn name(&self) -> String {
+        match self {
+            Self::Home => "the home's own".to_owned(),
+            Self::Token(namespace) => output::plain(&namespace.name),
+        }
+    }
+
+    fn json(&self) -> serde_json::Value {
+        match self {
+            Self::Home => serde_json::Value::Null,
+            Self::Token(namespace) => json!(namespace.name),
+        }
+    }
+
+    fn status(&self, kms: &Kms) -> Result<DomainStatus, Failure> {
+        Ok(kms.domain_status(match self {
+            Self::Home => None,
+            Self::Token(namespace) => Some(namespace),
+        })?)
+    }
+}
+
+fn list(context: &Context, kms: &Kms, which: &DomainArgs) -> Result<ExitCode, Failure> {
+    let domains = chosen(kms, which, true)?;
+    let mut found = Vec::new();
+    for domain in &domains {
+        found.push((domain, domain.status(kms)?));
+    }
+    if context.global.json {
+        let described = found.iter().map(|(domain, status)| {
+            json!({ "token": domain.json(), "versions": status.versions, "behind": status.behind() })
+        });
+        output::json(&described.collect::<Vec<_>>())?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut rows = Vec::new();
+    for (domain, status) in &found {
+        let newest = status.versions.last().map(|version| version.number);
+        for version in &status.versions {
+            rows.push([
+                domain.name(),
+                version.number.to_string(),
+                version.created.map_or_else(|| "with the domain".to_owned(), moment::rfc3339),
+                version.records.to_string(),
+                if Some(version.number) == newest { "seals" } else { "opens" }.to_owned(),
+            ]);
+        }
+    }
+    output::table(["DOMAIN", "VERSION", "MADE", "RECORDS", "STATE"], rows, "There are no domain keys.")?;
+    if found.iter().any(|(_, status)| status.behind() > 0) {
+        output::line("`kmss domain rewrap` seals anew what lies under old versions, and erases those.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rotate(context: &Context, kms: &Kms, which: &DomainArgs, rewrap: bool) -> Result<ExitCode, Failure> {
+    let domains = with_pins(context, chosen(kms, which, false)?)?;
+    let mut rotated = Vec::new();
+    for (domain, pin) in &domains {
+        let number = match (domain, pin) {
+            (Domain::Token(namespace), Some(pin)) => {
+                let officer = kms.login(&kms.enter(namespace, 0)?, &Credential::OfficerPin(pin))?;
+                kms.rotate_domain(&officer)?
+            }
+            _ => kms.rotate_home_domain()?,
+        };
+        rotated.push(json!({ "token": domain.json(), "version": number }));
+        if !context.global.json {
+            output::line(&format!("{}: version {number} seals from now on.", domain.name()))?;
+        }
+    }
+    if rewrap {
+        return rewrap_all(context, kms, &domains);
+    }
+    if context.global.json {
+        output::json(&rotated)?;
+    } else {
+        output::line("What is written from now on takes it; `kmss domain rewrap` seals everything else anew.")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn rewrap_all(context: &Context, kms: &Kms, domains: &[(Domain, Option<Secret>)]) -> Result<ExitCode, Failure> {
+    let mut reports = Vec::new();
+    for (domain, pin) in domains {
+        let behind = domain.status(kms)?.behind();
+        let bar = if std::io::stderr().is_terminal() && !context.global.json {
+            let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records, {eta} left")?;
+            ProgressBar::new(behind).with_style(style).with_message(domain.name())
+        } else {
+            ProgressBar::hidden()
+        };
+        let mut progress = |_, anew: u64| bar.set_position(anew);
+        let report = match (domain, pin) {
+            (Domain::Token(namespace), Some(pin)) => {
+                let officer = kms.administer(&kms.enter(namespace, 0)?, pin)?;
+                kms.rewrap_domain(&officer, &mut progress)?
+            }
+            _ => kms.rewrap_home_domain(&mut progress)?,
+        };
+        bar.finish_and_clear();
+        if !context.global.json {
+            explain(domain, &report)?;
+        }
+        reports.push((domain, report));
+    }
+    if context.global.json {
+        let described = reports.iter().map(|(domain, report)| json!({ "token": domain.json(), "rewrap": report }));
+        output::json(&described.collect::<Vec<_>>())?;
+    }
+    let whole = reports.iter().all(|(_, report)| report.kept.is_empty() && report.damaged.is_empty());
+    Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
+}
+
+fn explain(domain: &Domain, report: &RewrapReport) -> Result<(), Failure> {
+    let RewrapReport { version, records, erased, kept, damaged } = report;
+    let list = |numbers: &[u32]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let mut line =
+        format!("{}: everything lies under version {version}; {records} records were sealed anew", domain.name());
+    if !kept.is_empty() {
+        line = format!("{}: {records} records were sealed anew under version {version}", domain.name());
+    }
+    if !erased.is_empty() {
+        line.push_str(&format!(", version {} is erased", list(erased)));
+    }
+    output::line(&format!("{line}."))?;
+    if !kept.is_empty() {
+        output::line(&format!("Version {} stays: records name it that could not be opened.", list(kept)))?;
+    }
+    for id in damaged {
+        output::line(&format!("The record of object {id} is damaged; see `kmss store check`."))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,112 @@
+//! New versions of a namespace's domain key, and the end of old ones.
+//!
+//! Credentials lie under the public domain key and are sealed anew like everything else; what a PIN opens is the access
+//! key, which stays, so that no PIN is needed for that.
+
+use super::credential::{self, Record};
+use super::{PinAuthenticator, domain};
+use crate::auth::RewrapToken;
+use crate::clock::Timestamp;
+use crate::domain::named;
+use crate::error::Result;
+use crate::store::{Batch, Commit, Condition, Op, StoreKey};
+use crate::tenant::Namespace;
+
+/// A version of a domain key, as it may be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VersionInfo {
+    /// Its number.
+    pub number: u32,
+    /// When it was made; 0 for the one that came with the domain.
+    pub created: Timestamp,
+}
+
+impl PinAuthenticator {
+    /// The versions of the domain key of `namespace`, oldest first.
+    ///
+    /// # Errors
+    /// As [`Self::public_domain_key`].
+    pub fn versions(&self, namespace: &Namespace) -> Result<Vec<VersionInfo>> {
+        let domain = self.domain(namespace)?;
+        Ok(domain.versions.all.iter().map(|v| VersionInfo { number: v.number, created: v.created }).collect())
+    }
+
+    /// Gives `namespace` a new version of its domain key, public and private, which seals everything from now on; its
+    /// number.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`](crate::error::ErrorKind::NotLoggedIn) as in [`Self::set_user_pin`],
+    /// [`ErrorKind::Conflict`](crate::error::ErrorKind::Conflict) where somebody else did so at the same time.
+    pub fn rotate(&self, namespace: &Namespace, officer: &RewrapToken, now: Timestamp) -> Result<u32> {
+        let mut domain = self.domain(namespace)?;
+        domain.admits(namespace, officer)?;
+        let access = domain.access(&officer.private)?;
+        let number = domain.versions.add(&domain.site, self.random.as_ref(), Some(&access), now)?;
+        self.write_domain(&domain)?;
+        Ok(number)
+    }
+
+    /// Seals anew the credentials that do not lie under the newest version; how many. For `told` each is told first.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged).
+    pub fn rewrap(&self, namespace: &Namespace) -> Result<u64> {
+        let domain = self.domain(namespace)?;
+        let mut count = 0;
+        for (key, entry) in self.store.scan_all(&credential::prefix(namespace, &domain))? {
+            let newest = domain.public.newest()?.number();
+            if named(&key, &entry.value).is_none_or(|named| named.version == newest) {
+                continue;
+            }
+            let record = Record::open(&domain.public, &key, &entry.value)?;
+            let batch = Batch {
+                conditions: vec![Condition::Version(key.clone(), entry.version)],
+                ops: vec![self.write(&domain, &key, &record)?],
+                invalidates: false,
+            };
+            // Whoever was faster wrote it under the newest version, or it is met again.
+            if let Commit::Committed(_) = self.store.commit(&batch)? {
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// How many credentials name each version.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn named_versions(&self, namespace: &Namespace) -> Result<Vec<u32>> {
+        let domain = self.domain(namespace)?;
+        let all = self.store.scan_all(&credential::prefix(namespace, &domain))?;
+        Ok(all.iter().filter_map(|(key, entry)| named(key, &entry.value)).map(|named| named.version).collect())
+    }
+
+    /// The markers that fence off version `number`.
+    ///
+    /// # Errors
+    /// As [`Self::public_domain_key`].
+    pub fn marker(&self, namespace: &Namespace, number: u32) -> Result<StoreKey> {
+        let domain = self.domain(namespace)?;
+        StoreKey::new(format!("{}retired/{number:08x}", credential::prefix(namespace, &domain)))
+    }
+
+    /// Erases the versions `over`, which nothing names any more; the newest stays.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub fn erase(&self, namespace: &Namespace, over: &[u32]) -> Result<()> {
+        let mut domain = self.domain(namespace)?;
+        domain.versions.erase(over);
+        self.write_domain(&domain)
+    }
+
+    fn write_domain(&self, domain: &domain::Domain) -> Result<()> {
+        let place = domain.site.key.clone();
+        self.apply(&Batch {
+            conditions: vec![Condition::Version(place.clone(), domain.revision)],
+            ops: vec![Op::Put(place, domain.site.encode(self.seal.as_ref(), &domain.versions)?)],
+            invalidates: true,
+        })
+    }
+}

@@ -1,0 +1,191 @@
+//! Keys that the device holds already: what they are, read and not touched.
+
+use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
+
+use super::HsmBackend;
+use super::attributes::{self, Read, public_of};
+use super::keys::nothing;
+use super::locator::Locator;
+use super::place::{hex, stored};
+use crate::backend::Foreign;
+use crate::device::{Lent, Trouble, Use};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyClass, Material, Protection, PublicComponents, Usage};
+use crate::mechanism::KeyType;
+use crate::permit::Permit;
+
+/// What is read of every key. Values are not among it.
+const ATTRIBUTES: &[AttributeType] = &[
+    AttributeType::Class,
+    AttributeType::KeyType,
+    AttributeType::Id,
+    AttributeType::Label,
+    AttributeType::Encrypt,
+    AttributeType::Decrypt,
+    AttributeType::Sign,
+    AttributeType::Verify,
+    AttributeType::Wrap,
+    AttributeType::Unwrap,
+    AttributeType::Derive,
+    AttributeType::Sensitive,
+    AttributeType::Extractable,
+    AttributeType::AlwaysSensitive,
+    AttributeType::NeverExtractable,
+    AttributeType::Local,
+    AttributeType::WrapWithTrusted,
+    AttributeType::AlwaysAuthenticate,
+    AttributeType::CheckValue,
+    AttributeType::ValueLen,
+];
+
+/// A key as the device described it.
+struct Found {
+    read: Read,
+    public: Read,
+    class: KeyClass,
+    key_type: Option<KeyType>,
+}
+
+impl HsmBackend {
+    /// Every stored key of the device, or the one at `locator`. Those that cannot be used here say why.
+    pub(super) fn adoptable(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
+        let locator = locator.map(Locator::parse).transpose()?;
+        let (found, serial) = self.call(Use::Other, |lent| {
+            let mut found = Vec::new();
+            for handle in self.handles(lent, locator.as_ref())? {
+                found.extend(read(lent, handle)?);
+            }
+            Ok((found, lent.entered().serial.clone()))
+        })?;
+        let described = found.iter().map(|key| self.foreign_key(permit, key, &found, &serial));
+        described.collect()
+    }
+
+    fn handles(&self, lent: &Lent, locator: Option<&Locator>) -> Result<Vec<ObjectHandle>, Trouble> {
+        let Some(locator) = locator else {
+            return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
+        };
+        let mut handles: Vec<_> = stored(&self.device, lent, locator)?.into_iter().collect();
+        if locator.class == KeyClass::Private {
+            // Its public half tells what the private one does not.
+            let public =
+                [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(locator.id.clone())];
+            handles.extend(lent.ask(|session| session.find_objects(&public))?);
+        }
+        Ok(handles)
+    }
+
+    fn foreign_key(&self, permit: &Permit, key: &Found, all: &[Found], serial: &str) -> Result<Foreign> {
+        let (id, label) = (key.read.id(), key.read.label());
+        let like = |other: &&Found| other.class == key.class && other.read.id() == id;
+        let alone = all.iter().filter(like).count() == 1;
+        let labelled = all.iter().filter(like).filter(|other| other.read.label() == label).count() == 1;
+        let locator = Locator::new(key.class, serial, id, (!alone).then_some(label))?;
+        let key_type = key.key_type.unwrap_or(KeyType::GenericSecret);
+        let (usage, protection) = attributes_of(&key.read);
+        let mut foreign = Foreign {
+            material: Material { locator: locator.bytes, ..nothing(key_type) },
+            class: key.class,
+            label: label.to_vec(),
+            identifier: id.to_vec(),
+            usage,
+            protection,
+            refusal: None,
+        };
+        let refuse = |why: &str| Some(why.to_owned());
+        foreign.refusal = if key.key_type.is_none() {
+            refuse("keys of this type are not offered")
+        } else if id.is_empty() && label.is_empty() {
+            refuse("it has neither CKA_ID nor label: give it one with the vendor's tool")
+        } else if !alone && !labelled {
+            refuse("others have the same CKA_ID and label: give it another with the vendor's tool")
+        } else if protection.always_authenticate {
+            refuse("it asks for the HSM's PIN at each use")
+        } else {
+            None
+        };
+        if foreign.refusal.is_some() {
+            return Ok(foreign);
+        }
+        let described = if key.class == KeyClass::Secret {
+            let bits = key.read.value_len().and_then(|len| u32::try_from(len * 8).ok()).unwrap_or_default();
+            Ok(Material { bits, check_value: key.read.check_value(), ..nothing(key_type) })
+        } else {
+            self.describe_half(permit, key, key_type, all)
+        };
+        match described {
+            Ok(described) => {
+                let locator = std::mem::take(&mut foreign.material.locator);
+                foreign.material = Material { locator, ..described };
+            }
+            Err(e) => foreign.refusal = Some(e.sentence()),
+        }
+        Ok(foreign)
+    }
+
+    /// Half of a pair: what the object itself does not tell of the public part, the other half does.
+    fn describe_half(&self, permit: &Permit, key: &Found, key_type: KeyType, all: &[Found]) -> Result<Material> {
+        let own = key.public.public(key_type);
+        let whole = |public: &PublicComponents| match public {
+            PublicComponents::Ec { point, .. } => !point.is_empty(),
+            other => *other != PublicComponents::None,
+        };
+        if own.as_ref().is_ok_and(whole) {
+            return self.describe(permit, key_type, &key.public);
+        }
+        let other = all.iter().find(|other| {
+            other.class == KeyClass::Public
+                && other.key_type == key.key_type
+                && other.read.id() == key.read.id()
+                && other.public.public(key_type).as_ref().is_ok_and(whole)
+        });
+        let silent = || {
+            let why = format!(
+                "the HSM does not tell its public half, and holds no public key with CKA_ID {}",
+                hex(key.read.id())
+            );
+            Error::new(ErrorKind::BackendUnavailable, why)
+        };
+        self.describe(permit, key_type, &other.ok_or_else(silent)?.public)
+    }
+}
+
+/// A key; `None` for objects that are none.
+fn read(lent: &Lent, handle: ObjectHandle) -> Result<Option<Found>, Trouble> {
+    let read = Read::of(lent, handle, ATTRIBUTES)?;
+    let Some(class) = read.class() else { return Ok(None) };
+    let key_type = read.key_type();
+    let wanted = key_type
+        .filter(|_| class != KeyClass::Secret)
+        .map_or(attributes::PUBLIC.get(..0), |key_type| Some(public_of(key_type)));
+    let public = match wanted {
+        Some(wanted) if !wanted.is_empty() => Read::of(lent, handle, wanted)?,
+        _ => Read::default(),
+    };
+    Ok(Some(Found { read, public, class, key_type }))
+}
+
+/// What the device lets it do, and how it protects it.
+fn attributes_of(read: &Read) -> (Usage, Protection) {
+    let (mut usage, mut protection) = (Usage::default(), Protection { sensitive: true, ..Protection::default() });
+    for attribute in read.each() {
+        match attribute {
+            Attribute::Encrypt(value) => usage.encrypt = *value,
+            Attribute::Decrypt(value) => usage.decrypt = *value,
+            Attribute::Sign(value) => usage.sign = *value,
+            Attribute::Verify(value) => usage.verify = *value,
+            Attribute::Wrap(value) => usage.wrap = *value,
+            Attribute::Unwrap(value) => usage.unwrap = *value,
+            Attribute::Derive(value) => usage.derive = *value,
+            Attribute::Sensitive(value) => protection.sensitive = *value,
+            Attribute::Extractable(value) => protection.extractable = *value,
+            Attribute::AlwaysSensitive(value) => protection.always_sensitive = *value,
+            Attribute::NeverExtractable(value) => protection.never_extractable = *value,
+            Attribute::Local(value) => protection.local = *value,
+            Attribute::WrapWithTrusted(value) => protection.wrap_with_trusted = *value,
+            Attribute::AlwaysAuthenticate(value) => protection.always_authenticate = *value,
+            _ => {}
+        }
+    }
+    (usage, protection)
+}

@@ -1,0 +1,334 @@
+//! Keys in an HSM: a token of a PKCS#11 module of its vendor, loaded into this process.
+//!
+//! Secret and private keys are made in the device, stay there and are used there; what is known of a record's public part is
+//! used by the software engine, and so are digests. See docs/adr/0036-keys-in-hsms.md.
+
+mod adopt;
+mod attributes;
+mod cipher;
+mod keys;
+mod locator;
+mod mechanism;
+mod place;
+mod sign;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+
+use self::attributes::{Read, ec_params, their_type};
+use self::cipher::Cipher;
+use self::locator::Locator;
+use self::mechanism::{For, Input, check, signer, unsupported, with};
+use self::place::Place;
+use self::sign::Signature;
+use super::soft::buffer::Buffer;
+use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
+use crate::device::{Device, Lent, Trouble, Use};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{
+    BackendId, Derivation, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage,
+};
+use crate::mechanism::{Curve, Hash, KeyType, MacMechanism, Mechanism};
+use crate::permit::{Granted, Permit};
+use crate::random::Random;
+use crate::secret::Secret;
+
+/// The keys of one HSM. Making it costs nothing.
+pub struct HsmBackend {
+    id: BackendId,
+    device: Arc<Device>,
+    software: Arc<dyn Backend>,
+}
+
+impl HsmBackend {
+    /// The keys in `device`; `software` computes what needs no secret.
+    #[must_use]
+    pub fn new(device: Device, software: Arc<dyn Backend>) -> Self {
+        let id = BackendId(Cow::Owned(device.name().to_owned()));
+        Self { id, device: Arc::new(device), software }
+    }
+
+    /// Calls the device, with errors as the core knows them.
+    fn call<R>(&self, used: Use, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R> {
+        self.device.call(f).map_err(|trouble| trouble.into_error(self.device.name(), used))
+    }
+
+    /// Lets the software engine make something for this process; what it would store is nothing that this backend could read.
+    fn with_software<R>(&self, permit: &Permit, f: impl FnOnce(&dyn Backend) -> Result<R>) -> Result<R> {
+        if permit.new_objects().any(|new| new.storage == Storage::Stored) {
+            let why = "what is made of a key in software is not stored in an HSM: make it a session object";
+            return Err(Error::new(ErrorKind::MechanismUnsupported, why));
+        }
+        f(self.software.as_ref())
+    }
+
+    fn signature(
+        &self,
+        granted: Granted<'_>,
+        place: Place,
+        permit: &Permit,
+        mechanism: &Mechanism,
+    ) -> Result<Signature> {
+        let entered = self.device.entered()?;
+        let (signer, input) = signer(mechanism, granted.key.key_type, &entered)?;
+        let (unit, len) = match (&granted.version.public, mechanism) {
+            (PublicComponents::Rsa { modulus, .. }, _) => (modulus.len(), modulus.len()),
+            (PublicComponents::Ec { curve: Curve::Ed25519, .. }, _) => (32, 64),
+            (PublicComponents::Ec { curve: Curve::Ed448, .. }, _) => (57, 114),
+            (PublicComponents::Ec { curve, .. }, _) => (curve.field_len(), 2 * curve.field_len()),
+            (_, Mechanism::Mac(mac)) => (0, mac.len()),
+            _ => return Err(unsupported()),
+        };
+        let whole = match mechanism {
+            Mechanism::Mac(MacMechanism::Hmac { hash, .. }) => hash.len(),
+            Mechanism::Mac(_) => 16,
+            _ => len,
+        };
+        let digest = match input {
+            Input::Digest(hash) | Input::DigestInfo(hash) => Some(self.software.digest(permit, hash)?),
+            _ => None,
+        };
+        Ok(Signature {
+            device: Arc::clone(&self.device),
+            place,
+            signer,
+            input,
+            digest,
+            unit,
+            len,
+            shortened: len < whole,
+            data: Buffer::default(),
+        })
+    }
+
+    fn crypt(&self, permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dyn Ciphering>> {
+        let granted = permit.key()?;
+        let place = Place::of(granted)?;
+        if matches!(place, Place::Here) {
+            return if encrypt {
+                self.software.encrypt(permit, mechanism)
+            } else {
+                self.software.decrypt(permit, mechanism)
+            };
+        }
+        let (key_type, device) = (granted.key.key_type, self.device.entered()?);
+        // What cannot work is told at the beginning.
+        check(mechanism, &device.quirks)?;
+        with(mechanism, key_type, For::Data, |theirs| {
+            if device.offers(theirs.mechanism_type()) { Ok(()) } else { Err(unsupported()) }
+        })?;
+        let unit = match &granted.version.public {
+            PublicComponents::Rsa { modulus, .. } => modulus.len(),
+            _ => 0,
+        };
+        let (device, mechanism) = (Arc::clone(&self.device), mechanism.clone());
+        Ok(Box::new(Cipher { device, place, mechanism, key_type, unit, encrypt, data: Buffer::default() }))
+    }
+
+    /// The object of a public key in the device, and whether it was made for this call only.
+    fn public_object(&self, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
+        if !granted.version.locator.is_empty() {
+            let locator = Locator::parse(&granted.version.locator)?;
+            if let Some(handle) = place::stored(&self.device, lent, &locator)? {
+                return Ok((handle, false));
+            }
+        }
+        let mut template = vec![
+            Attribute::Class(cryptoki::object::ObjectClass::PUBLIC_KEY),
+            Attribute::KeyType(their_type(granted.key.key_type)?),
+            Attribute::Token(false),
+            Attribute::Private(false),
+            Attribute::Wrap(true),
+        ];
+        match &granted.version.public {
+            PublicComponents::Rsa { modulus, exponent } => {
+                template.extend([Attribute::Modulus(modulus.clone()), Attribute::PublicExponent(exponent.clone())]);
+            }
+            PublicComponents::Ec { curve, point } => {
+                template.extend([Attribute::EcParams(ec_params(*curve)?), Attribute::EcPoint(point.clone())]);
+            }
+            _ => return Err(unsupported().into()),
+        }
+        Ok((lent.ask(|session| session.create_object(&template))?, true))
+    }
+}
+
+impl Backend for HsmBackend {
+    fn id(&self) -> &BackendId {
+        &self.id
+    }
+
+    fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>> {
+        let granted = permit.key()?;
+        match Place::of(granted)? {
+            Place::Here => self.software.sign(permit, mechanism),
+            place => Ok(Box::new(self.signature(granted, place, permit, mechanism)?)),
+        }
+    }
+
+    fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>> {
+        let granted = permit.key()?;
+        match Place::of(granted)? {
+            Place::Here => self.software.verify(permit, mechanism),
+            place => Ok(Box::new(self.signature(granted, place, permit, mechanism)?)),
+        }
+    }
+
+    fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.software.recover(permit, mechanism)
+    }
+
+    fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.crypt(permit, mechanism, true)
+    }
+
+    fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
+        self.crypt(permit, mechanism, false)
+    }
+
+    fn digest(&self, permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>> {
+        self.software.digest(permit, hash)
+    }
+
+    fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
+        self.make_secret(permit, spec)
+    }
+
+    fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
+        self.make_pair(permit, spec)
+    }
+
+    fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
+        self.bring(permit, components)
+    }
+
+    fn export(&self, permit: &Permit) -> Result<KeyComponents> {
+        let granted = permit.key()?;
+        let place = Place::of(granted)?;
+        if matches!(place, Place::Here) {
+            return self.software.export(permit);
+        }
+        let kept = || Error::new(ErrorKind::KeyUnextractable, "the HSM does not give the key out in clear: wrap it");
+        if granted.key.class != KeyClass::Secret {
+            return Err(kept());
+        }
+        let read = self.call(Use::Other, |lent| {
+            let handle = place.handle(&self.device, lent)?;
+            Read::of(lent, handle, &[AttributeType::Value])
+        })?;
+        let value = read.into_value().ok_or_else(kept)?;
+        Ok(KeyComponents::Secret { key_type: granted.key.key_type, value })
+    }
+
+    fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>> {
+        let (wrapping, target) = (permit.key()?, permit.second_key()?);
+        let (by, what) = (Place::of(wrapping)?, Place::of(target)?);
+        if matches!((&by, &what), (Place::Here, Place::Here)) {
+            return self.software.wrap(permit, mechanism);
+        }
+        if matches!(what, Place::Here) {
+            let why = "the key is not in the HSM, and the wrapping key does not leave it: wrap it under a public key";
+            return Err(Error::new(ErrorKind::KeyNotWrappable, why));
+        }
+        check(mechanism, &self.device.entered()?.quirks)?;
+        with(mechanism, wrapping.key.key_type, For::Keys, |theirs| {
+            self.call(Use::Other, |lent| {
+                let target = what.handle(&self.device, lent)?;
+                let (key, made) = match &by {
+                    Place::Here => self.public_object(lent, wrapping)?,
+                    place => (place.handle(&self.device, lent)?, false),
+                };
+                let wrapped = lent.ask(|session| session.wrap_key(theirs, key, target));
+                if made {
+                    let _ = lent.ask(|session| session.destroy_object(key));
+                }
+                wrapped
+            })
+        })
+    }
+
+    fn unwrap(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        wrapped: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        self.open(permit, mechanism, wrapped, Expected { key_type, len })
+    }
+
+    fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
+        self.with_software(permit, |software| software.make(permit, mechanism, expected))
+    }
+
+    fn derive(&self, permit: &Permit, mechanism: &Mechanism, wanted: &[Expected]) -> Result<Derivation> {
+        if matches!(Place::of(permit.key()?)?, Place::Here) {
+            return self.with_software(permit, |software| software.derive(permit, mechanism, wanted));
+        }
+        let [expected] = wanted else { return Err(unsupported()) };
+        let keys = vec![self.agree(permit, mechanism, *expected)?];
+        Ok(Derivation { keys, public: Vec::new() })
+    }
+
+    fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret> {
+        if matches!(Place::of(permit.key()?)?, Place::Here) {
+            return self.software.derive_data(permit, mechanism, len);
+        }
+        self.agree_data(permit, mechanism, len)
+    }
+
+    fn encapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<(Material, Vec<u8>)> {
+        self.with_software(permit, |software| software.encapsulate(permit, mechanism, key_type, len))
+    }
+
+    fn decapsulate(
+        &self,
+        permit: &Permit,
+        mechanism: &Mechanism,
+        ciphertext: &[u8],
+        key_type: KeyType,
+        len: Option<usize>,
+    ) -> Result<Material> {
+        if !matches!(Place::of(permit.key()?)?, Place::Here) {
+            return Err(unsupported());
+        }
+        self.with_software(permit, |software| software.decapsulate(permit, mechanism, ciphertext, key_type, len))
+    }
+
+    fn destroy(&self, permit: &Permit) -> Result<()> {
+        let version = permit.key()?.version;
+        if version.locator.is_empty() {
+            return Ok(());
+        }
+        self.remove(&Locator::parse(&version.locator)?)
+    }
+
+    fn ready(&self) -> Result<()> {
+        self.device.entered().map(drop)
+    }
+
+    fn foreign(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
+        self.adoptable(permit, locator)
+    }
+
+    fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {
+        self.software.seed_random(permit, seed)
+    }
+
+    fn random(&self, _permit: &Permit, out: &mut [u8]) -> Result<()> {
+        self.call(Use::Other, |lent| lent.ask(|session| session.generate_random_slice(out)))
+    }
+
+    fn entropy(&self) -> &dyn Random {
+        self.software.entropy()
+    }
+}

@@ -1,0 +1,298 @@
+//! Devices: tokens of PKCS#11 modules, reached through the vendor's module in this process.
+//!
+//! A [`Device`] is one token of an `[[hsm]]`: it finds the slot, opens sessions and logs in, lends sessions one caller at a
+//! time, remembers object handles, and starts all over where the device, or somebody else in this process, made them void.
+//! It knows no permits and no records: the backend for keys and the seal for root keys both stand on it.
+
+mod fault;
+mod handles;
+mod module;
+mod path;
+mod pin;
+mod quirks;
+mod root;
+mod sessions;
+mod survey;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use cryptoki::context::Pkcs11;
+use cryptoki::mechanism::MechanismType;
+use cryptoki::session::UserType;
+use cryptoki::slot::{Slot, TokenInfo};
+use cryptoki::types::RawAuthPin;
+
+pub use self::fault::{Fault, Trouble, Use};
+use self::module::Module;
+pub use self::quirks::{Identity, Quirks, known};
+pub use self::root::{HeldRoot, forget_root, hold_root, open_root};
+pub use self::sessions::Lent;
+use self::sessions::State;
+pub use self::survey::{SeenToken, survey};
+use crate::clock::{Clock, SystemClock};
+use crate::config::HsmConfig;
+use crate::error::{Error, ErrorKind, Result};
+use crate::os::{Lock, Rank};
+use crate::secret::Secret;
+
+/// One token of a module. Making it costs nothing: the module is loaded at first use.
+pub struct Device {
+    config: HsmConfig,
+    clock: SystemClock,
+    state: Lock<State>,
+}
+
+/// What is known of a token once it was entered.
+pub struct Entered {
+    library: Pkcs11,
+    slot: Slot,
+    /// Its serial number.
+    pub serial: String,
+    /// Its label.
+    pub label: String,
+    /// What it offers, sorted.
+    mechanisms: Vec<u64>,
+    /// Who it says it is.
+    pub identity: Identity,
+    /// What is peculiar to it, by the table of devices and the configuration.
+    pub quirks: Quirks,
+    /// Whether sessions may change it.
+    writable: bool,
+    /// Whether it knows users.
+    login: bool,
+}
+
+impl Entered {
+    /// Whether it offers a mechanism.
+    #[must_use]
+    pub fn offers(&self, mechanism: MechanismType) -> bool {
+        self.mechanisms.binary_search(&*mechanism).is_ok() && self.quirks.means(*mechanism)
+    }
+
+    /// What the module says of a mechanism, where it offers it.
+    #[must_use]
+    pub fn mechanism_info(&self, mechanism: MechanismType) -> Option<cryptoki::mechanism::MechanismInfo> {
+        self.library.get_mechanism_info(self.slot, mechanism).ok()
+    }
+}
+
+/// What comes of entering: the first session, logged in.
+struct Entrance {
+    module: Module,
+    entered: Entered,
+    session: cryptoki::session::Session,
+    /// The PIN that was right.
+    pin: Option<Secret>,
+}
+
+impl Device {
+    /// The device of a configuration.
+    #[must_use]
+    pub fn new(config: &HsmConfig) -> Self {
+        Self {
+            config: config.clone(),
+            clock: SystemClock::default(),
+            state: Lock::new(Rank::Device, State::new(crate::os::epoch())),
+        }
+    }
+
+    /// Its name in the configuration.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.config.name
+    }
+
+    /// What is known of the token; enters it where nobody did yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`], [`ErrorKind::HomeUnsafe`] for a module that others can write.
+    pub fn entered(&self) -> Result<Arc<Entered>> {
+        if let Some(entered) = self.known() {
+            return Ok(entered);
+        }
+        let lent = self.lend()?;
+        let entered = Arc::clone(lent.entered());
+        self.put_back(lent);
+        Ok(entered)
+    }
+
+    /// Runs `f` with a session of the logged-in user, and again with another where the first was found void before it did
+    /// anything. Nobody else uses the session meanwhile, and no lock of ours is held.
+    ///
+    /// # Errors
+    /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, and where all sessions are in use
+    /// until the deadline.
+    pub fn call<R>(&self, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
+        let mut last = false;
+        loop {
+            let lent = self.lend()?;
+            let trouble = match f(&lent) {
+                Ok(result) => {
+                    self.put_back(lent);
+                    return Ok(result);
+                }
+                Err(trouble) => trouble,
+            };
+            let fault = match trouble.fault() {
+                // The objects went, or the login did: only the device knows.
+                Fault::Object if !lent.is_logged_in() => Fault::Login,
+                fault => fault,
+            };
+            match fault {
+                Fault::Request => self.put_back(lent),
+                Fault::Object => {
+                    self.forget_handles();
+                    self.put_back(lent);
+                }
+                Fault::Call => self.discard(lent),
+                Fault::Login => self.lose(lent),
+                Fault::Device => {
+                    let why = trouble.sentence();
+                    self.lose(lent);
+                    self.trip(why);
+                }
+            }
+            if last || !fault.is_void() {
+                return Err(trouble);
+            }
+            tracing::warn!(device = %self.config.name, reason = %trouble.sentence(), "the HSM is asked once more");
+            last = true;
+        }
+    }
+
+    /// Loads the module, finds the slot, opens the first session and logs in. No lock is held: all this may take long.
+    fn enter(&self, pin: Option<&Secret>, refused: &mut Option<Secret>) -> Result<Entrance> {
+        let module = Module::load(&self.config.module)?;
+        let library = module.library().clone();
+        let (slot, info) = self.find(&library)?;
+        let session = match library.open_rw_session_no_drop(slot) {
+            Err(e) if fault::is_read_only(&e) => library.open_ro_session_no_drop(slot),
+            opened => opened,
+        };
+        let session = session.map_err(|e| self.refused("opens no session", &e))?;
+        let used = match self.log_in(&session, &info, pin, refused) {
+            Ok(used) => used,
+            Err(e) => {
+                let _ = session.close();
+                return Err(e);
+            }
+        };
+        let list = library.get_mechanism_list(slot).map_err(|e| self.refused("does not say what it offers", &e))?;
+        let mut mechanisms: Vec<u64> = list.into_iter().map(u64::from).collect();
+        mechanisms.sort_unstable();
+        let (serial, label) = (info.serial_number().to_owned(), info.label().to_owned());
+        let identity = Identity::of(&library, &info);
+        let quirks = known(&identity)?.1.with(&self.config.quirks);
+        let (writable, login) = (!info.write_protected(), info.login_required());
+        let entered = Entered { library, slot, serial, label, mechanisms, identity, quirks, writable, login };
+        Ok(Entrance { module, entered, session, pin: used })
+    }
+
+    /// The slot that the configuration chooses.
+    fn find(&self, library: &Pkcs11) -> Result<(Slot, TokenInfo)> {
+        let wanted = &self.config;
+        let slots = library.get_slots_with_token().map_err(|e| self.refused("names no slots", &e))?;
+        let mut seen = Vec::new();
+        for slot in slots {
+            if wanted.slot.is_some_and(|number| number != slot.id()) {
+                continue;
+            }
+            let info = match library.get_token_info(slot) {
+                Ok(info) => info,
+                Err(e) if wanted.slot.is_some() => return Err(self.refused("does not describe its token", &e)),
+                Err(_) => continue,
+            };
+            let fits = wanted.token.as_ref().is_none_or(|label| label == info.label())
+                && wanted.serial.as_ref().is_none_or(|serial| serial == info.serial_number());
+            if fits && info.token_initialized() {
+                return Ok((slot, info));
+            }
+            if info.token_initialized() {
+                seen.push(format!("`{}` (serial {}, slot {})", info.label(), info.serial_number(), slot.id()));
+            }
+        }
+        let seen = if seen.is_empty() { "none that is initialized".to_owned() } else { seen.join(", ") };
+        let why = format!(
+            "the HSM `{}` has no such token: correct `token`, `serial` or `slot`, or put it in; there is {seen}",
+            wanted.name
+        );
+        Err(Error::new(ErrorKind::BackendUnavailable, why))
+    }
+
+    /// Logs in, unless somebody in this process did; returns the PIN that was right.
+    fn log_in(
+        &self,
+        session: &cryptoki::session::Session,
+        info: &TokenInfo,
+        known: Option<&Secret>,
+        refused: &mut Option<Secret>,
+    ) -> Result<Option<Secret>> {
+        if !info.login_required() {
+            return Ok(None);
+        }
+        let unavailable = |why: String| Err(Error::new(ErrorKind::BackendUnavailable, why));
+        let name = &self.config.name;
+        if info.user_pin_locked() {
+            return unavailable(format!("the PIN of the HSM `{name}` is locked: unlock it with the vendor's tool"));
+        }
+        if info.user_pin_final_try() {
+            return unavailable(format!(
+                "the HSM `{name}` grants its PIN one more attempt, which is not taken: correct the PIN, then log in once \
+                 with the vendor's tool"
+            ));
+        }
+        let fresh = match (&self.config.pin, known) {
+            (Some(source), _) => match pin::read(source) {
+                Ok(pin) => Some(pin),
+                // A worker may have lost the right to read what its master read.
+                Err(_) if known.is_some() => known.cloned(),
+                Err(e) => return Err(e),
+            },
+            (None, _) => None,
+        };
+        if fresh.is_some() && fresh == *refused {
+            return unavailable(format!(
+                "the HSM `{name}` has refused this PIN already, and it is not tried twice: correct its source"
+            ));
+        }
+        let outcome = match &fresh {
+            Some(pin) => session.login_with_raw(UserType::User, &RawAuthPin::new(Box::new(pin.expose().to_vec()))),
+            None if info.protected_authentication_path() => session.login(UserType::User, None),
+            None => {
+                return unavailable(format!("the HSM `{name}` wants a PIN: say where it comes from with `pin`"));
+            }
+        };
+        match outcome {
+            Ok(()) => Ok(fresh),
+            Err(e) if fault::is_logged_in_already(&e) => Ok(fresh),
+            Err(e) => {
+                if fault::is_pin(&e) {
+                    *refused = fresh;
+                }
+                Err(self.refused("refuses the login", &e))
+            }
+        }
+    }
+
+    /// An error of the device before it did anything for anybody.
+    fn refused(&self, what: &str, cause: &cryptoki::error::Error) -> Error {
+        let why = format!("the HSM `{}` {what}: {}", self.config.name, fault::words(cause));
+        Error::new(ErrorKind::BackendUnavailable, why)
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_millis(u64::from(self.config.deadline_ms))
+    }
+
+    fn now(&self) -> Duration {
+        self.clock.monotonic()
+    }
+}
+
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Device({})", self.config.name)
+    }
+}

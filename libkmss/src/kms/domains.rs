@@ -1,0 +1,297 @@
+//! Versions of domain keys: new ones, sealing anew what old ones sealed, and the end of those.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::{Kms, home_domain};
+use crate::auth::RewrapToken;
+use crate::caller::Caller;
+use crate::catalog::{Catalog, Rewrapped};
+use crate::clock::Timestamp;
+use crate::domain::{NAMESPACES, OF_HOME, Site, named};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::Action;
+use crate::sealed;
+use crate::store::{Batch, Commit, Condition, Op, StoreKey};
+use crate::tenant::Namespace;
+
+/// Walks after which a domain that others change all the time is left for another day.
+const WALKS: u32 = 64;
+/// Where the markers of the home's versions are.
+const HOME_MARKERS: &str = "home/retired/";
+
+/// The versions of one domain key.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainStatus {
+    /// The namespace; `None` for the home.
+    pub namespace: Option<String>,
+    /// Oldest first; the last one seals.
+    pub versions: Vec<DomainVersionStatus>,
+}
+
+/// One version of a domain key.
+#[derive(Clone, Debug, Serialize)]
+pub struct DomainVersionStatus {
+    /// Its number.
+    pub number: u32,
+    /// When it was made; `None` for the one that came with the domain.
+    pub created: Option<Timestamp>,
+    /// Records that name it.
+    pub records: u64,
+}
+
+/// What sealing anew came to.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RewrapReport {
+    /// The version under which everything lies now.
+    pub version: u32,
+    /// Records that were sealed anew.
+    pub records: u64,
+    /// Versions that were erased.
+    pub erased: Vec<u32>,
+    /// Old versions that stay because records still name them.
+    pub kept: Vec<u32>,
+    /// Objects whose records do not open.
+    pub damaged: Vec<String>,
+}
+
+impl DomainStatus {
+    /// Records that do not name the newest version.
+    #[must_use]
+    pub fn behind(&self) -> u64 {
+        self.versions.iter().rev().skip(1).map(|version| version.records).sum()
+    }
+}
+
+impl Kms {
+    /// The versions of the domain key of `namespace`, or of the home, and how many records name each.
+    ///
+    /// # Errors
+    /// Those of the store and the seal.
+    pub fn domain_status(&self, namespace: Option<&Namespace>) -> Result<DomainStatus> {
+        let (known, counts) = match namespace {
+            Some(namespace) => (self.auth.versions(namespace)?, self.named_in(namespace)?),
+            None => (self.home_versions()?, self.named_in_home()?),
+        };
+        let versions = known.iter().map(|version| DomainVersionStatus {
+            number: version.number,
+            created: (version.created.0 != 0).then_some(version.created),
+            records: counts.get(&version.number).copied().unwrap_or_default(),
+        });
+        Ok(DomainStatus { namespace: namespace.map(ToString::to_string), versions: versions.collect() })
+    }
+
+    /// Gives the namespace of `officer`, who is logged in as its security officer, a new version of its domain key; its
+    /// number. Every process seals under it from its next write on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for anybody else, [`ErrorKind::Arguments`] where there are too many versions.
+    pub fn rotate_domain(&self, officer: &Caller) -> Result<u32> {
+        self.pipeline.around_tagged(Some(officer), Action::Manage, vec!["domain rotate".to_owned()], || {
+            let rewrap = officer.keyring.officer.as_ref().and_then(|any| any.downcast_ref::<RewrapToken>());
+            let rewrap = rewrap.ok_or_else(|| {
+                Error::new(ErrorKind::NotLoggedIn, "only the security officer, logged in, rotates the domain key")
+            })?;
+            self.auth.rotate(&officer.namespace, rewrap, self.now())
+        })
+    }
+
+    /// Gives the home a new version of its own domain key; its number.
+    ///
+    /// # Errors
+    /// Those of the store and the seal.
+    pub fn rotate_home_domain(&self) -> Result<u32> {
+        self.pipeline.around_tagged(None, Action::Manage, vec!["home domain rotate".to_owned()], || {
+            let (mut number, now) = (0, self.now());
+            home_domain::change(self.store.as_ref(), self.seal.as_ref(), &mut |site, versions| {
+                number = versions.add(site, self.random.as_ref(), None, now)?;
+                Ok(())
+            })?;
+            Ok(number)
+        })
+    }
+
+    /// Seals everything in the caller's namespace anew that does not lie under the newest version of its domain key, and
+    /// erases the versions that nothing names any more. `officer` came from [`Self::administer`], or from a login as user.
+    /// May be stopped at any point and begun again.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Busy`] where others keep changing everything.
+    pub fn rewrap_domain(&self, officer: &Caller, progress: &mut dyn FnMut(u64, u64)) -> Result<RewrapReport> {
+        if officer.keyring.private.is_none() {
+            let why = "private objects are sealed anew, too: log in first";
+            return Err(Error::new(ErrorKind::NotLoggedIn, why));
+        }
+        let namespace = &officer.namespace;
+        let known: Vec<u32> = self.auth.versions(namespace)?.iter().map(|version| version.number).collect();
+        let (newest, old) = split(&known)?;
+        if old.is_empty() {
+            return Ok(RewrapReport { version: newest, ..RewrapReport::default() });
+        }
+        self.tell(Some(officer), vec![format!("domain rewrap to version {newest}: begun")])?;
+        let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
+        let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
+            let credentials = self.auth.rewrap(namespace)?;
+            let before = report.records + credentials;
+            let done = self.catalog().rewrap(officer, &mut |now| progress(now.seen, before + now.anew))?;
+            report.records = before + done.anew;
+            report.damaged = done.damaged.iter().map(ToString::to_string).collect();
+            Ok(credentials + done.anew + done.met == 0)
+        };
+        walk(&mut report, progress)?;
+        for number in &old {
+            let [public, private] = Catalog::markers(namespace, *number)?;
+            self.fence_off(vec![public, private, self.auth.marker(namespace, *number)?])?;
+        }
+        // What was written under an old version before the fence stood.
+        settle(|| walk(&mut report, progress))?;
+        let names = self.named_in(namespace)?;
+        (report.kept, report.erased) = old.iter().copied().partition(|number| names.contains_key(number));
+        if !report.erased.is_empty() {
+            self.auth.erase(namespace, &report.erased)?;
+        }
+        self.tell(Some(officer), ended("domain", &report))?;
+        Ok(report)
+    }
+
+    /// As [`Self::rewrap_domain`], for the home's own domain key.
+    ///
+    /// # Errors
+    /// As [`Self::rewrap_domain`]; [`ErrorKind::Damaged`] where a record does not open.
+    pub fn rewrap_home_domain(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<RewrapReport> {
+        let known: Vec<u32> = self.home_versions()?.iter().map(|version| version.number).collect();
+        let (newest, old) = split(&known)?;
+        let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
+        if old.is_empty() {
+            return Ok(report);
+        }
+        self.tell(None, vec![format!("home domain rewrap to version {newest}: begun")])?;
+        let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
+            let mut done = self.catalog().rewrap_namespaces()?;
+            // What holds key material of its own comes first: it must not lie under an older version than its record.
+            done.anew += u64::from(self.registry.reseal_local()?);
+            done.anew += self.sealer.reseal_secrets()?;
+            for prefix in OF_HOME {
+                self.rewrap_below(prefix, &mut done)?;
+                progress(done.seen, report.records + done.anew);
+            }
+            report.records += done.anew;
+            Ok(done.anew + done.met == 0)
+        };
+        walk(&mut report, progress)?;
+        for number in &old {
+            self.fence_off(vec![StoreKey::new(format!("{HOME_MARKERS}{number:08x}"))?])?;
+        }
+        settle(|| walk(&mut report, progress))?;
+        let names = self.named_in_home()?;
+        (report.kept, report.erased) = old.iter().copied().partition(|number| names.contains_key(number));
+        if !report.erased.is_empty() {
+            let over = report.erased.clone();
+            home_domain::change(self.store.as_ref(), self.seal.as_ref(), &mut |_, versions| {
+                versions.erase(&over);
+                Ok(())
+            })?;
+        }
+        self.tell(None, ended("home domain", &report))?;
+        Ok(report)
+    }
+
+    /// Seals records of the home anew, whatever they hold.
+    fn rewrap_below(&self, prefix: &str, done: &mut Rewrapped) -> Result<()> {
+        const PAGE: usize = 256;
+        let mut after: Option<StoreKey> = None;
+        loop {
+            let page = self.store.scan(prefix, after.as_ref(), PAGE)?;
+            for (path, entry) in &page {
+                let Some(named) = named(path, &entry.value) else { continue };
+                done.seen += 1;
+                if named.version == self.home_key.newest()?.number() {
+                    continue;
+                }
+                let plain = sealed::open(&self.home_key, path, &entry.value)?;
+                let record = sealed::seal(&self.home_key, self.random.as_ref(), path, plain.expose())?;
+                let batch = Batch {
+                    conditions: vec![Condition::Version(path.clone(), entry.version)],
+                    ops: vec![Op::Put(path.clone(), record)],
+                    invalidates: false,
+                };
+                match self.store.commit(&batch)? {
+                    Commit::Committed(_) => done.anew += 1,
+                    Commit::Conflict => done.met += 1,
+                }
+            }
+            if page.len() < PAGE {
+                return Ok(());
+            }
+            after = page.into_iter().last().map(|(path, _)| path);
+        }
+    }
+
+    fn fence_off(&self, markers: Vec<StoreKey>) -> Result<()> {
+        let ops = markers.into_iter().map(|marker| Op::Put(marker, Vec::new())).collect();
+        let _ = self.store.commit(&Batch { ops, ..Batch::default() })?;
+        Ok(())
+    }
+
+    fn home_versions(&self) -> Result<Vec<crate::auth::VersionInfo>> {
+        let found = home_domain::read(self.store.as_ref(), self.seal.as_ref(), &Site::home()?)?;
+        let gone = || Error::new(ErrorKind::Damaged, "the home's domain key is gone");
+        let (versions, _) = found.ok_or_else(gone)?;
+        let info = |v: &crate::domain::Version| crate::auth::VersionInfo { number: v.number, created: v.created };
+        Ok(versions.all.iter().map(info).collect())
+    }
+
+    /// How many records of `namespace` name each version.
+    fn named_in(&self, namespace: &Namespace) -> Result<BTreeMap<u32, u64>> {
+        let mut counts = self.catalog().named_versions(namespace)?;
+        for version in self.auth.named_versions(namespace)? {
+            *counts.entry(version).or_default() += 1;
+        }
+        Ok(counts)
+    }
+
+    fn named_in_home(&self) -> Result<BTreeMap<u32, u64>> {
+        let mut counts = BTreeMap::new();
+        for prefix in std::iter::once(NAMESPACES).chain(OF_HOME) {
+            for (version, count) in self.catalog().count_versions(prefix)? {
+                *counts.entry(version).or_default() += count;
+            }
+        }
+        Ok(counts)
+    }
+
+    /// A record of its own in the audit.
+    fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
+        self.pipeline.around_tagged(caller, Action::Manage, what, || Ok(()))
+    }
+}
+
+/// The newest of `known`, and the others.
+fn split(known: &[u32]) -> Result<(u32, Vec<u32>)> {
+    let none = || Error::new(ErrorKind::Damaged, "a domain key has no version");
+    let (newest, old) = known.split_last().ok_or_else(none)?;
+    Ok((*newest, old.to_vec()))
+}
+
+/// Walks until there is nothing left to do.
+fn settle(mut walk: impl FnMut() -> Result<bool>) -> Result<()> {
+    for _ in 0..WALKS {
+        if walk()? {
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, "others change everything all the time: run `kmss domain rewrap` again later"))
+}
+
+/// What the audit says of it, in words that are short enough for it.
+fn ended(what: &str, report: &RewrapReport) -> Vec<String> {
+    let RewrapReport { version, records, erased, kept, damaged } = report;
+    let (erased, kept, damaged) = (erased.len(), kept.len(), damaged.len());
+    vec![
+        format!("{what} rewrap to version {version}: ended"),
+        format!("records sealed anew: {records}"),
+        format!("old versions erased: {erased}, kept: {kept}"),
+        format!("records damaged: {damaged}"),
+    ]
+}
