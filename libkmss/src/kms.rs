@@ -515,6 +515,9 @@ pub fn software() -> Result<Arc<dyn Backend>> {
 type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
 
 /// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where two have the same name; [`ErrorKind::BackendUnavailable`] as for [`software`].
 fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
@@ -522,7 +525,14 @@ fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
         .iter()
         .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
     let devices: Vec<_> = devices.collect();
-    Ok((std::iter::once(software).chain(devices).chain(more).collect(), random))
+    let backends: Vec<_> = std::iter::once(software).chain(devices).chain(more).collect();
+    for (place, backend) in backends.iter().enumerate() {
+        if backends.iter().take(place).any(|other| other.id() == backend.id()) {
+            let why = format!("two backends are called `{}`: rename a [[hsm]] or [[remote]]", backend.id().0);
+            return Err(Error::new(ErrorKind::Config, why));
+        }
+    }
+    Ok((backends, random))
 }
 
 /// `caller` with other keys.

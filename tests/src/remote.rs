@@ -53,7 +53,7 @@ impl Kmssd {
     /// # Panics
     /// As [`Self::start`].
     pub fn run(&mut self) {
-        let program = Program::new(built::target().join("debug/kmssd")).envs(&self.home.variables());
+        let program = Program::new(built::server()).envs(&self.home.variables());
         let mut running = program.keep_running();
         let socket = self.socket.clone();
         running.wait_until("listening", || UnixStream::connect(&socket).is_ok());

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use libkmss::audit::{AuditTail, Entry, Filter};
+use audit_archive::Packed;
+use libkmss::audit::{AuditTail, Codec, Entry, Filter, use_codec};
 use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::kms::Kms;
@@ -23,6 +24,18 @@ const MAX_RECORDS: usize = 10_000;
 const PACE: Duration = Duration::from_millis(250);
 /// Records that wait to be fetched.
 const AHEAD: usize = 256;
+
+/// Lets this process read compressed segments, and make them.
+pub(super) fn enable_compression() {
+    use_codec(Codec {
+        pack: audit_archive::pack,
+        unpack: |file| {
+            let packed = Packed::open(file)?;
+            let len = packed.len();
+            Ok((Box::new(packed), len))
+        },
+    });
+}
 
 impl Asked<'_> {
     fn auditor(&self) -> Result<()> {

@@ -32,6 +32,8 @@ pub fn dev(port: u16) -> Result<()> {
     // Nothing of it is anybody's but this server's.
     config.principals.clear();
     config.quotas.clear();
+    config.hsms.clear();
+    config.remotes.clear();
     config.policy.admins = vec![format!("service:{CLIENT}")];
     let pin = found(&config)?;
     write(&file("pin"), pin.as_bytes())?;

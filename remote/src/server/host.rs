@@ -122,7 +122,8 @@ impl Host {
             let current = opened.generation == self.kms.generation();
             connection.caller(&whole, opened.edition).filter(|_| current)
         });
-        let Some(caller) = known else { return false };
+        // What is kept elsewhere is looked at there.
+        let Some(caller) = known.filter(|caller| caller.namespace.backend == BackendId::soft()) else { return false };
         key.is_none_or(|key| {
             let object = convert::object_id(&key.id).and_then(|id| self.kms.object(&caller, id));
             object.is_ok_and(|object| {

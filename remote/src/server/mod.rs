@@ -92,6 +92,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let cannot = |e| Error::new(ErrorKind::Internal, "signals cannot be waited for").with_source(e);
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
+    audit::enable_compression();
     let missing = || Error::new(ErrorKind::NotFound, format!("there is no home at `{}`", config.home.display()));
     let kms = Kms::open_with(&config, crate::client::backends(&config)?)?.ok_or_else(missing)?;
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
