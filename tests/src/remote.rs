@@ -25,7 +25,8 @@ impl Kmssd {
     pub fn start() -> Self {
         let home = Home::with_token("web");
         let socket = home.file("kmssd.sock");
-        let config = format!("[server]\nunix = \"{}\"\n\n{}", socket.display(), SERVED);
+        // Whoever can reach the folder may come: who it is, the kernel says.
+        let config = format!("[server]\nunix = \"{}\"\nunix_mode = \"0666\"\n\n{SERVED}", socket.display());
         fs::write(home.path().join("kmss.toml"), config).expect("the home is ours");
         let mut server = Self { home, running: None, socket };
         server.run();
@@ -95,8 +96,16 @@ pub fn client(uris: &[String], more: &str) -> Home {
 pub fn client_with(token: &str, uris: &[String], more: &str) -> Home {
     let home = Home::new();
     home.kmss("home init").succeed();
+    keep_there(&home, token, uris, more);
+    home
+}
+
+/// Makes a token in `home`, which there is, with its keys on the server at `uris`.
+///
+/// # Panics
+/// As [`client`].
+pub fn keep_there(home: &Home, token: &str, uris: &[String], more: &str) {
     let config = format!("[[remote]]\nname = \"prod\"\nuris = {uris:?}\n{more}\n");
     fs::write(home.path().join("kmss.toml"), config).expect("the home is ours");
     home.kmss("token init").args([token, "--backend", "prod"]).succeed();
-    home
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use kmss_tests::c;
-use kmss_tests::home::Home;
+use kmss_tests::home::{Home, json_items};
 use kmss_tests::remote::{Kmssd, client, client_with};
 
 /// What a program may wait for a look at the server that is older than a second.
@@ -157,4 +157,21 @@ fn an_agent_between_program_and_server_changes_nothing() {
         assert!(listed.contains("tls"), "{whose}: {listed}");
     }
     assert!(sign(&home, "tls").success());
+}
+
+#[test]
+fn copies_of_records_are_sealed_anew_with_everything_else() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    home.generate("web", "first", "ec:p256", "01");
+    assert!(keys(&home).contains("first"));
+    home.kmss("domain rotate web --rewrap").succeed();
+    let listed = json_items(&home.kmss("domain list web --json").succeed());
+    let versions = listed[0]["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 1, "nothing names the old version any more: {listed:?}");
+    server.home.generate("web", "second", "ec:p256", "02");
+    std::thread::sleep(LOOK);
+    assert!(keys(&home).contains("second"), "the server is still followed");
+    assert!(sign(&home, "first").success() && sign(&home, "second").success());
+    home.kmss("store check --token web").succeed();
 }
