@@ -47,7 +47,7 @@ fn whoever_shows_no_certificate_or_a_wrong_one_is_not_let_in() {
     let expired = authority.issue(&["DNS:order.example"], -1);
     let stranger = Authority::new().issue(&["DNS:order.example"], 0);
     for identity in [None, Some(&nameless), Some(&expired), Some(&stranger)] {
-        let refused = who(&server.tls_client(identity)).unwrap_err();
+        let refused = who(&server.tls_client(identity)).err().unwrap();
         assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown), "{refused:?}");
     }
     assert!(server.metrics().contains("kmssd_connections_refused_total"));
@@ -116,7 +116,7 @@ fn the_audit_says_who_asked_from_where_and_in_which_request() {
     assert_eq!(signed["object"]["name"], "web-key");
     // Whoever is no auditor reads none of it.
     let other = server.tls_client(Some(&server.authority.as_ref().unwrap().issue(&["DNS:pay.example"], 0)));
-    let refused = other.wait(other.audit().query_audit(proto::QueryAuditRequest::default())).unwrap_err();
+    let refused = other.wait(other.audit().query_audit(proto::QueryAuditRequest::default())).err().unwrap();
     assert_eq!(refused.code(), Code::PermissionDenied);
     drop((client, other));
     server.home.audit_is_whole();
@@ -134,7 +134,7 @@ fn a_policy_of_the_server_decides_and_says_which_rule() {
     let policy = server.home.file("no-signing");
     std::fs::write(&policy, "deny user:* to sign with key:signer\n").unwrap();
     server.home.kmss("policy apply").arg(&policy).words("--name no-signing --token web").succeed();
-    let refused = client.wait(client.crypto().sign(sign(&pair, b"message", &[]))).unwrap_err();
+    let refused = client.wait(client.crypto().sign(sign(&pair, b"message", &[]))).err().unwrap();
     assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
     let error = status::error(&refused);
     assert!(error.rule().is_some_and(|rule| rule.contains("no-signing")), "{:?}", error.rule());
@@ -162,10 +162,10 @@ fn administration_is_for_admins_and_the_officers_pin() {
         ..proto::CreateBlockRequest::default()
     };
     // kmssd runs as the owner of its home; nobody who asks it does.
-    assert_eq!(app.wait(app.admin().create_block(block())).unwrap_err().code(), Code::PermissionDenied);
+    assert_eq!(app.wait(app.admin().create_block(block())).err().unwrap().code(), Code::PermissionDenied);
     let pair = app.pair("mine");
     let id = ops.wait(ops.admin().create_block(block())).unwrap().into_inner().id;
-    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).unwrap_err();
+    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).err().unwrap();
     assert_eq!(status::detail_of(&refused).unwrap().kind, i32::from(proto::ErrorKind::Blocked));
     assert!(status::error(&refused).rule().is_some_and(|rule| rule.contains(&id)));
     ops.wait(ops.admin().release_block(proto::ReleaseBlockRequest { id, request_id: vec![] })).unwrap();
@@ -176,10 +176,10 @@ fn administration_is_for_admins_and_the_officers_pin() {
         officer_pin: pin.into(),
         request_id: Vec::new(),
     };
-    let wrong = app.wait(app.admin().change_key_state(state("wrong-pin"))).unwrap_err();
+    let wrong = app.wait(app.admin().change_key_state(state("wrong-pin"))).err().unwrap();
     assert_eq!(wrong.code(), Code::Unauthenticated);
     app.wait(app.admin().change_key_state(state(SO_PIN))).unwrap();
-    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).unwrap_err();
+    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).err().unwrap();
     assert_eq!(status::error(&refused).kind(), libkmss::error::ErrorKind::KeyState);
     let made = ops.wait(ops.admin().create_namespace(proto::CreateNamespaceRequest {
         name: "second".into(),
@@ -191,5 +191,5 @@ fn administration_is_for_admins_and_the_officers_pin() {
     // It is not served: that takes the configuration.
     let elsewhere =
         proto::GenerateKeyRequest { namespace: "second".into(), draft: Some(named("x")), ..Default::default() };
-    assert_eq!(app.wait(app.keys().generate_key(elsewhere)).unwrap_err().code(), Code::NotFound);
+    assert_eq!(app.wait(app.keys().generate_key(elsewhere)).err().unwrap().code(), Code::NotFound);
 }

@@ -58,7 +58,7 @@ fn what_is_signed_here_verifies_here_and_nothing_else_does() {
         }))
     };
     assert!(verify(b"message").is_ok());
-    let refused = verify(b"another").unwrap_err();
+    let refused = verify(b"another").err().unwrap();
     assert_eq!(remote::status::error(&refused).kind(), libkmss::error::ErrorKind::SignatureInvalid);
 }
 
@@ -172,7 +172,7 @@ fn keys_are_found_changed_copied_and_destroyed_and_a_mirror_hears_of_it() {
     };
     let updated = client.wait(client.keys().update_object(update.clone())).unwrap().into_inner().object.unwrap();
     assert_eq!((updated.label.as_slice(), updated.edition), (b"other".as_slice(), first.edition + 1));
-    let late = client.wait(client.keys().update_object(update)).unwrap_err();
+    let late = client.wait(client.keys().update_object(update)).err().unwrap();
     assert_eq!(late.code(), Code::Aborted);
     let rename = proto::RenameKeyRequest { key: key(&first), name: "renamed".into(), request_id: Vec::new() };
     assert_eq!(client.wait(client.keys().rename_key(rename)).unwrap().into_inner().keys.len(), 1);
@@ -317,6 +317,6 @@ fn random_bytes_differ_and_have_the_length_that_was_asked_for() {
     let (one, two) = (draw(32).unwrap().into_inner().data, draw(32).unwrap().into_inner().data);
     assert!(one.len() == 32 && one != two);
     for none in [0, 65_537] {
-        assert_eq!(draw(none).unwrap_err().code(), Code::InvalidArgument);
+        assert_eq!(draw(none).err().unwrap().code(), Code::InvalidArgument);
     }
 }

@@ -213,8 +213,7 @@ pub(crate) struct Client {
 impl Client {
     fn new<C, I>(connect: C) -> Self
     where
-        C: tower::Service<http::Uri, Response = I> + Send + 'static,
-        C::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send,
+        C: tower::Service<http::Uri, Response = I, Error = std::io::Error> + Send + 'static,
         C::Future: Send,
         I: hyper::rt::Read + hyper::rt::Write + Send + Unpin + 'static,
     {

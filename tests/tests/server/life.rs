@@ -103,7 +103,7 @@ fn a_call_ends_at_its_deadline() {
         public: Some(named("slow")),
         request_id: Vec::new(),
     };
-    let ended = client.wait(client.keys().generate_key_pair(slow)).unwrap_err();
+    let ended = client.wait(client.keys().generate_key_pair(slow)).err().unwrap();
     assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
     // The connection lives on, and so does the server; on a busy machine it may take a few tries.
     let info = || client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {}));
@@ -118,7 +118,7 @@ fn messages_and_queues_have_their_limits() {
     let server = Kmssd::start("max_message_bytes = 65536\nblocking = 1\nqueue = 1\n", "");
     let client = server.client();
     let pair = client.pair("small");
-    let large = client.wait(client.crypto().sign(sign(&pair, &[0; 70_000], &[]))).unwrap_err();
+    let large = client.wait(client.crypto().sign(sign(&pair, &[0; 70_000], &[]))).err().unwrap();
     assert_eq!(large.code(), Code::OutOfRange, "{large:?}");
     let make = |number: u32| {
         let mut keys = client.keys();

@@ -59,8 +59,8 @@ fn a_signature_that_is_asked_for_again_is_the_same_one_and_spends_no_quota() {
     assert!(again.signature == first);
     // ECDSA draws a nonce: a new signature is another one.
     assert!(ask(2, b"message").unwrap().into_inner().signature != first);
-    let spent = ask(3, b"message").unwrap_err();
+    let spent = ask(3, b"message").err().unwrap();
     assert_eq!(spent.code(), Code::ResourceExhausted, "{spent:?}");
     assert!(remote::status::error(&spent).rule().is_some_and(|rule| rule.contains("few")));
-    assert_eq!(ask(1, b"other message").unwrap_err().code(), Code::InvalidArgument);
+    assert_eq!(ask(1, b"other message").err().unwrap().code(), Code::InvalidArgument);
 }
