@@ -27,10 +27,9 @@ impl Asked<'_> {
         Err(Error::new(ErrorKind::Denied, "only an admin of the server's configuration may do this"))
     }
 
-    /// The caller as security officer of its namespace.
+    /// The caller as security officer of its namespace, who manages private keys, too.
     fn officer(&self, pin: String) -> Result<Caller> {
-        let pin = secret(pin)?;
-        self.host.kms.login(&self.caller, &Credential::OfficerPin(&pin))
+        self.host.kms.administer(&self.caller, &secret(pin)?)
     }
 
     /// The namespace of this name, served or not.

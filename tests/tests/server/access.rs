@@ -48,7 +48,8 @@ fn whoever_shows_no_certificate_or_a_wrong_one_is_not_let_in() {
     let stranger = Authority::new().issue(&["DNS:order.example"], 0);
     for identity in [None, Some(&nameless), Some(&expired), Some(&stranger)] {
         let refused = who(&server.tls_client(identity)).err().unwrap();
-        assert!(matches!(refused.code(), Code::Unavailable | Code::Unknown), "{refused:?}");
+        // What a server answers has no cause on this side.
+        assert!(std::error::Error::source(&refused).is_some(), "{refused:?}");
     }
     assert!(server.metrics().contains("kmssd_connections_refused_total"));
     assert!(who(&server.tls_client(Some(&authority.issue(&["DNS:order.example"], 0)))).is_ok());
