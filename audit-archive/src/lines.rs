@@ -112,7 +112,7 @@ mod tests {
         assert!(!torn.take(b"{\"kind\":\"event\"}\n"));
         assert!(torn.take(b"{\"kind\":\"eve torn\n") && torn.is_left());
         let told =
-            format!("{{\"kind\":\"recovery\",\"torn_len\":19,\"torn\":\"{}\"}}", hash.of(&[b"{\"kind\":\"eve torn\n"]));
+            format!("{{\"kind\":\"recovery\",\"torn_len\":18,\"torn\":\"{}\"}}", hash.of(&[b"{\"kind\":\"eve torn\n"]));
         assert!(torn.settle(hash, told.as_bytes()) && !torn.is_left());
         assert!(torn.take(b"{\"kind\":\"evi torn\n") && !torn.settle(hash, told.as_bytes()));
     }

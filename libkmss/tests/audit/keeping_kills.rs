@@ -56,6 +56,7 @@ fn prunes() {
 
 /// Runs an ignored test up to its `at`th call that changes something, and kills it there; gives how many such calls there
 /// were, and whether it came to its end.
+#[expect(clippy::zombie_processes, reason = "it is waited for by its process group")]
 fn run(test: &str, home: &Home, at: usize) -> (usize, bool) {
     let mut command = again(test, home);
     command.stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
