@@ -6,7 +6,7 @@ use std::io;
 use std::os::fd::RawFd;
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use tonic::body::Body;
 use super::address::{Address, Names};
 use super::drive::{Driver, TimedOut};
 use super::tls::TlsSource;
+use super::watched::{Failure, Watched};
 use super::wire::{Socket, Wire};
 
 /// What is spoken over: the socket, or TLS over it.
@@ -57,21 +58,6 @@ impl fmt::Display for Trouble {
     }
 }
 
-/// Why a connection ended: a call that comes after that hears only that it did. Only the thread that drives the connection
-/// comes here, and a forked child never does.
-#[derive(Clone, Default)]
-struct End(Arc<Mutex<Option<String>>>);
-
-impl End {
-    fn tell(&self, cause: String) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause);
-    }
-
-    fn cause(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
 /// Whom a connection is to, with all that is needed to make one.
 pub(super) struct Place {
     pub(super) address: Address,
@@ -84,7 +70,7 @@ pub(super) struct Place {
 pub(super) struct Connection {
     driver: Driver,
     channel: Channel,
-    end: End,
+    failure: Failure,
     socket: RawFd,
     epoch: u32,
     /// Number of the TLS configuration that it was made with; 0 where it is none.
@@ -114,8 +100,8 @@ impl Place {
         let mut driver = Driver::new(Arc::clone(&socket), Arc::clone(&self.clock));
         let spawner = driver.spawner();
         let edition = tls.as_ref().map_or(0, |(edition, ..)| *edition);
-        let end = End::default();
-        let told = end.clone();
+        let failure = Failure::default();
+        let noted = failure.clone();
         let greeting = async move {
             let stream: Box<dyn Stream> = match tls {
                 None => Box::new(Wire(socket)),
@@ -124,12 +110,11 @@ impl Place {
                     Box::new(stream.map_err(|e| Trouble::Unreachable(chain(&e)))?)
                 }
             };
-            let agreed = http2::Builder::new(spawner.clone()).handshake(TokioIo::new(stream)).await;
+            let agreed = http2::Builder::new(spawner.clone()).handshake(TokioIo::new(Watched(stream, noted))).await;
             let (sender, connection) = agreed.map_err(|e| Trouble::Unreachable(chain(&e)))?;
             hyper::rt::Executor::execute(&spawner, async move {
-                if let Err(e) = connection.await {
-                    told.tell(chain(&e));
-                }
+                // Why it ended is told by the call that it ended for.
+                let _ = connection.await;
             });
             Ok(sender)
         };
@@ -139,7 +124,7 @@ impl Place {
         let origin = Uri::builder().scheme(scheme).authority(self.address.authority()).path_and_query("/").build();
         let origin = origin.map_err(|e| Trouble::Unreachable(e.to_string()))?;
         let channel = Channel { sender, origin };
-        Ok(Connection { driver, channel, end, socket: number, epoch: libkmss::os::epoch(), edition })
+        Ok(Connection { driver, channel, failure, socket: number, epoch: libkmss::os::epoch(), edition })
     }
 
     fn configuration(&self, host: &str) -> Result<(u64, Arc<ClientConfig>, ServerName<'static>), Trouble> {
@@ -206,7 +191,7 @@ impl Connection {
             // What the server says has no cause on this side.
             Ok(Err(status)) => Err(match std::error::Error::source(&status) {
                 None => Trouble::Refused(Box::new(status)),
-                Some(_) => Trouble::Broken(self.end.cause().unwrap_or_else(|| chain(&status))),
+                Some(_) => Trouble::Broken(self.failure.cause().unwrap_or_else(|| chain(&status))),
             }),
         }
     }

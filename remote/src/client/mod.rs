@@ -17,6 +17,7 @@ mod running;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod watched;
 mod wire;
 
 use std::sync::Arc;
