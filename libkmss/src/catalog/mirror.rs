@@ -12,6 +12,7 @@ use super::path::Paths;
 use super::record::{self, Domain};
 use super::{Catalog, key_for};
 use crate::caller::Caller;
+use crate::domain::Rewrapped;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Object, Storage};
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
@@ -145,20 +146,28 @@ impl Catalog {
         Ok(Batch { conditions: vec![condition], ops: vec![Op::Put(path, record)], invalidates: false })
     }
 
-    /// Seals a bookmark anew that does not lie under the newest version of its domain key; it stays where it is. `None` where
-    /// there is nothing to do, or the caller holds no key for it.
-    pub(super) fn rewrap_bookmark(&self, caller: &Caller, private: bool) -> Result<Option<Commit>> {
-        let Some((key, domain)) = key_for(&caller.keyring, private) else { return Ok(None) };
+    /// Seals a bookmark anew that does not lie under the newest version of its domain key; it stays where it is. One that the
+    /// caller holds no key for is passed by.
+    pub(super) fn rewrap_bookmark(&self, caller: &Caller, private: bool, done: &mut Rewrapped) -> Result<()> {
+        let Some((key, domain)) = key_for(&caller.keyring, private) else { return Ok(()) };
         let path = Paths::of(&caller.namespace).mirror(place(private))?;
-        let Some(entry) = self.store.get(&path)? else { return Ok(None) };
-        let (header, written) = record::open::<Written>(key, &path, &entry.value)?;
+        let Some(entry) = self.store.get(&path)? else { return Ok(()) };
+        done.seen += 1;
+        let (header, written) = match record::open::<Written>(key, &path, &entry.value) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                done.damaged.push(path.as_str().to_owned());
+                return Ok(());
+            }
+            opened => opened?,
+        };
         let newest = key.newest()?;
         if header.key_version == newest.number() {
-            return Ok(None);
+            return Ok(());
         }
         let record = self.seal_bookmark((&*newest, domain), &path, header.edition, &written)?;
         let conditions = vec![Condition::Version(path.clone(), entry.version)];
-        self.store.commit(&Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: false }).map(Some)
+        done.count(&self.store.commit(&Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: false })?);
+        Ok(())
     }
 
     fn seal_bookmark(

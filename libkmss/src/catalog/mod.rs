@@ -27,7 +27,6 @@ pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
 pub use mirror::{Bookmark, Taken};
-pub use rewrap::Rewrapped;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};
