@@ -37,10 +37,18 @@ impl Context {
     /// # Errors
     /// There is none, or it cannot be used.
     pub(crate) fn kms(&self) -> Result<Kms, Failure> {
-        Kms::open(&self.config)?.ok_or_else(|| {
+        self.home()?.ok_or_else(|| {
             format!("there is no home at `{}`; make a token with `kmss token init LABEL`", self.config.home.display())
                 .into()
         })
+    }
+
+    /// Opens the home where there is one.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub(crate) fn home(&self) -> Result<Option<Kms>, libkmss::error::Error> {
+        Kms::open_with(&self.config, remote::client::backends(&self.config)?)
     }
 
     /// The user's PIN.

@@ -40,7 +40,7 @@ pub unsafe extern "C" fn kmss_open(home: *const c_char, out: *mut *mut kmss) -> 
         if out.is_null() {
             return Err(Failure::argument("out is NULL"));
         }
-        let kms = Kms::open(&config)?.ok_or_else(|| Failure {
+        let kms = Kms::open_with(&config, remote::client::backends(&config)?)?.ok_or_else(|| Failure {
             status: kmss_status::KMSS_NOT_FOUND,
             sentence: format!("there is no home at `{}`; make a token with `kmss token init`", config.home.display()),
         })?;

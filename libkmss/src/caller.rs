@@ -126,6 +126,10 @@ impl CallerName {
 struct Shared {
     parts: CallerParts,
     name: Arc<CallerName>,
+    /// Whether a door said who it is, for another process.
+    introduced: bool,
+    /// The id that it gave its request.
+    call: Option<[u8; 16]>,
     /// The last store generation at which the settings in its namespace's record were found to hold.
     settled: AtomicU64,
     /// The last store generation at which no policy was found to apply to its namespace.
@@ -143,7 +147,52 @@ impl Caller {
     pub fn with(&self, change: impl FnOnce(&mut CallerParts)) -> Self {
         let mut parts = self.0.parts.clone();
         change(&mut parts);
-        Self::from(parts)
+        Self::new(parts, self.0.introduced)
+    }
+
+    /// The same caller, for somebody else: whoever a door has found out that it serves. From then on it does not change with
+    /// the process that it is in.
+    #[must_use]
+    pub fn introduce(&self, principal: Arc<Principal>, session: u64, now: Timestamp) -> Self {
+        let parts = CallerParts { principal, session, authenticated: now, ..self.0.parts.clone() };
+        Self::new(parts, true)
+    }
+
+    /// Whether it is somebody else than the process.
+    #[must_use]
+    pub fn is_introduced(&self) -> bool {
+        self.0.introduced
+    }
+
+    /// The same caller with one request, which the audit is to name by this id.
+    #[must_use]
+    pub fn calling(&self, call: [u8; 16]) -> Self {
+        let known = |hint: &AtomicU64| AtomicU64::new(hint.load(Ordering::Relaxed));
+        let shared = &*self.0;
+        Self(Arc::new(Shared {
+            parts: shared.parts.clone(),
+            name: Arc::clone(&shared.name),
+            introduced: shared.introduced,
+            call: Some(call),
+            settled: known(&shared.settled),
+            ungoverned: known(&shared.ungoverned),
+            unrestricted: known(&shared.unrestricted),
+        }))
+    }
+
+    /// The id of its request, where it gave one.
+    #[must_use]
+    pub fn call(&self) -> Option<&[u8; 16]> {
+        self.0.call.as_ref()
+    }
+
+    fn new(parts: CallerParts, introduced: bool) -> Self {
+        let CallerParts { principal, namespace, login, .. } = &parts;
+        let (principal, namespace) = (Arc::clone(principal), Arc::clone(namespace));
+        let name = Arc::new(CallerName { principal, namespace, login: login.clone() });
+        let never = || AtomicU64::new(NEVER);
+        let (settled, ungoverned, unrestricted) = (never(), never(), never());
+        Self(Arc::new(Shared { parts, name, introduced, call: None, settled, ungoverned, unrestricted }))
     }
 
     /// Whether it may use private objects: a user who authenticated, or anybody where that is not asked for. Never the
@@ -196,11 +245,7 @@ impl Caller {
 
 impl From<CallerParts> for Caller {
     fn from(parts: CallerParts) -> Self {
-        let CallerParts { principal, namespace, login, .. } = &parts;
-        let (principal, namespace) = (Arc::clone(principal), Arc::clone(namespace));
-        let name = Arc::new(CallerName { principal, namespace, login: login.clone() });
-        let never = || AtomicU64::new(NEVER);
-        Self(Arc::new(Shared { parts, name, settled: never(), ungoverned: never(), unrestricted: never() }))
+        Self::new(parts, false)
     }
 }
 

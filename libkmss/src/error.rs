@@ -180,7 +180,14 @@ type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
 pub struct Error {
     kind: ErrorKind,
     message: Cow<'static, str>,
+    more: Option<Box<More>>,
+}
+
+/// What few errors have.
+#[derive(Debug, Default)]
+struct More {
     source: Option<Source>,
+    rule: Box<str>,
 }
 
 /// Result of the core.
@@ -189,14 +196,27 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error with a message and no cause.
     pub fn new(kind: ErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), more: None }
     }
 
     /// The same error with its cause attached.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Source>) -> Self {
-        self.source = Some(source.into());
+        self.more.get_or_insert_default().source = Some(source.into());
         self
+    }
+
+    /// The same error with the rule (of a policy, or a quota or block by its name) that refused the operation.
+    #[must_use]
+    pub fn with_rule(mut self, rule: impl Into<Box<str>>) -> Self {
+        self.more.get_or_insert_default().rule = rule.into();
+        self
+    }
+
+    /// The rule that refused the operation, where one did.
+    #[must_use]
+    pub fn rule(&self) -> Option<&str> {
+        self.more.as_ref().map(|more| &*more.rule).filter(|rule| !rule.is_empty())
     }
 
     /// The kind, for tables and decisions.
@@ -208,7 +228,8 @@ impl Error {
     /// The message with its cause, for records and reasons.
     #[must_use]
     pub fn sentence(&self) -> String {
-        self.source.as_ref().map_or_else(|| self.message().to_owned(), |cause| format!("{}: {cause}", self.message()))
+        let cause = self.more.as_ref().and_then(|more| more.source.as_ref());
+        cause.map_or_else(|| self.message().to_owned(), |cause| format!("{}: {cause}", self.message()))
     }
 
     /// The sentence without its causes (what `Display` prints).
@@ -226,7 +247,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_deref().map(|s| s as _)
+        self.more.as_ref()?.source.as_deref().map(|s| s as _)
     }
 }
 

@@ -3,6 +3,7 @@
 mod agent;
 mod approvals;
 mod blocks;
+mod changes;
 mod check;
 mod check_book;
 mod check_policies;
@@ -442,6 +443,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::NotFound`], also for private objects of a caller who has not authenticated.
     pub fn object(&self, caller: &Caller, id: ObjectId) -> Result<Arc<Object>> {
+        self.pipeline.follow(caller)?;
         self.catalog().get(caller, id)
     }
 
@@ -456,6 +458,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
     pub fn key(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>> {
+        self.pipeline.follow(caller)?;
         match self.catalog().find_by_name(caller, name, class) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
             found => found.map(Some),
@@ -481,7 +484,7 @@ impl Kms {
     /// The caller under the name the process has now: a server's worker, forked from a master that logged in as root, acts
     /// as its own user. Users who logged in by a name of their own keep it.
     fn as_now<'a>(&self, now: Moment, caller: &'a Caller) -> Result<Cow<'a, Caller>> {
-        let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER);
+        let named = matches!(&caller.login, Login::User(name) if **name != *DEFAULT_USER) || caller.is_introduced();
         if named || !self.principal.has_changed(now.monotonic) {
             return Ok(Cow::Borrowed(caller));
         }
@@ -500,10 +503,21 @@ impl Kms {
     }
 }
 
+/// A software engine of its own: for backends that doors bring, which compute with it what needs no secret of theirs.
+///
+/// # Errors
+/// [`ErrorKind::BackendUnavailable`] when the operating system gives no entropy.
+pub fn software() -> Result<Arc<dyn Backend>> {
+    Ok(Arc::new(SoftBackend::new()?))
+}
+
 /// Backends, the software engine first, and its generator.
 type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
 
 /// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where two have the same name; [`ErrorKind::BackendUnavailable`] as for [`software`].
 fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
@@ -511,7 +525,14 @@ fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
         .iter()
         .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
     let devices: Vec<_> = devices.collect();
-    Ok((std::iter::once(software).chain(devices).chain(more).collect(), random))
+    let backends: Vec<_> = std::iter::once(software).chain(devices).chain(more).collect();
+    for (place, backend) in backends.iter().enumerate() {
+        if backends.iter().take(place).any(|other| other.id() == backend.id()) {
+            let why = format!("two backends are called `{}`: rename a [[hsm]] or [[remote]]", backend.id().0);
+            return Err(Error::new(ErrorKind::Config, why));
+        }
+    }
+    Ok((backends, random))
 }
 
 /// `caller` with other keys.

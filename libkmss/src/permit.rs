@@ -2,12 +2,15 @@
 //!
 //! Every backend call asks for one. `Permit::issue` is called by the pipeline alone (a test reads the sources).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
 
 use crate::caller::{Caller, Login};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, DomainKey, Key, KeyVersion, Object, Protection, Storage, Usage};
+use crate::key::{Action, Date, DomainKey, Key, KeyVersion, Object, Protection, Storage, Usage};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// What an action is about.
@@ -40,6 +43,23 @@ pub struct NewObject {
     pub usage: Usage,
     /// For keys: how it is to be protected, as asked for.
     pub protection: Protection,
+    /// What else is asked for, of what is to be stored: for a backend that keeps it beside the material.
+    pub wishes: Option<Arc<Wishes>>,
+}
+
+/// What else is asked for in an object that is to be stored, beside what decisions and devices look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of `Object` and `Key`, where they are told")]
+pub struct Wishes {
+    pub modifiable: bool,
+    pub copyable: bool,
+    pub destroyable: bool,
+    pub label: Vec<u8>,
+    pub identifier: Vec<u8>,
+    pub attributes: BTreeMap<u64, ByteBuf>,
+    pub allowed_mechanisms: Vec<u64>,
+    pub start: Option<Date>,
+    pub end: Option<Date>,
 }
 
 /// Everything that one action is about.

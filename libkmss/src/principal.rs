@@ -45,6 +45,13 @@ impl ProcessIdentity {
         self.epoch == epoch() && (self.uid, self.gid) == effective_ids()
     }
 
+    /// That of another process of this host, as the kernel tells it of the other side of a socket.
+    #[must_use]
+    pub fn of_peer(uid: u32, gid: u32, pid: u32) -> Self {
+        let link = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+        Self { uid, gid, pid, executable: program(link), epoch: epoch() }
+    }
+
     fn principal(&self, name: String, roles: Vec<String>) -> Principal {
         let executable = self.executable.to_string_lossy().into_owned();
         let process = CallerProcess { uid: self.uid, pid: self.pid, executable };
@@ -164,9 +171,44 @@ impl Config {
     }
 }
 
+impl Config {
+    /// Who somebody is in the namespace `token` that showed a certificate with these names, each as rules write it
+    /// (`URI:spiffe://…`, `DNS:…`, `email:…`), and asks from the network address `source`: by the first rule that names one of
+    /// them, else `service:` and the first name. Rules without `san` are for processes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] where no rule matches and the first name is none that a principal can have.
+    pub fn principal_of_certificate(&self, names: &[String], source: &str, token: &str) -> Result<Principal> {
+        let rule = self.principals.iter().find(|rule| {
+            rule.uid.is_none()
+                && rule.gid.is_none()
+                && rule.executable.is_none()
+                && rule.san.as_ref().is_some_and(|san| names.contains(san))
+                && rule.token.as_deref().is_none_or(|wanted| wanted == token)
+        });
+        let (name, roles) = match rule {
+            Some(rule) => (rule.name.clone(), rule.roles.clone()),
+            None => (service(names)?, Vec::new()),
+        };
+        Ok(Principal { source: source.to_owned(), ..Principal::new(name, roles) })
+    }
+}
+
+/// Longest name of a certificate that becomes one of a principal, in bytes.
+const LONGEST_SAN: usize = 200;
+
+fn service(names: &[String]) -> Result<String> {
+    let name = names.first().and_then(|name| name.split_once(':')).map(|(_, value)| value).unwrap_or_default();
+    if name.is_empty() || name.len() > LONGEST_SAN || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Error::new(ErrorKind::Denied, "the certificate has no name that could be that of a principal"));
+    }
+    Ok(format!("service:{name}"))
+}
+
 fn matches(rule: &PrincipalRule, process: &ProcessIdentity, token: &str) -> bool {
     let program = |path: &PathBuf| process.executable.as_path() == Path::new(path);
-    rule.uid.is_none_or(|uid| uid == process.uid)
+    rule.san.is_none()
+        && rule.uid.is_none_or(|uid| uid == process.uid)
         && rule.gid.is_none_or(|gid| gid == process.gid)
         && rule.executable.as_ref().is_none_or(program)
         && rule.token.as_deref().is_none_or(|wanted| wanted == token)
@@ -189,6 +231,7 @@ mod tests {
             principals,
             quotas: Vec::new(),
             hsms: Vec::new(),
+            remotes: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,
                 considered: Vec::new(),
@@ -205,6 +248,7 @@ mod tests {
             uid: None,
             gid: None,
             executable: None,
+            san: None,
             token: None,
             name: name.to_owned(),
             roles: vec!["role".to_owned()],
@@ -240,6 +284,28 @@ mod tests {
         assert_eq!(config.principal(&nginx(), "web").unwrap(), nginx().principal("user:root".into(), vec![]));
         let nobody = ProcessIdentity { uid: 4_000_000_001, ..nginx() };
         assert_eq!(config.principal(&nobody, "web").unwrap().name, "user:#4000000001");
+    }
+
+    #[test]
+    fn a_certificate_is_named_by_rules_of_its_names_alone() {
+        let san = |san: &str, name: &str| PrincipalRule { san: Some(san.to_owned()), ..rule(name) };
+        let config = config(vec![
+            rule("service:everybody"),
+            PrincipalRule { uid: Some(0), ..san("DNS:order.example", "service:a") },
+            PrincipalRule { token: Some("other".into()), ..san("DNS:order.example", "service:b") },
+            san("URI:spiffe://example/order", "service:c"),
+        ]);
+        let names = ["URI:spiffe://example/order".to_owned(), "DNS:order.example".to_owned()];
+        let name = |names: &[String], token| config.principal_of_certificate(names, "192.0.2.1", token).unwrap().name;
+        assert_eq!(name(&names, "web"), "service:c");
+        assert_eq!(name(&names, "other"), "service:b");
+        assert_eq!(name(&names[1..], "web"), "service:order.example");
+        assert_eq!(config.principal_of_certificate(&names, "192.0.2.1", "web").unwrap().source, "192.0.2.1");
+        for none in [vec![], vec!["DNS:".to_owned()], vec!["URI:a b".to_owned()]] {
+            assert_eq!(config.principal_of_certificate(&none, "", "web").unwrap_err().kind(), ErrorKind::Denied);
+        }
+        // What a certificate says of itself is nothing to a process.
+        assert_eq!(config.principal(&nginx(), "web").unwrap().name, "service:everybody");
     }
 
     #[test]

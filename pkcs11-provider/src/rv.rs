@@ -1,5 +1,7 @@
 //! Return values, and the one table from errors of the core to them.
 
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{BuildHasher as _, BuildHasherDefault};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use cryptoki_sys::*;
@@ -84,9 +86,19 @@ impl<T> InContext<T> for libkmss::error::Result<T> {
     }
 }
 
-/// `CK_RV` has no room for a sentence. What an operator must act on goes to standard error, each kind once per process.
+/// `CK_RV` has no room for a sentence. What an operator must act on goes to standard error, each kind once per process; of
+/// backends that fail, each cause once until there is another.
 fn report(error: &Error) {
     static SEEN: AtomicU64 = AtomicU64::new(0);
+    static CAUSE: AtomicU64 = AtomicU64::new(0);
+    if error.kind() == ErrorKind::BackendUnavailable {
+        // Odd, so that it is never the number at the beginning.
+        let number = BuildHasherDefault::<DefaultHasher>::default().hash_one(error.message()) | 1;
+        if CAUSE.swap(number, Ordering::Relaxed) != number {
+            crate::guard::complain(error);
+        }
+        return;
+    }
     if !matches!(error.kind().class(), ErrorClass::Environment | ErrorClass::Bug) {
         return;
     }

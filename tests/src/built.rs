@@ -56,6 +56,15 @@ pub fn auditor() -> PathBuf {
     built("KMSS_AUDITOR", "kmss-audit-verify")
 }
 
+/// The `kmssd` server.
+///
+/// # Panics
+/// Where it was not built.
+#[must_use]
+pub fn server() -> PathBuf {
+    built("KMSS_SERVER", "kmssd")
+}
+
 /// True where the tests try themselves on SoftHSM2 instead of KMSS.
 #[must_use]
 pub fn stand_in() -> bool {

@@ -14,5 +14,6 @@ pub mod module;
 pub mod openssl;
 pub mod p11;
 pub mod program;
+pub mod remote;
 pub mod rules;
 pub mod softhsm;

@@ -10,6 +10,7 @@ use kmss_tests::built;
 use kmss_tests::home::{Home, PIN};
 use kmss_tests::openssl::{ENGINE, Engine, key_uri};
 use kmss_tests::program::{Program, Running, Said, free_port, listens, needs, needs_file};
+use kmss_tests::remote::{Kmssd, keep_there};
 
 const TOKEN: &str = "web";
 const WORKERS: usize = 3;
@@ -49,7 +50,26 @@ fn home() -> Home {
         home.kmss("home init --group www-data").succeed();
         home.init_token(TOKEN);
     }
-    let engine = Engine::new(&home);
+    make_keys(&home);
+    if built::stand_in() {
+        let (uid, _) = www_data();
+        Program::new("chown").arg("-R").arg(uid.to_string()).arg(home.path()).succeed();
+    }
+    home
+}
+
+/// As [`home`], with its keys on `server`.
+fn home_of(server: &Kmssd) -> Home {
+    let home = Home::new();
+    home.kmss("home init --group www-data").succeed();
+    keep_there(&home, TOKEN, &[server.uri()], "deadline_ms = 20000");
+    make_keys(&home);
+    home
+}
+
+/// Keys in the token, and their certificates beside the home.
+fn make_keys(home: &Home) {
+    let engine = Engine::new(home);
     for (key, kind, id) in [("rsa1", "rsa:2048", "01"), ("ec1", "ec:p256", "02")] {
         home.generate(TOKEN, key, kind, id);
         if built::stand_in() {
@@ -62,11 +82,6 @@ fn home() -> Home {
             sign.arg(home.file(&format!("{key}.crt"))).succeed();
         }
     }
-    if built::stand_in() {
-        let (uid, _) = www_data();
-        Program::new("chown").arg("-R").arg(uid.to_string()).arg(home.path()).succeed();
-    }
-    home
 }
 
 impl<'h> Nginx<'h> {
@@ -135,6 +150,17 @@ impl<'h> Nginx<'h> {
         let curl = curl.arg(format!("localhost:{port}:127.0.0.1"));
         let curl = curl.arg("--cacert").arg(self.home.file(&format!("{key}.crt")));
         curl.args(vec![format!("https://localhost:{port}/"); times]).run()
+    }
+
+    /// Asks that new workers came in the place of those `before`, and that nothing went wrong.
+    #[track_caller]
+    fn survived(&mut self, before: &BTreeSet<u32>) {
+        self.wait_for_workers(before);
+        self.serves(3);
+        let said = self.running.said();
+        for trouble in ["exited on signal", "[alert]", "[emerg]", "panicked"] {
+            assert!(!said.contains(trouble), "`{trouble}`:\n{said}");
+        }
     }
 
     #[track_caller]
@@ -217,6 +243,26 @@ fn it_serves_through_reloads_and_killed_workers() {
     }
 }
 
+/// Twelve reloads, `each` after each, while a client shakes hands all the time.
+fn storm(nginx: &Nginx<'_>, mut each: impl FnMut(u32)) {
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                nginx.serves(1);
+            }
+        });
+        // The master takes the next one while workers of the last ones are still being forked.
+        for round in 0..12 {
+            nginx.running.signal(libc::SIGHUP);
+            std::thread::sleep(Duration::from_millis(100));
+            each(round);
+        }
+        over.store(true, Ordering::Relaxed);
+        client.join().expect("every handshake was answered");
+    });
+}
+
 /// Four clients at once, each shaking `times` hands with each key.
 fn four_clients(nginx: &Nginx<'_>, times: usize) {
     let client = || {
@@ -261,28 +307,35 @@ fn a_storm_of_reloads_loses_no_handshake() {
     let home = home();
     let mut nginx = Nginx::start(&home);
     let before = nginx.workers();
-    let over = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        let client = scope.spawn(|| {
-            while !over.load(Ordering::Relaxed) {
-                nginx.serves(1);
-            }
-        });
-        // The master takes the next one while workers of the last ones are still being forked.
-        for _ in 0..12 {
-            nginx.running.signal(libc::SIGHUP);
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        over.store(true, Ordering::Relaxed);
-        client.join().expect("every handshake was answered");
-    });
-    nginx.wait_for_workers(&before);
-    nginx.serves(3);
-    let said = nginx.running.said();
-    for trouble in ["exited on signal", "[alert]", "[emerg]", "panicked"] {
-        assert!(!said.contains(trouble), "`{trouble}`:\n{said}");
-    }
+    storm(&nginx, |_| {});
+    nginx.survived(&before);
     if !built::stand_in() {
         home.audit_is_whole();
+    }
+}
+
+#[test]
+fn with_its_keys_on_a_server_that_starts_again_in_the_storm_no_handshake_is_lost() {
+    if !can_run() || built::only_kmss("a server") {
+        return;
+    }
+    let mut server = Kmssd::start();
+    let home = home_of(&server);
+    let mut nginx = Nginx::start(&home);
+    four_clients(&nginx, 50);
+    let before = nginx.workers();
+    storm(&nginx, |round| {
+        if round == 5 {
+            server.kill();
+            server.run();
+        }
+    });
+    nginx.survived(&before);
+    drop(nginx);
+    for home in [&home, &server.home] {
+        home.audit_is_whole();
+        let signed = |record: &serde_json::Value| record["action"] == "sign" && record["outcome"] == "success";
+        let count = home.audit(2000).iter().filter(|record| signed(record)).count();
+        assert!(count >= 400, "only {count} signatures are in the trail");
     }
 }

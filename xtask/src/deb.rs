@@ -14,9 +14,10 @@ priority: 1
 ";
 
 /// What every package must hold.
-const CONTENTS: [&str; 16] = [
+const CONTENTS: [&str; 19] = [
     "/usr/bin/kmss",
     "/usr/bin/kmss-audit-verify",
+    "/usr/bin/kmssd",
     "/libkmss.so",
     "/libkmss_pkcs11.so -> libkmss.so",
     "/pkcs11/libkmss_pkcs11.so -> ../libkmss.so",
@@ -25,12 +26,14 @@ const CONTENTS: [&str; 16] = [
     "/usr/share/p11-kit/modules/kmss.module",
     "/usr/lib/systemd/system/kmss-audit-seal.timer",
     "/usr/share/man/man1/kmss-audit-verify.1",
+    "/usr/share/man/man1/kmssd.1",
     "/usr/share/man/man1/kmss-key-import.1",
     "/usr/share/bash-completion/completions/kmss",
     "/usr/share/zsh/vendor-completions/_kmss",
     "/usr/share/fish/vendor_completions.d/kmss.fish",
     "/etc/kmss/kmss.toml",
     "/usr/lib/systemd/system/kmss-audit-agent.service",
+    "/usr/lib/systemd/system/kmssd.service",
 ];
 
 /// Makes the package in `target/debian`, and looks whether it holds what it should and runs.

@@ -19,8 +19,13 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     }
     let module = dist.join("lib").join(SONAME);
     let auditor = dist.join("bin/kmss-audit-verify");
-    let made =
-        [(&products.command, &dist.join("bin/kmss")), (&products.auditor, &auditor), (&products.module, &module)];
+    let server = dist.join("bin/kmssd");
+    let made = [
+        (&products.command, &dist.join("bin/kmss")),
+        (&products.auditor, &auditor),
+        (&products.server, &server),
+        (&products.module, &module),
+    ];
     for (built, delivered) in made {
         strip(project, built, delivered)?;
         keep_for_debuggers(project, built, &dist.join("lib/debug"))?;
@@ -35,10 +40,15 @@ pub(crate) fn run(project: &Project) -> Result<(), Error> {
     for (name, unit) in documents::UNITS {
         write(&dist.join("lib/systemd/system").join(name), unit)?;
     }
-    let pages = documents::install(project, &dist.join("bin/kmss"), &auditor, &dist)?;
+    let pages = documents::install(
+        project,
+        &dist.join("bin/kmss"),
+        [("kmss-audit-verify", auditor.as_path()), ("kmssd", server.as_path())],
+        &dist,
+    )?;
     let exports = check_shared_object(project, &module)?;
     println!("made {}", dist.display());
-    for file in ["bin/kmss", "bin/kmss-audit-verify", "lib/libkmss.so"] {
+    for file in ["bin/kmss", "bin/kmss-audit-verify", "bin/kmssd", "lib/libkmss.so"] {
         let path = dist.join(file);
         let size = std::fs::metadata(&path).map_err(Error::file("read", &path))?.len();
         println!("  {file:<36} {:>6.1} MB", size as f64 / 1e6);

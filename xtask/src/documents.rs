@@ -11,18 +11,19 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("fish", "share/fish/vendor_completions.d/kmss.fish"),
 ];
 
-/// Completions of `kmss-audit-verify`, likewise.
-const AUDITOR: [(&str, &str); 4] = [
-    ("man", "share/man/man1/kmss-audit-verify.1"),
-    ("bash", "share/bash-completion/completions/kmss-audit-verify"),
-    ("zsh", "share/zsh/vendor-completions/_kmss-audit-verify"),
-    ("fish", "share/fish/vendor_completions.d/kmss-audit-verify.fish"),
+/// What the other commands print of themselves, and where it goes: before and behind their names.
+const OTHERS: [(&str, &str, &str); 4] = [
+    ("man", "share/man/man1/", ".1"),
+    ("bash", "share/bash-completion/completions/", ""),
+    ("zsh", "share/zsh/vendor-completions/_", ""),
+    ("fish", "share/fish/vendor_completions.d/", ".fish"),
 ];
 
 /// Units of systemd: none is enabled by being installed.
-pub(crate) const UNITS: [(&str, &str); 3] = [
+pub(crate) const UNITS: [(&str, &str); 4] = [
     ("kmss-audit-agent.service", include_str!("../../agent/kmss-audit-agent.service")),
     ("kmss-audit-seal.service", SEAL_SERVICE),
+    ("kmssd.service", include_str!("../../remote/kmssd.service")),
     ("kmss-audit-seal.timer", SEAL_TIMER),
 ];
 
@@ -57,7 +58,12 @@ WantedBy=timers.target
 ";
 
 /// Writes them below `prefix`, with the commands that were built; returns how many man pages there are.
-pub(crate) fn install(project: &Project, command: &Path, auditor: &Path, prefix: &Path) -> Result<usize, Error> {
+pub(crate) fn install(
+    project: &Project,
+    command: &Path,
+    others: [(&str, &Path); 2],
+    prefix: &Path,
+) -> Result<usize, Error> {
     let pages = prefix.join("share/man/man1");
     create_folder(&pages)?;
     project.job(command).arg("man").arg(&pages).run()?;
@@ -66,8 +72,11 @@ pub(crate) fn install(project: &Project, command: &Path, auditor: &Path, prefix:
         create_folder(file.parent().unwrap_or(prefix))?;
         write(&file, &project.job(command).args(["completions", shell]).run()?.stdout)?;
     }
-    for (what, file) in AUDITOR {
-        write(&prefix.join(file), &project.job(auditor).args(["--generate", what]).run()?.stdout)?;
+    for (name, other) in others {
+        for (what, before, behind) in OTHERS {
+            let file = prefix.join(format!("{before}{name}{behind}"));
+            write(&file, &project.job(other).args(["--generate", what]).run()?.stdout)?;
+        }
     }
     let example = prefix.join("share/doc/kmss/kmss.toml");
     create_folder(example.parent().unwrap_or(prefix))?;

@@ -25,6 +25,8 @@ pub(crate) struct Products {
     pub(crate) command: PathBuf,
     /// The `kmss-audit-verify` command.
     pub(crate) auditor: PathBuf,
+    /// The `kmssd` server.
+    pub(crate) server: PathBuf,
 }
 
 impl Project {
@@ -61,13 +63,18 @@ impl Project {
             ["--package", "pkcs11-provider", "--package", "cli", "--package", "audit-verify"].as_slice()
         };
         self.cargo_build(profile, packages)?;
+        if profile != "dev" {
+            // By itself: nothing of a server's dependencies gets into the shared object.
+            self.cargo_build(profile, &["--package", "remote", "--bin", "kmssd"])?;
+        }
         let folder = self.products(profile);
         let products = Products {
             module: folder.join("libkmss.so"),
             command: folder.join("kmss"),
             auditor: folder.join("kmss-audit-verify"),
+            server: folder.join("kmssd"),
         };
-        for file in [&products.module, &products.command, &products.auditor] {
+        for file in [&products.module, &products.command, &products.auditor, &products.server] {
             if !file.is_file() {
                 return Err(Error::check(format!("the build did not make `{}`", file.display())));
             }

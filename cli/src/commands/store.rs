@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::auth::Credential;
 use libkmss::error::ErrorKind;
-use libkmss::kms::{Kms, StoreReport};
+use libkmss::kms::StoreReport;
 use serde_json::json;
 
 use crate::args::StoreCommand;
@@ -22,7 +22,7 @@ const DAMAGED: u8 = 3;
 /// The home cannot be checked.
 pub(super) fn run(context: &Context, command: StoreCommand) -> Result<ExitCode, Failure> {
     let StoreCommand::Check { tokens } = command;
-    let kms = match Kms::open(&context.config) {
+    let kms = match context.home() {
         Ok(Some(kms)) => kms,
         Ok(None) => return Err(format!("there is no home at `{}`", context.config.home.display()).into()),
         // The database does not even open: that is an answer, too.

@@ -49,9 +49,9 @@ fn init(context: &Context, label: &str, settings: Settings, backend: BackendId) 
     if label.is_empty() || label.len() > LABEL_MAX {
         return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
     }
-    let kms = match Kms::open(&context.config)? {
+    let kms = match context.home()? {
         Some(kms) => kms,
-        None => Kms::create(&context.config, None)?,
+        None => Kms::create_with(&context.config, None, remote::client::backends(&context.config)?)?,
     };
     if kms.namespaces()?.iter().any(|n| n.name == label) {
         return Err(format!("a token labelled `{label}` exists already").into());
@@ -72,7 +72,7 @@ fn init(context: &Context, label: &str, settings: Settings, backend: BackendId) 
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let kms = Kms::open(&context.config)?;
+    let kms = context.home()?;
     let namespaces = kms.as_ref().map_or_else(|| Ok(Vec::new()), Kms::namespaces)?;
     if context.global.json {
         let Some(kms) = kms else { return output::json(&json!([])) };

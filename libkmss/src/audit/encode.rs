@@ -154,6 +154,12 @@ pub(super) fn measures(out: &mut Vec<u8>, event: &AuditEvent<'_>) {
     if let Some(request) = event.request {
         push_count(out, "request", request);
     }
+    if let Some(call) = event.caller.and_then(Caller::call) {
+        push_name(out, "call");
+        out.push(b'"');
+        call.iter().for_each(|byte| out.extend_from_slice(&hex_pair(*byte)));
+        out.push(b'"');
+    }
     push_count(out, "duration_us", u64::try_from(event.duration.as_micros()).unwrap_or(u64::MAX));
 }
 

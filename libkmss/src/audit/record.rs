@@ -97,6 +97,9 @@ pub struct Record {
     /// Number that the records of one operation share, where it has several, within its writer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request: Option<u64>,
+    /// Id that the caller of a server gave the request, in 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
     /// What policies saw, beyond the other fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policy: Option<RecordPolicy>,

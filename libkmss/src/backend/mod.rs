@@ -3,11 +3,16 @@
 //! A backend stores nothing: what it makes it returns as an opaque locator, sealed under the domain key that the permit
 //! offers ([`Permit::domain_key`]), and gets back inside the permit's key version.
 
+mod custody;
 pub mod hsm;
 pub mod soft;
 
+pub use custody::{Changes, Custody};
+
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
+use crate::key::{
+    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage,
+};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
@@ -41,6 +46,11 @@ pub enum Verb {
 pub trait Backend: Send + Sync {
     /// The name that key versions carry.
     fn id(&self) -> &BackendId;
+
+    /// What the backend keeps beside keys: where it has records of its own, which the catalogue follows.
+    fn custody(&self) -> Option<&dyn Custody> {
+        None
+    }
 
     /// Starts a signature or MAC.
     ///

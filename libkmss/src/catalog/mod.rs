@@ -5,9 +5,11 @@
 //! look at the store. Session objects never come here.
 
 mod cache;
+mod changes;
 mod check;
 mod find;
 mod index;
+mod mirror;
 mod name;
 mod namespace;
 mod owner;
@@ -21,9 +23,11 @@ mod write;
 use std::hash::RandomState;
 use std::sync::Arc;
 
+pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
+pub use mirror::{Bookmark, Taken};
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

@@ -7,6 +7,7 @@
 //! ns/<namespace>/<incarnation>/obj/<object>          record of an object
 //! ns/<namespace>/<incarnation>/idx/<term>/<object>   index entry; the term is a MAC
 //! ns/<namespace>/<incarnation>/name/<term>           guard of a name; the term is a MAC
+//! ns/<namespace>/<incarnation>/mirror/<domain>       how far a keeper of records was followed
 //! ns/<namespace>/<incarnation>/retired/<version>     marker of a version of the domain key that seals nothing any more
 //! hsm/owner/<term>                                   keys that stand on objects of a device; the term is a MAC
 //! ```
@@ -98,6 +99,14 @@ impl Paths {
 
     pub(super) fn entry(&self, term: Term, id: ObjectId) -> Result<StoreKey> {
         StoreKey::new(format!("{}{id}", self.entries(term)))
+    }
+
+    pub(super) fn mirrors(&self) -> String {
+        format!("{}/mirror/", self.root)
+    }
+
+    pub(super) fn mirror(&self, domain: &str) -> Result<StoreKey> {
+        StoreKey::new(format!("{}{domain}", self.mirrors()))
     }
 
     pub(super) fn name(&self, term: Term) -> Result<StoreKey> {

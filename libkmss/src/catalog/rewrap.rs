@@ -30,14 +30,18 @@ struct Anew {
 }
 
 impl Catalog {
-    /// Seals the caller's objects anew that do not lie under the newest version of their domain key; those that the caller
-    /// holds no key for are passed by. `progress` is told how many records have been looked at, and how many written.
+    /// Seals the caller's objects, and the bookmarks of their keeper, anew that do not lie under the newest version of their
+    /// domain key; those that the caller holds no key for are passed by. `progress` is told how many records have been looked
+    /// at, and how many written.
     ///
     /// # Errors
     /// Those of the store; [`ErrorKind::NotFound`] when the namespace was made anew.
     pub fn rewrap(&self, caller: &Caller, progress: &mut dyn FnMut(&Rewrapped)) -> Result<Rewrapped> {
         let paths = Paths::of(&caller.namespace);
         let mut done = Rewrapped::default();
+        for private in [false, true] {
+            self.rewrap_bookmark(caller, private, &mut done)?;
+        }
         let mut after: Option<StoreKey> = None;
         loop {
             let page = self.store.scan(&paths.objects(), after.as_ref(), PAGE)?;
@@ -68,12 +72,17 @@ impl Catalog {
         }
     }
 
-    /// How many objects of `namespace` name each version of their domain key.
+    /// How many objects of `namespace`, and bookmarks of their keeper, name each version of their domain key.
     ///
     /// # Errors
     /// Those of the store.
     pub fn named_versions(&self, namespace: &Namespace) -> Result<BTreeMap<u32, u64>> {
-        self.count_versions(&Paths::of(namespace).objects())
+        let paths = Paths::of(namespace);
+        let mut counts = self.count_versions(&paths.objects())?;
+        for (version, count) in self.count_versions(&paths.mirrors())? {
+            *counts.entry(version).or_default() += count;
+        }
+        Ok(counts)
     }
 
     /// How many records at `prefix` name each version of their domain key.
@@ -169,7 +178,7 @@ impl Catalog {
 
     fn put<'a>(&self, paths: &Paths, all: impl Iterator<Item = &'a Anew>) -> Result<Commit> {
         // Nothing that anybody keeps in memory is stale afterwards.
-        let mut batch = Batch { invalidates: false, ..write::open_batch(paths)? };
+        let mut batch = Batch { invalidates: false, ..write::open_batch(paths, &Batch::default())? };
         for one in all {
             batch.conditions.push(one.condition.clone());
             batch.ops.push(one.op.clone());

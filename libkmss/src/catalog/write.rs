@@ -29,13 +29,25 @@ impl Catalog {
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
-    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; [`ErrorKind::AlreadyExists`] where a key of this
-    /// home has one of the objects of devices that these stand on (`held`); those of the store.
+    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; [`ErrorKind::AlreadyExists`] where one of the
+    /// identities is taken, or a key of this home has one of the objects of devices that these stand on (`held`); those of
+    /// the store.
     pub fn create_on(
         &self,
         caller: &Caller,
         objects: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
+    ) -> Result<Vec<Arc<Object>>> {
+        self.create_with(caller, objects, held, &Batch::default())
+    }
+
+    /// As [`Self::create_on`], with `with` in the same commit.
+    pub(super) fn create_with(
+        &self,
+        caller: &Caller,
+        objects: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+        with: &Batch,
     ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
         let wanted: Vec<String> =
@@ -46,9 +58,9 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        for _ in 0..ATTEMPTS {
+        for _ in 0..attempts(with) {
             name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
-            let mut batch = open_batch(&paths)?;
+            let mut batch = open_batch(&paths, with)?;
             self.give(&caller.namespace, held, &mut batch)?;
             for object in objects.iter_mut() {
                 let guards = guards_of(&caller.keyring.public, &paths, object)?;
@@ -67,8 +79,14 @@ impl Catalog {
                     let kept = objects.iter().map(|o| self.remember(&caller.namespace, o.clone(), revision));
                     return Ok(kept.collect());
                 }
-                Commit::Conflict => self.require_open(&paths)?,
+                Commit::Conflict => {
+                    self.require_open(&paths)?;
+                    self.require_absent(&paths, objects)?;
+                }
             }
+        }
+        if !with.conditions.is_empty() {
+            return Err(conflict());
         }
         Err(Error::new(ErrorKind::Busy, "others took every name that was tried"))
     }
@@ -79,16 +97,21 @@ impl Catalog {
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone,
     /// [`ErrorKind::Internal`] when identity, name, class or visibility differ.
     pub fn update(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
+        self.update_with(caller, object, &Batch::default())
+    }
+
+    /// As [`Self::update`], with `with` in the same commit.
+    pub(super) fn update_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<Arc<Object>> {
         let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
         let paths = Paths::of(&caller.namespace);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..attempts(with) {
             let old = self.current(caller, object)?;
             let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
             if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
                 return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
             }
             let mut new = Object { edition: next_edition(&old)?, ..object.clone() };
-            let mut batch = open_batch(&paths)?;
+            let mut batch = open_batch(&paths, with)?;
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
             let key = key_of(caller, &new)?;
             batch.ops.push(self.write(key, &paths, &mut new)?);
@@ -128,7 +151,7 @@ impl Catalog {
     /// What renames every key called `from`, and the keys as they will be.
     fn renaming(&self, caller: &Caller, paths: &Paths, (from, to): (&str, &str)) -> Result<(Batch, Vec<Object>)> {
         let public = &caller.keyring.public;
-        let mut batch = open_batch(paths)?;
+        let mut batch = open_batch(paths, &Batch::default())?;
         let mut renamed: Vec<Object> = Vec::new();
         for old in self.named(caller, paths, from)? {
             let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
@@ -167,11 +190,22 @@ impl Catalog {
     /// # Errors
     /// [`ErrorKind::Conflict`] when somebody changed it since it was read, [`ErrorKind::NotFound`] when it is gone.
     pub fn destroy_on(&self, caller: &Caller, object: &Object, held: &[DeviceObject]) -> Result<()> {
+        self.destroy_with(caller, object, held, &Batch::default())
+    }
+
+    /// As [`Self::destroy_on`], with `with` in the same commit.
+    pub(super) fn destroy_with(
+        &self,
+        caller: &Caller,
+        object: &Object,
+        held: &[DeviceObject],
+        with: &Batch,
+    ) -> Result<()> {
         let paths = Paths::of(&caller.namespace);
-        for _ in 0..ATTEMPTS {
+        for _ in 0..attempts(with) {
             let old = self.current(caller, object)?;
             let record = paths.object(old.id)?;
-            let mut batch = open_batch(&paths)?;
+            let mut batch = open_batch(&paths, with)?;
             batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
             batch.ops.push(Op::Delete(record));
             batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
@@ -251,6 +285,14 @@ impl Catalog {
         }
     }
 
+    fn require_absent(&self, paths: &Paths, objects: &[Object]) -> Result<()> {
+        let paths: Vec<_> = objects.iter().map(|object| paths.object(object.id)).collect::<Result<_>>()?;
+        if self.store.get_many(&paths)?.iter().all(Option::is_none) {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::AlreadyExists, "an object of this identity exists"))
+    }
+
     pub(super) fn require_open(&self, paths: &Paths) -> Result<()> {
         match self.store.get(&paths.closed()?)? {
             None => Ok(()),
@@ -259,9 +301,16 @@ impl Catalog {
     }
 }
 
-/// A batch that applies only while the namespace's incarnation is not over.
-pub(super) fn open_batch(paths: &Paths) -> Result<Batch> {
-    Ok(Batch { conditions: vec![Condition::Absent(paths.closed()?)], ops: Vec::new(), invalidates: true })
+/// How often a change is tried. What `with` asks for does not come true by trying again: whoever asked begins anew.
+const fn attempts(with: &Batch) -> usize {
+    if with.conditions.is_empty() { ATTEMPTS } else { 1 }
+}
+
+/// `with`, applied only while the namespace's incarnation is not over.
+pub(super) fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
+    let mut batch = Batch { invalidates: true, ..with.clone() };
+    batch.conditions.push(Condition::Absent(paths.closed()?));
+    Ok(batch)
 }
 
 fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
@@ -297,7 +346,7 @@ pub(super) fn size_of(object: &Object) -> usize {
 pub(super) fn store_many(catalog: &Catalog, caller: &Caller, objects: &[Object]) -> Result<()> {
     let paths = Paths::of(&caller.namespace);
     for chunk in objects.chunks(8) {
-        let mut batch = open_batch(&paths)?;
+        let mut batch = open_batch(&paths, &Batch::default())?;
         for object in chunk {
             let mut object = Object { edition: 1, ..object.clone() };
             let key = key_of(caller, &object)?;

@@ -9,7 +9,7 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::sections::Elsewhere;
-use super::{AuditConfig, HsmConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, StoreConfig};
+use super::{AuditConfig, HsmConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig, StoreConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -43,6 +43,11 @@ pub(super) struct File {
     pub(super) quota: Vec<QuotaRule>,
     #[serde(default, deserialize_with = "super::hsm::hsms")]
     pub(super) hsm: Vec<HsmConfig>,
+    /// kmssd's own.
+    #[serde(default, rename = "server")]
+    _server: Elsewhere,
+    #[serde(default)]
+    pub(super) remote: Vec<RemoteConfig>,
 }
 
 const fn default_suite() -> Suite {
@@ -62,6 +67,8 @@ impl Default for File {
             _alarm: Elsewhere,
             quota: Vec::new(),
             hsm: Vec::new(),
+            _server: Elsewhere,
+            remote: Vec::new(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod anchor;
 mod file;
 mod hsm;
 mod quirks;
+mod remote;
 mod search;
 mod sections;
 
@@ -25,6 +26,7 @@ pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
 pub use hsm::{HsmConfig, PinSource};
 pub use quirks::{AttributeReads, GcmIv, PointForm, PssSalt, Quirks, SmNumbers};
+pub use remote::{RemoteConfig, Routing};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
 pub use sections::AgentSections;
 use sections::Elsewhere;
@@ -50,6 +52,8 @@ pub struct Config {
     pub quotas: Vec<QuotaRule>,
     /// HSMs. None where the file belongs to neither root nor the user of the process, into which their modules are loaded.
     pub hsms: Vec<HsmConfig>,
+    /// Servers that keep keys, each a backend. None where the file's owner has no say in that.
+    pub remotes: Vec<RemoteConfig>,
     /// How all this was found.
     pub explanation: Explanation,
     /// The file that counts, for the sections that are read only where they are needed; empty where there is none.
@@ -70,7 +74,13 @@ impl Config {
     /// that home too.
     #[must_use]
     pub fn at(mut self, home: PathBuf) -> Self {
-        self.explanation.judge_rules(&home, &mut self.principals, &mut self.policy, &mut self.quotas);
+        self.explanation.judge_rules(
+            &home,
+            &mut self.principals,
+            &mut self.policy,
+            &mut self.quotas,
+            &mut self.remotes,
+        );
         self.home = home;
         self.explanation.home = HomeSource::Caller;
         self
@@ -204,7 +214,7 @@ pub enum PolicyTrust {
     Untrusted,
 }
 
-/// A `[[principal]]` rule: a process that has everything it names is `name`.
+/// A `[[principal]]` rule: a process, or a client of the server, that has everything it names is `name`.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrincipalRule {
@@ -215,6 +225,8 @@ pub struct PrincipalRule {
     /// The program it runs: an absolute path, as the kernel names it.
     #[serde(default, deserialize_with = "file::absolute")]
     pub executable: Option<PathBuf>,
+    /// A name in the certificate of a server's client: `URI:…`, `DNS:…` or `email:…`. No process has one.
+    pub san: Option<String>,
     /// The token (namespace) it works in.
     pub token: Option<String>,
     /// Who it is: `kind:name`, for example `service:order-v1`.

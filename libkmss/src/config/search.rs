@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::file::File;
-use super::{Config, HsmConfig, PolicyConfig, PrincipalRule, QuotaRule};
+use super::{Config, HsmConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig};
 use crate::error::{Error, ErrorKind, Result};
 use crate::home;
 use crate::os::{effective_ids, is_secure_execution, user_by_id};
@@ -49,22 +49,24 @@ impl Explanation {
         self.considered.iter().find(|c| c.outcome == Outcome::Used).map(|c| c.path.as_path())
     }
 
-    /// Drops the rules, admins and quotas of a file whose owner, neither root nor `home`'s owner, does not decide who processes are there.
+    /// Drops the rules, admins, quotas and servers of a file whose owner, neither root nor `home`'s owner, does not decide who processes are there.
     pub(super) fn judge_rules(
         &mut self,
         home: &Path,
         rules: &mut Vec<PrincipalRule>,
         policy: &mut PolicyConfig,
         quotas: &mut Vec<QuotaRule>,
+        remotes: &mut Vec<RemoteConfig>,
     ) {
         let master = owner_of(home).unwrap_or(effective_ids().0);
         let Some(owner) = self.file_owner.filter(|owner| *owner != 0 && *owner != master) else { return };
-        if rules.is_empty() && policy.admins.is_empty() && quotas.is_empty() {
+        if rules.is_empty() && policy.admins.is_empty() && quotas.is_empty() && remotes.is_empty() {
             return;
         }
         rules.clear();
         policy.admins.clear();
         quotas.clear();
+        remotes.clear();
         let why = format!("the file belongs to user {owner}, and the home `{}` to user {master}", home.display());
         tracing::warn!(reason = %why, "the principal rules of the configuration are not followed");
         self.rules_ignored = Some(why);
@@ -199,7 +201,8 @@ impl Surroundings {
         };
         Self::refuse_contradiction(&explanation, &file)?;
         let (mut principals, mut policy, mut quotas) = (file.principal, file.policy, file.quota);
-        explanation.judge_rules(&home, &mut principals, &mut policy, &mut quotas);
+        let mut remotes = file.remote;
+        explanation.judge_rules(&home, &mut principals, &mut policy, &mut quotas, &mut remotes);
         let hsms = explanation.judge_modules(self.uid, file.hsm);
         Ok(Config {
             home,
@@ -211,6 +214,7 @@ impl Surroundings {
             principals,
             quotas,
             hsms,
+            remotes,
             explanation,
             text: text.into(),
         })

@@ -58,6 +58,14 @@ impl Config {
     pub fn agent_sections(&self) -> Result<AgentSections> {
         AgentSections::parse(self.explanation.used().unwrap_or(Path::new("kmss.toml")), &self.text)
     }
+
+    /// What the file says in sections that a door of its own reads, as `T`, which ignores all others.
+    ///
+    /// # Errors
+    /// As [`Self::agent_sections`].
+    pub fn section<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        file::parse(self.explanation.used().unwrap_or(Path::new("kmss.toml")), &self.text)
+    }
 }
 
 impl AgentSections {

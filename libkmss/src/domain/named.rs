@@ -30,14 +30,14 @@ pub(crate) const HOME_MARKERS: &str = "home/retired/";
 
 /// The version that the record `value` at `key` names; `None` for what no domain key sealed.
 ///
-/// Layouts: objects and namespaces `1 ‖ domain ‖ version`; credentials `2 ‖ version`, or `1` under the first version;
+/// Layouts: objects, bookmarks and namespaces `1 ‖ domain ‖ version`; credentials `2 ‖ version`, or `1` under the first version;
 /// records of the home `1 ‖ version`.
 pub(crate) fn named(key: &StoreKey, value: &[u8]) -> Option<Named> {
     let key = key.as_str();
     let (format, rest) = value.split_first()?;
     let number = |bytes: &[u8]| bytes.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
     if let Some(rest) = key.strip_prefix("ns/") {
-        let (place, object) = rest.split_once("/obj/")?;
+        let (place, object) = rest.split_once("/obj/").or_else(|| rest.split_once("/mirror/"))?;
         let (domain, version) = value.get(1..)?.split_first()?;
         let domain = match domain {
             0 => "public",

@@ -127,6 +127,7 @@ fn every_record_names_its_version_where_the_fence_looks_for_it() {
     assert_eq!(marker("ns/ab/3/obj/cd", &object).as_deref(), Some("ns/ab/3/retired/private-00000009"));
     let object = [&[1, 0, 0, 0, 0, 9], [0_u8; 40].as_slice()].concat();
     assert_eq!(marker("ns/ab/3/obj/cd", &object).as_deref(), Some("ns/ab/3/retired/public-00000009"));
+    assert_eq!(marker("ns/ab/3/mirror/public", &object).as_deref(), Some("ns/ab/3/retired/public-00000009"));
     assert_eq!(marker("auth/ab/ef/so", &[2, 0, 0, 1, 0, 7]).as_deref(), Some("auth/ab/ef/retired/00000100"));
     assert_eq!(marker("auth/ab/ef/user/12", &[1, 200, 7]).as_deref(), Some("auth/ab/ef/retired/00000001"));
     assert_eq!(marker("namespace/ab", &[1, 2, 0, 0, 0, 4, 0]).as_deref(), Some("home/retired/00000004"));

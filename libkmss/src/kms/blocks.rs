@@ -128,10 +128,10 @@ impl Kms {
 
     /// Whether `caller` may block and budget in `namespace`, or beyond namespaces.
     pub(super) fn may_restrict(&self, caller: &Caller, namespace: Option<NamespaceId>, alarm: bool) -> Result<()> {
-        if self.is_policy_admin(&caller.namespace)? {
+        if self.is_admin(caller)? {
             return Ok(());
         }
-        let owner = self.is_run_by_owner();
+        let owner = self.is_owner(caller);
         match namespace {
             Some(id) if caller.login == Login::SecurityOfficer && caller.namespace.id == id => Ok(()),
             Some(_) if owner && alarm => Ok(()),

@@ -7,7 +7,6 @@ use super::Kms;
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
-use crate::os::effective_ids;
 use crate::policy::bundle::{Abi, Bundle, Content, PublisherKey, Terms, TrustAnchor};
 use crate::policy::registry::{Entries, InForce, LOCAL, PolicyRole, Prepared, Site};
 use crate::policy::{Scope, hex};
@@ -101,6 +100,23 @@ impl Kms {
     pub fn is_policy_admin(&self, namespace: &Namespace) -> Result<bool> {
         let process = self.principal.of(&self.config, namespace)?;
         Ok(self.config.policy.admins.contains(&process.name))
+    }
+
+    /// Whether `caller` is one whom the configuration lets change policies without the security officer's PIN: the process,
+    /// or whoever a door serves.
+    ///
+    /// # Errors
+    /// Those of [`Config::principal`](crate::config::Config::principal).
+    pub fn is_admin(&self, caller: &Caller) -> Result<bool> {
+        if caller.is_introduced() {
+            return Ok(self.config.policy.admins.contains(&caller.principal.name));
+        }
+        self.is_policy_admin(&caller.namespace)
+    }
+
+    /// Whether `caller` is the process, run by root or the home's owner: whoever a door serves is neither.
+    pub(super) fn is_owner(&self, caller: &Caller) -> bool {
+        !caller.is_introduced() && self.is_run_by_owner()
     }
 
     /// Puts a signed bundle in force. The first that decides in a namespace seals `policy = required` into its record.
@@ -287,7 +303,7 @@ impl Kms {
 
     /// Whether `caller` may change the policies of `site`.
     fn may_change_policies(&self, caller: &Caller, site: &Site) -> Result<()> {
-        if self.is_policy_admin(&caller.namespace)? {
+        if self.is_admin(caller)? {
             return Ok(());
         }
         if site.place().is_some() {
@@ -299,8 +315,7 @@ impl Kms {
                 )),
             };
         }
-        let user = effective_ids().0;
-        if user == 0 || user == self.owner {
+        if self.is_owner(caller) {
             return Ok(());
         }
         let why = format!(

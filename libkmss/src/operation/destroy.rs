@@ -26,8 +26,18 @@ impl Operation for Destroy {
         if !object.destroyable {
             return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be destroyed"));
         }
+        if let Some(keeper) = hall.keeper_of(permit.caller(), object)? {
+            // There first: what is destroyed here alone would be shown again.
+            keeper.remove(permit, object)?;
+            return match hall.catalog.destroy(permit.caller(), object) {
+                // Somebody was faster to learn of it.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Ok(()),
+                destroyed => destroyed,
+            };
+        }
         if object.storage == Storage::Stored {
-            let held: Vec<_> = hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
+            let held: Vec<_> =
+                hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
             hall.catalog.destroy_on(permit.caller(), object, &held)?;
         }
         if object.key().is_some() {

@@ -11,7 +11,7 @@ use crate::key::{
     Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object,
     Protection, Storage, Usage,
 };
-use crate::permit::NewObject;
+use crate::permit::{NewObject, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// A new object before it exists. Doors fill one from what their caller asks for.
@@ -128,7 +128,22 @@ impl Draft {
     pub(super) fn subject(&self) -> Arc<NewObject> {
         let (name, origin) = (self.wanted_name(), self.origin.clone());
         let Self { id, storage, private, usage, protection, .. } = *self;
-        Arc::new(NewObject { id, storage, private, name, is_key: true, origin, usage, protection })
+        let wishes = (storage == Storage::Stored).then(|| Arc::new(self.wishes()));
+        Arc::new(NewObject { id, storage, private, name, is_key: true, origin, usage, protection, wishes })
+    }
+
+    fn wishes(&self) -> Wishes {
+        Wishes {
+            modifiable: self.modifiable,
+            copyable: self.copyable,
+            destroyable: self.destroyable,
+            label: self.label.clone(),
+            identifier: self.identifier.clone(),
+            attributes: self.attributes.clone(),
+            allowed_mechanisms: self.allowed_mechanisms.clone(),
+            start: self.start,
+            end: self.end,
+        }
     }
 
     fn wanted_name(&self) -> String {

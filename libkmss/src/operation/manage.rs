@@ -45,7 +45,7 @@ impl Operation for Update {
             }
         }
         match self.object.storage {
-            Storage::Stored => hall.catalog.update(permit.caller(), &self.object),
+            Storage::Stored => update(hall, permit, current, &self.object),
             Storage::Ephemeral => Ok(Arc::new(self.object)),
         }
     }
@@ -76,6 +76,9 @@ impl Operation for Rename {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let key = object(permit)?.key().ok_or_else(|| Error::new(ErrorKind::Arguments, "only keys have a name"))?;
+        if let Some(keeper) = hall.keeper_of(permit.caller(), object(permit)?)? {
+            keeper.rename(permit, object(permit)?, &self.name)?;
+        }
         hall.catalog.rename(permit.caller(), &key.name, &self.name)
     }
 }
@@ -101,10 +104,15 @@ impl Operation for ChangeState {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        let mut changed = Object::clone(object(permit)?);
+        let permit_object = object(permit)?;
+        let mut changed = Object::clone(permit_object);
         let Body::Key(key) = &mut changed.body else {
             return Err(Error::new(ErrorKind::Arguments, "only keys have a state"));
         };
+        if hall.keeper_of(permit.caller(), permit_object)?.is_some() {
+            let why = "the key's state is kept by its server: change it there";
+            return Err(Error::new(ErrorKind::ActionProhibited, why));
+        }
         key.state = self.state;
         hall.catalog.update(permit.caller(), &changed)
     }
@@ -182,6 +190,18 @@ impl Operation for SetAudit {
         };
         key.audit = self.mode;
         hall.catalog.update(permit.caller(), &changed)
+    }
+}
+
+/// Stores `new` in the place of `current`, where a keeper has the record there first.
+fn update(hall: &Hall, permit: &Permit, current: &Object, new: &Object) -> Result<Arc<Object>> {
+    let caller = permit.caller();
+    let Some(keeper) = hall.keeper_of(caller, current)? else { return hall.catalog.update(caller, new) };
+    keeper.update(permit, current, new)?;
+    match hall.catalog.update(caller, new) {
+        // Somebody was faster to learn of it.
+        Err(e) if e.kind() == ErrorKind::Conflict => hall.catalog.get(caller, new.id),
+        updated => updated,
     }
 }
 

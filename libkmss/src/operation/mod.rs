@@ -1,6 +1,7 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
 mod adopt;
+mod changes;
 mod copy;
 mod derive;
 mod destroy;
@@ -23,6 +24,7 @@ mod wrap;
 use std::sync::Arc;
 
 pub use adopt::{Adopt, Survey};
+pub use changes::ListChanges;
 pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;
@@ -42,8 +44,8 @@ pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
 pub use wrap::{Wrap, WrappedLength, wrapped_length};
 
-use crate::backend::Backend;
-use crate::caller::Login;
+use crate::backend::{Backend, Custody};
+use crate::caller::{Caller, Login};
 use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -280,6 +282,43 @@ impl Hall {
         self.backends.first().ok_or_else(|| Error::new(ErrorKind::BackendUnavailable, "there is no backend"))
     }
 
+    /// The keeper of the records of the caller's namespace, where that is another than the catalogue.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] when the namespace's backend is not configured: what was taken over from there is not
+    /// shown without it.
+    pub fn keeper(&self, caller: &Caller) -> Result<Option<&dyn Custody>> {
+        Ok(self.backend(&caller.namespace.backend)?.custody())
+    }
+
+    /// The keeper that has a record of `object`.
+    fn keeper_of(&self, caller: &Caller, object: &Object) -> Result<Option<&dyn Custody>> {
+        match object.key() {
+            _ if object.storage == Storage::Ephemeral => Ok(None),
+            Some(key) if key.primary()?.backend != caller.namespace.backend => Ok(None),
+            _ => self.keeper(caller),
+        }
+    }
+
+    /// Stores new objects, of which a keeper knows already where they are keys. Somebody else may have been faster to take them
+    /// over from there.
+    fn create(&self, permit: &Permit, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+        let caller = permit.caller();
+        let Some(keeper) = self.keeper(caller)? else {
+            let held = self.held_by(objects)?;
+            return self.catalog.create_on(caller, objects, &held);
+        };
+        for document in objects.iter().filter(|object| object.key().is_none()) {
+            keeper.keep(permit, document)?;
+        }
+        match self.catalog.create(caller, objects) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {
+                objects.iter().map(|object| self.catalog.get(caller, object.id)).collect()
+            }
+            created => created,
+        }
+    }
+
     /// Stores a new object, or hands a session object to the door. Returns it as it now exists.
     fn keep(&self, permit: &Permit, object: Object) -> Result<Arc<Object>> {
         if object.storage == Storage::Ephemeral {
@@ -328,14 +367,11 @@ impl Hall {
         self.check_made(permit, &objects)?;
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {
-            let held = self.held_by(&objects)?;
-            return self.catalog.create_on(permit.caller(), &mut objects, &held);
+            return self.create(permit, &mut objects);
         }
         let order: Vec<bool> = objects.iter().map(stored).collect();
         let (mut kept, session): (Vec<_>, Vec<_>) = objects.into_iter().partition(stored);
-        let held = self.held_by(&kept)?;
-        let kept =
-            if kept.is_empty() { Vec::new() } else { self.catalog.create_on(permit.caller(), &mut kept, &held)? };
+        let kept = if kept.is_empty() { Vec::new() } else { self.create(permit, &mut kept)? };
         let (mut kept, mut session) = (kept.into_iter(), session.into_iter().map(Arc::new));
         let in_order = order.into_iter().map(|stored| if stored { kept.next() } else { session.next() });
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");

@@ -16,6 +16,7 @@ mod mark;
 mod numbers;
 mod pool;
 mod process;
+mod ready;
 mod rounds;
 mod section;
 mod shared;
@@ -24,6 +25,7 @@ mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
+mod turnstile;
 pub(crate) mod vault;
 
 pub use directory::{Directory, Opening};
@@ -39,9 +41,11 @@ pub use mark::ProcessMark;
 pub use numbers::SharedNumbers;
 pub use pool::Pool;
 pub use process::{User, effective_ids, group_by_name, is_secure_execution, user_by_id};
+pub use ready::{close_forgotten, wait_until_ready};
 pub use rounds::{Rounds, Ticket};
 pub use section::{apart_from_forks, beside_forks, let_forks_be};
 pub use shared::{SharedBuffer, SharedBytes};
 pub use socket::{sealed_memory_file, send_file, unacknowledged};
 pub use stack::stack_left;
 pub use time::{exact_monotonic, exact_wall, rough_clocks, rough_wall};
+pub use turnstile::Turnstile;

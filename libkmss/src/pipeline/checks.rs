@@ -70,9 +70,14 @@ impl Verdict {
     fn merge(&mut self, place: usize, decision: Decision) -> Result<()> {
         match decision {
             Decision::Deny { rule, reason, notes } => {
+                let error = Error::new(ErrorKind::Denied, reason);
+                let error = match &rule {
+                    Some(rule) => error.with_rule(&**rule),
+                    None => error,
+                };
                 self.rule = rule;
                 self.tags.extend(notes);
-                Err(Error::new(ErrorKind::Denied, reason))
+                Err(error)
             }
             Decision::Allow { rule, obligations, rates, notes } => {
                 self.tags.extend(notes);

@@ -3,6 +3,7 @@
 
 mod awaited;
 mod checks;
+mod keeper;
 mod precedent;
 mod tally;
 mod unfinished;
@@ -357,6 +358,9 @@ impl Pipeline {
     }
 
     fn resolve(&self, caller: &Caller, request: &Request) -> Result<Subjects> {
+        if self.hall.backends.len() > 1 {
+            self.follow_for(caller, request)?;
+        }
         let subject = self.subject(caller, &request.target)?;
         let also = match (&request.also, &subject) {
             (Some((_, Target::Renamed(name))), Subject::Object(object)) => {
@@ -372,6 +376,7 @@ impl Pipeline {
                     origin,
                     usage,
                     protection,
+                    wishes: None,
                 })))
             }
             (Some((_, target)), _) => Some(self.subject(caller, target)?),
@@ -538,11 +543,15 @@ impl Trace {
 
     /// Hears what refused the operation, and passes the error on.
     fn told(&mut self, refusal: Refusal) -> Error {
-        if let Some(rule) = refusal.rule {
-            self.rule = Some(rule);
-        }
         self.tags.extend(refusal.notices);
-        refusal.error
+        match refusal.rule {
+            Some(rule) => {
+                let error = refusal.error.with_rule(&*rule);
+                self.rule = Some(rule);
+                error
+            }
+            None => refusal.error,
+        }
     }
 
     /// What the policies saw of the subjects at these places.

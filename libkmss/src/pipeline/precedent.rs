@@ -40,6 +40,12 @@ impl Precedent {
             Subject::Object(object) => {
                 // A key with dates may be in force today and not tomorrow.
                 let key = object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+                // What is known of a key that another KMSS keeps is looked at each time.
+                let kept = standing.pipeline.hall.backends.len() > 1
+                    && standing.pipeline.hall.keeper(standing.permit.caller()).is_ok_and(|keeper| keeper.is_some());
+                if kept {
+                    return None;
+                }
                 let counted = object.storage == Storage::Ephemeral && key.audit == AuditMode::Normal;
                 (Some(Arc::downgrade(&object)), counted)
             }

@@ -163,6 +163,7 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
         origin: String::new(),
         usage: Usage::default(),
         protection: Protection::default(),
+        wishes: None,
     };
     let also = Subject::New(Arc::new(made));
     let example = Example { subject: Subject::Object(Arc::new(object)), action: Action::Derive, ..Example::default() };

@@ -221,6 +221,7 @@ fn config(dir: &Path, hsm: HsmConfig) -> Config {
         text: "".into(),
         quotas: Vec::new(),
         hsms: vec![hsm],
+        remotes: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,
             considered: Vec::new(),

@@ -224,7 +224,7 @@ impl Reading {
     fn read(mut self) -> Result<Self> {
         let _opens = Opens::begin()?;
         if self.kms.is_none() {
-            self.kms = Kms::open(&self.config)?.map(Arc::new);
+            self.kms = Kms::open_with(&self.config, remote::client::backends(&self.config)?)?.map(Arc::new);
             self.generation = 1;
         }
         let Some(kms) = &self.kms else { return Ok(self) };
@@ -267,7 +267,8 @@ pub(crate) fn initialize() -> Result<()> {
     // What was inherited is the parent's: nothing of it is recorded or closed here.
     drop(module.sessions_where(|_| true));
     drop(inherited);
-    let opened = Config::load().and_then(|config| Ok((Kms::open(&config)?, config)));
+    let opened =
+        Config::load().and_then(|config| Ok((Kms::open_with(&config, remote::client::backends(&config)?)?, config)));
     let (kms, config) = opened.map_err(|error| {
         complain(&error);
         Rv(CKR_GENERAL_ERROR)
@@ -367,7 +368,7 @@ pub(crate) fn kms_for_new_token() -> Result<Arc<Kms>> {
     }
     let made = {
         let _opens = Opens::begin()?;
-        Arc::new(Kms::create(&config, None)?)
+        Arc::new(Kms::create_with(&config, None, remote::client::backends(&config)?)?)
     };
     // Where another thread was faster, it is that one's that all use.
     module().with_slots(Look::Glance, |slots| {

@@ -33,7 +33,8 @@ pub const IMPLEMENTATIONS: &[&[&str]] =
     &[&["store", "sqlite"], &["store", "memory"], &["backend", "soft"], &["backend", "hsm"]];
 
 /// The crates that are doors, with the doors each may know.
-const DOORS: &[(&str, &[&str])] = &[("pkcs11-provider", &["ffi"]), ("ffi", &[]), ("cli", &["remote"]), ("remote", &[])];
+const DOORS: &[(&str, &[&str])] =
+    &[("pkcs11-provider", &["ffi", "remote"]), ("ffi", &["remote"]), ("cli", &["remote"]), ("remote", &[])];
 
 /// Upward arrows, circles and forbidden looks in one crate. `hall` is `libkmss`, for the paths that doors name in it.
 #[must_use]

@@ -5,7 +5,6 @@ mod servers;
 
 use std::path::Path;
 
-use libkmss::kms::Kms;
 use serde_json::json;
 
 use super::module;
@@ -46,7 +45,7 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
 /// The slot of the token, where one is named.
 fn slot(context: &Context, token: Option<&str>) -> Result<String, Failure> {
     let Some(label) = token else { return Ok("SLOT".to_owned()) };
-    match Kms::open(&context.config)? {
+    match context.home()? {
         Some(kms) => Ok(find_token(&kms, label)?.ordinal.to_string()),
         None => Err(format!("there is no home at `{}` yet", context.config.home.display()).into()),
     }

@@ -28,7 +28,7 @@ pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<
         let cure = "correct the line; the module works without, and the agent does not start".to_owned();
         findings.push(wrong(format!("what the configuration says to the agent: {}", chain(&error)), cure));
     }
-    let kms = match Kms::open(&context.config) {
+    let kms = match context.home() {
         Err(error) => {
             findings.push(wrong(format!("the home cannot be opened: {}", chain(&error)), cure(error.kind(), home)));
             return None;

@@ -204,6 +204,32 @@ fn a_damaged_record_is_named_and_left_as_evidence() {
 }
 
 #[test]
+fn how_far_a_keeper_was_followed_is_sealed_anew_with_the_records() {
+    let (bench, sources) = rotating();
+    let keeper = BackendId("there".into());
+    let bookmark = |private| bench.catalog.bookmark(&bench.user, &keeper, private).unwrap();
+    for private in [false, true] {
+        bench.catalog.put_bookmark(&bench.user, &mut bookmark(private), b"here".to_vec()).unwrap();
+    }
+    let mut before = bookmark(true);
+    sources.iter().for_each(|s| s.rotate());
+    assert_eq!(bench.catalog.named_versions(&bench.user.namespace).unwrap(), BTreeMap::from([(1, 2)]));
+    assert_eq!((rewrap(&bench).anew, rewrap(&bench).anew), (2, 0));
+    assert_eq!(bench.catalog.named_versions(&bench.user.namespace).unwrap(), BTreeMap::from([(2, 2)]));
+    for source in &sources {
+        source.secrets.lock().unwrap().remove(0);
+    }
+    // Whoever read it before looks again, and goes on from the same place.
+    let stale = bench.catalog.put_bookmark(&bench.user, &mut before, b"there".to_vec());
+    assert_eq!(stale.unwrap_err().kind(), ErrorKind::Conflict);
+    for private in [false, true] {
+        assert_eq!(bookmark(private).cursor, b"here");
+        bench.catalog.put_bookmark(&bench.user, &mut bookmark(private), b"there".to_vec()).unwrap();
+        assert_eq!(bookmark(private).cursor, b"there");
+    }
+}
+
+#[test]
 fn a_damaged_record_of_a_namespace_does_not_keep_the_others_from_being_sealed_anew() {
     for bench in both() {
         bench.catalog.put_namespace(None, &namespace_at(1), Batch::default()).unwrap();

@@ -173,6 +173,12 @@ impl PqcSignature {
         Self { input, hedge: Hedge::Preferred, context: Vec::new() }
     }
 
+    /// The context string.
+    #[must_use]
+    pub fn context(&self) -> &[u8] {
+        &self.context
+    }
+
     /// What comes before the message (or the digest) in what is signed: the domain separator, the context's length, the
     /// context, and the hash's identifier where there is one.
     #[must_use]

@@ -343,6 +343,15 @@ pub(super) fn cuts(data: &[u8]) -> impl Iterator<Item = Vec<&[u8]>> {
 fn new(id: ObjectId) -> Subject {
     let (name, origin) = (String::new(), String::new());
     let (usage, protection) = Default::default();
-    let storage = Storage::Stored;
-    Subject::New(Arc::new(NewObject { id, storage, private: true, name, is_key: true, origin, usage, protection }))
+    Subject::New(Arc::new(NewObject {
+        id,
+        storage: Storage::Stored,
+        private: true,
+        name,
+        is_key: true,
+        origin,
+        usage,
+        protection,
+        wishes: None,
+    }))
 }

@@ -1,0 +1,219 @@
+//! A small server that answers what a test says, and a proxy that loses, delays and cuts what goes through it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderValue, Request, Response};
+use hyper::body::{Body, Bytes, Frame, Incoming};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use prost::Message as _;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::oneshot;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+
+use crate::proto;
+
+/// An answer: one message and how it ended.
+struct Answer(Vec<Frame<Bytes>>);
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Ready((!self.0.is_empty()).then(|| Ok(self.0.remove(0))))
+    }
+}
+
+/// Where a server listens.
+#[derive(Clone)]
+pub(super) enum Listen {
+    Unix(PathBuf),
+    Tcp(SocketAddr, Option<Arc<ServerConfig>>),
+}
+
+/// A server in a thread of its own, which goes with it.
+pub(super) struct Fake {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+    /// Calls that were answered.
+    pub(super) calls: Arc<AtomicU32>,
+    /// Connections that were accepted.
+    pub(super) connections: Arc<AtomicU32>,
+    pub(super) address: Option<SocketAddr>,
+}
+
+impl Fake {
+    /// Signs everything with its own name.
+    pub(super) fn start(listen: Listen, name: &'static str) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let (ready, is_ready) = std::sync::mpsc::channel();
+        let (calls, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (counted, accepted) = (Arc::clone(&calls), Arc::clone(&connections));
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let serving = async {
+                    match listen {
+                        Listen::Unix(path) => {
+                            let _ = std::fs::remove_file(&path);
+                            let listener = tokio::net::UnixListener::bind(path).unwrap();
+                            ready.send(None).unwrap();
+                            loop {
+                                let (stream, _) = listener.accept().await.unwrap();
+                                accepted.fetch_add(1, Ordering::SeqCst);
+                                tokio::spawn(serve(stream, name, Arc::clone(&counted)));
+                            }
+                        }
+                        Listen::Tcp(address, tls) => {
+                            let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+                            ready.send(listener.local_addr().ok()).unwrap();
+                            loop {
+                                let (stream, _) = listener.accept().await.unwrap();
+                                accepted.fetch_add(1, Ordering::SeqCst);
+                                let (tls, counted) = (tls.clone(), Arc::clone(&counted));
+                                tokio::spawn(async move {
+                                    match tls {
+                                        None => serve(stream, name, counted).await,
+                                        Some(tls) => {
+                                            if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
+                                                serve(stream, name, counted).await;
+                                            }
+                                        }
+                                    }
+                                });
+                            }
+                        }
+                    }
+                };
+                tokio::select! { () = serving => {}, _ = stopped => {} }
+            });
+            // As a killed process: nobody says goodbye.
+            runtime.shutdown_background();
+        });
+        let address = is_ready.recv().unwrap();
+        Self { stop: Some(stop), thread: Some(thread), calls, connections, address }
+    }
+
+    pub(super) fn unix(path: &Path) -> Self {
+        Self::start(Listen::Unix(path.to_owned()), "unix")
+    }
+
+    pub(super) fn tcp(name: &'static str) -> Self {
+        Self::start(Listen::Tcp("127.0.0.1:0".parse().unwrap(), None), name)
+    }
+
+    pub(super) fn uri(&self) -> String {
+        format!("http://{}", self.address.unwrap())
+    }
+}
+
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let _ = self.stop.take().map(|stop| stop.send(()));
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
+    stream: S,
+    name: &'static str,
+    calls: Arc<AtomicU32>,
+) {
+    let service = hyper::service::service_fn(move |request: Request<Incoming>| {
+        let calls = Arc::clone(&calls);
+        async move {
+            let message = whole(request.into_body()).await;
+            calls.fetch_add(1, Ordering::SeqCst);
+            let asked = proto::SignRequest::decode(message.get(5..).unwrap_or_default()).unwrap_or_default();
+            let refused = asked.data == b"refuse";
+            let mut trailers = HeaderMap::new();
+            trailers.insert("grpc-status", HeaderValue::from_static(if refused { "7" } else { "0" }));
+            let signature = proto::SignResponse { signature: name.as_bytes().to_vec(), key_version: 1 }.encode_to_vec();
+            let mut data = vec![0];
+            data.extend_from_slice(&u32::try_from(signature.len()).unwrap().to_be_bytes());
+            data.extend_from_slice(&signature);
+            let mut frames = vec![Frame::trailers(trailers)];
+            if !refused {
+                frames.insert(0, Frame::data(Bytes::from(data)));
+            }
+            let response = Response::builder().header("content-type", "application/grpc").body(Answer(frames));
+            Ok::<_, std::convert::Infallible>(response.unwrap())
+        }
+    });
+    let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn whole(mut body: Incoming) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while let Some(Ok(frame)) = std::future::poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        bytes.extend(frame.into_data().unwrap_or_default());
+    }
+    bytes
+}
+
+/// A TCP proxy whose manners change.
+pub(super) struct Proxy {
+    pub(super) address: SocketAddr,
+    /// Nothing goes through, and nobody is told.
+    pub(super) silent: Arc<AtomicBool>,
+    /// Each piece waits so many milliseconds.
+    pub(super) delay: Arc<AtomicU64>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+}
+
+impl Proxy {
+    pub(super) fn to(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let (silent, delay) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let open: Arc<Mutex<Vec<TcpStream>>> = Arc::default();
+        let (is_silent, waits, opened) = (Arc::clone(&silent), Arc::clone(&delay), Arc::clone(&open));
+        std::thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let Ok(far) = TcpStream::connect(target) else { continue };
+                opened.lock().unwrap().extend([near.try_clone().unwrap(), far.try_clone().unwrap()]);
+                for (mut from, mut to) in
+                    [(near.try_clone().unwrap(), far.try_clone().unwrap()), (far.try_clone().unwrap(), near)]
+                {
+                    let (is_silent, waits) = (Arc::clone(&is_silent), Arc::clone(&waits));
+                    std::thread::spawn(move || {
+                        let mut buffer = [0; 4096];
+                        while let Ok(read) = from.read(&mut buffer) {
+                            if read == 0 && !is_silent.load(Ordering::SeqCst) {
+                                let _ = to.shutdown(Shutdown::Write);
+                            }
+                            if read == 0 {
+                                return;
+                            }
+                            std::thread::sleep(Duration::from_millis(waits.load(Ordering::SeqCst)));
+                            if !is_silent.load(Ordering::SeqCst) && to.write_all(&buffer[..read]).is_err() {
+                                return;
+                            }
+                        }
+                    });
+                }
+            }
+        });
+        Self { address, silent, delay, open }
+    }
+
+    /// Ends every connection without a word.
+    pub(super) fn cut(&self) {
+        for stream in self.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    pub(super) fn uri(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}

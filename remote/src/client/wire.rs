@@ -1,0 +1,141 @@
+//! The socket of a connection: never blocks, and remembers what it waits for.
+
+use std::io::{self, IoSlice, Read as _};
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use libkmss::clock::Clock;
+use socket2::{Domain, SockAddr, Type};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How long to wait before a Unix socket whose queue is full is tried again.
+const QUEUE: Duration = Duration::from_millis(2);
+
+/// A connected socket.
+pub(super) struct Socket {
+    inner: socket2::Socket,
+    /// Whether the last write found no room.
+    write: AtomicBool,
+}
+
+impl Socket {
+    /// Connects to a Unix socket.
+    pub(super) fn to_path(path: &Path, until: Duration, clock: &dyn Clock) -> io::Result<Self> {
+        let inner = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        inner.set_nonblocking(true)?;
+        let address = SockAddr::unix(path)?;
+        loop {
+            match inner.connect(&address) {
+                // unix(7): the queue is full, and there is nothing to wait for.
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    let left = until.saturating_sub(clock.monotonic());
+                    if left.is_zero() {
+                        return Err(io::ErrorKind::TimedOut.into());
+                    }
+                    std::thread::sleep(QUEUE.min(left));
+                }
+                connected => return connected.map(|()| Self::of(inner)),
+            }
+        }
+    }
+
+    /// Connects to a TCP port.
+    pub(super) fn to_address(address: SocketAddr, until: Duration, clock: &dyn Clock) -> io::Result<Self> {
+        let left = until.saturating_sub(clock.monotonic());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        let inner = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+        inner.connect_timeout(&address.into(), left)?;
+        inner.set_nonblocking(true)?;
+        inner.set_tcp_nodelay(true)?;
+        Ok(Self::of(inner))
+    }
+
+    const fn of(inner: socket2::Socket) -> Self {
+        Self { inner, write: AtomicBool::new(false) }
+    }
+
+    /// Whether there is something to write that found no room.
+    pub(super) fn wants_to_write(&self) -> bool {
+        self.write.load(Ordering::Relaxed)
+    }
+
+    /// Its descriptor.
+    pub(super) fn number(&self) -> RawFd {
+        self.inner.as_raw_fd()
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.inner.as_fd()
+    }
+}
+
+/// The socket as tasks see it. They are polled whenever the socket is ready, so that nobody is woken.
+pub(super) struct Wire(pub(super) Arc<Socket>);
+
+impl Wire {
+    fn written(&self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
+        let full = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+        self.0.write.store(full, Ordering::Relaxed);
+        if full { Poll::Pending } else { Poll::Ready(result) }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match (&self.0.inner).read(into.initialize_unfilled()) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(e) => return Poll::Ready(Err(e)),
+                Ok(read) => {
+                    into.advance(read);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            // Without a signal to the host where the other side is gone.
+            match self.0.inner.send_with_flags(from, libc::MSG_NOSIGNAL) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return self.written(result),
+            }
+        }
+    }
+
+    fn poll_write_vectored(self: Pin<&mut Self>, _: &mut Context<'_>, from: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.0.inner.send_vectored_with_flags(from, libc::MSG_NOSIGNAL) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                result => return self.written(result),
+            }
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = self.0.inner.shutdown(std::net::Shutdown::Write);
+        Poll::Ready(Ok(()))
+    }
+}

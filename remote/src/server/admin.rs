@@ -1,0 +1,223 @@
+//! What administrators do. Who is one, the configuration says (`[policy] admins`); what is the security officer's takes the
+//! officer's PIN.
+
+use libkmss::auth::Credential;
+use libkmss::caller::Caller;
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::operation::{ChangeState, SetAudit, Tag};
+use libkmss::secret::Secret;
+use libkmss::settings::Settings;
+use libkmss::tenant::{BackendId, Namespace, NamespaceId};
+
+use super::call::{Asked, Call, argument};
+use super::crypto::of;
+use super::host::full_name;
+use crate::convert;
+use crate::proto;
+
+/// Longest PIN in bytes.
+const LONGEST_PIN: usize = 4096;
+
+impl Asked<'_> {
+    /// Lets an administrator pass.
+    pub(super) fn admin(&self) -> Result<()> {
+        if self.host.kms.is_admin(&self.caller)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Denied, "only an admin of the server's configuration may do this"))
+    }
+
+    /// The caller as security officer of its namespace, who manages private keys, too.
+    fn officer(&self, pin: String) -> Result<Caller> {
+        self.host.kms.administer(&self.caller, &secret(pin)?)
+    }
+
+    /// The namespace of this name, served or not.
+    pub(super) fn named(&self, name: &str) -> Result<Namespace> {
+        let whole = full_name(name);
+        let all = self.host.kms.namespaces()?;
+        let missing = || Error::new(ErrorKind::NotFound, "there is no such namespace");
+        all.into_iter().find(|namespace| namespace.to_string() == *whole).ok_or_else(missing)
+    }
+
+    /// The name of a namespace, for answers.
+    pub(super) fn name_of(&self, id: NamespaceId) -> Result<String> {
+        let all = self.host.kms.namespaces()?;
+        let known = all.into_iter().find(|namespace| namespace.id == id);
+        Ok(known.map_or_else(|| id.to_string(), |namespace| namespace.to_string()))
+    }
+}
+
+fn secret(pin: String) -> Result<Secret> {
+    let pin = Secret::new(pin.into_bytes());
+    if pin.len() <= LONGEST_PIN { Ok(pin) } else { Err(Error::new(ErrorKind::PinInvalid, "the PIN is too long")) }
+}
+
+fn some(text: String) -> Option<String> {
+    (!text.is_empty()).then_some(text)
+}
+
+impl Call for proto::GetServerInfoRequest {
+    type Answer = proto::GetServerInfoResponse;
+    const METHOD: &'static str = "GetServerInfo";
+    const WIDE: bool = true;
+
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::GetServerInfoResponse> {
+        let config = &asked.server.config;
+        Ok(proto::GetServerInfoResponse {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            principal: asked.caller.principal.name.clone(),
+            roles: asked.caller.principal.roles.clone(),
+            now_ms: asked.host.kms.now().0,
+            max_message_bytes: config.max_message_bytes.into(),
+            max_stream_bytes: config.max_stream_bytes.into(),
+            max_deadline_ms: config.max_deadline_ms.into(),
+            request_window_ms: u64::from(config.request_window_s) * 1000,
+        })
+    }
+}
+
+impl Call for proto::ListAllNamespacesRequest {
+    type Answer = proto::ListAllNamespacesResponse;
+    const METHOD: &'static str = "ListAllNamespaces";
+    const WIDE: bool = true;
+
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ListAllNamespacesResponse> {
+        asked.admin()?;
+        let namespaces = asked.host.kms.namespaces()?.iter().map(Into::into).collect();
+        Ok(proto::ListAllNamespacesResponse { namespaces })
+    }
+}
+
+impl Call for proto::CreateNamespaceRequest {
+    type Answer = proto::CreateNamespaceResponse;
+    const METHOD: &'static str = "CreateNamespace";
+    const WIDE: bool = true;
+
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::CreateNamespaceResponse> {
+        asked.admin()?;
+        let (officer_pin, user_pin) = (secret(self.officer_pin)?, self.user_pin.map(secret).transpose()?);
+        let mut settings =
+            Settings { separate_wrap_and_decrypt: self.separate_wrap_and_decrypt, ..Settings::default() };
+        if !self.profile.is_empty() {
+            settings.profile = self.profile.parse()?;
+        }
+        if !self.forbid.is_empty() {
+            settings.forbid = self.forbid.parse()?;
+        }
+        settings.pinless = user_pin.is_none();
+        let name = full_name(&self.name);
+        let name = name.strip_prefix("default/").filter(|name| !name.is_empty() && !name.contains('/'));
+        let name = name.ok_or_else(|| argument("a namespace is made in the tenant `default`"))?;
+        let kms = &asked.host.kms;
+        if kms.namespaces()?.iter().any(|known| known.to_string() == *full_name(name)) {
+            return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
+        }
+        let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
+        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
+        if let Some(pin) = user_pin {
+            let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
+            kms.set_user_pin(&officer, "user", &pin)?;
+        }
+        Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
+    }
+}
+
+impl Call for proto::RemoveNamespaceRequest {
+    type Answer = proto::RemoveNamespaceResponse;
+    const METHOD: &'static str = "RemoveNamespace";
+    const WIDE: bool = true;
+
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveNamespaceResponse> {
+        asked.admin()?;
+        let namespace = asked.named(&self.namespace)?;
+        asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
+        Ok(proto::RemoveNamespaceResponse {})
+    }
+}
+
+impl Call for proto::ChangeKeyStateRequest {
+    type Answer = proto::ChangeKeyStateResponse;
+    const METHOD: &'static str = "ChangeKeyState";
+
+    fn namespace(&self) -> &str {
+        of(self.key.as_ref())
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ChangeKeyStateResponse> {
+        let key = asked.object(self.key.as_ref())?;
+        let state = convert::key_state(self.state)?;
+        let officer = asked.officer(self.officer_pin)?;
+        let key = asked.host.kms.perform(&officer, ChangeState { key, state })?;
+        Ok(proto::ChangeKeyStateResponse { key: Some(key.as_ref().into()) })
+    }
+}
+
+impl Call for proto::SetKeyTagsRequest {
+    type Answer = proto::SetKeyTagsResponse;
+    const METHOD: &'static str = "SetKeyTags";
+
+    fn namespace(&self) -> &str {
+        of(self.key.as_ref())
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::SetKeyTagsResponse> {
+        let key = asked.object(self.key.as_ref())?;
+        let officer = asked.officer(self.officer_pin)?;
+        let key = asked.host.kms.perform(&officer, Tag { key, tags: self.tags })?;
+        Ok(proto::SetKeyTagsResponse { key: Some(key.as_ref().into()) })
+    }
+}
+
+impl Call for proto::SetKeyAuditRequest {
+    type Answer = proto::SetKeyAuditResponse;
+    const METHOD: &'static str = "SetKeyAudit";
+
+    fn namespace(&self) -> &str {
+        of(self.key.as_ref())
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::SetKeyAuditResponse> {
+        let key = asked.object(self.key.as_ref())?;
+        let mode = convert::audit_mode(self.mode)?;
+        let officer = asked.officer(self.officer_pin)?;
+        let key = asked.host.kms.perform(&officer, SetAudit { key, mode })?;
+        Ok(proto::SetKeyAuditResponse { key: Some(key.as_ref().into()) })
+    }
+}

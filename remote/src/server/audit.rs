@@ -1,0 +1,145 @@
+//! The audit, for those who may read it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use audit_archive::Packed;
+use libkmss::audit::{AuditTail, Codec, Entry, Filter, use_codec};
+use libkmss::clock::Timestamp;
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::kms::Kms;
+use tokio::sync::mpsc;
+
+use super::Server;
+use super::call::{Asked, Call};
+use super::peer::Connection;
+use crate::proto;
+
+/// The role that may read it.
+const AUDITOR: &str = "auditor";
+/// Records where nothing is said, and most of them.
+const RECORDS: usize = 100;
+const MAX_RECORDS: usize = 10_000;
+/// How often whoever follows is told of new records.
+const PACE: Duration = Duration::from_millis(250);
+/// Records that wait to be fetched.
+const AHEAD: usize = 256;
+
+/// Lets this process read compressed segments, and make them.
+pub(super) fn enable_compression() {
+    use_codec(Codec {
+        pack: audit_archive::pack,
+        unpack: |file| {
+            let packed = Packed::open(file)?;
+            let len = packed.len();
+            Ok((Box::new(packed), len))
+        },
+    });
+}
+
+impl Asked<'_> {
+    fn auditor(&self) -> Result<()> {
+        if self.caller.principal.roles.iter().any(|role| role == AUDITOR) || self.host.kms.is_admin(&self.caller)? {
+            return Ok(());
+        }
+        Err(Error::new(ErrorKind::Denied, "only an auditor or an admin of the server's configuration reads the audit"))
+    }
+
+    fn tail(&self, filter: Option<proto::AuditFilter>) -> AuditTail {
+        AuditTail::new(Kms::audit_directory(&self.host.config), filter.map(self::filter).unwrap_or_default())
+    }
+}
+
+fn filter(asked: proto::AuditFilter) -> Filter {
+    let some = |text: String| (!text.is_empty()).then_some(text);
+    Filter {
+        kind: some(asked.kind),
+        action: some(asked.action),
+        key: some(asked.key),
+        principal: some(asked.principal),
+        outcome: some(asked.outcome),
+        namespace: some(asked.namespace),
+        tenant: some(asked.tenant),
+        mechanism: some(asked.mechanism),
+        tag: some(asked.tag),
+        rule: some(asked.rule),
+        since: asked.since_ms.map(Timestamp),
+        until: asked.until_ms.map(Timestamp),
+        events_only: true,
+    }
+}
+
+fn record(entry: Entry) -> proto::AuditRecord {
+    proto::AuditRecord { segment: entry.segment.to_string(), sequence: entry.record.seq, json: entry.raw }
+}
+
+impl Call for proto::QueryAuditRequest {
+    type Answer = proto::QueryAuditResponse;
+    const METHOD: &'static str = "QueryAudit";
+    const WIDE: bool = true;
+
+    fn namespace(&self) -> &str {
+        ""
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::QueryAuditResponse> {
+        asked.auditor()?;
+        let limit = match usize::try_from(self.limit).unwrap_or(MAX_RECORDS) {
+            0 => RECORDS,
+            limit => limit.min(MAX_RECORDS),
+        };
+        let records = asked.tail(self.filter).last(limit)?.into_iter().map(record).collect();
+        Ok(proto::QueryAuditResponse { records })
+    }
+}
+
+impl Server {
+    /// Hands the records that `asked` wants to the channel, for as long as somebody takes them.
+    pub(super) async fn follow_audit(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        asked: proto::FollowAuditRequest,
+    ) -> Result<mpsc::Receiver<Result<proto::FollowAuditResponse>>> {
+        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
+        let begin = move || {
+            let host = &*server.host;
+            let caller = host.beyond(&peer, None)?;
+            let who = Asked { server: &server, host, connection: &peer, caller, call: None };
+            who.auditor()?;
+            let mut tail = who.tail(asked.filter);
+            let first = tail.last(before)?;
+            Ok((tail, first))
+        };
+        let (mut tail, mut entries) = self.bridge.cross(self.deadline(), begin).await?;
+        let (out, records) = mpsc::channel(AHEAD);
+        let (server, mut stopping) = (Arc::clone(self), self.stopping.subscribe());
+        tokio::spawn(async move {
+            loop {
+                for entry in entries {
+                    let answer = proto::FollowAuditResponse { record: Some(record(entry)) };
+                    if out.send(Ok(answer)).await.is_err() {
+                        return;
+                    }
+                }
+                tokio::select! {
+                    () = tokio::time::sleep(PACE) => {}
+                    () = out.closed() => return,
+                    () = super::listen::stopped(&mut stopping) => return,
+                }
+                let poll = move || {
+                    let entries = tail.poll()?;
+                    Ok((tail, entries))
+                };
+                match server.bridge.cross(server.deadline(), poll).await {
+                    Ok((again, found)) => (tail, entries) = (again, found),
+                    Err(error) => {
+                        let _ = out.send(Err(error)).await;
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(records)
+    }
+}

@@ -1,0 +1,186 @@
+//! Calls: what each message asks for, and how it is answered.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libkmss::caller::Caller;
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::Storage;
+use libkmss::operation::{Draft, ObjectRef};
+use libkmss::tenant::ObjectId;
+use prost::Message;
+
+use super::Server;
+use super::host::Host;
+use super::peer::Connection;
+use crate::convert;
+use crate::proto;
+
+/// A message that is answered by one other.
+pub(super) trait Call: Message + Default + 'static {
+    type Answer: Message + Default + 'static;
+
+    /// The method, for metrics.
+    const METHOD: &'static str;
+
+    /// The namespace that it is about.
+    fn namespace(&self) -> &str;
+
+    /// Its id, where such calls have one.
+    fn request_id(&self) -> &[u8] {
+        &[]
+    }
+
+    /// Whether it is about no namespace: it is answered for whoever asks, beyond namespaces.
+    const WIDE: bool = false;
+
+    /// Whether it is over in microseconds, as far as it can be seen.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
+    /// The key that it uses, where it is quick.
+    fn quick_key(&self) -> Option<&proto::KeyRef> {
+        None
+    }
+
+    /// Answers it.
+    fn run(self, asked: &Asked<'_>) -> Result<Self::Answer>;
+}
+
+/// What a call has beside its message.
+pub(super) struct Asked<'a> {
+    pub(super) server: &'a Server,
+    pub(super) host: &'a Host,
+    pub(super) connection: &'a Connection,
+    pub(super) caller: Caller,
+    pub(super) call: Option<[u8; convert::REQUEST_ID]>,
+}
+
+impl Asked<'_> {
+    /// The stored object that `key` names, in the caller's namespace.
+    pub(super) fn object(&self, key: Option<&proto::KeyRef>) -> Result<ObjectRef> {
+        let key = key.ok_or_else(|| argument("it is not said which key"))?;
+        if *super::host::full_name(&key.namespace) != self.caller.namespace.to_string() {
+            return Err(argument("the keys of one call are in one namespace"));
+        }
+        let id = convert::object_id(&key.id)?;
+        if key.version != 0 {
+            let object = self.host.kms.object(&self.caller, id)?;
+            if object.key().is_none_or(|known| known.primary != key.version) {
+                let why = "only the version that new operations use can be used here";
+                return Err(Error::new(ErrorKind::Unsupported, why));
+            }
+        }
+        Ok(ObjectRef::Stored(id))
+    }
+
+    /// The version of a key that operations use.
+    pub(super) fn version(&self, key: &ObjectRef) -> u32 {
+        match key {
+            ObjectRef::Stored(id) => {
+                let object = self.host.kms.object(&self.caller, *id);
+                object.ok().and_then(|object| object.key().map(|key| key.primary)).unwrap_or_default()
+            }
+            ObjectRef::Ephemeral(_) => 0,
+        }
+    }
+
+    /// A draft of a stored object, the `index`th that the call makes. With an id of the request its identity follows from that,
+    /// so that a call that comes again finds what it made, even after the server was restarted.
+    pub(super) fn stored(&self, index: u8) -> Result<Draft> {
+        let mut draft = self.host.kms.draft(Storage::Stored)?;
+        if let Some(call) = &self.call {
+            draft.id = self.identity(call, index);
+        }
+        Ok(draft)
+    }
+
+    fn identity(&self, call: &[u8; convert::REQUEST_ID], index: u8) -> ObjectId {
+        let (namespace, principal) = (&self.caller.namespace.id.0, self.caller.principal.name.as_bytes());
+        let hash = self.host.kms.suite().hash(&[b"kmss/1 request ", namespace, call, &[index], principal]);
+        let mut id = [0; 16];
+        id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        ObjectId(id)
+    }
+
+    /// What an earlier server, or an earlier run of this one, made for the same request.
+    pub(super) fn made_before(&self, index: u8) -> Result<Option<proto::Object>> {
+        let Some(call) = &self.call else { return Ok(None) };
+        match self.host.kms.object(&self.caller, self.identity(call, index)) {
+            Ok(object) => Ok(Some(object.as_ref().into())),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+}
+
+pub(super) fn argument(why: &'static str) -> Error {
+    Error::new(ErrorKind::Arguments, why)
+}
+
+impl Server {
+    /// Answers `call`, which came in on `connection`.
+    pub(super) async fn answer<C: Call>(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        deadline: Duration,
+        call: C,
+    ) -> Result<C::Answer> {
+        let began = self.clock.monotonic();
+        let answer = self.do_once(connection, deadline, call).await;
+        self.metrics.answered(
+            C::METHOD,
+            answer.as_ref().err().map(Error::kind),
+            self.clock.monotonic().saturating_sub(began),
+        );
+        if let Err(error) = &answer {
+            super::log::failed(C::METHOD, error);
+        }
+        answer
+    }
+
+    async fn do_once<C: Call>(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        deadline: Duration,
+        call: C,
+    ) -> Result<C::Answer> {
+        let id = convert::request_id(call.request_id())?;
+        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.quick_key());
+        let Some(id) = id else { return self.run(connection, deadline, call, (None, quick)).await };
+        // What began goes on though its caller may be gone, so that it is known what became of it.
+        let request = call.encode_to_vec();
+        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let name = connection.name_for_requests();
+        let done = async move {
+            let work = || server.run(&connection, deadline, call, (Some(id), quick));
+            server.requests.once(&name, id, C::METHOD, &request, work).await
+        };
+        if quick {
+            return done.await;
+        }
+        tokio::spawn(done)
+            .await
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server")))
+    }
+
+    async fn run<C: Call>(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        deadline: Duration,
+        call: C,
+        (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
+    ) -> Result<C::Answer> {
+        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let work = move || {
+            let host = &*server.host;
+            let caller = match C::WIDE {
+                true => host.beyond(&connection, id)?,
+                false => host.caller(&connection, call.namespace(), id)?,
+            };
+            call.run(&Asked { server: &server, host, connection: &connection, caller, call: id })
+        };
+        if quick { self.bridge.here(work) } else { self.bridge.cross(deadline, work).await }
+    }
+}

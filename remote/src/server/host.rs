@@ -1,0 +1,229 @@
+//! What is served: the home, its namespaces, and who may use them.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use libkmss::auth::Credential;
+use libkmss::caller::Caller;
+use libkmss::config::Config;
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::{AuditMode, BackendId, KeyVersion};
+use libkmss::kms::Kms;
+use libkmss::secret::Secret;
+use libkmss::tenant::Namespace;
+use zeroize::Zeroizing;
+
+use super::config::NamespaceConfig;
+use super::peer::Connection;
+use crate::convert;
+use crate::proto;
+
+/// The user that a PIN is the one of, where nothing else is said.
+const USER: &str = "user";
+/// Longest PIN file in bytes.
+const LONGEST_PIN: usize = 4096;
+
+/// The home, open, and what of it is served.
+pub(super) struct Host {
+    pub(super) kms: Kms,
+    pub(super) config: Config,
+    served: HashMap<String, Served>,
+}
+
+/// A namespace that is served.
+struct Served {
+    config: NamespaceConfig,
+    opened: RwLock<Opened>,
+    /// One thread opens it anew.
+    opening: Mutex<()>,
+}
+
+/// A namespace as it was when it was opened.
+#[derive(Clone)]
+struct Opened {
+    /// The server in it, with what its PIN unlocks.
+    base: Caller,
+    /// Counts openings.
+    edition: u64,
+    /// The store's generation at which it was found to be the same namespace still.
+    generation: u64,
+}
+
+impl Host {
+    /// Opens every namespace of `served`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for one that is not there, [`ErrorKind::Config`] for a PIN that cannot be read, and those of the
+    /// login.
+    pub(super) fn open(kms: Kms, config: Config, served: &[NamespaceConfig]) -> Result<Self> {
+        let mut all = HashMap::new();
+        for wanted in served {
+            let opened = open(&kms, wanted, 1)?;
+            let name = opened.base.namespace.to_string();
+            let served = Served { config: wanted.clone(), opened: RwLock::new(opened), opening: Mutex::new(()) };
+            if all.insert(name, served).is_some() {
+                return Err(Error::new(
+                    ErrorKind::Config,
+                    format!("[[server.namespace]] names `{}` twice", wanted.name),
+                ));
+            }
+        }
+        Ok(Self { kms, config, served: all })
+    }
+
+    /// The caller that is at the other end of `connection`, in `namespace`, with the request `call`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] for a namespace that is not served, or not to it; [`ErrorKind::Denied`] for a peer without a name.
+    pub(super) fn caller(&self, connection: &Connection, namespace: &str, call: Option<[u8; 16]>) -> Result<Caller> {
+        let whole = full_name(namespace);
+        let served = self.served.get(&*whole).ok_or_else(|| absent(namespace))?;
+        let opened = served.current(self)?;
+        let caller = match connection.caller(&whole, opened.edition) {
+            Some(caller) => caller,
+            None => {
+                let principal = connection.peer.principal(&self.config, &opened.base.namespace.name)?;
+                let allowed = &served.config.principals;
+                if !allowed.is_empty() && !allowed.contains(&principal.name) {
+                    return Err(absent(namespace));
+                }
+                let caller = opened.base.introduce(Arc::new(principal), connection.number, self.kms.now());
+                connection.remember(&whole, opened.edition, caller.clone());
+                caller
+            }
+        };
+        Ok(match call {
+            Some(id) => caller.calling(id),
+            None => caller,
+        })
+    }
+
+    /// The caller at the other end of `connection`, beyond namespaces: for what administrators do, which looks at who it is.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`] for a peer without a name.
+    pub(super) fn beyond(&self, connection: &Connection, call: Option<[u8; 16]>) -> Result<Caller> {
+        let principal = connection.peer.principal(&self.config, "*")?;
+        let caller = self.kms.administrator(None)?.introduce(Arc::new(principal), connection.number, self.kms.now());
+        Ok(match call {
+            Some(id) => caller.calling(id),
+            None => caller,
+        })
+    }
+
+    /// Whether a use of `key` (or of none) needs nothing but memory and a record: its caller is known, and its key is one of the
+    /// software engine whose records need not be on the disk.
+    pub(super) fn is_near(&self, connection: &Connection, namespace: &str, key: Option<&proto::KeyRef>) -> bool {
+        let whole = full_name(namespace);
+        let known = self.served.get(&*whole).and_then(|served| {
+            let opened = served.opened.read().unwrap_or_else(PoisonError::into_inner);
+            let current = opened.generation == self.kms.generation();
+            connection.caller(&whole, opened.edition).filter(|_| current)
+        });
+        // What is kept elsewhere is looked at there.
+        let Some(caller) = known.filter(|caller| caller.namespace.backend == BackendId::soft()) else { return false };
+        key.is_none_or(|key| {
+            let object = convert::object_id(&key.id).and_then(|id| self.kms.object(&caller, id));
+            object.is_ok_and(|object| {
+                object.key().is_some_and(|key| {
+                    let soft = |version: &KeyVersion| version.backend == BackendId::soft();
+                    key.audit == AuditMode::Normal && key.primary().is_ok_and(soft)
+                })
+            })
+        })
+    }
+
+    /// The namespaces that are served to `connection`.
+    pub(super) fn namespaces(&self, connection: &Connection) -> Result<Vec<Namespace>> {
+        let mut all = Vec::new();
+        for name in self.served.keys() {
+            match self.caller(connection, name, None) {
+                Ok(caller) => all.push(Namespace::clone(&caller.namespace)),
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+        all.sort_by(|a, b| (&a.tenant, &a.name).cmp(&(&b.tenant, &b.name)));
+        Ok(all)
+    }
+}
+
+impl Served {
+    /// The namespace as it is now: where it was made anew, it is opened anew.
+    fn current(&self, host: &Host) -> Result<Opened> {
+        let generation = host.kms.generation();
+        let known = self.opened.read().unwrap_or_else(PoisonError::into_inner).clone();
+        if known.generation == generation && generation.is_multiple_of(2) {
+            return Ok(known);
+        }
+        let _opening = self.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        let namespace = find(&host.kms, &self.config.name)?;
+        let current = if namespace == *known.base.namespace {
+            Opened { generation, ..known }
+        } else {
+            open(&host.kms, &self.config, known.edition + 1)?
+        };
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = current.clone();
+        Ok(current)
+    }
+}
+
+fn open(kms: &Kms, wanted: &NamespaceConfig, edition: u64) -> Result<Opened> {
+    let generation = kms.generation();
+    let namespace = find(kms, &wanted.name)?;
+    let mut base = kms.enter(&namespace, 0)?;
+    if let Some(pin) = pin(wanted)? {
+        base = kms.login(&base, &Credential::UserPin { name: USER, pin: &pin })?;
+    }
+    Ok(Opened { base, edition, generation })
+}
+
+fn find(kms: &Kms, name: &str) -> Result<Namespace> {
+    let whole = full_name(name);
+    let mut found = kms.namespaces()?.into_iter().filter(|namespace| namespace.to_string() == *whole);
+    match (found.next(), found.next()) {
+        (Some(namespace), None) => Ok(namespace),
+        (None, _) => Err(absent(name)),
+        _ => Err(Error::new(ErrorKind::Conflict, format!("several namespaces are called `{}`", name.escape_debug()))),
+    }
+}
+
+/// `tenant/name`.
+pub(super) fn full_name(name: &str) -> std::borrow::Cow<'_, str> {
+    if name.contains('/') { name.into() } else { format!("{}/{name}", Namespace::DEFAULT_TENANT).into() }
+}
+
+fn absent(name: &str) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    Error::new(ErrorKind::NotFound, format!("no namespace `{}` is served here", shown.escape_debug()))
+}
+
+fn pin(of: &NamespaceConfig) -> Result<Option<Secret>> {
+    let unset = |name: &str| Error::new(ErrorKind::Config, format!("`{name}`, which is to hold a PIN, is not set"));
+    if let Some(name) = &of.pin_env {
+        return std::env::var(name).map(|pin| Some(Secret::new(pin.into_bytes()))).map_err(|_| unset(name));
+    }
+    let file = match (&of.pin_file, &of.pin_credential) {
+        (Some(file), _) => file.clone(),
+        (None, Some(name)) if !name.contains('/') => {
+            let folder = std::env::var_os("CREDENTIALS_DIRECTORY").ok_or_else(|| unset("CREDENTIALS_DIRECTORY"))?;
+            PathBuf::from(folder).join(name)
+        }
+        (None, Some(_)) => return Err(Error::new(ErrorKind::Config, "`pin_credential` is a name, not a path")),
+        (None, None) => return Ok(None),
+    };
+    read_pin(&file).map(Some)
+}
+
+fn read_pin(file: &Path) -> Result<Secret> {
+    let unreadable =
+        |e| Error::new(ErrorKind::Config, format!("cannot read the PIN in `{}`", file.display())).with_source(e);
+    let content = Zeroizing::new(fs::read(file).map_err(unreadable)?);
+    let end = content.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    match content.get(..end) {
+        Some(pin) if (1..=LONGEST_PIN).contains(&pin.len()) => Ok(Secret::copy_of(pin)),
+        _ => Err(Error::new(ErrorKind::Config, format!("`{}` holds no PIN", file.display()))),
+    }
+}

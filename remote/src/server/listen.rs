@@ -1,0 +1,231 @@
+//! Taking connections: whoever they are from is found out before the first request.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::server::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::principal::ProcessIdentity;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use super::Server;
+use super::config::ServerConfig;
+use super::peer::{Connection, Peer};
+use super::route::{Calls, Router};
+use super::tls::{Tls, names};
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How often a silent peer is asked whether it is there, and how long it may take to answer.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long to wait where no connection can be taken.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What every listener has.
+#[derive(Clone)]
+pub(super) struct Door {
+    router: Router,
+    server: Arc<Server>,
+    places: Arc<Semaphore>,
+    /// Turns true when the server stops.
+    stopping: watch::Receiver<bool>,
+    /// Held by each connection, so that the last one can be waited for.
+    alive: tokio::sync::mpsc::Sender<()>,
+}
+
+impl Door {
+    pub(super) fn new(
+        server: Arc<Server>,
+        router: Router,
+        config: &ServerConfig,
+        stopping: watch::Receiver<bool>,
+        alive: tokio::sync::mpsc::Sender<()>,
+    ) -> Self {
+        let places = usize::try_from(config.max_connections).unwrap_or(usize::MAX >> 4);
+        Self { router, server, places: Arc::new(Semaphore::new(places)), stopping, alive }
+    }
+
+    /// Takes connections of `listener`.
+    pub(super) async fn tcp(self, listener: TcpListener, tls: Arc<Tls>) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let taken = tokio::select! {
+                taken = listener.accept() => taken,
+                () = stopped(&mut stopping) => return,
+            };
+            let Some((stream, address, place)) = self.admit(taken).await else { continue };
+            let (door, acceptor) = (self.clone(), TlsAcceptor::from(tls.current()));
+            tokio::spawn(async move {
+                let _ = stream.set_nodelay(true);
+                let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                let stream = match shaken {
+                    Ok(Ok(stream)) => stream,
+                    Ok(Err(e)) => return door.refused(&address, &e.to_string()),
+                    Err(_) => return door.refused(&address, "the handshake took too long"),
+                };
+                let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
+                match shown.ok_or_else(|| Error::new(ErrorKind::Denied, "no certificate")).and_then(names) {
+                    Ok(names) => {
+                        let peer = Peer::Certificate { names, source: address.ip().to_canonical().to_string() };
+                        door.serve(stream, peer, place).await;
+                    }
+                    Err(e) => door.refused(&address, e.message()),
+                }
+            });
+        }
+    }
+
+    /// Takes connections of `listener`.
+    pub(super) async fn unix(self, listener: UnixListener) {
+        let mut stopping = self.stopping.clone();
+        loop {
+            let taken = tokio::select! {
+                taken = listener.accept() => taken,
+                () = stopped(&mut stopping) => return,
+            };
+            let Some((stream, _, place)) = self.admit(taken).await else { continue };
+            let door = self.clone();
+            tokio::spawn(async move {
+                match stream.peer_cred() {
+                    Ok(peer) => {
+                        let pid = peer.pid().and_then(|pid| u32::try_from(pid).ok()).unwrap_or_default();
+                        let peer = Peer::Process(ProcessIdentity::of_peer(peer.uid(), peer.gid(), pid));
+                        door.serve(stream, peer, place).await;
+                    }
+                    Err(e) => door.refused(&"the socket", &e.to_string()),
+                }
+            });
+        }
+    }
+
+    /// A place for what was taken, where there is one.
+    async fn admit<S, A>(&self, taken: io::Result<(S, A)>) -> Option<(S, A, OwnedSemaphorePermit)> {
+        match taken {
+            Ok((stream, address)) => match Arc::clone(&self.places).try_acquire_owned() {
+                Ok(place) => Some((stream, address, place)),
+                Err(_) => {
+                    self.refused(&"a peer", "there are as many connections as there may be");
+                    None
+                }
+            },
+            Err(e) => {
+                // Mostly there is no descriptor left: one will be.
+                tracing::warn!(reason = %e, "a connection could not be taken");
+                tokio::time::sleep(PAUSE).await;
+                None
+            }
+        }
+    }
+
+    fn refused(&self, who: &dyn std::fmt::Display, why: &str) {
+        self.server.metrics.refused.inc();
+        tracing::info!(peer = %who, reason = why, "a connection was refused");
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        self,
+        stream: S,
+        peer: Peer,
+        place: OwnedSemaphorePermit,
+    ) {
+        static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let connection = Connection::new(peer, NUMBER.fetch_add(1, Ordering::Relaxed));
+        tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
+        self.server.metrics.connections.inc();
+        let (service, calls) = self.router.for_connection(Arc::clone(&connection));
+        let (interval, patience) = KEEPALIVE;
+        let mut http = http2::Builder::new(TokioExecutor::new());
+        http.timer(TokioTimer::new())
+            .keep_alive_interval(interval)
+            .keep_alive_timeout(patience)
+            .max_concurrent_streams(self.server.config.max_calls)
+            .max_header_list_size(16 << 10)
+            .initial_stream_window_size(1 << 20)
+            .initial_connection_window_size(4 << 20);
+        let serving = http.serve_connection(TokioIo::new(stream), service);
+        tokio::pin!(serving);
+        let mut stopping = self.stopping.clone();
+        let ended = tokio::select! {
+            ended = serving.as_mut() => ended,
+            () = stopped(&mut stopping) => {
+                // What came in is answered; nothing more is taken.
+                serving.as_mut().graceful_shutdown();
+                // A peer that only listens while it calls does not hear of it: nobody waits for that.
+                tokio::select! {
+                    ended = serving.as_mut() => ended,
+                    () = idle(&calls) => Ok(()),
+                }
+            }
+        };
+        if let Err(e) = ended {
+            tracing::debug!(connection = connection.number, reason = %e, "a connection broke off");
+        }
+        self.server.metrics.connections.dec();
+        drop((place, self.alive));
+    }
+}
+
+/// Ends when no call was under way for a while, so that every answer has left.
+async fn idle(calls: &Calls) {
+    let mut quiet = 0;
+    while quiet < 4 {
+        tokio::time::sleep(PAUSE).await;
+        quiet = if calls.any() { 0 } else { quiet + 1 };
+    }
+}
+
+/// Ends when the server stops.
+pub(super) async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    let _ = stopping.wait_for(|stop| *stop).await;
+}
+
+/// Listens at `address`.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where that is not possible.
+pub(super) async fn tcp(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .map_err(|e| Error::new(ErrorKind::Config, format!("cannot listen at {address}")).with_source(e))
+}
+
+/// A Unix socket, and its file, which goes with it.
+pub(super) struct Socket {
+    path: PathBuf,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+/// Listens at `path`, where nobody else does; what another one left there is removed.
+///
+/// # Errors
+/// [`ErrorKind::Config`] where that is not possible, or somebody listens there.
+pub(super) fn unix(path: &Path, mode: u32) -> Result<(UnixListener, Socket)> {
+    let bad =
+        |e: io::Error| Error::new(ErrorKind::Config, format!("cannot listen at `{}`", path.display())).with_source(e);
+    if fs::symlink_metadata(path).is_ok_and(|data| data.file_type().is_socket()) {
+        if std::os::unix::net::UnixStream::connect(path).is_ok() {
+            let why = format!("somebody listens at `{}` already", path.display());
+            return Err(Error::new(ErrorKind::Config, why));
+        }
+        fs::remove_file(path).map_err(bad)?;
+    }
+    let listener = UnixListener::bind(path).map_err(bad)?;
+    let socket = Socket { path: path.to_owned() };
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(bad)?;
+    Ok((listener, socket))
+}

@@ -1,0 +1,75 @@
+//! Who is at the other end of a connection.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libkmss::caller::{Caller, Principal};
+use libkmss::config::Config;
+use libkmss::error::Result;
+use libkmss::principal::ProcessIdentity;
+
+/// What is known of a peer before it asks for anything.
+#[derive(Clone, Debug)]
+pub(super) enum Peer {
+    /// It showed a certificate with these names, the ones that count first.
+    Certificate {
+        /// `URI:…`, `DNS:…`, `email:…`.
+        names: Vec<String>,
+        /// Its address.
+        source: String,
+    },
+    /// It is a process of this host.
+    Process(ProcessIdentity),
+}
+
+impl Peer {
+    /// Who it is in the namespace `name`.
+    pub(super) fn principal(&self, config: &Config, name: &str) -> Result<Principal> {
+        match self {
+            Self::Certificate { names, source } => config.principal_of_certificate(names, source, name),
+            Self::Process(process) => config.principal(process, name),
+        }
+    }
+}
+
+impl Peer {
+    /// Tells it from every other peer, on whatever connection it comes.
+    fn identity(&self) -> String {
+        match self {
+            Self::Certificate { names, .. } => names.join("\n"),
+            Self::Process(process) => format!("uid {} {}", process.uid, process.executable.display()),
+        }
+    }
+}
+
+/// One connection: its peer, and the callers that it is in each namespace.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    /// For the audit.
+    pub(super) number: u64,
+    identity: Arc<str>,
+    callers: Mutex<HashMap<String, (u64, Caller)>>,
+}
+
+impl Connection {
+    pub(super) fn new(peer: Peer, number: u64) -> Arc<Self> {
+        let identity = peer.identity().into();
+        Arc::new(Self { peer, number, identity, callers: Mutex::default() })
+    }
+
+    /// Under which its requests are remembered: the same on a new connection.
+    pub(super) fn name_for_requests(&self) -> Arc<str> {
+        Arc::clone(&self.identity)
+    }
+
+    /// The caller that it is in `namespace`, as of the opening `edition` of that namespace.
+    pub(super) fn caller(&self, namespace: &str, edition: u64) -> Option<Caller> {
+        let callers = self.callers.lock().unwrap_or_else(PoisonError::into_inner);
+        callers.get(namespace).filter(|(known, _)| *known == edition).map(|(_, caller)| caller.clone())
+    }
+
+    pub(super) fn remember(&self, namespace: &str, edition: u64, caller: Caller) {
+        self.callers.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned(), (edition, caller));
+    }
+}

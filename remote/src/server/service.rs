@@ -1,0 +1,190 @@
+//! The services of the contract, as tonic wants them: each method hands its message on.
+
+use std::sync::Arc;
+
+use tokio_stream::StreamExt as _;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::Server;
+use super::call::Call;
+use super::route::Context;
+use crate::proto;
+use crate::proto::admin_service_server::AdminService;
+use crate::proto::audit_service_server::AuditService;
+use crate::proto::crypto_service_server::CryptoService;
+use crate::proto::key_service_server::KeyService;
+use crate::proto::random_service_server::RandomService;
+use crate::status::{self, Circumstances};
+
+/// Every service.
+#[derive(Clone)]
+pub(super) struct Services(pub(super) Arc<Server>);
+
+type Answer<T> = Result<Response<T>, Status>;
+type Outgoing<T> = std::pin::Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Send>>;
+
+impl Services {
+    async fn unary<C: Call>(&self, request: Request<C>) -> Answer<C::Answer> {
+        let (context, call) = taken(request)?;
+        let known = circumstances(call.request_id());
+        let answer = self.0.answer(&context.connection, context.deadline, call).await;
+        answer.map(Response::new).map_err(|e| status::status(&e, &known))
+    }
+}
+
+/// What a request has beside its message.
+pub(super) fn taken<T>(mut request: Request<T>) -> Result<(Context, T), Status> {
+    let context = request.extensions_mut().remove::<Context>();
+    let context = context.ok_or_else(|| Status::internal("the request came in on no connection"))?;
+    Ok((context, request.into_inner()))
+}
+
+fn circumstances(id: &[u8]) -> Circumstances {
+    Circumstances { request_id: id.get(..16).unwrap_or_default().to_vec(), ..Circumstances::default() }
+}
+
+fn plain(error: &libkmss::error::Error) -> Status {
+    status::status(error, &Circumstances::default())
+}
+
+/// A service whose methods are all answered by one message.
+macro_rules! service {
+    ($service:ident { $($method:ident: $request:ident => $response:ident,)+ } $($more:tt)*) => {
+        #[tonic::async_trait]
+        impl $service for Services {
+            $(async fn $method(&self, request: Request<proto::$request>) -> Answer<proto::$response> {
+                self.unary(request).await
+            })+
+            $($more)*
+        }
+    };
+}
+
+service!(KeyService {
+    list_namespaces: ListNamespacesRequest => ListNamespacesResponse,
+    get_object: GetObjectRequest => GetObjectResponse,
+    list_objects: ListObjectsRequest => ListObjectsResponse,
+    generate_key: GenerateKeyRequest => GenerateKeyResponse,
+    generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
+    make_key: MakeKeyRequest => MakeKeyResponse,
+    import_key: ImportKeyRequest => ImportKeyResponse,
+    import_document: ImportDocumentRequest => ImportDocumentResponse,
+    export_key: ExportKeyRequest => ExportKeyResponse,
+    update_object: UpdateObjectRequest => UpdateObjectResponse,
+    rename_key: RenameKeyRequest => RenameKeyResponse,
+    copy_object: CopyObjectRequest => CopyObjectResponse,
+    destroy_object: DestroyObjectRequest => DestroyObjectResponse,
+}
+    async fn list_changes(
+        &self,
+        request: Request<proto::ListChangesRequest>,
+    ) -> Answer<proto::ListChangesResponse> {
+        let (context, call) = taken(request)?;
+        let changes = self.0.changes(&context.connection, context.deadline, call).await;
+        changes.map(Response::new).map_err(|e| plain(&e))
+    }
+);
+
+service!(RandomService {
+    generate_random: GenerateRandomRequest => GenerateRandomResponse,
+});
+
+service!(AdminService {
+    get_server_info: GetServerInfoRequest => GetServerInfoResponse,
+    list_all_namespaces: ListAllNamespacesRequest => ListAllNamespacesResponse,
+    create_namespace: CreateNamespaceRequest => CreateNamespaceResponse,
+    remove_namespace: RemoveNamespaceRequest => RemoveNamespaceResponse,
+    list_policies: ListPoliciesRequest => ListPoliciesResponse,
+    apply_policy: ApplyPolicyRequest => ApplyPolicyResponse,
+    remove_policy: RemovePolicyRequest => RemovePolicyResponse,
+    list_quotas: ListQuotasRequest => ListQuotasResponse,
+    set_quota: SetQuotaRequest => SetQuotaResponse,
+    remove_quota: RemoveQuotaRequest => RemoveQuotaResponse,
+    list_blocks: ListBlocksRequest => ListBlocksResponse,
+    create_block: CreateBlockRequest => CreateBlockResponse,
+    release_block: ReleaseBlockRequest => ReleaseBlockResponse,
+    change_key_state: ChangeKeyStateRequest => ChangeKeyStateResponse,
+    set_key_tags: SetKeyTagsRequest => SetKeyTagsResponse,
+    set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
+});
+
+service!(AuditService {
+    query_audit: QueryAuditRequest => QueryAuditResponse,
+}
+    type FollowAuditStream = Outgoing<proto::FollowAuditResponse>;
+
+    async fn follow_audit(
+        &self,
+        request: Request<proto::FollowAuditRequest>,
+    ) -> Answer<Self::FollowAuditStream> {
+        let (context, message) = taken(request)?;
+        let records = self.0.follow_audit(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let stream = ReceiverStream::new(records).map(|record| record.map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(stream)))
+    }
+);
+
+service!(CryptoService {
+    sign: SignRequest => SignResponse,
+    verify: VerifyRequest => VerifyResponse,
+    recover: RecoverRequest => RecoverResponse,
+    encrypt: EncryptRequest => EncryptResponse,
+    decrypt: DecryptRequest => DecryptResponse,
+    wrap: WrapRequest => WrapResponse,
+    unwrap: UnwrapRequest => UnwrapResponse,
+    derive: DeriveRequest => DeriveResponse,
+    derive_data: DeriveDataRequest => DeriveDataResponse,
+    encapsulate: EncapsulateRequest => EncapsulateResponse,
+    decapsulate: DecapsulateRequest => DecapsulateResponse,
+}
+    async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
+        let (context, message) = taken(request)?;
+        let results = self.0.batch(&context.connection, context.deadline, message).await;
+        results.map(Response::new).map_err(|e| plain(&e))
+    }
+
+    async fn sign_stream(
+        &self,
+        request: Request<Streaming<proto::SignStreamRequest>>,
+    ) -> Answer<proto::SignStreamResponse> {
+        let (context, stream) = taken(request)?;
+        let signed = self.0.sign_stream(&context.connection, stream).await;
+        signed.map(Response::new).map_err(|e| plain(&e))
+    }
+
+    async fn verify_stream(
+        &self,
+        request: Request<Streaming<proto::VerifyStreamRequest>>,
+    ) -> Answer<proto::VerifyStreamResponse> {
+        let (context, stream) = taken(request)?;
+        let verified = self.0.verify_stream(&context.connection, stream).await;
+        verified.map(Response::new).map_err(|e| plain(&e))
+    }
+
+    type EncryptStreamStream = Outgoing<proto::EncryptStreamResponse>;
+
+    async fn encrypt_stream(
+        &self,
+        request: Request<Streaming<proto::EncryptStreamRequest>>,
+    ) -> Answer<Self::EncryptStreamStream> {
+        let (context, stream) = taken(request)?;
+        let results = ReceiverStream::new(self.0.cipher_stream(&context.connection, stream, true));
+        let results = results
+            .map(|part| part.map(|data| proto::EncryptStreamResponse { data }).map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(results)))
+    }
+
+    type DecryptStreamStream = Outgoing<proto::DecryptStreamResponse>;
+
+    async fn decrypt_stream(
+        &self,
+        request: Request<Streaming<proto::DecryptStreamRequest>>,
+    ) -> Answer<Self::DecryptStreamStream> {
+        let (context, stream) = taken(request)?;
+        let results = ReceiverStream::new(self.0.cipher_stream(&context.connection, stream, false));
+        let results = results
+            .map(|part| part.map(|data| proto::DecryptStreamResponse { data }).map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(results)))
+    }
+);

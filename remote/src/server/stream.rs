@@ -1,0 +1,242 @@
+//! Streams: data of any length, in parts.
+//!
+//! Each part crosses to the core by itself, so that a slow peer holds no thread.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libkmss::backend::{Ciphering, Signing, Verifying};
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
+use libkmss::pipeline::Unfinished;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tonic::Streaming;
+
+use super::Server;
+use super::call::{Asked, argument};
+use super::crypto::{chosen, of};
+use super::peer::Connection;
+use crate::convert;
+use crate::proto::{self, StreamStart};
+
+/// How long a stream may be silent.
+const SILENCE: Duration = Duration::from_secs(30);
+/// Parts of output that wait to be fetched.
+const AHEAD: usize = 4;
+
+/// A part of a stream.
+pub(super) enum Part {
+    Start(StreamStart),
+    Data(Vec<u8>),
+    Signature(Vec<u8>),
+}
+
+/// A message that is a part of a stream.
+pub(super) trait Parted {
+    fn part(self) -> Option<Part>;
+}
+
+macro_rules! parted {
+    ($message:ident, $module:ident $(, $signature:ident)?) => {
+        impl Parted for proto::$message {
+            fn part(self) -> Option<Part> {
+                use proto::$module::Part as Wire;
+                Some(match self.part? {
+                    Wire::Start(start) => Part::Start(start),
+                    Wire::Data(data) => Part::Data(data),
+                    $(Wire::$signature(signature) => Part::Signature(signature),)?
+                })
+            }
+        }
+    };
+}
+
+parted!(SignStreamRequest, sign_stream_request);
+parted!(VerifyStreamRequest, verify_stream_request, Signature);
+parted!(EncryptStreamRequest, encrypt_stream_request);
+parted!(DecryptStreamRequest, decrypt_stream_request);
+
+/// The next part; `None` at the end.
+async fn next<M: Parted>(stream: &mut Streaming<M>) -> Result<Option<Part>> {
+    let broken = |why| Error::new(ErrorKind::OperationInactive, why);
+    let message = timeout(SILENCE, stream.message()).await.map_err(|_| broken("the stream was silent for too long"))?;
+    match message.map_err(|_| broken("the stream broke off"))? {
+        None => Ok(None),
+        Some(message) => message.part().ok_or_else(|| argument("a part of the stream is empty")).map(Some),
+    }
+}
+
+async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
+    match next(stream).await? {
+        Some(Part::Start(start)) => Ok(start),
+        _ => Err(argument("a stream begins with its start")),
+    }
+}
+
+/// Begins what `start` says.
+async fn begun<R: Send + 'static>(
+    server: &Arc<Server>,
+    connection: &Arc<Connection>,
+    start: StreamStart,
+    begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
+) -> Result<(Unfinished<R>, u32)> {
+    let (whole, connection) = (Arc::clone(server), Arc::clone(connection));
+    let begin = move || {
+        let host = &*whole.host;
+        let call = convert::request_id(&start.request_id)?;
+        let caller = host.caller(&connection, of(start.key.as_ref()), call)?;
+        let asked = Asked { server: &whole, host, connection: &connection, caller, call };
+        let version = asked.version(&asked.object(start.key.as_ref())?);
+        Ok((begin(&asked, start)?, version))
+    };
+    server.bridge.cross(server.deadline(), begin).await
+}
+
+impl Server {
+    pub(super) async fn sign_stream(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        mut stream: Streaming<proto::SignStreamRequest>,
+    ) -> Result<proto::SignStreamResponse> {
+        let start = start(&mut stream).await?;
+        let begin = |asked: &Asked<'_>, start: StreamStart| {
+            let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
+            asked.host.kms.begin(&asked.caller, Sign { key, how })
+        };
+        let (mut running, key_version): (Unfinished<Box<dyn Signing>>, _) =
+            begun(self, connection, start, begin).await?;
+        while let Some(part) = next(&mut stream).await? {
+            let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
+            running = self
+                .bridge
+                .cross(self.deadline(), move || {
+                    running.update(&data, |signing| signing.update(&data))?;
+                    Ok(running)
+                })
+                .await?;
+        }
+        let finish = move || {
+            running.finish(&[], |signing| {
+                let mut made = vec![0; signing.signature_len()];
+                let len = signing.finish(&mut made)?;
+                made.truncate(len);
+                Ok(made)
+            })
+        };
+        let signature = self.bridge.cross(self.deadline(), finish).await?;
+        Ok(proto::SignStreamResponse { signature, key_version })
+    }
+
+    pub(super) async fn verify_stream(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        mut stream: Streaming<proto::VerifyStreamRequest>,
+    ) -> Result<proto::VerifyStreamResponse> {
+        let start = start(&mut stream).await?;
+        let begin = |asked: &Asked<'_>, start: StreamStart| {
+            let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
+            asked.host.kms.begin(&asked.caller, Verify { key, how })
+        };
+        let (mut running, key_version): (Unfinished<Box<dyn Verifying>>, _) =
+            begun(self, connection, start, begin).await?;
+        loop {
+            match next(&mut stream).await? {
+                Some(Part::Data(data)) => {
+                    let update = move || {
+                        running.update(&data, |verifying| verifying.update(&data))?;
+                        Ok(running)
+                    };
+                    running = self.bridge.cross(self.deadline(), update).await?;
+                }
+                Some(Part::Signature(signature)) => {
+                    let finish = move || running.finish(&[], |verifying| verifying.finish(&signature));
+                    self.bridge.cross(self.deadline(), finish).await?;
+                    return Ok(proto::VerifyStreamResponse { key_version });
+                }
+                _ => return Err(argument("a stream to be verified ends with the signature")),
+            }
+        }
+    }
+
+    /// Encrypts or decrypts what comes in on `stream`; the results, and an error at the end, come out of the channel.
+    pub(super) fn cipher_stream<M: Parted + Send + 'static>(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        mut stream: Streaming<M>,
+        encrypts: bool,
+    ) -> mpsc::Receiver<Result<Vec<u8>>> {
+        let (out, results) = mpsc::channel(AHEAD);
+        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        tokio::spawn(async move {
+            if let Err(error) = server.ciphered(&connection, &mut stream, encrypts, &out).await {
+                super::log::failed("CipherStream", &error);
+                let _ = out.send(Err(error)).await;
+            }
+        });
+        results
+    }
+
+    async fn ciphered<M: Parted>(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        stream: &mut Streaming<M>,
+        encrypts: bool,
+        out: &mpsc::Sender<Result<Vec<u8>>>,
+    ) -> Result<()> {
+        let start = start(stream).await?;
+        let begin = move |asked: &Asked<'_>, start: StreamStart| {
+            let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
+            if encrypts {
+                asked.host.kms.begin(&asked.caller, Encrypt { key, how })
+            } else {
+                asked.host.kms.begin(&asked.caller, Decrypt { key, how })
+            }
+        };
+        let (mut running, _): (Unfinished<Box<dyn Ciphering>>, _) = begun(self, connection, start, begin).await?;
+        let most = usize::try_from(self.config.max_stream_bytes).unwrap_or(usize::MAX);
+        let mut held: usize = 0;
+        while let Some(part) = next(stream).await? {
+            let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
+            let len = data.len();
+            let update = move || {
+                let room = running.running().update_len(data.len());
+                let mut made = vec![0; room];
+                let written = if room == 0 {
+                    running.update(&data, |ciphering| ciphering.update(&data, &mut made))?
+                } else {
+                    running.produce(&data, |ciphering| ciphering.update(&data, &mut made))?
+                };
+                made.truncate(written);
+                Ok((running, made))
+            };
+            let (next, made) = self.bridge.cross(self.deadline(), update).await?;
+            running = next;
+            if made.is_empty() {
+                held = held.saturating_add(len);
+                if held > most {
+                    let why = "the stream has more data than the server holds until its end";
+                    return Err(Error::new(ErrorKind::DataLength, why));
+                }
+            } else if out.send(Ok(made)).await.is_err() {
+                return Ok(());
+            }
+        }
+        let finish = move || {
+            running.finish(&[], |ciphering| {
+                let mut made = vec![0; ciphering.finish_len(0)];
+                let len = ciphering.finish(&[], &mut made)?;
+                made.truncate(len);
+                Ok(made)
+            })
+        };
+        let last = self.bridge.cross(self.deadline(), finish).await?;
+        // In parts that a peer takes.
+        for part in last.chunks(1 << 20) {
+            if out.send(Ok(part.to_vec())).await.is_err() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}

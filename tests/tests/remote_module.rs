@@ -1,0 +1,177 @@
+//! The module with its keys on a real kmssd: made, found, used and destroyed through it; restarts, forks, and what is said
+//! when nobody answers.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::time::Duration;
+
+use kmss_tests::c;
+use kmss_tests::home::{Home, json_items};
+use kmss_tests::remote::{Kmssd, client, client_with};
+
+/// What a program may wait for a look at the server that is older than a second.
+const LOOK: Duration = Duration::from_millis(1200);
+
+fn keys(home: &Home) -> String {
+    home.kmss("key list --token web").succeed().text()
+}
+
+fn sign(home: &Home, name: &str) -> kmss_tests::program::Said {
+    let data = home.file("data");
+    std::fs::write(&data, [7; 32]).unwrap();
+    let tool = home.pkcs11_tool("web", "--sign --mechanism ECDSA --label").arg(name);
+    tool.arg("--input-file").arg(&data).arg("--output-file").arg(home.file("signature")).run()
+}
+
+#[test]
+fn keys_and_certificates_are_made_found_used_and_destroyed_through_the_module() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    home.pkcs11_tool("web", "--keypairgen --key-type EC:prime256v1 --label tls --id 0a").succeed();
+    home.generate("web", "seal", "aes:256", "0b");
+    for (whose, listed) in [("here", keys(&home)), ("there", keys(&server.home))] {
+        assert!(listed.contains("tls") && listed.contains("seal"), "{whose}: {listed}");
+    }
+    assert!(sign(&home, "tls").success());
+    assert!(sign(&server.home, "tls").success(), "it is the same key");
+    home.kmss("cert self-sign tls --token web --subject /CN=web").run();
+    home.pkcs11_tool("web", "--set-id 0c --type privkey --label tls").run();
+    // The material is the server's alone.
+    let records = server.home.audit(40);
+    assert!(records.iter().any(|r| r["action"] == "generate" && r["object"]["name"] == "tls"), "{records:?}");
+    assert!(records.iter().any(|r| r["action"] == "sign"), "{records:?}");
+    home.pkcs11_tool("web", "--delete-object --type privkey --label tls").succeed();
+    home.pkcs11_tool("web", "--delete-object --type pubkey --label tls").succeed();
+    for (whose, listed) in [("here", keys(&home)), ("there", keys(&server.home))] {
+        assert!(!listed.contains("tls") && listed.contains("seal"), "{whose}: {listed}");
+    }
+    home.audit_is_whole();
+    server.home.audit_is_whole();
+    home.kmss("store check --token web").succeed();
+}
+
+#[test]
+fn what_is_made_changed_and_destroyed_on_the_server_is_seen_within_a_second() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    server.home.generate("web", "first", "ec:p256", "01");
+    assert!(keys(&home).contains("first"));
+    server.home.generate("web", "second", "rsa:2048", "02");
+    server.home.kmss("key rename first third --token web").succeed();
+    std::thread::sleep(LOOK);
+    let listed = keys(&home);
+    assert!(listed.contains("second") && listed.contains("third") && !listed.contains("first"), "{listed}");
+    server.home.kmss("key destroy second --token web --yes").succeed();
+    std::thread::sleep(LOOK);
+    assert!(!keys(&home).contains("second"));
+    // A key that is disabled there signs nothing from then on.
+    assert!(sign(&home, "third").success());
+    server.home.kmss("key disable third --token web").succeed();
+    assert!(!sign(&home, "third").success());
+    home.kmss("store check --token web").succeed();
+}
+
+#[test]
+fn a_restart_of_the_server_costs_time_and_no_failure() {
+    let mut server = Kmssd::start();
+    let home = client(&[server.uri()], "deadline_ms = 20000");
+    home.generate("web", "tls", "ec:p256", "01");
+    assert!(sign(&home, "tls").success());
+    server.kill();
+    std::thread::scope(|s| {
+        let signing = s.spawn(|| sign(&home, "tls"));
+        std::thread::sleep(Duration::from_millis(400));
+        server.run();
+        let said = signing.join().unwrap();
+        assert!(said.success(), "{said}");
+    });
+}
+
+#[test]
+fn a_server_that_does_not_answer_is_named_with_the_cause() {
+    let mut server = Kmssd::start();
+    let home = client(&[server.uri()], "deadline_ms = 500");
+    home.generate("web", "tls", "ec:p256", "01");
+    server.kill();
+    let said = sign(&home, "tls");
+    assert!(!said.success());
+    let all = said.all();
+    assert!(all.contains("the server `prod` at unix:") && all.contains("refused"), "{all}");
+    assert!(all.contains("CKR_DEVICE_ERROR"), "{all}");
+}
+
+/// A scene of `fork.c` with the key on a server.
+fn fork(scene: &str) {
+    let server = Kmssd::start();
+    let home = client_with("fork", &[server.uri()], "deadline_ms = 30000\nnamespace = \"web\"");
+    home.generate("fork", "fork", "ec:p256", "01");
+    let program = c::program(&home, "fork").args(["fork", "fork", scene]).patience(Duration::from_secs(300));
+    program.succeed().mentions("forked");
+    home.audit_is_whole();
+}
+
+#[test]
+fn a_child_that_goes_on_and_its_parent_both_sign() {
+    fork("inherit");
+}
+
+#[test]
+fn a_child_that_initialises_anew_and_its_parent_both_sign() {
+    fork("reinit");
+}
+
+#[test]
+fn forks_while_threads_sign_never_hang() {
+    fork("threads");
+}
+
+#[test]
+fn children_of_children_sign() {
+    fork("nested");
+}
+
+#[test]
+fn no_thread_no_signal_handler_and_no_descriptor_is_left() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    home.generate("web", "fork", "ec:p256", "01");
+    c::program(&home, "quiet").words("web fork").succeed().mentions("quiet");
+}
+
+#[test]
+fn threads_share_the_connections() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "deadline_ms = 30000\nconnections = 2");
+    home.generate("web", "fork", "ec:p256", "01");
+    let program = c::program(&home, "threads").args(["web", "fork", "mixed"]).patience(Duration::from_secs(300));
+    program.succeed();
+}
+
+#[test]
+fn an_agent_between_program_and_server_changes_nothing() {
+    let server = Kmssd::start();
+    let agent = Kmssd::agent(&server);
+    let home = client(&[agent.uri()], "");
+    home.generate("web", "tls", "ec:p256", "01");
+    for (whose, home) in [("here", &home), ("the agent's", &agent.home), ("the server's", &server.home)] {
+        let listed = keys(home);
+        assert!(listed.contains("tls"), "{whose}: {listed}");
+    }
+    assert!(sign(&home, "tls").success());
+}
+
+#[test]
+fn copies_of_records_are_sealed_anew_with_everything_else() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    home.generate("web", "first", "ec:p256", "01");
+    assert!(keys(&home).contains("first"));
+    home.kmss("domain rotate web --rewrap").succeed();
+    let listed = json_items(&home.kmss("domain list web --json").succeed());
+    let versions = listed[0]["versions"].as_array().unwrap();
+    assert_eq!(versions.len(), 1, "nothing names the old version any more: {listed:?}");
+    server.home.generate("web", "second", "ec:p256", "02");
+    std::thread::sleep(LOOK);
+    assert!(keys(&home).contains("second"), "the server is still followed");
+    assert!(sign(&home, "first").success() && sign(&home, "second").success());
+    home.kmss("store check --token web").succeed();
+}

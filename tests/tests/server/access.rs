@@ -1,0 +1,196 @@
+//! Who is let in, and as whom.
+
+use kmss_tests::built;
+use kmss_tests::home::SO_PIN;
+use remote::proto;
+use remote::status;
+use tonic::Code;
+
+use crate::kit::{Authority, Client, Kmssd, key, named, replace, sign};
+
+const RULES: &str = r#"
+[[principal]]
+san = "URI:spiffe://example/order"
+name = "service:order-v1"
+roles = ["auditor"]
+"#;
+
+fn who(client: &Client) -> Result<proto::GetServerInfoResponse, tonic::Status> {
+    client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {})).map(tonic::Response::into_inner)
+}
+
+#[test]
+fn a_client_is_who_its_certificate_says_by_rule_or_by_its_first_name() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("", RULES);
+    let authority = server.authority.as_ref().unwrap();
+    for (names, principal) in [
+        (["DNS:order.example", "URI:spiffe://example/order"].as_slice(), "service:order-v1"),
+        (&["email:a@example.org", "DNS:pay.example"], "service:pay.example"),
+        (&["email:a@example.org"], "service:a@example.org"),
+    ] {
+        let client = server.tls_client(Some(&authority.issue(names, 0)));
+        assert_eq!(who(&client).unwrap().principal, principal);
+    }
+}
+
+#[test]
+fn whoever_shows_no_certificate_or_a_wrong_one_is_not_let_in() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("", RULES);
+    let authority = server.authority.as_ref().unwrap();
+    let nameless = authority.issue(&[], 0);
+    let expired = authority.issue(&["DNS:order.example"], -1);
+    let stranger = Authority::new().issue(&["DNS:order.example"], 0);
+    for identity in [None, Some(&nameless), Some(&expired), Some(&stranger)] {
+        let refused = who(&server.tls_client(identity)).err().unwrap();
+        // What a server answers has no cause on this side.
+        assert!(std::error::Error::source(&refused).is_some(), "{refused:?}");
+    }
+    assert!(server.metrics().contains("kmssd_connections_refused_total"));
+    assert!(who(&server.tls_client(Some(&authority.issue(&["DNS:order.example"], 0)))).is_ok());
+}
+
+#[test]
+fn new_certificates_are_used_without_a_restart_and_bad_ones_are_not() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("", "");
+    let old = server.authority.as_ref().unwrap().issue(&["DNS:old.example"], 0);
+    let other = Authority::new();
+    let new = other.issue(&["DNS:new.example"], 0);
+    assert!(who(&server.tls_client(Some(&old))).is_ok() && who(&server.tls_client(Some(&new))).is_err());
+    let wait = |what: &str, ready: &dyn Fn() -> bool| {
+        for _ in 0..100 {
+            if ready() {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(200));
+        }
+        panic!("never: {what}");
+    };
+    let both = format!("{}{}", server.authority.as_ref().unwrap().pem(), other.pem());
+    replace(&server, "ca.pem", &both);
+    wait("the new authority is trusted", &|| who(&server.tls_client(Some(&new))).is_ok());
+    replace(&server, "ca.pem", "no certificate");
+    let said = || server.running.as_ref().unwrap().said().contains("the old ones stay");
+    wait("the bad file is refused", &said);
+    assert!(who(&server.tls_client(Some(&new))).is_ok());
+}
+
+#[test]
+fn a_process_on_the_socket_is_who_the_kernel_says() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let exe = std::env::current_exe().unwrap();
+    let uid = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata("/proc/self").unwrap());
+    let rules = format!(
+        "[[principal]]\nexecutable = \"/usr/bin/false\"\nname = \"service:no\"\n\n[[principal]]\nuid = {uid}\nexecutable = {:?}\nname = \"service:tests\"\n",
+        exe.display().to_string()
+    );
+    let server = Kmssd::start("", &rules);
+    assert_eq!(who(&server.client()).unwrap().principal, "service:tests");
+}
+
+#[test]
+fn the_audit_says_who_asked_from_where_and_in_which_request() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("", RULES);
+    let identity = server.authority.as_ref().unwrap().issue(&["URI:spiffe://example/order"], 0);
+    let client = server.tls_client(Some(&identity));
+    let pair = client.pair("web-key");
+    client.wait(client.crypto().sign(sign(&pair, b"message", &[0xab; 16]))).unwrap();
+    let records = client.wait(client.audit().query_audit(proto::QueryAuditRequest::default())).unwrap().into_inner();
+    let signed = records.records.iter().rev().map(|record| record.json.parse::<serde_json::Value>().unwrap());
+    let signed = signed.clone().find(|record| record["action"] == "sign").unwrap();
+    assert_eq!(signed["principal"], "service:order-v1");
+    assert_eq!(signed["source"], "127.0.0.1");
+    assert_eq!(signed["call"], "ab".repeat(16));
+    assert_eq!(signed["object"]["name"], "web-key");
+    // Whoever is no auditor reads none of it.
+    let other = server.tls_client(Some(&server.authority.as_ref().unwrap().issue(&["DNS:pay.example"], 0)));
+    let refused = other.wait(other.audit().query_audit(proto::QueryAuditRequest::default())).err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    drop((client, other));
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn a_policy_of_the_server_decides_and_says_which_rule() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let pair = client.pair("signer");
+    client.wait(client.crypto().sign(sign(&pair, b"message", &[]))).unwrap();
+    let policy = server.home.file("no-signing");
+    std::fs::write(&policy, "deny user:* to sign with key:signer\n").unwrap();
+    server.home.kmss("policy apply").arg(&policy).words("--name no-signing --token web").succeed();
+    let refused = client.wait(client.crypto().sign(sign(&pair, b"message", &[]))).err().unwrap();
+    assert_eq!(refused.code(), Code::PermissionDenied, "{refused:?}");
+    let error = status::error(&refused);
+    assert!(error.rule().is_some_and(|rule| rule.contains("no-signing")), "{:?}", error.rule());
+}
+
+#[test]
+fn administration_is_for_admins_and_the_officers_pin() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let rules =
+        "[policy]\nadmins = [\"service:ops\"]\n\n[[principal]]\nsan = \"DNS:ops.example\"\nname = \"service:ops\"\n";
+    let server = Kmssd::with_tls("", rules);
+    let authority = server.authority.as_ref().unwrap();
+    let ops = server.tls_client(Some(&authority.issue(&["DNS:ops.example"], 0)));
+    let app = server.tls_client(Some(&authority.issue(&["DNS:app.example"], 0)));
+    let block = || proto::CreateBlockRequest {
+        target: Some(proto::BlockTarget {
+            kind: Some(proto::block_target::Kind::Principal(proto::PrincipalTarget {
+                name: "service:app.example".into(),
+                ..proto::PrincipalTarget::default()
+            })),
+        }),
+        reason: "test".into(),
+        ..proto::CreateBlockRequest::default()
+    };
+    // kmssd runs as the owner of its home; nobody who asks it does.
+    assert_eq!(app.wait(app.admin().create_block(block())).err().unwrap().code(), Code::PermissionDenied);
+    let pair = app.pair("mine");
+    let id = ops.wait(ops.admin().create_block(block())).unwrap().into_inner().id;
+    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).err().unwrap();
+    assert_eq!(status::detail_of(&refused).unwrap().kind, i32::from(proto::ErrorKind::Blocked));
+    assert!(status::error(&refused).rule().is_some_and(|rule| rule.contains(&id)));
+    ops.wait(ops.admin().release_block(proto::ReleaseBlockRequest { id, request_id: vec![] })).unwrap();
+    assert!(app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).is_ok());
+    let state = |pin: &str| proto::ChangeKeyStateRequest {
+        key: key(&pair),
+        state: proto::KeyState::Suspended.into(),
+        officer_pin: pin.into(),
+        request_id: Vec::new(),
+    };
+    let wrong = app.wait(app.admin().change_key_state(state("wrong-pin"))).err().unwrap();
+    assert_eq!(wrong.code(), Code::Unauthenticated);
+    app.wait(app.admin().change_key_state(state(SO_PIN))).unwrap();
+    let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).err().unwrap();
+    assert_eq!(status::error(&refused).kind(), libkmss::error::ErrorKind::KeyState);
+    let made = ops.wait(ops.admin().create_namespace(proto::CreateNamespaceRequest {
+        name: "second".into(),
+        officer_pin: SO_PIN.into(),
+        user_pin: Some("user-1234".into()),
+        ..proto::CreateNamespaceRequest::default()
+    }));
+    assert_eq!(made.unwrap().into_inner().namespace.unwrap().name, "second");
+    // It is not served: that takes the configuration.
+    let elsewhere =
+        proto::GenerateKeyRequest { namespace: "second".into(), draft: Some(named("x")), ..Default::default() };
+    assert_eq!(app.wait(app.keys().generate_key(elsewhere)).err().unwrap().code(), Code::NotFound);
+}
