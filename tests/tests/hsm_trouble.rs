@@ -90,7 +90,9 @@ fn a_root_key_that_the_device_would_not_find_again_is_not_trusted_to_it() {
     scene.home.kmss("home init").succeed();
     scene.home.init_token("main");
     // The key is made, and what looks for it by its identifier finds nothing.
-    for command in ["C_FindObjects CKR_GENERAL_ERROR", "C_FindObjects CKR_GENERAL_ERROR 100 1", "C_Decrypt CKR_FUNCTION_FAILED"] {
+    for command in
+        ["C_FindObjects CKR_GENERAL_ERROR", "C_FindObjects CKR_GENERAL_ERROR 100 1", "C_Decrypt CKR_FUNCTION_FAILED"]
+    {
         scene.begin_anew();
         scene.module.command(command);
         scene.kmss("seal migrate --to hsm:vault").fail();

@@ -49,7 +49,10 @@ pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure
             }
             let (now, records) = (report.root.as_ref().map(words).unwrap_or_default(), report.records);
             output::line(&format!("The root key is now {now}; {records} records were wrapped anew."))?;
-            told(report.left_in_device.as_deref(), "The old root key is erased. Backups of the home from before still need it.")
+            told(
+                report.left_in_device.as_deref(),
+                "The old root key is erased. Backups of the home from before still need it.",
+            )
         }
     }
 }
@@ -59,7 +62,9 @@ fn told(left: Option<&str>, otherwise: &str) -> Result<(), Failure> {
     match left {
         Some(key) => {
             let key = output::plain(key);
-            output::line(&format!("The key `{key}` could not be destroyed in the HSM: destroy it with the vendor's tool."))
+            output::line(&format!(
+                "The key `{key}` could not be destroyed in the HSM: destroy it with the vendor's tool."
+            ))
         }
         None if otherwise.is_empty() => Ok(()),
         None => output::line(otherwise),

@@ -7,7 +7,9 @@ pub mod hsm;
 pub mod soft;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage};
+use crate::key::{
+    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage,
+};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;

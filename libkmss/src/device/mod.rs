@@ -205,7 +205,8 @@ impl Device {
             opened => opened,
         };
         let session = session.map_err(|e| self.refused("opens no session", &e))?;
-        let learnt = self.log_in(&module, (&session, &info), pin).and_then(|used| Ok((used, self.learn(library, slot, &info)?)));
+        let learnt =
+            self.log_in(&module, (&session, &info), pin).and_then(|used| Ok((used, self.learn(library, slot, &info)?)));
         match learnt {
             Ok((pin, entered)) => Ok(Entrance { module, entered, session, pin }),
             Err(e) => {

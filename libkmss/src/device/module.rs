@@ -92,7 +92,8 @@ impl Module {
 
     /// Whether the token with this serial number has refused `pin`.
     pub(super) fn has_refused(&self, serial: &str, pin: &Secret) -> bool {
-        let known = |loaded: &mut Loaded| loaded.refused.iter().any(|(token, refused)| token == serial && refused == pin);
+        let known =
+            |loaded: &mut Loaded| loaded.refused.iter().any(|(token, refused)| token == serial && refused == pin);
         of(&self.path, known).unwrap_or_default()
     }
 

@@ -139,9 +139,8 @@ fn hold_by(
     (nonce, label, root): (&[u8; NONCE_LEN], &str, &Secret),
 ) -> Result<Option<Vec<u8>>, Trouble> {
     // A call of its own: what is done again must not make a second key.
-    let made = device.call(|lent| {
-        if way.is_offered(lent) { make(lent, way, label).map(|()| true) } else { Ok(false) }
-    })?;
+    let made =
+        device.call(|lent| if way.is_offered(lent) { make(lent, way, label).map(|()| true) } else { Ok(false) })?;
     if !made {
         return Ok(None);
     }

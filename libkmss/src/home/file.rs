@@ -180,9 +180,7 @@ impl Home {
         }
         match place.directory.rename(first.as_ref(), last.as_ref()) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
-            renamed => {
-                renamed.and_then(|()| place.directory.sync()).map_err(|e| cannot("rename a file to", &path, e))
-            }
+            renamed => renamed.and_then(|()| place.directory.sync()).map_err(|e| cannot("rename a file to", &path, e)),
         }
     }
 

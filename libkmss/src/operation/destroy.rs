@@ -27,7 +27,8 @@ impl Operation for Destroy {
             return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be destroyed"));
         }
         if object.storage == Storage::Stored {
-            let held: Vec<_> = hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
+            let held: Vec<_> =
+                hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
             hall.catalog.destroy_on(permit.caller(), object, &held)?;
         }
         if object.key().is_some() {

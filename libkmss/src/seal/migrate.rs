@@ -110,7 +110,8 @@ impl HomeSeal {
     pub fn begin(&self, to: &Holding) -> Result<bool> {
         let old = header(&self.home, SEAL)?;
         // One that ended, but for its last file.
-        if header(&self.home, NEXT_SEAL)?.is_some_and(|next| old.as_ref().is_some_and(|old| old.key_id == next.key_id)) {
+        if header(&self.home, NEXT_SEAL)?.is_some_and(|next| old.as_ref().is_some_and(|old| old.key_id == next.key_id))
+        {
             let _ = self.finish()?;
         }
         if let Some(next) = header(&self.home, NEXT_SEAL)? {

@@ -244,8 +244,7 @@ fn a_key_is_wrapped_under_the_public_key_of_the_record_and_no_other() {
         let same = [Attribute::Token(false), Attribute::Private(false)];
         let of = [&same[..], &[Attribute::ModulusBits(2048.into()), Attribute::PublicExponent(vec![1, 0, 1])]].concat();
         let (theirs, _) = session.generate_key_pair(&Theirs::RsaPkcsKeyPairGen, &of, &same).unwrap();
-        let wanted =
-            [cryptoki::object::AttributeType::Modulus, cryptoki::object::AttributeType::PublicExponent];
+        let wanted = [cryptoki::object::AttributeType::Modulus, cryptoki::object::AttributeType::PublicExponent];
         let mut read = session.get_attributes(theirs, &wanted).unwrap();
         read.push(Attribute::KeyType(TheirType::RSA));
         read
@@ -286,8 +285,7 @@ fn a_session_key_is_not_used_past_the_session_it_was_made_in() {
     draft.protection = Protection { sensitive: true, ..Protection::default() };
     draft.usage.sign = true;
     let expected = Expected { key_type: KeyType::Aes, len: None };
-    let unwrap =
-        Unwrap { unwrapping: (&wrapping).into(), how: how(), wrapped: wrapped.into(), expected, draft };
+    let unwrap = Unwrap { unwrapping: (&wrapping).into(), how: how(), wrapped: wrapped.into(), expected, draft };
     let held = vault.kms.perform(&vault.caller, unwrap).unwrap();
     let cmac = Mechanism::Mac(libkmss::mechanism::MacMechanism::Cmac { cipher: BlockCipher::Aes, len: 16 });
     vault.sign(&held, &cmac, &[b"text"]).unwrap();

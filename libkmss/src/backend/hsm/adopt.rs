@@ -174,8 +174,8 @@ fn show(lent: &Lent, found: &mut [Found], chance: &[u8; CHANCE]) -> Result<(), T
     for (at, public) in found.iter().enumerate().filter(|(_, key)| key.class == KeyClass::Public) {
         let Some(key_type) = public.key_type else { continue };
         for private in found.iter().filter(|key| key.class == KeyClass::Private && key.read.id() == public.read.id()) {
-            let fits = private.key_type == Some(key_type)
-                && belong(lent, (private.half(), public.half()), key_type, chance)?;
+            let fits =
+                private.key_type == Some(key_type) && belong(lent, (private.half(), public.half()), key_type, chance)?;
             shown.push((at, fits));
         }
     }

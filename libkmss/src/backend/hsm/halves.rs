@@ -1,9 +1,9 @@
 //! Whether two halves that a device holds under one CKA_ID belong together. Anybody may put a public object into a device
 //! without logging in, so the identifier proves nothing; what the private half does with the public one proves it.
 
+use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::mechanism::eddsa::{EddsaParams, EddsaSignatureScheme};
 use cryptoki::mechanism::elliptic_curve::{EcKdf, Ecdh1DeriveParams};
-use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass, ObjectHandle};
 
 use super::attributes::{Read, ec_params, public_of};
@@ -80,11 +80,7 @@ fn signs(
     Ok(lent.ask(|session| session.verify(&mechanism, public, chance, &signature)).is_ok())
 }
 
-fn decrypts(
-    lent: &Lent,
-    (private, public): (ObjectHandle, ObjectHandle),
-    chance: &[u8],
-) -> Result<bool, Trouble> {
+fn decrypts(lent: &Lent, (private, public): (ObjectHandle, ObjectHandle), chance: &[u8]) -> Result<bool, Trouble> {
     let sealed = lent.ask(|session| session.encrypt(&Theirs::RsaPkcs, public, chance))?;
     let opened = lent.ask(|session| session.decrypt(&Theirs::RsaPkcs, private, &sealed));
     Ok(opened.is_ok_and(|opened| opened == chance))

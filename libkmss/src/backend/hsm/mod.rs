@@ -29,7 +29,8 @@ use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
 use crate::device::{Device, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage,
+    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents,
+    Storage,
 };
 use crate::mechanism::{Curve, Hash, KeyType, MacMechanism, Mechanism};
 use crate::permit::{Granted, Permit};
