@@ -5,7 +5,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use libkmss::audit::{Cursor, awaited_by, cursor_names};
+use libkmss::audit::{Cursor, cursor_names};
 use libkmss::config::Config;
 use libkmss::kms::Kms;
 use libkmss::os::FileMode;
@@ -43,7 +43,7 @@ impl AgentHome {
         &self.audit
     }
 
-    /// Where the cursors are, for whoever removes old segments: see [`awaited_by`].
+    /// Where the cursors are, for whoever removes old segments: see [`awaited_by`](libkmss::audit::awaited_by).
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
@@ -101,14 +101,6 @@ impl AgentHome {
     #[must_use]
     pub fn is_running(&self) -> bool {
         File::open(self.file(LOCK)).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
-    }
-
-    /// The destinations that wait for something in a segment of `len` bytes: it must not be removed before they have it.
-    ///
-    /// # Errors
-    /// The folder cannot be read.
-    pub fn awaited_by(&self, segment: &libkmss::audit::SegmentId, len: u64) -> Result<Vec<String>, AgentError> {
-        Ok(awaited_by(&self.folder, segment, len)?)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The files of an archive: tiles, and everything else by bounded reads.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use audit_proof::archive::LOG;
@@ -13,12 +14,23 @@ use audit_proof::{Checkpoint, HASH_LEN, Hash, TreeHash};
 /// Tiles kept in memory.
 const KEPT: usize = 64;
 
-/// Reads a file of at most `most` bytes; `None` where there is none.
+/// Opens a regular file, and neither follows a link nor waits for whoever would write to it; `None` where there is none,
+/// [`io::ErrorKind::InvalidData`] for anything else than a file.
+pub(crate) fn open(path: &Path) -> io::Result<Option<File>> {
+    let opened = OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path);
+    let no_file = || io::Error::new(io::ErrorKind::InvalidData, "it is no regular file");
+    match opened {
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) if matches!(e.raw_os_error(), Some(libc::ELOOP | libc::ENXIO)) => Err(no_file()),
+        Ok(file) if !file.metadata()?.is_file() => Err(no_file()),
+        other => other.map(Some),
+    }
+}
+
+/// Reads a file of at most `most` bytes; `None` where there is none, [`io::ErrorKind::InvalidData`] for anything else than a
+/// file, and for one that is larger.
 pub(crate) fn read(path: &Path, most: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        other => other?,
-    };
+    let Some(file) = open(path)? else { return Ok(None) };
     let mut bytes = Vec::new();
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > most {
@@ -67,8 +79,11 @@ impl<'a> Tiles<'a> {
         let width = usize::try_from(tile.width).unwrap_or_default();
         for of in [*tile, Tile { width: WIDTH, ..*tile }] {
             let path = of.path().iter().fold(self.root.join(LOG), |path, part| path.join(part));
-            let bytes = read(&path, WIDTH * HASH_LEN as u64);
-            if let Some(found) = bytes?.and_then(|bytes| tile::decode(&bytes, of.width)) {
+            let bytes = match read(&path, WIDTH * HASH_LEN as u64) {
+                Err(e) if e.kind() == io::ErrorKind::InvalidData => None,
+                other => other?,
+            };
+            if let Some(found) = bytes.and_then(|bytes| tile::decode(&bytes, of.width)) {
                 return Ok(Some(found.into_iter().take(width).collect()));
             }
         }

@@ -4,12 +4,15 @@
 //! Everything here takes hostile input. Only programs for operators and auditors are linked with it, never the module in a
 //! host process.
 
+mod chain;
 pub mod check;
 mod folder;
 mod lines;
 pub mod pack;
 mod report;
+mod sealed;
+mod segment;
 
-pub use check::{Error, check};
+pub use check::{Demands, Error, ManifestHash, check};
 pub use pack::{Packed, pack};
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Verdict};

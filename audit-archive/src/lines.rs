@@ -2,11 +2,13 @@
 
 use std::io::{self, BufRead, BufReader, Read};
 
-use audit_proof::{Hash, TreeHash};
+use audit_proof::{HASH_LEN, Hash, TreeHash};
 use serde::Deserialize;
 
 /// Longest line, line feed included.
 pub(crate) const MAX_LINE: usize = 32 * 1024;
+/// How every record begins.
+const START: &[u8] = b"{\"kind\":\"";
 /// Ends what was torn.
 const TORN_END: &[u8] = b" torn\n";
 /// Most bytes of a torn stretch that wait for the record that accounts for them.
@@ -31,11 +33,45 @@ impl<R: Read> Lines<R> {
     }
 }
 
-/// The record's number, where a line has the form of a record.
-pub(crate) fn seq(line: &[u8]) -> Option<u64> {
-    let (rest, _) = line.strip_suffix(b"\"}\n")?.split_last_chunk::<64>()?;
-    let rest = number(rest.strip_suffix(b",\"h\":\"")?, b",\"time\":")?.0;
-    number(rest, b",\"seq\":").map(|(_, seq)| seq)
+/// The parts of a record's line that the chain is about.
+pub(crate) struct Line<'a> {
+    /// Everything up to the hash.
+    pub(crate) body: &'a [u8],
+    /// The record's number in its segment.
+    pub(crate) seq: u64,
+    /// The hash it claims.
+    pub(crate) head: Hash,
+}
+
+impl<'a> Line<'a> {
+    /// The parts of a line with its line feed; `None` for anything that has not the form of a record.
+    pub(crate) fn split(line: &'a [u8]) -> Option<Self> {
+        let (rest, digits) = line.strip_suffix(b"\"}\n")?.split_last_chunk::<{ 2 * HASH_LEN }>()?;
+        let body = rest.strip_suffix(b",\"h\":\"")?;
+        let rest = number(body.strip_prefix(START)?, b",\"time\":")?.0;
+        let (_, seq) = number(rest, b",\"seq\":")?;
+        Some(Self { body, seq, head: head(digits)? })
+    }
+
+    /// Whether it is a record of this kind.
+    pub(crate) fn is_kind(&self, kind: &str) -> bool {
+        let found = self.body.strip_prefix(START).and_then(|rest| rest.strip_prefix(kind.as_bytes()));
+        found.is_some_and(|rest| rest.starts_with(b"\""))
+    }
+}
+
+fn head(digits: &[u8; 2 * HASH_LEN]) -> Option<Hash> {
+    let mut hash = Hash::default();
+    for (byte, pair) in hash.0.iter_mut().zip(digits.as_chunks::<2>().0) {
+        let digit = |d: u8| match d {
+            b'0'..=b'9' => Some(d - b'0'),
+            b'a'..=b'f' => Some(d - b'a' + 10),
+            _ => None,
+        };
+        let [high, low] = *pair;
+        *byte = digit(high)? << 4 | digit(low)?;
+    }
+    Some(hash)
 }
 
 fn number<'a>(bytes: &'a [u8], name: &[u8]) -> Option<(&'a [u8], u64)> {
@@ -95,13 +131,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_number_of_a_record_is_found_and_nothing_else_has_one() {
-        let hash = "0".repeat(64);
+    fn a_line_without_the_form_of_a_record_is_not_split() {
+        let hash = "0a".repeat(32);
         let line = format!("{{\"kind\":\"event\",\"seq\":12,\"time\":34,\"h\":\"{hash}\"}}\n");
-        assert_eq!(seq(line.as_bytes()), Some(12));
-        assert_eq!(seq(line.trim_end().as_bytes()), None);
-        assert_eq!(seq(b"\n"), None);
-        assert_eq!(seq(b""), None);
+        let found = Line::split(line.as_bytes()).unwrap();
+        assert_eq!((found.seq, found.head), (12, Hash([10; 32])));
+        assert!(found.is_kind("event") && !found.is_kind("even") && found.body.ends_with(b"34"));
+        for bad in [line.trim_end(), "\n", "", &line.replace("0a", "0A"), &line.replace("kind", "kid")] {
+            assert!(Line::split(bad.as_bytes()).is_none(), "{bad}");
+        }
     }
 
     #[test]
@@ -112,7 +150,7 @@ mod tests {
         assert!(!torn.take(b"{\"kind\":\"event\"}\n"));
         assert!(torn.take(b"{\"kind\":\"eve torn\n") && torn.is_left());
         let told =
-            format!("{{\"kind\":\"recovery\",\"torn_len\":19,\"torn\":\"{}\"}}", hash.of(&[b"{\"kind\":\"eve torn\n"]));
+            format!("{{\"kind\":\"recovery\",\"torn_len\":18,\"torn\":\"{}\"}}", hash.of(&[b"{\"kind\":\"eve torn\n"]));
         assert!(torn.settle(hash, told.as_bytes()) && !torn.is_left());
         assert!(torn.take(b"{\"kind\":\"evi torn\n") && !torn.settle(hash, told.as_bytes()));
     }

@@ -35,8 +35,12 @@ pub enum Found {
     RecordChanged,
     /// Records that were sealed are not there.
     RecordMissing,
-    /// Lines that were never sealed.
+    /// Lines that were never sealed, or not there.
     Inserted,
+    /// The end of a segment is not there: its last record did not close it, or a later segment knows of more.
+    EndMissing,
+    /// The first record is that of another segment, or names another one as the one before.
+    Genesis,
     /// The remains of a failed write are not those that the record behind them describes.
     TornChanged,
     /// Hashes that prove records are gone.
@@ -49,6 +53,8 @@ pub enum Found {
     IndexDamaged,
     /// The archive has another root key than the one given.
     KeyReplaced,
+    /// The manifest has not the hash that was given.
+    ManifestReplaced,
 }
 
 impl Found {
@@ -60,12 +66,15 @@ impl Found {
             Self::RecordChanged => "not what was sealed",
             Self::RecordMissing => "sealed, and not there",
             Self::Inserted => "a line that was never sealed",
+            Self::EndMissing => "records are missing at its end",
+            Self::Genesis => "its first record is that of another segment, or of another place",
             Self::TornChanged => "recovered from a failed write whose remains were changed",
             Self::TileMissing => "the hashes that prove them are gone",
             Self::TileChanged => "the hashes that prove them were changed",
             Self::CheckpointForged => "its checkpoint was not signed by a key of this log in its time",
             Self::IndexDamaged => "what says which leaves its records are is not sound",
             Self::KeyReplaced => "the archive has another root key than the one given",
+            Self::ManifestReplaced => "the manifest is not the one whose hash was given",
         }
     }
 }
@@ -117,6 +126,8 @@ pub struct SegmentReport {
     pub ordinal: u64,
     /// Records that are what was sealed.
     pub records: u64,
+    /// Records of the log that were sealed when it was copied, as its checkpoint says.
+    pub size: u64,
     /// Time of the first, in milliseconds, as the manifest says.
     pub first: u64,
     /// Time of the last.
@@ -132,14 +143,20 @@ pub struct SegmentReport {
 impl SegmentReport {
     /// Adds a finding about one record, or to the one about its neighbour.
     pub(crate) fn add_record(&mut self, found: Found, seq: u64) {
-        if let Some(last) = self.findings.last_mut()
-            && last.found == found
-            && last.last.is_some_and(|last| last.checked_add(1) == Some(seq))
+        self.add_records(found, seq, 1);
+    }
+
+    /// As [`Self::add_record`], about `count` records from `first` on; nothing for none.
+    pub(crate) fn add_records(&mut self, found: Found, first: u64, count: u64) {
+        let Some(last) = count.checked_sub(1).map(|more| first.saturating_add(more)) else { return };
+        if let Some(before) = self.findings.last_mut()
+            && before.found == found
+            && before.last.is_some_and(|before| before.checked_add(1) == Some(first))
         {
-            last.last = Some(seq);
+            before.last = Some(last);
             return;
         }
-        self.add(Finding { first: Some(seq), last: Some(seq), ..Finding::whole(found) });
+        self.add(Finding { first: Some(first), last: Some(last), ..Finding::whole(found) });
     }
 
     pub(crate) fn add(&mut self, finding: Finding) {
@@ -162,13 +179,18 @@ pub struct Report {
     pub key: String,
     /// Whether the auditor gave that key; else it is the archive's own, which proves nothing against who wrote the archive.
     pub key_given: bool,
+    /// SHA-256 of the manifest, in hex digits.
+    pub manifest: String,
+    /// Whether the auditor gave that; else nothing tells whether the archive had more segments, or the newest a later end.
+    pub manifest_given: bool,
     /// Segments of the archive, oldest first.
     pub segments: Vec<SegmentReport>,
     /// What is wrong with the archive as a whole.
     pub findings: Vec<Finding>,
     /// Records that are what was sealed.
     pub records: u64,
-    /// Records that were sealed when the archive was written last: those beyond `records` are elsewhere.
+    /// Records that were sealed when the archive was written last, by its checkpoints and the manifest: those beyond `records`
+    /// are elsewhere.
     pub size: u64,
     /// Numbers of segments that are between those of the archive and not in it.
     pub absent: Vec<u64>,

@@ -1,7 +1,8 @@
 //! What an archive of the audit says of itself: a manifest, and for each segment which leaves its records are.
 //!
-//! Nothing here is signed. That does no harm: a leaf is proven by its tile and the checkpoint, and a manifest that lies says
-//! of records that they are leaves which they are not. What is missing of a log is for whoever knows the log to say.
+//! Nothing here is signed, and nothing is believed: a leaf is proven by its tile and the checkpoint, and that it is the record
+//! which is due in its segment by the chain of records from the segment's name on. What is missing before the first segment
+//! and behind the last is for whoever knows the log, or the manifest's hash, to say.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,6 +18,9 @@ pub const LOG: &str = "log";
 pub const PACKED: &str = ".jsonl.zst";
 /// How names of the files end that say which leaves the records of a segment are.
 pub const INDEX: &str = ".leaves.json";
+
+/// Longest list of leaves in bytes: some 600,000 stretches, of which a segment has one for each time it was sealed.
+pub const MAX_INDEX: u64 = 16 << 20;
 
 /// What is in an archive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use audit_archive::Verdict;
+use audit_archive::{Demands, ManifestHash, Verdict};
 use audit_proof::{Lineage, ProofError, RecordProof, Verified};
 use clap::{CommandFactory as _, Parser, ValueEnum};
 use clap_complete::Shell;
@@ -34,6 +34,9 @@ struct Cli {
     /// Check an archive instead, which `kmss audit archive` wrote: every record in it
     #[arg(long, value_name = "DIR", conflicts_with_all = ["proof", "record"])]
     archive: Option<PathBuf>,
+    /// The SHA-256 of the archive's manifest, which `kmss audit archive` printed: it binds all of the archive
+    #[arg(long, value_name = "SHA256", requires = "archive")]
+    manifest: Option<ManifestHash>,
     /// The log's root key, or the file that `kmss audit key` wrote
     #[arg(long, value_name = "KEY|FILE", required_unless_present = "generate")]
     key: Option<String>,
@@ -108,7 +111,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
         add(&mut lineage, &text(certificates)?)?;
     }
     if let Some(folder) = &cli.archive {
-        return archive(folder, &lineage, cli.json);
+        return archive(folder, &Demands { keys: Some(&lineage), manifest: cli.manifest }, cli.json);
     }
     let Some(proof) = &cli.proof else { return Ok(()) };
     let record = cli.record.as_deref().map(bytes).transpose()?;
@@ -130,8 +133,8 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 }
 
 /// Checks every record of an archive.
-fn archive(folder: &Path, known: &Lineage, json: bool) -> Result<(), Failure> {
-    let report = audit_archive::check(folder, Some(known), &mut |_| ()).map_err(|e| {
+fn archive(folder: &Path, demands: &Demands<'_>, json: bool) -> Result<(), Failure> {
+    let report = audit_archive::check(folder, demands, &mut |_| ()).map_err(|e| {
         let cause = std::error::Error::source(&e).map(|cause| format!(": {cause}")).unwrap_or_default();
         Failure::File(format!("{e}{cause}"))
     })?;

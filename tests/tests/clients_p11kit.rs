@@ -21,6 +21,19 @@ fn pkcs11_tool(home: &Home, module: &str, words: &str) -> Program {
     tool.words(words)
 }
 
+/// The public key of EC, written by the command: pkcs11-tool 0.23.0 of Debian reads memory that it freed when it writes one.
+const EC: &str = "ec.der";
+
+/// Makes an RSA and an EC key.
+fn two_keys(home: &Home) {
+    home.generate(TOKEN, "rsa1", "rsa:2048", "01");
+    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    if !built::stand_in() {
+        let export = home.kmss(&format!("key export-public ec1 --token {TOKEN} --format der --out"));
+        export.arg(home.file(EC)).succeed();
+    }
+}
+
 /// Signs with the EC and the RSA key through `tool`, and lets openssl judge.
 fn signs(home: &Home, tool: &dyn Fn(&str) -> Program) {
     fs::write(home.file("msg"), "signed far away").unwrap();
@@ -29,8 +42,11 @@ fn signs(home: &Home, tool: &dyn Fn(&str) -> Program) {
     for (id, mechanism, input) in [("01", "SHA256-RSA-PKCS", "msg"), ("02", "ECDSA", "digest")] {
         let sign = tool("--sign --signature-format openssl --output-file sig");
         sign.args(["--id", id, "--mechanism", mechanism, "--input-file", input]).succeed();
-        tool("--read-object --type pubkey --output-file pub.der --id").arg(id).succeed();
-        openssl("dgst -sha256 -verify pub.der -keyform DER -signature sig msg");
+        let public = if id == "02" && !built::stand_in() { EC } else { "pub.der" };
+        if public != EC {
+            tool("--read-object --type pubkey --output-file pub.der --id").arg(id).succeed();
+        }
+        openssl(&format!("dgst -sha256 -verify {public} -keyform DER -signature sig msg"));
     }
 }
 
@@ -39,8 +55,7 @@ fn the_server_lends_the_token_to_other_processes() {
     needs(&["p11-kit", "pkcs11-tool"]);
     needs_file(CLIENT);
     let home = Home::with_token(TOKEN);
-    home.generate(TOKEN, "rsa1", "rsa:2048", "01");
-    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    two_keys(&home);
     let socket = home.file("p11.sock");
     let server = home.program("p11-kit").words("server --foreground --provider").arg(built::module());
     let mut server = server.arg("--name").arg(&socket).arg("pkcs11:").keep_running();
@@ -97,8 +112,7 @@ fn the_proxy_and_gnutls_find_the_configured_module() {
     needs(&["p11-kit", "pkcs11-tool", "p11tool"]);
     needs_file(PROXY);
     let home = Home::with_token(TOKEN);
-    home.generate(TOKEN, "rsa1", "rsa:2048", "01");
-    home.generate(TOKEN, "ec1", "ec:p256", "02");
+    two_keys(&home);
     nobodys(&home);
     give(home.folder());
     let as_nobody = |program: Program| program.env("HOME", home.folder()).as_user(NOBODY, NOBODY);

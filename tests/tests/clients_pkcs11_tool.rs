@@ -57,8 +57,8 @@ fn it_makes_lists_uses_and_deletes_keys_of_every_type() {
             let verified = home.pkcs11_tool(TOKEN, "--verify --signature-file sig").args(key).succeed();
             verified.mentions("Signature is valid");
         }
-        // The tool itself (0.23) cannot read public keys of the other types.
-        if kind.starts_with("rsa") || *kind == "EC:prime256v1" {
+        // The tool itself (0.23) cannot write public keys of the other types, and for those of EC it reads memory that it freed.
+        if kind.starts_with("rsa") {
             let read = home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der");
             read.args(["--id", id]).succeed();
         }
@@ -97,9 +97,12 @@ fn its_signatures_convince_openssl() {
         let input = if mechanism == "ECDSA" { "digest" } else { "msg" };
         let sign = home.pkcs11_tool(TOKEN, "--sign --output-file sig --signature-format openssl");
         sign.args(["--id", id, "--mechanism", mechanism, "--input-file", input]).succeed();
-        home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der --id")
-            .arg(id)
-            .succeed();
+        let read = if id == "02" && !built::stand_in() {
+            home.kmss("key export-public ec1 --token tool --format der --out").arg(home.file("pub.der"))
+        } else {
+            home.pkcs11_tool("", "--token-label tool --read-object --type pubkey --output-file pub.der --id").arg(id)
+        };
+        read.succeed();
         openssl(&format!("dgst -sha256 {options} -verify pub.der -keyform DER -signature sig msg"));
     }
     openssl("pkeyutl -help");
@@ -135,7 +138,8 @@ fn it_encrypts_macs_agrees_wraps_and_hashes() {
     openssl("genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out peer.pem");
     openssl("pkey -in peer.pem -pubout -outform DER -out peer.der");
     tool("--derive --mechanism ECDH1-DERIVE --id 22 --input-file peer.der --output-file ours");
-    tool("--read-object --type pubkey --id 22 --output-file ec.der");
+    // Not by the tool: see above.
+    home.kmss("key export-public ec --token tool --format der --out").arg(home.file("ec.der")).succeed();
     openssl("pkeyutl -derive -inkey peer.pem -peerkey ec.der -peerform DER -out theirs");
     assert_eq!(read("ours"), read("theirs"));
     // Wrapped by the token, opened by openssl outside: the key that sealed the message.

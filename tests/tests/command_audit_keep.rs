@@ -100,7 +100,12 @@ fn an_archive_stands_alone_and_the_home_without_it_is_whole() {
     let kmss = |words: &str| home.kmss(words).within(home.folder());
     kmss("audit archive --to old --before 1d").succeed().mentions("Copied 0 segments");
     kmss("audit archive --to old").succeed().mentions("Copied 1 segment");
-    kmss("audit archive --to old --delete").succeed().mentions("Removed 1 from the home");
+    let of_home = home.path().join("audit").display().to_string();
+    kmss(&format!("audit archive --to {of_home} --delete")).fail().mentions("the audit of a home");
+    let said = kmss("audit archive --to old --delete --json").succeed();
+    let done = &json_items(&said)[0];
+    assert_eq!(done["removed"], 1, "{said}");
+    let manifest = done["manifest"].as_str().unwrap().to_owned();
     kmss("audit verify").succeed().mentions("Archived:");
     kmss("audit verify --archive old").succeed().mentions("is whole");
     kmss("audit seal").succeed();
@@ -114,7 +119,13 @@ fn an_archive_stands_alone_and_the_home_without_it_is_whole() {
     auditor("proof --key keys").succeed();
     auditor("--archive old --key keys").succeed().mentions("The archive is whole");
     auditor("--archive old --key keys --json").succeed().mentions("\"verdict\": \"whole\"");
+    auditor(&format!("--archive old --key keys --manifest {manifest}")).succeed();
+    let said = auditor(&format!("--archive old --key keys --manifest {}", "0".repeat(64))).run();
+    assert_eq!(said.code(), TAMPERED, "{said}");
+    said.mentions("not the one whose hash was given");
+    auditor("--archive old --key keys --manifest 12").fail().mentions("64 hex digits");
     kmss("audit verify --archive old --alone --key keys").succeed().mentions("The archive is whole");
+    kmss(&format!("audit verify --archive old --alone --key keys --manifest {manifest}")).succeed();
     kmss("audit verify --archive old --alone").succeed().mentions("give the one that you know");
     auditor("--archive nowhere --key keys").fail();
     // A byte of it.

@@ -61,9 +61,9 @@ impl Worker {
             self.session.sign(CKM_ECDSA, self.signer, &[1; 32]).unwrap();
             self.signed += 1;
         }
-        let (label, mac) = self.make(self.made % 2 == 0);
+        let (label, mac) = self.make(self.made.is_multiple_of(2));
         let key = self.session.find(&[text(CKA_LABEL, &label)]).unwrap()[0];
-        if self.made % 3 == 0 {
+        if self.made.is_multiple_of(3) {
             self.session.destroy(key).unwrap();
         } else {
             self.session.set(key, &[raw(CKA_ID, [9, 9])]).unwrap();

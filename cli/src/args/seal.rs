@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use audit_archive::ManifestHash;
 use clap::Args;
 
 /// `kmss audit verify`
@@ -19,6 +20,9 @@ pub(crate) struct VerifyArgs {
     /// Verify the archives alone, without the home: with `--key` against the keys that the auditor knows
     #[arg(long, requires = "archives", conflicts_with_all = ["anchors", "from", "to"])]
     pub alone: bool,
+    /// With `--alone`: the SHA-256 that `kmss audit archive` printed of the manifest; it binds all of the archive
+    #[arg(long, value_name = "SHA256", requires = "alone")]
+    pub manifest: Option<ManifestHash>,
     /// Only from this record or time on: SEGMENT:SEQ, YYYY-MM-DD or RFC 3339
     #[arg(long, value_name = "RECORD|TIME")]
     pub from: Option<String>,

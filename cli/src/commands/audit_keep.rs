@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use audit_archive::{Packed, Verdict};
+use audit_archive::{Demands, Packed, Verdict};
 use audit_proof::Lineage;
 use indicatif::ProgressBar;
 use libkmss::audit::keep::{ArchiveOptions, Left, Stays};
@@ -167,10 +167,14 @@ pub(super) fn verify_alone(context: &Context, args: &VerifyArgs) -> Result<ExitC
         }
     });
     let key = key.transpose()?;
+    if args.manifest.is_some() && args.archives.len() > 1 {
+        return Err("a hash is that of one manifest: verify one archive at a time".into());
+    }
+    let demands = Demands { keys: key.as_ref(), manifest: args.manifest };
     let mut worst = Verdict::Whole;
     for path in &args.archives {
         let bar = bar(context)?;
-        let report = audit_archive::check(path, key.as_ref(), &mut |progress| {
+        let report = audit_archive::check(path, &demands, &mut |progress| {
             bar.set_length(progress.bytes_total);
             bar.set_position(progress.bytes);
             bar.set_message(format!("{} records", progress.records));

@@ -20,8 +20,9 @@ const IN_PART: u8 = 4;
 
 /// A domain that a command is about.
 enum Domain {
+    /// The home's own.
     Home,
-    /// With the PIN that opens what is private in it, where it was needed.
+    /// That of a token.
     Token(Box<Namespace>),
 }
 
@@ -204,8 +205,8 @@ fn explain(domain: &Domain, report: &RewrapReport) -> Result<(), Failure> {
     if !kept.is_empty() {
         output::line(&format!("Version {} stays: records name it that could not be opened.", list(kept)))?;
     }
-    for id in damaged {
-        output::line(&format!("The record of object {id} is damaged; see `kmss store check`."))?;
+    for what in damaged {
+        output::line(&format!("The record of {what} is damaged; see `kmss store check`."))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::Read as _;
 
-use audit_archive::{Packed, check};
+use audit_archive::{Demands, Packed, check};
 
 use crate::checkpoint::Log;
 
@@ -41,7 +41,8 @@ pub fn run(data: &[u8]) {
     for manifest in [manifest.as_bytes(), data] {
         fs::write(folder.path().join("manifest.json"), manifest).unwrap();
         fs::write(folder.path().join(format!("{SEGMENT}.leaves.json")), data).unwrap();
-        if let Ok(report) = check(folder.path(), Some(&Log::get().lineage), &mut |_| ()) {
+        let demands = Demands { keys: Some(&Log::get().lineage), manifest: None };
+        if let Ok(report) = check(folder.path(), &demands, &mut |_| ()) {
             assert_eq!(report.records, 0);
         }
     }

@@ -13,6 +13,7 @@ use super::cursor::{Cursor, Position};
 use super::encode::kind;
 use super::lines::{Lines, Piece};
 use super::listing;
+use super::packed;
 use super::pending::{self, Logical};
 use super::record::{Entry, Record};
 use super::text::decode;
@@ -140,7 +141,8 @@ impl AuditFollower {
         for (id, ..) in self.segments()?.0 {
             let len = match Logical::open(&self.dir, &id) {
                 Ok(segment) => segment.len(),
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
+                // What cannot be unpacked is not waited for.
+                Err(e) if e.kind() == io::ErrorKind::NotFound || packed::is_damage(&e) => continue,
                 Err(e) => return Err(storage(e)),
             };
             let from = self.cursor.segments.get(&id).map_or(0, |position| position.offset);
@@ -175,7 +177,13 @@ impl AuditFollower {
             let Some(Reverse((_, _, mut source))) = heads.pop() else { break };
             let taken = match source.state.take() {
                 None => {
-                    source.state = self.open(&id, &mut stretch)?;
+                    source.state = match self.open(&id, &mut stretch) {
+                        Err(e) if packed::is_damage(&e) => {
+                            self.pass_by(id, &source, &mut stretch);
+                            continue;
+                        }
+                        other => other.map_err(storage)?,
+                    };
                     None
                 }
                 Some(mut open) => {
@@ -189,7 +197,14 @@ impl AuditFollower {
                 stretch.records.push(self.accept(&id, entry, end, &mut stretch.irregularities));
             }
             let Some(open) = &mut source.state else { continue };
-            match open.advance(&id).map_err(storage)? {
+            let next = match open.advance(&id) {
+                Err(e) if packed::is_damage(&e) => {
+                    self.pass_by(id, &source, &mut stretch);
+                    continue;
+                }
+                other => other.map_err(storage)?,
+            };
+            match next {
                 Some(time) => heads.push(Reverse((time, id, source))),
                 None => {
                     if open.junk {
@@ -202,6 +217,13 @@ impl AuditFollower {
             }
         }
         Ok(stretch)
+    }
+
+    /// Leaves alone what cannot be unpacked: whatever is behind it in other segments is handed on all the same, and as long as
+    /// the cursor is not behind it the segment stays.
+    fn pass_by(&mut self, id: SegmentId, source: &Source, stretch: &mut Stretch) {
+        stretch.irregularities.push(Irregularity::NoRecord(id.clone()));
+        self.settled.extend(source.packed.map(|len| (id, len)));
     }
 
     /// The segments of which there may be something to read, by the time of what comes next in them.
@@ -225,8 +247,9 @@ impl AuditFollower {
         for (id, len, form) in segments {
             let bare = !waiting.contains(&id);
             let position = self.cursor.segments.get(&id);
-            // What is compressed was closed, and grows no more.
-            let ended = |p: &Position| p.closed && (p.offset == len || form == Form::Packed);
+            // A segment is closed each time its writer changes: only at its end nothing more comes. How long a compressed one
+            // is, its table tells.
+            let ended = |p: &Position| p.closed && p.offset == len && form == Form::Plain;
             if bare && (self.settled.get(&id) == Some(&len) || position.is_some_and(ended)) {
                 continue;
             }
@@ -239,14 +262,14 @@ impl AuditFollower {
     }
 
     /// Opens a segment where the cursor is; `None` where nothing is to be read.
-    fn open(&mut self, id: &SegmentId, stretch: &mut Stretch) -> Result<Option<Open>> {
+    fn open(&mut self, id: &SegmentId, stretch: &mut Stretch) -> io::Result<Option<Open>> {
         let mut segment = match Logical::open(&self.dir, id) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-            other => other.map_err(storage)?,
+            other => other?,
         };
         let mut at = 0;
         if let Some(position) = self.cursor.segments.get(id).copied() {
-            if ends_with(&mut segment, &position).map_err(storage)? {
+            if ends_with(&mut segment, &position)? {
                 at = position.offset;
             } else {
                 self.cursor.segments.remove(id);
@@ -257,10 +280,10 @@ impl AuditFollower {
             return Ok(Some(Open { lines: Lines::sized(io::empty().into(), 0), at, len: at, head: None, junk: false }));
         }
         if at > 0 && !self.writers.contains_key(id) {
-            let writer = last_writer(&mut segment, id, at).map_err(storage)?;
+            let writer = last_writer(&mut segment, id, at)?;
             self.writers.insert(id.clone(), Arc::new(writer.unwrap_or_default()));
         }
-        segment.seek(SeekFrom::Start(at)).map_err(storage)?;
+        segment.seek(SeekFrom::Start(at))?;
         let len = segment.len();
         Ok(Some(Open { lines: Lines::sized(Origin::Segment(segment), BLOCK), at, len, head: None, junk: false }))
     }

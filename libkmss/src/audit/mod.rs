@@ -13,6 +13,7 @@ mod known;
 mod lines;
 mod listing;
 mod note;
+mod options;
 mod origin;
 mod packed;
 mod pending;
@@ -34,16 +35,17 @@ pub use cursor::{Cursor, Position, awaited_by, cursor_names, replace as replace_
 pub use encode::VERSION;
 pub use follow::{AuditFollower, Followed, Irregularity, Stretch, Writer};
 pub use note::{AuditAlarm, AuditNote, AuditRemoval};
+pub use options::AuditOptions;
 pub use packed::{Codec, OpenSegment, Unpacked, use_codec};
 pub use read::AuditTail;
 pub use record::{
     Entry, Filter, Record, RecordAsked, RecordChange, RecordObject, RecordPolicy, RecordRemoval, RecordUse,
 };
 pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdict};
-pub use sink::{AuditOptions, Ownership, SegmentSink};
+pub use sink::{Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
 pub use text::decode as decode_text;
-pub use verify::{Trail, verify, verify_part, verify_trail};
+pub use verify::{Trail, verify, verify_trail};
 
 use std::time::Duration;
 

@@ -29,18 +29,8 @@ const STEP: u64 = 1 << 20;
 /// With a `store` what was deleted or cut off is missed as well. Nothing in the files is trusted: they may hold anything.
 /// Errors do not end the work; they are in the report, whose verdict is then [`Verdict::Unverified`] at best.
 pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mut dyn FnMut(&Progress)) -> Report {
-    verify_part(dir, store, suite, None, progress)
-}
-
-/// As [`verify`], of the segments that hold records of `only`.
-pub fn verify_part(
-    dir: &Path,
-    store: Option<&dyn Store>,
-    suite: Suite,
-    only: Option<&Span>,
-    progress: &mut dyn FnMut(&Progress),
-) -> Report {
-    verify_trail(&Trail { dir, store, suite, only, sealer: None, archives: &[] }, progress)
+    let trail = Trail { dir, store, suite, only: None, sealer: None, archives: &[] };
+    verify_trail(&trail, progress)
 }
 
 /// A log, and what of it is elsewhere.

@@ -24,7 +24,6 @@ use std::sync::Arc;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
 pub use index::ObjectKind;
-pub use rewrap::Rewrapped;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

@@ -25,7 +25,7 @@ impl Catalog {
             return Ok(namespaces.clone());
         }
         let mut namespaces = Vec::new();
-        for (path, entry) in self.scan_all(NAMESPACES)? {
+        for (path, entry) in self.store.scan_all(NAMESPACES)? {
             namespaces.push(self.open_namespace(&path, &entry)?.1);
         }
         namespaces.sort_by_key(|n| n.ordinal);
@@ -77,7 +77,7 @@ impl Catalog {
     /// # Errors
     /// Those of the store.
     pub fn next_ordinal(&self) -> Result<u32> {
-        let last = self.scan_all(ORDINALS)?.pop();
+        let last = self.store.scan_all(ORDINALS)?.pop();
         let last = last.and_then(|(path, _)| u32::from_str_radix(path.as_str().strip_prefix(ORDINALS)?, 16).ok());
         last.map_or(Ok(0), |n| {
             n.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Damaged, "the positions of namespaces ran out"))
@@ -220,18 +220,6 @@ impl Catalog {
     pub(super) fn seal_namespace(&self, path: &StoreKey, edition: u64, namespace: &Namespace) -> Result<Vec<u8>> {
         let size = 512 + namespace.name.len() + namespace.tenant.len();
         record::seal((&*self.home.newest()?, Domain::Home), &*self.random, path, edition, (namespace, size))
-    }
-
-    fn scan_all(&self, prefix: &str) -> Result<Vec<(StoreKey, Entry)>> {
-        let mut all: Vec<(StoreKey, Entry)> = Vec::new();
-        loop {
-            let page = self.store.scan(prefix, all.last().map(|(key, _)| key), 256)?;
-            let complete = page.len() < 256;
-            all.extend(page);
-            if complete {
-                return Ok(all);
-            }
-        }
     }
 }
 

@@ -10,10 +10,10 @@ use super::path::{NAMESPACES, Paths, object_of};
 use super::record::{Domain, Header};
 use super::{Catalog, key_for, open_object, write};
 use crate::caller::Caller;
-use crate::domain::named;
+use crate::domain::{Rewrapped, named};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Batch, Commit, Condition, Entry, Op, StoreKey};
-use crate::tenant::{Namespace, ObjectId};
+use crate::tenant::Namespace;
 
 /// Records read at once.
 const PAGE: usize = 256;
@@ -21,19 +21,6 @@ const PAGE: usize = 256;
 const MOST: usize = Batch::MAX_OPS - 1;
 /// Bytes written at once; a record that is larger goes alone.
 const MOST_BYTES: usize = Batch::MAX_BYTES / 2;
-
-/// What one walk did.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rewrapped {
-    /// Records that were looked at.
-    pub seen: u64,
-    /// Records that were sealed anew.
-    pub anew: u64,
-    /// Records that somebody changed at the same moment; they are met again at the next walk.
-    pub met: u64,
-    /// Objects whose records do not open; they stay as they are.
-    pub damaged: Vec<ObjectId>,
-}
 
 /// A record to be written.
 struct Anew {
@@ -66,7 +53,9 @@ impl Catalog {
                         }
                         pending.push(anew);
                     }
-                    Err(error) if error.kind() == ErrorKind::Damaged => done.damaged.push(object_of(path)?),
+                    Err(error) if error.kind() == ErrorKind::Damaged => {
+                        done.damaged.push(object_of(path)?.to_string());
+                    }
                     Err(error) => return Err(error),
                 }
             }
@@ -117,12 +106,18 @@ impl Catalog {
     /// Seals the records of namespaces anew that do not lie under the newest version of the home's domain key.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`] and those of the store.
+    /// Those of the store.
     pub fn rewrap_namespaces(&self) -> Result<Rewrapped> {
         let mut done = Rewrapped::default();
         for (path, entry) in self.store.scan_all(NAMESPACES)? {
             done.seen += 1;
-            let (header, namespace) = self.open_namespace(&path, &entry)?;
+            let (header, namespace) = match self.open_namespace(&path, &entry) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    done.damaged.push(path.as_str().to_owned());
+                    continue;
+                }
+                other => other?,
+            };
             if header.key_version == self.home.newest()?.number() {
                 continue;
             }
@@ -132,10 +127,7 @@ impl Catalog {
                 ops: vec![Op::Put(path, record)],
                 invalidates: false,
             };
-            match self.store.commit(&batch)? {
-                Commit::Committed(_) => done.anew += 1,
-                Commit::Conflict => done.met += 1,
-            }
+            done.count(&self.store.commit(&batch)?);
         }
         Ok(done)
     }

@@ -10,6 +10,7 @@
 
 mod access;
 mod named;
+mod rewrapped;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,8 @@ use crate::suite::{HASH_LEN, Suite};
 use crate::tenant::Namespace;
 
 pub(crate) use access::Access;
-pub(crate) use named::{NAMESPACES, OF_HOME, fence, named};
+pub(crate) use named::{HOME_MARKERS, NAMESPACES, OF_HOME, fence, named};
+pub(crate) use rewrapped::Rewrapped;
 pub(crate) use source::Surroundings;
 
 /// The format written today.

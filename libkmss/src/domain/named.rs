@@ -25,8 +25,8 @@ impl Named {
 pub(crate) const OF_HOME: [&str; 5] = ["audit/seal/", "block/", "hsm/owner/", "policy/", "quota/"];
 /// Records of namespaces, sealed under the home's domain key.
 pub(crate) const NAMESPACES: &str = "namespace/";
-/// Where the markers of the home are.
-const HOME_MARKERS: &str = "home/retired/";
+/// Where the markers of the home's versions are.
+pub(crate) const HOME_MARKERS: &str = "home/retired/";
 
 /// The version that the record `value` at `key` names; `None` for what no domain key sealed.
 ///

@@ -66,7 +66,7 @@ struct Known {
     generation: u64,
     /// Never empty, oldest first.
     versions: Arc<[Arc<DomainVersion>]>,
-    /// The newest before the last rotation, for what is under way; it may be erased already.
+    /// The newest of those that were erased last, for what is under way; until the next rotation.
     before: Option<Arc<DomainVersion>>,
 }
 
@@ -306,11 +306,13 @@ impl Known {
         if versions.is_empty() {
             return Err(unknown());
         }
-        // What was sealed under the version before and is not written yet must open, even where that is erased by now.
-        let newest = |known: &Self| known.versions.last().cloned();
+        // What was sealed under a version that is erased by now, and is not written yet, must open: until the next rotation.
+        let is_there = |number| versions.iter().any(|version: &Arc<DomainVersion>| version.number == number);
+        let newest = versions.last().map(|version| version.number);
         let before = before.and_then(|known| {
-            let rotated = newest(known).map(|v| v.number) != versions.last().map(|v: &Arc<DomainVersion>| v.number);
-            if rotated { newest(known) } else { known.before.clone() }
+            let gone = known.versions.iter().rev().find(|version| !is_there(version.number)).cloned();
+            let rotated = known.versions.last().map(|version| version.number) != newest;
+            gone.or_else(|| known.before.clone().filter(|_| !rotated))
         });
         Ok(Self { generation, versions: versions.into(), before })
     }

@@ -7,19 +7,17 @@ use serde::Serialize;
 use super::{Kms, home_domain};
 use crate::auth::RewrapToken;
 use crate::caller::Caller;
-use crate::catalog::{Catalog, Rewrapped};
+use crate::catalog::Catalog;
 use crate::clock::Timestamp;
-use crate::domain::{NAMESPACES, OF_HOME, Site, named};
+use crate::domain::{HOME_MARKERS, NAMESPACES, OF_HOME, Rewrapped, Site, named};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::sealed;
-use crate::store::{Batch, Commit, Condition, Op, StoreKey};
+use crate::store::{Batch, Condition, Op, StoreKey};
 use crate::tenant::Namespace;
 
 /// Walks after which a domain that others change all the time is left for another day.
 const WALKS: u32 = 64;
-/// Where the markers of the home's versions are.
-const HOME_MARKERS: &str = "home/retired/";
 
 /// The versions of one domain key.
 #[derive(Clone, Debug, Serialize)]
@@ -52,7 +50,7 @@ pub struct RewrapReport {
     pub erased: Vec<u32>,
     /// Old versions that stay because records still name them.
     pub kept: Vec<u32>,
-    /// Objects whose records do not open.
+    /// What does not open, and stays as it is: objects by their identity, other records by their key in the store.
     pub damaged: Vec<String>,
 }
 
@@ -132,12 +130,10 @@ impl Kms {
         self.tell(Some(officer), vec![format!("domain rewrap to version {newest}: begun")])?;
         let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
         let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
-            let credentials = self.auth.rewrap(namespace)?;
-            let before = report.records + credentials;
-            let done = self.catalog().rewrap(officer, &mut |now| progress(now.seen, before + now.anew))?;
-            report.records = before + done.anew;
-            report.damaged = done.damaged.iter().map(ToString::to_string).collect();
-            Ok(credentials + done.anew + done.met == 0)
+            let mut done = self.auth.rewrap(namespace)?;
+            let before = report.records + done.anew;
+            done.add(self.catalog().rewrap(officer, &mut |now| progress(now.seen, before + now.anew))?);
+            Ok(report.take(done))
         };
         walk(&mut report, progress)?;
         for number in &old {
@@ -158,7 +154,7 @@ impl Kms {
     /// As [`Self::rewrap_domain`], for the home's own domain key.
     ///
     /// # Errors
-    /// As [`Self::rewrap_domain`]; [`ErrorKind::Damaged`] where a record does not open.
+    /// As [`Self::rewrap_domain`].
     pub fn rewrap_home_domain(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<RewrapReport> {
         let known: Vec<u32> = self.home_versions()?.iter().map(|version| version.number).collect();
         let (newest, old) = split(&known)?;
@@ -167,17 +163,17 @@ impl Kms {
             return Ok(report);
         }
         self.tell(None, vec![format!("home domain rewrap to version {newest}: begun")])?;
-        let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
+        // Key material that does not open does not say under which version it lies.
+        let mut doubtful = false;
+        let mut walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
             let mut done = self.catalog().rewrap_namespaces()?;
             // What holds key material of its own comes first: it must not lie under an older version than its record.
-            done.anew += u64::from(self.registry.reseal_local()?);
-            done.anew += self.sealer.reseal_secrets()?;
+            doubtful = !self.reseal_inner(&mut done)?;
             for prefix in OF_HOME {
                 self.rewrap_below(prefix, &mut done)?;
                 progress(done.seen, report.records + done.anew);
             }
-            report.records += done.anew;
-            Ok(done.anew + done.met == 0)
+            Ok(report.take(done))
         };
         walk(&mut report, progress)?;
         for number in &old {
@@ -185,7 +181,8 @@ impl Kms {
         }
         settle(|| walk(&mut report, progress))?;
         let names = self.named_in_home()?;
-        (report.kept, report.erased) = old.iter().copied().partition(|number| names.contains_key(number));
+        let stays = |number: &u32| doubtful || names.contains_key(number);
+        (report.kept, report.erased) = old.iter().copied().partition(stays);
         if !report.erased.is_empty() {
             let over = report.erased.clone();
             home_domain::change(self.store.as_ref(), self.seal.as_ref(), &mut |_, versions| {
@@ -195,6 +192,22 @@ impl Kms {
         }
         self.tell(None, ended("home domain", &report))?;
         Ok(report)
+    }
+
+    /// Seals key material inside records of the home anew; whether all of it opens.
+    fn reseal_inner(&self, done: &mut Rewrapped) -> Result<bool> {
+        let (local, secrets) = (self.registry.reseal_local(), self.sealer.reseal_secrets());
+        let mut opens = true;
+        for (what, commits) in [("the home's publisher", local.map(Vec::from_iter)), ("the audit's keys", secrets)] {
+            match commits {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    opens = false;
+                    done.damaged.push(what.to_owned());
+                }
+                other => other?.iter().for_each(|commit| done.count(commit)),
+            }
+        }
+        Ok(opens)
     }
 
     /// Seals records of the home anew, whatever they hold.
@@ -209,17 +222,20 @@ impl Kms {
                 if named.version == self.home_key.newest()?.number() {
                     continue;
                 }
-                let plain = sealed::open(&self.home_key, path, &entry.value)?;
+                let plain = match sealed::open(&self.home_key, path, &entry.value) {
+                    Err(error) if error.kind() == ErrorKind::Damaged => {
+                        done.damaged.push(path.as_str().to_owned());
+                        continue;
+                    }
+                    other => other?,
+                };
                 let record = sealed::seal(&self.home_key, self.random.as_ref(), path, plain.expose())?;
                 let batch = Batch {
                     conditions: vec![Condition::Version(path.clone(), entry.version)],
                     ops: vec![Op::Put(path.clone(), record)],
                     invalidates: false,
                 };
-                match self.store.commit(&batch)? {
-                    Commit::Committed(_) => done.anew += 1,
-                    Commit::Conflict => done.met += 1,
-                }
+                done.count(&self.store.commit(&batch)?);
             }
             if page.len() < PAGE {
                 return Ok(());
@@ -264,6 +280,16 @@ impl Kms {
     /// A record of its own in the audit.
     fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
         self.pipeline.around_tagged(caller, Action::Manage, what, || Ok(()))
+    }
+}
+
+impl RewrapReport {
+    /// Takes in what a walk did; whether nothing is left to do.
+    fn take(&mut self, done: Rewrapped) -> bool {
+        let settled = done.is_settled();
+        self.records += done.anew;
+        self.damaged = done.damaged;
+        settled
     }
 }
 

@@ -66,18 +66,11 @@ impl Kms {
         self.sealer.checkpoint()
     }
 
-    /// The proof that a record is in the sealed audit trail; the record is in it unless it is `detached`.
+    /// The proof that a record is in the sealed audit trail; the record is in it unless it is `detached`. It may be in one of
+    /// these archives.
     ///
     /// # Errors
     /// See [`Sealer::prove`](crate::audit::seal::Sealer::prove).
-    pub fn prove_audit(&self, record: &RecordName, detached: bool) -> Result<RecordProof> {
-        self.sealer.prove(record, detached)
-    }
-
-    /// As [`Self::prove_audit`], of a record that may be in one of these archives.
-    ///
-    /// # Errors
-    /// As [`Self::prove_audit`].
     pub fn prove_archived_audit(
         &self,
         record: &RecordName,

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use audit_archive::Verdict as Judged;
+use audit_archive::{Demands as Asked, Report as Alone, Verdict as Judged};
 use audit_proof::{Lineage, RecordProof};
 use libkmss::audit::keep::{ArchiveOptions, Archived, Stays};
 use libkmss::audit::seal::{Demands, RecordName, SealOptions};
@@ -62,6 +62,11 @@ pub(crate) fn archive(home: &Home, path: &Path, delete: bool) -> Archived {
 
 pub(crate) fn lineage(home: &Home) -> Lineage {
     home.sealer().lineage().unwrap().unwrap()
+}
+
+/// Verified without the home.
+pub(crate) fn alone(path: &Path, keys: Option<&Lineage>) -> Alone {
+    audit_archive::check(path, &Asked { keys, manifest: None }, &mut |_| ()).unwrap()
 }
 
 fn raws(home: &Home) -> Vec<String> {
@@ -178,7 +183,7 @@ fn an_archive_is_verified_alone_and_a_second_run_changes_nothing() {
         assert_eq!((done.copied, done.already, done.removed, done.left.len()), (3, 0, 0, 0));
         assert_eq!(done.records, 606);
         for known in [None, Some(lineage(&home))] {
-            let report = audit_archive::check(&path, known.as_ref(), &mut |_| ()).unwrap();
+            let report = alone(&path, known.as_ref());
             assert_eq!(report.verdict, Judged::Whole, "{report:#?}");
             assert_eq!((report.records, report.size, report.absent.len()), (606, 606, 0));
             assert_eq!(report.key_given, known.is_some());
@@ -191,11 +196,11 @@ fn an_archive_is_verified_alone_and_a_second_run_changes_nothing() {
         home.write(500);
         home.sealer().seal(&SealOptions { new_epoch: true, ..SealOptions::default() }).unwrap();
         assert_eq!((archive(&home, &path, false).copied, home.files().len()), (1, 4));
-        let report = audit_archive::check(&path, Some(&lineage(&home)), &mut |_| ()).unwrap();
+        let report = alone(&path, Some(&lineage(&home)));
         assert_eq!((report.verdict, report.records), (Judged::Whole, 1108), "{report:#?}");
         // Who knew the root key before, needs no other.
         let root = Lineage::new(lineage(&home).root().clone()).unwrap();
-        assert_eq!(audit_archive::check(&path, Some(&root), &mut |_| ()).unwrap().verdict, Judged::Whole);
+        assert_eq!(alone(&path, Some(&root)).verdict, Judged::Whole);
     }
 }
 
@@ -244,7 +249,7 @@ fn a_log_whose_segments_are_elsewhere_goes_on_and_is_proven_where_they_are_given
         let report = whole(&home, &[]);
         assert_eq!(report.seal.unwrap().removed, 606);
         assert_eq!(archive(&home, &path, true).removed, 1);
-        assert_eq!(audit_archive::check(&path, None, &mut |_| ()).unwrap().verdict, Judged::Whole);
+        assert_eq!(alone(&path, None).verdict, Judged::Whole);
         whole(&home, &archives);
     }
 }

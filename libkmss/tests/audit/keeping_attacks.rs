@@ -11,7 +11,7 @@ use libkmss::audit::{Found, Report, Status, Verdict};
 use libkmss::suite::Suite;
 
 use crate::double::Home;
-use crate::keeping::{NOW, archive, ids, lineage, sealed, tree, whole};
+use crate::keeping::{NOW, alone, archive, ids, lineage, sealed, tree, whole};
 
 /// A home whose three segments are in an archive and nowhere else, and the removals sealed.
 struct Scene {
@@ -38,7 +38,7 @@ impl Scene {
     }
 
     fn alone(&self) -> Alone {
-        audit_archive::check(&self.archive, Some(&lineage(&self.home)), &mut |_| ()).unwrap()
+        alone(&self.archive, Some(&lineage(&self.home)))
     }
 
     /// What the home says with the archive, and without it.
@@ -48,13 +48,13 @@ impl Scene {
     }
 }
 
-fn unpack(path: &Path) -> String {
+pub(crate) fn unpack(path: &Path) -> String {
     let mut text = String::new();
     Packed::open(fs::File::open(path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
     text
 }
 
-fn repack(path: &Path, text: &str) {
+pub(crate) fn repack(path: &Path, text: &str) {
     let mut out = Vec::new();
     audit_archive::pack(&mut text.as_bytes(), &mut out).unwrap();
     fs::write(path, out).unwrap();
@@ -65,7 +65,7 @@ fn names<T: serde::Serialize>(found: impl IntoIterator<Item = T>) -> BTreeSet<St
 }
 
 #[track_caller]
-fn named(report: &Report, log: &[Found], seal: &[SealFound]) {
+pub(crate) fn named(report: &Report, log: &[Found], seal: &[SealFound]) {
     let of_log = report.segments.iter().flat_map(|s| &s.findings).chain(&report.findings).map(|f| f.found);
     assert_eq!(names(of_log), names(log), "{report:#?}");
     let of_seal = report.seal.iter().flat_map(|s| &s.findings).map(|f| f.found);
@@ -74,14 +74,14 @@ fn named(report: &Report, log: &[Found], seal: &[SealFound]) {
 }
 
 #[track_caller]
-fn judged(report: &Alone, found: &[Bad]) {
+pub(crate) fn judged(report: &Alone, found: &[Bad]) {
     let all = report.segments.iter().flat_map(|s| &s.findings).chain(&report.findings).map(|f| f.found);
     assert_eq!(names(all), names(found), "{report:#?}");
     assert_eq!(report.verdict == Judged::Tampered, !found.is_empty());
 }
 
 /// The records that a verifier of an archive names.
-fn records(report: &Alone, found: Bad) -> Vec<(u64, u64)> {
+pub(crate) fn records(report: &Alone, found: Bad) -> Vec<(u64, u64)> {
     let of = report.segments.iter().flat_map(|s| &s.findings).filter(|f| f.found == found);
     of.map(|f| (f.first.unwrap(), f.last.unwrap())).collect()
 }
@@ -258,7 +258,7 @@ fn what_an_archive_says_of_itself_is_not_believed() {
     fs::write(&manifest, &text).unwrap();
     // All of it by somebody else.
     let other = Scene::new();
-    let report = audit_archive::check(&other.archive, Some(&lineage(&scene.home)), &mut |_| ()).unwrap();
+    let report = crate::keeping::alone(&other.archive, Some(&lineage(&scene.home)));
     assert_eq!(report.verdict, Judged::Tampered);
     assert!(report.findings.iter().any(|f| f.found == Bad::KeyReplaced));
     assert_eq!(report.records, 0);

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use audit_proof::Lineage;
 use audit_proof::archive::{self, MANIFEST, Manifest, VERSION};
 use serde::Serialize;
 
@@ -14,7 +15,6 @@ use crate::audit::report::Progress;
 use crate::audit::seal::State;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::Directory;
 
 /// What to archive, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,7 +62,11 @@ impl Keeper<'_> {
     fn archive_locked(&self, options: &ArchiveOptions, progress: &mut dyn FnMut(&Progress)) -> Result<Archived> {
         let (codec, mut done) = (codec().map_err(storage)?, Archived::default());
         let (state, lineage) = self.sealer.sealed()?;
-        let folder = Folder::make(&options.to).map_err(|e| unusable(&options.to, e))?;
+        let failed = |e| unusable(&options.to, e);
+        let folder = Folder::make(&options.to, self.dir()).map_err(failed)?.ok_or_else(|| {
+            let why = format!("`{}` is the audit of a home: an archive is a folder of its own", options.to.display());
+            Error::new(ErrorKind::Arguments, why)
+        })?;
         let mut manifest = known(&folder, &options.to)?.unwrap_or_else(|| Manifest {
             v: VERSION,
             origin: lineage.origin().to_owned(),
@@ -75,6 +79,7 @@ impl Keeper<'_> {
             let why = format!("`{}` holds the archive of another log", options.to.display());
             return Err(Error::new(ErrorKind::Arguments, why));
         }
+        folder.begin().map_err(failed)?;
         let mut found = Vec::new();
         for one in self.listed()? {
             match self.ended(&one)? {
@@ -88,12 +93,16 @@ impl Keeper<'_> {
                 Err(stays) => done.left.push(Left { segment: one.id, stays }),
             }
         }
+        if options.delete {
+            done.left.extend(self.settle_all(&mut found)?);
+        }
         let mut told = Told { progress, now: Progress::default() };
         told.now.segments_total = found.len() as u64;
         told.now.bytes_total = found.iter().map(|(_, bytes)| *bytes).sum();
-        folder.put(archive::KEYS, lineage.to_string().as_bytes()).map_err(|e| unusable(&options.to, e))?;
+        folder.put(archive::KEYS, lineage.to_string().as_bytes()).map_err(failed)?;
         for (mut ended, bytes) in found {
-            let stays = self.archive_one(codec, &folder, &mut manifest, (&mut ended, &state), options, &mut done)?;
+            let known = (&state, &lineage);
+            let stays = self.archive_one(codec, &folder, &mut manifest, (&mut ended, known), options, &mut done)?;
             done.left.extend(stays.map(|stays| Left { segment: ended.id.clone(), stays }));
             told.done(bytes, ended.records());
         }
@@ -109,7 +118,7 @@ impl Keeper<'_> {
         codec: Codec,
         folder: &Folder,
         manifest: &mut Manifest,
-        (ended, state): (&mut Ended, &State),
+        (ended, (state, lineage)): (&mut Ended, (&State, &Lineage)),
         options: &ArchiveOptions,
         done: &mut Archived,
     ) -> Result<Option<Stays>> {
@@ -127,7 +136,7 @@ impl Keeper<'_> {
             Some(known) => match self.read_back(codec, folder, ended, &known).map_err(failed)? {
                 Some(content) => {
                     done.already += 1;
-                    (known, content)
+                    (self.still_proven(folder, (ended, known), (state, lineage), manifest, &options.to)?, content)
                 }
                 None => {
                     let why = format!(
@@ -146,11 +155,7 @@ impl Keeper<'_> {
                 let Some((entry, content)) = self.copy(codec, folder, ended, state, &options.to)? else {
                     return Ok(Some(Stays::Contradicts));
                 };
-                manifest.segments.retain(|one| one.segment != ended.id.as_str());
-                manifest.segments.push(entry.clone());
-                manifest.segments.sort_by(|a, b| a.segment.cmp(&b.segment));
-                manifest.size = manifest.size.max(state.size);
-                write(folder, manifest, &options.to)?;
+                enter(folder, manifest, (&entry, state), &options.to)?;
                 done.copied += 1;
                 done.records += entry.records;
                 done.file_bytes += entry.file_bytes;
@@ -168,19 +173,22 @@ impl Keeper<'_> {
         Ok(stays)
     }
 
-    /// Has nobody go on with a segment; why that cannot be.
-    fn fix(&self, ended: &mut Ended) -> Result<Option<Stays>> {
-        if ended.registration.retired {
-            return Ok(None);
+    /// What the archive says of a segment that was copied before: that it can be proven is seen to, and made so where it is
+    /// not.
+    fn still_proven(
+        &self,
+        folder: &Folder,
+        (ended, known): (&Ended, archive::Archived),
+        (state, lineage): (&State, &Lineage),
+        manifest: &mut Manifest,
+        to: &Path,
+    ) -> Result<archive::Archived> {
+        if folder.proves(lineage, ended, &known).map_err(|e| unusable(to, e))? {
+            return Ok(known);
         }
-        let dir = Directory::open(self.dir()).map_err(storage)?;
-        Ok(match self.retire(&dir, ended)? {
-            Ok(file) => {
-                let _ = file.unlock();
-                None
-            }
-            Err(stays) => Some(stays),
-        })
+        let entry = archive::Archived { leaves_sha256: folder.index(self.sealer, ended, state)?, ..known };
+        enter(folder, manifest, (&entry, state), to)?;
+        Ok(entry)
     }
 
     /// Copies a segment with its leaves and tiles; `None` where it is not what was sealed.
@@ -206,23 +214,14 @@ impl Keeper<'_> {
             return Ok(None);
         };
         let (file_sha256, file_bytes) = draft.hash().map_err(failed)?;
-        let leaves = archive::Leaves {
-            v: VERSION,
-            segment: ended.id.to_string(),
-            checkpoint: state.checkpoint.clone(),
-            ranges: ended.ranges.iter().map(|range| (range.leaf, range.seq, range.count)).collect(),
-        };
-        let leaves = serde_json::to_vec(&leaves)
-            .map_err(|e| Error::new(ErrorKind::Internal, "cannot write which leaves records are").with_source(e))?;
-        folder.put(&format!("{}{}", ended.id, archive::INDEX), &leaves).map_err(failed)?;
-        folder.tiles(self.sealer, ended, state)?;
+        let leaves_sha256 = folder.index(self.sealer, ended, state)?;
         draft.finish(&ended.id).map_err(failed)?;
         let entry = archive::Archived {
             segment: ended.id.to_string(),
             ordinal: ended.registration.ordinal,
             file_bytes,
             file_sha256,
-            leaves_sha256: hex(&leaves),
+            leaves_sha256,
             bytes: ended.registration.len,
             records: ended.records(),
             first: ended.times.0.0,
@@ -278,6 +277,20 @@ fn known(folder: &Folder, path: &Path) -> Result<Option<Manifest>> {
     // Names become those of files.
     let named = manifest.segments.iter().all(|one| one.segment.parse::<SegmentId>().is_ok());
     if named { Ok(Some(manifest)) } else { Err(damaged()) }
+}
+
+/// Names a segment in the manifest.
+fn enter(
+    folder: &Folder,
+    manifest: &mut Manifest,
+    (entry, state): (&archive::Archived, &State),
+    to: &Path,
+) -> Result<()> {
+    manifest.segments.retain(|one| one.segment != entry.segment);
+    manifest.segments.push(entry.clone());
+    manifest.segments.sort_by(|a, b| a.segment.cmp(&b.segment));
+    manifest.size = manifest.size.max(state.size);
+    write(folder, manifest, to).map(drop)
 }
 
 fn write(folder: &Folder, manifest: &Manifest, path: &Path) -> Result<String> {

@@ -104,6 +104,37 @@ impl Keeper<'_> {
         }
     }
 
+    /// Has nobody go on with any of these from now on; those with which that cannot be are taken out of them. It comes before
+    /// the first record of a removal, whose writer would go on with the next of them otherwise.
+    pub(super) fn settle_all(&self, found: &mut Vec<(Ended, u64)>) -> Result<Vec<Left>> {
+        let mut left = Vec::new();
+        for (mut ended, bytes) in std::mem::take(found) {
+            match self.fix(&mut ended)? {
+                Some(stays) => left.push(Left { segment: ended.id, stays }),
+                None => found.push((ended, bytes)),
+            }
+        }
+        Ok(left)
+    }
+
+    /// Has nobody go on with a segment; why that cannot be.
+    pub(super) fn fix(&self, ended: &mut Ended) -> Result<Option<Stays>> {
+        if ended.registration.retired {
+            return Ok(None);
+        }
+        if ended.form == Form::Packed {
+            return Ok((!self.settle(ended)?).then_some(Stays::InUse));
+        }
+        let dir = Directory::open(self.dir()).map_err(storage)?;
+        Ok(match self.retire(&dir, ended)? {
+            Ok(file) => {
+                let _ = file.unlock();
+                None
+            }
+            Err(stays) => Some(stays),
+        })
+    }
+
     /// Has nobody go on with a segment; false where somebody was faster.
     pub(super) fn settle(&self, ended: &mut Ended) -> Result<bool> {
         let known = &mut ended.registration;

@@ -3,22 +3,21 @@
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, File, FileTimes};
 use std::io::{self, Read, Write as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use audit_proof::path::{Nodes, inclusion};
 use audit_proof::tile::{HEIGHT, Tile, WIDTH};
-use audit_proof::{Hash, archive};
+use audit_proof::{Hash, Lineage, Note, archive};
 use sha2::{Digest as _, Sha256};
 
 use super::segment::Ended;
-use super::{DRAFT, storage};
-use crate::audit::chain::SegmentId;
-
+use super::{DRAFT, LOCK, storage};
+use crate::audit::chain::{Form, SegmentId};
 use crate::audit::packed::Codec;
-use crate::audit::seal::{Files, Sealer, State, TileNodes};
-use crate::error::Result;
+use crate::audit::seal::{Files, SEALING, Sealer, State, TileNodes};
+use crate::error::{Error, ErrorKind, Result};
 use crate::os::{Directory, Opening};
 
 /// Largest manifest that is read.
@@ -40,13 +39,21 @@ pub(super) struct Draft<'a> {
 }
 
 impl Folder {
-    /// Opens the folder; makes it where it is missing.
-    pub(super) fn make(path: &Path) -> io::Result<Self> {
+    /// Opens the folder; makes it where it is missing. `None` where it is the audit of a home, of this one (`home`) or of
+    /// another, or lies within this one's: there nothing is made.
+    pub(super) fn make(path: &Path, home: &Path) -> io::Result<Option<Self>> {
+        if is_log(path)? || is_within(path, home)? {
+            return Ok(None);
+        }
         make_dir(path)?;
         let dir = Directory::open(path)?;
-        make_dir(&path.join(archive::LOG))?;
         let log = Files::new(path, Arc::new(|_: &File| Ok(())));
-        Ok(Self { path: path.to_owned(), dir, log })
+        Ok(Some(Self { path: path.to_owned(), dir, log }))
+    }
+
+    /// Makes what is in it from the beginning.
+    pub(super) fn begin(&self) -> io::Result<()> {
+        make_dir(&self.path.join(archive::LOG))
     }
 
     /// Whether there is nothing that another made.
@@ -57,7 +64,9 @@ impl Folder {
             // What a killed process left: the manifest comes last.
             let stem = name.strip_suffix(DRAFT).unwrap_or(name).trim_start_matches('.');
             let leaves = stem.strip_suffix(archive::INDEX).is_some_and(|id| id.parse::<SegmentId>().is_ok());
-            let own = OWN.contains(&stem) || stem == archive::MANIFEST || leaves || SegmentId::of_file(stem).is_some();
+            // A plain segment is one of a home.
+            let packed = SegmentId::of_file(stem).is_some_and(|(_, form)| form == Form::Packed);
+            let own = OWN.contains(&stem) || stem == archive::MANIFEST || leaves || packed;
             if !own {
                 return Ok(false);
             }
@@ -137,21 +146,52 @@ impl Folder {
         self.log.publish(checkpoint)
     }
 
+    /// Writes which leaves the records of a segment are, and the tiles that prove them; the hash of the list.
+    pub(super) fn index(&self, sealer: &Sealer, ended: &Ended, state: &State) -> Result<String> {
+        let leaves = archive::Leaves {
+            v: archive::VERSION,
+            segment: ended.id.to_string(),
+            checkpoint: state.checkpoint.clone(),
+            ranges: ended.ranges.iter().map(|range| (range.leaf, range.seq, range.count)).collect(),
+        };
+        let failed = |what| Error::new(ErrorKind::Internal, what);
+        let text =
+            serde_json::to_vec(&leaves).map_err(|e| failed("cannot write which leaves records are").with_source(e))?;
+        if text.len() as u64 > archive::MAX_INDEX {
+            return Err(failed("a segment was sealed too often for an archive"));
+        }
+        self.tiles(sealer, ended, state)?;
+        self.put(&index_name(&ended.id), &text).map_err(storage)?;
+        Ok(hex(&text))
+    }
+
+    /// Whether the folder still proves the records of a segment that was copied before: with the list of leaves of then, and
+    /// with tiles that belong to its checkpoint.
+    pub(super) fn proves(&self, lineage: &Lineage, ended: &Ended, known: &archive::Archived) -> io::Result<bool> {
+        let Some(text) = self.read(&index_name(&ended.id))? else { return Ok(false) };
+        let leaves = serde_json::from_slice::<archive::Leaves>(&text).ok().filter(|leaves| {
+            let ranges = ended.ranges.iter().map(|range| (range.leaf, range.seq, range.count));
+            hex(&text) == known.leaves_sha256 && ranges.eq(leaves.ranges.iter().copied())
+        });
+        let opened = leaves.and_then(|leaves| lineage.open(&Note::parse(&leaves.checkpoint).ok()?).ok());
+        let Some((checkpoint, _)) = opened else { return Ok(false) };
+        let mut nodes = TileNodes::new(&self.log, lineage.tree_hash(), checkpoint.size);
+        for number in tiles_of(ended) {
+            if nodes.proven(number, &checkpoint).is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Copies the tiles that prove the records of a segment.
-    pub(super) fn tiles(&self, sealer: &Sealer, ended: &Ended, state: &State) -> Result<()> {
+    fn tiles(&self, sealer: &Sealer, ended: &Ended, state: &State) -> Result<()> {
         let (files, hash) = (sealer.files(), sealer.tree_hash());
         let nodes = TileNodes::new(&files, hash, state.size);
         let mut copying = Copying { nodes, size: state.size, taken: BTreeMap::new() };
-        let mut last = None;
-        for range in &ended.ranges {
-            for number in range.leaf / WIDTH..=(range.leaf + range.count - 1) / WIDTH {
-                if last == Some(number) {
-                    continue;
-                }
-                last = Some(number);
-                copying.take(0, number).map_err(storage)?;
-                inclusion(hash, &mut copying, number * WIDTH, state.size).map_err(storage)?;
-            }
+        for number in tiles_of(ended) {
+            copying.take(0, number).map_err(storage)?;
+            inclusion(hash, &mut copying, number * WIDTH, state.size).map_err(storage)?;
         }
         let mut tiles = Vec::new();
         for ((level, index), hashes) in copying.taken {
@@ -215,9 +255,46 @@ impl Nodes for Copying<'_> {
     }
 }
 
+/// The lowest tiles with the records of a segment, each once.
+fn tiles_of(ended: &Ended) -> impl Iterator<Item = u64> {
+    let mut last = None;
+    let all = ended.ranges.iter().flat_map(|range| range.leaf / WIDTH..=(range.leaf + range.count - 1) / WIDTH);
+    all.filter(move |number| last.replace(*number) != Some(*number))
+}
+
+fn index_name(id: &SegmentId) -> String {
+    format!("{id}{}", archive::INDEX)
+}
+
+/// Whether a folder is where some home has its audit: there somebody sealed, compressed or removed.
+fn is_log(path: &Path) -> io::Result<bool> {
+    let log = path.join(archive::LOG);
+    Ok(log.join(LOCK).try_exists()? || log.join(SEALING).try_exists()?)
+}
+
+/// Whether `path`, which need not exist, is the directory `home` or below it, by whatever name.
+fn is_within(path: &Path, home: &Path) -> io::Result<bool> {
+    let identity = |path: &Path| path.metadata().map(|meta| (meta.dev(), meta.ino()));
+    let home = identity(home)?;
+    let there = std::path::absolute(path)?;
+    let there = there.ancestors().find_map(|path| path.canonicalize().ok());
+    for above in there.iter().flat_map(|path| path.ancestors()) {
+        if identity(above)? == home {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Makes a directory that outlasts a failure of power, where it is missing.
 fn make_dir(path: &Path) -> io::Result<()> {
     match DirBuilder::new().mode(0o700).create(path) {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Ok(()) => match path.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => File::open(".")?.sync_all(),
+            Some(parent) => File::open(parent)?.sync_all(),
+            None => Ok(()),
+        },
         other => other,
     }
 }

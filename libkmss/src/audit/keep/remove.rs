@@ -90,6 +90,9 @@ impl Keeper<'_> {
             }
         }
         found.truncate(most);
+        if for_good {
+            done.left.extend(self.settle_all(&mut found)?);
+        }
         let mut told = Told { progress, now: Progress::default() };
         told.now.segments_total = found.len() as u64;
         told.now.bytes_total = found.iter().map(|(_, bytes)| *bytes).sum();

@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Sealer;
-use super::state::{Records, anchor_key};
+use super::state::anchor_key;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Batch, Commit};
+use crate::store::{Batch, Commit, Op};
 
 /// How often a commit that a fence refused is tried again.
 const ATTEMPTS: u32 = 16;
@@ -52,10 +52,14 @@ impl Sealer {
                 files.keep(&path(end), bytes)?;
             }
         }
-        let Records { store, .. } = self.records();
+        self.put_unfenced(|| self.records().put_anchored(&*self.random, name, &told))
+    }
+
+    /// Writes what `seal` sealed under the newest version of the home's domain key, and again where that was over by then.
+    pub(super) fn put_unfenced(&self, seal: impl Fn() -> Result<Op>) -> Result<()> {
         for _ in 0..ATTEMPTS {
-            let op = self.records().put_anchored(&*self.random, name, &told)?;
-            if let Commit::Committed(_) = store.commit(&Batch { ops: vec![op], ..Batch::default() })? {
+            let batch = Batch { ops: vec![seal()?], ..Batch::default() };
+            if let Commit::Committed(_) = self.records().store.commit(&batch)? {
                 return Ok(());
             }
         }
@@ -63,15 +67,13 @@ impl Sealer {
         Err(Error::new(ErrorKind::Busy, "the home's domain key was rotated at the same time: try again"))
     }
 
-    /// Seals the private keys of the seal anew that do not lie under the newest version of the home's domain key; how many.
+    /// Seals the private keys of the seal anew that do not lie under the newest version of the home's domain key; what
+    /// became of each of those.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
-    pub(crate) fn reseal_secrets(&self) -> Result<u64> {
-        let mut count = 0;
-        for batch in self.records().reseal_secrets(&*self.random)? {
-            count += u64::from(matches!(self.records().store.commit(&batch)?, Commit::Committed(_)));
-        }
-        Ok(count)
+    pub(crate) fn reseal_secrets(&self) -> Result<Vec<Commit>> {
+        let batches = self.records().reseal_secrets(&*self.random)?;
+        batches.iter().map(|batch| self.records().store.commit(batch)).collect()
     }
 }

@@ -51,7 +51,7 @@ pub use self::proof::RecordName;
 pub(super) use self::removal::Removal;
 pub use self::span::Span;
 pub(super) use self::state::{Position, Range, State};
-pub(super) use self::tiles::{Files, LOG};
+pub(super) use self::tiles::{Files, LOG, SEALING};
 pub use self::verify::{AnchorReport, Demands, SealFinding, SealFound, SealReport};
 
 /// Most records between two checkpoints.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use audit_proof::path::Nodes;
+use audit_proof::path::{Nodes, check_inclusion, inclusion};
 use audit_proof::tile::{self, HEIGHT, Tile, WIDTH};
-use audit_proof::{Edge, Hash, TreeHash};
+use audit_proof::{Checkpoint, Edge, Hash, TreeHash};
 
 use super::leaves::{Leaf, Leaves};
 use super::state::{Range, State};
@@ -41,6 +41,16 @@ impl<'a> TileNodes<'a> {
             self.kept.insert((level, index), hashes);
         }
         Ok(self.kept.get(&(level, index)).map(Vec::as_slice))
+    }
+
+    /// The hashes of a lowest tile, where they belong to the tree of the checkpoint.
+    pub(in crate::audit) fn proven(&mut self, number: u64, checkpoint: &Checkpoint) -> Option<Vec<Hash>> {
+        // The path of its first leaf goes through all its hashes.
+        let tile = self.tile(0, number).ok()??.to_vec();
+        let (hash, first, size) = (self.hash, number * WIDTH, checkpoint.size);
+        let path = inclusion(hash, self, first, size).ok()?;
+        check_inclusion(hash, tile.first()?, first, size, &path, &checkpoint.root).ok()?;
+        Some(tile)
     }
 }
 

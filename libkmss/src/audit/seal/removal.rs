@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::RecordName;
 use super::nodes::TileNodes;
-use super::state::{Records, State};
+use super::state::State;
 use super::tiles::Files;
 use super::{Sealer, unreadable};
 use crate::audit::chain::SegmentId;
@@ -12,8 +12,7 @@ use crate::audit::encode::kind;
 use crate::audit::places::Places;
 use crate::audit::record::{Entry, RecordRemoval};
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Batch, Commit};
+use crate::error::{ErrorKind, Result};
 use audit_proof::tile::WIDTH;
 
 /// The record of a removal.
@@ -58,12 +57,7 @@ impl Sealer {
 
     /// Keeps the record of a removal. From then on the segment is not missed.
     pub(in crate::audit) fn keep_removal(&self, removal: &Removal) -> Result<()> {
-        let op = self.records().put_removed(&*self.random, removal)?;
-        let Records { store, .. } = self.records();
-        match store.commit(&Batch { ops: vec![op], ..Batch::default() })? {
-            Commit::Committed(_) => Ok(()),
-            Commit::Conflict => Err(Error::new(ErrorKind::Internal, "a batch without conditions met a conflict")),
-        }
+        self.put_unfenced(|| self.records().put_removed(&*self.random, removal))
     }
 
     /// Whether the record of a removal is in the tree; or in its segment, where it is not sealed yet.

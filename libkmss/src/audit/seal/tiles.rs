@@ -20,7 +20,7 @@ use crate::os::{Directory, Opening};
 /// The directory of the log, below that of the segments.
 pub(in super::super) const LOG: &str = "log";
 /// Locked by whoever seals.
-const LOCK: &str = "lock";
+pub(in super::super) const SEALING: &str = "lock";
 /// The newest checkpoint, for whoever reads the log from outside.
 const CHECKPOINT: &str = "checkpoint";
 
@@ -38,7 +38,7 @@ impl Files {
 
     /// Makes the directory where it is missing, and locks it; `None` where another process has the lock.
     pub(super) fn lock(&self) -> Result<Option<File>> {
-        self.lock_named(LOCK)
+        self.lock_named(SEALING)
     }
 
     /// As [`Self::lock`], for other work than sealing.

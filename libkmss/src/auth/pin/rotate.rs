@@ -7,9 +7,9 @@ use super::credential::{self, Record};
 use super::{PinAuthenticator, domain};
 use crate::auth::RewrapToken;
 use crate::clock::Timestamp;
-use crate::domain::named;
-use crate::error::Result;
-use crate::store::{Batch, Commit, Condition, Op, StoreKey};
+use crate::domain::{Rewrapped, named};
+use crate::error::{ErrorKind, Result};
+use crate::store::{Batch, Condition, Op, StoreKey};
 use crate::tenant::Namespace;
 
 /// A version of a domain key, as it may be told.
@@ -46,30 +46,35 @@ impl PinAuthenticator {
         Ok(number)
     }
 
-    /// Seals anew the credentials that do not lie under the newest version; how many. For `told` each is told first.
+    /// Seals anew the credentials that do not lie under the newest version.
     ///
     /// # Errors
-    /// Those of the store; [`ErrorKind::Damaged`](crate::error::ErrorKind::Damaged).
-    pub fn rewrap(&self, namespace: &Namespace) -> Result<u64> {
+    /// Those of the store.
+    pub(crate) fn rewrap(&self, namespace: &Namespace) -> Result<Rewrapped> {
         let domain = self.domain(namespace)?;
-        let mut count = 0;
+        let mut done = Rewrapped::default();
         for (key, entry) in self.store.scan_all(&credential::prefix(namespace, &domain))? {
             let newest = domain.public.newest()?.number();
-            if named(&key, &entry.value).is_none_or(|named| named.version == newest) {
+            let Some(named) = named(&key, &entry.value) else { continue };
+            done.seen += 1;
+            if named.version == newest {
                 continue;
             }
-            let record = Record::open(&domain.public, &key, &entry.value)?;
+            let record = match Record::open(&domain.public, &key, &entry.value) {
+                Err(error) if error.kind() == ErrorKind::Damaged => {
+                    done.damaged.push(key.as_str().to_owned());
+                    continue;
+                }
+                other => other?,
+            };
             let batch = Batch {
                 conditions: vec![Condition::Version(key.clone(), entry.version)],
                 ops: vec![self.write(&domain, &key, &record)?],
                 invalidates: false,
             };
-            // Whoever was faster wrote it under the newest version, or it is met again.
-            if let Commit::Committed(_) = self.store.commit(&batch)? {
-                count += 1;
-            }
+            done.count(&self.store.commit(&batch)?);
         }
-        Ok(count)
+        Ok(done)
     }
 
     /// How many credentials name each version.

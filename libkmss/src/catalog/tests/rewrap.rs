@@ -1,7 +1,7 @@
 //! Sealing objects anew, with writers in the way.
 
 use super::*;
-use crate::domain::fence;
+use crate::domain::{Rewrapped, fence};
 use crate::key::{DomainSource, material_context};
 use crate::secret::Secret;
 use crate::store::StoreKey;
@@ -198,7 +198,21 @@ fn a_damaged_record_is_named_and_left_as_evidence() {
     let _ = bench.store.commit(&batch).unwrap();
     sources.iter().for_each(|s| s.rotate());
     let done = rewrap(&bench);
-    assert_eq!((done.anew, done.damaged), (1, vec![object.id]));
+    assert_eq!((done.anew, done.damaged), (1, vec![object.id.to_string()]));
     assert_eq!(bench.store.get(&path).unwrap().unwrap().value, value);
     opens(&bench, intact.id, "intact");
+}
+
+#[test]
+fn a_damaged_record_of_a_namespace_does_not_keep_the_others_from_being_sealed_anew() {
+    for bench in both() {
+        bench.catalog.put_namespace(None, &namespace_at(1), Batch::default()).unwrap();
+        let path = bench.store.scan_all("namespace/").unwrap().remove(0).0;
+        let mut value = bench.store.get(&path).unwrap().unwrap().value;
+        *value.last_mut().unwrap() ^= 1;
+        let batch = Batch { ops: vec![crate::store::Op::Put(path.clone(), value)], ..Batch::default() };
+        let _ = bench.store.commit(&batch).unwrap();
+        let done = bench.another().rewrap_namespaces().unwrap();
+        assert_eq!((done.seen, done.damaged), (2, vec![path.as_str().to_owned()]));
+    }
 }

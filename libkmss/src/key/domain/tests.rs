@@ -153,6 +153,24 @@ fn an_erased_version_opens_only_what_was_under_way() {
 }
 
 #[test]
+fn who_came_after_a_rotation_still_opens_what_was_under_way_when_the_old_version_is_erased() {
+    both(|suite, source, _| {
+        source.rotate();
+        let late = key(&source, suite);
+        let first = late.version(1).unwrap();
+        let sealed = first.seal_material(&random(), b"a", &Secret::copy_of(b"under way")).unwrap();
+        source.erase(1);
+        assert_eq!(late.newest().unwrap().number(), 2);
+        assert_eq!(late.open_material(b"a", &sealed).unwrap().expose(), b"under way");
+        // It goes with the next.
+        source.rotate();
+        source.erase(2);
+        assert_eq!(late.newest().unwrap().number(), 3);
+        assert_eq!(late.open_material(b"a", &sealed).unwrap_err().kind(), ErrorKind::Damaged);
+    });
+}
+
+#[test]
 fn the_index_stays_what_it_is() {
     both(|_, source, key| {
         let before = key.index_term("label", b"x").unwrap();

@@ -130,7 +130,7 @@ impl Registry {
         let (path, revision) = known.record.clone();
         let op = if name == LOCAL {
             let (local, _) = self.local()?.ok_or_else(conflict)?;
-            Op::Put(path.clone(), self.seal(&path, &Local { enabled: false, ..local })?)
+            Op::Put(path.clone(), self.seal_local(Local { enabled: false, ..local })?)
         } else {
             Op::Delete(path.clone())
         };
@@ -170,7 +170,7 @@ impl Registry {
         self.settle_local(by, now)?;
         let Some((local, revision)) = self.local()?.filter(|(local, _)| !local.enabled) else { return Ok(()) };
         let path = path::local()?;
-        let sealed = self.seal(&path, &Local { enabled: true, ..local })?;
+        let sealed = self.seal_local(Local { enabled: true, ..local })?;
         let conditions = vec![Condition::Version(path.clone(), revision)];
         self.commit(&self.changing(Batch { conditions, ops: vec![Op::Put(path, sealed)], invalidates: true })?)
     }
@@ -216,22 +216,30 @@ impl Registry {
     }
 
     /// Seals the private key of the home's own publisher anew, where it does not lie under the newest version of the
-    /// domain key; whether it did.
+    /// domain key; what became of that, `None` where it lies there.
     ///
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
-    pub fn reseal_local(&self) -> Result<bool> {
-        let Some((local, seen)) = self.local()? else { return Ok(false) };
+    pub(crate) fn reseal_local(&self) -> Result<Option<Commit>> {
+        let Some((local, seen)) = self.local()? else { return Ok(None) };
         let version = self.home.newest()?;
-        let context = path::LOCAL.as_bytes();
-        let Some(secret) = self.home.reseal_material(&*self.random, context, &local.secret, &version)? else {
-            return Ok(false);
-        };
+        let secret = self.home.reseal_material(&*self.random, path::LOCAL.as_bytes(), &local.secret, &version)?;
+        if secret.is_none() {
+            return Ok(None);
+        }
         let path = path::local()?;
-        let record = sealed::seal_value_under(&version, &*self.random, &path, &Local { secret, ..local })?;
         let conditions = vec![Condition::Version(path.clone(), seen)];
-        let batch = Batch { conditions, ops: vec![Op::Put(path, record)], invalidates: false };
-        Ok(matches!(self.store.commit(&batch)?, Commit::Committed(_)))
+        let batch = Batch { conditions, ops: vec![Op::Put(path, self.seal_local(local)?)], invalidates: false };
+        self.store.commit(&batch).map(Some)
+    }
+
+    /// The record of the home's own publisher. Its private key is sealed anew with it: it must not lie under an older version
+    /// than the record names, or nothing would tell that this is needed still.
+    fn seal_local(&self, local: Local) -> Result<Vec<u8>> {
+        let version = self.home.newest()?;
+        let anew = self.home.reseal_material(&*self.random, path::LOCAL.as_bytes(), &local.secret, &version)?;
+        let local = Local { secret: anew.unwrap_or(local.secret), ..local };
+        sealed::seal_value_under(&version, &*self.random, &path::local()?, &local)
     }
 
     fn local(&self) -> Result<Option<(Local, Revision)>> {

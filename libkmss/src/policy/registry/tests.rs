@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
+use crate::key::DomainSource;
 use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Content, Draft, PublisherAlgorithm, PublisherSecret, Terms};
 use crate::secret::Secret;
@@ -7,7 +8,7 @@ use crate::settings::Settings;
 use crate::store::MemoryStore;
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 const NOW: Timestamp = Timestamp(1_000_000);
 
@@ -374,4 +375,57 @@ fn names_of_policies_and_publishers_do_not_show_in_the_store() {
         let text = format!("{} {}", key.as_str(), String::from_utf8_lossy(&entry.value));
         assert!(!text.contains("orders") && !text.contains("author") && !text.contains("asm"), "{text}");
     }
+}
+
+/// A domain key that is rotated, and loses versions.
+#[derive(Default)]
+struct Rotating {
+    generation: AtomicU64,
+    secrets: std::sync::Mutex<Vec<(u32, Secret)>>,
+}
+
+impl Rotating {
+    fn set(&self, versions: std::ops::RangeInclusive<u32>) {
+        let secrets = versions.map(|n| (n, Secret::copy_of(&[n.to_be_bytes()[3]; DomainKey::SECRET_LEN])));
+        *self.secrets.lock().unwrap() = secrets.collect();
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+impl DomainSource for Rotating {
+    fn generation(&self) -> u64 {
+        self.generation.load(Ordering::SeqCst)
+    }
+
+    fn secrets(&self) -> Result<Vec<(u32, Secret)>> {
+        Ok(self.secrets.lock().unwrap().clone())
+    }
+}
+
+#[test]
+fn the_key_of_the_homes_publisher_lies_under_the_version_that_its_record_names() {
+    let source = Arc::new(Rotating::default());
+    let newcomer = |store: &Arc<MemoryStore>| {
+        let at = (source.generation(), source.secrets().unwrap());
+        let key = DomainKey::live(Suite::Nist, Secret::copy_of(&[1; 32]), Arc::clone(&source) as _, at).unwrap();
+        Registry::new(Arc::clone(store) as _, Arc::new(Counting(AtomicU8::new(1))), Arc::new(key))
+    };
+    let (store, platform) = (Arc::new(MemoryStore::default()), Site::wide(Scope::Platform).unwrap());
+    source.set(1..=1);
+    let registry = newcomer(&store);
+    let sign = |registry: &Registry| registry.sign_locally(terms(&site(), 1), content(8), "user:root", NOW);
+    sign(&registry).unwrap();
+    source.set(1..=2);
+    registry.remove_anchor(&platform, LOCAL, "user:root", NOW).unwrap();
+    assert!(registry.reseal_local().unwrap().is_none(), "it was sealed anew with its record");
+    source.set(1..=3);
+    registry.allow_local("user:root", NOW).unwrap();
+    assert!(registry.reseal_local().unwrap().is_none());
+    // The old versions go, and nothing with them.
+    source.set(3..=3);
+    sign(&newcomer(&store)).unwrap();
+    source.set(3..=4);
+    assert!(matches!(registry.reseal_local().unwrap(), Some(Commit::Committed(_))));
+    source.set(4..=4);
+    sign(&newcomer(&store)).unwrap();
 }

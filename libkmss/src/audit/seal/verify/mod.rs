@@ -9,6 +9,7 @@ mod judge;
 mod part;
 mod walk;
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use audit_proof::note::split_notes;
@@ -77,6 +78,7 @@ impl Sealer {
         let (state, lineage) = match known {
             Ok(Some(known)) => known,
             Ok(None) => {
+                never_sealed(report, &[], found);
                 if published.is_some() || !demands.anchors.is_empty() || demands.key.is_some() {
                     found.add(SealFinding::whole(SealFound::SealMissing));
                 }
@@ -119,6 +121,7 @@ impl Sealer {
             }
             other => other?,
         };
+        never_sealed(report, &ranges, found);
         let mut at = Told { progress, now: base(report), leaves: 0 };
         if let Some(span) = &demands.only {
             let known = (&checkpoint, marks.as_slice());
@@ -205,6 +208,15 @@ impl Sealer {
             return Ok(ranges);
         }
         Err(Error::new(ErrorKind::Damaged, "the list of sealed records is not complete"))
+    }
+}
+
+/// Names segments that were removed without ever having been sealed: no keeper does so, and no tree tells what was in them.
+fn never_sealed(report: &Report, ranges: &[Range], found: &mut SealReport) {
+    let sealed: BTreeSet<&SegmentId> = ranges.iter().map(|range| &range.segment).collect();
+    for one in report.segments.iter().filter(|one| one.removed.is_some() && !sealed.contains(&one.segment)) {
+        let finding = SealFinding::noted(SealFound::RemovalFalse, "it was never sealed");
+        found.add(SealFinding { segment: Some(one.segment.clone()), ..finding });
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use audit_proof::Checkpoint;
-use audit_proof::path::{check_inclusion, inclusion, root};
+use audit_proof::path::root;
 use audit_proof::tile::WIDTH;
 
 use super::found::{SealFinding, SealFound, SealReport};
@@ -40,7 +40,7 @@ impl Sealer {
                 let (leaf, seq) = (range.leaf + n, range.seq + n);
                 let number = leaf / WIDTH;
                 if open.as_ref().is_none_or(|(known, _)| *known != number) {
-                    let genuine = proven(&mut nodes, hash, number, checkpoint);
+                    let genuine = nodes.proven(number, checkpoint);
                     if genuine.is_none() {
                         let (first, last) = (number * WIDTH, (number * WIDTH + WIDTH).min(state.size) - 1);
                         let note = Some("verify all of the trail, which needs no file of the log".to_owned());
@@ -78,19 +78,4 @@ impl Sealer {
         judge_marks(&agreed, ranges, marks, found);
         Ok(())
     }
-}
-
-/// The hashes of a tile, where they belong to the tree of the checkpoint.
-fn proven(
-    nodes: &mut TileNodes<'_>,
-    hash: audit_proof::TreeHash,
-    number: u64,
-    checkpoint: &Checkpoint,
-) -> Option<Vec<audit_proof::Hash>> {
-    // The path of its first leaf goes through all its hashes.
-    let tile = nodes.tile(0, number).ok()??.to_vec();
-    let (first, size) = (number * WIDTH, checkpoint.size);
-    let path = inclusion(hash, nodes, first, size).ok()?;
-    check_inclusion(hash, tile.first()?, first, size, &path, &checkpoint.root).ok()?;
-    Some(tile)
 }

@@ -42,8 +42,8 @@ fn credentials_survive_a_rotation_their_rewrap_and_the_end_of_the_old_version() 
         let old = seal(&bench.private("user", PIN));
         rotate(&bench);
         assert_eq!(bench.auth.named_versions(&bench.namespace).unwrap(), [1, 1, 1]);
-        assert_eq!(bench.auth.rewrap(&bench.namespace).unwrap(), 3);
-        assert_eq!(bench.auth.rewrap(&bench.namespace).unwrap(), 0);
+        assert_eq!(bench.auth.rewrap(&bench.namespace).unwrap().anew, 3);
+        assert!(bench.auth.rewrap(&bench.namespace).unwrap().is_settled());
         bench.auth.erase(&bench.namespace, &[1, 2]).unwrap();
         let versions = bench.auth.versions(&bench.namespace).unwrap();
         assert_eq!(versions, [VersionInfo { number: 2, created: Timestamp(5) }]);
@@ -65,4 +65,22 @@ fn an_officer_of_another_edition_rotates_nothing() {
     bench.auth.initialize(&again, &pin(SO_PIN)).unwrap();
     assert_eq!(kind(bench.auth.rotate(&again, &officer, Timestamp(1))), ErrorKind::NotLoggedIn);
     assert_eq!(kind(bench.auth.rotate(&bench.namespace, &officer, Timestamp(1))), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_damaged_credential_does_not_keep_the_others_from_being_sealed_anew() {
+    let bench = Bench::new(Suite::Nist, PinConfig::default());
+    bench.give("user", PIN);
+    bench.give("alice", PIN);
+    let all = bench.store.scan_all("auth/").unwrap();
+    let (path, entry) = all.into_iter().find(|(path, _)| path.as_str().contains("/user/")).unwrap();
+    let mut value = entry.value;
+    *value.last_mut().unwrap() ^= 1;
+    let batch = Batch { ops: vec![Op::Put(path.clone(), value)], ..Batch::default() };
+    let _ = bench.store.commit(&batch).unwrap();
+    rotate(&bench);
+    let names = bench.auth.named_versions(&bench.namespace).unwrap().len() as u64;
+    let done = bench.auth.rewrap(&bench.namespace).unwrap();
+    assert_eq!((done.seen, done.anew, done.damaged), (names, names - 1, vec![path.as_str().to_owned()]));
+    assert!(bench.auth.named_versions(&bench.namespace).unwrap().contains(&1));
 }
