@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use kmss_tests::home::Home;
@@ -37,6 +38,10 @@ fn begin(home: &Home) {
     assert!(!seal.begin(&Holding::File).unwrap());
 }
 
+fn ours_alone(home: &Home, file: &str) {
+    fs::set_permissions(home.path().join(file), fs::Permissions::from_mode(0o600)).unwrap();
+}
+
 fn opens(home: &Home) {
     home.kmss("key list --token main").succeed().mentions("k");
     home.kmss("store check --token main").succeed().mentions("whole");
@@ -70,6 +75,7 @@ fn a_migration_that_ended_but_for_its_last_file_is_over() {
     home.kmss("seal migrate --to file").succeed();
     let key = fs::read(home.path().join("root.key")).unwrap();
     fs::write(home.path().join("seal.next.toml"), next).unwrap();
+    ours_alone(&home, "seal.next.toml");
     opens(&home);
     home.kmss("seal migrate --to file").succeed();
     assert_ne!(fs::read(home.path().join("root.key")).unwrap(), key, "nothing was migrated");
@@ -80,6 +86,7 @@ fn a_migration_that_ended_but_for_its_last_file_is_over() {
 fn one_process_migrates_at_a_time() {
     let home = home();
     let lock = File::create(home.path().join("seal.lock")).unwrap();
+    ours_alone(&home, "seal.lock");
     lock.lock().unwrap();
     home.kmss("seal migrate --to file").fail().mentions("another process migrates");
     home.kmss("seal migrate --abort").fail().mentions("another process migrates");
