@@ -61,7 +61,7 @@ impl TlsSource {
         {
             return Ok((known.edition, Arc::clone(&known.config)));
         }
-        let stamps = self.files.each().map(|path| stamp(path)).collect::<Result<Vec<_>>>();
+        let stamps = self.files.each().map(stamp).collect::<Result<Vec<_>>>();
         let fresh = match (&known, stamps) {
             (Some(known), Ok(stamps)) if known.stamps == stamps => Ok(Current { looked: now, ..known.clone() }),
             (_, Ok(stamps)) => self.load().map(|config| Current {

@@ -84,7 +84,7 @@ impl TryFrom<proto::Ccm> for Ccm {
 
     /// SP 800-38C, A.1.
     fn try_from(ccm: proto::Ccm) -> Result<Self> {
-        let tag = (4..=16).contains(&ccm.tag_len) && ccm.tag_len % 2 == 0;
+        let tag = (4..=16).contains(&ccm.tag_len) && ccm.tag_len.is_multiple_of(2);
         if !tag || !(7..=13).contains(&ccm.nonce.len()) {
             return Err(parameter("a nonce of CCM has 7 to 13 bytes, its tag 4, 6, 8, 10, 12, 14 or 16"));
         }

@@ -1,7 +1,7 @@
 //! TLS 1.3 with certificates on both sides, read from files that may change.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::SystemTime;
 
@@ -120,13 +120,13 @@ impl Files {
     }
 }
 
-fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>> {
+fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>> {
     let read = CertificateDer::pem_file_iter(file).map_err(|e| unusable(file, e))?;
     let all = read.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unusable(file, e))?;
     if all.is_empty() { Err(unusable(file, "it holds no certificate")) } else { Ok(all) }
 }
 
-fn unusable(file: &PathBuf, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+fn unusable(file: &Path, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorKind::Config, format!("`{}` cannot be used", file.display())).with_source(why)
 }
 
