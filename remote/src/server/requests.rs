@@ -281,7 +281,7 @@ mod tests {
         let requests = requests(2);
         let ask = |id: u8, number| run(requests.once("a", [id; 16], "Sign", b"x", || async move { answer(number) }));
         let given_up = async {
-            let never = requests.once("a", [1; 16], "Sign", b"x", || std::future::pending::<Result<SignResponse>>());
+            let never = requests.once("a", [1; 16], "Sign", b"x", std::future::pending::<Result<SignResponse>>);
             tokio::select! {
                 _ = never => panic!("it never ends"),
                 () = tokio::task::yield_now() => {}
