@@ -17,8 +17,8 @@ use super::fleet::{Fleet, Patience};
 use crate::proto;
 use crate::proto::crypto_service_client::CryptoServiceClient;
 
-/// The deadline of the tests.
-const DEADLINE: Duration = Duration::from_millis(800);
+/// The deadline of the tests: that of a configuration that names none.
+const DEADLINE: Duration = Duration::from_millis(2_000);
 
 fn config(uris: &[String]) -> RemoteConfig {
     RemoteConfig {
