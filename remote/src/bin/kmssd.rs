@@ -13,7 +13,7 @@ use tracing::level_filters::LevelFilter;
 
 /// Serve keys over gRPC: over TLS with certificates on both sides, and over a Unix socket
 ///
-/// What is served, and where, says [server] of kmss.toml. It stops on SIGTERM or SIGINT, when what came in by then is
+/// What is served, and where, says the section server of kmss.toml. It stops on SIGTERM or SIGINT, when what came in by then is
 /// answered.
 #[derive(Debug, Parser)]
 #[command(name = "kmssd", version)]
