@@ -1,5 +1,5 @@
-//! The audit's archive, as an auditor sees it: segments that are compressed ([`pack`]), and folders of them that are verified
-//! with nothing but a public key ([`check`]).
+//! The audit's archive, as an auditor sees it: segments that are compressed ([`pack()`]), and folders of them that are verified
+//! with nothing but a public key ([`check()`]).
 //!
 //! Everything here takes hostile input. Only programs for operators and auditors are linked with it, never the module in a
 //! host process.
