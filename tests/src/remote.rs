@@ -1,6 +1,7 @@
 //! kmssd in a process of its own, and homes whose tokens have their keys there.
 
 use std::fs;
+use std::ops::Deref;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
@@ -108,4 +109,84 @@ pub fn keep_there(home: &Home, token: &str, uris: &[String], more: &str) {
     let config = format!("[[remote]]\nname = \"prod\"\nuris = {uris:?}\n{more}\n");
     fs::write(home.path().join("kmss.toml"), config).expect("the home is ours");
     home.kmss("token init").args([token, "--backend", "prod"]).succeed();
+}
+
+/// Where the keys of a token are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    /// In the home that the program opens.
+    Here,
+    /// On a kmssd, which the home's token has for its backend.
+    OnAServer,
+}
+
+/// A home with a token, and the server that goes with it where the keys are there.
+pub struct Kept {
+    home: Home,
+    server: Option<Kmssd>,
+}
+
+impl Kept {
+    /// A home with the token `label`.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn with_token(label: &str, keys: Keys) -> Self {
+        match keys {
+            Keys::Here => Self { home: Home::with_token(label), server: None },
+            Keys::OnAServer => {
+                let server = Kmssd::start();
+                // Patience, because all tests run at once; a namespace, because programs call their token as they like.
+                let home = client_with(label, &[server.uri()], "deadline_ms = 60000\nnamespace = \"web\"");
+                Self { home, server: Some(server) }
+            }
+        }
+    }
+
+    /// Asks for audits that are whole, and for signatures of the server's own where the keys are there.
+    ///
+    /// # Panics
+    /// With what `kmss audit verify` said, or where the server did nothing.
+    #[track_caller]
+    pub fn audits_are_whole(&self) {
+        if built::stand_in() {
+            return;
+        }
+        self.home.audit_is_whole();
+        let Some(server) = &self.server else { return };
+        server.home.audit_is_whole();
+        let used = |record: &serde_json::Value| record["action"] == "sign" && record["outcome"] == "success";
+        assert!(server.home.audit(10_000).iter().any(used), "the server signed nothing");
+    }
+}
+
+impl Deref for Kept {
+    type Target = Home;
+
+    fn deref(&self) -> &Home {
+        &self.home
+    }
+}
+
+/// Makes two tests of each function: with its keys here, and with its keys on a server. `home(Keys)`, which the file has, makes
+/// what the function is given.
+#[macro_export]
+macro_rules! wherever_the_keys_are {
+    ($($test:ident),+ $(,)?) => {
+        mod with_its_keys_here {
+            $(#[test]
+            fn $test() {
+                super::$test(&super::home($crate::remote::Keys::Here));
+            })+
+        }
+        mod with_its_keys_on_a_server {
+            $(#[test]
+            fn $test() {
+                if !$crate::built::only_kmss("a server") {
+                    super::$test(&super::home($crate::remote::Keys::OnAServer));
+                }
+            })+
+        }
+    };
 }

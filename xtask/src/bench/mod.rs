@@ -1,6 +1,8 @@
-//! `cargo xtask bench`: KMSS, SoftHSM2, NSS softokn and the bare calls of aws-lc measured in turns by p11bench, written to
+//! `cargo xtask bench`: KMSS, SoftHSM2, NSS softokn and the bare calls of aws-lc measured in turns by p11bench, keys in HSMs and on
+//! servers by wirebench, written to
 //! docs/BENCHMARKS.md.
 
+mod backends;
 mod marks;
 mod others;
 mod policies;
@@ -90,15 +92,16 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let session = measure(project, options, &tool, &modules, false)?;
     let (seconds, rounds, _) = options.times();
     let policies = policies::Policies::measure(project, &products, &tool, &scratch, (&seconds, &rounds))?;
+    let backends = backends::Backends::measure(project, &products, &scratch, (&seconds, &rounds))?;
     print!("{}", results.marks_for_people());
     for line in marks::slower_with_session_keys(&session) {
         println!("  session keys: {line}");
     }
-    print!("{}", policies.markdown());
+    print!("{}{}", policies.markdown(), backends.markdown());
     if options.only.is_none() {
         let path = project.root.join("docs/BENCHMARKS.md");
         create_folder(&project.root.join("docs"))?;
-        write(&path, &results.markdown(&session, &policies, &report::Machine::look(project)?))?;
+        write(&path, &results.markdown(&session, (&policies, &backends), &report::Machine::look(project)?))?;
         println!("report: {}", path.display());
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The report of a comparison: the marks of the project, and the table with every figure.
 
+use super::backends::Backends;
 use super::marks::{MARKS, judge, slower_with_session_keys};
 use super::policies::Policies;
 use crate::error::Error;
@@ -84,7 +85,12 @@ impl Results {
     }
 
     /// The whole report; `session` is the run with session keys.
-    pub(super) fn markdown(&self, session: &Results, policies: &Policies, machine: &Machine) -> String {
+    pub(super) fn markdown(
+        &self,
+        session: &Results,
+        (policies, backends): (&Policies, &Backends),
+        machine: &Machine,
+    ) -> String {
         let mut text = String::from(
             "# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. KMSS runs as it is shipped: policy checks and audit \
              trail on, every record in the\nkernel before the result is released.\n\n",
@@ -111,6 +117,7 @@ impl Results {
             let _ = writeln!(text, "- {line}");
         });
         text += &policies.markdown();
+        text += &backends.markdown();
         text += "\n## Figures with token keys\n\nThe figures are medians over the rounds. Ratios are taken within each round, KMSS \
                  over the other, as median [min max];\nabove 1 KMSS is faster, also for rows in ms. `n/a`: not offered. A `*` \
                  marks rows during which other programs used the machine.\n`switches` are KMSS's voluntary context switches \
@@ -330,8 +337,11 @@ mod tests {
             commit: String::new(),
             date: String::new(),
         };
-        let report =
-            results(&rows).markdown(&results(&row("hmac-sha256-1k", "m_bs", 9.0, 0.5)), &Policies::example(), &machine);
+        let report = results(&rows).markdown(
+            &results(&row("hmac-sha256-1k", "m_bs", 9.0, 0.5)),
+            (&Policies::example(), &Backends::example()),
+            &machine,
+        );
         assert!(report.contains("- AES-256-GCM of 1 KiB 8 × SoftHSM2: each operation"), "{report}");
         assert!(report.contains("- `hmac-sha256-1k` is 0.50 [0.50 0.50] of softhsm2's"), "{report}");
     }
