@@ -5,7 +5,6 @@ use kmss_tests::home::Home;
 use kmss_tests::openssl::{ENGINE, Engine, key_uri};
 use kmss_tests::program::{Program, Said, free_port, listens, needs, needs_file};
 use kmss_tests::remote::{Kept, Keys};
-use kmss_tests::remote::{Kept, Keys};
 use kmss_tests::{built, wherever_the_keys_are};
 
 const TOKEN: &str = "engine";
