@@ -19,7 +19,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
-pub(crate) use self::hsm::{AdoptArgs, HsmCommand};
+pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,

@@ -21,6 +21,11 @@ pub(crate) fn error(error: &dyn Error) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 
+/// Says how far a long command is, on standard error.
+pub(crate) fn progress(text: &str) {
+    let _ = writeln!(std::io::stderr(), "kmss: {text}");
+}
+
 /// Nobody reads standard output any more: `| head` has seen enough.
 #[derive(Debug)]
 pub(crate) struct Unread;

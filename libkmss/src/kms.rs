@@ -35,13 +35,13 @@ use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
 use crate::auth::{Authenticator, Credential, CredentialState, PinAuthenticator};
 use crate::backend::Backend;
-use crate::backend::hsm::HsmBackend;
+use crate::backend::hsm::{GroupBackend, HsmBackend};
 use crate::backend::soft::SoftBackend;
 pub use crate::backend::soft::may_enter;
 use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
-use crate::config::{Config, HsmConfig, PolicyTrust};
+use crate::config::{Config, PolicyTrust};
 use crate::device::Device;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
@@ -131,7 +131,7 @@ impl Kms {
             Ok(home) => home,
             Err(e) => return nothing(e),
         };
-        let (backends, random) = engines(&config.hsms, more)?;
+        let (backends, random) = engines(config, more)?;
         match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
             Err(e) => nothing(e),
@@ -165,7 +165,7 @@ impl Kms {
 
     fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
-        let (backends, random) = engines(&config.hsms, more)?;
+        let (backends, random) = engines(config, more)?;
         let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
         Self::assemble(config, &home, Arc::new(seal), backends, random)
     }
@@ -514,21 +514,37 @@ pub fn software() -> Result<Arc<dyn Backend>> {
 /// Backends, the software engine first, and its generator.
 type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
 
-/// The software engine with `hsms` and `more` behind it, and its generator. No device is looked at yet.
+/// The software engine with the HSMs of `config`, their groups and `more` behind it, and its generator. No device is looked at
+/// yet.
 ///
 /// # Errors
-/// [`ErrorKind::Config`] where two have the same name; [`ErrorKind::BackendUnavailable`] as for [`software`].
-fn engines(hsms: &[HsmConfig], more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
+/// [`ErrorKind::Config`] where two have the same name, or a group has no such member; [`ErrorKind::BackendUnavailable`] as for
+/// [`software`].
+fn engines(config: &Config, more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
-    let devices = hsms
-        .iter()
-        .map(|hsm| -> Arc<dyn Backend> { Arc::new(HsmBackend::new(Device::new(hsm), Arc::clone(&software))) });
-    let devices: Vec<_> = devices.collect();
-    let backends: Vec<_> = std::iter::once(software).chain(devices).chain(more).collect();
+    let devices: Vec<_> = config.hsms.iter().map(|hsm| Arc::new(Device::new(hsm))).collect();
+    let mut backends = vec![Arc::clone(&software)];
+    for device in &devices {
+        backends.push(Arc::new(HsmBackend::new(Arc::clone(device), Arc::clone(&software))));
+    }
+    for group in &config.hsm_groups {
+        let member = |name: &String| {
+            let unknown = || {
+                let why =
+                    format!("the HSM group `{}` has the member `{name}`, and no [[hsm]] is called so", group.name);
+                Error::new(ErrorKind::Config, why)
+            };
+            devices.iter().find(|device| device.name() == name).map(Arc::clone).ok_or_else(unknown)
+        };
+        let members = group.members.iter().map(member).collect::<Result<_>>()?;
+        backends.push(Arc::new(GroupBackend::new(group, members, &software)));
+    }
+    backends.extend(more);
     for (place, backend) in backends.iter().enumerate() {
         if backends.iter().take(place).any(|other| other.id() == backend.id()) {
-            let why = format!("two backends are called `{}`: rename a [[hsm]] or [[remote]]", backend.id().0);
+            let why =
+                format!("two backends are called `{}`: rename a [[hsm]], [[hsm_group]] or [[remote]]", backend.id().0);
             return Err(Error::new(ErrorKind::Config, why));
         }
     }

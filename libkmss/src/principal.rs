@@ -231,6 +231,7 @@ mod tests {
             principals,
             quotas: Vec::new(),
             hsms: Vec::new(),
+            hsm_groups: Vec::new(),
             remotes: Vec::new(),
             explanation: Explanation {
                 environment_ignored: false,

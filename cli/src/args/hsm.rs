@@ -11,12 +11,14 @@ pub(crate) enum HsmCommand {
     List,
     /// List the keys that an HSM holds, and which of them a token has already
     Keys {
-        /// The HSM's name in the configuration
+        /// The name of the HSM, or of the group, in the configuration
         hsm: String,
         /// The token
         #[command(flatten)]
         token: TokenArg,
     },
+    /// Say which keys of a token lack a replica in a group of HSMs, and bring them there
+    Clone(CloneArgs),
     /// Bring keys that an HSM holds already under names, policies and audit; the HSM itself is not changed
     Adopt(AdoptArgs),
     /// Try a vendor's module with throw-away keys: what it offers, what it breaks, and which quirks to configure
@@ -26,7 +28,7 @@ pub(crate) enum HsmCommand {
 /// `kmss hsm adopt`
 #[derive(Args, Debug)]
 pub(crate) struct AdoptArgs {
-    /// The HSM's name in the configuration
+    /// The name of the HSM, or of the group, in the configuration
     pub hsm: String,
     /// The token
     #[command(flatten)]
@@ -44,6 +46,19 @@ pub(crate) struct AdoptArgs {
     #[arg(long, conflicts_with = "all")]
     pub name: Option<String>,
     /// Say what would be adopted
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// `kmss hsm clone`
+#[derive(Args, Debug)]
+pub(crate) struct CloneArgs {
+    /// The group's name in the configuration
+    pub group: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// Say what is lacking where, and bring nothing
     #[arg(long)]
     pub dry_run: bool,
 }

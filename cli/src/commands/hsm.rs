@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use libkmss::backend::Foreign;
 use libkmss::caller::Caller;
 use libkmss::catalog::{ObjectKind, Query};
-use libkmss::config::HsmConfig;
+use libkmss::config::{HsmConfig, HsmGroupConfig, Routing};
 use libkmss::device::{Device, SeenToken, survey};
-use libkmss::key::{KeyClass, Storage};
+use libkmss::key::{KeyClass, Object, Storage};
 use libkmss::kms::Kms;
 use libkmss::operation::{Adopt, Find, Survey};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::{hsm_probe, key};
+use super::{hsm_clone, hsm_probe, key};
 use crate::args::{AdoptArgs, HsmCommand};
 use crate::context::Context;
 use crate::output::{self, Failure, hex, plain};
@@ -33,6 +34,7 @@ pub(super) fn run(context: &Context, command: HsmCommand) -> Result<ExitCode, Fa
         HsmCommand::List => list(context),
         HsmCommand::Keys { hsm, token } => keys(context, &hsm, &token.token),
         HsmCommand::Adopt(args) => adopt(context, &args),
+        HsmCommand::Clone(args) => hsm_clone::run(context, &args),
         HsmCommand::Probe(args) => hsm_probe::run(&context.global, &args),
     }
 }
@@ -58,7 +60,7 @@ fn list(context: &Context) -> Result<ExitCode, Failure> {
     let fine = all.iter().all(|(_, state)| state.entered.is_ok());
     let code = if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if context.global.json {
-        let rows: Vec<_> = all.iter().map(|(config, state)| state_json(config, state)).collect();
+        let rows: Vec<_> = all.iter().map(|(config, state)| state_json(context, config, state)).collect();
         output::json(&rows)?;
         return Ok(code);
     }
@@ -84,7 +86,30 @@ fn list(context: &Context) -> Result<ExitCode, Failure> {
             output::line(&format!("{}: {}", plain(&config.name), plain(why)))?;
         }
     }
+    for group in &context.config.hsm_groups {
+        output::line(&health(group, &all))?;
+    }
     Ok(code)
+}
+
+/// A group and how many of its members can be used.
+fn health(group: &HsmGroupConfig, all: &[(&HsmConfig, State)]) -> String {
+    let usable = |name: &String| all.iter().any(|(config, state)| config.name == *name && state.entered.is_ok());
+    let members: Vec<_> = group
+        .members
+        .iter()
+        .map(|name| format!("{} {}", plain(name), if usable(name) { "can be used" } else { "CANNOT BE USED" }))
+        .collect();
+    let routing = match group.routing {
+        Routing::Priority => "the first that can be used",
+        Routing::Balanced => "the one with least to do",
+    };
+    format!(
+        "group {}, calls go to {routing}: {}; `kmss hsm clone {} --dry-run` tells which keys lack a replica",
+        plain(&group.name),
+        members.join(", "),
+        plain(&group.name)
+    )
 }
 
 fn row(config: &HsmConfig, [slot, token, serial]: [&str; 3], state: &str) -> [String; 5] {
@@ -105,7 +130,8 @@ fn token_row(config: &HsmConfig, state: &State, token: &SeenToken) -> [String; 5
     row(config, [&token.slot.to_string(), &token.label, &token.serial], words)
 }
 
-fn state_json(config: &HsmConfig, state: &State) -> Value {
+fn state_json(context: &Context, config: &HsmConfig, state: &State) -> Value {
+    let group = context.config.hsm_groups.iter().find(|group| group.members.contains(&config.name));
     let token = |token: &SeenToken| {
         json!({
             "slot": token.slot,
@@ -122,6 +148,7 @@ fn state_json(config: &HsmConfig, state: &State) -> Value {
     };
     json!({
         "name": config.name,
+        "group": group.map(|group| &group.name),
         "module": config.module.display().to_string(),
         "tokens": state.tokens.as_ref().map(|all| all.iter().map(token).collect::<Vec<_>>()).unwrap_or_default(),
         "usable": state.entered.is_ok(),
@@ -194,25 +221,33 @@ fn adopt(context: &Context, args: &AdoptArgs) -> Result<ExitCode, Failure> {
 }
 
 fn named(context: &Context, hsm: &str) -> Result<BackendId, Failure> {
-    if context.config.hsms.iter().any(|config| config.name == hsm) {
+    let groups = context.config.hsm_groups.iter().map(|group| &group.name);
+    if context.config.hsms.iter().map(|config| &config.name).chain(groups).any(|name| name == hsm) {
         return Ok(BackendId(hsm.to_owned().into()));
     }
-    Err(format!("no HSM `{hsm}` is configured; `kmss hsm list` shows which are").into())
+    Err(format!("no HSM or group `{hsm}` is configured; `kmss hsm list` shows which are").into())
 }
 
 /// The names of the keys of this HSM that the token has, by where they are.
 fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<BTreeMap<Vec<u8>, String>, Failure> {
     let mut known = BTreeMap::new();
+    each_key(kms, caller, |object| {
+        let Some(key) = object.key() else { return };
+        let versions = key.versions.iter().filter(|version| version.backend == *backend);
+        known.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
+    })?;
+    Ok(known)
+}
+
+/// Calls `f` with every key of the token.
+pub(super) fn each_key(kms: &Kms, caller: &Caller, mut f: impl FnMut(&Arc<Object>)) -> Result<(), Failure> {
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
         let query = Query { kind: Some(ObjectKind::Key(class)), ..Query::default() };
         let mut after = None;
         loop {
             let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
             for there in &page {
-                let object = kms.object(caller, there.id)?;
-                let Some(key) = object.key() else { continue };
-                let versions = key.versions.iter().filter(|version| version.backend == *backend);
-                known.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
+                f(&kms.object(caller, there.id)?);
             }
             match page.last() {
                 Some(last) if page.len() == PAGE => after = Some(last.id),
@@ -220,7 +255,7 @@ fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<BTreeMap<Vec
             }
         }
     }
-    Ok(known)
+    Ok(())
 }
 
 /// Whether the token has a record of the key, or could have one.

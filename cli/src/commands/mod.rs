@@ -14,6 +14,7 @@ mod doctor;
 mod domain;
 mod home;
 mod hsm;
+mod hsm_clone;
 mod hsm_probe;
 mod key;
 mod key_export;

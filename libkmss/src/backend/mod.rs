@@ -219,6 +219,24 @@ pub trait Backend: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// How far the permit's key is where its backend would have it, of a backend that keeps keys in several devices; with
+    /// `make` it is brought to those that lack it, as far as they can be reached. `None` of keys that are in one place.
+    ///
+    /// # Errors
+    /// See the trait. What stands in the way at one device alone is told in the result.
+    fn replicate(&self, _permit: &Permit, _make: bool) -> Result<Option<Replication>> {
+        Ok(None)
+    }
+
+    /// Takes back what [`Self::replicate`] made, where it could not be written down: `made` is its locator, `before` the one of
+    /// the record.
+    ///
+    /// # Errors
+    /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) with what is left where.
+    fn forsake(&self, _permit: &Permit, _made: &[u8], _before: &[u8]) -> Result<()> {
+        Ok(())
+    }
+
     /// Mixes caller's bytes into the random source.
     ///
     /// # Errors
@@ -248,6 +266,19 @@ pub fn within(room: usize, written: Result<usize>) -> Result<usize> {
         }
         written => written,
     }
+}
+
+/// In which devices a key is, and in which it is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replication {
+    /// What the key's version says of where it is, from now on.
+    pub locator: Vec<u8>,
+    /// The devices that had it, by their names in the configuration.
+    pub present: Vec<String>,
+    /// Those that were given it.
+    pub made: Vec<String>,
+    /// Those that lack it, and why.
+    pub lacking: Vec<(String, String)>,
 }
 
 /// A key that a device holds, whether there is a record of it or not.

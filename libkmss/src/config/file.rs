@@ -9,7 +9,10 @@ use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
 use super::sections::Elsewhere;
-use super::{AuditConfig, HsmConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig, StoreConfig};
+use super::{
+    AuditConfig, HsmConfig, HsmGroupConfig, PinConfig, PolicyConfig, PrincipalRule, QuotaRule, RemoteConfig,
+    StoreConfig,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::suite::Suite;
 
@@ -43,6 +46,8 @@ pub(super) struct File {
     pub(super) quota: Vec<QuotaRule>,
     #[serde(default, deserialize_with = "super::hsm::hsms")]
     pub(super) hsm: Vec<HsmConfig>,
+    #[serde(default)]
+    pub(super) hsm_group: Vec<HsmGroupConfig>,
     /// kmssd's own.
     #[serde(default, rename = "server")]
     _server: Elsewhere,
@@ -67,6 +72,7 @@ impl Default for File {
             _alarm: Elsewhere,
             quota: Vec::new(),
             hsm: Vec::new(),
+            hsm_group: Vec::new(),
             _server: Elsewhere,
             remote: Vec::new(),
         }

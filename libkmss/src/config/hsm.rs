@@ -61,7 +61,7 @@ const fn deadline() -> u32 {
     2_000
 }
 
-fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
+pub(super) fn name<'de, D: Deserializer<'de>>(d: D) -> Result<String, D::Error> {
     let text = String::deserialize(d)?;
     let fits = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     if !text.is_empty() && text.len() <= LONGEST && text.bytes().all(fits) && text != BackendId::soft().0 {

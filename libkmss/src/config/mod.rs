@@ -10,6 +10,7 @@ mod alarm;
 mod anchor;
 mod file;
 mod hsm;
+mod hsm_group;
 mod quirks;
 mod remote;
 mod search;
@@ -25,6 +26,7 @@ pub use agent::{AgentConfig, Endpoint, ForwardConfig, RecordFilter, RecordFormat
 pub use alarm::{AlarmCondition, AlarmConfig, Hours, Measure, Per, Severity};
 pub use anchor::{AnchorConfig, AnchorPlace};
 pub use hsm::{HsmConfig, PinSource};
+pub use hsm_group::HsmGroupConfig;
 pub use quirks::{AttributeReads, GcmIv, PointForm, PssSalt, Quirks, SmNumbers};
 pub use remote::{RemoteConfig, Routing};
 pub use search::{Considered, Explanation, HomeSource, Outcome};
@@ -52,6 +54,8 @@ pub struct Config {
     pub quotas: Vec<QuotaRule>,
     /// HSMs. None where the file belongs to neither root nor the user of the process, into which their modules are loaded.
     pub hsms: Vec<HsmConfig>,
+    /// Groups of them.
+    pub hsm_groups: Vec<HsmGroupConfig>,
     /// Servers that keep keys, each a backend. None where the file's owner has no say in that.
     pub remotes: Vec<RemoteConfig>,
     /// How all this was found.

@@ -203,7 +203,13 @@ impl Surroundings {
         let (mut principals, mut policy, mut quotas) = (file.principal, file.policy, file.quota);
         let mut remotes = file.remote;
         explanation.judge_rules(&home, &mut principals, &mut policy, &mut quotas, &mut remotes);
+        if let Some(complaint) = super::hsm_group::complaint(&file.hsm_group, &file.hsm, &remotes) {
+            let path = explanation.used().unwrap_or(Path::new(home::CONFIG)).display();
+            return Err(Error::new(ErrorKind::Config, format!("`{path}`: {complaint}")));
+        }
         let hsms = explanation.judge_modules(self.uid, file.hsm);
+        // Without its members a group is nothing.
+        let hsm_groups = if hsms.is_empty() { Vec::new() } else { file.hsm_group };
         Ok(Config {
             home,
             suite: file.suite,
@@ -214,6 +220,7 @@ impl Surroundings {
             principals,
             quotas,
             hsms,
+            hsm_groups,
             remotes,
             explanation,
             text: text.into(),

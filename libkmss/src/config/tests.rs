@@ -399,3 +399,30 @@ fn modules_that_a_stranger_names_are_not_loaded_into_this_process() {
     assert!(config.hsms.is_empty());
     assert!(config.explanation.rules_ignored.unwrap().contains("HSMs' modules"));
 }
+
+#[test]
+fn a_group_of_hsms_has_members_of_its_own() {
+    let hsm = |name: &str| format!("[[hsm]]\nname = \"{name}\"\nmodule = \"/m.so\"\ntoken = \"{name}\"\n");
+    let group = "[[hsm_group]]\nname = \"pair\"\nmembers = [\"a\", \"b\"]\n";
+    let text = format!("{}{}{group}", hsm("a"), hsm("b"));
+    let world = World::new();
+    world.write("etc/kmss.toml", &text);
+    let groups = world.load().hsm_groups;
+    assert_eq!((groups[0].routing, groups[0].deadline_ms, groups[0].clonable), (Routing::Priority, 2_000, false));
+    assert_eq!(groups[0].members, ["a", "b"]);
+    for (from, to, said) in [
+        ("\"pair\"\nmembers", "\"a\"\nmembers", "the name of another backend"),
+        ("\"pair\"\nmembers", "\"soft\"\nmembers", "does not name an HSM"),
+        ("[\"a\", \"b\"]", "[\"a\"]", "needs 2 to 8"),
+        ("[\"a\", \"b\"]", "[\"a\", \"c\"]", "no [[hsm]] is called so"),
+        ("[\"a\", \"b\"]", "[\"a\", \"a\"]", "names its member `a` twice"),
+        ("members = [\"a\", \"b\"]", "members = [\"a\", \"b\"]\nrouting = \"random\"", "unknown variant"),
+        ("members = [\"a\", \"b\"]", "members = [\"a\", \"b\"]\ndeadline_ms = 1", "between 50 and 600000"),
+        (group, &format!("{group}[[hsm_group]]\nname = \"other\"\nmembers = [\"b\", \"a\"]\n"), "it can be in one"),
+        (group, &group.repeat(2), "the name of another backend"),
+    ] {
+        world.write("etc/kmss.toml", &text.replace(from, to));
+        let told = world.surroundings.load().unwrap_err().to_string();
+        assert!(told.contains(said), "{told}");
+    }
+}

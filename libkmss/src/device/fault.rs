@@ -133,6 +133,17 @@ pub enum Trouble {
     Core(Error),
 }
 
+/// How a call failed for whoever may go elsewhere with it.
+#[derive(Debug)]
+pub enum Failure {
+    /// There was no session: all are in use, or another thread logs in. Nothing was asked of the device.
+    Busy,
+    /// The device cannot be used. Nothing was asked of it.
+    Refused(Error),
+    /// It was asked, and this came of it.
+    Told(Trouble),
+}
+
 impl From<Cause> for Trouble {
     fn from(cause: Cause) -> Self {
         Self::Device(cause)

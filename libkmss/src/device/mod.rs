@@ -12,6 +12,7 @@ mod pin;
 mod quirks;
 mod root;
 mod sessions;
+mod standing;
 mod survey;
 
 use std::fmt;
@@ -24,12 +25,14 @@ use cryptoki::session::UserType;
 use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
 
-pub use self::fault::{Fault, Trouble, Use};
+pub use self::fault::{Failure, Fault, Trouble, Use};
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
 pub use self::root::{HeldRoot, ROOT_KEYS, forget_root, hold_root, open_root};
 pub use self::sessions::Lent;
 use self::sessions::State;
+pub use self::standing::Standing;
+use self::standing::{Patience, Unlent};
 pub use self::survey::{SeenToken, survey};
 use crate::clock::{Clock, SystemClock};
 use crate::config::HsmConfig;
@@ -140,7 +143,7 @@ impl Device {
         if let Some(entered) = self.known() {
             return Ok(entered);
         }
-        let lent = self.lend()?;
+        let lent = self.lend(Patience::of(self)).map_err(|unlent| unlent.into_error(self))?;
         let entered = Arc::clone(lent.entered());
         self.put_back(lent);
         Ok(entered)
@@ -152,13 +155,41 @@ impl Device {
     /// # Errors
     /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, and where all sessions are in use
     /// until the deadline.
-    pub fn call<R>(&self, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
-        let mut last = false;
+    pub fn call<R>(&self, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
+        self.lent(Patience::of(self), f).map_err(|failure| match failure {
+            Failure::Busy => Unlent::Busy.into_error(self).into(),
+            Failure::Refused(error) => error.into(),
+            Failure::Told(trouble) => trouble,
+        })
+    }
+
+    /// As [`Self::call`], for callers that have somewhere else to go: nobody waits for a session or for another thread's
+    /// login, and only where `patient` is a device that does not open tried again a moment later.
+    ///
+    /// # Errors
+    /// What it failed at, and whether `f` was run.
+    pub fn attempt<R>(&self, patient: bool, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Failure> {
+        self.lent(Patience { longest: Duration::ZERO, again: patient }, f)
+    }
+
+    fn lent<R>(&self, patience: Patience, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Failure> {
+        let mut told: Option<Trouble> = None;
         loop {
-            let mut loan = Loan { device: self, lent: Some(self.lend()?) };
+            let lent = match (self.lend(patience), told.take()) {
+                (Ok(lent), before) => {
+                    told = before;
+                    lent
+                }
+                (Err(Unlent::Busy), None) => return Err(Failure::Busy),
+                (Err(Unlent::Busy), Some(before)) => return Err(Failure::Told(before)),
+                (Err(Unlent::Failed(error)), None) => return Err(Failure::Refused(error)),
+                (Err(Unlent::Failed(error)), Some(_)) => return Err(Failure::Told(error.into())),
+            };
+            let mut loan = Loan { device: self, lent: Some(lent) };
             let asked = loan.lent.as_ref().map(&mut f);
             let (Some(lent), Some(asked)) = (loan.lent.take(), asked) else {
-                return Err(Error::new(ErrorKind::Internal, "a session was lent to nobody").into());
+                let nobody = Error::new(ErrorKind::Internal, "a session was lent to nobody");
+                return Err(Failure::Told(nobody.into()));
             };
             let trouble = match asked {
                 Ok(result) => {
@@ -187,11 +218,11 @@ impl Device {
                     }
                 }
             }
-            if last || !fault.is_void() {
-                return Err(trouble);
+            if told.is_some() || !fault.is_void() {
+                return Err(Failure::Told(trouble));
             }
             tracing::warn!(device = %self.config.name, reason = %trouble.sentence(), "the HSM is asked once more");
-            last = true;
+            told = Some(trouble);
         }
     }
 

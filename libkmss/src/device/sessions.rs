@@ -10,6 +10,7 @@ use cryptoki::session::{Session, SessionState};
 use super::fault::{self, Trouble};
 use super::handles::Handles;
 use super::module::Module;
+use super::standing::{Patience, Standing, Unlent};
 use super::{Denied, Device, Entered, Entrance};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{beside_forks, epoch, is_leaving};
@@ -193,10 +194,7 @@ impl Lent {
 
 impl Device {
     /// A session of the logged-in user, as soon as there is one.
-    ///
-    /// # Errors
-    /// [`ErrorKind::BackendUnavailable`].
-    pub(super) fn lend(&self) -> Result<Lent> {
+    pub(super) fn lend(&self, patience: Patience) -> Result<Lent, Unlent> {
         let mut began = None;
         let [mut nap, longest] = NAPS;
         loop {
@@ -207,26 +205,43 @@ impl Device {
                         return Ok(lent);
                     }
                 }
-                Step::Enter(pin) => return self.enter_first(pin),
+                Step::Enter(pin) => return Ok(self.enter_first(pin, patience.again)?),
                 Step::Wait => {}
             }
             let now = self.now();
-            if now.saturating_sub(*began.get_or_insert(now)) >= self.deadline() {
-                let why = format!(
-                    "all sessions of the HSM `{}` were in use, or its login took longer than {} ms: raise `max_sessions` or \
-                     `deadline_ms`",
-                    self.name(),
-                    self.deadline().as_millis()
-                );
-                return Err(Error::new(ErrorKind::BackendUnavailable, why));
+            if now.saturating_sub(*began.get_or_insert(now)) >= patience.longest {
+                return Err(Unlent::Busy);
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(longest);
         }
     }
 
+    /// How it stands. Costs a lock, and asks the device nothing.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let mut state = self.state.lock();
+        state.own();
+        if let Some(entered) = &state.inside {
+            let idle = u32::try_from(state.idle.len()).unwrap_or(u32::MAX);
+            let free = idle > 0 || state.open < self.most(entered);
+            return Standing::Ready { calls: state.open.saturating_sub(idle), free };
+        }
+        match &state.trip {
+            _ if state.entering => Standing::Opening,
+            Some(trip) if trip.until > self.now() => Standing::Resting(trip.why.clone()),
+            _ => Standing::Closed,
+        }
+    }
+
+    /// Most sessions that are opened. What a device has for everybody together is not one process's alone.
+    fn most(&self, entered: &Entered) -> u32 {
+        self.config.max_sessions.min(entered.quirks.sessions.map_or(u32::MAX, |all| (all / 2).max(1)))
+    }
+
     /// What is known of the token, where it is entered.
-    pub(super) fn known(&self) -> Option<Arc<Entered>> {
+    #[must_use]
+    pub fn known(&self) -> Option<Arc<Entered>> {
         let mut state = self.state.lock();
         state.own();
         state.inside.clone()
@@ -240,9 +255,7 @@ impl Device {
             if let Some(Numbered { session, number }) = state.idle.pop() {
                 return Ok(Step::Use(Lent { session, number, entered, epoch: state.epoch, entrance }));
             }
-            // What a device has for everybody together is not one process's alone.
-            let shared = entered.quirks.sessions.map_or(u32::MAX, |all| (all / 2).max(1));
-            if state.open < self.config.max_sessions.min(shared) {
+            if state.open < self.most(&entered) {
                 state.open += 1;
                 return Ok(Step::Open(entered, entrance));
             }
@@ -267,13 +280,13 @@ impl Device {
     }
 
     /// Enters for everybody.
-    fn enter_first(&self, pin: Option<Secret>) -> Result<Lent> {
+    fn enter_first(&self, pin: Option<Secret>, again: bool) -> Result<Lent> {
         let process = epoch();
         let entering = Entering(self);
         let mut pauses = AGAIN.iter();
         let outcome = loop {
             match beside_forks(|| self.enter(pin.as_ref())) {
-                Err(Denied::Again(e)) if epoch() == process => match pauses.next() {
+                Err(Denied::Again(e)) if again && epoch() == process => match pauses.next() {
                     Some(pause) => std::thread::sleep((*pause).min(self.deadline())),
                     None => break Err(e),
                 },

@@ -221,6 +221,7 @@ fn config(dir: &Path, hsm: HsmConfig) -> Config {
         text: "".into(),
         quotas: Vec::new(),
         hsms: vec![hsm],
+        hsm_groups: Vec::new(),
         remotes: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,

@@ -93,6 +93,7 @@ fn config(dir: &Path, suite: Suite) -> Config {
         principals: Vec::new(),
         quotas: Vec::new(),
         hsms: Vec::new(),
+        hsm_groups: Vec::new(),
         remotes: Vec::new(),
         explanation: Explanation {
             environment_ignored: false,

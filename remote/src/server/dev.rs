@@ -33,6 +33,7 @@ pub fn dev(port: u16) -> Result<()> {
     config.principals.clear();
     config.quotas.clear();
     config.hsms.clear();
+    config.hsm_groups.clear();
     config.remotes.clear();
     config.policy.admins = vec![format!("service:{CLIENT}")];
     let pin = found(&config)?;

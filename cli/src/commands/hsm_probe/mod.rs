@@ -71,7 +71,7 @@ pub(super) fn run(global: &Global, args: &HsmProbeArgs) -> Result<ExitCode, Fail
         quirks: Quirks::default(),
     };
     let mut config = Config::load()?.at(folder.path().join("home"));
-    config.hsms = vec![hsm];
+    (config.hsms, config.hsm_groups) = (vec![hsm], Vec::new());
     // Nothing of the surroundings is part of a probe.
     (config.principals, config.quotas) = (Vec::new(), Vec::new());
     (config.policy, config.audit) = (Default::default(), Default::default());

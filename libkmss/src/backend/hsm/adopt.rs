@@ -6,10 +6,10 @@ use super::HsmBackend;
 use super::attributes::{self, Read, public_of};
 use super::halves::{CHANCE, Half, belong, whole};
 use super::keys::{bits_of, nothing};
-use super::locator::Locator;
-use super::place::{hex, stored};
+use super::locator::{Locator, Replicas};
+use super::place::{self, hex, stored};
 use crate::backend::Foreign;
-use crate::device::{Lent, ROOT_KEYS, Trouble, Use};
+use crate::device::{Device, Lent, ROOT_KEYS, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Material, Protection, Usage};
 use crate::mechanism::KeyType;
@@ -53,39 +53,23 @@ struct Found {
 impl HsmBackend {
     /// Every stored key of the device, or the one at `locator`, of which it is shown then that its halves belong together.
     /// Those that cannot be used here say why.
-    pub(super) fn adoptable(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
-        let locator = locator.map(Locator::parse).transpose()?;
+    pub(super) fn adoptable(&self, permit: &Permit, replicas: Option<&Replicas>) -> Result<Vec<Foreign>> {
         let mut chance = [0; CHANCE];
         self.software.entropy().fill(&mut chance)?;
-        let (found, serial) = self.call(Use::Other, |lent| {
+        let (found, serial) = self.call(Use::Other, &[], |device, lent| {
             let mut found = Vec::new();
-            for handle in self.handles(lent, locator.as_ref())? {
+            let locator = replicas.map(|replicas| place::there(device, lent, replicas)).transpose()?;
+            for handle in handles(device, lent, locator)? {
                 found.extend(read(lent, handle)?);
             }
-            if locator.is_some() {
+            if replicas.is_some() {
                 show(lent, &mut found, &chance)?;
             }
             Ok((found, lent.entered().serial.clone()))
         })?;
-        let wanted = |key: &&Found| locator.as_ref().is_none_or(|locator| locator.class == key.class);
+        let wanted = |key: &&Found| replicas.is_none_or(|replicas| replicas.class == key.class);
         let described = found.iter().filter(wanted).map(|key| self.foreign_key(permit, key, &found, &serial));
         described.collect()
-    }
-
-    fn handles(&self, lent: &Lent, locator: Option<&Locator>) -> Result<Vec<ObjectHandle>, Trouble> {
-        let Some(locator) = locator else {
-            return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
-        };
-        let mut handles: Vec<_> = stored(&self.device, lent, locator)?.into_iter().collect();
-        let other = match locator.class {
-            // Its public half tells what the private one does not.
-            KeyClass::Private => ObjectClass::PUBLIC_KEY,
-            KeyClass::Public => ObjectClass::PRIVATE_KEY,
-            KeyClass::Secret => return Ok(handles),
-        };
-        let halves = [Attribute::Class(other), Attribute::Token(true), Attribute::Id(locator.id.clone())];
-        handles.extend(lent.ask(|session| session.find_objects(&halves))?);
-        Ok(handles)
     }
 
     fn foreign_key(&self, permit: &Permit, key: &Found, all: &[Found], serial: &str) -> Result<Foreign> {
@@ -161,6 +145,23 @@ impl HsmBackend {
         };
         self.describe(permit, key_type, &other.ok_or_else(silent)?.public)
     }
+}
+
+/// The keys of the device, or those to look at for the one at `locator`.
+fn handles(device: &Device, lent: &Lent, locator: Option<&Locator>) -> Result<Vec<ObjectHandle>, Trouble> {
+    let Some(locator) = locator else {
+        return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
+    };
+    let mut handles: Vec<_> = stored(device, lent, locator)?.into_iter().collect();
+    let other = match locator.class {
+        // Its public half tells what the private one does not.
+        KeyClass::Private => ObjectClass::PUBLIC_KEY,
+        KeyClass::Public => ObjectClass::PRIVATE_KEY,
+        KeyClass::Secret => return Ok(handles),
+    };
+    let halves = [Attribute::Class(other), Attribute::Token(true), Attribute::Id(locator.id.clone())];
+    handles.extend(lent.ask(|session| session.find_objects(&halves))?);
+    Ok(handles)
 }
 
 /// Whether this is how keys are called that open homes: whoever uses one has the home.

@@ -1,21 +1,20 @@
 //! Encryption and decryption with a key in the device.
 
-use std::sync::Arc;
-
 use zeroize::Zeroizing;
 
 use super::mechanism::{For, unsupported, with};
 use super::place::Place;
+use super::route::Route;
 use crate::backend::Ciphering;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
-use crate::device::{Device, Use};
+use crate::device::Use;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{BlockCipher, CipherMode, KeyType, Mechanism};
 
 /// An encryption or decryption under way. The device is called at its end, once: nothing unchecked is released, and it may
 /// be asked again where its answer was lost before it did anything.
 pub(super) struct Cipher {
-    pub(super) device: Arc<Device>,
+    pub(super) route: Route,
     pub(super) place: Place,
     pub(super) mechanism: Mechanism,
     pub(super) key_type: KeyType,
@@ -83,8 +82,9 @@ impl Cipher {
             return Ok(Zeroizing::default());
         }
         with(&self.mechanism, self.key_type, For::Data, |mechanism| {
-            let made = self.device.call(|lent| {
-                let key = self.place.handle(&self.device, lent)?;
+            let used = if self.encrypt { Use::Other } else { Use::Decrypt };
+            let made = self.route.call(used, &[&self.place], |device, lent| {
+                let key = self.place.handle(device, lent)?;
                 let data = self.data.as_slice();
                 lent.ask(|session| {
                     if self.encrypt {
@@ -94,9 +94,7 @@ impl Cipher {
                     }
                 })
             });
-            let used = if self.encrypt { Use::Other } else { Use::Decrypt };
-            made.map(Zeroizing::new).map_err(|trouble| {
-                let error = trouble.into_error(self.device.name(), used);
+            made.map(Zeroizing::new).map_err(|error| {
                 match error.kind() {
                     // One error for every way to be wrong.
                     ErrorKind::DataInvalid | ErrorKind::DataLength if !self.encrypt => {

@@ -10,9 +10,11 @@ use super::attributes::{self, Read, ec_params, new_key, public_of};
 use super::locator::Locator;
 use super::mechanism::{For, adapted, check, unsupported, with};
 use super::place::{Place, SessionKey, stored};
-use crate::device::{Lent, Trouble, Use};
+use crate::device::{Device, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage};
+use crate::key::{
+    Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, Protection, PublicComponents, Storage,
+};
 use crate::mechanism::{CipherMode, Curve, EcMechanism, KdfMechanism, KeyType, Mechanism};
 use crate::os::epoch;
 use crate::permit::{NewObject, Permit};
@@ -43,10 +45,10 @@ impl HsmBackend {
             _ => return Err(unsupported()),
         };
         let new = permit.new_object()?;
-        let mut template = new_key(new, KeyClass::Secret, *key_type, &new.id.0, self.label_limit()?)?;
+        let mut template = self.template(new, KeyClass::Secret, *key_type)?;
         template.push(value_len(*len)?);
         let expected = Expected { key_type: *key_type, len: Some(*len) };
-        self.secret(permit, new, expected, Use::Other, |lent| {
+        self.secret(permit, new, expected, (Use::Other, &[]), |_, lent| {
             lent.ask(|session| session.generate_key(&mechanism, &template))
         })
     }
@@ -77,23 +79,23 @@ impl HsmBackend {
             return Err(Error::new(ErrorKind::Internal, "the permit makes no pair"));
         };
         let (key_type, id) = (spec.key_type(), private.id.0);
-        let private_template = new_key(private, KeyClass::Private, key_type, &id, self.label_limit()?)?;
+        let private_template = self.template(private, KeyClass::Private, key_type)?;
         // Where one half is stored both are, so that the device finds the one by the other.
         let public = NewObject { storage: private.storage, name: private.name.clone(), ..public.clone() };
         let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
         let stored = private.storage == Storage::Stored;
-        let made = self.call(Use::Other, |lent| {
+        let made = self.call(Use::Other, &[], |device, lent| {
             // Nothing behind it may fail in a way that has it done again.
             let at = |class| Locator::new(class, &lent.entered().serial, &id, None);
             let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
             let (theirs, ours) = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
             if stored {
-                self.device.remember(lent, &private.bytes, ours);
-                self.device.remember(lent, &public.bytes, theirs);
+                device.remember(lent, &private.bytes, ours);
+                device.remember(lent, &public.bytes, theirs);
             }
             let read = Read::of_new(lent, theirs, public_of(key_type));
-            Ok((private, public, read, SessionKey::new(&self.device, lent, ours, Vec::new())))
+            Ok((private, public, read, SessionKey::new(device, lent, ours, Vec::new())))
         });
         let (private, public, read, held) = made?;
         let components = read.public(key_type)?;
@@ -117,14 +119,16 @@ impl HsmBackend {
         let described = self.software.import(permit, components)?;
         let new = permit.new_object()?;
         let (class, of_key) = attributes::components(components)?;
-        let all = new_key(new, class, components.key_type(), &new.id.0, self.label_limit()?)?;
+        let all = self.template(new, class, components.key_type())?;
         let template = of_key.with(all);
         let made = if class == KeyClass::Secret {
             let expected = Expected { key_type: components.key_type(), len: None };
-            self.secret(permit, new, expected, Use::Other, |lent| lent.ask(|session| session.create_object(&template)))?
+            self.secret(permit, new, expected, (Use::Other, &[]), |_, lent| {
+                lent.ask(|session| session.create_object(&template))
+            })?
         } else {
-            let create = |lent: &Lent| lent.ask(|session| session.create_object(&template));
-            self.private(new, Use::Other, create, |_| Ok(described.clone()))?
+            let create = |_: &Arc<Device>, lent: &Lent| lent.ask(|session| session.create_object(&template));
+            self.private(new, (Use::Other, &[]), create, |_| Ok(described.clone()))?
         };
         Ok(Material { locator: made.locator, held: made.held, ..described })
     }
@@ -145,18 +149,20 @@ impl HsmBackend {
         }
         let new = permit.new_object()?;
         let class = if expected.key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
-        let template = new_key(new, class, expected.key_type, &new.id.0, self.label_limit()?)?;
-        check(mechanism, &self.device.entered()?.quirks)?;
+        let template = self.template(new, class, expected.key_type)?;
+        check(mechanism, &self.route.entered(&[&place])?.quirks)?;
         with(mechanism, unwrapping.key.key_type, For::Keys, |theirs| {
-            let unwrap = |lent: &Lent| {
-                let key = place.handle(&self.device, lent)?;
+            let places = [&place];
+            let at = (Use::Unwrap, places.as_slice());
+            let unwrap = |device: &Arc<Device>, lent: &Lent| {
+                let key = place.handle(device, lent)?;
                 lent.ask(|session| session.unwrap_key(theirs, key, wrapped, &template))
             };
             if class == KeyClass::Secret {
                 let implied = implied_len(mechanism, wrapped, expected.key_type);
-                self.secret_of(permit, new, (expected, implied), Use::Unwrap, unwrap)
+                self.secret_of(permit, new, (expected, implied), at, unwrap)
             } else {
-                self.private(new, Use::Unwrap, unwrap, |read| self.describe(permit, expected.key_type, read))
+                self.private(new, at, unwrap, |read| self.describe(permit, expected.key_type, read))
             }
         })
     }
@@ -164,16 +170,17 @@ impl HsmBackend {
     pub(super) fn agree(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
         let new = permit.new_object()?;
         let len = natural_len(permit, mechanism, expected.len)?;
-        let mut template = new_key(new, KeyClass::Secret, expected.key_type, &new.id.0, self.label_limit()?)?;
+        let mut template = self.template(new, KeyClass::Secret, expected.key_type)?;
         template.push(value_len(len)?);
         let expected = Expected { len: Some(len), ..expected };
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
+        let entered = self.route.entered(&[&place])?;
+        let mechanism = adapted(mechanism, &entered.quirks)?;
         with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.secret(permit, new, expected, Use::Other, |lent| {
-                let key = place.handle(&self.device, lent)?;
+            self.secret(permit, new, expected, (Use::Other, &[&place]), |device, lent| {
+                let key = place.handle(device, lent)?;
                 lent.ask(|session| session.derive_key(theirs, key, &template))
             })
         })
@@ -193,10 +200,11 @@ impl HsmBackend {
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
+        let entered = self.route.entered(&[&place])?;
+        let mechanism = adapted(mechanism, &entered.quirks)?;
         with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.call(Use::Other, |lent| {
-                let key = place.handle(&self.device, lent)?;
+            self.call(Use::Other, &[&place], |device, lent| {
+                let key = place.handle(device, lent)?;
                 let made = lent.ask(|session| session.derive_key(theirs, key, &template))?;
                 give_out(lent, made)
             })
@@ -205,7 +213,7 @@ impl HsmBackend {
 
     /// Refuses a curve that the device is known to lack.
     fn check_curve(&self, curve: Curve) -> Result<()> {
-        if self.device.entered()?.quirks.knows(curve) {
+        if self.route.entered(&[])?.quirks.knows(curve) {
             return Ok(());
         }
         Err(Error::new(ErrorKind::CurveUnsupported, "the HSM does not know the curve"))
@@ -225,9 +233,20 @@ impl HsmBackend {
         })
     }
 
+    /// What a new object gets here. Where it is to be carried to other devices it is extractable until it was.
+    fn template(&self, new: &NewObject, class: KeyClass, key_type: KeyType) -> Result<Vec<Attribute>> {
+        let limit = self.label_limit()?;
+        if !self.carried || new.storage != Storage::Stored {
+            return new_key(new, class, key_type, &new.id.0, limit);
+        }
+        let Protection { sensitive, extractable, .. } = new.protection;
+        let protection = Protection { sensitive: sensitive || !extractable, extractable: true, ..new.protection };
+        new_key(&NewObject { protection, ..new.clone() }, class, key_type, &new.id.0, limit)
+    }
+
     /// Longest label that the device takes, where that is known.
     fn label_limit(&self) -> Result<Option<usize>> {
-        Ok(self.device.entered()?.quirks.label_bytes)
+        Ok(self.route.entered(&[])?.quirks.label_bytes)
     }
 
     /// A new secret key, made by `make`: stored, or of this process alone.
@@ -236,8 +255,8 @@ impl HsmBackend {
         permit: &Permit,
         new: &NewObject,
         expected: Expected,
-        used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        used: (Use, &[&Place]),
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
     ) -> Result<Material> {
         self.secret_of(permit, new, (expected, None), used, make)
     }
@@ -248,23 +267,24 @@ impl HsmBackend {
         permit: &Permit,
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
-        used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        used: (Use, &[&Place]),
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         if new.storage == Storage::Ephemeral {
             return self.session_secret(permit, new, (expected, implied), used, make);
         }
-        let locator = self.call(used, |lent| {
+        let (used, at) = used;
+        let locator = self.call(used, at, |device, lent| {
             let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &new.id.0, None)?;
-            let handle = make(lent)?;
-            self.device.remember(lent, &locator.bytes, handle);
+            let handle = make(device, lent)?;
+            device.remember(lent, &locator.bytes, handle);
             Ok(locator)
         })?;
         // The device may have been entered anew since: the handle is looked up.
-        let described = self.call(Use::Other, |lent| {
+        let described = self.call(Use::Other, &[], |device, lent| {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            describe_secret(lent, stored(&self.device, lent, &locator)?.ok_or_else(gone)?)
+            describe_secret(lent, stored(device, lent, &locator)?.ok_or_else(gone)?)
         });
         // What is not described is not recorded.
         let (check_value, found) = described.inspect_err(|_| drop(self.remove(&locator)))?;
@@ -286,18 +306,19 @@ impl HsmBackend {
         permit: &Permit,
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
-        used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        used: (Use, &[&Place]),
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         let readable = new.protection.extractable && !new.protection.sensitive;
-        let made = self.call(used, |lent| {
-            let handle = make(lent)?;
+        let (used, at) = used;
+        let made = self.call(used, at, |device, lent| {
+            let handle = make(device, lent)?;
             if readable {
                 return give_out(lent, handle).map(Made::Value);
             }
             let (check_value, found) = described_by(&Read::of_new(lent, handle, OF_SECRET));
-            Ok(Made::Held(Arc::new(SessionKey::new(&self.device, lent, handle, check_value)), found))
+            Ok(Made::Held(Arc::new(SessionKey::new(device, lent, handle, check_value)), found))
         })?;
         let fits = |found: Option<usize>| match (len, found) {
             (Some(wanted), Some(found)) if wanted != found => {
@@ -323,19 +344,20 @@ impl HsmBackend {
     fn private(
         &self,
         new: &NewObject,
-        used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        used: (Use, &[&Place]),
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
         describe: impl Fn(&Read) -> Result<Material>,
     ) -> Result<Material> {
         let stored = new.storage == Storage::Stored;
-        let made = self.call(used, |lent| {
+        let (used, at) = used;
+        let made = self.call(used, at, |device, lent| {
             let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &new.id.0, None)?;
-            let handle = make(lent)?;
+            let handle = make(device, lent)?;
             if stored {
-                self.device.remember(lent, &locator.bytes, handle);
+                device.remember(lent, &locator.bytes, handle);
             }
             let read = Read::of_new(lent, handle, attributes::PUBLIC);
-            Ok((locator, read, SessionKey::new(&self.device, lent, handle, Vec::new())))
+            Ok((locator, read, SessionKey::new(device, lent, handle, Vec::new())))
         });
         let (locator, read, held) = made?;
         let described = describe(&read)?;
@@ -359,10 +381,10 @@ impl HsmBackend {
 
     /// Destroys a stored object, if it is there.
     pub(super) fn remove(&self, locator: &Locator) -> Result<()> {
-        self.call(Use::Other, |lent| {
-            let Some(handle) = stored(&self.device, lent, locator)? else { return Ok(()) };
+        self.call(Use::Other, &[], |device, lent| {
+            let Some(handle) = stored(device, lent, locator)? else { return Ok(()) };
             lent.ask(|session| session.destroy_object(handle))?;
-            self.device.forget(&locator.bytes);
+            device.forget(&locator.bytes);
             Ok(())
         })
     }

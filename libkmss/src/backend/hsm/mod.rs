@@ -6,11 +6,13 @@
 mod adopt;
 mod attributes;
 mod cipher;
+mod group;
 mod halves;
 mod keys;
 mod locator;
 mod mechanism;
 mod place;
+mod route;
 mod sign;
 
 use std::borrow::Cow;
@@ -20,9 +22,11 @@ use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
 
 use self::attributes::{Read, public_of, their_type};
 use self::cipher::Cipher;
-use self::locator::Locator;
+pub use self::group::GroupBackend;
+use self::locator::{Locator, Replicas};
 use self::mechanism::{For, Input, check, signer, unsupported, with};
 use self::place::Place;
+use self::route::Route;
 use self::sign::Signature;
 use super::soft::buffer::Buffer;
 use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
@@ -37,24 +41,26 @@ use crate::permit::{Granted, Permit};
 use crate::random::Random;
 use crate::secret::Secret;
 
-/// The keys of one HSM. Making it costs nothing.
+/// The keys of one HSM, or of a group's members as far as it does not matter at which of them. Making it costs nothing.
 pub struct HsmBackend {
     id: BackendId,
-    device: Arc<Device>,
+    route: Route,
     software: Arc<dyn Backend>,
+    /// Whether what is made here is to be carried to other devices.
+    carried: bool,
 }
 
 impl HsmBackend {
     /// The keys in `device`; `software` computes what needs no secret.
     #[must_use]
-    pub fn new(device: Device, software: Arc<dyn Backend>) -> Self {
+    pub fn new(device: Arc<Device>, software: Arc<dyn Backend>) -> Self {
         let id = BackendId(Cow::Owned(device.name().to_owned()));
-        Self { id, device: Arc::new(device), software }
+        Self { id, route: Route::One(device), software, carried: false }
     }
 
-    /// Calls the device, with errors as the core knows them.
-    fn call<R>(&self, used: Use, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R> {
-        self.device.call(f).map_err(|trouble| trouble.into_error(self.device.name(), used))
+    /// Calls a device that holds what is `at`, with errors as the core knows them.
+    fn call<R>(&self, used: Use, at: &[&Place], f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>) -> Result<R> {
+        self.route.call(used, at, f)
     }
 
     /// Lets the software engine make something for this process; what it would store is nothing that this backend could read.
@@ -73,7 +79,7 @@ impl HsmBackend {
         permit: &Permit,
         mechanism: &Mechanism,
     ) -> Result<Signature> {
-        let entered = self.device.entered()?;
+        let entered = self.route.entered(&[&place])?;
         let (signer, input) = signer(mechanism, granted.key.key_type, &entered)?;
         let (unit, len) = match (&granted.version.public, mechanism) {
             (PublicComponents::Rsa { modulus, .. }, _) => (modulus.len(), modulus.len()),
@@ -93,7 +99,7 @@ impl HsmBackend {
             _ => None,
         };
         Ok(Signature {
-            device: Arc::clone(&self.device),
+            route: self.route.clone(),
             place,
             signer,
             input,
@@ -115,7 +121,7 @@ impl HsmBackend {
                 self.software.decrypt(permit, mechanism)
             };
         }
-        let (key_type, device) = (granted.key.key_type, self.device.entered()?);
+        let (key_type, device) = (granted.key.key_type, self.route.entered(&[&place])?);
         // What cannot work is told at the beginning.
         check(mechanism, &device.quirks)?;
         with(mechanism, key_type, For::Data, |theirs| {
@@ -125,16 +131,20 @@ impl HsmBackend {
             PublicComponents::Rsa { modulus, .. } => modulus.len(),
             _ => 0,
         };
-        let (device, mechanism) = (Arc::clone(&self.device), mechanism.clone());
-        Ok(Box::new(Cipher { device, place, mechanism, key_type, unit, encrypt, data: Buffer::default() }))
+        let (route, mechanism) = (self.route.clone(), mechanism.clone());
+        Ok(Box::new(Cipher { route, place, mechanism, key_type, unit, encrypt, data: Buffer::default() }))
     }
 
     /// The object of a public key in the device, and whether it was made for this call only.
-    fn public_object(&self, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
+    fn public_object(device: &Device, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
         if !granted.version.locator.is_empty() {
-            let locator = Locator::parse(&granted.version.locator)?;
+            let replicas = Replicas::parse(&granted.version.locator)?;
+            let found = match replicas.at(&lent.entered().serial) {
+                Some(locator) => place::stored(device, lent, locator)?,
+                None => None,
+            };
             // Anybody may put a public object into a device: it counts only where it is what the record says.
-            if let Some(handle) = place::stored(&self.device, lent, &locator)? {
+            if let Some(handle) = found {
                 let read = Read::of(lent, handle, public_of(granted.key.key_type))?;
                 if read.public(granted.key.key_type).is_ok_and(|public| public == granted.version.public) {
                     return Ok((handle, false));
@@ -217,8 +227,8 @@ impl Backend for HsmBackend {
         if granted.key.class != KeyClass::Secret {
             return Err(kept());
         }
-        let read = self.call(Use::Other, |lent| {
-            let handle = place.handle(&self.device, lent)?;
+        let read = self.call(Use::Other, &[&place], |device, lent| {
+            let handle = place.handle(device, lent)?;
             Read::of(lent, handle, &[AttributeType::Value])
         })?;
         let value = read.into_value().ok_or_else(kept)?;
@@ -235,13 +245,13 @@ impl Backend for HsmBackend {
             let why = "the key is not in the HSM, and the wrapping key does not leave it: wrap it under a public key";
             return Err(Error::new(ErrorKind::KeyNotWrappable, why));
         }
-        check(mechanism, &self.device.entered()?.quirks)?;
+        check(mechanism, &self.route.entered(&[&by, &what])?.quirks)?;
         with(mechanism, wrapping.key.key_type, For::Keys, |theirs| {
-            self.call(Use::Other, |lent| {
-                let target = what.handle(&self.device, lent)?;
+            self.call(Use::Other, &[&by, &what], |device, lent| {
+                let target = what.handle(device, lent)?;
                 let (key, made) = match &by {
-                    Place::Here => self.public_object(lent, wrapping)?,
-                    place => (place.handle(&self.device, lent)?, false),
+                    Place::Here => Self::public_object(device, lent, wrapping)?,
+                    place => (place.handle(device, lent)?, false),
                 };
                 let wrapped = lent.ask(|session| session.wrap_key(theirs, key, target));
                 if made {
@@ -312,23 +322,25 @@ impl Backend for HsmBackend {
         if version.locator.is_empty() {
             return Ok(());
         }
-        self.remove(&Locator::parse(&version.locator)?)
+        Replicas::parse(&version.locator)?.places.iter().try_for_each(|place| self.remove(place))
     }
 
     fn ready(&self) -> Result<()> {
-        self.device.entered().map(drop)
+        self.route.entered(&[]).map(drop)
     }
 
     fn foreign(&self, permit: &Permit, locator: Option<&[u8]>) -> Result<Vec<Foreign>> {
-        self.adoptable(permit, locator)
+        self.adoptable(permit, locator.map(Replicas::parse).transpose()?.as_ref())
     }
 
     fn device_objects(&self, locator: &[u8]) -> Result<Vec<DeviceObject>> {
         if locator.is_empty() {
             return Ok(Vec::new());
         }
-        let Locator { class, serial, id, label, .. } = Locator::parse(locator)?;
-        Ok(vec![DeviceObject { place: Locator::new(class, &serial, &id, None)?.bytes, label }])
+        let object = |Locator { class, serial, id, label, .. }| {
+            Ok(DeviceObject { place: Locator::new(class, &serial, &id, None)?.bytes, label })
+        };
+        Replicas::parse(locator)?.places.into_iter().map(object).collect()
     }
 
     fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {
@@ -336,7 +348,7 @@ impl Backend for HsmBackend {
     }
 
     fn random(&self, _permit: &Permit, out: &mut [u8]) -> Result<()> {
-        self.call(Use::Other, |lent| lent.ask(|session| session.generate_random_slice(out)))
+        self.call(Use::Other, &[], |_, lent| lent.ask(|session| session.generate_random_slice(out)))
     }
 
     fn entropy(&self) -> &dyn Random {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cryptoki::object::ObjectHandle;
 
-use super::locator::Locator;
-use crate::device::{Device, Lent, Trouble};
+use super::locator::{Locator, Replicas};
+use crate::device::{Device, Entered, Lent, Trouble};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Held, KeyClass};
 use crate::os::epoch;
@@ -14,8 +14,8 @@ use crate::permit::Granted;
 /// Where a key is.
 #[derive(Clone)]
 pub(super) enum Place {
-    /// Stored in the device.
-    Stored(Arc<Locator>),
+    /// Stored in the device, or in several.
+    Stored(Arc<Replicas>),
     /// In a session of the device.
     Session(Arc<SessionKey>),
     /// Here: a public key, or a session key whose value the device gave out.
@@ -23,7 +23,7 @@ pub(super) enum Place {
 }
 
 /// What a place is parsed into, kept beside the record.
-struct Parsed(Arc<Locator>);
+struct Parsed(Arc<Replicas>);
 
 /// A key in a session of the device. It dies with the last that knows it, with its session, and with the login.
 pub(super) struct SessionKey {
@@ -69,11 +69,20 @@ impl Drop for SessionKey {
 }
 
 impl Place {
+    /// Whether it may be in `device`, which is `entered` where it is.
+    pub(super) fn may_be_in(&self, device: &Arc<Device>, entered: Option<&Entered>) -> bool {
+        match self {
+            Self::Stored(replicas) => entered.is_none_or(|entered| replicas.at(&entered.serial).is_some()),
+            Self::Session(key) => Arc::ptr_eq(&key.device, device),
+            Self::Here => true,
+        }
+    }
+
     /// The place of a key that a permit admits.
     pub(super) fn of(granted: Granted<'_>) -> Result<Self> {
         let Granted { key, version, .. } = granted;
-        if let Some(Parsed(locator)) = version.cache.get::<Parsed>(epoch()) {
-            return Ok(Self::Stored(Arc::clone(locator)));
+        if let Some(Parsed(replicas)) = version.cache.get::<Parsed>(epoch()) {
+            return Ok(Self::Stored(Arc::clone(replicas)));
         }
         if let Some((_, held)) = version.held.get::<SessionKey>() {
             return Ok(Self::Session(held));
@@ -81,12 +90,12 @@ impl Place {
         if !version.held.is_empty() || key.class == KeyClass::Public {
             return Ok(Self::Here);
         }
-        let locator = Arc::new(Locator::parse(&version.locator)?);
-        if locator.class != key.class {
+        let replicas = Arc::new(Replicas::parse(&version.locator)?);
+        if replicas.class != key.class {
             return Err(Error::new(ErrorKind::Damaged, "the key record names another half of the key in the HSM"));
         }
-        version.cache.put(epoch(), &Arc::new(Parsed(Arc::clone(&locator))));
-        Ok(Self::Stored(locator))
+        version.cache.put(epoch(), &Arc::new(Parsed(Arc::clone(&replicas))));
+        Ok(Self::Stored(replicas))
     }
 
     /// The object in the device, as `lent` sees it.
@@ -95,14 +104,17 @@ impl Place {
     /// [`ErrorKind::BackendUnavailable`] where the device does not hold it.
     pub(super) fn handle(&self, device: &Device, lent: &Lent) -> Result<ObjectHandle, Trouble> {
         match self {
-            Self::Stored(locator) => stored(device, lent, locator)?.ok_or_else(|| {
-                let why = format!(
-                    "the HSM `{}` does not hold the key (CKA_ID {}): restore it from the HSM's backup",
-                    device.name(),
-                    hex(&locator.id)
-                );
-                Error::new(ErrorKind::BackendUnavailable, why).into()
-            }),
+            Self::Stored(replicas) => {
+                let locator = there(device, lent, replicas)?;
+                stored(device, lent, locator)?.ok_or_else(|| {
+                    let why = format!(
+                        "the HSM `{}` does not hold the key (CKA_ID {}): restore it from the HSM's backup",
+                        device.name(),
+                        hex(&locator.id)
+                    );
+                    Error::new(ErrorKind::BackendUnavailable, why).into()
+                })
+            }
             Self::Session(key) if key.is_live(lent) => Ok(key.handle),
             Self::Session(_) => {
                 let why = format!("the session key went with its session in the HSM `{}`: make it anew", device.name());
@@ -113,16 +125,24 @@ impl Place {
     }
 }
 
-/// The stored object of a locator, in the token that it names.
-pub(super) fn stored(device: &Device, lent: &Lent, locator: &Locator) -> Result<Option<ObjectHandle>, Trouble> {
-    let there = &lent.entered().serial;
-    if locator.serial != *there {
+/// The place of a key in the token of this device.
+pub(super) fn there<'r>(device: &Device, lent: &Lent, replicas: &'r Replicas) -> Result<&'r Locator, Trouble> {
+    let serial = &lent.entered().serial;
+    replicas.at(serial).ok_or_else(|| {
         let why = format!(
-            "the key is in the token with serial {}, and the HSM `{}` has the one with serial {there}",
-            locator.serial,
+            "the key is in the token with serial {}, and the HSM `{}` has the one with serial {serial}",
+            replicas.serials(),
             device.name()
         );
-        return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
+        Error::new(ErrorKind::BackendUnavailable, why).into()
+    })
+}
+
+/// The stored object of a locator, in the token that it names.
+pub(super) fn stored(device: &Device, lent: &Lent, locator: &Locator) -> Result<Option<ObjectHandle>, Trouble> {
+    if locator.serial != lent.entered().serial {
+        let alone = Replicas::new(vec![locator.clone()])?;
+        there(device, lent, &alone)?;
     }
     device.find_one(lent, &locator.bytes, || locator.template())
 }

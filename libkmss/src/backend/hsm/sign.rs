@@ -1,20 +1,19 @@
 //! Signatures and MACs with a key in the device.
 
-use std::sync::Arc;
-
 use subtle::ConstantTimeEq;
 
 use super::mechanism::{Input, Signer, digest_info};
 use super::place::Place;
+use super::route::Route;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
 use crate::backend::{Digesting, Signing, Verifying};
-use crate::device::{Device, Use};
+use crate::device::Use;
 use crate::error::{Error, ErrorKind, Result};
 
 /// A signature or MAC under way. The device is called at its end, once, so that it may be asked again where its answer was
-/// lost before it did anything.
+/// lost before it did anything, and another one in its place: a second signature does no harm.
 pub(super) struct Signature {
-    pub(super) device: Arc<Device>,
+    pub(super) route: Route,
     pub(super) place: Place,
     pub(super) signer: Signer,
     pub(super) input: Input,
@@ -78,17 +77,15 @@ impl Signature {
     fn compute(&mut self) -> Result<Vec<u8>> {
         let message = zeroize::Zeroizing::new(self.message()?);
         let mechanism = self.signer.theirs()?;
-        let made = self.device.call(|lent| {
-            let key = self.place.handle(&self.device, lent)?;
+        let mut made = self.route.call(Use::Other, &[&self.place], |device, lent| {
+            let key = self.place.handle(device, lent)?;
             lent.ask(|session| session.sign(&mechanism, key, &message))
-        });
-        let mut made = made.map_err(|trouble| trouble.into_error(self.device.name(), Use::Other))?;
+        })?;
         if self.shortened {
             made.truncate(self.len);
         }
         if made.len() != self.len {
-            let why = format!("the HSM `{}` made a signature of a wrong length", self.device.name());
-            return Err(Error::new(ErrorKind::BackendUnavailable, why));
+            return Err(Error::new(ErrorKind::BackendUnavailable, "the HSM made a signature of a wrong length"));
         }
         Ok(made)
     }
@@ -129,10 +126,9 @@ impl Verifying for Signature {
         }
         let message = zeroize::Zeroizing::new(self.message()?);
         let mechanism = self.signer.theirs()?;
-        let checked = self.device.call(|lent| {
-            let key = self.place.handle(&self.device, lent)?;
+        self.route.call(Use::Verify, &[&self.place], |device, lent| {
+            let key = self.place.handle(device, lent)?;
             lent.ask(|session| session.verify(&mechanism, key, &message, signature))
-        });
-        checked.map_err(|trouble| trouble.into_error(self.device.name(), Use::Verify))
+        })
     }
 }

@@ -1,0 +1,354 @@
+//! How a key gets from one member of a group to another: wrapped under an AES key that both have for this process alone. The
+//! first makes it, and sends it to the second under RSA-OAEP; the RSA pair is one that the second made a moment before, and
+//! its public half is the one that came of making it, never one that was found there. Nothing is in clear outside the devices.
+
+use std::sync::Arc;
+
+use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
+use cryptoki::mechanism::{Mechanism as Theirs, MechanismType};
+use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass};
+
+use super::super::attributes::{self, Read, new_key, public_of};
+use super::super::locator::{Locator, Replicas};
+use super::super::place::{Place, SessionKey, stored};
+use super::{GroupBackend, Part};
+use crate::device::{Device, Entered, Lent, Trouble, Use};
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{KeyClass, Material, Protection, PublicComponents};
+use crate::mechanism::{Hash, KeyType};
+use crate::os::{Lock, Rank};
+use crate::permit::NewObject;
+
+/// Size of the RSA key that the transport key comes under: as strong as AES-128 (NIST SP 800-57, part 1, table 2).
+const MODULUS_BITS: u64 = 3072;
+/// Length of the transport key in bytes.
+const TRANSPORT: u64 = 32;
+/// Length of a block of AES.
+const BLOCK: usize = 16;
+
+/// The ways between members that were opened and are not known to be shut.
+pub(super) struct Passages(Lock<Vec<Arc<Passage>>>);
+
+impl Default for Passages {
+    fn default() -> Self {
+        Self(Lock::new(Rank::Device, Vec::new()))
+    }
+}
+
+/// A way from one member to another: an AES key in a session of each.
+struct Passage {
+    ends: (usize, usize),
+    from: Place,
+    to: Place,
+    by: Wrapping,
+}
+
+/// How keys are wrapped on the way.
+#[derive(Clone, Copy)]
+enum Wrapping {
+    /// AES key wrap with padding (RFC 5649).
+    KeyWrapPad,
+    /// AES-CBC with padding, where a device has no better.
+    CbcPad,
+}
+
+/// What is carried.
+pub(super) struct Carried<'a> {
+    /// Where it is.
+    pub(super) place: &'a Locator,
+    /// What the replica gets; its identifier is that of the original.
+    pub(super) new: &'a NewObject,
+    pub(super) material: &'a Material,
+}
+
+impl GroupBackend {
+    /// Carries what the member `source` has made to all others. A member that cannot be reached goes without, and is told of;
+    /// where a device cannot do it nothing is left.
+    pub(super) fn spread(&self, source: usize, new: &NewObject, material: Material) -> Result<Material> {
+        let made = Replicas::parse(&material.locator)?;
+        let [place] = made.places.as_slice() else {
+            return Err(Error::new(ErrorKind::Internal, "one member made several replicas"));
+        };
+        let mut places = vec![place.clone()];
+        let mut complete = true;
+        let carried = Carried { place, new, material: &material };
+        for to in (0..self.members.len()).filter(|to| *to != source) {
+            match self.carry((source, to), &carried) {
+                Ok(replica) => places.push(replica),
+                Err(e) if e.kind() == ErrorKind::BackendUnavailable => {
+                    let member = self.member(to)?.device.name();
+                    tracing::warn!(group = %self.id.0, %member, reason = %e.sentence(), "a new key lacks a replica");
+                    complete = false;
+                }
+                Err(e) => return Err(self.undone(places, e)),
+            }
+        }
+        if complete
+            && !self.clonable
+            && !new.protection.extractable
+            && let Err(e) = self.close(source, place)
+        {
+            return Err(self.undone(places, e));
+        }
+        let replicas = Replicas::new(places)?;
+        Ok(Material { locator: replicas.bytes, ..material })
+    }
+
+    /// `error`, after what was made is destroyed as far as that goes.
+    fn undone(&self, places: Vec<Locator>, error: Error) -> Error {
+        let left = Replicas::new(places).and_then(|made| self.remove(&made));
+        match left {
+            Ok(()) => error,
+            Err(left) => Error::new(error.kind(), format!("{}; {}", error.sentence(), left.sentence())),
+        }
+    }
+
+    /// Carries a key from one member to another; returns where it is there.
+    pub(super) fn carry(&self, ends: (usize, usize), carried: &Carried<'_>) -> Result<Locator> {
+        let (from, to) = (self.member(ends.0)?, self.member(ends.1)?);
+        let (here, there) = (from.device.entered()?, to.device.entered()?);
+        if here.serial == there.serial {
+            let why = format!(
+                "the members `{}` and `{}` of the group are the same token: correct `token`, `serial` or `slot`",
+                from.device.name(),
+                to.device.name()
+            );
+            return Err(Error::new(ErrorKind::Config, why));
+        }
+        let cannot = |e: Error| {
+            let why = format!(
+                "the key cannot be brought from the HSM `{}` to `{}`: {}",
+                from.device.name(),
+                to.device.name(),
+                e.sentence()
+            );
+            Error::new(e.kind(), why)
+        };
+        let known = self.passages.0.lock().iter().find(|passage| passage.ends == ends).map(Arc::clone);
+        if let Some(passage) = known {
+            if let Some(replica) = self.through(&passage, (from, to), carried).map_err(cannot)? {
+                return Ok(replica);
+            }
+            self.passages.0.lock().retain(|other| !Arc::ptr_eq(other, &passage));
+        }
+        let by = wrapping(&here, &there).map_err(cannot)?;
+        let (source, target) = self.connect(from, to).map_err(cannot)?;
+        let passage = Arc::new(Passage { ends, from: source, to: target, by });
+        let replica = self.through(&passage, (from, to), carried).map_err(cannot)?;
+        let gone = || cannot(Error::new(ErrorKind::BackendUnavailable, "the transport key went with its session"));
+        let replica = replica.ok_or_else(gone)?;
+        let mut passages = self.passages.0.lock();
+        let before: Vec<_> = passages.extract_if(.., |other| other.ends == ends).collect();
+        passages.push(passage);
+        drop(passages);
+        // What goes with them asks the device.
+        drop(before);
+        Ok(replica)
+    }
+
+    /// Carries a key through a passage; `None`, and nothing was done, where that is shut.
+    fn through(&self, passage: &Passage, (from, to): (&Part, &Part), carried: &Carried<'_>) -> Result<Option<Locator>> {
+        let mut iv = [0; BLOCK];
+        self.pool.software.entropy().fill(&mut iv)?;
+        let mechanism = match passage.by {
+            Wrapping::KeyWrapPad => Theirs::AesKeyWrapPad,
+            Wrapping::CbcPad => Theirs::AesCbcPad(iv),
+        };
+        let Carried { place, new, material } = carried;
+        let wrapped = call(&from.device, |device, lent| {
+            let Ok(by) = passage.from.handle(device, lent) else { return Ok(None) };
+            let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
+            let key = stored(device, lent, place)?.ok_or_else(gone)?;
+            lent.ask(|session| session.wrap_key(&mechanism, by, key)).map(Some)
+        })?;
+        let Some(wrapped) = wrapped else { return Ok(None) };
+        let limit = to.device.entered()?.quirks.label_bytes;
+        let Protection { sensitive, extractable, .. } = new.protection;
+        let protection = Protection {
+            sensitive: sensitive || !extractable,
+            extractable: extractable || self.clonable,
+            ..new.protection
+        };
+        let new = NewObject { protection, ..NewObject::clone(new) };
+        let template = new_key(&new, place.class, material.key_type, &place.id, limit)?;
+        call(&to.device, |device, lent| {
+            let Ok(by) = passage.to.handle(device, lent) else { return Ok(None) };
+            let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
+            let made = lent.ask(|session| session.unwrap_key(&mechanism, by, &wrapped, &template))?;
+            if !is_same(lent, made, material) {
+                let _ = lent.ask(|session| session.destroy_object(made));
+                let why = "what arrived there is another key: the HSMs do not understand each other";
+                return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
+            }
+            device.remember(lent, &replica.bytes, made);
+            Ok(Some(replica))
+        })
+    }
+
+    /// An AES key in a session of `from`, and the same in one of `to`.
+    fn connect(&self, from: &Part, to: &Part) -> Result<(Place, Place)> {
+        let mut chance = [0; BLOCK];
+        self.pool.software.entropy().fill(&mut chance)?;
+        let hash = oaep_hash(&*from.device.entered()?, &*to.device.entered()?);
+        let (private, public) = call(&to.device, receiver)?;
+        let PublicComponents::Rsa { modulus, exponent } = &public else {
+            return Err(Error::new(ErrorKind::BackendUnavailable, "the HSM does not tell the RSA key that it made"));
+        };
+        let (transport, sent, proof) = call(&from.device, |device, lent| {
+            let transport = generate(device, lent)?;
+            let handle = transport.handle(device, lent)?;
+            let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
+            let template = [
+                Attribute::Class(ObjectClass::PUBLIC_KEY),
+                Attribute::KeyType(TheirType::RSA),
+                Attribute::Token(false),
+                Attribute::Private(false),
+                Attribute::Wrap(true),
+                Attribute::Modulus(modulus.clone()),
+                Attribute::PublicExponent(exponent.clone()),
+            ];
+            let receiver = lent.ask(|session| session.create_object(&template))?;
+            let sent = lent.ask(|session| session.wrap_key(&oaep(hash), receiver, handle));
+            let _ = lent.ask(|session| session.destroy_object(receiver));
+            Ok((transport, sent?, proof))
+        })?;
+        let arrived = call(&to.device, |device, lent| {
+            let private = private.handle(device, lent)?;
+            let template = secret(&[Attribute::Extractable(false), Attribute::Unwrap(true), Attribute::Decrypt(true)]);
+            let handle = lent.ask(|session| session.unwrap_key(&oaep(hash), private, &sent, &template))?;
+            let arrived = session_key(device, lent, handle);
+            // Its private half had to open it, and the same key came out.
+            let shown = lent.ask(|session| session.decrypt(&Theirs::AesEcb, handle, &proof))?;
+            if shown != chance {
+                return Err(Error::new(ErrorKind::WrappedKeyInvalid, "another transport key arrived there").into());
+            }
+            Ok(arrived)
+        })?;
+        Ok((transport, arrived))
+    }
+
+    /// Lets nobody take the key out of the device any more.
+    pub(super) fn close(&self, member: usize, place: &Locator) -> Result<()> {
+        call(&self.member(member)?.device, |device, lent| {
+            let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
+            let handle = stored(device, lent, place)?.ok_or_else(gone)?;
+            let open = |attribute: &Attribute| *attribute == Attribute::Extractable(true);
+            if Read::of(lent, handle, &[AttributeType::Extractable])?.each().any(open) {
+                lent.ask(|session| session.update_attributes(handle, &[Attribute::Extractable(false)]))?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// Calls one member, with errors as the core knows them.
+pub(super) fn call<R>(device: &Arc<Device>, mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>) -> Result<R> {
+    device.call(|lent| f(device, lent)).map_err(|trouble| trouble.into_error(device.name(), Use::Other))
+}
+
+/// The best way of wrapping that both have.
+fn wrapping(one: &Entered, other: &Entered) -> Result<Wrapping> {
+    let both = |mechanism| one.offers(mechanism) && other.offers(mechanism);
+    if !both(MechanismType::RSA_PKCS_OAEP) {
+        let why =
+            "they do not both have RSA-OAEP for a transport key: clone keys with the vendor's tool and adopt them";
+        return Err(Error::new(ErrorKind::MechanismUnsupported, why));
+    }
+    if both(MechanismType::AES_KEY_WRAP_PAD) {
+        return Ok(Wrapping::KeyWrapPad);
+    }
+    if both(MechanismType::AES_CBC_PAD) {
+        return Ok(Wrapping::CbcPad);
+    }
+    let why = "they do not both wrap keys by AES (AES_KEY_WRAP_PAD, or AES_CBC_PAD): clone keys with the vendor's tool and \
+               adopt them";
+    Err(Error::new(ErrorKind::MechanismUnsupported, why))
+}
+
+/// SHA-256 where both take it: SHA-1 is no weakness of OAEP, and some have nothing else.
+fn oaep_hash(one: &Entered, other: &Entered) -> Hash {
+    let takes = |device: &Entered| device.quirks.takes_oaep(Hash::Sha256, Hash::Sha256, false);
+    if takes(one) && takes(other) { Hash::Sha256 } else { Hash::Sha1 }
+}
+
+fn oaep(hash: Hash) -> Theirs<'static> {
+    let (hash, mgf) = match hash {
+        Hash::Sha256 => (MechanismType::SHA256, PkcsMgfType::MGF1_SHA256),
+        _ => (MechanismType::SHA1, PkcsMgfType::MGF1_SHA1),
+    };
+    Theirs::RsaPkcsOaep(PkcsOaepParams::new(hash, mgf, PkcsOaepSource::empty()))
+}
+
+/// A new RSA pair: its private half in a session of the device, and its public half as the device said when it made it.
+fn receiver(device: &Arc<Device>, lent: &Lent) -> Result<(Place, PublicComponents), Trouble> {
+    let public = [
+        Attribute::Token(false),
+        Attribute::Private(false),
+        Attribute::Wrap(true),
+        Attribute::ModulusBits(MODULUS_BITS.into()),
+        Attribute::PublicExponent(vec![1, 0, 1]),
+    ];
+    let private = [
+        Attribute::Token(false),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+        Attribute::Extractable(false),
+        Attribute::Unwrap(true),
+    ];
+    let pair = lent.ask(|session| session.generate_key_pair(&Theirs::RsaPkcsKeyPairGen, &public, &private));
+    let (public, private) = pair?;
+    let private = session_key(device, lent, private);
+    let told = Read::of_new(lent, public, public_of(KeyType::Rsa)).public(KeyType::Rsa);
+    let _ = lent.ask(|session| session.destroy_object(public));
+    Ok((private, told?))
+}
+
+/// A new transport key in a session of the device.
+fn generate(device: &Arc<Device>, lent: &Lent) -> Result<Place, Trouble> {
+    let more = [
+        Attribute::Extractable(true),
+        Attribute::Wrap(true),
+        Attribute::Encrypt(true),
+        Attribute::ValueLen(TRANSPORT.into()),
+    ];
+    let handle = lent.ask(|session| session.generate_key(&Theirs::AesKeyGen, &secret(&more)))?;
+    Ok(session_key(device, lent, handle))
+}
+
+fn secret(more: &[Attribute]) -> Vec<Attribute> {
+    let mut template = vec![
+        Attribute::Class(ObjectClass::SECRET_KEY),
+        Attribute::KeyType(TheirType::AES),
+        Attribute::Token(false),
+        Attribute::Private(true),
+        Attribute::Sensitive(true),
+    ];
+    template.extend_from_slice(more);
+    template
+}
+
+fn session_key(device: &Arc<Device>, lent: &Lent, handle: cryptoki::object::ObjectHandle) -> Place {
+    Place::Session(Arc::new(SessionKey::new(device, lent, handle, Vec::new())))
+}
+
+/// Whether a key that arrived is the one that was sent, as far as the device tells: what came out of an authenticated
+/// wrapping is.
+fn is_same(lent: &Lent, made: cryptoki::object::ObjectHandle, material: &Material) -> bool {
+    if material.public == PublicComponents::None {
+        let told = Read::of_new(lent, made, &[AttributeType::CheckValue]).check_value();
+        return told.is_empty() || material.check_value.is_empty() || told == material.check_value;
+    }
+    let told = Read::of_new(lent, made, attributes::PUBLIC).public(material.key_type);
+    match told {
+        Ok(PublicComponents::Ec { curve, point }) if point.is_empty() => {
+            matches!(&material.public, PublicComponents::Ec { curve: sent, .. } if *sent == curve)
+        }
+        Ok(told) => told == material.public,
+        Err(_) => true,
+    }
+}
+
+/// Which class of key is carried: public halves are in records, and need no replicas.
+pub(super) const fn is_carried(class: KeyClass) -> bool {
+    !matches!(class, KeyClass::Public)
+}
