@@ -131,7 +131,8 @@ impl HsmBackend {
 
     /// The object of a public key in the device, and whether it was made for this call only.
     fn public_object(&self, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
-        if !granted.version.locator.is_empty() {
+        // That of another backend says nothing here.
+        if granted.version.backend == self.id && !granted.version.locator.is_empty() {
             let locator = Locator::parse(&granted.version.locator)?;
             // Anybody may put a public object into a device: it counts only where it is what the record says.
             if let Some(handle) = place::stored(&self.device, lent, &locator)? {
@@ -313,6 +314,11 @@ impl Backend for HsmBackend {
             return Ok(());
         }
         self.remove(&Locator::parse(&version.locator)?)
+    }
+
+    fn holds(&self, key_type: KeyType) -> bool {
+        // A device would take the secret of an HKDF, and do nothing with it.
+        key_type != KeyType::Hkdf && their_type(key_type).is_ok()
     }
 
     fn ready(&self) -> Result<()> {
