@@ -235,6 +235,13 @@ pub(crate) enum TokenCommand {
     /// Users, each with a PIN of their own (by the SO)
     #[command(subcommand)]
     User(TokenUserCommand),
+    /// Change where the token's keys are made (by the SO); those that are there stay where they are
+    Backend {
+        /// The token's label
+        label: String,
+        /// `soft`, or the name of an HSM of the configuration
+        backend: String,
+    },
     /// Show what a token is set to, or change it (by the SO)
     Profile {
         /// The token's label
@@ -338,6 +345,9 @@ pub(crate) enum KeyCommand {
         /// Allow the key to be wrapped by other keys (it stays sensitive)
         #[arg(long)]
         extractable: bool,
+        /// Where it is made: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]
+        #[arg(long, value_name = "NAME")]
+        backend: Option<String>,
     },
     /// List keys
     List {
@@ -398,6 +408,8 @@ pub(crate) enum KeyCommand {
     Disable(NamedKey),
     /// Enable a disabled key (by the SO)
     Enable(NamedKey),
+    /// Move a key to another backend (by the SO); name, identity, policies and history stay. Again after a crash: it goes on
+    Move(MoveArgs),
     /// Destroy a key for good, both halves of a pair
     Destroy {
         /// The key
@@ -407,6 +419,26 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
+}
+
+/// `kmss key move`
+#[derive(Args, Debug)]
+pub(crate) struct MoveArgs {
+    /// Name of the key
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub name: Option<String>,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// Where to: `soft`, or the name of an HSM of the configuration
+    #[arg(long, value_name = "BACKEND")]
+    pub to: String,
+    /// Every key of the token
+    #[arg(long)]
+    pub all: bool,
+    /// Say what would be moved, and what not and why
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// How records of a key's uses are kept.

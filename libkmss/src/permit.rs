@@ -142,6 +142,13 @@ impl Permit {
         Self { action, caller, subjects, generation, issued }
     }
 
+    /// The permit for one step of what this one admits, for an operation that asks backends for several things: about keys that
+    /// this one names, and what is made of them on the way. For moves only.
+    pub(crate) fn step(&self, subject: Subject, also: Option<Subject>) -> Self {
+        let subjects = Subjects { subject, also, more: Vec::new() };
+        Self { action: self.action, caller: self.caller.clone(), subjects, ..*self }
+    }
+
     /// The admitted action.
     #[must_use]
     pub const fn action(&self) -> Action {

@@ -109,9 +109,7 @@ fn very_many_keys_are_sealed_anew_whoever_is_killed_meanwhile() {
     // This process was logged in all the time; who comes anew sees the same.
     for round in 0..2 {
         let found = session.find(&[ulong(CKA_CLASS, CKO_SECRET_KEY)]).unwrap();
-        let label = |key: &CK_OBJECT_HANDLE| {
-            String::from_utf8(session.get(*key, CKA_LABEL).unwrap()).unwrap()
-        };
+        let label = |key: &CK_OBJECT_HANDLE| String::from_utf8(session.get(*key, CKA_LABEL).unwrap()).unwrap();
         assert_eq!(found.iter().map(label).collect::<BTreeSet<_>>(), labels);
         for (label, mac_before) in &said {
             let found = session.find(&[text(CKA_LABEL, label)]).unwrap();

@@ -45,6 +45,9 @@ pub(crate) struct ImportArgs {
     /// Allow the key to be wrapped by other keys (it stays sensitive)
     #[arg(long)]
     pub extractable: bool,
+    /// Where it is kept: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
     /// What it may be used for: sign, verify, encrypt, decrypt, wrap, unwrap, derive, encapsulate, decapsulate
     /// [default: all that its type can do]
     #[arg(long, value_name = "USE", value_delimiter = ',')]

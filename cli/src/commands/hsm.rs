@@ -11,8 +11,8 @@ use libkmss::config::{HsmConfig, HsmGroupConfig, Routing};
 use libkmss::device::{Device, SeenToken, survey};
 use libkmss::key::{KeyClass, Object, Storage};
 use libkmss::kms::Kms;
-use libkmss::operation::{Adopt, Find, Survey};
-use libkmss::tenant::BackendId;
+use libkmss::operation::{Adopt, Find, Survey, is_left_by};
+use libkmss::tenant::{BackendId, ObjectId};
 use serde_json::{Value, json};
 
 use super::{hsm_clone, hsm_probe, key};
@@ -228,13 +228,26 @@ fn named(context: &Context, hsm: &str) -> Result<BackendId, Failure> {
     Err(format!("no HSM or group `{hsm}` is configured; `kmss hsm list` shows which are").into())
 }
 
-/// The names of the keys of this HSM that the token has, by where they are.
-fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<BTreeMap<Vec<u8>, String>, Failure> {
-    let mut known = BTreeMap::new();
+/// What the token knows of an HSM.
+#[derive(Default)]
+struct Known {
+    /// The names of its keys there, by where they are.
+    keys: BTreeMap<Vec<u8>, String>,
+    /// Those that were moved away and are not destroyed there yet.
+    left: BTreeMap<Vec<u8>, String>,
+    /// All its keys, wherever they are.
+    names: Vec<(ObjectId, String)>,
+}
+
+fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<Known, Failure> {
+    let mut known = Known::default();
     each_key(kms, caller, |object| {
         let Some(key) = object.key() else { return };
         let versions = key.versions.iter().filter(|version| version.backend == *backend);
-        known.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
+        known.keys.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
+        let left = key.left.iter().filter(|left| left.backend == *backend);
+        known.left.extend(left.map(|left| (left.locator.clone(), key.name.clone())));
+        known.names.push((object.id, key.name.clone()));
     })?;
     Ok(known)
 }
@@ -259,8 +272,17 @@ pub(super) fn each_key(kms: &Kms, caller: &Caller, mut f: impl FnMut(&Arc<Object
 }
 
 /// Whether the token has a record of the key, or could have one.
-fn standing(known: &BTreeMap<Vec<u8>, String>, foreign: &Foreign) -> Outcome {
-    match (known.get(&foreign.material.locator), &foreign.refusal) {
+fn standing(known: &Known, foreign: &Foreign) -> Outcome {
+    if let Some(name) = known.left.get(&foreign.material.locator) {
+        let why = format!("`{name}` was moved away from here: `kmss key move` it again, and this is destroyed");
+        return Outcome::Refused(why);
+    }
+    let of_a_move = known.names.iter().find(|(id, _)| is_left_by(&foreign.identifier, *id));
+    match (known.keys.get(&foreign.material.locator), &foreign.refusal) {
+        (None, None) if of_a_move.is_some() => {
+            let name = of_a_move.map_or("", |(_, name)| name);
+            Outcome::Refused(format!("a move of `{name}` left it: `kmss key move` the key here, and it is destroyed"))
+        }
         (Some(name), _) => Outcome::Present(name.clone()),
         (None, Some(why)) => Outcome::Refused(why.clone()),
         (None, None) => Outcome::Possible,

@@ -1,5 +1,6 @@
 //! `kmss key`: generating, listing, disabling and destroying keys.
 
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
@@ -7,9 +8,10 @@ use libkmss::catalog::{ObjectKind, Query};
 use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
 use libkmss::kms::Kms;
 use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef, SetAudit, Tag};
+use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::{key_export, key_import, key_name, key_type, token};
+use super::{key_export, key_import, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -18,10 +20,12 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// A sentence for standard error.
-pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Failure> {
     match command {
-        KeyCommand::Generate { name, token, key_type, id, extractable } => {
-            generate(context, &name, &token.token, &key_type, id.as_deref(), extractable)
+        KeyCommand::Move(args) => return key_move::run(context, &args),
+        KeyCommand::Generate { name, token, key_type, id, extractable, backend } => {
+            let how = How { id: id.as_deref(), extractable, backend };
+            generate(context, &name, &token.token, &key_type, how)
         }
         KeyCommand::Import(args) => key_import::run(context, &args),
         KeyCommand::ExportPublic { key, format, out } => key_export::run(context, &key, format, out.as_deref()),
@@ -34,18 +38,20 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<(), Failure>
         KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
         KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
         KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
-fn generate(
-    context: &Context,
-    name: &str,
-    token: &str,
-    type_text: &str,
-    id: Option<&str>,
+/// What a new key gets beside name and type.
+struct How<'a> {
+    id: Option<&'a str>,
     extractable: bool,
-) -> Result<(), Failure> {
+    backend: Option<String>,
+}
+
+fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: How<'_>) -> Result<(), Failure> {
     let spec = key_type::parse(type_text)?;
+    let How { id, extractable, backend } = how;
     let identifier = id.map(parse_hex).transpose()?;
     let (kms, caller) = context.user(token)?;
     if !parts(&kms, &caller, name)?.is_empty() {
@@ -55,6 +61,7 @@ fn generate(
     let mut draft = draft(&kms, &caller, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
+    draft.backend = backend.map(|name| BackendId(name.into()));
     draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
     let made = if spec.key_type().is_asymmetric() {
         let mut public = self::draft(&kms, &caller, name, &spec, KeyClass::Public)?;
@@ -109,12 +116,13 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
             key_type::describe(key),
             class_name(key.class).to_owned(),
             key.state.name().to_owned(),
+            output::plain(backend(key)),
             output::hex(&object.identifier),
             output::time(object.created.0),
         ])
     };
     output::table(
-        ["NAME", "TYPE", "CLASS", "STATE", "CKA_ID", "CREATED (UTC)"],
+        ["NAME", "TYPE", "CLASS", "STATE", "BACKEND", "CKA_ID", "CREATED (UTC)"],
         keys.iter().filter_map(row).collect(),
         &format!("No keys yet; make one with `kmss key generate NAME --token {token} --type rsa:2048`."),
     )
@@ -300,7 +308,7 @@ pub(super) fn uses(usage: &Usage) -> Vec<&'static str> {
 }
 
 /// Which backend holds the version in use.
-fn backend(key: &Key) -> &str {
+pub(super) fn backend(key: &Key) -> &str {
     key.primary().map_or("", |version| &version.backend.0)
 }
 

@@ -8,6 +8,7 @@ use libkmss::kms::Kms;
 use libkmss::mechanism::{Hash, KeyType};
 use libkmss::operation::{Destroy, Import, ImportDocument, ObjectRef};
 use libkmss::secret::Secret;
+use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
@@ -59,6 +60,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
             name,
             identifier: identifier.clone(),
             extractable: args.extractable,
+            backend: args.backend.clone().map(|name| BackendId(name.into())),
             uses: narrower(found.uses, allowed),
         };
         made.push(import(&kms, &caller, &found.components, &wanted)?);
@@ -81,6 +83,7 @@ struct Wanted {
     label: Vec<u8>,
     identifier: Option<Vec<u8>>,
     extractable: bool,
+    backend: Option<BackendId>,
     uses: Option<Usage>,
 }
 
@@ -147,6 +150,7 @@ fn put(
     let mut draft = kms.draft(Storage::Stored)?;
     draft.name.clone_from(&wanted.name);
     draft.label.clone_from(&wanted.label);
+    draft.backend.clone_from(&wanted.backend);
     draft.identifier = match (&wanted.identifier, partner) {
         (Some(identifier), _) => identifier.clone(),
         (None, Some(partner)) => partner.identifier.clone(),

@@ -19,6 +19,7 @@ mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;
+mod key_move;
 mod key_name;
 mod key_type;
 mod migrate;
@@ -56,7 +57,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Seal(command) => seal::run(&Context::new(cli.global)?, command)?,
         Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
         Command::Domain(command) => return domain::run(&Context::new(cli.global)?, command),
-        Command::Key(command) => key::run(&Context::new(cli.global)?, command)?,
+        Command::Key(command) => return key::run(&Context::new(cli.global)?, command),
         Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
         Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
         Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,

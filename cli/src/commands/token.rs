@@ -41,6 +41,7 @@ pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
         }
         TokenCommand::Unlock { label, user } => token_user::unlock(context, &label, &user),
         TokenCommand::User(command) => token_user::run(context, command),
+        TokenCommand::Backend { label, backend } => rebase(context, &label, &BackendId(backend.into())),
         TokenCommand::Profile { label, settings } => token_profile::run(context, &label, &settings),
     }
 }
@@ -83,10 +84,10 @@ fn list(context: &Context) -> Result<(), Failure> {
         let Some(kms) = &kms else { break };
         let user = user_words(kms, n)?;
         let so = pin_words(kms.credential_state(n, Holder::Officer)?);
-        rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), user, so]);
+        rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), output::plain(&n.backend.0), user, so]);
     }
     output::table(
-        ["SLOT", "LABEL", "SERIAL", "USER PIN", "SO PIN"],
+        ["SLOT", "LABEL", "SERIAL", "BACKEND", "USER PIN", "SO PIN"],
         rows,
         "No tokens yet; make one with `kmss token init LABEL`.",
     )
@@ -116,6 +117,20 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
         output::line(&format!("{name:<9} {value}"))?;
     }
     Ok(())
+}
+
+fn rebase(context: &Context, label: &str, backend: &BackendId) -> Result<(), Failure> {
+    let (kms, officer) = context.officer(label)?;
+    let namespace = kms.make_keys_in(&officer, backend)?;
+    kms.close()?;
+    if context.global.json {
+        return output::json(&describe(&kms, &namespace)?);
+    }
+    let place = output::plain(&backend.0);
+    output::line(&format!(
+        "New keys of token `{label}` are made in `{place}`; those that it has stay where they are."
+    ))?;
+    output::line(&format!("`kmss key move --all --token {label} --to {place}` moves them."))
 }
 
 fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {

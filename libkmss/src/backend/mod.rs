@@ -195,6 +195,11 @@ pub trait Backend: Send + Sync {
     /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) when the device cannot be reached.
     fn destroy(&self, permit: &Permit) -> Result<()>;
 
+    /// Whether keys of this type are of use here, as far as that is known without asking a device.
+    fn holds(&self, _key_type: KeyType) -> bool {
+        true
+    }
+
     /// Whether the backend can work now: a device is opened for it.
     ///
     /// # Errors

@@ -63,6 +63,16 @@ impl Catalog {
         Ok(Bookmark { cursor, version: Some(entry.version), edition: header.edition, ..unread })
     }
 
+    /// Whether records of the caller's namespace were ever taken over from a keeper.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn is_mirrored(&self, caller: &Caller) -> Result<bool> {
+        let paths = Paths::of(&caller.namespace);
+        let bookmarks = [paths.mirror(place(false))?, paths.mirror(place(true))?];
+        Ok(self.store.get_many(&bookmarks)?.iter().any(Option::is_some))
+    }
+
     /// Takes over `object` as its keeper has it; `None` where it was known. Name, tags and the mode of the audit are ours once
     /// it is here, but that a name which is free follows the keeper's.
     ///

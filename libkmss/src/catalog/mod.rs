@@ -15,6 +15,7 @@ mod namespace;
 mod owner;
 mod path;
 mod record;
+mod rehome;
 mod rewrap;
 #[cfg(test)]
 mod tests;

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::settings::Settings;
 use crate::store::{Batch, Commit, Condition, Entry, Op, StoreKey};
-use crate::tenant::{Namespace, NamespaceId};
+use crate::tenant::{BackendId, Namespace, NamespaceId};
 
 /// Keys read or removed at once while sweeping.
 const PAGE: usize = Batch::MAX_OPS;
@@ -70,6 +70,16 @@ impl Catalog {
         };
         self.settings.put(namespace.id, Kept { settings, version: entry.version, generation });
         Ok(settings)
+    }
+
+    /// The backend that makes the stored keys of a namespace now: another process may have changed it since it was read. A
+    /// namespace that is gone keeps its last one.
+    ///
+    /// # Errors
+    /// As [`Catalog::namespaces`].
+    pub fn backend_of(&self, namespace: &Namespace) -> Result<BackendId> {
+        let found = self.namespaces()?.into_iter().find(|now| now.id == namespace.id);
+        Ok(found.map_or_else(|| namespace.backend.clone(), |now| now.backend))
     }
 
     /// A position that no namespace has or had.

@@ -13,7 +13,7 @@ use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
 /// How often a name is chosen anew when others take it at the same moment.
-const ATTEMPTS: usize = 100;
+pub(super) const ATTEMPTS: usize = 100;
 
 impl Catalog {
     /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
@@ -240,7 +240,7 @@ impl Catalog {
     }
 
     /// The stored object that `object` was made from. Sealed under another version meanwhile, it is still the same.
-    fn current(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
+    pub(super) fn current(&self, caller: &Caller, object: &Object) -> Result<Arc<Object>> {
         let current = self.get(caller, object.id)?;
         if current.edition == object.edition { Ok(current) } else { Err(conflict()) }
     }
@@ -292,7 +292,12 @@ impl Catalog {
 
     /// Commits a change of the objects `ids`. `None` where one of them, or what they were sealed under, moved meanwhile:
     /// they are read anew then.
-    fn apply(&self, caller: &Caller, paths: &Paths, (batch, ids): (&Batch, &[ObjectId])) -> Result<Option<Revision>> {
+    pub(super) fn apply(
+        &self,
+        caller: &Caller,
+        paths: &Paths,
+        (batch, ids): (&Batch, &[ObjectId]),
+    ) -> Result<Option<Revision>> {
         match self.store.commit(batch)? {
             Commit::Committed(revision) => Ok(Some(revision)),
             Commit::Conflict => {
@@ -333,7 +338,7 @@ pub(super) fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
     Ok(batch)
 }
 
-fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
+pub(super) fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
     key_for(&caller.keyring, object.private)
         .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
 }
@@ -342,11 +347,11 @@ fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<c
     object.key().map_or_else(|| Ok(Vec::new()), |key| name::guards(public, paths, key.class, &key.name))
 }
 
-fn next_edition(old: &Object) -> Result<u64> {
+pub(super) fn next_edition(old: &Object) -> Result<u64> {
     old.edition.checked_add(1).ok_or_else(|| Error::new(ErrorKind::Internal, "an edition ran out"))
 }
 
-fn conflict() -> Error {
+pub(super) fn conflict() -> Error {
     Error::new(ErrorKind::Conflict, "the object was changed meanwhile: read it again")
 }
 

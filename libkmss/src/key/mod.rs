@@ -18,7 +18,7 @@ pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Keyring};
 pub(crate) use object::material_context;
 pub use object::{
-    AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Object, PublicComponents, Storage,
+    AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,
 };
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use state::KeyState;

@@ -196,6 +196,9 @@ pub struct Key {
     /// How the records of its uses are kept. Only the security officer changes it.
     #[serde(default, skip_serializing_if = "AuditMode::is_normal")]
     pub audit: AuditMode,
+    /// What it was moved away from and what was not destroyed there yet. It is this key's until it is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub left: Vec<Left>,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.
@@ -238,6 +241,16 @@ impl Key {
             .find(|v| v.number == number)
             .ok_or_else(|| Error::new(ErrorKind::Damaged, "the key record names a version it does not hold"))
     }
+}
+
+/// Material of a key in a place that it was moved away from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Left {
+    /// The backend that still holds it.
+    pub backend: BackendId,
+    /// Opaque bytes that only that backend reads.
+    #[serde(with = "serde_bytes")]
+    pub locator: Vec<u8>,
 }
 
 /// One version of a key: the material, wherever it is.

@@ -1,14 +1,16 @@
 //! What the security officer does: users and their PINs, and the settings of a namespace.
 
+use std::sync::Arc;
+
 use super::Kms;
 use crate::auth::RewrapToken;
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Action;
+use crate::key::{Action, Object};
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::store::Batch;
-use crate::tenant::Namespace;
+use crate::tenant::{BackendId, Namespace};
 
 impl Kms {
     /// Gives `user` a PIN; every object stays. `officer` came from [`Self::login`] as security officer.
@@ -115,6 +117,37 @@ impl Kms {
             self.catalog().put_namespace(Some(known), &next, Batch::default())?;
             Ok(next)
         })
+    }
+
+    /// Has `backend` make the keys of the namespace of `officer`, who is logged in as its security officer, that name no other;
+    /// keys that are there stay where they are. It holds from the next key on, in every process.
+    ///
+    /// # Errors
+    /// As [`Self::configure`]; [`ErrorKind::BackendUnavailable`] for a backend that is not configured or not there,
+    /// [`ErrorKind::Unsupported`] to and from servers, which keep all keys of a namespace or none.
+    pub fn make_keys_in(&self, officer: &Caller, backend: &BackendId) -> Result<Namespace> {
+        let known = &officer.namespace;
+        let tags = vec![format!("backend {} -> {}", known.backend.0.escape_debug(), backend.0.escape_debug())];
+        self.pipeline.around_tagged(Some(officer), Action::ChangeState, tags, || {
+            if officer.login != Login::SecurityOfficer {
+                let why = "only the security officer, logged in, says where keys are made";
+                return Err(Error::new(ErrorKind::NotLoggedIn, why));
+            }
+            self.pipeline.hall.check_mixed(officer, backend)?;
+            self.pipeline.hall.backend(backend)?.ready()?;
+            let next = Namespace { backend: backend.clone(), ..Namespace::clone(known) };
+            self.catalog().put_namespace(Some(known), &next, Batch::default())?;
+            Ok(next)
+        })
+    }
+
+    /// Whether [`Move`](crate::operation::Move) of these halves of a key to `to` would change anything, as far as that is known
+    /// without asking a device or a policy.
+    ///
+    /// # Errors
+    /// Why the key cannot be moved there.
+    pub fn would_move(&self, caller: &Caller, halves: &[Arc<Object>], to: &BackendId) -> Result<bool> {
+        self.pipeline.hall.would_move(caller, halves, to)
     }
 
     /// The settings of a namespace as they are now.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, now};
+use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, apart, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Body, Key, KeyClass, KeyComponents, Object, Protection};
 use crate::mechanism::Heritage;
@@ -179,10 +179,11 @@ fn sources(permit: &Permit) -> Result<Vec<&Key>> {
 
 fn check_backends(permit: &Permit) -> Result<()> {
     let backend = &permit.key()?.version.backend;
-    if permit.other_keys()?.iter().all(|other| other.version.backend == *backend) {
-        return Ok(());
+    let others = permit.other_keys()?;
+    match others.iter().map(|other| &other.version.backend).find(|other| *other != backend) {
+        None => Ok(()),
+        Some(other) => Err(Error::new(ErrorKind::KeyType, apart(backend, other))),
     }
-    Err(Error::new(ErrorKind::KeyType, "the keys live on different backends"))
 }
 
 /// The protection of a derived key, of which `asked` is asked for (PKCS#11 3.2, 5.18.5, and the mechanisms' own rules).

@@ -40,9 +40,10 @@ impl Operation for Destroy {
                 hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
             hall.catalog.destroy_on(permit.caller(), object, &held)?;
         }
-        if object.key().is_some() {
-            hall.backend_of(permit)?.destroy(permit)?;
+        match (object.key(), object.storage) {
+            (None, _) => Ok(()),
+            (Some(_), Storage::Stored) => hall.destroy_material(permit, object),
+            (Some(_), Storage::Ephemeral) => hall.backend_of(permit)?.destroy(permit),
         }
-        Ok(())
     }
 }

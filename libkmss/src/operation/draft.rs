@@ -188,6 +188,7 @@ impl Draft {
             copy_of: if self.storage == Storage::Ephemeral { self.origins.clone() } else { Vec::new() },
             tags: Vec::new(),
             audit: AuditMode::Normal,
+            left: Vec::new(),
             start: self.start,
             end: self.end,
             primary: 1,

@@ -216,13 +216,14 @@ fn in_order(tags: &[String]) -> Vec<String> {
 /// protection only to the stricter side.
 fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
     let fixed = |k: &Key| (k.state, k.key_type, k.class, k.primary, k.versions.len());
-    let material =
-        |k: &Key| k.versions.iter().map(|v| (v.number, v.locator.clone(), v.held.clone())).collect::<Vec<_>>();
+    let material = |k: &Key| {
+        k.versions.iter().map(|v| (v.number, v.backend.clone(), v.locator.clone(), v.held.clone())).collect::<Vec<_>>()
+    };
     if fixed(old) != fixed(new)
         || (&old.name, &old.origin) != (&new.name, &new.origin)
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
-        || (&old.tags, &old.copy_of, old.audit) != (&new.tags, &new.copy_of, new.audit)
+        || (&old.tags, &old.copy_of, &old.left, old.audit) != (&new.tags, &new.copy_of, &new.left, new.audit)
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -17,6 +17,7 @@ mod make;
 mod manage;
 mod random;
 mod recover;
+mod relocate;
 mod replicate;
 mod sign;
 mod unwrap;
@@ -41,6 +42,7 @@ pub use make::Make;
 pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
+pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
@@ -267,13 +269,35 @@ impl Hall {
     /// for what is the backend of the namespace.
     ///
     /// # Errors
-    /// [`ErrorKind::BackendUnavailable`] when it is not configured.
+    /// [`ErrorKind::BackendUnavailable`] when it is not configured; [`ErrorKind::Unsupported`] where a server keeps the keys of
+    /// either the namespace or the backend, and not of the other.
     pub fn maker(&self, permit: &Permit, draft: &Draft) -> Result<&Arc<dyn Backend>> {
         match (&draft.backend, draft.storage) {
-            (Some(named), _) => self.backend(named),
+            (Some(named), Storage::Ephemeral) => self.backend(named),
             (None, Storage::Ephemeral) => self.software(),
-            (None, Storage::Stored) => self.backend(&permit.caller().namespace.backend),
+            (Some(named), Storage::Stored) => {
+                self.check_mixed(permit.caller(), named)?;
+                self.backend(named)
+            }
+            // Another process may have given the namespace another one since the caller came.
+            (None, Storage::Stored) => self.backend(&self.catalog.backend_of(&permit.caller().namespace)?),
         }
+    }
+
+    /// Refuses keys of the caller's namespace in `backend` where a server keeps either: its records are all or none of those of
+    /// a namespace.
+    pub(crate) fn check_mixed(&self, caller: &Caller, backend: &BackendId) -> Result<()> {
+        let home = &caller.namespace.backend;
+        let there = self.backend(backend)?;
+        if backend == home || (self.keeper(caller)?.is_none() && there.custody().is_none()) {
+            return Ok(());
+        }
+        let server = if there.custody().is_some() { backend } else { home };
+        let why = format!(
+            "`{}` is a server, which keeps all keys of a token or none: make another token for the keys that are elsewhere",
+            server.0
+        );
+        Err(Error::new(ErrorKind::Unsupported, why))
     }
 
     /// The software engine, which computes what needs no key.
@@ -290,7 +314,12 @@ impl Hall {
     /// [`ErrorKind::BackendUnavailable`] when the namespace's backend is not configured: what was taken over from there is not
     /// shown without it.
     pub fn keeper(&self, caller: &Caller) -> Result<Option<&dyn Custody>> {
-        Ok(self.backend(&caller.namespace.backend)?.custody())
+        match self.backend(&caller.namespace.backend) {
+            Ok(backend) => Ok(backend.custody()),
+            // Keys that are elsewhere go on.
+            Err(_) if !self.catalog.is_mirrored(caller)? => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// The keeper that has a record of `object`.
@@ -306,6 +335,9 @@ impl Hall {
     /// over from there.
     fn create(&self, permit: &Permit, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
         let caller = permit.caller();
+        for version in objects.iter().filter_map(Object::key).flat_map(|key| &key.versions) {
+            self.check_mixed(caller, &version.backend)?;
+        }
         let Some(keeper) = self.keeper(caller)? else {
             let held = self.held_by(objects)?;
             return self.catalog.create_on(caller, objects, &held);
@@ -356,8 +388,10 @@ impl Hall {
     fn held_by(&self, objects: &[Object]) -> Result<Vec<(ObjectId, DeviceObject)>> {
         let mut held = Vec::new();
         for object in objects {
-            for version in object.key().iter().flat_map(|key| &key.versions) {
-                let found = self.backend(&version.backend)?.device_objects(&version.locator)?;
+            let Some(key) = object.key() else { continue };
+            let here = key.versions.iter().map(|version| (&version.backend, &version.locator));
+            for (backend, locator) in here.chain(key.left.iter().map(|left| (&left.backend, &left.locator))) {
+                let found = self.backend(backend)?.device_objects(locator)?;
                 held.extend(found.into_iter().map(|found| (object.id, found)));
             }
         }
@@ -379,6 +413,14 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// Why two keys do nothing together.
+fn apart(one: &BackendId, other: &BackendId) -> String {
+    format!(
+        "one of the keys is in `{}` and the other in `{}`: move one of them first (`kmss key move`)",
+        one.0, other.0
+    )
 }
 
 /// Refuses a key that wraps and decrypts where the settings keep that apart.

@@ -1,6 +1,6 @@
 //! Wrapping keys under keys.
 
-use super::{Chosen, Hall, ObjectRef, Operation, Request, Target};
+use super::{Chosen, Hall, ObjectRef, Operation, Request, Target, apart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Key, KeyClass, PublicComponents};
 use crate::mechanism::{CipherMode, EcMechanism, KeyType, Mechanism, RsaMechanism};
@@ -37,7 +37,8 @@ impl Operation for Wrap {
         }
         // A public key is in its record, so that it works wherever the other key is.
         if wrapping.version.backend != target.version.backend && wrapping.key.class != KeyClass::Public {
-            return Err(Error::new(ErrorKind::KeyNotWrappable, "the two keys live on different backends"));
+            let why = apart(&wrapping.version.backend, &target.version.backend);
+            return Err(Error::new(ErrorKind::KeyNotWrappable, why));
         }
         hall.backend(&target.version.backend)?.wrap(permit, &self.how.mechanism)
     }

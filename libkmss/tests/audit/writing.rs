@@ -439,6 +439,7 @@ pub(crate) fn a_key(name: &str, origin: &str) -> Key {
         copy_of: Vec::new(),
         tags: Vec::new(),
         audit: AuditMode::Normal,
+        left: Vec::new(),
         start: None,
         end: None,
         primary: 3,

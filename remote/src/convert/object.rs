@@ -148,6 +148,7 @@ fn key(key: proto::Key, backend: &BackendId, locator: impl Fn(u32) -> Vec<u8>) -
         copy_of: key.copy_of,
         tags: key.tags,
         audit: Numbered::of(key.audit)?,
+        left: Vec::new(),
         start: date(&key.start)?,
         end: date(&key.end)?,
         primary: key.primary,

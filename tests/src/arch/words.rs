@@ -77,6 +77,12 @@ const RULES: &[Rule] = &[
         why: "makes a Permit, which the pipeline alone may do",
     },
     Rule {
+        words: &["permit", "step"],
+        crates: &[],
+        home: &["libkmss/src/permit.rs", "libkmss/src/operation/relocate"],
+        why: "takes a Permit apart, which a move alone may do",
+    },
+    Rule {
         words: &["unsafe"],
         crates: &[],
         home: &[

@@ -136,8 +136,14 @@ impl HsmBackend {
     }
 
     /// The object of a public key in the device, and whether it was made for this call only.
-    fn public_object(device: &Device, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
-        if !granted.version.locator.is_empty() {
+    fn public_object(
+        &self,
+        device: &Device,
+        lent: &Lent,
+        granted: Granted<'_>,
+    ) -> Result<(ObjectHandle, bool), Trouble> {
+        // That of another backend says nothing here.
+        if granted.version.backend == self.id && !granted.version.locator.is_empty() {
             let replicas = Replicas::parse(&granted.version.locator)?;
             let found = match replicas.at(&lent.entered().serial) {
                 Some(locator) => place::stored(device, lent, locator)?,
@@ -250,7 +256,7 @@ impl Backend for HsmBackend {
             self.call(Use::Other, &[&by, &what], |device, lent| {
                 let target = what.handle(device, lent)?;
                 let (key, made) = match &by {
-                    Place::Here => Self::public_object(device, lent, wrapping)?,
+                    Place::Here => self.public_object(device, lent, wrapping)?,
                     place => (place.handle(device, lent)?, false),
                 };
                 let wrapped = lent.ask(|session| session.wrap_key(theirs, key, target));
@@ -323,6 +329,11 @@ impl Backend for HsmBackend {
             return Ok(());
         }
         Replicas::parse(&version.locator)?.places.iter().try_for_each(|place| self.remove(place))
+    }
+
+    fn holds(&self, key_type: KeyType) -> bool {
+        // A device would take the secret of an HKDF, and do nothing with it.
+        key_type != KeyType::Hkdf && their_type(key_type).is_ok()
     }
 
     fn ready(&self) -> Result<()> {

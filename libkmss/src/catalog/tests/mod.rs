@@ -161,6 +161,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         copy_of: Vec::new(),
         tags: Vec::new(),
         audit: AuditMode::Normal,
+        left: Vec::new(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

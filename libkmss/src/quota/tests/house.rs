@@ -113,6 +113,7 @@ pub(super) fn key(name: &str, copy_of: &[&str]) -> Subjects {
         start: None,
         end: None,
         audit: AuditMode::Normal,
+        left: Vec::new(),
         primary: 1,
         versions: Vec::new(),
     };

@@ -72,6 +72,7 @@ fn a_key_of_another_type_is_refused() {
         copy_of: Vec::new(),
         tags: Vec::new(),
         audit: AuditMode::Normal,
+        left: Vec::new(),
         start: None,
         end: None,
         primary: 1,

@@ -227,6 +227,10 @@ impl Backend for GroupBackend {
         self.remove(&Replicas::parse(&version.locator)?)
     }
 
+    fn holds(&self, key_type: KeyType) -> bool {
+        self.pool.holds(key_type)
+    }
+
     fn ready(&self) -> Result<()> {
         self.pool.ready()
     }

@@ -105,6 +105,7 @@ impl Lab {
             copy_of: Vec::new(),
             tags: Vec::new(),
             audit: AuditMode::Normal,
+            left: Vec::new(),
             start: None,
             end: None,
             primary: 1,
