@@ -9,7 +9,7 @@ use super::keys::{bits_of, nothing};
 use super::locator::Locator;
 use super::place::{hex, stored};
 use crate::backend::Foreign;
-use crate::device::{Lent, ROOT_KEYS, Trouble, Use};
+use crate::device::{Lent, ROOT_KEYS, Trouble, Use, WRAPPING_KEYS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Material, Protection, Usage};
 use crate::mechanism::KeyType;
@@ -107,7 +107,7 @@ impl HsmBackend {
         };
         let refuse = |why: &str| Some(why.to_owned());
         foreign.refusal = if is_root(id) || is_root(label) {
-            refuse("it opens a home")
+            refuse("it opens a home, or key material in one")
         } else if key.key_type.is_none() {
             refuse("keys of this type are not offered")
         } else if id.is_empty() && label.is_empty() {
@@ -163,9 +163,9 @@ impl HsmBackend {
     }
 }
 
-/// Whether this is how keys are called that open homes: whoever uses one has the home.
+/// Whether this is how keys are called that open homes, or key material in them: whoever uses one has what it opens.
 fn is_root(name: &[u8]) -> bool {
-    name.starts_with(ROOT_KEYS.as_bytes())
+    [ROOT_KEYS, WRAPPING_KEYS].iter().any(|own| name.starts_with(own.as_bytes()))
 }
 
 /// Shows of each public half whether the private one with its identifier is its other half.

@@ -47,9 +47,9 @@ pub struct HsmBackend {
 impl HsmBackend {
     /// The keys in `device`; `software` computes what needs no secret.
     #[must_use]
-    pub fn new(device: Device, software: Arc<dyn Backend>) -> Self {
+    pub fn new(device: Arc<Device>, software: Arc<dyn Backend>) -> Self {
         let id = BackendId(Cow::Owned(device.name().to_owned()));
-        Self { id, device: Arc::new(device), software }
+        Self { id, device, software }
     }
 
     /// Calls the device, with errors as the core knows them.
