@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::domain::VersionInfo;
 
 fn rotate(bench: &Bench) -> u32 {
     bench.auth.rotate(&bench.namespace, &bench.officer(), Timestamp(5), None).unwrap()
