@@ -106,8 +106,8 @@ impl HsmBackend {
             refusal: None,
         };
         let refuse = |why: &str| Some(why.to_owned());
-        foreign.refusal = if is_root(id) || is_root(label) {
-            refuse("it opens a home, or key material in one")
+        foreign.refusal = if let Some(why) = opens(id).or_else(|| opens(label)) {
+            refuse(why)
         } else if key.key_type.is_none() {
             refuse("keys of this type are not offered")
         } else if id.is_empty() && label.is_empty() {
@@ -163,9 +163,10 @@ impl HsmBackend {
     }
 }
 
-/// Whether this is how keys are called that open homes, or key material in them: whoever uses one has what it opens.
-fn is_root(name: &[u8]) -> bool {
-    [ROOT_KEYS, WRAPPING_KEYS].iter().any(|own| name.starts_with(own.as_bytes()))
+/// What a key opens that is called like this: whoever uses it has that.
+fn opens(name: &[u8]) -> Option<&'static str> {
+    let own = [(ROOT_KEYS, "it opens a home"), (WRAPPING_KEYS, "it opens key material of a home")];
+    own.into_iter().find_map(|(own, what)| name.starts_with(own.as_bytes()).then_some(what))
 }
 
 /// Shows of each public half whether the private one with its identifier is its other half.
