@@ -188,6 +188,10 @@ pub(crate) enum TokenCommand {
         /// Where its keys are made: `soft`, or the name of an HSM or server of the configuration
         #[arg(long, value_name = "NAME", default_value = "soft")]
         backend: String,
+        /// What seals the material of its keys: `in-memory`, or `in-device:NAME` for the [[hsm]] of that name in kmss.toml, which is
+        /// asked whenever a process makes a key or uses one for the first time
+        #[arg(long, value_name = "WHERE", value_parser = domain::material, default_value = "in-memory")]
+        seal: libkmss::kms::MaterialSeal,
         /// What it is set to from the start
         #[command(flatten)]
         settings: TokenSettings,

@@ -10,6 +10,7 @@ mod check_policies;
 mod domains;
 mod home_domain;
 mod identities;
+mod in_device;
 mod keeping;
 mod namespaces;
 mod officer;
@@ -28,6 +29,7 @@ use std::time::Duration;
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
+pub use self::in_device::MaterialSeal;
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
@@ -42,7 +44,7 @@ use crate::caller::{Caller, CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Moment, SystemClock, Timestamp};
 use crate::config::{Config, PolicyTrust};
-use crate::device::Device;
+use crate::device::Devices;
 use crate::error::{Error, ErrorKind, Result};
 use crate::home::Home;
 use crate::key::{Action, DomainKey, KeyClass, Keyring, Object, Storage};
@@ -100,6 +102,7 @@ pub struct Kms {
     book: Arc<Book>,
     /// The user whom the home belongs to.
     owner: u32,
+    devices: Arc<Devices>,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -131,9 +134,10 @@ impl Kms {
             Ok(home) => home,
             Err(e) => return nothing(e),
         };
-        let (backends, random) = engines(config, more)?;
+        let devices = Arc::new(Devices::new(&config.hsms));
+        let (backends, random) = engines(config, &devices, more)?;
         match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
-            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), backends, random).map(Some),
+            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (backends, random, devices)).map(Some),
             Err(e) => nothing(e),
         }
     }
@@ -165,17 +169,17 @@ impl Kms {
 
     fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
-        let (backends, random) = engines(config, more)?;
+        let devices = Arc::new(Devices::new(&config.hsms));
+        let (backends, random) = engines(config, &devices, more)?;
         let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
-        Self::assemble(config, &home, Arc::new(seal), backends, random)
+        Self::assemble(config, &home, Arc::new(seal), (backends, random, devices))
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
         root_seal: Arc<HomeSeal>,
-        backends: Vec<Arc<dyn Backend>>,
-        random: Arc<dyn Random>,
+        (backends, random, devices): (Vec<Arc<dyn Backend>>, Arc<dyn Random>, Arc<Devices>),
     ) -> Result<Self> {
         let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -243,7 +247,8 @@ impl Kms {
             pipeline: Arc::new(pipeline),
             config: config.clone(),
             suite,
-            auth: PinAuthenticator::new(Arc::clone(&store), Arc::clone(&seal), Arc::clone(&random), config.pin),
+            auth: PinAuthenticator::new(Arc::clone(&store), Arc::clone(&seal), Arc::clone(&random), config.pin)
+                .with_devices(Arc::clone(&devices)),
             seal,
             root_seal,
             store,
@@ -258,6 +263,7 @@ impl Kms {
             approvals,
             book,
             owner: mode.owner,
+            devices,
         })
     }
 
@@ -514,18 +520,17 @@ pub fn software() -> Result<Arc<dyn Backend>> {
 /// Backends, the software engine first, and its generator.
 type Engines = (Vec<Arc<dyn Backend>>, Arc<dyn Random>);
 
-/// The software engine with the HSMs of `config`, their groups and `more` behind it, and its generator. No device is looked at
+/// The software engine with `devices`, the groups of `config` and `more` behind it, and its generator. No device is looked at
 /// yet.
 ///
 /// # Errors
 /// [`ErrorKind::Config`] where two have the same name, or a group has no such member; [`ErrorKind::BackendUnavailable`] as for
 /// [`software`].
-fn engines(config: &Config, more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
+fn engines(config: &Config, devices: &Devices, more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
     let software: Arc<dyn Backend> = Arc::new(SoftBackend::new()?);
     let random: Arc<dyn Random> = Arc::new(Entropy(Arc::clone(&software)));
-    let devices: Vec<_> = config.hsms.iter().map(|hsm| Arc::new(Device::new(hsm))).collect();
     let mut backends = vec![Arc::clone(&software)];
-    for device in &devices {
+    for device in devices.all() {
         backends.push(Arc::new(HsmBackend::new(Arc::clone(device), Arc::clone(&software))));
     }
     for group in &config.hsm_groups {
@@ -535,7 +540,7 @@ fn engines(config: &Config, more: Vec<Arc<dyn Backend>>) -> Result<Engines> {
                     format!("the HSM group `{}` has the member `{name}`, and no [[hsm]] is called so", group.name);
                 Error::new(ErrorKind::Config, why)
             };
-            devices.iter().find(|device| device.name() == name).map(Arc::clone).ok_or_else(unknown)
+            devices.all().find(|device| device.name() == name).map(Arc::clone).ok_or_else(unknown)
         };
         let members = group.members.iter().map(member).collect::<Result<_>>()?;
         backends.push(Arc::new(GroupBackend::new(group, members, &software)));

@@ -1,6 +1,7 @@
 //! `kmss domain` and `kmss seal`.
 
 use clap::{Args, Subcommand};
+use libkmss::kms::MaterialSeal;
 use libkmss::seal::Holding;
 
 /// What to do with domain keys.
@@ -17,6 +18,10 @@ pub(crate) enum DomainCommand {
         /// Seal everything anew at once, and erase the old versions
         #[arg(long)]
         rewrap: bool,
+        /// What seals key material from now on: `in-memory`, or `in-device:NAME` for the [[hsm]] of that name in kmss.toml
+        /// [default: as before]
+        #[arg(long, value_name = "WHERE", value_parser = material, conflicts_with_all = ["home_key", "all"])]
+        seal: Option<MaterialSeal>,
     },
     /// Seal everything anew under the newest version and erase the versions that nothing names any more; may be stopped at
     /// any moment, and run again
@@ -51,6 +56,11 @@ pub(crate) enum SealCommand {
         #[arg(long, conflicts_with = "to")]
         abort: bool,
     },
+}
+
+/// `in-memory` or `in-device:NAME`.
+pub(crate) fn material(text: &str) -> Result<MaterialSeal, String> {
+    text.parse().map_err(|_| "write `in-memory`, or `in-device:NAME`".to_owned())
 }
 
 /// `file` or `hsm:NAME`.

@@ -5,7 +5,8 @@ use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::auth::Credential;
-use libkmss::kms::{DomainStatus, Kms, RewrapReport};
+use libkmss::device::WrappingKey;
+use libkmss::kms::{DomainStatus, Kms, MaterialSeal, RewrapReport};
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 use serde_json::json;
@@ -34,7 +35,7 @@ pub(super) fn run(context: &Context, command: DomainCommand) -> Result<ExitCode,
     let kms = context.kms()?;
     let code = match command {
         DomainCommand::List(which) => list(context, &kms, &which)?,
-        DomainCommand::Rotate { which, rewrap } => rotate(context, &kms, &which, rewrap)?,
+        DomainCommand::Rotate { which, rewrap, seal } => rotate(context, &kms, &which, (rewrap, seal.as_ref()))?,
         DomainCommand::Rewrap(which) => {
             let domains = with_pins(context, chosen(&kms, &which, false)?)?;
             rewrap_all(context, &kms, &domains)?
@@ -106,7 +107,11 @@ fn list(context: &Context, kms: &Kms, which: &DomainArgs) -> Result<ExitCode, Fa
     }
     if context.global.json {
         let described = found.iter().map(|(domain, status)| {
-            json!({ "token": domain.json(), "versions": status.versions, "behind": status.behind() })
+            let mut said = json!({ "token": domain.json(), "versions": status.versions, "behind": status.behind() });
+            if !status.left_in_device.is_empty() {
+                said["left_in_device"] = json!(status.left_in_device);
+            }
+            said
         });
         output::json(&described.collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);
@@ -121,24 +126,51 @@ fn list(context: &Context, kms: &Kms, which: &DomainArgs) -> Result<ExitCode, Fa
                 version.created.map_or_else(|| "with the domain".to_owned(), moment::rfc3339),
                 version.records.to_string(),
                 if Some(version.number) == newest { "seals" } else { "opens" }.to_owned(),
+                version.device.as_ref().map_or_else(
+                    || "in-memory".to_owned(),
+                    |key| format!("in-device:{} ({})", output::plain(&key.hsm), output::plain(&key.key)),
+                ),
             ]);
         }
     }
-    output::table(["DOMAIN", "VERSION", "MADE", "RECORDS", "STATE"], rows, "There are no domain keys.")?;
+    output::table(
+        ["DOMAIN", "VERSION", "MADE", "RECORDS", "STATE", "KEY MATERIAL"],
+        rows,
+        "There are no domain keys.",
+    )?;
     if found.iter().any(|(_, status)| status.behind() > 0) {
         output::line("`kmss domain rewrap` seals anew what lies under old versions, and erases those.")?;
+    }
+    for (_, status) in &found {
+        left_in_device(&status.left_in_device)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn rotate(context: &Context, kms: &Kms, which: &DomainArgs, rewrap: bool) -> Result<ExitCode, Failure> {
+/// Says which keys that seal nothing any more are still in HSMs.
+fn left_in_device(keys: &[WrappingKey]) -> Result<(), Failure> {
+    for key in keys {
+        let (label, hsm) = (output::plain(&key.key), output::plain(&key.hsm));
+        output::line(&format!(
+            "The old key `{label}` is still in the HSM `{hsm}`: run `kmss domain rewrap` where that is reached."
+        ))?;
+    }
+    Ok(())
+}
+
+fn rotate(
+    context: &Context,
+    kms: &Kms,
+    which: &DomainArgs,
+    (rewrap, seal): (bool, Option<&MaterialSeal>),
+) -> Result<ExitCode, Failure> {
     let domains = with_pins(context, chosen(kms, which, false)?)?;
     let mut rotated = Vec::new();
     for (domain, pin) in &domains {
         let number = match (domain, pin) {
             (Domain::Token(namespace), Some(pin)) => {
                 let officer = kms.login(&kms.enter(namespace, 0)?, &Credential::OfficerPin(pin))?;
-                kms.rotate_domain(&officer)?
+                kms.rotate_domain(&officer, seal)?
             }
             _ => kms.rotate_home_domain()?,
         };
@@ -186,12 +218,14 @@ fn rewrap_all(context: &Context, kms: &Kms, domains: &[(Domain, Option<Secret>)]
         let described = reports.iter().map(|(domain, report)| json!({ "token": domain.json(), "rewrap": report }));
         output::json(&described.collect::<Vec<_>>())?;
     }
-    let whole = reports.iter().all(|(_, report)| report.kept.is_empty() && report.damaged.is_empty());
+    let whole = reports
+        .iter()
+        .all(|(_, report)| report.kept.is_empty() && report.damaged.is_empty() && report.left_in_device.is_empty());
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
 }
 
 fn explain(domain: &Domain, report: &RewrapReport) -> Result<(), Failure> {
-    let RewrapReport { version, records, erased, kept, damaged } = report;
+    let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;
     let list = |numbers: &[u32]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut line =
         format!("{}: everything lies under version {version}; {records} records were sealed anew", domain.name());
@@ -208,5 +242,5 @@ fn explain(domain: &Domain, report: &RewrapReport) -> Result<(), Failure> {
     for what in damaged {
         output::line(&format!("The record of {what} is damaged; see `kmss store check`."))?;
     }
-    Ok(())
+    left_in_device(left)
 }

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 
 use libkmss::auth::{Credential, CredentialState};
-use libkmss::kms::{Holder, Kms};
+use libkmss::kms::{Holder, Kms, MaterialSeal};
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 use serde_json::{Value, json};
@@ -23,9 +23,9 @@ const LABEL_MAX: usize = 32;
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failure> {
     match command {
-        TokenCommand::Init { label, no_pin, backend, settings } => {
+        TokenCommand::Init { label, no_pin, backend, seal, settings } => {
             let settings = settings.applied(Settings { pinless: no_pin, ..Settings::default() })?;
-            init(context, &label, settings, BackendId(backend.into()))
+            init(context, &label, (settings, BackendId(backend.into())), &seal)
         }
         TokenCommand::List => list(context),
         TokenCommand::Show { label } => show(context, &label),
@@ -46,7 +46,12 @@ pub(super) fn run(context: &Context, command: TokenCommand) -> Result<(), Failur
     }
 }
 
-fn init(context: &Context, label: &str, settings: Settings, backend: BackendId) -> Result<(), Failure> {
+fn init(
+    context: &Context,
+    label: &str,
+    (settings, backend): (Settings, BackendId),
+    seal: &MaterialSeal,
+) -> Result<(), Failure> {
     if label.is_empty() || label.len() > LABEL_MAX {
         return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
     }
@@ -59,7 +64,7 @@ fn init(context: &Context, label: &str, settings: Settings, backend: BackendId) 
     }
     let so_pin = pin::new(&context.so_source("SO PIN"))?;
     let user_pin = if settings.pinless { None } else { Some(pin::new(&context.user_source("user PIN"))?) };
-    let namespace = kms.initialize_with(None, label, &so_pin, (settings, backend))?;
+    let namespace = kms.initialize_sealed(label, &so_pin, (settings, backend), seal)?;
     if let Some(user_pin) = user_pin {
         let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
         kms.set_user_pin(&officer, "user", &user_pin)?;
@@ -108,6 +113,7 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
         ("Id", namespace.id.to_string()),
         ("Tenant", output::plain(&namespace.tenant)),
         ("Keys made by", output::plain(&namespace.backend.0)),
+        ("Key material", format!("sealed {}", kms.material_seal(&namespace)?)),
         ("User PIN", user),
         ("SO PIN", so),
         ("Vendor", namespace.settings.profile.to_string()),
@@ -137,10 +143,16 @@ fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {
     let kms = context.kms()?;
     let namespace = find_token(&kms, label)?;
     confirm(yes, &format!("Destroy token `{label}` with every key in it, for good?"))?;
-    kms.remove(&namespace, &context.so_pin(label)?)?;
+    let left = kms.remove(&namespace, &context.so_pin(label)?)?;
     kms.close()?;
     if context.global.json {
-        return output::json(&json!({ "deleted": label }));
+        return output::json(&json!({ "deleted": label, "left_in_device": left }));
+    }
+    for key in &left {
+        let (key, hsm) = (output::plain(&key.key), output::plain(&key.hsm));
+        output::line(&format!(
+            "The key `{key}`, which sealed its key material, is still in the HSM `{hsm}`: destroy it with the vendor's tool."
+        ))?;
     }
     output::line(&format!("Destroyed token `{label}` with all its objects."))
 }
@@ -211,6 +223,7 @@ fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
         "policy_required": namespace.policy_required,
         "users": kms.users(namespace)?,
         "backend": namespace.backend.0,
+        "material_seal": kms.material_seal(namespace)?.to_string(),
         "settings": token_profile::describe(&namespace.settings),
     }))
 }

@@ -11,7 +11,8 @@ use crate::key::DomainKey;
 use crate::secret::Secret;
 use crate::tenant::Namespace;
 
-pub use pin::{Holder, PinAuthenticator, VersionInfo};
+pub use crate::domain::VersionInfo;
+pub use pin::{Holder, PinAuthenticator};
 pub use rewrap::RewrapToken;
 
 /// What somebody shows.

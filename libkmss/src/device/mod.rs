@@ -14,6 +14,8 @@ mod root;
 mod sessions;
 mod standing;
 mod survey;
+mod way;
+mod wrapping;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use self::sessions::State;
 pub use self::standing::Standing;
 use self::standing::{Patience, Unlent};
 pub use self::survey::{SeenToken, survey};
+pub use self::wrapping::{WRAPPING_KEYS, WrappingKey, forget_wrapping_key, make_wrapping_key, unwrap, wrap};
 use crate::clock::{Clock, SystemClock};
 use crate::config::HsmConfig;
 use crate::error::{Error, ErrorKind, Result};
@@ -360,6 +363,35 @@ impl Device {
 
     fn now(&self) -> Duration {
         self.clock.monotonic()
+    }
+}
+
+/// The devices of a configuration, each made once: everything in this process shares their sessions and logins.
+#[derive(Debug, Default)]
+pub struct Devices(Vec<Arc<Device>>);
+
+impl Devices {
+    /// Those of `hsms`. None is looked at yet.
+    #[must_use]
+    pub fn new(hsms: &[HsmConfig]) -> Self {
+        Self(hsms.iter().map(|hsm| Arc::new(Device::new(hsm))).collect())
+    }
+
+    /// All of them, in the order of the configuration.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Device>> {
+        self.0.iter()
+    }
+
+    /// The one that the configuration calls `name`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::BackendUnavailable`] where there is none.
+    pub fn find(&self, name: &str) -> Result<&Arc<Device>> {
+        self.0.iter().find(|device| device.name() == name).ok_or_else(|| {
+            let why =
+                format!("the HSM `{name}`, which opens key material, is not described: add it as [[hsm]] to kmss.toml");
+            Error::new(ErrorKind::BackendUnavailable, why)
+        })
     }
 }
 

@@ -6,9 +6,16 @@
 //! version: number (4) ‖ when it was made (8, ms) ‖ public secret (32) ‖ 1 (1) ‖ private secret, sealed (60), or 0 (1)
 //! ```
 //! The private secrets are sealed under the access key, which is what PINs open ([`Access`]). One record, so that a
-//! rotation is there as a whole or not at all.
+//! rotation is there as a whole or not at all. Where keys in devices seal key material, the format is another:
+//! ```text
+//! … wrapped by the seal: key of the public index (32) ‖ number of keys that are to be destroyed (1) ‖ these ‖ versions
+//! version: as above ‖ 1 (1) ‖ key in a device, or 0 (1)
+//! key in a device: its HSM, serial number, label and mechanism, each length (1) ‖ text
+//! ```
 
 mod access;
+mod device;
+mod envelope;
 mod named;
 mod rewrapped;
 mod source;
@@ -16,6 +23,7 @@ mod source;
 mod tests;
 
 use crate::clock::Timestamp;
+use crate::device::WrappingKey;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
 use crate::random::Random;
@@ -30,7 +38,9 @@ pub(crate) use named::{HOME_MARKERS, NAMESPACES, OF_HOME, fence, named};
 pub(crate) use rewrapped::Rewrapped;
 pub(crate) use source::Surroundings;
 
-/// The format written today.
+/// The format written where keys in devices are named.
+const WITH_DEVICES: u8 = 3;
+/// The format written otherwise.
 const FORMAT: u8 = 2;
 /// The format of records that hold one version.
 const SINGLE: u8 = 1;
@@ -58,6 +68,8 @@ pub(crate) struct Versions {
     pub(crate) index: Secret,
     /// Oldest first, never empty.
     pub(crate) all: Vec<Version>,
+    /// Keys in devices that seal nothing any more, and are to be destroyed.
+    pub(crate) over: Vec<WrappingKey>,
 }
 
 /// One version of a domain.
@@ -67,6 +79,25 @@ pub(crate) struct Version {
     pub(crate) created: Timestamp,
     pub(crate) public: Secret,
     pub(crate) private: Private,
+    /// The key in a device that seals key material.
+    pub(crate) device: Option<WrappingKey>,
+}
+
+/// A version of a domain key, as it may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VersionInfo {
+    /// Its number.
+    pub number: u32,
+    /// When it was made; 0 for the one that came with the domain.
+    pub created: Timestamp,
+    /// The key in a device that seals key material.
+    pub device: Option<WrappingKey>,
+}
+
+impl Version {
+    pub(crate) fn info(&self) -> VersionInfo {
+        VersionInfo { number: self.number, created: self.created, device: self.device.clone() }
+    }
 }
 
 /// The private secret of a version.
@@ -120,13 +151,19 @@ impl Site {
         format!("domain/{id}/{incarnation}/{number}/private")
     }
 
+    /// What a key in a device binds the material of version `number` to, before what the material itself is bound to.
+    fn material_context(&self, number: u32) -> String {
+        let (id, incarnation) = self.of.map_or((String::new(), 0), |(id, n)| (id.to_string(), n));
+        format!("domain/{id}/{incarnation}/{number}/material/")
+    }
+
     fn damaged(&self) -> Error {
         Error::new(ErrorKind::Damaged, format!("the domain key of {} is damaged", self.name))
     }
 
     /// The record of `versions`.
     pub(crate) fn encode(&self, seal: &dyn Seal, versions: &Versions) -> Result<Vec<u8>> {
-        let mut record = vec![FORMAT];
+        let mut record = vec![if versions.name_devices() { WITH_DEVICES } else { FORMAT }];
         record.extend_from_slice(&self.incarnation().to_be_bytes());
         record.extend_from_slice(&seal.wrap(&self.context(self.incarnation()), &versions.encode()?)?);
         Ok(record)
@@ -145,12 +182,14 @@ impl Site {
                 let secret = seal.unwrap(&self.single_context(0, FIRST_VERSION), record)?;
                 return Versions::single(seal.suite(), FIRST_VERSION, secret, Private::None);
             }
-            (SINGLE | FORMAT, _) => {}
+            (SINGLE | FORMAT | WITH_DEVICES, _) => {}
             (0, _) => return Err(Error::new(ErrorKind::Damaged, "a domain key has an impossible format")),
             (newer, _) => {
                 return Err(Error::new(
                     ErrorKind::TooNew,
-                    format!("a domain key has format {newer}, and this KMSS reads up to {FORMAT}: use the newer KMSS"),
+                    format!(
+                        "a domain key has format {newer}, and this KMSS reads up to {WITH_DEVICES}: use the newer KMSS"
+                    ),
                 ));
             }
         }
@@ -163,7 +202,7 @@ impl Site {
             Versions::single(seal.suite(), version, secret, Private::Access)?
         } else {
             let opened = seal.unwrap(&self.context(incarnation), rest)?;
-            Versions::decode(seal.suite(), &opened).ok_or_else(|| self.damaged())?
+            Versions::decode(seal.suite(), &opened, *format == WITH_DEVICES).ok_or_else(|| self.damaged())?
         };
         // Only now that it is proved is anybody told to look again.
         if incarnation != self.incarnation() {
@@ -183,19 +222,21 @@ impl Versions {
         suite: Suite,
         random: &dyn Random,
         (access, now): (Option<&Access>, Timestamp),
+        device: Option<WrappingKey>,
     ) -> Result<Self> {
         let index = Secret::filled(HASH_LEN, |b| random.fill(b))?;
-        let mut versions = Self { suite, index, all: Vec::new() };
-        versions.add(site, random, access, now)?;
+        let mut versions = Self { suite, index, all: Vec::new(), over: Vec::new() };
+        versions.add(site, random, (access, now), device)?;
         Ok(versions)
     }
 
     fn single(suite: Suite, number: u32, secret: Secret, private: Private) -> Result<Self> {
         let index = DomainKey::index_of(suite, &secret)?;
-        Ok(Self { suite, index, all: vec![Version { number, created: Timestamp(0), public: secret, private }] })
+        let version = Version { number, created: Timestamp(0), public: secret, private, device: None };
+        Ok(Self { suite, index, all: vec![version], over: Vec::new() })
     }
 
-    /// Adds a fresh version; its number.
+    /// Adds a fresh version, whose key material `device` seals; its number.
     ///
     /// # Errors
     /// [`ErrorKind::Arguments`] where there are as many as there may be.
@@ -203,8 +244,8 @@ impl Versions {
         &mut self,
         site: &Site,
         random: &dyn Random,
-        access: Option<&Access>,
-        now: Timestamp,
+        (access, now): (Option<&Access>, Timestamp),
+        device: Option<WrappingKey>,
     ) -> Result<u32> {
         if self.all.len() >= MOST_VERSIONS {
             let why =
@@ -219,7 +260,7 @@ impl Versions {
             Some(access) => Private::Sealed(access.seal(random, &site.private_context(number), &secret()?)?),
             None => Private::None,
         };
-        self.all.push(Version { number, created: now, public: secret()?, private });
+        self.all.push(Version { number, created: now, public: secret()?, private, device });
         Ok(number)
     }
 
@@ -233,15 +274,30 @@ impl Versions {
         self.all.iter().any(|version| matches!(version.private, Private::Access))
     }
 
-    /// Forgets the versions `over`; the newest stays.
+    /// Forgets the versions `over`; the newest stays. Their keys in devices are to be destroyed.
     pub(crate) fn erase(&mut self, over: &[u32]) {
         let newest = self.newest();
-        self.all.retain(|version| version.number == newest || !over.contains(&version.number));
+        let goes = |version: &Version| version.number != newest && over.contains(&version.number);
+        self.over.extend(self.all.iter().filter(|version| goes(version)).filter_map(|version| version.device.clone()));
+        self.all.retain(|version| !goes(version));
+    }
+
+    /// All keys in devices that are named.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = &WrappingKey> {
+        self.all.iter().filter_map(|version| version.device.as_ref()).chain(&self.over)
+    }
+
+    fn name_devices(&self) -> bool {
+        self.devices().next().is_some()
     }
 
     fn encode(&self) -> Result<Secret> {
-        let length = |v: &Version| 4 + 8 + DomainKey::SECRET_LEN + 1 + v.private.bytes().map_or(0, <[u8]>::len);
-        Secret::filled(HASH_LEN + self.all.iter().map(length).sum::<usize>(), |out| {
+        let with_devices = self.name_devices();
+        let of_device = |v: &Version| if with_devices { 1 + v.device.as_ref().map_or(0, device::len) } else { 0 };
+        let of_version =
+            |v: &Version| 4 + 8 + DomainKey::SECRET_LEN + 1 + v.private.bytes().map_or(0, <[u8]>::len) + of_device(v);
+        let of_over = if with_devices { 1 + self.over.iter().map(device::len).sum::<usize>() } else { 0 };
+        Secret::filled(HASH_LEN + of_over + self.all.iter().map(of_version).sum::<usize>(), |out| {
             let mut rest = out;
             let mut put = |bytes: &[u8]| -> Result<()> {
                 let (to, after) = std::mem::take(&mut rest)
@@ -252,19 +308,37 @@ impl Versions {
                 Ok(())
             };
             put(self.index.expose())?;
+            if with_devices {
+                put(&[device::count(&self.over)?])?;
+                self.over.iter().try_for_each(|key| put(&device::encode(key)?))?;
+            }
             for version in &self.all {
                 put(&version.number.to_be_bytes())?;
                 put(&version.created.0.to_be_bytes())?;
                 put(version.public.expose())?;
                 put(&[version.private.tag()])?;
                 put(version.private.bytes().unwrap_or_default())?;
+                if with_devices {
+                    put(&[u8::from(version.device.is_some())])?;
+                    version.device.iter().try_for_each(|key| put(&device::encode(key)?))?;
+                }
             }
             Ok(())
         })
     }
 
-    fn decode(suite: Suite, record: &Secret) -> Option<Self> {
+    fn decode(suite: Suite, record: &Secret, with_devices: bool) -> Option<Self> {
         let (index, mut rest) = record.expose().split_first_chunk::<HASH_LEN>()?;
+        let mut over = Vec::new();
+        if with_devices {
+            let (count, mut after) = rest.split_first()?;
+            for _ in 0..*count {
+                let key;
+                (key, after) = device::decode(after)?;
+                over.push(key);
+            }
+            rest = after;
+        }
         let mut all: Vec<Version> = Vec::new();
         while !rest.is_empty() {
             let (number, after) = rest.split_first_chunk()?;
@@ -280,18 +354,24 @@ impl Versions {
                 }
                 _ => return None,
             };
+            let (device, after) = match (with_devices, after) {
+                (true, [0, after @ ..]) => (None, after),
+                (true, [1, after @ ..]) => device::decode(after).map(|(key, after)| (Some(key), after))?,
+                (true, _) => return None,
+                (false, after) => (None, after),
+            };
             let number = u32::from_be_bytes(*number);
             if all.last().is_some_and(|before| before.number >= number) {
                 return None;
             }
             let created = Timestamp(u64::from_be_bytes(*created));
-            all.push(Version { number, created, public: Secret::copy_of(public), private });
+            all.push(Version { number, created, public: Secret::copy_of(public), private, device });
             rest = after;
         }
         if all.is_empty() {
             return None;
         }
-        Some(Self { suite, index: Secret::copy_of(index), all })
+        Some(Self { suite, index: Secret::copy_of(index), all, over })
     }
 }
 

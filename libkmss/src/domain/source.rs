@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
+use super::envelope::InDevice;
 use super::{Access, Private, Site, Versions};
+use crate::device::Devices;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{DomainKey, DomainSource};
+use crate::key::{DomainKey, DomainSource, Envelope, VersionSecret};
 use crate::seal::Seal;
-use crate::secret::Secret;
 use crate::store::Store;
 
 /// The record of a domain, read again whenever the store moved.
 struct Followed {
     store: Arc<dyn Store>,
     seal: Arc<dyn Seal>,
+    devices: Arc<Devices>,
     site: Site,
     /// For the private secrets; the public ones otherwise.
     access: Option<Access>,
@@ -23,6 +25,8 @@ struct Followed {
 pub(crate) struct Surroundings<'a> {
     pub(crate) store: &'a Arc<dyn Store>,
     pub(crate) seal: &'a Arc<dyn Seal>,
+    /// Where keys are that seal key material.
+    pub(crate) devices: &'a Arc<Devices>,
 }
 
 impl Surroundings<'_> {
@@ -34,10 +38,10 @@ impl Surroundings<'_> {
         access: Option<Access>,
         (generation, versions): (u64, &Versions),
     ) -> Result<DomainKey> {
-        let secrets = versions.secrets(site, access.as_ref())?;
+        let secrets = versions.secrets(site, access.as_ref(), self.devices)?;
         let index = access.as_ref().map_or_else(|| versions.index.clone(), |access| access.index.clone());
-        let (store, seal) = (Arc::clone(self.store), Arc::clone(self.seal));
-        let followed = Followed { store, seal, site: site.clone(), access };
+        let (store, seal, devices) = (Arc::clone(self.store), Arc::clone(self.seal), Arc::clone(self.devices));
+        let followed = Followed { store, seal, devices, site: site.clone(), access };
         DomainKey::live(versions.suite, index, Arc::new(followed), (generation, secrets))
     }
 }
@@ -47,16 +51,22 @@ impl DomainSource for Followed {
         self.store.generation()
     }
 
-    fn secrets(&self) -> Result<Vec<(u32, Secret)>> {
+    fn secrets(&self) -> Result<Vec<VersionSecret>> {
         let gone = || Error::new(ErrorKind::Conflict, "the namespace was removed: look again which there are");
         let entry = self.store.get(&self.site.key)?.ok_or_else(gone)?;
-        self.site.decode(self.seal.as_ref(), &entry.value)?.secrets(&self.site, self.access.as_ref())
+        let versions = self.site.decode(self.seal.as_ref(), &entry.value)?;
+        versions.secrets(&self.site, self.access.as_ref(), &self.devices)
     }
 }
 
 impl Versions {
     /// The public secrets, or with the access key the private ones.
-    pub(super) fn secrets(&self, site: &Site, access: Option<&Access>) -> Result<Vec<(u32, Secret)>> {
+    pub(super) fn secrets(
+        &self,
+        site: &Site,
+        access: Option<&Access>,
+        devices: &Arc<Devices>,
+    ) -> Result<Vec<VersionSecret>> {
         let secret = |version: &super::Version| {
             let secret = match (access, &version.private) {
                 (None, _) => version.public.clone(),
@@ -66,7 +76,12 @@ impl Versions {
                 (Some(access), Private::Access) => access.first()?,
                 (Some(_), Private::None) => return Err(site.damaged()),
             };
-            Ok((version.number, secret))
+            let number = version.number;
+            let envelope = version
+                .device
+                .as_ref()
+                .map(|key| -> Arc<dyn Envelope> { Arc::new(InDevice::new(devices, self.suite, site, (number, key))) });
+            Ok(VersionSecret { number, secret, envelope })
         };
         self.all.iter().map(secret).collect()
     }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::sync::Arc;
+
 use super::*;
 use crate::home::Home;
 use crate::seal::FileSeal;
@@ -37,8 +39,15 @@ fn seal(suite: Suite) -> (tempfile::TempDir, FileSeal) {
 fn same(one: &Versions, other: &Versions, site: &Site, access: &Access) {
     assert_eq!(one.index, other.index);
     for access in [None, Some(access)] {
-        assert_eq!(one.secrets(site, access).unwrap(), other.secrets(site, access).unwrap());
+        assert_eq!(secrets(one, site, access).unwrap(), secrets(other, site, access).unwrap());
     }
+    assert_eq!(one.devices().collect::<Vec<_>>(), other.devices().collect::<Vec<_>>());
+    assert_eq!(one.over, other.over);
+}
+
+fn secrets(versions: &Versions, site: &Site, access: Option<&Access>) -> Result<Vec<(u32, Secret)>> {
+    let secrets = versions.secrets(site, access, &Arc::default())?;
+    Ok(secrets.into_iter().map(|version| (version.number, version.secret)).collect())
 }
 
 #[test]
@@ -47,15 +56,15 @@ fn versions_survive_their_record_in_both_suites() {
         let (_folder, seal) = seal(suite);
         let site = Site::of(&namespace()).unwrap();
         let access = Access::new(suite, &Secret::copy_of(&[5; 32]), false).unwrap();
-        let mut versions = Versions::fresh(&site, suite, &SystemRandom, (Some(&access), Timestamp(1))).unwrap();
+        let mut versions = Versions::fresh(&site, suite, &SystemRandom, (Some(&access), Timestamp(1)), None).unwrap();
         for number in 2..=5 {
-            assert_eq!(versions.add(&site, &SystemRandom, Some(&access), Timestamp(2)).unwrap(), number);
+            assert_eq!(versions.add(&site, &SystemRandom, (Some(&access), Timestamp(2)), None).unwrap(), number);
         }
         let again = site.decode(&seal, &site.encode(&seal, &versions).unwrap()).unwrap();
         same(&versions, &again, &site, &access);
         assert_eq!(again.all.iter().map(|v| v.created.0).collect::<Vec<_>>(), [1, 2, 2, 2, 2]);
         let other = Access::new(suite, &Secret::copy_of(&[6; 32]), false).unwrap();
-        assert_eq!(again.secrets(&site, Some(&other)).unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(secrets(&again, &site, Some(&other)).unwrap_err().kind(), ErrorKind::Damaged);
     }
 }
 
@@ -71,12 +80,55 @@ fn a_record_of_one_version_still_opens_and_can_be_rotated() {
         assert!(versions.first_is_access());
         assert_eq!(versions.index, DomainKey::index_of(suite, &public).unwrap());
         let access = Access::new(suite, &private, true).unwrap();
-        assert_eq!(versions.secrets(&site, None).unwrap(), [(1, public)]);
-        assert_eq!(versions.secrets(&site, Some(&access)).unwrap(), [(1, private)]);
-        versions.add(&site, &SystemRandom, Some(&access), Timestamp(1)).unwrap();
+        assert_eq!(secrets(&versions, &site, None).unwrap(), [(1, public)]);
+        assert_eq!(secrets(&versions, &site, Some(&access)).unwrap(), [(1, private)]);
+        versions.add(&site, &SystemRandom, (Some(&access), Timestamp(1)), None).unwrap();
         let again = site.decode(&seal, &site.encode(&seal, &versions).unwrap()).unwrap();
         same(&versions, &again, &site, &access);
     }
+}
+
+#[test]
+fn keys_in_devices_survive_the_record_and_those_of_erased_versions_are_to_be_destroyed() {
+    let (_folder, seal) = seal(Suite::Nist);
+    let site = Site::of(&namespace()).unwrap();
+    let access = Access::new(Suite::Nist, &Secret::copy_of(&[5; 32]), false).unwrap();
+    let key = |name: &str| WrappingKey {
+        hsm: "vault".into(),
+        serial: "0123".into(),
+        key: name.into(),
+        mechanism: "aes-gcm".into(),
+    };
+    let encoded = |versions: &Versions| site.encode(&seal, versions).unwrap();
+    let at = |time| (Some(&access), Timestamp(time));
+    let mut versions = Versions::fresh(&site, Suite::Nist, &SystemRandom, at(1), Some(key("one"))).unwrap();
+    versions.add(&site, &SystemRandom, at(2), None).unwrap();
+    versions.add(&site, &SystemRandom, at(3), Some(key("three"))).unwrap();
+    let record = encoded(&versions);
+    assert_eq!(record[0], WITH_DEVICES);
+    let mut again = site.decode(&seal, &record).unwrap();
+    same(&versions, &again, &site, &access);
+    assert!(
+        again
+            .secrets(&site, None, &Arc::default())
+            .unwrap()
+            .iter()
+            .map(|v| v.envelope.is_some())
+            .eq([true, false, true])
+    );
+    // The newest stays, with its key.
+    again.erase(&[1, 2, 3]);
+    assert_eq!(again.over, [key("one")]);
+    assert_eq!(again.all.iter().map(|v| v.device.clone()).collect::<Vec<_>>(), [Some(key("three"))]);
+    same(&again, &site.decode(&seal, &encoded(&again)).unwrap(), &site, &access);
+    // Where nothing of devices is left, an older KMSS reads it again.
+    again.add(&site, &SystemRandom, at(4), None).unwrap();
+    again.erase(&[3]);
+    assert_eq!((encoded(&again)[0], again.over.len()), (WITH_DEVICES, 2));
+    again.over.clear();
+    assert_eq!(encoded(&again)[0], FORMAT);
+    let long = Versions { over: vec![key(&"x".repeat(300))], ..again };
+    assert_eq!(site.encode(&seal, &long).unwrap_err().kind(), ErrorKind::Arguments);
 }
 
 #[test]
@@ -85,7 +137,7 @@ fn the_record_of_a_home_of_old_still_opens() {
     let site = Site::home().unwrap();
     let secret = Secret::copy_of(&[1; 32]);
     let versions = site.decode(&seal, &seal.wrap("home/domain", &secret).unwrap()).unwrap();
-    assert_eq!(versions.secrets(&site, None).unwrap(), [(1, secret)]);
+    assert_eq!(secrets(&versions, &site, None).unwrap(), [(1, secret)]);
     let again = site.decode(&seal, &site.encode(&seal, &versions).unwrap()).unwrap();
     assert_eq!(again.index, versions.index);
 }
@@ -94,13 +146,16 @@ fn the_record_of_a_home_of_old_still_opens() {
 fn the_newest_version_is_never_erased_and_the_number_of_versions_is_bounded() {
     let (_folder, seal) = seal(Suite::Nist);
     let site = Site::home().unwrap();
-    let mut versions = Versions::fresh(&site, seal.suite(), &SystemRandom, (None, Timestamp(1))).unwrap();
+    let mut versions = Versions::fresh(&site, seal.suite(), &SystemRandom, (None, Timestamp(1)), None).unwrap();
     versions.erase(&[1]);
     assert_eq!(versions.newest(), 1);
     while versions.all.len() < MOST_VERSIONS {
-        versions.add(&site, &SystemRandom, None, Timestamp(1)).unwrap();
+        versions.add(&site, &SystemRandom, (None, Timestamp(1)), None).unwrap();
     }
-    assert_eq!(versions.add(&site, &SystemRandom, None, Timestamp(1)).unwrap_err().kind(), ErrorKind::Arguments);
+    assert_eq!(
+        versions.add(&site, &SystemRandom, (None, Timestamp(1)), None).unwrap_err().kind(),
+        ErrorKind::Arguments
+    );
     versions.erase(&(1..=64).collect::<Vec<_>>());
     assert_eq!(versions.all.len(), 1);
     assert_eq!(versions.newest(), 64);
@@ -112,7 +167,7 @@ fn another_incarnation_is_told_to_look_again_only_where_the_seal_proves_it() {
     let site = Site::of(&namespace()).unwrap();
     let next = Site::of(&Namespace { incarnation: 4, ..namespace() }).unwrap();
     let access = Access::new(Suite::Nist, &Secret::copy_of(&[5; 32]), false).unwrap();
-    let versions = Versions::fresh(&next, Suite::Nist, &SystemRandom, (Some(&access), Timestamp(1))).unwrap();
+    let versions = Versions::fresh(&next, Suite::Nist, &SystemRandom, (Some(&access), Timestamp(1)), None).unwrap();
     let mut record = next.encode(&seal, &versions).unwrap();
     assert_eq!(site.decode(&seal, &record).err().unwrap().kind(), ErrorKind::Conflict);
     record[4] = 5;

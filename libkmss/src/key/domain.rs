@@ -29,6 +29,35 @@ pub struct DomainVersion {
     number: u32,
     material: Aead,
     record: Aead,
+    envelope: Option<Arc<dyn Envelope>>,
+}
+
+/// What key material is put into before a version seals it: opened by somebody who is asked each time.
+///
+/// Errors are those of whoever is asked; there is no way around them.
+pub trait Envelope: Send + Sync {
+    /// Closes `plain` in, bound to `context`.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn close(&self, random: &dyn Random, context: &[u8], plain: &Secret) -> Result<Vec<u8>>;
+
+    /// Opens what [`Self::close`] made.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn open(&self, context: &[u8], closed: &[u8]) -> Result<Secret>;
+}
+
+/// A version of a domain key as its source knows it.
+#[derive(Clone)]
+pub struct VersionSecret {
+    /// Its number.
+    pub number: u32,
+    /// [`DomainKey::SECRET_LEN`] uniformly random bytes.
+    pub secret: Secret,
+    /// What key material is put into before it is sealed under this version.
+    pub envelope: Option<Arc<dyn Envelope>>,
 }
 
 /// Where a domain key's versions come from, for whoever holds it longer than a rotation takes.
@@ -40,7 +69,7 @@ pub trait DomainSource: Send + Sync {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] when the namespace has been made anew; those of the store and the seal.
-    fn secrets(&self) -> Result<Vec<(u32, Secret)>>;
+    fn secrets(&self) -> Result<Vec<VersionSecret>>;
 }
 
 /// A domain key: its versions, and the key of its index.
@@ -77,7 +106,12 @@ impl DomainVersion {
             return Err(Error::new(ErrorKind::Damaged, "a domain key has a wrong length"));
         }
         let aead = |info: &[u8]| Aead::new(suite, &suite.expand(secret, info, suite.aead_key_len())?);
-        Ok(Self { number, material: aead(b"kmss/1 key material")?, record: aead(b"kmss/1 record")? })
+        let (material, record) = (aead(b"kmss/1 key material")?, aead(b"kmss/1 record")?);
+        Ok(Self { number, material, record, envelope: None })
+    }
+
+    fn of(suite: Suite, version: VersionSecret) -> Result<Self> {
+        Ok(Self { envelope: version.envelope, ..Self::expand(suite, version.number, &version.secret)? })
     }
 
     /// Its number, written into everything sealed under it.
@@ -107,6 +141,9 @@ impl DomainVersion {
     /// # Errors
     /// The random source fails.
     pub fn seal_material(&self, random: &dyn Random, context: &[u8], plain: &Secret) -> Result<Vec<u8>> {
+        let closed = self.envelope.as_ref().map(|envelope| envelope.close(random, context, plain)).transpose()?;
+        let closed = closed.map(Secret::new);
+        let plain = closed.as_ref().unwrap_or(plain);
         let sealed = match self.number {
             ..=UNMARKED => seal(&self.material, random, (&[], context), plain.expose()),
             number => {
@@ -119,6 +156,15 @@ impl DomainVersion {
     }
 
     fn open_material(&self, context: &[u8], sealed: &[u8]) -> Result<Secret> {
+        let closed = self.open_outside(context, sealed)?;
+        match &self.envelope {
+            Some(envelope) => envelope.open(context, closed.expose()),
+            None => Ok(closed),
+        }
+    }
+
+    /// What this version sealed: key material, or the envelope that it is in.
+    fn open_outside(&self, context: &[u8], sealed: &[u8]) -> Result<Secret> {
         let opened = match self.number {
             ..=UNMARKED => open(&self.material, context, sealed),
             number => {
@@ -170,7 +216,7 @@ impl DomainKey {
         suite: Suite,
         index: Secret,
         source: Arc<dyn DomainSource>,
-        (generation, secrets): (u64, Vec<(u32, Secret)>),
+        (generation, secrets): (u64, Vec<VersionSecret>),
     ) -> Result<Self> {
         let known = Known::of(suite, generation, secrets, None)?;
         // The highest rank, so that it may be asked under any lock; nothing is called while it is held.
@@ -259,7 +305,10 @@ impl DomainKey {
                     .version(number)
                     .and_then(|version| version.open_material(context, sealed))
                     .or_else(|error| match self.version(UNMARKED) {
-                        Ok(first) if number != UNMARKED => first.open_material(context, sealed),
+                        // What another reason keeps closed does name the version.
+                        Ok(first) if number != UNMARKED && error.kind() == ErrorKind::Damaged => {
+                            first.open_material(context, sealed)
+                        }
                         _ => Err(error),
                     }),
             },
@@ -277,7 +326,7 @@ impl DomainKey {
         sealed: &[u8],
         to: &DomainVersion,
     ) -> Result<Option<Vec<u8>>> {
-        if to.open_material(context, sealed).is_ok() {
+        if to.open_outside(context, sealed).is_ok() {
             return Ok(None);
         }
         to.seal_material(random, context, &self.open_material(context, sealed)?).map(Some)
@@ -294,12 +343,12 @@ impl DomainKey {
 
 impl Known {
     /// Those of `secrets`, as they were at `generation`. Versions that `before` has are not expanded again.
-    fn of(suite: Suite, generation: u64, secrets: Vec<(u32, Secret)>, before: Option<&Self>) -> Result<Self> {
+    fn of(suite: Suite, generation: u64, secrets: Vec<VersionSecret>, before: Option<&Self>) -> Result<Self> {
         let mut versions = Vec::new();
-        for (number, secret) in secrets {
-            versions.push(match before.and_then(|known| known.version(number)) {
+        for secret in secrets {
+            versions.push(match before.and_then(|known| known.version(secret.number)) {
                 Some(version) => version,
-                None => Arc::new(DomainVersion::expand(suite, number, &secret)?),
+                None => Arc::new(DomainVersion::of(suite, secret)?),
             });
         }
         versions.sort_by_key(|version| version.number);

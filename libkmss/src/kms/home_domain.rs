@@ -22,9 +22,11 @@ pub(super) fn settle(
     for _ in 0..ATTEMPTS {
         let generation = store.generation();
         if let Some((versions, _)) = read(store.as_ref(), seal.as_ref(), &site)? {
-            return Surroundings { store, seal }.key(&site, None, (generation, &versions)).map(Arc::new);
+            return Surroundings { store, seal, devices: &Arc::default() }
+                .key(&site, None, (generation, &versions))
+                .map(Arc::new);
         }
-        let versions = Versions::fresh(&site, seal.suite(), random, (None, now))?;
+        let versions = Versions::fresh(&site, seal.suite(), random, (None, now), None)?;
         let batch = Batch {
             conditions: vec![Condition::Absent(site.key.clone())],
             ops: vec![Op::Put(site.key.clone(), site.encode(seal.as_ref(), &versions)?)],

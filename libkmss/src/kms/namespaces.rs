@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{ATTEMPTS, Kms};
+use super::{ATTEMPTS, Kms, MaterialSeal};
 use crate::auth::{Authenticator as _, Credential};
 use crate::caller::Caller;
+use crate::device::WrappingKey;
 use crate::error::{ErrorKind, Result};
 use crate::key::Action;
 use crate::secret::Secret;
@@ -38,8 +39,23 @@ impl Kms {
         self.initialize_with(existing, name, officer_pin, (settings, backend))
     }
 
+    /// As [`Self::initialize_with`], a new namespace whose key material is sealed as `seal` says.
+    ///
+    /// # Errors
+    /// As [`Self::initialize`]; [`ErrorKind::BackendUnavailable`] where the device is not there that is to seal it,
+    /// [`ErrorKind::Arguments`] where another backend than the software engine makes the keys.
+    pub fn initialize_sealed(
+        &self,
+        name: &str,
+        officer_pin: &Secret,
+        (settings, backend): (Settings, BackendId),
+        seal: &MaterialSeal,
+    ) -> Result<Namespace> {
+        self.establish(None, name, officer_pin, (settings, backend), seal)
+    }
+
     /// As [`Self::initialize`] with settings and the backend that makes its keys; otherwise a new namespace has the defaults,
-    /// and one made anew keeps its own.
+    /// and one made anew keeps its own. Its key material is sealed in memory, or, of one made anew, as it was.
     ///
     /// # Errors
     /// As [`Self::initialize`]; [`ErrorKind::BackendUnavailable`] for a backend that is not configured.
@@ -50,18 +66,40 @@ impl Kms {
         officer_pin: &Secret,
         (settings, backend): (Settings, BackendId),
     ) -> Result<Namespace> {
+        let seal = existing.map_or(Ok(MaterialSeal::InMemory), |namespace| self.material_seal(namespace))?;
+        self.establish(existing, name, officer_pin, (settings, backend), &seal)
+    }
+
+    fn establish(
+        &self,
+        existing: Option<&Namespace>,
+        name: &str,
+        officer_pin: &Secret,
+        (settings, backend): (Settings, BackendId),
+        seal: &MaterialSeal,
+    ) -> Result<Namespace> {
         self.pipeline.hall.backend(&backend)?.ready()?;
         let planned = match existing {
             Some(namespace) => namespace.clone(),
             None => Namespace { settings, backend: backend.clone(), ..self.plan(name)? },
         };
+        self.require_software(&Namespace { backend: backend.clone(), ..planned.clone() }, seal)?;
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned)?,
         };
         self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
-            Some(namespace) => self.renew(namespace, name, officer_pin, (settings, backend)),
-            None => self.add(planned, officer_pin),
+            Some(namespace) => {
+                let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
+                let made = self.with_wrapping_key(seal, |key| {
+                    self.renew(namespace, name, officer_pin, (settings, backend), key.cloned())
+                })?;
+                if let Err(error) = self.destroy_over(&made) {
+                    tracing::warn!(namespace = %made.id, %error, "old keys in HSMs were not looked at");
+                }
+                Ok(made)
+            }
+            None => self.with_wrapping_key(seal, |key| self.add(planned, officer_pin, key)),
         })
     }
 
@@ -83,11 +121,11 @@ impl Kms {
         self.caller(planned, Arc::clone(&self.ephemeral), 0)
     }
 
-    fn add(&self, planned: Namespace, officer_pin: &Secret) -> Result<Namespace> {
+    fn add(&self, planned: Namespace, officer_pin: &Secret, device: Option<&WrappingKey>) -> Result<Namespace> {
         let mut namespace = planned;
         let mut attempt = 0;
         loop {
-            let credentials = self.auth.prepare_initialize(&namespace, officer_pin)?;
+            let credentials = self.auth.prepare_initialize(&namespace, officer_pin, (device.cloned(), Vec::new()))?;
             attempt += 1;
             match self.catalog().put_namespace(None, &namespace, credentials) {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
@@ -104,8 +142,9 @@ impl Kms {
         name: &str,
         officer_pin: &Secret,
         (settings, backend): (Settings, BackendId),
+        device: Option<WrappingKey>,
     ) -> Result<Namespace> {
-        let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
+        let over = self.auth.device_keys(namespace)?;
         let next = Namespace {
             name: name.to_owned(),
             incarnation: namespace.incarnation.saturating_add(1),
@@ -114,23 +153,24 @@ impl Kms {
             backend,
             ..namespace.clone()
         };
-        let credentials = self.auth.prepare_initialize(&next, officer_pin)?;
+        let credentials = self.auth.prepare_initialize(&next, officer_pin, (device, over))?;
         self.catalog().renew(namespace, &next, credentials)?;
         self.retire_policies(namespace.id, Some(next.incarnation));
         Ok(next)
     }
 
-    /// Removes a namespace with everything in it.
+    /// Removes a namespace with everything in it. Returns the keys in HSMs that sealed its key material and could not be destroyed.
     ///
     /// # Errors
     /// As [`Self::initialize`].
-    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<()> {
+    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<Vec<WrappingKey>> {
         let caller = self.enter(namespace, 0)?;
         self.pipeline.around(Some(&caller), Action::Destroy, || {
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
+            let keys = self.auth.device_keys(namespace)?;
             self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
             self.retire_policies(namespace.id, None);
-            Ok(())
+            Ok(self.destroy_keys(&keys))
         })
     }
 }

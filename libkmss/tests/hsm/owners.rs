@@ -125,10 +125,11 @@ fn of_many_who_adopt_a_key_at_once_one_has_it() {
 }
 
 #[test]
-fn a_key_that_opens_a_home_is_not_adopted() {
+fn a_key_that_opens_a_home_or_key_material_is_not_adopted() {
     let vault = Vault::new();
     let name = b"kmss-root-0011223344556677".to_vec();
-    for (id, label) in [(name.clone(), b"x".to_vec()), (vec![7], name)] {
+    let wrapping = b"kmss-domain-0011223344556677".to_vec();
+    for (id, label) in [(name.clone(), b"x".to_vec()), (vec![7], name), (wrapping.clone(), wrapping)] {
         let template = [
             Attribute::Token(true),
             Attribute::Private(true),
@@ -140,9 +141,14 @@ fn a_key_that_opens_a_home_is_not_adopted() {
         vault.look().generate_key(&Theirs::AesKeyGen, &template).unwrap();
     }
     let found = vault.found(&vault.caller);
-    assert_eq!(found.len(), 2);
+    assert_eq!(found.len(), 3);
     for foreign in &found {
-        assert_eq!(foreign.refusal.as_deref(), Some("it opens a home"));
+        let what = if foreign.label.starts_with(b"kmss-domain-") {
+            "it opens key material of a home"
+        } else {
+            "it opens a home"
+        };
+        assert_eq!(foreign.refusal.as_deref(), Some(what));
         assert_eq!(kind(vault.adopt(&vault.caller, foreign, "root")), ErrorKind::ActionProhibited);
     }
 }

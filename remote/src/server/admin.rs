@@ -155,7 +155,10 @@ impl Call for proto::RemoveNamespaceRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveNamespaceResponse> {
         asked.admin()?;
         let namespace = asked.named(&self.namespace)?;
-        asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
+        let left = asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
+        for key in left {
+            tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
+        }
         Ok(proto::RemoveNamespaceResponse {})
     }
 }

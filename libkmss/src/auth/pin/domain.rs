@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Private, RewrapToken};
+use crate::device::WrappingKey;
 use crate::domain::{Access, Site, Surroundings, Versions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
@@ -31,17 +32,20 @@ pub(super) fn key(namespace: &Namespace) -> Result<StoreKey> {
 }
 
 impl Domain {
-    /// A fresh one, whose private keys `private` opens, and its record.
+    /// A fresh one, whose private keys `private` opens, and its record. `device` seals its key material; `over` are keys in devices
+    /// that are to be destroyed.
     pub(super) fn fresh(
         seal: &dyn Seal,
         random: &dyn Random,
         namespace: &Namespace,
         private: &Private,
+        (device, over): (Option<WrappingKey>, Vec<WrappingKey>),
     ) -> Result<(Self, Vec<u8>)> {
         let site = Site::of(namespace)?;
         let access = Access::new(seal.suite(), &private.secret, false)?;
         // The namespace itself tells when it was made.
-        let versions = Versions::fresh(&site, seal.suite(), random, (Some(&access), crate::clock::Timestamp(0)))?;
+        let made = (Some(&access), crate::clock::Timestamp(0));
+        let versions = Versions { over, ..Versions::fresh(&site, seal.suite(), random, made, device)? };
         let record = site.encode(seal, &versions)?;
         let first = versions.all.first().ok_or_else(missing)?;
         let public = DomainKey::fixed(seal.suite(), versions.index.clone(), first.number, &first.public)?;

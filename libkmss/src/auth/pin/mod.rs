@@ -18,6 +18,7 @@ use super::rewrap::Private;
 use super::{Authenticated, Authenticator, Credential, CredentialState, RewrapToken};
 use crate::caller::{EXCLUSIVE_ROLES, Login};
 use crate::config::PinConfig;
+use crate::device::{Devices, WrappingKey};
 use crate::domain::{FIRST_VERSION, Surroundings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::DomainKey;
@@ -29,8 +30,6 @@ use crate::tenant::Namespace;
 use attempt::Outcome;
 use credential::{Record, Verdict};
 use domain::Domain;
-
-pub use rotate::VersionInfo;
 
 /// Name of the user who has no other.
 const DEFAULT_USER: &str = "user";
@@ -78,22 +77,35 @@ pub struct PinAuthenticator {
     seal: Arc<dyn Seal>,
     random: Arc<dyn Random>,
     settings: PinConfig,
+    devices: Arc<Devices>,
 }
 
 impl PinAuthenticator {
     /// An authenticator over `store`, whose domain keys `seal` holds. `settings` are those of credentials made from now on.
     #[must_use]
     pub fn new(store: Arc<dyn Store>, seal: Arc<dyn Seal>, random: Arc<dyn Random>, settings: PinConfig) -> Self {
-        Self { store, seal, random, settings }
+        Self { store, seal, random, settings, devices: Arc::default() }
+    }
+
+    /// The same, with the devices that seal key material.
+    #[must_use]
+    pub fn with_devices(self, devices: Arc<Devices>) -> Self {
+        Self { devices, ..self }
     }
 
     /// The batch that gives `namespace` fresh domain keys and the security officer a PIN, and removes every credential
     /// and domain key from before: what they sealed can never be opened again. For whoever writes the namespace's own
-    /// record in the same commit.
+    /// record in the same commit. `device` is the key in a device that seals key material, where one does; those of before are
+    /// to be destroyed ([`Self::keys_over`]).
     ///
     /// # Errors
     /// [`ErrorKind::PinInvalid`]; those of the store and the seal.
-    pub fn prepare_initialize(&self, namespace: &Namespace, so_pin: &Secret) -> Result<Batch> {
+    pub fn prepare_initialize(
+        &self,
+        namespace: &Namespace,
+        so_pin: &Secret,
+        (device, over): (Option<WrappingKey>, Vec<WrappingKey>),
+    ) -> Result<Batch> {
         self.accept_pin(so_pin)?;
         let mut batch = self.prepare_remove(namespace)?;
         let place = domain::key(namespace)?;
@@ -103,7 +115,8 @@ impl PinAuthenticator {
         });
         let secret = Secret::filled(DomainKey::SECRET_LEN, |b| self.random.fill(b))?;
         let private = Private { version: FIRST_VERSION, secret };
-        let (domain, record) = Domain::fresh(self.seal.as_ref(), self.random.as_ref(), namespace, &private)?;
+        let (seal, random) = (self.seal.as_ref(), self.random.as_ref());
+        let (domain, record) = Domain::fresh(seal, random, namespace, &private, (device, over))?;
         batch.ops.push(Op::Put(place, record));
         let officer = self.fresh(namespace, Holder::Officer, so_pin, &private)?;
         batch.ops.push(self.write(&domain, &credential::key(namespace, &domain, Holder::Officer)?, &officer)?);
@@ -122,7 +135,7 @@ impl PinAuthenticator {
     /// # Errors
     /// As [`Self::prepare_initialize`]; [`ErrorKind::Conflict`] when somebody else did so at the same time.
     pub fn initialize(&self, namespace: &Namespace, so_pin: &Secret) -> Result<()> {
-        self.apply(&self.prepare_initialize(namespace, so_pin)?)
+        self.apply(&self.prepare_initialize(namespace, so_pin, (None, Vec::new()))?)
     }
 
     /// The batch that removes the domain keys of `namespace`, with as many credentials as fit. The others are sealed under
@@ -328,7 +341,7 @@ impl PinAuthenticator {
     }
 
     const fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { store: &self.store, seal: &self.seal }
+        Surroundings { store: &self.store, seal: &self.seal, devices: &self.devices }
     }
 
     fn tools<'a>(&'a self, namespace: &'a Namespace) -> credential::Tools<'a> {

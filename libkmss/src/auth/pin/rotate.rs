@@ -7,19 +7,11 @@ use super::credential::{self, Record};
 use super::{PinAuthenticator, domain};
 use crate::auth::RewrapToken;
 use crate::clock::Timestamp;
-use crate::domain::{Rewrapped, named};
+use crate::device::WrappingKey;
+use crate::domain::{Rewrapped, Version, VersionInfo, named};
 use crate::error::{ErrorKind, Result};
 use crate::store::{Batch, Condition, Op, StoreKey};
 use crate::tenant::Namespace;
-
-/// A version of a domain key, as it may be told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct VersionInfo {
-    /// Its number.
-    pub number: u32,
-    /// When it was made; 0 for the one that came with the domain.
-    pub created: Timestamp,
-}
 
 impl PinAuthenticator {
     /// The versions of the domain key of `namespace`, oldest first.
@@ -28,20 +20,26 @@ impl PinAuthenticator {
     /// As [`Self::public_domain_key`].
     pub fn versions(&self, namespace: &Namespace) -> Result<Vec<VersionInfo>> {
         let domain = self.domain(namespace)?;
-        Ok(domain.versions.all.iter().map(|v| VersionInfo { number: v.number, created: v.created }).collect())
+        Ok(domain.versions.all.iter().map(Version::info).collect())
     }
 
     /// Gives `namespace` a new version of its domain key, public and private, which seals everything from now on; its
-    /// number.
+    /// number. `device` is the key in a device that seals key material, where one does.
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`](crate::error::ErrorKind::NotLoggedIn) as in [`Self::set_user_pin`],
     /// [`ErrorKind::Conflict`](crate::error::ErrorKind::Conflict) where somebody else did so at the same time.
-    pub fn rotate(&self, namespace: &Namespace, officer: &RewrapToken, now: Timestamp) -> Result<u32> {
+    pub fn rotate(
+        &self,
+        namespace: &Namespace,
+        officer: &RewrapToken,
+        now: Timestamp,
+        device: Option<WrappingKey>,
+    ) -> Result<u32> {
         let mut domain = self.domain(namespace)?;
         domain.admits(namespace, officer)?;
         let access = domain.access(&officer.private)?;
-        let number = domain.versions.add(&domain.site, self.random.as_ref(), Some(&access), now)?;
+        let number = domain.versions.add(&domain.site, self.random.as_ref(), (Some(&access), now), device)?;
         self.write_domain(&domain)?;
         Ok(number)
     }
@@ -103,6 +101,32 @@ impl PinAuthenticator {
     pub fn erase(&self, namespace: &Namespace, over: &[u32]) -> Result<()> {
         let mut domain = self.domain(namespace)?;
         domain.versions.erase(over);
+        self.write_domain(&domain)
+    }
+
+    /// Keys in devices that seal nothing of `namespace` any more, and are to be destroyed.
+    ///
+    /// # Errors
+    /// As [`Self::public_domain_key`].
+    pub fn keys_over(&self, namespace: &Namespace) -> Result<Vec<WrappingKey>> {
+        Ok(self.domain(namespace)?.versions.over)
+    }
+
+    /// All keys in devices that the domain key of `namespace` names.
+    ///
+    /// # Errors
+    /// As [`Self::public_domain_key`].
+    pub fn device_keys(&self, namespace: &Namespace) -> Result<Vec<WrappingKey>> {
+        Ok(self.domain(namespace)?.versions.devices().cloned().collect())
+    }
+
+    /// Forgets `keys`, which were destroyed in their devices.
+    ///
+    /// # Errors
+    /// As [`Self::rotate`].
+    pub fn forget_keys(&self, namespace: &Namespace, keys: &[WrappingKey]) -> Result<()> {
+        let mut domain = self.domain(namespace)?;
+        domain.versions.over.retain(|key| !keys.contains(key));
         self.write_domain(&domain)
     }
 

@@ -9,7 +9,7 @@ use super::keys::{bits_of, nothing};
 use super::locator::{Locator, Replicas};
 use super::place::{self, hex, stored};
 use crate::backend::Foreign;
-use crate::device::{Device, Lent, ROOT_KEYS, Trouble, Use};
+use crate::device::{Device, Lent, ROOT_KEYS, Trouble, Use, WRAPPING_KEYS};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Material, Protection, Usage};
 use crate::mechanism::KeyType;
@@ -90,8 +90,8 @@ impl HsmBackend {
             refusal: None,
         };
         let refuse = |why: &str| Some(why.to_owned());
-        foreign.refusal = if is_root(id) || is_root(label) {
-            refuse("it opens a home")
+        foreign.refusal = if let Some(why) = opens(id).or_else(|| opens(label)) {
+            refuse(why)
         } else if key.key_type.is_none() {
             refuse("keys of this type are not offered")
         } else if id.is_empty() && label.is_empty() {
@@ -164,9 +164,10 @@ fn handles(device: &Device, lent: &Lent, locator: Option<&Locator>) -> Result<Ve
     Ok(handles)
 }
 
-/// Whether this is how keys are called that open homes: whoever uses one has the home.
-fn is_root(name: &[u8]) -> bool {
-    name.starts_with(ROOT_KEYS.as_bytes())
+/// What a key opens that is called like this: whoever uses it has that.
+fn opens(name: &[u8]) -> Option<&'static str> {
+    let own = [(ROOT_KEYS, "it opens a home"), (WRAPPING_KEYS, "it opens key material of a home")];
+    own.into_iter().find_map(|(own, what)| name.starts_with(own.as_bytes()).then_some(what))
 }
 
 /// Shows of each public half whether the private one with its identifier is its other half.

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::domain::{Rewrapped, fence};
-use crate::key::{DomainSource, material_context};
+use crate::key::{DomainSource, VersionSecret, material_context};
 use crate::secret::Secret;
 use crate::store::StoreKey;
 
@@ -29,8 +29,9 @@ impl DomainSource for Rotating {
         self.store.generation()
     }
 
-    fn secrets(&self) -> Result<Vec<(u32, Secret)>> {
-        Ok(self.secrets.lock().unwrap().clone())
+    fn secrets(&self) -> Result<Vec<VersionSecret>> {
+        let secrets = self.secrets.lock().unwrap().clone().into_iter();
+        Ok(secrets.map(|(number, secret)| VersionSecret { number, secret, envelope: None }).collect())
     }
 }
 

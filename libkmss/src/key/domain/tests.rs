@@ -32,21 +32,25 @@ fn random() -> Counting {
 #[derive(Default)]
 struct Rotating {
     generation: AtomicU64,
-    secrets: Mutex<Vec<(u32, Secret)>>,
+    secrets: Mutex<Vec<VersionSecret>>,
     looks: AtomicU64,
+    /// What versions made from now on put key material into.
+    envelope: Mutex<Option<Arc<dyn Envelope>>>,
 }
 
 impl Rotating {
     fn rotate(&self) -> u32 {
         let mut secrets = self.secrets.lock().unwrap();
-        let number = secrets.last().map_or(1, |(number, _)| number + 1);
-        secrets.push((number, Secret::filled(DomainKey::SECRET_LEN, |b| random().fill(b)).unwrap()));
+        let number = secrets.last().map_or(1, |version| version.number + 1);
+        let secret = Secret::filled(DomainKey::SECRET_LEN, |b| random().fill(b)).unwrap();
+        let envelope = self.envelope.lock().unwrap().clone();
+        secrets.push(VersionSecret { number, secret, envelope });
         self.generation.fetch_add(2, Ordering::SeqCst);
         number
     }
 
     fn erase(&self, number: u32) {
-        self.secrets.lock().unwrap().retain(|(n, _)| *n != number);
+        self.secrets.lock().unwrap().retain(|version| version.number != number);
         self.generation.fetch_add(2, Ordering::SeqCst);
     }
 }
@@ -56,7 +60,7 @@ impl DomainSource for Rotating {
         self.generation.load(Ordering::SeqCst)
     }
 
-    fn secrets(&self) -> Result<Vec<(u32, Secret)>> {
+    fn secrets(&self) -> Result<Vec<VersionSecret>> {
         self.looks.fetch_add(1, Ordering::SeqCst);
         Ok(self.secrets.lock().unwrap().clone())
     }
@@ -98,7 +102,7 @@ fn the_newest_version_seals_at_the_next_use_and_older_ones_open_what_they_sealed
 #[test]
 fn what_the_first_version_sealed_looks_as_it_always_did() {
     both(|suite, source, key| {
-        let single = DomainKey::expand(suite, 1, &source.secrets().unwrap()[0].1).unwrap();
+        let single = DomainKey::expand(suite, 1, &source.secrets().unwrap()[0].secret).unwrap();
         let sealed = single.seal_material(&random(), b"a", &Secret::copy_of(b"old")).unwrap();
         source.rotate();
         assert_eq!(key.open_material(b"a", &sealed).unwrap().expose(), b"old");
@@ -190,5 +194,74 @@ fn while_the_store_stands_nobody_looks_again() {
             let _ = key.version(7).unwrap_err();
         }
         assert_eq!(source.looks.load(Ordering::SeqCst), looks);
+    });
+}
+
+/// An envelope that may be out of reach, and counts how often it was asked.
+#[derive(Default)]
+struct Distant {
+    away: std::sync::atomic::AtomicBool,
+    asked: AtomicU64,
+}
+
+impl Distant {
+    fn ask(&self) -> Result<()> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if self.away.load(Ordering::SeqCst) {
+            return Err(Error::new(ErrorKind::BackendUnavailable, "away"));
+        }
+        Ok(())
+    }
+}
+
+impl Envelope for Distant {
+    fn close(&self, _random: &dyn Random, context: &[u8], plain: &Secret) -> Result<Vec<u8>> {
+        self.ask()?;
+        let turned: Vec<u8> = plain.expose().iter().map(|b| !b).collect();
+        Ok([context, &turned].concat())
+    }
+
+    fn open(&self, context: &[u8], closed: &[u8]) -> Result<Secret> {
+        self.ask()?;
+        let turned = closed.strip_prefix(context).ok_or_else(|| too_short("an envelope"))?;
+        Ok(Secret::new(turned.iter().map(|b| !b).collect()))
+    }
+}
+
+#[test]
+fn material_in_an_envelope_is_opened_by_whoever_made_that_and_by_nobody_else() {
+    both(|_, source, key| {
+        let plain = Secret::copy_of(b"key material");
+        let before = key.seal_material(&random(), b"a", &plain).unwrap();
+        let envelope = Arc::new(Distant::default());
+        *source.envelope.lock().unwrap() = Some(Arc::clone(&envelope) as _);
+        source.rotate();
+        let sealed = key.seal_material(&random(), b"a", &plain).unwrap();
+        assert_eq!(key.open_material(b"a", &sealed).unwrap(), plain);
+        assert_eq!(key.open_material(b"b", &sealed).unwrap_err().kind(), ErrorKind::Damaged);
+        let newest = key.newest().unwrap();
+        let outside = newest.open_outside(b"a", &sealed).unwrap();
+        assert!(!outside.expose().windows(plain.len()).any(|part| part == plain.expose()));
+        // What lies under the version is not opened to be told so.
+        let asked = envelope.asked.load(Ordering::SeqCst);
+        assert!(key.reseal_material(&random(), b"a", &sealed, &newest).unwrap().is_none());
+        assert_eq!(envelope.asked.load(Ordering::SeqCst), asked);
+        // Out of reach is told as that, though the first version has no envelope; records open all the same.
+        envelope.away.store(true, Ordering::SeqCst);
+        assert_eq!(key.open_material(b"a", &sealed).unwrap_err().kind(), ErrorKind::BackendUnavailable);
+        assert_eq!(key.seal_material(&random(), b"a", &plain).unwrap_err().kind(), ErrorKind::BackendUnavailable);
+        let moved = key.reseal_material(&random(), b"a", &before, &newest);
+        assert_eq!(moved.unwrap_err().kind(), ErrorKind::BackendUnavailable);
+        assert_eq!(key.open_material(b"a", &before).unwrap(), plain);
+        let record = newest.seal_record(&random(), b"r", b"a record").unwrap();
+        assert_eq!(newest.open_record(b"r", &record).unwrap().expose(), b"a record");
+        // And back again.
+        envelope.away.store(false, Ordering::SeqCst);
+        *source.envelope.lock().unwrap() = None;
+        source.rotate();
+        let newest = key.newest().unwrap();
+        let anew = key.reseal_material(&random(), b"a", &sealed, &newest).unwrap().unwrap();
+        envelope.away.store(true, Ordering::SeqCst);
+        assert_eq!(key.open_material(b"a", &anew).unwrap(), plain);
     });
 }

@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 use super::*;
-use crate::key::DomainSource;
+use crate::key::{DomainSource, VersionSecret};
 use crate::policy::Scope;
 use crate::policy::bundle::{Abi, Content, Draft, PublisherAlgorithm, PublisherSecret, Terms};
 use crate::secret::Secret;
@@ -397,8 +397,9 @@ impl DomainSource for Rotating {
         self.generation.load(Ordering::SeqCst)
     }
 
-    fn secrets(&self) -> Result<Vec<(u32, Secret)>> {
-        Ok(self.secrets.lock().unwrap().clone())
+    fn secrets(&self) -> Result<Vec<VersionSecret>> {
+        let secrets = self.secrets.lock().unwrap().clone().into_iter();
+        Ok(secrets.map(|(number, secret)| VersionSecret { number, secret, envelope: None }).collect())
     }
 }
 

@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::clock::Timestamp;
+use crate::domain::VersionInfo;
 
 fn rotate(bench: &Bench) -> u32 {
-    bench.auth.rotate(&bench.namespace, &bench.officer(), Timestamp(5)).unwrap()
+    bench.auth.rotate(&bench.namespace, &bench.officer(), Timestamp(5), None).unwrap()
 }
 
 fn seal(key: &DomainKey) -> Vec<u8> {
@@ -46,7 +47,7 @@ fn credentials_survive_a_rotation_their_rewrap_and_the_end_of_the_old_version() 
         assert!(bench.auth.rewrap(&bench.namespace).unwrap().is_settled());
         bench.auth.erase(&bench.namespace, &[1, 2]).unwrap();
         let versions = bench.auth.versions(&bench.namespace).unwrap();
-        assert_eq!(versions, [VersionInfo { number: 2, created: Timestamp(5) }]);
+        assert_eq!(versions, [VersionInfo { number: 2, created: Timestamp(5), device: None }]);
         let key = bench.private("user", PIN);
         assert!(!opens(&key, &old) && opens(&key, &seal(&key)));
         assert_eq!(bench.auth.users(&bench.namespace).unwrap(), ["user"]);
@@ -63,8 +64,8 @@ fn an_officer_of_another_edition_rotates_nothing() {
     let officer = bench.officer();
     let again = Namespace { incarnation: bench.namespace.incarnation + 1, ..bench.namespace.clone() };
     bench.auth.initialize(&again, &pin(SO_PIN)).unwrap();
-    assert_eq!(kind(bench.auth.rotate(&again, &officer, Timestamp(1))), ErrorKind::NotLoggedIn);
-    assert_eq!(kind(bench.auth.rotate(&bench.namespace, &officer, Timestamp(1))), ErrorKind::Conflict);
+    assert_eq!(kind(bench.auth.rotate(&again, &officer, Timestamp(1), None)), ErrorKind::NotLoggedIn);
+    assert_eq!(kind(bench.auth.rotate(&bench.namespace, &officer, Timestamp(1), None)), ErrorKind::Conflict);
 }
 
 #[test]
