@@ -487,6 +487,8 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
     let said = scene.kmss("key move k --token pay --to soft").run();
     assert_eq!(said.code(), Some(4), "{said}");
     said.mentions("not destroyed yet");
+    scene.kmss("key move k --token pay --to soft").fail().mentions("still not destroyed");
+    scene.kmss("store check --token pay").succeed();
     scene.module.command("");
     assert_eq!((scene.backend(), scene.held()), ("soft".to_owned(), 1));
     scene.signs();
@@ -495,7 +497,14 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
     scene.kmss("hsm adopt vault --token two --all").run().mentions("a key of this home stands on it already");
     scene.kmss("key move k --token pay --to soft").succeed().mentions("is destroyed");
     assert_eq!(scene.held(), 0);
-    // One that goes while its former place is not there takes that with it.
+    // A key that is destroyed takes what it left with it.
+    scene.kmss("key move k --token pay --to vault").succeed();
+    scene.module.command("C_DestroyObject CKR_FUNCTION_FAILED");
+    scene.kmss("key move k --token pay --to soft").run();
+    scene.module.command("");
+    assert_eq!((scene.backend(), scene.held()), ("soft".to_owned(), 1));
+    scene.kmss("key destroy k --token pay --yes").succeed();
+    assert_eq!(scene.held(), 0);
     scene.kmss("store check --token pay").succeed();
 }
 

@@ -86,6 +86,16 @@ impl Operation for Move {
         let (halves, cleared) = clear_remains(hall, permit, target, &self.remains, halves)?;
         let kept = if moves { rehome(hall, permit, target, &halves)? } else { halves };
         let (objects, destroyed, remaining) = let_go(hall, permit, kept);
+        // Nothing is called done that left the record as it was.
+        if !moves && cleared + destroyed == 0 {
+            let why = if remaining.is_empty() {
+                Error::new(ErrorKind::Arguments, format!("the key is in `{}` already", self.to.0))
+            } else {
+                let all = remaining.join("; ");
+                Error::new(ErrorKind::BackendUnavailable, format!("what the key left is still not destroyed {all}"))
+            };
+            return Err(why);
+        }
         Ok(Moved { objects, moved: moves, cleared: cleared + destroyed, remaining })
     }
 }
