@@ -509,7 +509,23 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
 }
 
 #[test]
-fn a_device_that_holds_another_key_than_it_was_given_is_found_out() {
+fn a_device_that_takes_nothing_in_clear_is_given_the_key_wrapped() {
+    if skip() {
+        return;
+    }
+    let scene = Faulty::new();
+    scene.kmss("key generate k --token pay --type ec:p256 --id 01 --extractable").succeed();
+    scene.module.note_calls();
+    scene.module.command("C_CreateObject CKR_FUNCTION_NOT_SUPPORTED");
+    scene.kmss("key move k --token pay --to vault").succeed();
+    scene.module.command("");
+    assert_eq!(scene.module.calls("C_UnwrapKey"), 2, "the transport key, and the key under it");
+    assert_eq!((scene.backend(), scene.held()), ("vault".to_owned(), 1));
+    scene.signs();
+}
+
+#[test]
+fn a_device_that_cannot_show_that_it_holds_the_key_does_not_get_it() {
     if skip() {
         return;
     }
