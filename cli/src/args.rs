@@ -5,6 +5,7 @@ mod domain;
 mod exchange;
 mod hsm;
 mod hsm_probe;
+mod key;
 mod policy;
 mod quota;
 mod report;
@@ -21,6 +22,7 @@ pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
+pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -423,45 +425,6 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
-}
-
-/// `kmss key move`
-#[derive(Args, Debug)]
-pub(crate) struct MoveArgs {
-    /// Name of the key
-    #[arg(required_unless_present = "all", conflicts_with = "all")]
-    pub name: Option<String>,
-    /// The token
-    #[command(flatten)]
-    pub token: TokenArg,
-    /// Where to: `soft`, or the name of an HSM of the configuration
-    #[arg(long, value_name = "BACKEND")]
-    pub to: String,
-    /// Every key of the token
-    #[arg(long)]
-    pub all: bool,
-    /// Say what would be moved, and what not and why
-    #[arg(long)]
-    pub dry_run: bool,
-}
-
-/// How records of a key's uses are kept.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum AuditModeArg {
-    /// In the kernel before the result is released: they survive the death of the process
-    Normal,
-    /// On the disk before the result is released: they survive a power failure
-    Sync,
-}
-
-/// A key by its name.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct NamedKey {
-    /// Name of the key
-    pub name: String,
-    /// The token
-    #[command(flatten)]
-    pub token: TokenArg,
 }
 
 /// `kmss cert …`

@@ -181,6 +181,13 @@ fn only_the_pipeline_issues_permits() {
 }
 
 #[test]
+fn only_a_move_takes_permits_apart() {
+    let text = "fn f(permit: &Permit) { permit.step(a, b) }";
+    caught("libkmss", &[("permit.rs", ""), ("operation/sign.rs", text)], "takes a Permit apart");
+    fine("libkmss", &[("permit.rs", ""), ("operation/relocate/mod.rs", text)]);
+}
+
+#[test]
 fn doors_do_not_know_each_other() {
     let manifest = "[dependencies]\nffi.workspace = true\n";
     assert_eq!(rooms::foreign_doors("cli/Cargo.toml", manifest, "cli", &[]).len(), 1);

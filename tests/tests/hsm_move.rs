@@ -233,6 +233,7 @@ fn what_a_device_does_not_let_go_stays_and_nothing_changes() {
     let wrong = home.kmss("key move goes --token pay --to vault").env("KMSS_SO_PIN", PIN);
     wrong.fail().mentions("PIN");
     assert_eq!(show(home, "kept"), edition);
+    assert!(Value::Array(home.audit(40)).to_string().contains("does not let it go"), "a refusal is recorded");
     // All that can go does, the others are named, and nothing moves before that is wanted.
     let words = "key move --all --token pay --to other --json";
     let outcomes = |said: &Said| {
@@ -411,6 +412,7 @@ fn a_move_that_is_killed_anywhere_leaves_the_key_whole_in_one_place() {
         return;
     }
     let scene = Faulty::new();
+    scene.kmss("token init two").succeed();
     scene.kmss("key generate k --token pay --type ec:p256 --id 01 --extractable").succeed();
     for (to, points) in [
         ("vault", [("C_CreateObject", 0), ("C_SignInit", 0), ("C_Sign", 0)].as_slice()),
@@ -433,9 +435,11 @@ fn a_move_that_is_killed_anywhere_leaves_the_key_whole_in_one_place() {
             let now = scene.backend();
             assert!(now == from || now == to, "{now}");
             scene.signs();
-            let found = scene.kmss("hsm keys vault --token pay --json").succeed();
-            let adoptable = json_items(&found).iter().filter(|row| row["outcome"] == "can be adopted").count();
-            assert_eq!(adoptable, 0, "what a move leaves is nobody's to adopt: {found}");
+            for token in ["pay", "two"] {
+                let found = scene.kmss(&format!("hsm keys vault --token {token} --json")).succeed();
+                let adoptable = json_items(&found).iter().filter(|row| row["outcome"] == "can be adopted").count();
+                assert_eq!(adoptable, 0, "what a move leaves is nobody's to adopt: {found}");
+            }
             scene.kmss("store check --token pay").succeed();
         }
         scene.kmss(&format!("key move k --token pay --to {to}")).succeed();
@@ -444,6 +448,32 @@ fn a_move_that_is_killed_anywhere_leaves_the_key_whole_in_one_place() {
         scene.signs();
     }
     scene.home.audit_is_whole();
+}
+
+#[test]
+fn of_moves_at_once_one_wins_and_the_key_stays_whole() {
+    if skip() {
+        return;
+    }
+    let vault = scene();
+    let home = &vault.home;
+    home.kmss("key generate k --token pay --type ec:p256 --id 01 --extractable").succeed();
+    fs::write(home.file("msg"), "text").unwrap();
+    for (one, two) in [("vault", "vault"), ("soft", "other"), ("vault", "soft"), ("other", "other")] {
+        let start = |to: &str| home.kmss(&format!("key move k --token pay --to {to}")).keep_running();
+        let (mut first, mut second) = (start(one), start(two));
+        first.wait_end();
+        second.wait_end();
+        let now = backends(home, "k").swap_remove(0);
+        sign(&vault, "01", "ECDSA-SHA256", "sig");
+        verify(&vault, "01", "ECDSA-SHA256", "sig");
+        // Whoever comes last finds nothing that the others left.
+        home.kmss(&format!("key move k --token pay --to {now}")).succeed();
+        for hsm in ["vault", "other"] {
+            assert_eq!(within(home, hsm, "k"), usize::from(hsm == now), "{hsm} after {one} and {two}: it is in {now}");
+        }
+    }
+    is_clean(home);
 }
 
 #[test]
@@ -457,6 +487,8 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
     let said = scene.kmss("key move k --token pay --to soft").run();
     assert_eq!(said.code(), Some(4), "{said}");
     said.mentions("not destroyed yet");
+    scene.kmss("key move k --token pay --to soft").fail().mentions("still not destroyed");
+    scene.kmss("store check --token pay").succeed();
     scene.module.command("");
     assert_eq!((scene.backend(), scene.held()), ("soft".to_owned(), 1));
     scene.signs();
@@ -465,12 +497,35 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
     scene.kmss("hsm adopt vault --token two --all").run().mentions("a key of this home stands on it already");
     scene.kmss("key move k --token pay --to soft").succeed().mentions("is destroyed");
     assert_eq!(scene.held(), 0);
-    // One that goes while its former place is not there takes that with it.
+    // A key that is destroyed takes what it left with it.
+    scene.kmss("key move k --token pay --to vault").succeed();
+    scene.module.command("C_DestroyObject CKR_FUNCTION_FAILED");
+    scene.kmss("key move k --token pay --to soft").run();
+    scene.module.command("");
+    assert_eq!((scene.backend(), scene.held()), ("soft".to_owned(), 1));
+    scene.kmss("key destroy k --token pay --yes").succeed();
+    assert_eq!(scene.held(), 0);
     scene.kmss("store check --token pay").succeed();
 }
 
 #[test]
-fn a_device_that_holds_another_key_than_it_was_given_is_found_out() {
+fn a_device_that_takes_nothing_in_clear_is_given_the_key_wrapped() {
+    if skip() {
+        return;
+    }
+    let scene = Faulty::new();
+    scene.kmss("key generate k --token pay --type ec:p256 --id 01 --extractable").succeed();
+    scene.module.note_calls();
+    scene.module.command("C_CreateObject CKR_FUNCTION_NOT_SUPPORTED");
+    scene.kmss("key move k --token pay --to vault").succeed();
+    scene.module.command("");
+    assert_eq!(scene.module.calls("C_UnwrapKey"), 2, "the transport key, and the key under it");
+    assert_eq!((scene.backend(), scene.held()), ("vault".to_owned(), 1));
+    scene.signs();
+}
+
+#[test]
+fn a_device_that_cannot_show_that_it_holds_the_key_does_not_get_it() {
     if skip() {
         return;
     }

@@ -11,8 +11,8 @@ use libkmss::config::{HsmConfig, HsmGroupConfig, Routing};
 use libkmss::device::{Device, SeenToken, survey};
 use libkmss::key::{KeyClass, Object, Storage};
 use libkmss::kms::Kms;
-use libkmss::operation::{Adopt, Find, Survey, is_left_by};
-use libkmss::tenant::{BackendId, ObjectId};
+use libkmss::operation::{Adopt, Find, Survey};
+use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
 use super::{hsm_clone, hsm_probe, key};
@@ -235,8 +235,6 @@ struct Known {
     keys: BTreeMap<Vec<u8>, String>,
     /// Those that were moved away and are not destroyed there yet.
     left: BTreeMap<Vec<u8>, String>,
-    /// All its keys, wherever they are.
-    names: Vec<(ObjectId, String)>,
 }
 
 fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<Known, Failure> {
@@ -247,7 +245,6 @@ fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<Known, Failu
         known.keys.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
         let left = key.left.iter().filter(|left| left.backend == *backend);
         known.left.extend(left.map(|left| (left.locator.clone(), key.name.clone())));
-        known.names.push((object.id, key.name.clone()));
     })?;
     Ok(known)
 }
@@ -277,12 +274,7 @@ fn standing(known: &Known, foreign: &Foreign) -> Outcome {
         let why = format!("`{name}` was moved away from here: `kmss key move` it again, and this is destroyed");
         return Outcome::Refused(why);
     }
-    let of_a_move = known.names.iter().find(|(id, _)| is_left_by(&foreign.identifier, *id));
     match (known.keys.get(&foreign.material.locator), &foreign.refusal) {
-        (None, None) if of_a_move.is_some() => {
-            let name = of_a_move.map_or("", |(_, name)| name);
-            Outcome::Refused(format!("a move of `{name}` left it: `kmss key move` the key here, and it is destroyed"))
-        }
         (Some(name), _) => Outcome::Present(name.clone()),
         (None, Some(why)) => Outcome::Refused(why.clone()),
         (None, None) => Outcome::Possible,

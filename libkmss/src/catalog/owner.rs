@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::DeviceObject;
 use crate::sealed;
 use crate::store::{Batch, Condition, Op, Revision, StoreKey};
-use crate::tenant::{Namespace, NamespaceId, ObjectId};
+use crate::tenant::{Namespace, NamespaceId, ObjectId, push_hex};
 
 /// A key that has an object of a device.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,6 +41,21 @@ impl Catalog {
     /// [`ErrorKind::Damaged`] and those of the store.
     pub fn has_owner(&self, object: &DeviceObject) -> Result<bool> {
         Ok(self.owners(object)?.have(object))
+    }
+
+    /// Whether an object of this home, of whatever namespace, has an identity that begins with `known`.
+    ///
+    /// # Errors
+    /// Those of [`Self::namespaces`].
+    pub fn has_kin(&self, known: &[u8]) -> Result<bool> {
+        for namespace in self.namespaces()? {
+            let mut path = Paths::of(&namespace).objects();
+            push_hex(&mut path, known);
+            if !self.store.scan(&path, None, 1)?.is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Has `batch` give `objects` to the keys that are made with it.

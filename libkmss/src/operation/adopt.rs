@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::relocate::left_by;
 use super::{Draft, Hall, Operation, Request, Target, now};
 use crate::backend::Foreign;
 use crate::error::{Error, ErrorKind, Result};
@@ -30,6 +31,9 @@ impl Operation for Survey {
                 if hall.catalog.has_owner(&object)? {
                     foreign.refusal = Some("a key of this home stands on it already".to_owned());
                 }
+            }
+            if foreign.refusal.is_none() && is_of_a_move(hall, foreign)? {
+                foreign.refusal = Some(OF_A_MOVE.to_owned());
             }
         }
         Ok(found)
@@ -60,8 +64,12 @@ impl Operation for Adopt {
         let found = backend.foreign(permit, Some(&self.locator))?;
         // Which of several with one CKA_ID it is was said when it was listed.
         let foreign = found.into_iter().next().ok_or_else(gone)?;
-        if let Some(refusal) = foreign.refusal {
-            return Err(Error::new(ErrorKind::ActionProhibited, refusal));
+        if let Some(refusal) = &foreign.refusal {
+            return Err(Error::new(ErrorKind::ActionProhibited, refusal.clone()));
+        }
+        // The move may be under way, and may take it back.
+        if is_of_a_move(hall, &foreign)? {
+            return Err(Error::new(ErrorKind::ActionProhibited, OF_A_MOVE));
         }
         let mut material = foreign.material;
         material.locator = self.locator;
@@ -77,4 +85,12 @@ impl Operation for Adopt {
     fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
         std::iter::once(key)
     }
+}
+
+/// Why nobody adopts what a move made.
+const OF_A_MOVE: &str =
+    "a move made it for a key of this home: `kmss key move` that key here again, and what was left is destroyed";
+
+fn is_of_a_move(hall: &Hall, foreign: &Foreign) -> Result<bool> {
+    left_by(&foreign.identifier).map_or(Ok(false), |known| hall.catalog.has_kin(known))
 }

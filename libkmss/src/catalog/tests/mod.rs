@@ -6,6 +6,7 @@ mod damage;
 mod find;
 mod namespace;
 mod objects;
+mod rehome;
 mod rewrap;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::proof::{Side, prove};
 use super::{Hall, KNOWN};
 use crate::backend::Backend;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{
     BackendId, Body, CachedKey, HeldKey, KeyClass, KeySpec, KeyVersion, Left, Material, Object, Protection, Storage,
     Usage, material_context,
@@ -135,7 +135,7 @@ impl<'a> Carrier<'a> {
                 .and_then(|components| self.target.import(&self.making(new.clone()), &components));
             // A device that takes nothing in clear may take it wrapped.
             return match given {
-                Err(e) if e.kind() != ErrorKind::BackendUnavailable => {
+                Err(e) if e.kind().class() == ErrorClass::Request => {
                     self.under_transport_key(source, here, new).map_err(|_| e)
                 }
                 given => given,
@@ -177,7 +177,7 @@ impl<'a> Carrier<'a> {
         for hash in HASHES {
             match self.unwrapping(source, &pair, &wrapping, hash) {
                 Ok(unwrapping) => return self.wrapped(source, here, (&wrapping, &unwrapping), new),
-                Err(e) if e.kind() == ErrorKind::BackendUnavailable => return Err(e),
+                Err(e) if e.kind().class() == ErrorClass::Environment => return Err(e),
                 Err(e) => refused = e,
             }
         }

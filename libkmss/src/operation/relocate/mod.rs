@@ -52,7 +52,12 @@ pub struct Moved {
 /// Whether an object that a device knows by `identifier` was made for the key `id`: by a move, or with the key.
 #[must_use]
 pub fn is_left_by(identifier: &[u8], id: ObjectId) -> bool {
-    identifier.len() == id.0.len() && identifier.get(..KNOWN) == id.0.get(..KNOWN)
+    left_by(identifier).is_some_and(|known| id.0.starts_with(known))
+}
+
+/// The beginning of the identity of the key that an object which a device knows by `identifier` was made for, if it was.
+pub(super) fn left_by(identifier: &[u8]) -> Option<&[u8]> {
+    if identifier.len() == size_of::<ObjectId>() { identifier.get(..KNOWN) } else { None }
 }
 
 impl Operation for Move {
@@ -78,10 +83,19 @@ impl Operation for Move {
         let moves = hall.would_move(permit.caller(), &halves, &self.to)?;
         let target = hall.backend(&self.to)?;
         target.ready()?;
-        let halves = clear_remains(hall, permit, target, &self.remains, halves)?;
-        let (halves, cleared) = halves;
+        let (halves, cleared) = clear_remains(hall, permit, target, &self.remains, halves)?;
         let kept = if moves { rehome(hall, permit, target, &halves)? } else { halves };
-        let (objects, destroyed, remaining) = let_go(hall, permit, kept)?;
+        let (objects, destroyed, remaining) = let_go(hall, permit, kept);
+        // Nothing is called done that left the record as it was.
+        if !moves && cleared + destroyed == 0 {
+            let why = if remaining.is_empty() {
+                Error::new(ErrorKind::Arguments, format!("the key is in `{}` already", self.to.0))
+            } else {
+                let all = remaining.join("; ");
+                Error::new(ErrorKind::BackendUnavailable, format!("what the key left is still not destroyed {all}"))
+            };
+            return Err(why);
+        }
         Ok(Moved { objects, moved: moves, cleared: cleared + destroyed, remaining })
     }
 }
@@ -204,7 +218,7 @@ impl Hall {
 }
 
 /// Destroys what the key was moved away from, and takes it out of the record. What cannot be destroyed now stays there.
-fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>) -> Result<(Vec<Arc<Object>>, usize, Vec<String>)> {
+fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>) -> (Vec<Arc<Object>>, usize, Vec<String>) {
     let (mut cleared, mut remaining, mut lost) = (0, Vec::new(), Vec::new());
     let mut next: Vec<Object> = halves.iter().map(|half| Object::clone(half)).collect();
     for object in &mut next {
@@ -230,10 +244,16 @@ fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>) -> Result<(Vec
         key.left = still;
     }
     if cleared == 0 {
-        return Ok((halves, 0, remaining));
+        return (halves, 0, remaining);
     }
-    let halves = hall.catalog.rehome(permit.caller(), &next, (&[], &lost))?;
-    Ok((halves, cleared, remaining))
+    match hall.catalog.rehome(permit.caller(), &next, (&[], &lost)) {
+        Ok(halves) => (halves, cleared, remaining),
+        // The key has moved all the same, and its record says what to look after.
+        Err(e) => {
+            remaining.push(format!("as the record has it: {}", e.sentence()));
+            (halves, 0, remaining)
+        }
+    }
 }
 
 /// Destroys what a backend holds at `locator`.
@@ -263,5 +283,19 @@ impl Hall {
             failed = failed.or(destroyed.err());
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_identifier_tells_the_key_that_it_was_made_for_and_no_other() {
+        let id = ObjectId(*b"0123456789abcdef");
+        assert!(is_left_by(&id.0, id) && is_left_by(b"0123456789ab----", id));
+        for other in [b"0123456789a-cdef".as_slice(), b"0123456789ab", b"0123456789abcdef0", b""] {
+            assert!(!is_left_by(other, id));
+        }
     }
 }

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::backend::{Backend, Ciphering};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{BackendId, Body, Key, KeyClass, KeySpec, Object, Protection, PublicComponents, Storage, Usage};
 use crate::mechanism::{
     BlockCipher, CipherMode, Curve, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, Mechanism, Oaep,
@@ -45,7 +45,7 @@ pub(super) fn prove(software: &Arc<dyn Backend>, permit: &Permit, (from, to): (S
                 let why = format!("`{}` holds another key than was brought there", to.backend.id().0);
                 return Err(Error::new(ErrorKind::Damaged, why));
             }
-            Err(e) if e.kind() == ErrorKind::BackendUnavailable => return Err(e),
+            Err(e) if e.kind().class() == ErrorClass::Environment => return Err(e),
             Err(e) => refused = refused.or(Some(e)),
         }
     }
