@@ -135,9 +135,9 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let devices = Arc::new(Devices::new(&config.hsms));
-        let (backends, random) = engines(config, &devices, more)?;
-        match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
-            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (backends, random, devices)).map(Some),
+        let engines = engines(config, &devices, more)?;
+        match HomeSeal::open(&home, Arc::clone(&engines.1), &config.hsms) {
+            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (engines, devices)).map(Some),
             Err(e) => nothing(e),
         }
     }
@@ -170,16 +170,16 @@ impl Kms {
     fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let devices = Arc::new(Devices::new(&config.hsms));
-        let (backends, random) = engines(config, &devices, more)?;
-        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
-        Self::assemble(config, &home, Arc::new(seal), (backends, random, devices))
+        let engines = engines(config, &devices, more)?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&engines.1), (holding, &config.hsms))?;
+        Self::assemble(config, &home, Arc::new(seal), (engines, devices))
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
         root_seal: Arc<HomeSeal>,
-        (backends, random, devices): (Vec<Arc<dyn Backend>>, Arc<dyn Random>, Arc<Devices>),
+        ((backends, random), devices): (Engines, Arc<Devices>),
     ) -> Result<Self> {
         let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
