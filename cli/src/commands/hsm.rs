@@ -14,9 +14,10 @@ use libkmss::operation::{Adopt, Find, Survey};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::{hsm_probe, key};
+use super::hsm_probe;
 use crate::args::{AdoptArgs, HsmCommand};
 use crate::context::Context;
+use crate::objects::parts_in;
 use crate::output::{self, Failure, hex, plain};
 
 /// Exit code where something could not be adopted.
@@ -54,7 +55,7 @@ pub(super) fn look(config: &HsmConfig) -> State {
 }
 
 fn list(context: &Context) -> Result<ExitCode, Failure> {
-    let all: Vec<_> = context.config.hsms.iter().map(|config| (config, look(config))).collect();
+    let all: Vec<_> = context.config()?.hsms.iter().map(|config| (config, look(config))).collect();
     let fine = all.iter().all(|(_, state)| state.entered.is_ok());
     let code = if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if context.global.json {
@@ -194,7 +195,7 @@ fn adopt(context: &Context, args: &AdoptArgs) -> Result<ExitCode, Failure> {
 }
 
 fn named(context: &Context, hsm: &str) -> Result<BackendId, Failure> {
-    if context.config.hsms.iter().any(|config| config.name == hsm) {
+    if context.config()?.hsms.iter().any(|config| config.name == hsm) {
         return Ok(BackendId(hsm.to_owned().into()));
     }
     Err(format!("no HSM `{hsm}` is configured; `kmss hsm list` shows which are").into())
@@ -262,7 +263,7 @@ fn free_name(kms: &Kms, caller: &Caller, foreign: &Foreign) -> Result<String, Fa
     let base = if label.is_empty() { format!("key-{}", hex(&foreign.identifier)) } else { label };
     for number in 1_u32.. {
         let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-        if key::parts(kms, caller, &name)?.is_empty() {
+        if parts_in(kms, caller, &name)?.is_empty() {
             return Ok(name);
         }
     }
