@@ -3,6 +3,7 @@
 mod audit;
 mod domain;
 mod exchange;
+mod global;
 mod hsm;
 mod hsm_probe;
 mod key;
@@ -20,6 +21,7 @@ pub(crate) use self::audit::{
 };
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
@@ -54,29 +56,6 @@ pub(crate) struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-}
-
-/// Options of every command.
-#[derive(Args, Clone, Debug)]
-pub(crate) struct Global {
-    /// The home directory (else KMSS_HOME, a kmss.toml, or the default)
-    #[arg(long, global = true, value_name = "DIR")]
-    pub home: Option<PathBuf>,
-    /// Print JSON instead of tables and sentences
-    #[arg(long, global = true)]
-    pub json: bool,
-    /// Read the user PIN from this environment variable [default: KMSS_PIN where set]
-    #[arg(long, global = true, value_name = "VAR")]
-    pub pin_env: Option<String>,
-    /// Read the user PIN from the first line of this file
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "pin_env")]
-    pub pin_file: Option<PathBuf>,
-    /// Read the SO PIN from this environment variable [default: KMSS_SO_PIN where set]
-    #[arg(long, global = true, value_name = "VAR")]
-    pub so_pin_env: Option<String>,
-    /// Read the SO PIN from the first line of this file
-    #[arg(long, global = true, value_name = "FILE", conflicts_with = "so_pin_env")]
-    pub so_pin_file: Option<PathBuf>,
 }
 
 /// What to do.

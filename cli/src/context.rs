@@ -1,4 +1,4 @@
-//! What every command needs: the configuration, the open home, a token, its PINs.
+//! What every command needs: the configuration and the open home, or the server; a token, its PINs.
 
 use libkmss::auth::Credential;
 use libkmss::caller::Caller;
@@ -6,30 +6,76 @@ use libkmss::config::Config;
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
+use remote::client::Client;
 
 use crate::args::Global;
 use crate::output::Failure;
 use crate::pin::{self, Source};
 
-/// Options and configuration of one run.
+/// Options of one run, and what it works on.
 pub(crate) struct Context {
     /// The options.
     pub global: Global,
-    /// The configuration.
-    pub config: Config,
+    site: Site,
+}
+
+/// What a command works on. A command never has both: what was written for a home cannot reach one where a server is meant.
+enum Site {
+    Home(Box<Config>),
+    Server(Client),
+}
+
+/// The configuration that counts for a home.
+///
+/// # Errors
+/// It cannot be used.
+pub(crate) fn configuration(global: &Global) -> Result<Config, Failure> {
+    Ok(match &global.home {
+        Some(home) => Config::load()?.at(std::path::absolute(home)?),
+        None => Config::load()?,
+    })
+}
+
+/// Opens the home of a configuration, where there is one.
+///
+/// # Errors
+/// It cannot be used.
+pub(crate) fn open(config: &Config) -> Result<Option<Kms>, libkmss::error::Error> {
+    Kms::open_with(config, remote::client::backends(config)?)
 }
 
 impl Context {
-    /// Loads the configuration.
+    /// On a home: loads the configuration.
     ///
     /// # Errors
     /// The configuration cannot be used.
     pub(crate) fn new(global: Global) -> Result<Self, Failure> {
-        let config = match &global.home {
-            Some(home) => Config::load()?.at(std::path::absolute(home)?),
-            None => Config::load()?,
-        };
-        Ok(Self { global, config })
+        let site = Site::Home(Box::new(configuration(&global)?));
+        Ok(Self { global, site })
+    }
+
+    /// Against a server: no configuration is read, and no home is looked for.
+    pub(crate) fn against(global: Global, server: Client) -> Self {
+        Self { global, site: Site::Server(server) }
+    }
+
+    /// The server, where the command works against one.
+    pub(crate) fn server(&self) -> Option<&Client> {
+        match &self.site {
+            Site::Home(_) => None,
+            Site::Server(server) => Some(server),
+        }
+    }
+
+    /// The configuration of the home.
+    ///
+    /// # Errors
+    /// The command works against a server.
+    pub(crate) fn config(&self) -> Result<&Config, Failure> {
+        match &self.site {
+            Site::Home(config) => Ok(config),
+            Site::Server(_) => Err("this works on the home itself: run it on the server's host".into()),
+        }
     }
 
     /// Opens the home.
@@ -37,9 +83,9 @@ impl Context {
     /// # Errors
     /// There is none, or it cannot be used.
     pub(crate) fn kms(&self) -> Result<Kms, Failure> {
+        let home = &self.config()?.home;
         self.home()?.ok_or_else(|| {
-            format!("there is no home at `{}`; make a token with `kmss token init LABEL`", self.config.home.display())
-                .into()
+            format!("there is no home at `{}`; make a token with `kmss token init LABEL`", home.display()).into()
         })
     }
 
@@ -47,8 +93,8 @@ impl Context {
     ///
     /// # Errors
     /// It cannot be used.
-    pub(crate) fn home(&self) -> Result<Option<Kms>, libkmss::error::Error> {
-        Kms::open_with(&self.config, remote::client::backends(&self.config)?)
+    pub(crate) fn home(&self) -> Result<Option<Kms>, Failure> {
+        Ok(open(self.config()?)?)
     }
 
     /// The user's PIN.
@@ -121,7 +167,15 @@ impl Context {
 /// # Errors
 /// None, or several (PKCS#11 programs may give one label twice).
 pub(crate) fn find_token(kms: &Kms, label: &str) -> Result<Namespace, Failure> {
-    let mut found = kms.namespaces()?.into_iter().filter(|n| n.name == label);
+    named(kms.namespaces()?, label)
+}
+
+/// The one of `namespaces` with this label, or of this `tenant/label`.
+///
+/// # Errors
+/// As [`find_token`].
+pub(crate) fn named(namespaces: Vec<Namespace>, label: &str) -> Result<Namespace, Failure> {
+    let mut found = namespaces.into_iter().filter(|n| n.name == label || n.to_string() == label);
     match (found.next(), found.next()) {
         (Some(namespace), None) => Ok(namespace),
         (None, _) => Err(format!("no token is labelled `{label}`; `kmss token list` shows what there is").into()),

@@ -8,8 +8,11 @@ mod commands;
 mod context;
 mod material;
 mod moment;
+mod objects;
 mod output;
 mod pin;
+mod place;
+mod site;
 
 use std::process::ExitCode;
 

@@ -39,7 +39,8 @@ impl Program {
     /// A program with a clean slate: variables that would lead it to another module or configuration are removed.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(program.as_ref());
-        for variable in ["KMSS_HOME", "KMSS_CONF", "KMSS_PIN", "KMSS_SO_PIN", "OPENSSL_CONF", "SOFTHSM2_CONF"] {
+        let kmss = ["KMSS_HOME", "KMSS_CONF", "KMSS_PIN", "KMSS_SO_PIN", "KMSS_SERVER"];
+        for variable in kmss.into_iter().chain(["OPENSSL_CONF", "SOFTHSM2_CONF"]) {
             command.env_remove(variable);
         }
         // Messages are matched by some tests.

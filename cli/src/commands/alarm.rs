@@ -17,7 +17,7 @@ pub(super) fn run(context: &Context, command: AlarmCommand) -> Result<(), Failur
     let AlarmCommand::List { lines, since, rule, severity } = command;
     let since = since.as_deref().map(moment::parse_past).transpose()?;
     let filter = Filter { kind: Some("alarm".to_owned()), rule, since, ..Filter::default() };
-    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter);
+    let mut tail = AuditTail::new(Kms::audit_directory(context.config()?), filter);
     let bad_enough = |entry: &Entry| severity.is_none_or(|least| of(entry) >= least);
     // Which are bad enough is not for the filter to say.
     let asked = if severity.is_some() { usize::MAX } else { lines };

@@ -65,7 +65,7 @@ pub(super) fn filter(args: &RecordArgs) -> Result<Filter, Failure> {
 }
 
 fn tail(context: &Context, args: &TailArgs) -> Result<ExitCode, Failure> {
-    let mut tail = AuditTail::new(Kms::audit_directory(&context.config), filter(&args.records)?)
+    let mut tail = AuditTail::new(Kms::audit_directory(context.config()?), filter(&args.records)?)
         .with_archives(args.records.archives.clone());
     let colors = colors(args.color);
     for entry in tail.last(args.lines)? {

@@ -18,16 +18,16 @@ const IN_PART: u8 = 4;
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<ExitCode, Failure> {
     match &args.command {
-        None => match Agent::new(&context.config)?.run(Options { once: args.once })? {
+        None => match Agent::new(context.config()?)?.run(Options { once: args.once })? {
             Outcome::Done => Ok(ExitCode::SUCCESS),
             Outcome::Undelivered => Ok(ExitCode::from(IN_PART)),
         },
         Some(AgentCommand::Status) => status(context),
         Some(AgentCommand::Forget { name }) => {
-            if context.config.agent_sections()?.forward.iter().any(|one| one.name == *name) {
+            if context.config()?.agent_sections()?.forward.iter().any(|one| one.name == *name) {
                 return Err(format!("`{name}` is still configured: remove its `[[audit.forward]]` first").into());
             }
-            forget(&AgentHome::of(&context.config)?, name)?;
+            forget(&AgentHome::of(context.config()?)?, name)?;
             output::line(&format!("Nothing waits for `{name}` any more."))?;
             Ok(ExitCode::SUCCESS)
         }
@@ -35,7 +35,7 @@ pub(super) fn run(context: &Context, args: &AgentArgs) -> Result<ExitCode, Failu
 }
 
 fn status(context: &Context) -> Result<ExitCode, Failure> {
-    let status = AgentStatus::read(&context.config)?;
+    let status = AgentStatus::read(context.config()?)?;
     if context.global.json {
         output::json(&status)?;
         return Ok(ExitCode::SUCCESS);

@@ -64,7 +64,7 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode, Fail
     let wanted = super::audit::filter(&args.records)?;
     let mut sink = Sink::new(args.format)?;
     // Who wrote a segment is in records that the filter leaves out.
-    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default())
+    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default())
         .with_archives(args.records.archives.clone());
     let bar = match std::io::stderr().is_terminal() && !std::io::stdout().is_terminal() {
         true => ProgressBar::new(tail.size()?)

@@ -113,7 +113,7 @@ pub(super) fn archive(context: &Context, args: &ArchiveArgs) -> Result<ExitCode,
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn prune(context: &Context, args: &PruneArgs) -> Result<ExitCode, Failure> {
-    let days = args.keep_days.unwrap_or(context.config.audit.keep_days);
+    let days = args.keep_days.unwrap_or(context.config()?.audit.keep_days);
     if days == 0 && args.keep_days.is_none() {
         return Err("records are kept for ever: set `[audit] keep_days`, or say `--keep-days DAYS`".into());
     }

@@ -43,7 +43,7 @@ pub(super) fn seal(context: &Context, args: &SealArgs) -> Result<ExitCode, Failu
         let s = if new == 1 { "" } else { "s" };
         output::line(&format!("Sealed {new} record{s}: {size} in all, signed by the key of epoch {epoch}."))?;
     }
-    let told = audit_anchor::tell_all(&kms, &context.config.agent_sections()?.anchors, false);
+    let told = audit_anchor::tell_all(&kms, &context.config()?.agent_sections()?.anchors, false);
     let mut missed = complain(&told);
     match kms.keep_audit(usize::MAX) {
         // Somebody does it by hand.
@@ -73,7 +73,7 @@ pub(super) fn seal(context: &Context, args: &SealArgs) -> Result<ExitCode, Failu
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn anchor(context: &Context) -> Result<ExitCode, Failure> {
-    let anchors = context.config.agent_sections()?.anchors;
+    let anchors = context.config()?.agent_sections()?.anchors;
     if anchors.is_empty() {
         return Err("the configuration has no `[[audit.anchor]]`: see docs/configuration.md".into());
     }

@@ -3,12 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use libkmss::caller::Caller;
 use libkmss::catalog::ObjectKind;
-use libkmss::key::{Body, KeyClass, Object, Storage};
-use libkmss::kms::Kms;
+use libkmss::key::{Body, KeyClass, Object};
 use libkmss::mechanism::KeyType;
-use libkmss::operation::ImportDocument;
 use rcgen::SerialNumber;
 use serde_json::{Value, json};
 use x509_cert::Certificate;
@@ -21,6 +18,7 @@ use super::subject::Subject;
 use super::token_key::TokenKey;
 use crate::args::{CertCommand, CertExportArgs, CertFormat, NamedKey, SubjectArgs};
 use crate::context::Context;
+use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// Runs `kmss cert`.
@@ -39,15 +37,15 @@ pub(super) fn run(context: &Context, command: CertCommand) -> Result<(), Failure
 
 fn request(context: &Context, named: &NamedKey, subject: &SubjectArgs, out: Option<&Path>) -> Result<(), Failure> {
     let subject = Subject::parse(subject)?;
-    let (kms, caller) = context.user(&named.token.token)?;
-    let key = private(&kms, &caller, &named.name)?;
+    let objects = context.objects(&named.token.token)?;
+    let key = private(&*objects, &named.name)?;
     let der = if is_sm2(&key) {
-        Sm2Signer::new(&kms, &caller, &key)?.request(&subject)?
+        Sm2Signer::new(&*objects, &key)?.request(&subject)?
     } else {
-        let signer = TokenKey::new(&kms, &caller, &key)?;
+        let signer = TokenKey::new(&*objects, &key)?;
         subject.params()?.serialize_request(&signer).map_err(|e| signer.failure(e))?.der().to_vec()
     };
-    kms.close()?;
+    objects.close()?;
     let pem = encode_string("CERTIFICATE REQUEST", LineEnding::LF, &der)?;
     let Some(path) = out else { return output::line(pem.trim_end()) };
     write(path, pem.as_bytes())?;
@@ -66,23 +64,23 @@ fn self_sign(
     out: Option<&Path>,
 ) -> Result<(), Failure> {
     let subject = Subject::parse(subject)?;
-    let (kms, caller) = context.user(&named.token.token)?;
-    let key = private(&kms, &caller, &named.name)?;
-    let now = kms.now().0 / 1000;
+    let objects = context.objects(&named.token.token)?;
+    let key = private(&*objects, &named.name)?;
+    let now = objects.now()?.0 / 1000;
     let (from, until) = (now.saturating_sub(300), now.saturating_add(u64::from(days) * 86_400));
-    let serial = serial_number(&kms)?;
+    let serial = serial_number(&*objects)?;
     let der = if is_sm2(&key) {
-        Sm2Signer::new(&kms, &caller, &key)?.self_signed(&subject, &serial, (from, until))?
+        Sm2Signer::new(&*objects, &key)?.self_signed(&subject, &serial, (from, until))?
     } else {
         let mut params = subject.params()?;
         params.not_before = time::OffsetDateTime::from_unix_timestamp(i64::try_from(from)?)?;
         params.not_after = time::OffsetDateTime::from_unix_timestamp(i64::try_from(until)?)?;
         params.serial_number = Some(SerialNumber::from_slice(&serial));
-        let signer = TokenKey::new(&kms, &caller, &key)?;
+        let signer = TokenKey::new(&*objects, &key)?;
         params.self_signed(&signer).map_err(|e| signer.failure(e))?.der().to_vec()
     };
-    let stored = store(&kms, &caller, &der, &named.name, Some(&key))?;
-    kms.close()?;
+    let stored = store(&*objects, &der, &named.name, Some(&key))?;
+    objects.close()?;
     if let Some(path) = out {
         write(path, encode_string("CERTIFICATE", LineEnding::LF, &der)?.as_bytes())?;
     }
@@ -93,8 +91,8 @@ fn self_sign(
     )
 }
 
-fn private(kms: &Kms, caller: &Caller, name: &str) -> Result<Arc<Object>, Failure> {
-    kms.key(caller, name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`").into())
+fn private(objects: &dyn Objects, name: &str) -> Result<Arc<Object>, Failure> {
+    objects.key(name, KeyClass::Private)?.ok_or_else(|| format!("no private key is named `{name}`").into())
 }
 
 fn is_sm2(key: &Object) -> bool {
@@ -103,10 +101,9 @@ fn is_sm2(key: &Object) -> bool {
 
 fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
     let identifier = args.id.as_deref().map(key::parse_hex).transpose()?;
-    let (kms, caller) = context.user(&args.token.token)?;
-    let mut found = Vec::new();
-    key::all(&kms, &caller, ObjectKind::Certificate, &mut found)?;
-    kms.close()?;
+    let objects = context.objects(&args.token.token)?;
+    let mut found = objects.all(ObjectKind::Certificate)?;
+    objects.close()?;
     found.retain(|o| {
         o.label == args.name.as_bytes() && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier)
     });
@@ -135,10 +132,10 @@ fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<(),
     let certificate = Certificate::from_pem(&bytes)
         .or_else(|_| Certificate::from_der(&bytes))
         .map_err(|e| format!("`{}` is no X.509 certificate in PEM or DER: {e}", file.display()))?;
-    let (kms, caller) = context.user(token)?;
-    let parts = key::parts(&kms, &caller, name)?;
-    let stored = store(&kms, &caller, &certificate.to_der()?, name, parts.first())?;
-    kms.close()?;
+    let objects = context.objects(token)?;
+    let parts = key::parts(&*objects, name)?;
+    let stored = store(&*objects, &certificate.to_der()?, name, parts.first())?;
+    objects.close()?;
     let beside = if parts.is_empty() { "no key has that name" } else { "it shares the CKA_ID of its key" };
     report(
         context,
@@ -148,11 +145,10 @@ fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<(),
 }
 
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
-    let (kms, caller) = context.user(token)?;
-    let mut objects = Vec::new();
-    key::all(&kms, &caller, ObjectKind::Certificate, &mut objects)?;
-    kms.close()?;
-    let described: Vec<Value> = objects.iter().map(|o| describe(o)).collect();
+    let objects = context.objects(token)?;
+    let certificates = objects.all(ObjectKind::Certificate)?;
+    objects.close()?;
+    let described: Vec<Value> = certificates.iter().map(|o| describe(o)).collect();
     if context.global.json {
         return output::json(&described);
     }
@@ -184,24 +180,18 @@ fn describe(object: &Object) -> Value {
 }
 
 /// Stores a certificate under `label` with the CKA_ID of `key`.
-fn store(
-    kms: &Kms,
-    caller: &Caller,
-    der: &[u8],
-    label: &str,
-    key: Option<&Arc<Object>>,
-) -> Result<Arc<Object>, Failure> {
-    let mut draft = kms.draft(Storage::Stored)?;
+fn store(objects: &dyn Objects, der: &[u8], label: &str, key: Option<&Arc<Object>>) -> Result<Arc<Object>, Failure> {
+    let mut draft = objects.draft()?;
     draft.label = label.as_bytes().to_vec();
     if let Some(key) = key {
         draft.identifier.clone_from(&key.identifier);
     }
-    Ok(kms.perform(caller, ImportDocument { body: Body::Certificate { value: der.to_vec() }, draft })?)
+    objects.import_certificate(der, draft)
 }
 
 /// A positive random serial number of 16 bytes (RFC 5280, 4.1.2.2).
-fn serial_number(kms: &Kms) -> Result<[u8; 16], Failure> {
-    let mut bytes = kms.draft(Storage::Ephemeral)?.id.0;
+fn serial_number(objects: &dyn Objects) -> Result<[u8; 16], Failure> {
+    let mut bytes = objects.draft()?.id.0;
     if let Some(first) = bytes.first_mut() {
         *first = (*first & 0x7f) | 0x40;
     }

@@ -15,7 +15,7 @@ use crate::output::{self, Failure};
 /// The home exists, or cannot be made.
 pub(super) fn run(context: &Context, command: HomeCommand) -> Result<(), Failure> {
     let HomeCommand::Init { group, suite, seal } = command;
-    let mut config = context.config.clone();
+    let mut config = context.config()?.clone();
     if let Some(suite) = suite {
         config.suite = match suite {
             SuiteArg::Nist => Suite::Nist,

@@ -15,9 +15,10 @@ use libkmss::operation::{Adopt, Find, Survey};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::{hsm_clone, hsm_probe, key};
+use super::{hsm_clone, hsm_probe};
 use crate::args::{AdoptArgs, HsmCommand};
 use crate::context::Context;
+use crate::objects::parts_in;
 use crate::output::{self, Failure, hex, plain};
 
 /// Exit code where something could not be adopted.
@@ -56,11 +57,12 @@ pub(super) fn look(config: &HsmConfig) -> State {
 }
 
 fn list(context: &Context) -> Result<ExitCode, Failure> {
-    let all: Vec<_> = context.config.hsms.iter().map(|config| (config, look(config))).collect();
+    let all: Vec<_> = context.config()?.hsms.iter().map(|config| (config, look(config))).collect();
     let fine = all.iter().all(|(_, state)| state.entered.is_ok());
     let code = if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     if context.global.json {
-        let rows: Vec<_> = all.iter().map(|(config, state)| state_json(context, config, state)).collect();
+        let groups = &context.config()?.hsm_groups;
+        let rows: Vec<_> = all.iter().map(|(config, state)| state_json(groups, config, state)).collect();
         output::json(&rows)?;
         return Ok(code);
     }
@@ -86,7 +88,7 @@ fn list(context: &Context) -> Result<ExitCode, Failure> {
             output::line(&format!("{}: {}", plain(&config.name), plain(why)))?;
         }
     }
-    for group in &context.config.hsm_groups {
+    for group in &context.config()?.hsm_groups {
         output::line(&health(group, &all))?;
     }
     Ok(code)
@@ -130,8 +132,8 @@ fn token_row(config: &HsmConfig, state: &State, token: &SeenToken) -> [String; 5
     row(config, [&token.slot.to_string(), &token.label, &token.serial], words)
 }
 
-fn state_json(context: &Context, config: &HsmConfig, state: &State) -> Value {
-    let group = context.config.hsm_groups.iter().find(|group| group.members.contains(&config.name));
+fn state_json(groups: &[HsmGroupConfig], config: &HsmConfig, state: &State) -> Value {
+    let group = groups.iter().find(|group| group.members.contains(&config.name));
     let token = |token: &SeenToken| {
         json!({
             "slot": token.slot,
@@ -221,8 +223,9 @@ fn adopt(context: &Context, args: &AdoptArgs) -> Result<ExitCode, Failure> {
 }
 
 fn named(context: &Context, hsm: &str) -> Result<BackendId, Failure> {
-    let groups = context.config.hsm_groups.iter().map(|group| &group.name);
-    if context.config.hsms.iter().map(|config| &config.name).chain(groups).any(|name| name == hsm) {
+    let config = context.config()?;
+    let groups = config.hsm_groups.iter().map(|group| &group.name);
+    if config.hsms.iter().map(|config| &config.name).chain(groups).any(|name| name == hsm) {
         return Ok(BackendId(hsm.to_owned().into()));
     }
     Err(format!("no HSM or group `{hsm}` is configured; `kmss hsm list` shows which are").into())
@@ -311,7 +314,7 @@ fn free_name(kms: &Kms, caller: &Caller, foreign: &Foreign) -> Result<String, Fa
     let base = if label.is_empty() { format!("key-{}", hex(&foreign.identifier)) } else { label };
     for number in 1_u32.. {
         let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-        if key::parts(kms, caller, &name)?.is_empty() {
+        if parts_in(kms, caller, &name)?.is_empty() {
             return Ok(name);
         }
     }

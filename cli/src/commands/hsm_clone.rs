@@ -30,7 +30,7 @@ struct Row {
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, args: &CloneArgs) -> Result<ExitCode, Failure> {
-    if !context.config.hsm_groups.iter().any(|group| group.name == args.group) {
+    if !context.config()?.hsm_groups.iter().any(|group| group.name == args.group) {
         return Err(format!("no group `{}` is configured; `kmss hsm list` shows which are", args.group).into());
     }
     let (kms, caller) = context.user(&args.token.token)?;

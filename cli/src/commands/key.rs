@@ -3,17 +3,16 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libkmss::caller::Caller;
-use libkmss::catalog::{ObjectKind, Query};
-use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Storage, Usage};
-use libkmss::kms::Kms;
-use libkmss::operation::{ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, ObjectRef, SetAudit, Tag};
+use libkmss::catalog::ObjectKind;
+use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
+use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
 use super::{key_export, key_import, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
+use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// Runs `kmss key`.
@@ -53,24 +52,24 @@ fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: Ho
     let spec = key_type::parse(type_text)?;
     let How { id, extractable, backend } = how;
     let identifier = id.map(parse_hex).transpose()?;
-    let (kms, caller) = context.user(token)?;
-    if !parts(&kms, &caller, name)?.is_empty() {
+    let objects = context.objects(token)?;
+    if !parts(&*objects, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
     let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
-    let mut draft = draft(&kms, &caller, name, &spec, private_class)?;
+    let mut draft = draft(&*objects, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
-    draft.backend = backend.map(|name| BackendId(name.into()));
+    draft.backend = chosen(context, backend)?;
     draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
     let made = if spec.key_type().is_asymmetric() {
-        let mut public = self::draft(&kms, &caller, name, &spec, KeyClass::Public)?;
+        let mut public = self::draft(&*objects, name, &spec, KeyClass::Public)?;
         public.identifier.clone_from(&draft.identifier);
-        kms.perform(&caller, GeneratePair { spec, private: draft, public })?.0
+        objects.generate_pair(spec, draft, public)?
     } else {
-        kms.perform(&caller, GenerateSecret { spec, draft })?
+        objects.generate_secret(spec, draft)?
     };
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&describe(&made));
     }
@@ -83,29 +82,40 @@ fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: Ho
     ))
 }
 
-fn draft(kms: &Kms, caller: &Caller, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
-    let mut draft = kms.draft(Storage::Stored)?;
+/// The backend that is to keep a new key, where one is named.
+///
+/// # Errors
+/// A server decides that itself.
+pub(super) fn chosen(context: &Context, backend: Option<String>) -> Result<Option<BackendId>, Failure> {
+    if backend.is_some() && context.server().is_some() {
+        return Err("--backend is told to the home itself: run it on the server's host, without --server".into());
+    }
+    Ok(backend.map(|name| BackendId(name.into())))
+}
+
+fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
+    let mut draft = objects.draft()?;
     name.clone_into(&mut draft.name);
     draft.label = name.as_bytes().to_vec();
     let usage = Usage::all_for(spec.key_type(), class);
-    let apart = caller.namespace.settings.separate_wrap_and_decrypt;
+    let apart = objects.namespace().settings.separate_wrap_and_decrypt;
     draft.usage = if apart { usage.without_wrap() } else { usage };
     Ok(draft)
 }
 
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
-    let (kms, caller) = context.user(token)?;
+    let objects = context.objects(token)?;
     let mut keys = Vec::new();
     for kind in
         [ObjectKind::Key(KeyClass::Private), ObjectKind::Key(KeyClass::Secret), ObjectKind::Key(KeyClass::Public)]
     {
-        all(&kms, &caller, kind, &mut keys)?;
+        keys.extend(objects.all(kind)?);
     }
     // A pair is one line: its public half is shown only where it stands alone.
     let private: Vec<String> = names(&keys, KeyClass::Private);
     keys.retain(|o| o.key().is_some_and(|k| k.class != KeyClass::Public || !private.contains(&k.name)));
     keys.sort_by(|a, b| name_of(a).cmp(name_of(b)));
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&keys.iter().map(|o| describe(o)).collect::<Vec<_>>());
     }
@@ -129,9 +139,9 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
 }
 
 fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
-    let (kms, caller) = context.user(&named.token.token)?;
-    let found = require(&kms, &caller, named)?;
-    kms.close()?;
+    let objects = context.objects(&named.token.token)?;
+    let found = require(&*objects, named)?;
+    objects.close()?;
     if context.global.json {
         return output::json(&found.iter().map(|o| describe(o)).collect::<Vec<_>>());
     }
@@ -162,11 +172,11 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
 }
 
 fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<(), Failure> {
-    let (kms, officer) = context.officer(&named.token.token)?;
-    for object in require(&kms, &officer, named)? {
-        kms.perform(&officer, ChangeState { key: ObjectRef::from(&object), state })?;
+    let objects = context.managed_objects(&named.token.token)?;
+    for object in require(&*objects, named)? {
+        objects.set_state(&object, state)?;
     }
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "state": state.name() }));
     }
@@ -174,11 +184,11 @@ fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<
 }
 
 fn tag(context: &Context, named: &NamedKey, tags: &[String]) -> Result<(), Failure> {
-    let (kms, officer) = context.officer(&named.token.token)?;
-    for object in require(&kms, &officer, named)? {
-        kms.perform(&officer, Tag { key: ObjectRef::from(&object), tags: tags.to_vec() })?;
+    let objects = context.managed_objects(&named.token.token)?;
+    for object in require(&*objects, named)? {
+        objects.set_tags(&object, tags)?;
     }
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "tags": tags }));
     }
@@ -191,11 +201,11 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
         AuditModeArg::Normal => AuditMode::Normal,
         AuditModeArg::Sync => AuditMode::Sync,
     };
-    let (kms, officer) = context.officer(&named.token.token)?;
-    for object in require(&kms, &officer, named)? {
-        kms.perform(&officer, SetAudit { key: ObjectRef::from(&object), mode })?;
+    let objects = context.managed_objects(&named.token.token)?;
+    for object in require(&*objects, named)? {
+        objects.set_audit(&object, mode)?;
     }
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "audit": mode.name() }));
     }
@@ -208,13 +218,13 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
 }
 
 fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
-    let (kms, caller) = context.user(&named.token.token)?;
-    let found = require(&kms, &caller, named)?;
+    let objects = context.objects(&named.token.token)?;
+    let found = require(&*objects, named)?;
     token::confirm(yes, &format!("Destroy key `{}`, for good?", named.name))?;
     for object in &found {
-        kms.perform(&caller, Destroy { object: ObjectRef::from(object) })?;
+        objects.destroy(object)?;
     }
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "destroyed": named.name, "objects": found.len() }));
     }
@@ -225,10 +235,10 @@ fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure
 ///
 /// # Errors
 /// The store cannot be read.
-pub(super) fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+pub(super) fn parts(objects: &dyn Objects, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
     let mut found = Vec::new();
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
-        found.extend(kms.key(caller, name, class)?);
+        found.extend(objects.key(name, class)?);
     }
     Ok(found)
 }
@@ -237,8 +247,15 @@ pub(super) fn parts(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Ob
 ///
 /// # Errors
 /// There is no such key.
-pub(super) fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
-    let found = parts(kms, caller, &named.name)?;
+pub(super) fn require(objects: &dyn Objects, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
+    some(parts(objects, &named.name)?, named)
+}
+
+/// `found`, unless there is nothing.
+///
+/// # Errors
+/// There is nothing.
+pub(super) fn some(found: Vec<Arc<Object>>, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
     if found.is_empty() {
         let (name, token) = (&named.name, &named.token.token);
         return Err(
@@ -246,26 +263,6 @@ pub(super) fn require(kms: &Kms, caller: &Caller, named: &NamedKey) -> Result<Ve
         );
     }
     Ok(found)
-}
-
-/// Every stored object of a kind.
-///
-/// # Errors
-/// The store cannot be read.
-pub(super) fn all(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
-    const PAGE: usize = 256;
-    let query = Query { kind: Some(kind), ..Query::default() };
-    let mut after = None;
-    loop {
-        let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
-        for found in &page {
-            into.push(kms.object(caller, found.id)?);
-        }
-        after = page.last().map(|found| found.id);
-        if page.len() < PAGE {
-            return Ok(());
-        }
-    }
 }
 
 fn names(objects: &[Arc<Object>], class: KeyClass) -> Vec<String> {

@@ -25,9 +25,9 @@ pub(super) fn run(
     format: PublicFormat,
     out: Option<&Path>,
 ) -> Result<(), Failure> {
-    let (kms, caller) = context.user(&named.token.token)?;
-    let found = key::require(&kms, &caller, named)?;
-    kms.close()?;
+    let objects = context.objects(&named.token.token)?;
+    let found = key::require(&*objects, named)?;
+    objects.close()?;
     let object = found.iter().find(|o| o.key().is_some_and(|k| k.class != KeyClass::Secret));
     let object = object.ok_or_else(|| format!("`{}` is a secret key: it has no public half", named.name))?;
     let public = &object.key().ok_or("the object is no key")?.primary()?.public;

@@ -2,11 +2,8 @@
 
 use std::sync::Arc;
 
-use libkmss::caller::Caller;
-use libkmss::key::{Body, KeyClass, KeyComponents, Object, Protection, Storage, Usage};
-use libkmss::kms::Kms;
+use libkmss::key::{KeyClass, KeyComponents, Object, Protection, Usage};
 use libkmss::mechanism::{Hash, KeyType};
-use libkmss::operation::{Destroy, Import, ImportDocument, ObjectRef};
 use libkmss::secret::Secret;
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
@@ -17,6 +14,7 @@ use super::{key, key_type};
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::material::{self, Incoming, Item};
+use crate::objects::Objects;
 use crate::output::{self, Failure};
 use crate::pin::{self, Source};
 
@@ -42,7 +40,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
     let allowed = uses(&args.usage)?;
     let identifier = args.id.as_deref().map(key::parse_hex).transpose()?;
     let several = keys.len() > 1;
-    let (kms, caller) = context.user(&args.token.token)?;
+    let objects = context.objects(&args.token.token)?;
     let mut made = Vec::new();
     for (number, found) in keys.into_iter().enumerate() {
         let name = match (&args.name, found.name) {
@@ -51,7 +49,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
             (None, Some(name)) => name,
             (None, None) => return Err("the file does not name the key; name it with --name".into()),
         };
-        if !key::parts(&kms, &caller, &name)?.is_empty() {
+        if !key::parts(&*objects, &name)?.is_empty() {
             let token = &args.token.token;
             return Err(format!("a key named `{name}` exists already in token `{token}`; name it with --name").into());
         }
@@ -60,13 +58,13 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
             name,
             identifier: identifier.clone(),
             extractable: args.extractable,
-            backend: args.backend.clone().map(|name| BackendId(name.into())),
+            backend: key::chosen(context, args.backend.clone())?,
             uses: narrower(found.uses, allowed),
         };
-        made.push(import(&kms, &caller, &found.components, &wanted)?);
+        made.push(import(&*objects, &found.components, &wanted)?);
     }
-    let certificates = store_certificates(&kms, &caller, &certificates, &made)?;
-    kms.close()?;
+    let certificates = store_certificates(&*objects, &certificates, &made)?;
+    objects.close()?;
     report(context, &args.token.token, &made, &certificates)
 }
 
@@ -118,36 +116,35 @@ fn sort(incoming: Vec<Incoming>, secret_type: Option<KeyType>) -> Result<(Vec<Fo
 }
 
 /// Imports a key; of a private one, the public half as well.
-fn import(kms: &Kms, caller: &Caller, components: &KeyComponents, wanted: &Wanted) -> Result<Arc<Object>, Failure> {
+fn import(objects: &dyn Objects, components: &KeyComponents, wanted: &Wanted) -> Result<Arc<Object>, Failure> {
     let class = match components {
         KeyComponents::Public(_) => KeyClass::Public,
         KeyComponents::Secret { .. } => KeyClass::Secret,
         _ => KeyClass::Private,
     };
-    let made = put(kms, caller, components.clone(), class, wanted, None)?;
+    let made = put(objects, components.clone(), class, wanted, None)?;
     if class != KeyClass::Private {
         return Ok(made);
     }
     let public = made.key().ok_or("the new object is no key")?.primary()?.public.clone();
-    match put(kms, caller, KeyComponents::Public(public), KeyClass::Public, wanted, Some(&made)) {
+    match put(objects, KeyComponents::Public(public), KeyClass::Public, wanted, Some(&made)) {
         Ok(_) => Ok(made),
         Err(error) => {
             // Half a pair helps nobody.
-            kms.perform(caller, Destroy { object: ObjectRef::from(&made) })?;
+            objects.destroy(&made)?;
             Err(error)
         }
     }
 }
 
 fn put(
-    kms: &Kms,
-    caller: &Caller,
+    objects: &dyn Objects,
     components: KeyComponents,
     class: KeyClass,
     wanted: &Wanted,
     partner: Option<&Arc<Object>>,
 ) -> Result<Arc<Object>, Failure> {
-    let mut draft = kms.draft(Storage::Stored)?;
+    let mut draft = objects.draft()?;
     draft.name.clone_from(&wanted.name);
     draft.label.clone_from(&wanted.label);
     draft.backend.clone_from(&wanted.backend);
@@ -162,13 +159,12 @@ fn put(
         draft.private = true;
         draft.protection = Protection { sensitive: true, extractable: wanted.extractable, ..Protection::default() };
     }
-    Ok(kms.perform(caller, Import { components, draft })?)
+    objects.import(components, draft)
 }
 
 /// Stores certificates, each under the CKA_ID of the key it belongs to; those of authorities under their own names.
 fn store_certificates(
-    kms: &Kms,
-    caller: &Caller,
+    objects: &dyn Objects,
     certificates: &[Vec<u8>],
     keys: &[Arc<Object>],
 ) -> Result<Vec<String>, Failure> {
@@ -180,7 +176,7 @@ fn store_certificates(
         let own = keys.iter().find(|o| {
             o.key().and_then(|k| k.primary().ok()).and_then(|v| v.public.spki()).is_some_and(|public| public == spki)
         });
-        let mut draft = kms.draft(Storage::Stored)?;
+        let mut draft = objects.draft()?;
         match own {
             Some(key) => {
                 draft.label.clone_from(&key.label);
@@ -191,7 +187,7 @@ fn store_certificates(
                 draft.identifier = draft.id.0.iter().take(8).copied().collect();
             }
         }
-        let stored = kms.perform(caller, ImportDocument { body: Body::Certificate { value: der.clone() }, draft })?;
+        let stored = objects.import_certificate(der, draft)?;
         labels.push(String::from_utf8_lossy(&stored.label).into_owned());
     }
     Ok(labels)

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::{key, key_type};
 use crate::args::{MoveArgs, NamedKey};
 use crate::context::Context;
+use crate::objects::{all_in, parts_in};
 use crate::output::{self, Failure};
 
 /// Exit code where something could not be moved.
@@ -55,7 +56,7 @@ pub(super) fn run(context: &Context, args: &MoveArgs) -> Result<ExitCode, Failur
     let asked = match &args.name {
         Some(name) => {
             let named = NamedKey { name: name.clone(), token: args.token.clone() };
-            pairs(key::require(&kms, &officer, &named)?)
+            pairs(key::some(parts_in(&kms, &officer, name)?, &named)?)
         }
         None => pairs(everything(&kms, &officer)?),
     };
@@ -79,7 +80,7 @@ pub(super) fn run(context: &Context, args: &MoveArgs) -> Result<ExitCode, Failur
 
 /// What an HSM holds, so that what earlier moves left there is known.
 fn found(context: &Context, kms: &Kms, officer: &Caller, to: &BackendId) -> Result<Vec<Foreign>, Failure> {
-    if !context.config.hsms.iter().any(|hsm| *hsm.name == *to.0) {
+    if !context.config()?.hsms.iter().any(|hsm| *hsm.name == *to.0) {
         return Ok(Vec::new());
     }
     Ok(kms.perform(officer, Survey { backend: to.clone() })?)
@@ -89,7 +90,7 @@ fn found(context: &Context, kms: &Kms, officer: &Caller, to: &BackendId) -> Resu
 fn everything(kms: &Kms, officer: &Caller) -> Result<Vec<Arc<Object>>, Failure> {
     let mut all = Vec::new();
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
-        key::all(kms, officer, ObjectKind::Key(class), &mut all)?;
+        all_in(kms, officer, ObjectKind::Key(class), &mut all)?;
     }
     Ok(all)
 }

@@ -1,7 +1,6 @@
 //! `kmss key label` and `kmss key rename`.
 
 use libkmss::key::Object;
-use libkmss::operation::{ObjectRef, Rename, Update};
 use serde_json::json;
 
 use super::key;
@@ -14,12 +13,12 @@ use crate::output::{self, Failure};
 /// # Errors
 /// There is no such key, or it may not be modified.
 pub(super) fn label(context: &Context, named: &NamedKey, label: &str) -> Result<(), Failure> {
-    let (kms, caller) = context.user(&named.token.token)?;
-    for part in key::require(&kms, &caller, named)? {
+    let objects = context.objects(&named.token.token)?;
+    for part in key::require(&*objects, named)? {
         let object = Object { label: label.as_bytes().to_vec(), ..Object::clone(&part) };
-        kms.perform(&caller, Update { current: ObjectRef::from(&part), object })?;
+        objects.update(&part, object)?;
     }
-    kms.close()?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "label": label }));
     }
@@ -34,11 +33,11 @@ pub(super) fn rename(context: &Context, named: &NamedKey, new_name: &str) -> Res
     if new_name.is_empty() {
         return Err("a name has at least one character".into());
     }
-    let (kms, caller) = context.user(&named.token.token)?;
-    let found = key::require(&kms, &caller, named)?;
+    let objects = context.objects(&named.token.token)?;
+    let found = key::require(&*objects, named)?;
     let first = found.first().ok_or("the key is gone")?;
-    kms.perform(&caller, Rename { key: ObjectRef::from(first), name: new_name.to_owned() })?;
-    kms.close()?;
+    objects.rename(first, new_name)?;
+    objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": new_name, "former_name": named.name }));
     }

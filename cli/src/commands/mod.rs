@@ -43,34 +43,52 @@ use std::process::ExitCode;
 use crate::args::{Cli, Command, MigrateCommand};
 use crate::context::Context;
 use crate::output::Failure;
+use crate::place::{self, Place};
 
 /// Runs a command.
 ///
 /// # Errors
 /// A sentence for standard error.
 pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
-    match cli.command {
-        Command::Completions { shell } => shell::completions(shell)?,
-        Command::Man { directory } => shell::man(&directory)?,
-        Command::Doctor(args) => return doctor::run(cli.global, &args),
-        Command::Home(command) => home::run(&Context::new(cli.global)?, command)?,
-        Command::Seal(command) => seal::run(&Context::new(cli.global)?, command)?,
-        Command::Token(command) => token::run(&Context::new(cli.global)?, command)?,
-        Command::Domain(command) => return domain::run(&Context::new(cli.global)?, command),
-        Command::Key(command) => return key::run(&Context::new(cli.global)?, command),
-        Command::Cert(command) => cert::run(&Context::new(cli.global)?, command)?,
-        Command::Policy(command) => return policy::run(&Context::new(cli.global)?, command),
-        Command::Approve(args) => approve::run(&Context::new(cli.global)?, &args)?,
-        Command::Block(command) => block::run(&Context::new(cli.global)?, command)?,
-        Command::Quota(command) => quota::run(&Context::new(cli.global)?, command)?,
-        Command::Audit(command) => return audit::run(&Context::new(cli.global)?, command),
-        Command::Alarm(command) => alarm::run(&Context::new(cli.global)?, command)?,
-        Command::Report(args) => return report::run(&Context::new(cli.global)?, &args),
-        Command::Store(command) => return store::run(&Context::new(cli.global)?, command),
-        Command::Hsm(command) => return hsm::run(&Context::new(cli.global)?, command),
-        Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(&Context::new(cli.global)?, &args),
-        Command::Probe { module } => probe::run(&module)?,
-        Command::Config(args) => config::run(&Context::new(cli.global)?, &args)?,
+    let Cli { global, command } = cli;
+    let place = place::place(&command);
+    let server = if place == Place::Files { None } else { place::server(&global)? };
+    let context = match (place, server) {
+        (Place::Either, Some(server)) => Context::against(global, server),
+        (Place::Home, Some(_)) => return Err(place::refusal(&global)),
+        // What needs neither a home nor a configuration must do without.
+        _ => match command {
+            Command::Completions { shell } => return shell::completions(shell).map(|()| ExitCode::SUCCESS),
+            Command::Man { directory } => return shell::man(&directory).map(|()| ExitCode::SUCCESS),
+            Command::Probe { module } => return probe::run(&module).map(|()| ExitCode::SUCCESS),
+            Command::Doctor(args) => return doctor::run(global, &args),
+            _ => Context::new(global)?,
+        },
+    };
+    dispatch(&context, command)
+}
+
+fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Home(command) => home::run(context, command)?,
+        Command::Seal(command) => seal::run(context, command)?,
+        Command::Token(command) => token::run(context, command)?,
+        Command::Domain(command) => return domain::run(context, command),
+        Command::Key(command) => return key::run(context, command),
+        Command::Cert(command) => cert::run(context, command)?,
+        Command::Policy(command) => return policy::run(context, command),
+        Command::Approve(args) => approve::run(context, &args)?,
+        Command::Block(command) => block::run(context, command)?,
+        Command::Quota(command) => quota::run(context, command)?,
+        Command::Audit(command) => return audit::run(context, command),
+        Command::Alarm(command) => alarm::run(context, command)?,
+        Command::Report(args) => return report::run(context, &args),
+        Command::Store(command) => return store::run(context, command),
+        Command::Hsm(command) => return hsm::run(context, command),
+        Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(context, &args),
+        Command::Config(args) => config::run(context, &args)?,
+        // Done before there is a context.
+        Command::Completions { .. } | Command::Man { .. } | Command::Probe { .. } | Command::Doctor(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

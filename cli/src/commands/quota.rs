@@ -1,15 +1,13 @@
 //! `kmss quota`: how many operations or bytes, for whom, and what is used of it.
 
 use libkmss::clock::Timestamp;
-use libkmss::kms::Kms;
 use libkmss::quota::{Each, Quota, QuotaLimits, QuotaScope, Usage};
-use libkmss::tenant::NamespaceId;
 use serde_json::{Value, json};
 
-use super::block::authority;
 use crate::args::{QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::{Counted, Known, Quotas};
 
 /// Runs `kmss quota`.
 ///
@@ -26,8 +24,9 @@ pub(super) fn run(context: &Context, command: QuotaCommand) -> Result<(), Failur
 }
 
 fn set(context: &Context, args: &QuotaSetArgs) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = namespace(&kms, &args.place)?;
+    let site = context.quotas()?;
+    let known = site.known()?;
+    let namespace = known.token_id(args.place.token.as_deref())?;
     let each = Each::ALL.into_iter().filter(|each| args.each.iter().any(|word| word == each.name())).collect();
     let scope = QuotaScope {
         tenant: args.tenant.clone(),
@@ -46,20 +45,19 @@ fn set(context: &Context, args: &QuotaSetArgs) -> Result<(), Failure> {
     };
     let (name, actions, by) = (args.place.name.clone(), args.actions.clone(), String::new());
     let quota = Quota { name, scope, each, actions, limits, serial: 0, by, set: Timestamp(0) };
-    let caller = authority(context, &kms, namespace, false)?;
-    let before = kms.set_quota(&caller, quota)?;
-    kms.close()?;
-    let quota = find(&kms, &args.place)?;
+    let before = site.set(quota)?;
+    let (quota, _) = find(&*site, &known, &args.place, false)?;
     if context.global.json {
-        return output::json(&described(&kms, &quota, None));
+        return output::json(&described(&known, &quota, None));
     }
     let instead = before.map_or_else(String::new, |before| format!(", in place of {}", before.shown()));
-    output::line(&format!("Quota `{}` for {}: {}{instead}.", quota.name, scope_shown(&kms, &quota), quota.shown()))
+    output::line(&format!("Quota `{}` for {}: {}{instead}.", quota.name, scope_shown(&known, &quota), quota.shown()))
 }
 
 fn list(context: &Context, token: Option<&str>) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let wanted = token.map(|label| find_token(&kms, label)).transpose()?;
+    let site = context.quotas()?;
+    let known = site.known()?;
+    let wanted = token.map(|label| known.token(label)).transpose()?;
     let concerns = |quota: &Quota| match &wanted {
         Some(namespace) => {
             let QuotaScope { tenant, namespace: id, token, .. } = &quota.scope;
@@ -69,14 +67,14 @@ fn list(context: &Context, token: Option<&str>) -> Result<(), Failure> {
         }
         None => true,
     };
-    let quotas: Vec<Quota> = kms.quotas()?.into_iter().filter(concerns).collect();
+    let quotas: Vec<Quota> = site.quotas(false)?.into_iter().map(|(quota, _)| quota).filter(concerns).collect();
     if context.global.json {
-        return output::json(&quotas.iter().map(|quota| described(&kms, quota, None)).collect::<Vec<_>>());
+        return output::json(&quotas.iter().map(|quota| described(&known, quota, None)).collect::<Vec<_>>());
     }
     let rows = quotas.iter().map(|quota| {
         [
             quota.name.clone(),
-            output::plain(&scope_shown(&kms, quota)),
+            output::plain(&scope_shown(&known, quota)),
             each_shown(quota),
             actions_shown(quota),
             quota.limits.to_string(),
@@ -87,16 +85,16 @@ fn list(context: &Context, token: Option<&str>) -> Result<(), Failure> {
 }
 
 fn show(context: &Context, place: &QuotaPlaceArgs) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let quota = find(&kms, place)?;
-    let used = kms.quota_usage(&quota)?;
+    let site = context.quotas()?;
+    let known = site.known()?;
+    let (quota, used) = find(&*site, &known, place, true)?;
     if context.global.json {
-        return output::json(&described(&kms, &quota, Some(&used)));
+        return output::json(&described(&known, &quota, Some(&used)));
     }
     output::line(&format!(
         "Quota `{}` for {}: {}.",
         quota.name,
-        output::plain(&scope_shown(&kms, &quota)),
+        output::plain(&scope_shown(&known, &quota)),
         quota.shown()
     ))?;
     output::line(&format!("Counts: {}.", actions_shown(&quota)))?;
@@ -104,13 +102,14 @@ fn show(context: &Context, place: &QuotaPlaceArgs) -> Result<(), Failure> {
 }
 
 fn usage(context: &Context) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let quotas = kms.quotas()?;
-    let used = quotas.iter().map(|quota| Ok((quota, kms.quota_usage(quota)?))).collect::<Result<Vec<_>, Failure>>()?;
+    let site = context.quotas()?;
+    let (known, used) = (site.known()?, site.quotas(true)?);
     if context.global.json {
-        return output::json(&used.iter().map(|(quota, used)| described(&kms, quota, Some(used))).collect::<Vec<_>>());
+        return output::json(
+            &used.iter().map(|(quota, used)| described(&known, quota, Some(used))).collect::<Vec<_>>(),
+        );
     }
-    table(used.iter().flat_map(|(quota, used)| used.iter().map(move |usage| (*quota, usage))))
+    table(used.iter().flat_map(|(quota, used)| used.iter().map(move |usage| (quota, usage))))
 }
 
 fn table<'a>(used: impl Iterator<Item = (&'a Quota, &'a Usage)>) -> Result<(), Failure> {
@@ -133,40 +132,31 @@ fn table<'a>(used: impl Iterator<Item = (&'a Quota, &'a Usage)>) -> Result<(), F
 }
 
 fn remove(context: &Context, place: &QuotaPlaceArgs) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = namespace(&kms, place)?;
-    let caller = authority(context, &kms, namespace, false)?;
-    let removed = kms.remove_quota(&caller, namespace, &place.name)?;
-    kms.close()?;
+    let site = context.quotas()?;
+    let namespace = site.known()?.token_id(place.token.as_deref())?;
+    let removed = site.remove(namespace, &place.name)?;
     if context.global.json {
         return output::json(&json!({ "name": removed.name, "namespace": namespace, "removed": true }));
     }
     output::line(&format!("Removed quota `{}` of {}.", removed.name, removed.shown()))
 }
 
-fn namespace(kms: &Kms, place: &QuotaPlaceArgs) -> Result<Option<NamespaceId>, Failure> {
-    Ok(place.token.as_deref().map(|label| find_token(kms, label)).transpose()?.map(|found| found.id))
-}
-
-fn find(kms: &Kms, place: &QuotaPlaceArgs) -> Result<Quota, Failure> {
-    let namespace = namespace(kms, place)?;
-    let named = |quota: &Quota| {
+fn find(site: &dyn Quotas, known: &Known, place: &QuotaPlaceArgs, with_usage: bool) -> Result<Counted, Failure> {
+    let namespace = known.token_id(place.token.as_deref())?;
+    let named = |(quota, _): &Counted| {
         let by_label = quota.scope.token.is_some() && quota.scope.token == place.token;
         quota.name == place.name && (quota.scope.namespace == namespace || by_label)
     };
     let hint = "`kmss quota list` shows what there is";
-    kms.quotas()?.into_iter().rev().find(named).ok_or_else(|| match &place.token {
+    site.quotas(with_usage)?.into_iter().rev().find(named).ok_or_else(|| match &place.token {
         Some(token) => format!("token `{token}` has no quota `{}`; {hint}", place.name).into(),
         None => format!("there is no quota `{}` beyond tokens; {hint} (--token LABEL)", place.name).into(),
     })
 }
 
-fn scope_shown(kms: &Kms, quota: &Quota) -> String {
+fn scope_shown(known: &Known, quota: &Quota) -> String {
     let scope = &quota.scope;
-    let token = scope.namespace.map(|id| {
-        let known = kms.namespaces().unwrap_or_default().into_iter().find(|known| known.id == id);
-        known.map_or_else(|| id.to_string(), |known| known.to_string())
-    });
+    let token = scope.namespace.map(|id| known.name_of(id));
     let parts = [
         scope.tenant.as_ref().map(|tenant| format!("tenant {tenant}")),
         token.or_else(|| scope.token.clone()).map(|token| format!("token {token}")),
@@ -185,12 +175,12 @@ fn actions_shown(quota: &Quota) -> String {
     if quota.actions.is_empty() { "all uses".to_owned() } else { quota.actions.join(", ") }
 }
 
-fn described(kms: &Kms, quota: &Quota, used: Option<&[Usage]>) -> Value {
+fn described(known: &Known, quota: &Quota, used: Option<&[Usage]>) -> Value {
     let limits = &quota.limits;
     let usage = |usage: &Usage| json!({ "of": usage.of, "limit": usage.kind.name(), "used": usage.used, "there_is": usage.limit });
     json!({
         "name": quota.name,
-        "scope": scope_shown(kms, quota),
+        "scope": scope_shown(known, quota),
         "tenant": quota.scope.tenant,
         "namespace": quota.scope.namespace,
         "token": quota.scope.token,

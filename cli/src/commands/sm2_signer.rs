@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use libkmss::caller::Caller;
 use libkmss::key::Object;
-use libkmss::kms::Kms;
 use libkmss::mechanism::{Mechanism, Sm2Mechanism};
 use signature::Keypair;
 use x509_cert::TbsCertificate;
@@ -25,7 +23,8 @@ use x509_cert::spki::{
 use x509_cert::time::{Time, Validity};
 
 use super::subject::Subject;
-use super::token_key::{ecdsa_der, sign};
+use super::token_key::ecdsa_der;
+use crate::objects::Objects;
 use crate::output::Failure;
 
 /// sm2-with-SM3 (GM/T 0006)
@@ -33,8 +32,7 @@ const SM2_WITH_SM3: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.156.101
 
 /// An SM2 key that stays where it is.
 pub(super) struct Sm2Signer<'a> {
-    kms: &'a Kms,
-    caller: &'a Caller,
+    objects: &'a dyn Objects,
     object: &'a Arc<Object>,
     public: Sm2Public,
 }
@@ -48,10 +46,10 @@ impl<'a> Sm2Signer<'a> {
     ///
     /// # Errors
     /// Its public half is not known.
-    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, object: &'a Arc<Object>) -> Result<Self, Failure> {
+    pub(super) fn new(objects: &'a dyn Objects, object: &'a Arc<Object>) -> Result<Self, Failure> {
         let public = object.key().ok_or("the object is no key")?.primary()?.public.spki();
         let public = Sm2Public(public.ok_or("the public half of the key is not known")?);
-        Ok(Self { kms, caller, object, public })
+        Ok(Self { objects, object, public })
     }
 
     /// A request (PKCS #10) in DER.
@@ -93,7 +91,7 @@ impl<'a> Sm2Signer<'a> {
 
     fn sign(&self, message: &[u8]) -> Result<BitString, Failure> {
         let mechanism = Mechanism::Sm2(Sm2Mechanism::SignSm3 { id: Sm2Mechanism::DEFAULT_ID.to_vec() });
-        let raw = sign(self.kms, self.caller, self.object, &mechanism, message)?;
+        let raw = self.objects.sign(self.object, &mechanism, message)?;
         Ok(BitString::from_bytes(&ecdsa_der(&raw)?)?)
     }
 

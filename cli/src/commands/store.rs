@@ -10,7 +10,7 @@ use libkmss::kms::StoreReport;
 use serde_json::json;
 
 use crate::args::StoreCommand;
-use crate::context::{Context, find_token};
+use crate::context::{self, Context, find_token};
 use crate::output::{self, Failure};
 
 /// Exit code for a home that is damaged or was tampered with.
@@ -22,9 +22,9 @@ const DAMAGED: u8 = 3;
 /// The home cannot be checked.
 pub(super) fn run(context: &Context, command: StoreCommand) -> Result<ExitCode, Failure> {
     let StoreCommand::Check { tokens } = command;
-    let kms = match context.home() {
+    let kms = match context::open(context.config()?) {
         Ok(Some(kms)) => kms,
-        Ok(None) => return Err(format!("there is no home at `{}`", context.config.home.display()).into()),
+        Ok(None) => return Err(format!("there is no home at `{}`", context.config()?.home.display()).into()),
         // The database does not even open: that is an answer, too.
         Err(error) if error.kind() == ErrorKind::Damaged => return unreadable(context, &error),
         Err(error) => return Err(error.into()),

@@ -2,17 +2,18 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use libkmss::auth::{Credential, CredentialState};
-use libkmss::kms::{Holder, Kms, MaterialSeal};
+use libkmss::auth::CredentialState;
+use libkmss::kms::MaterialSeal;
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 use serde_json::{Value, json};
 
 use super::{token_profile, token_user};
 use crate::args::TokenCommand;
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
 use crate::pin::{self, Source};
+use crate::site::{Order, Token};
 
 /// Longest label PKCS#11 can show, in bytes (PKCS#11 3.2, CK_TOKEN_INFO).
 const LABEL_MAX: usize = 32;
@@ -55,41 +56,36 @@ fn init(
     if label.is_empty() || label.len() > LABEL_MAX {
         return Err(format!("a token label has 1 to {LABEL_MAX} bytes").into());
     }
-    let kms = match context.home()? {
-        Some(kms) => kms,
-        None => Kms::create_with(&context.config, None, remote::client::backends(&context.config)?)?,
-    };
-    if kms.namespaces()?.iter().any(|n| n.name == label) {
+    let tokens = context.founded_tokens()?;
+    if tokens.all()?.iter().any(|known| known.namespace.name == label) {
         return Err(format!("a token labelled `{label}` exists already").into());
     }
     let so_pin = pin::new(&context.so_source("SO PIN"))?;
     let user_pin = if settings.pinless { None } else { Some(pin::new(&context.user_source("user PIN"))?) };
-    let namespace = kms.initialize_sealed(label, &so_pin, (settings, backend), seal)?;
-    if let Some(user_pin) = user_pin {
-        let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&so_pin))?;
-        kms.set_user_pin(&officer, "user", &user_pin)?;
-    }
-    kms.close()?;
+    let made = tokens.make(label, (settings, backend, seal), &so_pin, user_pin.as_ref())?;
+    let token = tokens.token(&made.to_string())?;
     if context.global.json {
-        return output::json(&describe(&kms, &namespace)?);
+        return output::json(&describe(&token));
     }
-    output::line(&format!("Made token `{label}` in slot {}, serial {}.", namespace.ordinal, serial(&namespace)))?;
+    let namespace = &token.namespace;
+    output::line(&format!("Made token `{label}` in slot {}, serial {}.", namespace.ordinal, serial(namespace)))?;
+    if context.server().is_some() {
+        return output::line("The server serves it once a [[server.namespace]] of its configuration names it.");
+    }
     output::line(&format!("Next: `kmss key generate NAME --token {label} --type rsa:2048`."))
 }
 
 fn list(context: &Context) -> Result<(), Failure> {
-    let kms = context.home()?;
-    let namespaces = kms.as_ref().map_or_else(|| Ok(Vec::new()), Kms::namespaces)?;
+    let tokens = context.tokens()?.map_or_else(|| Ok(Vec::new()), |tokens| tokens.all())?;
     if context.global.json {
-        let Some(kms) = kms else { return output::json(&json!([])) };
-        return output::json(&namespaces.iter().map(|n| describe(&kms, n)).collect::<Result<Vec<_>, _>>()?);
+        return output::json(&tokens.iter().map(describe).collect::<Vec<_>>());
     }
     let mut rows = Vec::new();
-    for n in &namespaces {
-        let Some(kms) = &kms else { break };
-        let user = user_words(kms, n)?;
-        let so = pin_words(kms.credential_state(n, Holder::Officer)?);
-        rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), output::plain(&n.backend.0), user, so]);
+    for token in &tokens {
+        let n = &token.namespace;
+        let so = token.officer.map_or_else(unknown, pin_words);
+        let backend = output::plain(&n.backend.0);
+        rows.push([n.ordinal.to_string(), output::plain(&n.name), serial(n), backend, user_words(token), so]);
     }
     output::table(
         ["SLOT", "LABEL", "SERIAL", "BACKEND", "USER PIN", "SO PIN"],
@@ -99,38 +95,37 @@ fn list(context: &Context) -> Result<(), Failure> {
 }
 
 fn show(context: &Context, label: &str) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, label)?;
+    let token = context.existing_tokens()?.token(label)?;
     if context.global.json {
-        return output::json(&describe(&kms, &namespace)?);
+        return output::json(&describe(&token));
     }
-    let user = user_words(&kms, &namespace)?;
-    let so = pin_words(kms.credential_state(&namespace, Holder::Officer)?);
+    let (user, so) = (user_words(&token), token.officer.map_or_else(unknown, pin_words));
+    let namespace = &token.namespace;
     for (name, value) in [
         ("Label", output::plain(&namespace.name)),
         ("Slot", namespace.ordinal.to_string()),
-        ("Serial", serial(&namespace)),
+        ("Serial", serial(namespace)),
         ("Id", namespace.id.to_string()),
         ("Tenant", output::plain(&namespace.tenant)),
         ("Keys made by", output::plain(&namespace.backend.0)),
-        ("Key material", format!("sealed {}", kms.material_seal(&namespace)?)),
+        ("Key material", token.material_seal.as_ref().map_or_else(unknown, |seal| format!("sealed {seal}"))),
         ("User PIN", user),
         ("SO PIN", so),
         ("Vendor", namespace.settings.profile.to_string()),
         ("Forbidden", namespace.settings.forbid.to_string()),
         ("Policy", if namespace.policy_required { "required" } else { "none" }.to_owned()),
     ] {
-        output::line(&format!("{name:<9} {value}"))?;
+        output::line(&format!("{name:<12} {value}"))?;
     }
     Ok(())
 }
 
 fn rebase(context: &Context, label: &str, backend: &BackendId) -> Result<(), Failure> {
     let (kms, officer) = context.officer(label)?;
-    let namespace = kms.make_keys_in(&officer, backend)?;
+    kms.make_keys_in(&officer, backend)?;
     kms.close()?;
     if context.global.json {
-        return output::json(&describe(&kms, &namespace)?);
+        return output::json(&describe(&context.existing_tokens()?.token(label)?));
     }
     let place = output::plain(&backend.0);
     output::line(&format!(
@@ -140,11 +135,10 @@ fn rebase(context: &Context, label: &str, backend: &BackendId) -> Result<(), Fai
 }
 
 fn delete(context: &Context, label: &str, yes: bool) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, label)?;
+    let tokens = context.existing_tokens()?;
+    let namespace = tokens.token(label)?.namespace;
     confirm(yes, &format!("Destroy token `{label}` with every key in it, for good?"))?;
-    let left = kms.remove(&namespace, &context.so_pin(label)?)?;
-    kms.close()?;
+    let left = tokens.remove(&namespace, &context.so_pin(label)?)?;
     if context.global.json {
         return output::json(&json!({ "deleted": label, "left_in_device": left }));
     }
@@ -165,28 +159,26 @@ fn set_pin(
     reset: bool,
     source: &Source<'_>,
 ) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, label)?;
-    let caller = kms.enter(&namespace, 0)?;
+    let tokens = context.existing_tokens()?;
+    let token = tokens.token(label)?;
+    let namespace = &token.namespace;
     match user {
         Some(user) if reset => {
             let so_pin = context.so_pin(label)?;
-            let officer = kms.login(&caller, &Credential::OfficerPin(&so_pin))?;
-            if !kms.users(&namespace)?.iter().any(|known| known == user) && user != "user" {
+            if !token.users.iter().any(|known| known.name == user) && user != "user" && token.officer.is_some() {
                 return Err(format!("token `{label}` has no such user; add one with `kmss token user add`").into());
             }
-            kms.set_user_pin(&officer, user, &pin::new(source)?)?;
+            tokens.order(namespace, &so_pin, &Order::Reset(user, &pin::new(source)?))?;
         }
         Some(user) => {
             let old = context.user_pin(label)?;
-            kms.change_pin(&caller, Holder::User(user), &old, &pin::new(source)?)?;
+            tokens.change_pin(namespace, Some(user), &old, &pin::new(source)?)?;
         }
         None => {
             let old = context.so_pin(label)?;
-            kms.change_pin(&caller, Holder::Officer, &old, &pin::new(source)?)?;
+            tokens.change_pin(namespace, None, &old, &pin::new(source)?)?;
         }
     }
-    kms.close()?;
     if context.global.json {
         return output::json(&json!({ "token": label, "changed": source.what }));
     }
@@ -210,22 +202,27 @@ pub(super) fn confirm(yes: bool, question: &str) -> Result<(), Failure> {
     if matches!(answer.trim(), "y" | "Y" | "yes") { Ok(()) } else { Err("nothing was changed".into()) }
 }
 
-fn describe(kms: &Kms, namespace: &Namespace) -> Result<Value, Failure> {
-    let state = |holder| kms.credential_state(namespace, holder).map(pin_json);
-    Ok(json!({
+fn describe(token: &Token) -> Value {
+    let namespace = &token.namespace;
+    json!({
         "label": namespace.name,
         "slot": namespace.ordinal,
         "serial": serial(namespace),
         "id": namespace.id,
         "tenant": namespace.tenant,
-        "user_pin": state(Holder::User("user"))?,
-        "so_pin": state(Holder::Officer)?,
+        "user_pin": token.user.map(pin_json),
+        "so_pin": token.officer.map(pin_json),
         "policy_required": namespace.policy_required,
-        "users": kms.users(namespace)?,
+        "users": token.users.iter().map(|user| &user.name).collect::<Vec<_>>(),
         "backend": namespace.backend.0,
-        "material_seal": kms.material_seal(namespace)?.to_string(),
+        "material_seal": token.material_seal.as_ref().map(ToString::to_string),
         "settings": token_profile::describe(&namespace.settings),
-    }))
+    })
+}
+
+/// What is said of a PIN of which a server says nothing.
+fn unknown() -> String {
+    "not told".to_owned()
 }
 
 pub(super) fn pin_json(state: CredentialState) -> Value {
@@ -241,11 +238,8 @@ pub(super) fn pin_words(state: CredentialState) -> String {
     }
 }
 
-fn user_words(kms: &Kms, namespace: &Namespace) -> Result<String, Failure> {
-    if namespace.settings.pinless {
-        return Ok("not needed".to_owned());
-    }
-    Ok(pin_words(kms.credential_state(namespace, Holder::User("user"))?))
+fn user_words(token: &Token) -> String {
+    if token.namespace.settings.pinless { "not needed".to_owned() } else { token.user.map_or_else(unknown, pin_words) }
 }
 
 /// The serial number that PKCS#11 programs see.

@@ -3,21 +3,18 @@
 use std::cell::OnceCell;
 use std::sync::Arc;
 
-use libkmss::caller::Caller;
 use libkmss::key::{Object, PublicComponents};
-use libkmss::kms::Kms;
 use libkmss::mechanism::{Curve, EcMechanism, Hash, Mechanism, RsaMechanism};
-use libkmss::operation::{ObjectRef, Sign};
 use rcgen::{PublicKeyData, SignatureAlgorithm, SigningKey};
 use x509_cert::der::Encode as _;
 use x509_cert::der::asn1::UintRef;
 
+use crate::objects::Objects;
 use crate::output::Failure;
 
 /// A signing key that stays where it is.
 pub(super) struct TokenKey<'a> {
-    kms: &'a Kms,
-    caller: &'a Caller,
+    objects: &'a dyn Objects,
     object: &'a Arc<Object>,
     public: Vec<u8>,
     algorithm: &'static SignatureAlgorithm,
@@ -31,7 +28,7 @@ impl<'a> TokenKey<'a> {
     ///
     /// # Errors
     /// X.509 signatures by its type are not offered.
-    pub(super) fn new(kms: &'a Kms, caller: &'a Caller, object: &'a Arc<Object>) -> Result<Self, Failure> {
+    pub(super) fn new(objects: &'a dyn Objects, object: &'a Arc<Object>) -> Result<Self, Failure> {
         let version = object.key().ok_or("the object is no key")?.primary()?;
         let hashed = |hash| Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(hash) });
         let (algorithm, mechanism, public) = match &version.public {
@@ -60,7 +57,7 @@ impl<'a> TokenKey<'a> {
             }
             PublicComponents::None => return Err("a secret key cannot sign certificates".into()),
         };
-        Ok(Self { kms, caller, object, public, algorithm, mechanism, refusal: OnceCell::new() })
+        Ok(Self { objects, object, public, algorithm, mechanism, refusal: OnceCell::new() })
     }
 }
 
@@ -69,28 +66,6 @@ impl TokenKey<'_> {
     pub(super) fn failure(&self, error: rcgen::Error) -> Failure {
         self.refusal.get().map_or_else(|| error.into(), |refusal| refusal.as_str().into())
     }
-}
-
-/// Signs a message inside the token.
-///
-/// # Errors
-/// The token refuses.
-pub(super) fn sign(
-    kms: &Kms,
-    caller: &Caller,
-    object: &Arc<Object>,
-    mechanism: &Mechanism,
-    message: &[u8],
-) -> libkmss::error::Result<Vec<u8>> {
-    let operation = Sign { key: ObjectRef::from(object), how: mechanism.clone().into() };
-    let mut signing = kms.begin(caller, operation)?;
-    signing.finish(message, |running| {
-        let mut signature = vec![0; running.signature_len()];
-        running.update(message)?;
-        let len = running.finish(&mut signature)?;
-        signature.truncate(len);
-        Ok(signature)
-    })
 }
 
 impl PublicKeyData for TokenKey<'_> {
@@ -109,7 +84,7 @@ impl SigningKey for TokenKey<'_> {
             let _ = self.refusal.set(format!("the token refused to sign: {e}"));
             rcgen::Error::RemoteKeyError
         };
-        let raw = sign(self.kms, self.caller, self.object, &self.mechanism, message).map_err(|e| remote(&e))?;
+        let raw = self.objects.sign(self.object, &self.mechanism, message).map_err(|e| remote(&e))?;
         match &self.mechanism {
             Mechanism::Ec(EcMechanism::Ecdsa { .. }) => ecdsa_der(&raw).map_err(|e| remote(&e)),
             _ => Ok(raw),

@@ -3,27 +3,24 @@
 use libkmss::settings::{Settings, VendorProfile, Weaknesses};
 use serde_json::{Value, json};
 
-use super::token_user::officer;
 use crate::args::TokenSettings;
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::Order;
 
 /// Runs `kmss token profile`.
 ///
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, label: &str, wanted: &TokenSettings) -> Result<(), Failure> {
+    let tokens = context.existing_tokens()?;
+    let token = tokens.token(label)?.namespace;
     if wanted.is_empty() {
-        let kms = context.kms()?;
-        return show(context, &find_token(&kms, label)?.settings);
+        return show(context, &token.settings);
     }
-    let (kms, officer) = officer(context, label)?;
-    let settings = wanted.applied(officer.namespace.settings)?;
-    let changes = officer.namespace.settings.differences(&settings);
-    if !changes.is_empty() {
-        kms.configure(&officer, settings)?;
-    }
-    kms.close()?;
+    let settings = wanted.applied(token.settings)?;
+    let changes = token.settings.differences(&settings);
+    tokens.order(&token, &context.so_pin(label)?, &Order::Settings(settings))?;
     if context.global.json {
         return show(context, &settings);
     }

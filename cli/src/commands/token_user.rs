@@ -1,15 +1,13 @@
 //! `kmss token user` and `kmss token unlock`: several users of one token, each with a PIN of their own.
 
-use libkmss::auth::Credential;
-use libkmss::caller::Caller;
-use libkmss::kms::{Holder, Kms};
 use serde_json::json;
 
 use super::token::{confirm, pin_json, pin_words};
 use crate::args::{NewPinArgs, TokenUserCommand};
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
 use crate::pin::{self, Source};
+use crate::site::{Order, User};
 
 /// Runs `kmss token user`.
 ///
@@ -25,7 +23,8 @@ pub(super) fn run(context: &Context, command: TokenUserCommand) -> Result<(), Fa
 }
 
 fn add(context: &Context, label: &str, user: &str, new_pin: &NewPinArgs) -> Result<(), Failure> {
-    let (kms, officer) = officer(context, label)?;
+    let tokens = context.existing_tokens()?;
+    let (token, so_pin) = (tokens.token(label)?.namespace, context.so_pin(label)?);
     let what = format!("PIN of user `{}`", output::plain(user));
     let source = Source {
         what: &what,
@@ -33,8 +32,7 @@ fn add(context: &Context, label: &str, user: &str, new_pin: &NewPinArgs) -> Resu
         file: new_pin.new_pin_file.as_deref(),
         default_env: "KMSS_NEW_PIN",
     };
-    kms.add_user(&officer, user, &pin::new(&source)?)?;
-    kms.close()?;
+    tokens.order(&token, &so_pin, &Order::Add(user, &pin::new(&source)?))?;
     if context.global.json {
         return output::json(&json!({ "token": label, "added": user }));
     }
@@ -44,9 +42,7 @@ fn add(context: &Context, label: &str, user: &str, new_pin: &NewPinArgs) -> Resu
 
 fn remove(context: &Context, label: &str, user: &str, yes: bool) -> Result<(), Failure> {
     confirm(yes, &format!("Take user `{}` away from token `{label}`? Objects stay.", output::plain(user)))?;
-    let (kms, officer) = officer(context, label)?;
-    kms.remove_user(&officer, user)?;
-    kms.close()?;
+    order(context, label, &Order::Remove(user))?;
     if context.global.json {
         return output::json(&json!({ "token": label, "removed": user }));
     }
@@ -54,9 +50,7 @@ fn remove(context: &Context, label: &str, user: &str, yes: bool) -> Result<(), F
 }
 
 fn roles(context: &Context, label: &str, user: &str, roles: &[String]) -> Result<(), Failure> {
-    let (kms, officer) = officer(context, label)?;
-    kms.set_user_roles(&officer, user, roles)?;
-    kms.close()?;
+    order(context, label, &Order::Roles(user, roles))?;
     if context.global.json {
         return output::json(&json!({ "token": label, "user": user, "roles": roles }));
     }
@@ -65,22 +59,16 @@ fn roles(context: &Context, label: &str, user: &str, roles: &[String]) -> Result
 }
 
 fn list(context: &Context, label: &str) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, label)?;
-    let users = kms.users(&namespace)?;
+    let token = context.existing_tokens()?.token(label)?;
+    if token.officer.is_none() {
+        return Err("the server tells its administrators alone who has a PIN".into());
+    }
     if context.global.json {
-        let describe = |name: &String| {
-            let state = kms.credential_state(&namespace, Holder::User(name))?;
-            let roles = kms.user_roles(&namespace, name)?;
-            Ok(json!({ "user": name, "roles": roles, "pin": pin_json(state) }))
-        };
-        return output::json(&users.iter().map(describe).collect::<Result<Vec<_>, Failure>>()?);
+        let describe = |user: &User| json!({ "user": user.name, "roles": user.roles, "pin": pin_json(user.pin) });
+        return output::json(&token.users.iter().map(describe).collect::<Vec<_>>());
     }
-    let mut rows = Vec::new();
-    for name in &users {
-        let pin = pin_words(kms.credential_state(&namespace, Holder::User(name))?);
-        rows.push([output::plain(name), kms.user_roles(&namespace, name)?.join(", "), pin]);
-    }
+    let row = |user: &User| [output::plain(&user.name), user.roles.join(", "), pin_words(user.pin)];
+    let rows = token.users.iter().map(row).collect();
     output::table(["USER", "ROLES", "PIN"], rows, "No user has a PIN.")
 }
 
@@ -89,9 +77,7 @@ fn list(context: &Context, label: &str) -> Result<(), Failure> {
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn unlock(context: &Context, label: &str, user: &str) -> Result<(), Failure> {
-    let (kms, officer) = officer(context, label)?;
-    kms.unlock_user(&officer, user)?;
-    kms.close()?;
+    order(context, label, &Order::Unlock(user))?;
     if context.global.json {
         return output::json(&json!({ "token": label, "unlocked": user }));
     }
@@ -101,14 +87,9 @@ pub(super) fn unlock(context: &Context, label: &str, user: &str) -> Result<(), F
     ))
 }
 
-/// The home and the token's security officer, logged in.
-///
-/// # Errors
-/// No such token, wrong PIN, locked PIN.
-pub(super) fn officer(context: &Context, label: &str) -> Result<(Kms, Caller), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, label)?;
-    let caller = kms.enter(&namespace, 0)?;
-    let officer = kms.login(&caller, &Credential::OfficerPin(&context.so_pin(label)?))?;
-    Ok((kms, officer))
+/// Does what the security officer of a token orders.
+fn order(context: &Context, label: &str, order: &Order<'_>) -> Result<(), Failure> {
+    let tokens = context.existing_tokens()?;
+    let token = tokens.token(label)?.namespace;
+    tokens.order(&token, &context.so_pin(label)?, order)
 }

@@ -199,14 +199,14 @@ impl Connection {
 
 /// What calls are sent through.
 #[derive(Clone)]
-pub(crate) struct Channel {
+pub struct Channel {
     sender: SendRequest<Body>,
     origin: Uri,
 }
 
 impl Channel {
     /// What its calls are addressed to.
-    pub(crate) fn origin(&self) -> Uri {
+    pub fn origin(&self) -> Uri {
         self.origin.clone()
     }
 }

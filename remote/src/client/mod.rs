@@ -12,7 +12,9 @@ mod drive;
 mod fleet;
 mod health;
 mod mirror;
+mod operator;
 mod pool;
+mod question;
 mod running;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,8 @@ use libkmss::kms;
 
 use self::backend::RemoteBackend;
 use self::calls::Server;
+pub use self::operator::{Access, Client, ClientError};
+pub use self::question::Question;
 
 /// The backends of the servers that `config` names, for [`Kms::open_with`](libkmss::kms::Kms::open_with).
 ///

@@ -76,7 +76,8 @@ impl TryFrom<proto::KeySpec> for KeySpec {
 }
 
 /// The public part, where there is one.
-pub(super) fn public_key(public: &PublicComponents) -> Option<proto::PublicKey> {
+#[must_use]
+pub fn public_key(public: &PublicComponents) -> Option<proto::PublicKey> {
     use public_key::Kind;
     let kind = match public {
         PublicComponents::None => return None,

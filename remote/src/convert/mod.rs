@@ -16,8 +16,9 @@ mod symmetric;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::tenant::ObjectId;
 
+pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
-pub use self::object::{change_of, object, updated};
+pub use self::object::{change_of, namespace, object, object_of_server, updated};
 use crate::proto;
 
 /// Bytes of a request id.
@@ -90,6 +91,18 @@ pub fn key_state(number: i32) -> Result<libkmss::key::KeyState> {
 /// [`ErrorKind::Arguments`] for one that is not known.
 pub fn audit_mode(number: i32) -> Result<libkmss::key::AuditMode> {
     Numbered::of(number)
+}
+
+/// The number of a state.
+#[must_use]
+pub fn key_state_number(state: libkmss::key::KeyState) -> i32 {
+    state.number()
+}
+
+/// The number of an audit mode.
+#[must_use]
+pub fn audit_mode_number(mode: libkmss::key::AuditMode) -> i32 {
+    mode.number()
 }
 
 /// The error kind that no key, digest or generation can be made with.

@@ -5,6 +5,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{
     Attachment, Body, CachedKey, HeldKey, Key, KeyVersion, Object, Protection, PublicComponents, Storage, Usage,
 };
+use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace, NamespaceId};
 use serde_bytes::ByteBuf;
 
@@ -27,6 +28,30 @@ impl From<&Namespace> for proto::Namespace {
             separate_wrap_and_decrypt: namespace.settings.separate_wrap_and_decrypt,
         }
     }
+}
+
+/// A namespace that a server told of. What only its own home knows (position, whether it works without PINs) has its default.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for what is no namespace, or has settings that are not known here.
+pub fn namespace(namespace: proto::Namespace) -> Result<Namespace> {
+    let id = namespace.id.as_slice().try_into().map_err(|_| argument("the identity of a namespace has 16 bytes"))?;
+    let settings = Settings {
+        profile: namespace.profile.parse()?,
+        forbid: namespace.forbid.parse()?,
+        separate_wrap_and_decrypt: namespace.separate_wrap_and_decrypt,
+        pinless: false,
+    };
+    Ok(Namespace {
+        id: NamespaceId(id),
+        tenant: namespace.tenant,
+        name: namespace.name,
+        ordinal: 0,
+        incarnation: namespace.incarnation,
+        policy_required: namespace.policy_required,
+        settings,
+        backend: BackendId(namespace.backend.into()),
+    })
 }
 
 impl From<&Object> for proto::Object {
@@ -120,6 +145,24 @@ pub fn object(
         revision: object.revision,
         uses: Attachment::default(),
     })
+}
+
+/// An object as its server has it, for whoever looks at it: versions of keys name the backend that has them there.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for what is no object.
+pub fn object_of_server(object: proto::Object, namespace: NamespaceId) -> Result<Object> {
+    let backends: Vec<String> = match &object.body {
+        Some(object::Body::Key(key)) => key.versions.iter().map(|version| version.backend.clone()).collect(),
+        _ => Vec::new(),
+    };
+    let mut object = self::object(object, namespace, &BackendId::soft(), |_| Vec::new())?;
+    if let Body::Key(key) = &mut object.body {
+        for (version, backend) in key.versions.iter_mut().zip(backends) {
+            version.backend = BackendId(backend.into());
+        }
+    }
+    Ok(object)
 }
 
 fn key(key: proto::Key, backend: &BackendId, locator: impl Fn(u32) -> Vec<u8>) -> Result<Key> {

@@ -1,15 +1,13 @@
-//! What administrators do. Who is one, the configuration says (`[policy] admins`); what is the security officer's takes the
+//! What administrators do; `namespaces.rs`, `policies.rs` and `limits.rs` have the rest of it. Who is one, the configuration says (`[policy] admins`); what is the security officer's takes the
 //! officer's PIN.
 
-use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::operation::{ChangeState, SetAudit, Tag};
 use libkmss::secret::Secret;
-use libkmss::settings::Settings;
-use libkmss::tenant::{BackendId, Namespace, NamespaceId};
+use libkmss::tenant::{Namespace, NamespaceId};
 
-use super::call::{Asked, Call, argument};
+use super::call::{Asked, Call};
 use super::crypto::of;
 use super::host::full_name;
 use crate::convert;
@@ -28,7 +26,7 @@ impl Asked<'_> {
     }
 
     /// The caller as security officer of its namespace, who manages private keys, too.
-    fn officer(&self, pin: String) -> Result<Caller> {
+    pub(super) fn officer(&self, pin: String) -> Result<Caller> {
         self.host.kms.administer(&self.caller, &secret(pin)?)
     }
 
@@ -48,13 +46,9 @@ impl Asked<'_> {
     }
 }
 
-fn secret(pin: String) -> Result<Secret> {
+pub(super) fn secret(pin: String) -> Result<Secret> {
     let pin = Secret::new(pin.into_bytes());
     if pin.len() <= LONGEST_PIN { Ok(pin) } else { Err(Error::new(ErrorKind::PinInvalid, "the PIN is too long")) }
-}
-
-fn some(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
 }
 
 impl Call for proto::GetServerInfoRequest {
@@ -77,89 +71,8 @@ impl Call for proto::GetServerInfoRequest {
             max_stream_bytes: config.max_stream_bytes.into(),
             max_deadline_ms: config.max_deadline_ms.into(),
             request_window_ms: u64::from(config.request_window_s) * 1000,
+            administrator: asked.host.kms.is_admin(&asked.caller)?,
         })
-    }
-}
-
-impl Call for proto::ListAllNamespacesRequest {
-    type Answer = proto::ListAllNamespacesResponse;
-    const METHOD: &'static str = "ListAllNamespaces";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::ListAllNamespacesResponse> {
-        asked.admin()?;
-        let namespaces = asked.host.kms.namespaces()?.iter().map(Into::into).collect();
-        Ok(proto::ListAllNamespacesResponse { namespaces })
-    }
-}
-
-impl Call for proto::CreateNamespaceRequest {
-    type Answer = proto::CreateNamespaceResponse;
-    const METHOD: &'static str = "CreateNamespace";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn request_id(&self) -> &[u8] {
-        &self.request_id
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::CreateNamespaceResponse> {
-        asked.admin()?;
-        let (officer_pin, user_pin) = (secret(self.officer_pin)?, self.user_pin.map(secret).transpose()?);
-        let mut settings =
-            Settings { separate_wrap_and_decrypt: self.separate_wrap_and_decrypt, ..Settings::default() };
-        if !self.profile.is_empty() {
-            settings.profile = self.profile.parse()?;
-        }
-        if !self.forbid.is_empty() {
-            settings.forbid = self.forbid.parse()?;
-        }
-        settings.pinless = user_pin.is_none();
-        let name = full_name(&self.name);
-        let name = name.strip_prefix("default/").filter(|name| !name.is_empty() && !name.contains('/'));
-        let name = name.ok_or_else(|| argument("a namespace is made in the tenant `default`"))?;
-        let kms = &asked.host.kms;
-        if kms.namespaces()?.iter().any(|known| known.to_string() == *full_name(name)) {
-            return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
-        }
-        let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
-        if let Some(pin) = user_pin {
-            let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
-            kms.set_user_pin(&officer, "user", &pin)?;
-        }
-        Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
-    }
-}
-
-impl Call for proto::RemoveNamespaceRequest {
-    type Answer = proto::RemoveNamespaceResponse;
-    const METHOD: &'static str = "RemoveNamespace";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn request_id(&self) -> &[u8] {
-        &self.request_id
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveNamespaceResponse> {
-        asked.admin()?;
-        let namespace = asked.named(&self.namespace)?;
-        let left = asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
-        for key in left {
-            tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
-        }
-        Ok(proto::RemoveNamespaceResponse {})
     }
 }
 

@@ -36,8 +36,9 @@ pub fn dev(port: u16) -> Result<()> {
     config.hsm_groups.clear();
     config.remotes.clear();
     config.policy.admins = vec![format!("service:{CLIENT}")];
-    let pin = found(&config)?;
-    write(&file("pin"), pin.as_bytes())?;
+    let (officer, user) = found(&config)?;
+    write(&file("so-pin"), officer.as_bytes())?;
+    write(&file("pin"), user.as_bytes())?;
     certificates(&file)?;
     let address = match port {
         // Whoever is told the port needs it before the server listens.
@@ -62,8 +63,8 @@ pub fn dev(port: u16) -> Result<()> {
     run(config, server.checked()?)
 }
 
-/// Makes the home with its namespace; returns the user's PIN.
-fn found(config: &Config) -> Result<String> {
+/// Makes the home with its namespace; returns the officer's PIN and the user's.
+fn found(config: &Config) -> Result<(String, String)> {
     let kms = Kms::create(config, None)?;
     let drawn = || -> Result<String> {
         let id = kms.draft(libkmss::key::Storage::Stored)?.id;
@@ -75,7 +76,7 @@ fn found(config: &Config) -> Result<String> {
     let entered = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&secret(&officer)))?;
     kms.set_user_pin(&entered, "user", &secret(&user))?;
     kms.close()?;
-    Ok(user)
+    Ok((officer, user))
 }
 
 fn certificates(file: &dyn Fn(&str) -> PathBuf) -> Result<()> {
@@ -131,7 +132,16 @@ fn welcome(folder: &Path, address: SocketAddr) -> String {
          certificate = \"{at}/client.pem\"\n\
          key = \"{at}/client.key\"\n\
          \n\
-         Then `kmss token init dev --backend dev` makes a token whose keys are on this server. It stops with Ctrl-C.\n",
+         Then `kmss token init dev --backend dev` makes a token whose keys are on this server.\n\
+         \n\
+         Or the command asks the server itself (docs/command.md, \"Against a server\"), as the administrator:\n\
+         \n\
+         export KMSS_SERVER=https://localhost:{port} KMSS_SERVER_CA={at}/ca.pem\n\
+         export KMSS_SERVER_CERT={at}/client.pem KMSS_SERVER_KEY={at}/client.key\n\
+         kmss key generate first --token {NAMESPACE} --type ec:p256\n\
+         kmss key disable first --token {NAMESPACE} --so-pin-file {at}/so-pin\n\
+         \n\
+         It stops with Ctrl-C.\n",
         port = address.port()
     )
 }

@@ -1,12 +1,7 @@
-//! Policies, quotas and blocks, for administrators.
+//! Quotas and blocks, for administrators.
 
-use std::sync::Arc;
-
-use libkmss::caller::Caller;
 use libkmss::clock::Timestamp;
 use libkmss::error::Result;
-use libkmss::kms::PolicyTarget;
-use libkmss::policy::registry::{Entry, InForce, PolicyRole};
 use libkmss::quota::{Block, BlockTarget, Each, Quota, QuotaLimits, QuotaScope, Within};
 
 use super::call::{Asked, Call, argument};
@@ -14,109 +9,6 @@ use crate::proto;
 
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
-}
-
-impl Asked<'_> {
-    /// The caller in the namespace that `scope` is in, and what it speaks of there.
-    fn target(&self, scope: Option<proto::PolicyScope>) -> Result<(Caller, PolicyTarget)> {
-        use proto::policy_scope::Kind;
-        let within = |name: &str| -> Result<Caller> {
-            let namespace = Arc::new(self.named(name)?);
-            Ok(self.caller.with(|parts| parts.namespace = namespace))
-        };
-        match scope.and_then(|scope| scope.kind).ok_or_else(|| argument("it is not said what the policy speaks of"))? {
-            Kind::Platform(proto::Everything {}) => Ok((self.caller.clone(), PolicyTarget::Platform)),
-            Kind::Tenant(tenant) => Ok((self.caller.clone(), PolicyTarget::Tenant(tenant))),
-            Kind::Namespace(name) => Ok((within(&name)?, PolicyTarget::Namespace)),
-            Kind::Key(key) => Ok((within(&key.namespace)?, PolicyTarget::Key(key.name))),
-        }
-    }
-}
-
-fn role(number: i32) -> Result<PolicyRole> {
-    match proto::PolicyRole::try_from(number) {
-        Ok(proto::PolicyRole::Active) => Ok(PolicyRole::Active),
-        Ok(proto::PolicyRole::Shadow) => Ok(PolicyRole::Shadow),
-        _ => Err(argument("it is not said whether the policy decides")),
-    }
-}
-
-fn policy(entry: &Entry, bundle: &InForce, role: proto::PolicyRole) -> proto::Policy {
-    proto::Policy {
-        name: entry.name.clone(),
-        scope: entry.scope.to_string(),
-        role: role.into(),
-        sequence: bundle.manifest.terms.sequence,
-        digest: bundle.digest.to_vec(),
-        anchor: bundle.anchor.clone(),
-        applied_by: bundle.applied_by.clone(),
-        applied_ms: bundle.applied.0,
-    }
-}
-
-impl Call for proto::ListPoliciesRequest {
-    type Answer = proto::ListPoliciesResponse;
-    const METHOD: &'static str = "ListPolicies";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::ListPoliciesResponse> {
-        asked.admin()?;
-        let entries = asked.host.kms.policies()?;
-        let both = |entry: &Entry| {
-            let active = entry.active.as_ref().map(|bundle| policy(entry, bundle, proto::PolicyRole::Active));
-            let shadow = entry.shadow.as_ref().map(|bundle| policy(entry, bundle, proto::PolicyRole::Shadow));
-            [active, shadow]
-        };
-        let policies = entries.entries().iter().flat_map(both).flatten().collect();
-        Ok(proto::ListPoliciesResponse { policies })
-    }
-}
-
-impl Call for proto::ApplyPolicyRequest {
-    type Answer = proto::ApplyPolicyResponse;
-    const METHOD: &'static str = "ApplyPolicy";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn request_id(&self) -> &[u8] {
-        &self.request_id
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::ApplyPolicyResponse> {
-        asked.admin()?;
-        let (caller, target) = asked.target(self.scope)?;
-        let applied = asked.host.kms.apply_policy(&caller, &target, &self.bundle, role(self.role)?)?;
-        let (name, sequence, changed) = (applied.name, applied.sequence, applied.changed);
-        Ok(proto::ApplyPolicyResponse { name, sequence, changed })
-    }
-}
-
-impl Call for proto::RemovePolicyRequest {
-    type Answer = proto::RemovePolicyResponse;
-    const METHOD: &'static str = "RemovePolicy";
-    const WIDE: bool = true;
-
-    fn namespace(&self) -> &str {
-        ""
-    }
-
-    fn request_id(&self) -> &[u8] {
-        &self.request_id
-    }
-
-    fn run(self, asked: &Asked<'_>) -> Result<proto::RemovePolicyResponse> {
-        asked.admin()?;
-        let (caller, target) = asked.target(self.scope)?;
-        asked.host.kms.remove_policy(&caller, &target, &self.name, role(self.role)?)?;
-        Ok(proto::RemovePolicyResponse {})
-    }
 }
 
 impl Call for proto::ListQuotasRequest {
@@ -130,29 +22,44 @@ impl Call for proto::ListQuotasRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ListQuotasResponse> {
         asked.admin()?;
+        let kms = &asked.host.kms;
         let mut quotas = Vec::new();
-        for quota in asked.host.kms.quotas()? {
-            let namespace = quota.scope.namespace.map(|id| asked.name_of(id)).transpose()?;
-            quotas.push(proto::Quota {
-                name: quota.name,
-                tenant: quota.scope.tenant.unwrap_or_default(),
-                namespace: namespace.or(quota.scope.token).unwrap_or_default(),
-                principal: quota.scope.principal.unwrap_or_default(),
-                key: quota.scope.key.unwrap_or_default(),
-                each: quota.each.iter().map(|each| each.name().to_owned()).collect(),
-                actions: quota.actions,
-                per_second: quota.limits.per_second,
-                burst: quota.limits.burst,
-                per_day: quota.limits.per_day,
-                total: quota.limits.total,
-                bytes_per_day: quota.limits.bytes_per_day,
-                bytes_total: quota.limits.bytes_total,
-                set_by: quota.by,
-                set_ms: quota.set.0,
+        for one in kms.quotas()? {
+            let used = if self.with_usage { kms.quota_usage(&one)? } else { Vec::new() };
+            let usage = used.into_iter().map(|usage| proto::QuotaUsage {
+                of: usage.of,
+                kind: usage.kind.name().to_owned(),
+                used: usage.used,
+                limit: usage.limit,
             });
+            quotas.push(proto::Quota { usage: usage.collect(), ..quota(asked, one)? });
         }
         Ok(proto::ListQuotasResponse { quotas })
     }
+}
+
+fn quota(asked: &Asked<'_>, quota: Quota) -> Result<proto::Quota> {
+    let namespace = quota.scope.namespace.map(|id| asked.name_of(id)).transpose()?;
+    Ok(proto::Quota {
+        name: quota.name,
+        tenant: quota.scope.tenant.unwrap_or_default(),
+        namespace: namespace.or(quota.scope.token).unwrap_or_default(),
+        principal: quota.scope.principal.unwrap_or_default(),
+        key: quota.scope.key.unwrap_or_default(),
+        each: quota.each.iter().map(|each| each.name().to_owned()).collect(),
+        actions: quota.actions,
+        per_second: quota.limits.per_second,
+        burst: quota.limits.burst,
+        per_day: quota.limits.per_day,
+        total: quota.limits.total,
+        bytes_per_day: quota.limits.bytes_per_day,
+        bytes_total: quota.limits.bytes_total,
+        set_by: quota.by,
+        set_ms: quota.set.0,
+        namespace_id: quota.scope.namespace.map(|id| id.0.to_vec()).unwrap_or_default(),
+        configured: quota.serial == 0,
+        usage: Vec::new(),
+    })
 }
 
 impl Call for proto::SetQuotaRequest {
@@ -197,8 +104,9 @@ impl Call for proto::SetQuotaRequest {
             by: String::new(),
             set: Timestamp(0),
         };
-        asked.host.kms.set_quota(&asked.caller, quota)?;
-        Ok(proto::SetQuotaResponse {})
+        let before = asked.host.kms.set_quota(&asked.caller, quota)?;
+        let before = before.map(|before| self::quota(asked, before)).transpose()?;
+        Ok(proto::SetQuotaResponse { before })
     }
 }
 
@@ -218,14 +126,16 @@ impl Call for proto::RemoveQuotaRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveQuotaResponse> {
         asked.admin()?;
         let namespace = some(self.namespace).map(|name| asked.named(&name)).transpose()?;
-        asked.host.kms.remove_quota(&asked.caller, namespace.map(|namespace| namespace.id), &self.name)?;
-        Ok(proto::RemoveQuotaResponse {})
+        let namespace = namespace.map(|namespace| namespace.id);
+        let removed = asked.host.kms.remove_quota(&asked.caller, namespace, &self.name)?;
+        Ok(proto::RemoveQuotaResponse { removed: Some(quota(asked, removed)?) })
     }
 }
 
 fn block(asked: &Asked<'_>, block: Block) -> Result<proto::Block> {
     use proto::block_target::Kind;
     let key = |namespace, name| Kind::Key(proto::PolicyKey { namespace, name });
+    let namespace_id = block.target.namespace().map(|id| id.0.to_vec()).unwrap_or_default();
     let kind = match block.target {
         BlockTarget::Principal { name, within } => {
             let (tenant, namespace) = match within {
@@ -246,6 +156,7 @@ fn block(asked: &Asked<'_>, block: Block) -> Result<proto::Block> {
         by: block.by,
         since_ms: block.since.0,
         until_ms: block.until.map(|until| until.0),
+        namespace_id,
     })
 }
 

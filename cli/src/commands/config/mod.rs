@@ -20,7 +20,7 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
     let module = module::find(args.module.as_deref())?;
     let facts = Facts {
         module: module.display().to_string(),
-        home: context.config.home.display().to_string(),
+        home: context.config()?.home.display().to_string(),
         token: args.token.clone().unwrap_or_else(|| "TOKEN".to_owned()),
         key: args.key.clone().unwrap_or_else(|| "KEY".to_owned()),
         slot: slot(context, args.token.as_deref())?,
@@ -37,7 +37,7 @@ pub(super) fn run(context: &Context, args: &ConfigArgs) -> Result<(), Failure> {
         Client::Python => facts.python(),
     };
     if context.global.json {
-        return output::json(&json!({ "module": module, "home": context.config.home, "text": text }));
+        return output::json(&json!({ "module": module, "home": context.config()?.home, "text": text }));
     }
     output::line(text.trim_end())
 }
@@ -47,7 +47,7 @@ fn slot(context: &Context, token: Option<&str>) -> Result<String, Failure> {
     let Some(label) = token else { return Ok("SLOT".to_owned()) };
     match context.home()? {
         Some(kms) => Ok(find_token(&kms, label)?.ordinal.to_string()),
-        None => Err(format!("there is no home at `{}` yet", context.config.home.display()).into()),
+        None => Err(format!("there is no home at `{}` yet", context.config()?.home.display()).into()),
     }
 }
 

@@ -12,20 +12,14 @@ use libkmss::mechanism::Curve;
 use super::{Finding, fine, note, path, wrong};
 use crate::args::Client;
 use crate::commands::config::engine_path;
-use crate::commands::key;
-use crate::context::Context;
+use crate::objects::all_in;
+use libkmss::config::Config;
 
 /// More keys than this, and ssh gives up before it came to the right one (MaxAuthTries of sshd(8)).
 const SSH_KEYS: usize = 6;
 
 /// Looks at what `client` needs.
-pub(super) fn examine(
-    client: Client,
-    module: &Path,
-    context: &Context,
-    kms: Option<&Kms>,
-    findings: &mut Vec<Finding>,
-) {
+pub(super) fn examine(client: Client, module: &Path, config: &Config, kms: Option<&Kms>, findings: &mut Vec<Finding>) {
     match client {
         Client::Openssl => {
             installed("openssl", "openssl", findings);
@@ -45,12 +39,12 @@ pub(super) fn examine(
         Client::Nginx => {
             installed("nginx", "nginx", findings);
             engine(kms, findings);
-            server("nginx", context, Path::new("/etc/nginx/nginx.conf"), "env KMSS_HOME", findings);
+            server("nginx", config, Path::new("/etc/nginx/nginx.conf"), "env KMSS_HOME", findings);
         }
         Client::Apache => {
             installed("apache2", "apache2", findings);
             engine(kms, findings);
-            server("Apache", context, Path::new("/etc/apache2/envvars"), "KMSS_HOME", findings);
+            server("Apache", config, Path::new("/etc/apache2/envvars"), "KMSS_HOME", findings);
         }
         Client::Java => {
             installed("java", "default-jre-headless", findings);
@@ -104,8 +98,8 @@ fn engine(kms: Option<&Kms>, findings: &mut Vec<Finding>) {
 }
 
 /// A server with a user of its own that clears its environment.
-fn server(name: &str, context: &Context, file: &Path, line: &str, findings: &mut Vec<Finding>) {
-    let home = &context.config.home;
+fn server(name: &str, config: &Config, file: &Path, line: &str, findings: &mut Vec<Finding>) {
+    let home = &config.home;
     if let Ok(meta) = std::fs::metadata(home) {
         if meta.mode() & 0o070 == 0o070 {
             findings.push(fine(format!("members of group {} can use the home", meta.gid())));
@@ -117,7 +111,7 @@ fn server(name: &str, context: &Context, file: &Path, line: &str, findings: &mut
         }
     }
     let named = std::fs::read_to_string(file).is_ok_and(|text| text.contains(line));
-    match context.config.explanation.home {
+    match config.explanation.home {
         HomeSource::File => findings.push(fine("the home is named by a file, which servers find, too".to_owned())),
         _ if named => findings.push(fine(format!("`{}` passes KMSS_HOME on", file.display()))),
         _ => findings.push(wrong(
@@ -161,7 +155,7 @@ fn public_keys(kms: Option<&Kms>) -> Vec<(String, Vec<Option<Curve>>)> {
     for namespace in kms.namespaces().unwrap_or_default() {
         let mut objects = Vec::new();
         let Ok(caller) = kms.enter(&namespace, 0) else { continue };
-        if key::all(kms, &caller, ObjectKind::Key(KeyClass::Public), &mut objects).is_err() {
+        if all_in(kms, &caller, ObjectKind::Key(KeyClass::Public), &mut objects).is_err() {
             continue;
         }
         let curve = |public: &PublicComponents| match public {

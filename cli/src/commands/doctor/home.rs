@@ -9,8 +9,8 @@ use libkmss::kms::{Holder, Kms};
 use libkmss::tenant::Namespace;
 
 use super::{Finding, chain, fine, note, path, wrong};
-use crate::context::Context;
 use crate::output::{plain, time};
+use libkmss::config::Config;
 
 /// 2025-01-01: before this no kmss was written.
 const PLAUSIBLE_MS: u64 = 1_735_689_600_000;
@@ -18,17 +18,17 @@ const PLAUSIBLE_MS: u64 = 1_735_689_600_000;
 const AHEAD_MS: u64 = 300_000;
 
 /// Opens the home, if it can be.
-pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<Kms> {
-    let home = &context.config.home;
+pub(super) fn examine(config: &Config, findings: &mut Vec<Finding>) -> Option<Kms> {
+    let home = &config.home;
     if home.exists() {
         permissions(home, findings);
         path::examine("the home's directory", home.parent().unwrap_or(home), findings);
     }
-    if let Err(error) = context.config.agent_sections() {
+    if let Err(error) = config.agent_sections() {
         let cure = "correct the line; the module works without, and the agent does not start".to_owned();
         findings.push(wrong(format!("what the configuration says to the agent: {}", chain(&error)), cure));
     }
-    let kms = match context.home() {
+    let kms = match crate::context::open(config) {
         Err(error) => {
             findings.push(wrong(format!("the home cannot be opened: {}", chain(&error)), cure(error.kind(), home)));
             return None;
@@ -53,7 +53,7 @@ pub(super) fn examine(context: &Context, findings: &mut Vec<Finding>) -> Option<
         Ok(namespaces) => namespaces.iter().for_each(|namespace| findings.push(pin(&kms, namespace))),
     }
     blocks(&kms, findings);
-    audit(&kms, context, findings);
+    audit(&kms, config, findings);
     Some(kms)
 }
 
@@ -113,7 +113,7 @@ fn blocks(kms: &Kms, findings: &mut Vec<Finding>) {
 }
 
 /// Whether records can be written (without one, no operation is done), and whether their times make sense.
-fn audit(kms: &Kms, context: &Context, findings: &mut Vec<Finding>) {
+fn audit(kms: &Kms, config: &Config, findings: &mut Vec<Finding>) {
     let now = kms.now().0;
     if now < PLAUSIBLE_MS {
         findings.push(wrong(
@@ -121,7 +121,7 @@ fn audit(kms: &Kms, context: &Context, findings: &mut Vec<Finding>) {
             "set it: dates of keys and certificates are held against it".to_owned(),
         ));
     }
-    let directory = Kms::audit_directory(&context.config);
+    let directory = Kms::audit_directory(config);
     if !directory.exists() {
         return;
     }

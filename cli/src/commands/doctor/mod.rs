@@ -13,7 +13,7 @@ use libkmss::config::{Config, HomeSource, Outcome};
 use serde_json::json;
 
 use crate::args::{Client, DoctorArgs, Global};
-use crate::context::Context;
+use crate::context;
 use crate::output::{self, Failure};
 
 /// One finding: how bad it is, what was looked at, and the cure where there is something to cure.
@@ -65,21 +65,21 @@ pub(super) fn run(global: Global, args: &DoctorArgs) -> Result<ExitCode, Failure
 fn examine(global: Global, args: &DoctorArgs) -> Vec<Finding> {
     let mut findings = Vec::new();
     let module = module_file::examine(args.module.as_deref(), &mut findings);
-    let context = match Context::new(global) {
-        Ok(context) => context,
+    let config = match context::configuration(&global) {
+        Ok(config) => config,
         Err(error) => {
             findings.push(wrong("the configuration cannot be used".to_owned(), chain(error.as_ref())));
             return findings;
         }
     };
-    configuration(&context.config, &mut findings);
-    hsm::examine(&context.config, &mut findings);
-    let kms = home::examine(&context, &mut findings);
+    configuration(&config, &mut findings);
+    hsm::examine(&config, &mut findings);
+    let kms = home::examine(&config, &mut findings);
     if let Some(module) = &module {
-        module_file::load(module, &context, kms.as_ref(), &mut findings);
+        module_file::load(module, &config, kms.as_ref(), &mut findings);
         p11_kit::examine(module, args.client == Some(Client::P11Kit), &mut findings);
         if let Some(client) = args.client {
-            client::examine(client, module, &context, kms.as_ref(), &mut findings);
+            client::examine(client, module, &config, kms.as_ref(), &mut findings);
         }
     }
     findings

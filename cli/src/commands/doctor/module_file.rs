@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::super::module;
 use super::{Finding, chain, fine, note, path, wrong};
-use crate::context::Context;
 use crate::output::plain;
+use libkmss::config::Config;
 
 /// How long loading may take, in steps of [`STEP`].
 const STEPS: u32 = 600;
@@ -73,8 +73,8 @@ fn copies(found: &Path, findings: &mut Vec<Finding>) {
 }
 
 /// Loads the module in another process and compares what it shows with what this command sees.
-pub(super) fn load(module: &Path, context: &Context, kms: Option<&Kms>, findings: &mut Vec<Finding>) {
-    let loaded = match probe(module, context) {
+pub(super) fn load(module: &Path, config: &Config, kms: Option<&Kms>, findings: &mut Vec<Finding>) {
+    let loaded = match probe(module, config) {
         Ok(loaded) => loaded,
         Err(reason) => {
             let cure = format!(
@@ -107,12 +107,12 @@ fn tokens(labels: &[&str]) -> String {
     }
 }
 
-fn probe(module: &Path, context: &Context) -> Result<Loaded, String> {
+fn probe(module: &Path, config: &Config) -> Result<Loaded, String> {
     let command = std::env::current_exe().map_err(|e| e.to_string())?;
     let mut probe = Command::new(command);
     probe.arg("probe").arg(module).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    if context.config.explanation.home == HomeSource::Caller {
-        probe.env("KMSS_HOME", &context.config.home);
+    if config.explanation.home == HomeSource::Caller {
+        probe.env("KMSS_HOME", &config.home);
     }
     let mut child = probe.spawn().map_err(|e| e.to_string())?;
     for _ in 0..STEPS {

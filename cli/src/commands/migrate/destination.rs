@@ -15,7 +15,7 @@ use libkmss::secret::Secret;
 use super::Outcome;
 use super::found::{Found, Kind};
 use super::source::Source;
-use crate::commands::key;
+use crate::objects::parts_in;
 use crate::output::Failure;
 
 /// Length of the key that keys travel under, in bytes.
@@ -134,7 +134,7 @@ impl<'a> Destination<'a> {
         let base = if label.is_empty() { format!("key-{}", crate::output::hex(&found.identifier)) } else { label };
         for number in 1_u32.. {
             let name = if number == 1 { base.clone() } else { format!("{base}-{number}") };
-            if key::parts(self.kms, self.caller, &name)?.is_empty() {
+            if parts_in(self.kms, self.caller, &name)?.is_empty() {
                 return Ok(name);
             }
         }

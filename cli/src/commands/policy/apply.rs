@@ -5,10 +5,11 @@ use libkmss::policy::bundle::Bundle;
 use libkmss::policy::registry::PolicyRole;
 use serde_json::json;
 
-use super::{content, list, scope};
+use super::{content, list};
 use crate::args::ApplyArgs;
 use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::Offered;
 
 /// Runs `kmss policy apply`.
 ///
@@ -17,21 +18,17 @@ use crate::output::{self, Failure};
 pub(super) fn run(context: &Context, args: &ApplyArgs) -> Result<(), Failure> {
     let bytes = content::read(&args.file)?;
     let role = if args.shadow { PolicyRole::Shadow } else { PolicyRole::Active };
-    let (authority, applied) = if Bundle::is_one(&bytes) {
+    let (scope, offered) = if Bundle::is_one(&bytes) {
         if args.content.name.is_some() || args.content.data.is_some() || args.content.entrypoint.is_some() {
             return Err("a bundle says itself what is in it: leave out --name, --data and --entrypoint".into());
         }
         let said = Bundle::parse(&bytes).map_err(libkmss::error::Error::from)?.manifest().terms.scope.clone();
-        let authority = scope::authority(context, &args.scope.named().unwrap_or(said))?;
-        let applied = authority.kms.apply_policy(&authority.caller, &authority.target, &bytes, role)?;
-        (authority, applied)
+        (args.scope.named().unwrap_or(said), Offered::Bundle(bytes))
     } else {
         let policy = content::policy(&args.file, bytes, &args.content)?;
-        let authority = args.scope.authority(context)?;
-        let applied = authority.kms.apply_local_policy(&authority.caller, &authority.target, policy, role)?;
-        (authority, applied)
+        (args.scope.required()?, Offered::Unsigned(policy))
     };
-    authority.kms.close()?;
+    let applied = context.policies()?.apply(&scope, offered, role)?;
     report(context, &applied, role)
 }
 

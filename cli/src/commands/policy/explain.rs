@@ -52,7 +52,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<(), Failure> 
 
 /// The record of this name, and the process that wrote it.
 fn find(context: &Context, name: &str) -> Result<(Entry, Writer), Failure> {
-    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
     let mut found = Vec::new();
     let mut current: (Option<SegmentId>, Writer) = (None, Writer::default());
     let mut look = |entry: &Entry, is: &dyn Fn(&Entry) -> bool| {

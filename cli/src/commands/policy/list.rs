@@ -7,31 +7,25 @@ use libkmss::clock::Timestamp;
 use libkmss::kms::Kms;
 use libkmss::policy::Scope;
 use libkmss::policy::bundle::Manifest;
-use libkmss::policy::registry::{Entry, InForce, PolicyRole};
+use libkmss::policy::registry::PolicyRole;
 use serde_json::{Value, json};
 
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::{InForce, Listed};
 
 /// Runs `kmss policy list`.
 ///
 /// # Errors
 /// There is no such home or token.
 pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespaces = kms.namespaces()?;
-    let set = kms.policies()?;
-    let entries: Vec<&Entry> = match token {
-        Some(label) => {
-            let namespace = find_token(&kms, label)?;
-            set.entries().iter().filter(|entry| entry.concerns(&namespace)).collect()
-        }
-        // Not those of tokens that are gone or were made anew.
-        None => {
-            set.entries().iter().filter(|e| e.place.is_none() || namespaces.iter().any(|n| e.concerns(n))).collect()
-        }
-    };
-    let now = kms.now();
+    let site = context.policies()?;
+    let (known, all) = (site.known()?, site.policies()?);
+    let namespace = token.map(|label| known.token(label)).transpose()?;
+    // Not those of tokens that are gone or were made anew.
+    let concerns = |entry: &&Listed| !entry.stale && namespace.as_ref().is_none_or(|one| entry.concerns(one));
+    let entries: Vec<&Listed> = all.iter().filter(concerns).collect();
+    let now = known.now;
     // Without an audit that can be read there is nothing to say of them.
     let differences = differences(context, &entries).unwrap_or_default();
     if context.global.json {
@@ -41,9 +35,9 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
     let mut rows = Vec::new();
     for entry in entries {
         for (role, policy) in parts(entry) {
-            let sequence = match (policy, &entry.seen) {
+            let sequence = match (policy, entry.highest) {
                 (Some(policy), _) => policy.manifest.terms.sequence.to_string(),
-                (None, Some(seen)) => format!("above {}", seen.sequence),
+                (None, Some(seen)) => format!("above {seen}"),
                 (None, None) => String::new(),
             };
             rows.push([
@@ -69,12 +63,12 @@ pub(super) fn run(context: &Context, token: Option<&str>) -> Result<(), Failure>
 }
 
 /// What there is of an entry: its active and shadow policy; that it was removed.
-fn parts(entry: &Entry) -> Vec<(PolicyRole, Option<&InForce>)> {
+fn parts(entry: &Listed) -> Vec<(PolicyRole, Option<&InForce>)> {
     let mut parts: Vec<_> = [PolicyRole::Active, PolicyRole::Shadow]
         .into_iter()
         .filter_map(|role| Some((role, Some(entry.in_role(role)?))))
         .collect();
-    if entry.active.is_none() && entry.seen.is_some() {
+    if entry.active.is_none() && entry.highest.is_some() {
         parts.insert(0, (PolicyRole::Active, None));
     }
     parts
@@ -99,12 +93,12 @@ fn state(role: PolicyRole, policy: Option<&InForce>, now: Timestamp) -> &'static
 }
 
 /// How often candidates in the shadow would have decided otherwise since they were applied, as far as the audit says.
-fn differences(context: &Context, entries: &[&Entry]) -> Result<BTreeMap<String, u64>, Failure> {
+fn differences(context: &Context, entries: &[&Listed]) -> Result<BTreeMap<String, u64>, Failure> {
     let candidates = entries.iter().filter_map(|entry| Some((*entry, entry.shadow.as_ref()?.applied)));
-    let candidates: Vec<(&Entry, Timestamp)> = candidates.collect();
+    let candidates: Vec<(&Listed, Timestamp)> = candidates.collect();
     let mut counts: BTreeMap<String, u64> = candidates.iter().map(|(entry, _)| (title(entry), 0)).collect();
     let Some(since) = candidates.iter().map(|(_, since)| *since).min() else { return Ok(counts) };
-    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
     tail.visit_since(since, &mut |seen| {
         let record = &seen.record;
         for note in record.tags.iter().filter_map(|tag| tag.strip_prefix("shadow:")) {
@@ -124,12 +118,12 @@ fn differences(context: &Context, entries: &[&Entry]) -> Result<BTreeMap<String,
 }
 
 /// What rules are called after, with the scope that tells apart.
-fn title(entry: &Entry) -> String {
+fn title(entry: &Listed) -> String {
     format!("{} {}", entry.scope, entry.name)
 }
 
 /// Whether the record is of a namespace that the policy speaks of.
-fn is_about(entry: &Entry, record: &Record) -> bool {
+fn is_about(entry: &Listed, record: &Record) -> bool {
     let same = |scope: Option<&str>, found: &Option<String>| {
         let found = found.as_deref().map(|text| String::from_utf8_lossy(&decode_text(text).0).into_owned());
         scope.is_none_or(|scope| found.as_deref() == Some(scope))
@@ -138,8 +132,8 @@ fn is_about(entry: &Entry, record: &Record) -> bool {
 }
 
 /// Whether a rule is one of the candidate's, or of none of the candidates: together they decided by what is active.
-fn names(rule: &str, entry: &Entry, candidates: &[(&Entry, Timestamp)]) -> bool {
-    let of = |entry: &Entry| {
+fn names(rule: &str, entry: &Listed, candidates: &[(&Listed, Timestamp)]) -> bool {
+    let of = |entry: &Listed| {
         let title = match &entry.scope {
             Scope::Key { key, .. } => format!("key {key}/{}", entry.name),
             scope => format!("{}/{}", scope.level(), entry.name),
@@ -149,14 +143,14 @@ fn names(rule: &str, entry: &Entry, candidates: &[(&Entry, Timestamp)]) -> bool 
     of(entry) || !candidates.iter().any(|(other, _)| of(other))
 }
 
-fn described(entry: &Entry, now: Timestamp, differences: &BTreeMap<String, u64>) -> Vec<Value> {
+fn described(entry: &Listed, now: Timestamp, differences: &BTreeMap<String, u64>) -> Vec<Value> {
     let each = parts(entry).into_iter();
     each.map(|(role, policy)| {
         let mut value = json!({
             "name": entry.name,
             "role": word(role),
             "state": state(role, policy, now),
-            "highest_sequence": entry.seen.map(|seen| seen.sequence),
+            "highest_sequence": entry.highest,
         });
         merge(&mut value, scope_json(&entry.scope));
         if role == PolicyRole::Shadow {

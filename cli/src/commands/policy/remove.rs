@@ -14,7 +14,8 @@ use crate::output::{self, Failure};
 /// # Errors
 /// There is no such policy, or whoever asks may not.
 pub(super) fn run(context: &Context, name: &str, scope: &ScopeArgs, shadow: bool, yes: bool) -> Result<(), Failure> {
-    let wanted = output::plain(&scope.required()?.to_string());
+    let scope = scope.required()?;
+    let wanted = output::plain(&scope.to_string());
     let role = if shadow { PolicyRole::Shadow } else { PolicyRole::Active };
     if !shadow {
         let question = format!(
@@ -23,9 +24,7 @@ pub(super) fn run(context: &Context, name: &str, scope: &ScopeArgs, shadow: bool
         );
         confirm(yes, &question)?;
     }
-    let authority = scope.authority(context)?;
-    authority.kms.remove_policy(&authority.caller, &authority.target, name, role)?;
-    authority.kms.close()?;
+    context.policies()?.remove(&scope, name, role)?;
     if context.global.json {
         return output::json(&json!({ "name": name, "scope": wanted, "role": list::word(role), "removed": true }));
     }

@@ -39,7 +39,7 @@ pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<ExitCode, Fail
         None => None,
     };
     let wanted = Filter { namespace, events_only: true, ..Filter::default() };
-    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
     let bar = if std::io::stderr().is_terminal() && !context.global.json {
         ProgressBar::new(tail.size()?).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
     } else {

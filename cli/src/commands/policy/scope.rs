@@ -1,21 +1,10 @@
-//! What a policy is for, as the command line says it, and who may change that.
+//! What a policy is for, as the command line says it.
 
-use libkmss::auth::Credential;
-use libkmss::caller::Caller;
-use libkmss::kms::{Kms, PolicyTarget};
 use libkmss::policy::Scope;
 use libkmss::tenant::Namespace;
 
 use crate::args::ScopeArgs;
-use crate::context::{Context, find_token};
 use crate::output::Failure;
-
-/// Where a change goes, and who makes it.
-pub(super) struct Authority {
-    pub(super) kms: Kms,
-    pub(super) caller: Caller,
-    pub(super) target: PolicyTarget,
-}
 
 impl ScopeArgs {
     const fn is_empty(&self) -> bool {
@@ -46,42 +35,4 @@ impl ScopeArgs {
         self.named()
             .ok_or_else(|| "say what it is for: --token LABEL (and --key NAME), --tenant NAME or --platform".into())
     }
-
-    /// Logs in whoever may change the policies of this scope.
-    ///
-    /// # Errors
-    /// No such token, wrong PIN, locked PIN.
-    pub(super) fn authority(&self, context: &Context) -> Result<Authority, Failure> {
-        authority(context, &self.required()?)
-    }
-}
-
-/// Logs in whoever may change the policies of `scope`: the SO of its token, unless the process is an admin's.
-///
-/// # Errors
-/// No such token, wrong PIN, locked PIN.
-pub(super) fn authority(context: &Context, scope: &Scope) -> Result<Authority, Failure> {
-    let kms = context.kms()?;
-    let target = match scope {
-        Scope::Platform => PolicyTarget::Platform,
-        Scope::Tenant { tenant } => PolicyTarget::Tenant(tenant.clone()),
-        Scope::Namespace { .. } => PolicyTarget::Namespace,
-        Scope::Key { key, .. } => PolicyTarget::Key(key.clone()),
-    };
-    let Some(token) = scope.namespace() else {
-        let caller = kms.administrator(scope.tenant())?;
-        return Ok(Authority { kms, caller, target });
-    };
-    let namespace = find_token(&kms, token)?;
-    if Some(namespace.tenant.as_str()) != scope.tenant() {
-        let (has, said) = (&namespace.tenant, scope.tenant().unwrap_or_default());
-        return Err(format!("token `{token}` belongs to tenant `{has}`, not to `{said}`").into());
-    }
-    let caller = kms.enter(&namespace, 0)?;
-    let caller = if kms.is_policy_admin(&namespace)? {
-        caller
-    } else {
-        kms.login(&caller, &Credential::OfficerPin(&context.so_pin(token)?))?
-    };
-    Ok(Authority { kms, caller, target })
 }

@@ -1,14 +1,14 @@
 //! `kmss policy show`: one policy, with the text it was compiled from.
 
 use libkmss::error::Error;
-use libkmss::kms::Kms;
 use libkmss::policy::bundle::{Bundle, Manifest};
-use libkmss::policy::registry::{Entry, InForce, PolicyRole};
+use libkmss::policy::registry::PolicyRole;
 
 use super::{content, list};
 use crate::args::{ScopeArgs, ShowArgs};
 use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::{InForce, Listed, Policies};
 
 /// Runs `kmss policy show`.
 ///
@@ -18,10 +18,10 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
     let (bytes, policy) = match (&args.file, &args.name) {
         (Some(file), _) => (content::read(file)?, None),
         (None, Some(name)) => {
-            let kms = context.kms()?;
+            let site = context.policies()?;
             let role = if args.shadow { PolicyRole::Shadow } else { PolicyRole::Active };
-            let policy = find(&kms, name, &args.scope, role)?;
-            (kms.policy_bundle(&policy)?, Some(policy))
+            let policy = find(&*site, name, &args.scope, role)?;
+            (site.bundle(&policy, role)?, policy.in_role(role).cloned())
         }
         (None, None) => return Err("name a policy".into()),
     };
@@ -48,13 +48,12 @@ pub(super) fn run(context: &Context, args: &ShowArgs) -> Result<(), Failure> {
 }
 
 /// The one policy of this name in this role, and in this scope where one is said.
-fn find(kms: &Kms, name: &str, scope: &ScopeArgs, role: PolicyRole) -> Result<InForce, Failure> {
-    let (set, namespaces, wanted) = (kms.policies()?, kms.namespaces()?, scope.named());
-    let alive = |entry: &&Entry| entry.place.is_none() || namespaces.iter().any(|n| entry.concerns(n));
-    let named = set.entries().iter().filter(|e| e.name == name && wanted.as_ref().is_none_or(|w| *w == e.scope));
-    let found: Vec<&Entry> = named.filter(alive).filter(|entry| entry.in_role(role).is_some()).collect();
+fn find(site: &dyn Policies, name: &str, scope: &ScopeArgs, role: PolicyRole) -> Result<Listed, Failure> {
+    let (all, wanted) = (site.policies()?, scope.named());
+    let named = all.into_iter().filter(|e| e.name == name && wanted.as_ref().is_none_or(|w| *w == e.scope));
+    let found: Vec<Listed> = named.filter(|entry| !entry.stale && entry.in_role(role).is_some()).collect();
     match found.as_slice() {
-        [entry] => entry.in_role(role).cloned().ok_or_else(|| "the policy is gone".into()),
+        [entry] => Ok(entry.clone()),
         [] => {
             Err(format!("no policy `{}` is in force here; `kmss policy list` shows what there is", name.escape_debug())
                 .into())

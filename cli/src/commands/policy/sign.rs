@@ -12,7 +12,6 @@ use serde_json::json;
 
 use super::{content, list};
 use crate::args::SignArgs;
-use crate::commands::token_key;
 use crate::context::Context;
 use crate::material::{self, Item};
 use crate::moment;
@@ -90,8 +89,8 @@ fn with_file(args: &SignArgs, file: &Path, terms: Terms, content: Content) -> Re
 }
 
 fn with_token(context: &Context, token: &str, key: &str, terms: Terms, content: Content) -> Result<Vec<u8>, Failure> {
-    let (kms, caller) = context.user(token)?;
-    let object = kms.key(&caller, key, KeyClass::Private)?;
+    let objects = context.objects(token)?;
+    let object = objects.key(key, KeyClass::Private)?;
     let object = object.ok_or_else(|| format!("token `{token}` has no private key `{}`", output::plain(key)))?;
     let public = object.key().ok_or("the object is no key")?.primary()?.public.clone();
     let publisher = PublisherKey::from_public(&public)?;
@@ -100,7 +99,7 @@ fn with_token(context: &Context, token: &str, key: &str, terms: Terms, content: 
         PublisherAlgorithm::Sm2 => Mechanism::Sm2(Sm2Mechanism::SignSm3 { id: Sm2Mechanism::DEFAULT_ID.to_vec() }),
     };
     let draft = Draft::new(terms, content, &publisher)?;
-    let signature = token_key::sign(&kms, &caller, &object, &mechanism, &draft.to_be_signed())?;
-    kms.close()?;
+    let signature = objects.sign(&object, &mechanism, &draft.to_be_signed())?;
+    objects.close()?;
     Ok(draft.with_signature(&signature)?)
 }

@@ -9,7 +9,7 @@ use libkmss::policy::registry::LOCAL;
 use libkmss::secret::Secret;
 use serde_json::json;
 
-use super::{list, scope};
+use super::list;
 use crate::args::{ScopeArgs, TrustCommand};
 use crate::context::Context;
 use crate::material::{self, Item};
@@ -32,11 +32,9 @@ pub(super) fn run(context: &Context, command: &TrustCommand) -> Result<(), Failu
 fn add(context: &Context, name: &str, file: &Path, wanted: &ScopeArgs) -> Result<(), Failure> {
     let key = public_key(file)?;
     let id = key.id()?.to_string();
-    let authority = wanted.authority(context)?;
-    let algorithm = key.algorithm().name();
-    authority.kms.add_trust_anchor(&authority.caller, &authority.target, name, key)?;
-    authority.kms.close()?;
     let scope = wanted.required()?;
+    let algorithm = key.algorithm().name();
+    context.policies()?.trust(&scope, name, Some(key))?;
     if context.global.json {
         let mut value = json!({ "name": name, "publisher": id, "algorithm": algorithm });
         list::merge(&mut value, list::scope_json(&scope));
@@ -47,9 +45,7 @@ fn add(context: &Context, name: &str, file: &Path, wanted: &ScopeArgs) -> Result
 }
 
 fn allow_local(context: &Context) -> Result<(), Failure> {
-    let authority = scope::authority(context, &Scope::Platform)?;
-    authority.kms.allow_local_publisher(&authority.caller)?;
-    authority.kms.close()?;
+    context.policies()?.trust(&Scope::Platform, LOCAL, None)?;
     if context.global.json {
         return output::json(&json!({ "name": LOCAL, "scope": "platform" }));
     }
@@ -57,15 +53,14 @@ fn allow_local(context: &Context) -> Result<(), Failure> {
 }
 
 fn show(context: &Context) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let anchors = kms.trust_anchors()?;
+    let anchors = context.policies()?.publishers()?;
     if context.global.json {
         let mut values = Vec::new();
         for anchor in &anchors {
             let mut value = json!({
                 "name": anchor.name,
-                "publisher": anchor.key.id()?.to_string(),
-                "algorithm": anchor.key.algorithm().name(),
+                "publisher": anchor.identity,
+                "algorithm": anchor.algorithm,
                 "added": anchor.added,
                 "added_by": anchor.added_by,
             });
@@ -79,8 +74,8 @@ fn show(context: &Context) -> Result<(), Failure> {
         rows.push([
             output::plain(&anchor.name),
             output::plain(&anchor.scope.to_string()),
-            anchor.key.algorithm().name().to_owned(),
-            anchor.key.id()?.to_string(),
+            output::plain(&anchor.algorithm),
+            anchor.identity.clone(),
             output::time(anchor.added.0),
             output::plain(&anchor.added_by),
         ]);
@@ -93,9 +88,7 @@ fn remove(context: &Context, name: &str, wanted: &ScopeArgs) -> Result<(), Failu
         None if name == LOCAL => Scope::Platform,
         _ => wanted.required()?,
     };
-    let authority = scope::authority(context, &scope)?;
-    authority.kms.remove_trust_anchor(&authority.caller, &authority.target, name)?;
-    authority.kms.close()?;
+    context.policies()?.distrust(&scope, name)?;
     if context.global.json {
         return output::json(&json!({ "name": name, "scope": scope.to_string(), "removed": true }));
     }

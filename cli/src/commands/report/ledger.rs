@@ -23,6 +23,7 @@ use super::period::{DAY, rfc3339, rfc3339_or_null};
 use super::weak;
 use crate::commands::{key, key_type};
 use crate::context::Context;
+use crate::objects::all_in;
 use crate::output::{self, Failure};
 use crate::pin;
 
@@ -223,7 +224,7 @@ impl Ledger {
             ObjectKind::Key(KeyClass::Public),
             ObjectKind::Certificate,
         ] {
-            if let Err(error) = key::all(kms, caller, kind, &mut objects) {
+            if let Err(error) = all_in(kms, caller, kind, &mut objects) {
                 self.missing
                     .push(format!("Not all objects of token `{}` could be read: {error}.", output::plain(&token)));
                 break;

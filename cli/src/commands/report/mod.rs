@@ -161,7 +161,7 @@ pub(super) fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode, Fail
         schema: SCHEMA,
         kmss: env!("CARGO_PKG_VERSION"),
         generated: now,
-        home: context.config.home.display().to_string(),
+        home: context.config()?.home.display().to_string(),
         suite: kms.suite().name(),
         period,
         max_age_days: args.max_age,
@@ -254,7 +254,7 @@ fn verified(kms: &Kms) -> Result<Audit, Failure> {
 }
 
 fn read(context: &Context, mut trail: Trail) -> Result<Trail, Failure> {
-    let tail = AuditTail::new(Kms::audit_directory(&context.config), Filter::default());
+    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
     let bar = bar()?.with_message("reading");
     bar.set_length(tail.size()?);
     tail.visit(&mut |entry| {

@@ -166,13 +166,18 @@ impl PublisherKey {
         self.algorithm
     }
 
+    /// The key itself.
+    #[must_use]
+    pub fn components(&self) -> PublicComponents {
+        PublicComponents::Ec { curve: self.algorithm.curve(), point: self.point.clone() }
+    }
+
     /// Its SubjectPublicKeyInfo (RFC 5280, 4.1.2.7) in DER.
     ///
     /// # Errors
     /// None in practice.
     pub fn spki(&self) -> Result<Vec<u8>> {
-        let public = PublicComponents::Ec { curve: self.algorithm.curve(), point: self.point.clone() };
-        public.spki().ok_or_else(|| Error::new(ErrorKind::Internal, "the public key has no encoding"))
+        self.components().spki().ok_or_else(|| Error::new(ErrorKind::Internal, "the public key has no encoding"))
     }
 
     /// Its identity.

@@ -1,0 +1,236 @@
+//! A server, as the command of an operator speaks to it: any call of the contract, one at a time.
+//!
+//! It is no backend: nothing is copied, nothing is remembered, and where nobody answers it says so at once instead of waiting
+//! for a server that may come back (docs/command.md, "Against a server").
+
+use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libkmss::backend::Backend;
+use libkmss::clock::{Clock, SystemClock};
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::kms;
+use tonic::{Response, Status};
+
+use super::address::{Address, Names};
+use super::connection::{Place, Trouble};
+use super::pool::Pool;
+use super::question::{self, Question};
+use super::tls::{TlsFiles, TlsSource};
+use crate::convert::REQUEST_ID;
+use crate::{proto, status};
+
+/// How long connecting may take at most.
+const CONNECT: Duration = Duration::from_secs(5);
+/// How long somebody follows the audit at most: longer than any server runs.
+const ENDLESS: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// How to get to a server.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Where it is: `unix:/path`, `https://host:port`, or `http://host:port` on loopback; several that share a store.
+    pub uris: Vec<String>,
+    /// The authorities that vouch for it, PEM.
+    pub ca: Option<PathBuf>,
+    /// Our certificate, PEM.
+    pub certificate: Option<PathBuf>,
+    /// Its private key, PEM.
+    pub key: Option<PathBuf>,
+    /// How long a call takes at most; the server has a limit of its own.
+    pub patience: Duration,
+}
+
+/// A server, for one command.
+pub struct Client {
+    addresses: Vec<Pool>,
+    patience: Duration,
+    software: Arc<dyn Backend>,
+    clock: Arc<dyn Clock>,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug)]
+pub enum ClientError {
+    /// Nobody answered.
+    Silent {
+        /// Where nobody did.
+        address: String,
+        /// What happened instead.
+        why: String,
+        /// Whether what was asked for may have been done all the same.
+        doubtful: bool,
+    },
+    /// The server said no.
+    Refused {
+        /// Its words.
+        error: Error,
+        /// The id of the request, 16 bytes in hex; empty where it had none.
+        request: String,
+    },
+}
+
+impl ClientError {
+    /// What the server refused for; [`ErrorKind::BackendUnavailable`] where it did not answer.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Silent { .. } => ErrorKind::BackendUnavailable,
+            Self::Refused { error, .. } => error.kind(),
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent { address, why, doubtful } => {
+                write!(f, "the server at `{address}` does not serve: {why}")?;
+                if *doubtful { f.write_str("; whether it was done is not known") } else { Ok(()) }
+            }
+            Self::Refused { error, request } => {
+                write!(f, "the server says: {error}")?;
+                let rule = error.rule().map(|rule| format!("rule {rule}"));
+                let request = (!request.is_empty()).then(|| format!("request {request}"));
+                let known: Vec<String> = rule.into_iter().chain(request).collect();
+                if known.is_empty() { Ok(()) } else { write!(f, " ({})", known.join(", ")) }
+            }
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+impl Client {
+    /// Nothing is read or connected yet.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] for addresses that cannot be read, or none.
+    pub fn new(access: &Access) -> Result<Self> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let files =
+            TlsFiles { ca: access.ca.clone(), certificate: access.certificate.clone(), key: access.key.clone() };
+        let tls = Arc::new(TlsSource::new(files));
+        let pool = |uri: &String| {
+            let (names, tls, clock) = (Names::new(), Arc::clone(&tls), Arc::clone(&clock));
+            Ok(Pool::new(Place { address: Address::parse(uri)?, names, tls, clock }, 1))
+        };
+        let addresses = access.uris.iter().map(pool).collect::<Result<Vec<_>>>()?;
+        if addresses.is_empty() {
+            return Err(Error::new(ErrorKind::Config, "no server is named"));
+        }
+        Ok(Self { addresses, patience: access.patience, software: kms::software()?, clock })
+    }
+
+    /// 16 bytes that nothing was ever called by: the id of a request, or of a new object.
+    ///
+    /// # Errors
+    /// The random source fails.
+    pub fn fresh_id(&self) -> Result<[u8; REQUEST_ID]> {
+        let mut id = [0; REQUEST_ID];
+        self.software.entropy().fill(&mut id)?;
+        Ok(id)
+    }
+
+    /// The time here, for what is sent from here.
+    #[must_use]
+    pub fn now(&self) -> libkmss::clock::Timestamp {
+        self.clock.now()
+    }
+
+    /// Asks the server something. What changes anything gets an id, so that it may be asked again where a connection breaks:
+    /// the server does it once.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn ask<Q: Question>(&self, mut question: Q) -> Result<Q::Answer, ClientError> {
+        let mut request = Vec::new();
+        if let Some(place) = question.request_id() {
+            let id = self.fresh_id().map_err(|error| ClientError::Refused { error, request: String::new() })?;
+            request = id.to_vec();
+            place.clone_from(&request);
+        }
+        let until = self.clock.monotonic().saturating_add(self.patience);
+        self.anywhere(&request, until, |pool, left| {
+            pool.call((self.connect_until(until), until), |channel| question::send(question.clone(), channel, left))
+        })
+    }
+
+    /// Hands the records that `wanted` means to `take`, and then those to come, until it has enough or the server ends it.
+    ///
+    /// # Errors
+    /// See [`ClientError`].
+    pub fn follow_audit(
+        &self,
+        wanted: &proto::FollowAuditRequest,
+        mut take: impl FnMut(proto::AuditRecord) -> ControlFlow<()>,
+    ) -> Result<(), ClientError> {
+        let until = self.clock.monotonic().saturating_add(ENDLESS);
+        self.anywhere(&[], until, |pool, _| {
+            let take = &mut take;
+            pool.call((self.connect_until(until), until), |channel| async move {
+                let mut records = question::follow_audit(wanted.clone(), channel).await?;
+                while let Some(answer) = records.message().await? {
+                    if answer.record.is_some_and(|record| take(record).is_break()) {
+                        break;
+                    }
+                }
+                Ok(Response::new(()))
+            })
+        })
+    }
+
+    fn connect_until(&self, until: Duration) -> Duration {
+        self.clock.monotonic().saturating_add(CONNECT).min(until)
+    }
+
+    /// Makes a call at the first address that answers. Where a connection broke, each is tried once more.
+    fn anywhere<T>(
+        &self,
+        request: &[u8],
+        until: Duration,
+        mut call: impl FnMut(&Pool, Duration) -> Result<T, Trouble>,
+    ) -> Result<T, ClientError> {
+        let mut last = None;
+        for pool in self.addresses.iter().chain(&self.addresses) {
+            // Where nobody is, nobody will be a moment later.
+            if matches!(last, Some((_, Trouble::Late))) {
+                break;
+            }
+            let again = last.as_ref().is_some_and(|(address, _)| *address == pool.place().address.to_string());
+            if again && matches!(last, Some((_, Trouble::Unreachable(_)))) {
+                break;
+            }
+            match call(pool, until.saturating_sub(self.clock.monotonic())) {
+                Ok(answer) => return Ok(answer),
+                Err(Trouble::Refused(status)) if !is_elsewhere(&status) => return Err(refused(&status, request)),
+                Err(trouble) => last = Some((pool.place().address.to_string(), trouble)),
+            }
+        }
+        let Some((address, trouble)) = last else {
+            let error = Error::new(ErrorKind::Config, "no server is named");
+            return Err(ClientError::Refused { error, request: String::new() });
+        };
+        Err(match trouble {
+            Trouble::Refused(status) => refused(&status, request),
+            Trouble::Unreachable(_) => ClientError::Silent { address, why: trouble.to_string(), doubtful: false },
+            Trouble::Broken(_) | Trouble::Late => {
+                ClientError::Silent { address, why: trouble.to_string(), doubtful: !request.is_empty() }
+            }
+        })
+    }
+}
+
+/// Whether another address may do better.
+fn is_elsewhere(status: &Status) -> bool {
+    status::error(status).kind() == ErrorKind::Busy
+}
+
+fn refused(status: &Status, request: &[u8]) -> ClientError {
+    let said = status::detail_of(status).map(|detail| detail.request_id).unwrap_or_default();
+    let id = if said.is_empty() { request } else { said.as_slice() };
+    let request = id.iter().take(REQUEST_ID).map(|byte| format!("{byte:02x}")).collect();
+    ClientError::Refused { error: status::error(status), request }
+}

@@ -1,0 +1,133 @@
+//! What may be asked of a server, by the message that asks it.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tonic::{Request, Response, Status, Streaming};
+
+use super::connection::Channel;
+use crate::proto;
+
+/// Largest answer that is taken, in bytes.
+const LARGEST: usize = 64 << 20;
+
+/// A message that is answered by one other.
+pub trait Question: Clone + Send + 'static {
+    /// What answers it.
+    type Answer;
+
+    /// Where its id goes, where such calls have one.
+    fn request_id(&mut self) -> Option<&mut Vec<u8>> {
+        None
+    }
+
+    /// Asks it. Where the server is slower than `left`, it need not answer any more.
+    #[doc(hidden)]
+    fn send(
+        self,
+        channel: Channel,
+        left: Duration,
+    ) -> impl Future<Output = Result<Response<Self::Answer>, Status>> + Send;
+}
+
+pub(super) fn send<Q: Question>(
+    question: Q,
+    channel: Channel,
+    left: Duration,
+) -> impl Future<Output = Result<Response<Q::Answer>, Status>> + Send {
+    question.send(channel, left)
+}
+
+fn timed<T>(message: T, left: Duration) -> Request<T> {
+    let mut request = Request::new(message);
+    request.set_timeout(left);
+    request
+}
+
+/// A client of a service.
+macro_rules! client {
+    ($service:ident :: $client:ident, $channel:expr) => {{
+        let channel = $channel;
+        let origin = channel.origin();
+        proto::$service::$client::with_origin(channel, origin).max_decoding_message_size(LARGEST)
+    }};
+}
+
+/// The questions of one service; those behind `once` carry an id.
+macro_rules! questions {
+    ($service:ident :: $client:ident { $($method:ident: $question:ident => $answer:ident,)* }
+     once { $($once:ident: $change:ident => $done:ident,)* }) => {
+        $(impl Question for proto::$question {
+            type Answer = proto::$answer;
+
+            async fn send(self, channel: Channel, left: Duration) -> Result<Response<proto::$answer>, Status> {
+                client!($service::$client, channel).$method(timed(self, left)).await
+            }
+        })*
+        $(impl Question for proto::$change {
+            type Answer = proto::$done;
+
+            fn request_id(&mut self) -> Option<&mut Vec<u8>> {
+                Some(&mut self.request_id)
+            }
+
+            async fn send(self, channel: Channel, left: Duration) -> Result<Response<proto::$done>, Status> {
+                client!($service::$client, channel).$once(timed(self, left)).await
+            }
+        })*
+    };
+}
+
+questions!(key_service_client::KeyServiceClient {
+    list_namespaces: ListNamespacesRequest => ListNamespacesResponse,
+    get_object: GetObjectRequest => GetObjectResponse,
+    list_objects: ListObjectsRequest => ListObjectsResponse,
+} once {
+    generate_key: GenerateKeyRequest => GenerateKeyResponse,
+    generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
+    import_key: ImportKeyRequest => ImportKeyResponse,
+    import_document: ImportDocumentRequest => ImportDocumentResponse,
+    update_object: UpdateObjectRequest => UpdateObjectResponse,
+    rename_key: RenameKeyRequest => RenameKeyResponse,
+    destroy_object: DestroyObjectRequest => DestroyObjectResponse,
+});
+
+questions!(crypto_service_client::CryptoServiceClient {} once {
+    sign: SignRequest => SignResponse,
+});
+
+questions!(admin_service_client::AdminServiceClient {
+    get_server_info: GetServerInfoRequest => GetServerInfoResponse,
+    list_all_namespaces: ListAllNamespacesRequest => ListAllNamespacesResponse,
+    list_policies: ListPoliciesRequest => ListPoliciesResponse,
+    get_policy: GetPolicyRequest => GetPolicyResponse,
+    list_publishers: ListPublishersRequest => ListPublishersResponse,
+    list_quotas: ListQuotasRequest => ListQuotasResponse,
+    list_blocks: ListBlocksRequest => ListBlocksResponse,
+} once {
+    create_namespace: CreateNamespaceRequest => CreateNamespaceResponse,
+    remove_namespace: RemoveNamespaceRequest => RemoveNamespaceResponse,
+    change_namespace: ChangeNamespaceRequest => ChangeNamespaceResponse,
+    apply_policy: ApplyPolicyRequest => ApplyPolicyResponse,
+    remove_policy: RemovePolicyRequest => RemovePolicyResponse,
+    add_publisher: AddPublisherRequest => AddPublisherResponse,
+    remove_publisher: RemovePublisherRequest => RemovePublisherResponse,
+    set_quota: SetQuotaRequest => SetQuotaResponse,
+    remove_quota: RemoveQuotaRequest => RemoveQuotaResponse,
+    create_block: CreateBlockRequest => CreateBlockResponse,
+    release_block: ReleaseBlockRequest => ReleaseBlockResponse,
+    change_key_state: ChangeKeyStateRequest => ChangeKeyStateResponse,
+    set_key_tags: SetKeyTagsRequest => SetKeyTagsResponse,
+    set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
+});
+
+questions!(audit_service_client::AuditServiceClient {
+    query_audit: QueryAuditRequest => QueryAuditResponse,
+} once {});
+
+pub(super) async fn follow_audit(
+    wanted: proto::FollowAuditRequest,
+    channel: Channel,
+) -> Result<Streaming<proto::FollowAuditResponse>, Status> {
+    client!(audit_service_client::AuditServiceClient, channel).follow_audit(wanted).await.map(Response::into_inner)
+}
