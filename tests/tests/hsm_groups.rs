@@ -439,7 +439,8 @@ fn a_group_keeps_the_contract_of_backends() {
     let scene = Scene::new(Routing::Balanced, false);
     let reports = scene.lab.contract("pair");
     all_hold(&reports);
-    for (group, least) in [(Group::Keys, 23), (Group::Rsa, 18), (Group::Curves, 27), (Group::Wrapping, 8)] {
+    // SoftHSM2 wraps no Edwards keys, so that a group of it does not offer them.
+    for (group, least) in [(Group::Keys, 21), (Group::Rsa, 18), (Group::Curves, 20), (Group::Wrapping, 8)] {
         let count = offered(&reports, group);
         assert!(count >= least, "{}: {count} behaviours are offered, {least} were", group.name());
     }
