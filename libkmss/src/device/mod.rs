@@ -5,12 +5,14 @@
 //! It knows no permits and no records: the backend for keys and the seal for root keys both stand on it.
 
 mod fault;
+mod gate;
 mod handles;
 mod module;
 mod path;
 mod pin;
 mod quirks;
 mod root;
+mod runner;
 mod sessions;
 mod survey;
 
@@ -25,9 +27,11 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
 
 pub use self::fault::{Fault, Trouble, Use};
+use self::gate::Gate;
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
 pub use self::root::{HeldRoot, ROOT_KEYS, forget_root, hold_root, open_root};
+pub use self::runner::{Effort, Job, Runner, run_devices_with};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::survey::{SeenToken, survey};
@@ -42,6 +46,7 @@ pub struct Device {
     config: HsmConfig,
     clock: SystemClock,
     state: Lock<State>,
+    gate: Lock<Gate>,
 }
 
 /// What is known of a token once it was entered.
@@ -118,12 +123,13 @@ struct Entrance {
 impl Device {
     /// The device of a configuration.
     #[must_use]
-    pub fn new(config: &HsmConfig) -> Self {
-        Self {
+    pub fn new(config: &HsmConfig) -> Arc<Self> {
+        Arc::new(Self {
             config: config.clone(),
             clock: SystemClock::default(),
             state: Lock::new(Rank::Device, State::new(crate::os::epoch())),
-        }
+            gate: Lock::new(Rank::Device, Gate::default()),
+        })
     }
 
     /// Its name in the configuration.
@@ -136,23 +142,36 @@ impl Device {
     ///
     /// # Errors
     /// [`ErrorKind::BackendUnavailable`], [`ErrorKind::HomeUnsafe`] for a module that others can write.
-    pub fn entered(&self) -> Result<Arc<Entered>> {
+    pub fn entered(self: &Arc<Self>) -> Result<Arc<Entered>> {
         if let Some(entered) = self.known() {
             return Ok(entered);
         }
-        let lent = self.lend()?;
-        let entered = Arc::clone(lent.entered());
-        self.put_back(lent);
-        Ok(entered)
+        let entered = self.call(Effort::Usual, |lent| Ok(Arc::clone(lent.entered())));
+        entered.map_err(|trouble| trouble.into_error(self.name(), Use::Other))
     }
 
     /// Runs `f` with a session of the logged-in user, and again with another where the first was found void before it did
     /// anything. Nobody else uses the session meanwhile, and no lock of ours is held.
     ///
+    /// Where the process has a [`Runner`], `f` runs on one of its threads, and is given up where it hangs in the module: what it
+    /// yields after that is dropped.
+    ///
     /// # Errors
-    /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, and where all sessions are in use
-    /// until the deadline.
-    pub fn call<R>(&self, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
+    /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, where all sessions are in use
+    /// until the deadline, and where the module hangs.
+    pub fn call<R: Send + 'static>(
+        self: &Arc<Self>,
+        effort: Effort,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R, Trouble> {
+        match runner::runner() {
+            Some(runner) => self.call_there(&**runner, effort, f),
+            None => self.call_here(f),
+        }
+    }
+
+    /// Runs `f` on this thread.
+    fn call_here<R>(&self, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
         let mut last = false;
         loop {
             let mut loan = Loan { device: self, lent: Some(self.lend()?) };

@@ -2,13 +2,15 @@
 //!
 //! One call of the device when the home is opened, none after that: what the root key wraps is unwrapped in memory.
 
+use std::sync::Arc;
+
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::types::Ulong;
 
-use super::{Device, Lent, Trouble, Use};
+use super::{Device, Effort, Lent, Trouble, Use};
 use crate::config::HsmConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
@@ -134,19 +136,22 @@ pub fn hold_root(config: &HsmConfig, random: &dyn Random, label: &str, root: &Se
 
 /// What the device made of `root` in this way; `None` where it does not offer that.
 fn hold_by(
-    device: &Device,
+    device: &Arc<Device>,
     way: Way,
     (nonce, label, root): (&[u8; NONCE_LEN], &str, &Secret),
 ) -> Result<Option<Vec<u8>>, Trouble> {
     // A call of its own: what is done again must not make a second key.
-    let made =
-        device.call(|lent| if way.is_offered(lent) { make(lent, way, label).map(|()| true) } else { Ok(false) })?;
+    let called = label.to_owned();
+    let made = device.call(Effort::Making, move |lent| {
+        if way.is_offered(lent) { make(lent, way, &called).map(|()| true) } else { Ok(false) }
+    })?;
     if !made {
         return Ok(None);
     }
-    let encrypted = device.call(|lent| {
-        let key = find(device, lent, way.encrypts(), label)?;
-        encrypt(lent, way, key, (nonce, label, root))
+    let (whole, nonce, label, root) = (Arc::clone(device), *nonce, label.to_owned(), root.clone());
+    let encrypted = device.call(Effort::Usual, move |lent| {
+        let key = find(&whole, lent, way.encrypts(), &label)?;
+        encrypt(lent, way, key, (&nonce, &label, &root))
     });
     encrypted.map(Some)
 }
@@ -175,13 +180,14 @@ pub fn open_root(config: &HsmConfig, held: &HeldRoot) -> Result<Secret> {
     let damaged = || Error::new(ErrorKind::Damaged, "the seal header names a root key in an impossible form");
     let way = WAYS.into_iter().find(|way| way.name() == held.mechanism).ok_or_else(damaged)?;
     let device = Device::new(config);
-    let opened = device.call(|lent| {
+    let (whole, held, name) = (Arc::clone(&device), held.clone(), config.name.clone());
+    let opened = device.call(Effort::Usual, move |lent| {
         let template = || vec![Attribute::Class(way.class()), Attribute::Id(held.key.as_bytes().to_vec())];
-        let Some(key) = device.find_one(lent, held.key.as_bytes(), template)? else {
+        let Some(key) = whole.find_one(lent, held.key.as_bytes(), template)? else {
             let why = format!(
                 "the key `{}` that opens this home is not in the HSM `{}` (its token was {}): restore it there, or restore \
                  the home and its seal from a backup",
-                held.key, config.name, held.serial
+                held.key, name, held.serial
             );
             return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
         };
@@ -207,17 +213,18 @@ pub fn open_root(config: &HsmConfig, held: &HeldRoot) -> Result<Secret> {
 pub fn forget_root(config: &HsmConfig, label: &str) -> Result<usize> {
     let device = Device::new(config);
     let mut count = 0;
-    let gone = device.call(|lent| {
-        for name in [Attribute::Id(label.into()), Attribute::Label(label.into())] {
+    let label = label.to_owned();
+    let gone = device.call(Effort::Usual, move |lent| {
+        for name in [Attribute::Id(label.as_bytes().into()), Attribute::Label(label.as_bytes().into())] {
             for handle in lent.ask(|session| session.find_objects(&[Attribute::Token(true), name]))? {
                 lent.ask(|session| session.destroy_object(handle))?;
                 count += 1;
             }
         }
-        Ok(())
+        Ok(count)
     });
     device.close();
-    gone.map(|()| count).map_err(|trouble| trouble.into_error(&config.name, Use::Other))
+    gone.map_err(|trouble| trouble.into_error(&config.name, Use::Other))
 }
 
 /// Makes a key.

@@ -1,5 +1,7 @@
 //! Keys that the device holds already: what they are, read and not touched.
 
+use std::sync::Arc;
+
 use cryptoki::object::{Attribute, AttributeType, ObjectClass, ObjectHandle};
 
 use super::HsmBackend;
@@ -9,7 +11,7 @@ use super::keys::{bits_of, nothing};
 use super::locator::Locator;
 use super::place::{hex, stored};
 use crate::backend::Foreign;
-use crate::device::{Lent, ROOT_KEYS, Trouble, Use};
+use crate::device::{Device, Lent, ROOT_KEYS, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Material, Protection, Usage};
 use crate::mechanism::KeyType;
@@ -57,12 +59,13 @@ impl HsmBackend {
         let locator = locator.map(Locator::parse).transpose()?;
         let mut chance = [0; CHANCE];
         self.software.entropy().fill(&mut chance)?;
-        let (found, serial) = self.call(Use::Other, |lent| {
+        let (device, wanted) = (Arc::clone(&self.device), locator.clone());
+        let (found, serial) = self.call(Use::Other, move |lent| {
             let mut found = Vec::new();
-            for handle in self.handles(lent, locator.as_ref())? {
+            for handle in handles(&device, lent, wanted.as_ref())? {
                 found.extend(read(lent, handle)?);
             }
-            if locator.is_some() {
+            if wanted.is_some() {
                 show(lent, &mut found, &chance)?;
             }
             Ok((found, lent.entered().serial.clone()))
@@ -70,22 +73,6 @@ impl HsmBackend {
         let wanted = |key: &&Found| locator.as_ref().is_none_or(|locator| locator.class == key.class);
         let described = found.iter().filter(wanted).map(|key| self.foreign_key(permit, key, &found, &serial));
         described.collect()
-    }
-
-    fn handles(&self, lent: &Lent, locator: Option<&Locator>) -> Result<Vec<ObjectHandle>, Trouble> {
-        let Some(locator) = locator else {
-            return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
-        };
-        let mut handles: Vec<_> = stored(&self.device, lent, locator)?.into_iter().collect();
-        let other = match locator.class {
-            // Its public half tells what the private one does not.
-            KeyClass::Private => ObjectClass::PUBLIC_KEY,
-            KeyClass::Public => ObjectClass::PRIVATE_KEY,
-            KeyClass::Secret => return Ok(handles),
-        };
-        let halves = [Attribute::Class(other), Attribute::Token(true), Attribute::Id(locator.id.clone())];
-        handles.extend(lent.ask(|session| session.find_objects(&halves))?);
-        Ok(handles)
     }
 
     fn foreign_key(&self, permit: &Permit, key: &Found, all: &[Found], serial: &str) -> Result<Foreign> {
@@ -166,6 +153,23 @@ impl HsmBackend {
 /// Whether this is how keys are called that open homes: whoever uses one has the home.
 fn is_root(name: &[u8]) -> bool {
     name.starts_with(ROOT_KEYS.as_bytes())
+}
+
+/// The objects that are looked at: all, or what is at `locator` and its other half.
+fn handles(device: &Device, lent: &Lent, locator: Option<&Locator>) -> Result<Vec<ObjectHandle>, Trouble> {
+    let Some(locator) = locator else {
+        return lent.ask(|session| session.find_objects(&[Attribute::Token(true)]));
+    };
+    let mut handles: Vec<_> = stored(device, lent, locator)?.into_iter().collect();
+    let other = match locator.class {
+        // Its public half tells what the private one does not.
+        KeyClass::Private => ObjectClass::PUBLIC_KEY,
+        KeyClass::Public => ObjectClass::PRIVATE_KEY,
+        KeyClass::Secret => return Ok(handles),
+    };
+    let halves = [Attribute::Class(other), Attribute::Token(true), Attribute::Id(locator.id.clone())];
+    handles.extend(lent.ask(|session| session.find_objects(&halves))?);
+    Ok(handles)
 }
 
 /// Shows of each public half whether the private one with its identifier is its other half.

@@ -8,7 +8,7 @@ use super::mechanism::{For, unsupported, with};
 use super::place::Place;
 use crate::backend::Ciphering;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
-use crate::device::{Device, Use};
+use crate::device::{Device, Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{BlockCipher, CipherMode, KeyType, Mechanism};
 
@@ -22,7 +22,8 @@ pub(super) struct Cipher {
     /// Length of the modulus in bytes, of an RSA key.
     pub(super) unit: usize,
     pub(super) encrypt: bool,
-    pub(super) data: Buffer,
+    /// Shared with a call of the device, which may be given up.
+    pub(super) data: Arc<Buffer>,
 }
 
 impl Cipher {
@@ -56,7 +57,9 @@ impl Cipher {
 
     fn add(&mut self, input: &[u8]) -> Result<()> {
         let most = if matches!(self.mechanism, Mechanism::Cipher(..)) { MAX_HELD } else { self.unit };
-        self.data.push(input, most, self.too_long())
+        let kind = self.too_long();
+        let given_up = || Error::new(ErrorKind::OperationInactive, "the operation has ended");
+        Arc::get_mut(&mut self.data).ok_or_else(given_up)?.push(input, most, kind)
     }
 
     /// What stands in the way of lengths, told before the device is asked: devices say all kinds of things of them.
@@ -82,29 +85,27 @@ impl Cipher {
         {
             return Ok(Zeroizing::default());
         }
-        with(&self.mechanism, self.key_type, For::Data, |mechanism| {
-            let made = self.device.call(|lent| {
-                let key = self.place.handle(&self.device, lent)?;
-                let data = self.data.as_slice();
+        let (device, place, data) = (Arc::clone(&self.device), self.place.clone(), Arc::clone(&self.data));
+        let (mechanism, key_type, encrypt) = (self.mechanism.clone(), self.key_type, self.encrypt);
+        let made = self.device.call(Effort::Data(data.len()), move |lent| {
+            with(&mechanism, key_type, For::Data, |mechanism| {
+                let (key, data) = (place.handle(&device, lent)?, data.as_slice());
                 lent.ask(|session| {
-                    if self.encrypt {
-                        session.encrypt(mechanism, key, data)
-                    } else {
-                        session.decrypt(mechanism, key, data)
-                    }
+                    if encrypt { session.encrypt(mechanism, key, data) } else { session.decrypt(mechanism, key, data) }
                 })
-            });
-            let used = if self.encrypt { Use::Other } else { Use::Decrypt };
-            made.map(Zeroizing::new).map_err(|trouble| {
-                let error = trouble.into_error(self.device.name(), used);
-                match error.kind() {
-                    // One error for every way to be wrong.
-                    ErrorKind::DataInvalid | ErrorKind::DataLength if !self.encrypt => {
-                        Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt")
-                    }
-                    _ => error,
-                }
+                .map(Zeroizing::new)
             })
+        });
+        let used = if self.encrypt { Use::Other } else { Use::Decrypt };
+        made.map_err(|trouble| {
+            let error = trouble.into_error(self.device.name(), used);
+            match error.kind() {
+                // One error for every way to be wrong.
+                ErrorKind::DataInvalid | ErrorKind::DataLength if !self.encrypt => {
+                    Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt")
+                }
+                _ => error,
+            }
         })
     }
 }

@@ -10,7 +10,7 @@ use super::attributes::{self, Read, ec_params, new_key, public_of};
 use super::locator::Locator;
 use super::mechanism::{For, adapted, check, unsupported, with};
 use super::place::{Place, SessionKey, stored};
-use crate::device::{Lent, Trouble, Use};
+use crate::device::{Effort, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Expected, HeldKey, KeyClass, KeyComponents, KeySpec, Material, PublicComponents, Storage};
 use crate::mechanism::{CipherMode, Curve, EcMechanism, KdfMechanism, KeyType, Mechanism};
@@ -34,38 +34,38 @@ impl HsmBackend {
         let KeySpec::Secret { key_type, len } = spec else {
             return Err(Error::new(ErrorKind::Internal, "a pair is not made as a secret key"));
         };
-        let mechanism = match key_type {
+        let mechanism: fn() -> Theirs<'static> = match key_type {
             KeyType::Aes if !matches!(len, 16 | 24 | 32) => {
                 return Err(Error::new(ErrorKind::KeySize, "AES keys have 128, 192 or 256 bits"));
             }
-            KeyType::Aes => Theirs::AesKeyGen,
-            generic if generic.is_generic() => Theirs::GenericSecretKeyGen,
+            KeyType::Aes => || Theirs::AesKeyGen,
+            generic if generic.is_generic() => || Theirs::GenericSecretKeyGen,
             _ => return Err(unsupported()),
         };
         let new = permit.new_object()?;
         let mut template = new_key(new, KeyClass::Secret, *key_type, &new.id.0, self.label_limit()?)?;
         template.push(value_len(*len)?);
         let expected = Expected { key_type: *key_type, len: Some(*len) };
-        self.secret(permit, new, expected, Use::Other, |lent| {
-            lent.ask(|session| session.generate_key(&mechanism, &template))
+        self.secret(permit, new, expected, Use::Other, move |lent| {
+            lent.ask(|session| session.generate_key(&mechanism(), &template))
         })
     }
 
     pub(super) fn make_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
-        let (mechanism, of_kind) = match spec {
+        let (mechanism, of_kind): (fn() -> Theirs<'static>, _) = match spec {
             KeySpec::Rsa { bits, .. } if !RSA_BITS.contains(bits) => {
                 return Err(Error::new(ErrorKind::KeySize, "RSA keys have 1024 to 8192 bits"));
             }
             KeySpec::Rsa { bits, exponent } => {
                 let bits = Attribute::ModulusBits(u64::from(*bits).into());
-                (Theirs::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(exponent.clone())])
+                (|| Theirs::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(exponent.clone())])
             }
             KeySpec::Ec(curve) => {
                 self.check_curve(*curve)?;
-                let mechanism = match curve.key_type() {
-                    KeyType::Ec => Theirs::EccKeyPairGen,
-                    KeyType::EcEdwards => Theirs::EccEdwardsKeyPairGen,
-                    KeyType::EcMontgomery => Theirs::EccMontgomeryKeyPairGen,
+                let mechanism: fn() -> Theirs<'static> = match curve.key_type() {
+                    KeyType::Ec => || Theirs::EccKeyPairGen,
+                    KeyType::EcEdwards => || Theirs::EccEdwardsKeyPairGen,
+                    KeyType::EcMontgomery => || Theirs::EccMontgomeryKeyPairGen,
                     _ => return Err(unsupported()),
                 };
                 (mechanism, vec![Attribute::EcParams(ec_params(*curve)?)])
@@ -83,17 +83,19 @@ impl HsmBackend {
         let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
         let stored = private.storage == Storage::Stored;
-        let made = self.call(Use::Other, |lent| {
+        let device = Arc::clone(&self.device);
+        let made = self.call_for(Use::Other, Effort::Making, move |lent| {
             // Nothing behind it may fail in a way that has it done again.
             let at = |class| Locator::new(class, &lent.entered().serial, &id, None);
             let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
-            let (theirs, ours) = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
+            let (theirs, ours) =
+                lent.ask(|s| s.generate_key_pair(&mechanism(), &public_template, &private_template))?;
             if stored {
-                self.device.remember(lent, &private.bytes, ours);
-                self.device.remember(lent, &public.bytes, theirs);
+                device.remember(lent, &private.bytes, ours);
+                device.remember(lent, &public.bytes, theirs);
             }
             let read = Read::of_new(lent, theirs, public_of(key_type));
-            Ok((private, public, read, SessionKey::new(&self.device, lent, ours, Vec::new())))
+            Ok((private, public, read, SessionKey::new(&device, lent, ours, Vec::new())))
         });
         let (private, public, read, held) = made?;
         let components = read.public(key_type)?;
@@ -121,9 +123,11 @@ impl HsmBackend {
         let template = of_key.with(all);
         let made = if class == KeyClass::Secret {
             let expected = Expected { key_type: components.key_type(), len: None };
-            self.secret(permit, new, expected, Use::Other, |lent| lent.ask(|session| session.create_object(&template)))?
+            self.secret(permit, new, expected, Use::Other, move |lent| {
+                lent.ask(|session| session.create_object(&template))
+            })?
         } else {
-            let create = |lent: &Lent| lent.ask(|session| session.create_object(&template));
+            let create = move |lent: &Lent| lent.ask(|session| session.create_object(&template));
             self.private(new, Use::Other, create, |_| Ok(described.clone()))?
         };
         Ok(Material { locator: made.locator, held: made.held, ..described })
@@ -147,18 +151,20 @@ impl HsmBackend {
         let class = if expected.key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
         let template = new_key(new, class, expected.key_type, &new.id.0, self.label_limit()?)?;
         check(mechanism, &self.device.entered()?.quirks)?;
-        with(mechanism, unwrapping.key.key_type, For::Keys, |theirs| {
-            let unwrap = |lent: &Lent| {
-                let key = place.handle(&self.device, lent)?;
-                lent.ask(|session| session.unwrap_key(theirs, key, wrapped, &template))
-            };
-            if class == KeyClass::Secret {
-                let implied = implied_len(mechanism, wrapped, expected.key_type);
-                self.secret_of(permit, new, (expected, implied), Use::Unwrap, unwrap)
-            } else {
-                self.private(new, Use::Unwrap, unwrap, |read| self.describe(permit, expected.key_type, read))
-            }
-        })
+        let implied = implied_len(mechanism, wrapped, expected.key_type);
+        let (device, mechanism, wrapped) = (Arc::clone(&self.device), mechanism.clone(), wrapped.to_vec());
+        let unwrapping = unwrapping.key.key_type;
+        let unwrap = move |lent: &Lent| {
+            with(&mechanism, unwrapping, For::Keys, |theirs| {
+                let key = place.handle(&device, lent)?;
+                lent.ask(|session| session.unwrap_key(theirs, key, &wrapped, &template))
+            })
+        };
+        if class == KeyClass::Secret {
+            self.secret_of(permit, new, (expected, implied), Use::Unwrap, unwrap)
+        } else {
+            self.private(new, Use::Unwrap, unwrap, |read| self.describe(permit, expected.key_type, read))
+        }
     }
 
     pub(super) fn agree(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
@@ -170,10 +176,11 @@ impl HsmBackend {
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
-        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.secret(permit, new, expected, Use::Other, |lent| {
-                let key = place.handle(&self.device, lent)?;
+        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?.into_owned();
+        let (device, key_type) = (Arc::clone(&self.device), base.key.key_type);
+        self.secret(permit, new, expected, Use::Other, move |lent| {
+            with(&mechanism, key_type, For::Derivation, |theirs| {
+                let key = place.handle(&device, lent)?;
                 lent.ask(|session| session.derive_key(theirs, key, &template))
             })
         })
@@ -193,10 +200,11 @@ impl HsmBackend {
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?;
-        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.call(Use::Other, |lent| {
-                let key = place.handle(&self.device, lent)?;
+        let mechanism = adapted(mechanism, &self.device.entered()?.quirks)?.into_owned();
+        let (device, key_type) = (Arc::clone(&self.device), base.key.key_type);
+        self.call(Use::Other, move |lent| {
+            with(&mechanism, key_type, For::Derivation, |theirs| {
+                let key = place.handle(&device, lent)?;
                 let made = lent.ask(|session| session.derive_key(theirs, key, &template))?;
                 give_out(lent, made)
             })
@@ -237,7 +245,7 @@ impl HsmBackend {
         new: &NewObject,
         expected: Expected,
         used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble> + Send + 'static,
     ) -> Result<Material> {
         self.secret_of(permit, new, (expected, None), used, make)
     }
@@ -249,22 +257,26 @@ impl HsmBackend {
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
         used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble> + Send + 'static,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         if new.storage == Storage::Ephemeral {
             return self.session_secret(permit, new, (expected, implied), used, make);
         }
-        let locator = self.call(used, |lent| {
-            let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &new.id.0, None)?;
+        let (device, id) = (Arc::clone(&self.device), new.id.0);
+        let (locator, made) = self.call_for(used, Effort::Making, move |lent| {
+            let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &id, None)?;
             let handle = make(lent)?;
-            self.device.remember(lent, &locator.bytes, handle);
-            Ok(locator)
+            device.remember(lent, &locator.bytes, handle);
+            Ok((locator, SessionKey::new(&device, lent, handle, Vec::new())))
         })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        made.keep();
         // The device may have been entered anew since: the handle is looked up.
-        let described = self.call(Use::Other, |lent| {
+        let (device, wanted) = (Arc::clone(&self.device), locator.clone());
+        let described = self.call(Use::Other, move |lent| {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            describe_secret(lent, stored(&self.device, lent, &locator)?.ok_or_else(gone)?)
+            describe_secret(lent, stored(&device, lent, &wanted)?.ok_or_else(gone)?)
         });
         // What is not described is not recorded.
         let (check_value, found) = described.inspect_err(|_| drop(self.remove(&locator)))?;
@@ -287,17 +299,18 @@ impl HsmBackend {
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
         used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble> + Send + 'static,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         let readable = new.protection.extractable && !new.protection.sensitive;
-        let made = self.call(used, |lent| {
+        let device = Arc::clone(&self.device);
+        let made = self.call_for(used, Effort::Making, move |lent| {
             let handle = make(lent)?;
             if readable {
                 return give_out(lent, handle).map(Made::Value);
             }
             let (check_value, found) = described_by(&Read::of_new(lent, handle, OF_SECRET));
-            Ok(Made::Held(Arc::new(SessionKey::new(&self.device, lent, handle, check_value)), found))
+            Ok(Made::Held(Arc::new(SessionKey::new(&device, lent, handle, check_value)), found))
         })?;
         let fits = |found: Option<usize>| match (len, found) {
             (Some(wanted), Some(found)) if wanted != found => {
@@ -324,18 +337,19 @@ impl HsmBackend {
         &self,
         new: &NewObject,
         used: Use,
-        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Lent) -> Result<ObjectHandle, Trouble> + Send + 'static,
         describe: impl Fn(&Read) -> Result<Material>,
     ) -> Result<Material> {
         let stored = new.storage == Storage::Stored;
-        let made = self.call(used, |lent| {
-            let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &new.id.0, None)?;
+        let (device, id) = (Arc::clone(&self.device), new.id.0);
+        let made = self.call_for(used, Effort::Making, move |lent| {
+            let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &id, None)?;
             let handle = make(lent)?;
             if stored {
-                self.device.remember(lent, &locator.bytes, handle);
+                device.remember(lent, &locator.bytes, handle);
             }
             let read = Read::of_new(lent, handle, attributes::PUBLIC);
-            Ok((locator, read, SessionKey::new(&self.device, lent, handle, Vec::new())))
+            Ok((locator, read, SessionKey::new(&device, lent, handle, Vec::new())))
         });
         let (locator, read, held) = made?;
         let described = describe(&read)?;
@@ -359,10 +373,11 @@ impl HsmBackend {
 
     /// Destroys a stored object, if it is there.
     pub(super) fn remove(&self, locator: &Locator) -> Result<()> {
-        self.call(Use::Other, |lent| {
-            let Some(handle) = stored(&self.device, lent, locator)? else { return Ok(()) };
+        let (device, locator) = (Arc::clone(&self.device), locator.clone());
+        self.call(Use::Other, move |lent| {
+            let Some(handle) = stored(&device, lent, &locator)? else { return Ok(()) };
             lent.ask(|session| session.destroy_object(handle))?;
-            self.device.forget(&locator.bytes);
+            device.forget(&locator.bytes);
             Ok(())
         })
     }

@@ -17,6 +17,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use zeroize::Zeroizing;
 
 use self::attributes::{Read, public_of, their_type};
 use self::cipher::Cipher;
@@ -26,7 +27,7 @@ use self::place::Place;
 use self::sign::Signature;
 use super::soft::buffer::Buffer;
 use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
-use crate::device::{Device, Lent, Trouble, Use};
+use crate::device::{Device, Effort, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
     BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents,
@@ -47,14 +48,28 @@ pub struct HsmBackend {
 impl HsmBackend {
     /// The keys in `device`; `software` computes what needs no secret.
     #[must_use]
-    pub fn new(device: Device, software: Arc<dyn Backend>) -> Self {
+    pub fn new(device: Arc<Device>, software: Arc<dyn Backend>) -> Self {
         let id = BackendId(Cow::Owned(device.name().to_owned()));
-        Self { id, device: Arc::new(device), software }
+        Self { id, device, software }
     }
 
     /// Calls the device, with errors as the core knows them.
-    fn call<R>(&self, used: Use, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R> {
-        self.device.call(f).map_err(|trouble| trouble.into_error(self.device.name(), used))
+    fn call<R: Send + 'static>(
+        &self,
+        used: Use,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R> {
+        self.call_for(used, Effort::Usual, f)
+    }
+
+    /// As [`Self::call`], for what may take longer.
+    fn call_for<R: Send + 'static>(
+        &self,
+        used: Use,
+        effort: Effort,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R> {
+        self.device.call(effort, f).map_err(|trouble| trouble.into_error(self.device.name(), used))
     }
 
     /// Lets the software engine make something for this process; what it would store is nothing that this backend could read.
@@ -126,28 +141,37 @@ impl HsmBackend {
             _ => 0,
         };
         let (device, mechanism) = (Arc::clone(&self.device), mechanism.clone());
-        Ok(Box::new(Cipher { device, place, mechanism, key_type, unit, encrypt, data: Buffer::default() }))
+        Ok(Box::new(Cipher { device, place, mechanism, key_type, unit, encrypt, data: Arc::default() }))
     }
+}
 
-    /// The object of a public key in the device, and whether it was made for this call only.
-    fn public_object(&self, lent: &Lent, granted: Granted<'_>) -> Result<(ObjectHandle, bool), Trouble> {
-        if !granted.version.locator.is_empty() {
-            let locator = Locator::parse(&granted.version.locator)?;
+/// A public key that wraps keys of the device.
+struct PublicHalf {
+    key_type: KeyType,
+    locator: Vec<u8>,
+    public: PublicComponents,
+}
+
+impl PublicHalf {
+    /// Its object in the device, and whether it was made for this call only.
+    fn object(&self, device: &Device, lent: &Lent) -> Result<(ObjectHandle, bool), Trouble> {
+        if !self.locator.is_empty() {
+            let locator = Locator::parse(&self.locator)?;
             // Anybody may put a public object into a device: it counts only where it is what the record says.
-            if let Some(handle) = place::stored(&self.device, lent, &locator)? {
-                let read = Read::of(lent, handle, public_of(granted.key.key_type))?;
-                if read.public(granted.key.key_type).is_ok_and(|public| public == granted.version.public) {
+            if let Some(handle) = place::stored(device, lent, &locator)? {
+                let read = Read::of(lent, handle, public_of(self.key_type))?;
+                if read.public(self.key_type).is_ok_and(|public| public == self.public) {
                     return Ok((handle, false));
                 }
             }
         }
         // Nothing else wraps under a public key.
-        let PublicComponents::Rsa { modulus, exponent } = &granted.version.public else {
+        let PublicComponents::Rsa { modulus, exponent } = &self.public else {
             return Err(unsupported().into());
         };
         let template = [
             Attribute::Class(cryptoki::object::ObjectClass::PUBLIC_KEY),
-            Attribute::KeyType(their_type(granted.key.key_type)?),
+            Attribute::KeyType(their_type(self.key_type)?),
             Attribute::Token(false),
             Attribute::Private(false),
             Attribute::Wrap(true),
@@ -217,8 +241,9 @@ impl Backend for HsmBackend {
         if granted.key.class != KeyClass::Secret {
             return Err(kept());
         }
-        let read = self.call(Use::Other, |lent| {
-            let handle = place.handle(&self.device, lent)?;
+        let device = Arc::clone(&self.device);
+        let read = self.call(Use::Other, move |lent| {
+            let handle = place.handle(&device, lent)?;
             Read::of(lent, handle, &[AttributeType::Value])
         })?;
         let value = read.into_value().ok_or_else(kept)?;
@@ -236,12 +261,15 @@ impl Backend for HsmBackend {
             return Err(Error::new(ErrorKind::KeyNotWrappable, why));
         }
         check(mechanism, &self.device.entered()?.quirks)?;
-        with(mechanism, wrapping.key.key_type, For::Keys, |theirs| {
-            self.call(Use::Other, |lent| {
-                let target = what.handle(&self.device, lent)?;
+        let (device, mechanism, key_type) = (Arc::clone(&self.device), mechanism.clone(), wrapping.key.key_type);
+        let half =
+            PublicHalf { key_type, locator: wrapping.version.locator.clone(), public: wrapping.version.public.clone() };
+        self.call(Use::Other, move |lent| {
+            with(&mechanism, key_type, For::Keys, |theirs| {
+                let target = what.handle(&device, lent)?;
                 let (key, made) = match &by {
-                    Place::Here => self.public_object(lent, wrapping)?,
-                    place => (place.handle(&self.device, lent)?, false),
+                    Place::Here => half.object(&device, lent)?,
+                    place => (place.handle(&device, lent)?, false),
                 };
                 let wrapped = lent.ask(|session| session.wrap_key(theirs, key, target));
                 if made {
@@ -336,7 +364,14 @@ impl Backend for HsmBackend {
     }
 
     fn random(&self, _permit: &Permit, out: &mut [u8]) -> Result<()> {
-        self.call(Use::Other, |lent| lent.ask(|session| session.generate_random_slice(out)))
+        let len = out.len();
+        let drawn = self.call_for(Use::Other, Effort::Data(len), move |lent| {
+            let mut drawn = Zeroizing::new(vec![0; len]);
+            lent.ask(|session| session.generate_random_slice(&mut drawn))?;
+            Ok(drawn)
+        })?;
+        out.copy_from_slice(&drawn);
+        Ok(())
     }
 
     fn entropy(&self) -> &dyn Random {

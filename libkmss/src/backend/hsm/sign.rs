@@ -8,7 +8,7 @@ use super::mechanism::{Input, Signer, digest_info};
 use super::place::Place;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
 use crate::backend::{Digesting, Signing, Verifying};
-use crate::device::{Device, Use};
+use crate::device::{Device, Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A signature or MAC under way. The device is called at its end, once, so that it may be asked again where its answer was
@@ -77,9 +77,9 @@ impl Signature {
 
     fn compute(&mut self) -> Result<Vec<u8>> {
         let message = zeroize::Zeroizing::new(self.message()?);
-        let mechanism = self.signer.theirs()?;
-        let made = self.device.call(|lent| {
-            let key = self.place.handle(&self.device, lent)?;
+        let (device, place, signer) = (Arc::clone(&self.device), self.place.clone(), self.signer);
+        let made = self.device.call(Effort::Data(message.len()), move |lent| {
+            let (mechanism, key) = (signer.theirs()?, place.handle(&device, lent)?);
             lent.ask(|session| session.sign(&mechanism, key, &message))
         });
         let mut made = made.map_err(|trouble| trouble.into_error(self.device.name(), Use::Other))?;
@@ -128,10 +128,11 @@ impl Verifying for Signature {
             return if made.ct_eq(signature).into() { Ok(()) } else { Err(wrong()) };
         }
         let message = zeroize::Zeroizing::new(self.message()?);
-        let mechanism = self.signer.theirs()?;
-        let checked = self.device.call(|lent| {
-            let key = self.place.handle(&self.device, lent)?;
-            lent.ask(|session| session.verify(&mechanism, key, &message, signature))
+        let (device, place, signer) = (Arc::clone(&self.device), self.place.clone(), self.signer);
+        let signature = signature.to_vec();
+        let checked = self.device.call(Effort::Data(message.len()), move |lent| {
+            let (mechanism, key) = (signer.theirs()?, place.handle(&device, lent)?);
+            lent.ask(|session| session.verify(&mechanism, key, &message, &signature))
         });
         checked.map_err(|trouble| trouble.into_error(self.device.name(), Use::Verify))
     }
