@@ -23,8 +23,20 @@ pub(super) trait Call: Message + Default + 'static {
     /// The method, for metrics.
     const METHOD: &'static str;
 
+    /// The key that it uses, or uses first.
+    fn key(&self) -> Option<&proto::KeyRef> {
+        None
+    }
+
+    /// What is asked of a key that it makes.
+    fn draft(&self) -> Option<&proto::Draft> {
+        None
+    }
+
     /// The namespace that it is about.
-    fn namespace(&self) -> &str;
+    fn namespace(&self) -> &str {
+        super::crypto::of(self.key())
+    }
 
     /// Its id, where such calls have one.
     fn request_id(&self) -> &[u8] {
@@ -37,11 +49,6 @@ pub(super) trait Call: Message + Default + 'static {
     /// Whether it is over in microseconds, as far as it can be seen.
     fn is_quick(&self) -> bool {
         false
-    }
-
-    /// The key that it uses, where it is quick.
-    fn quick_key(&self) -> Option<&proto::KeyRef> {
-        None
     }
 
     /// Answers it.
@@ -147,7 +154,7 @@ impl Server {
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
-        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.quick_key());
+        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.key());
         let Some(id) = id else { return self.run(connection, deadline, call, (None, quick)).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
         let request = call.encode_to_vec();
@@ -173,6 +180,7 @@ impl Server {
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let backend = self.host.backend(&call);
         let work = move || {
             let host = &*server.host;
             let caller = match C::WIDE {
@@ -181,6 +189,6 @@ impl Server {
             };
             call.run(&Asked { server: &server, host, connection: &connection, caller, call: id })
         };
-        if quick { self.bridge.here(work) } else { self.bridge.cross(deadline, work).await }
+        if quick { self.bridge.here(work) } else { self.bridge.cross(&backend, deadline, work).await }
     }
 }

@@ -172,8 +172,8 @@ impl Call for proto::ExportKeyRequest {
     type Answer = proto::ExportKeyResponse;
     const METHOD: &'static str = "ExportKey";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -191,8 +191,8 @@ impl Call for proto::UpdateObjectRequest {
     type Answer = proto::UpdateObjectResponse;
     const METHOD: &'static str = "UpdateObject";
 
-    fn namespace(&self) -> &str {
-        of(self.object.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.object.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -211,8 +211,8 @@ impl Call for proto::RenameKeyRequest {
     type Answer = proto::RenameKeyResponse;
     const METHOD: &'static str = "RenameKey";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -230,8 +230,8 @@ impl Call for proto::DestroyObjectRequest {
     type Answer = proto::DestroyObjectResponse;
     const METHOD: &'static str = "DestroyObject";
 
-    fn namespace(&self) -> &str {
-        of(self.object.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.object.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {

@@ -34,11 +34,18 @@ struct Timed {
     method: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hsm {
+    hsm: String,
+}
+
 /// What is counted.
 pub(super) struct Metrics {
     registry: Registry,
     calls: Family<Method, Counter>,
     durations: Family<Timed, Histogram, fn() -> Histogram>,
+    abandoned: Family<Hsm, Counter>,
+    hanging: Family<Hsm, Gauge>,
     /// Open connections.
     pub(super) connections: Gauge,
     /// Connections that were not let in.
@@ -55,13 +62,16 @@ impl Metrics {
         let (calls, connections, refused, overloaded, reloads) =
             (Family::default(), Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let durations = Family::new_with_constructor((|| Histogram::new(CLASSES)) as fn() -> Histogram);
+        let (abandoned, hanging) = (Family::<Hsm, Counter>::default(), Family::<Hsm, Gauge>::default());
+        registry.register("hsm_calls_abandoned", "Calls of HSMs that hung and were given up", abandoned.clone());
+        registry.register("hsm_calls_hanging", "Calls of HSMs that were given up and are not back", hanging.clone());
         registry.register("calls", "Calls by method and result", calls.clone());
         registry.register("call_duration_seconds", "How long calls took", durations.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("connections_refused", "Connections that were not let in", refused.clone());
         registry.register("calls_overloaded", "Calls for which there was no place", overloaded.clone());
         registry.register("certificate_reloads", "How often certificates were read anew", reloads.clone());
-        Self { registry, calls, durations, connections, refused, overloaded, reloads }
+        Self { registry, calls, durations, abandoned, hanging, connections, refused, overloaded, reloads }
     }
 
     /// A call was answered.
@@ -69,6 +79,15 @@ impl Metrics {
         let result = error.map_or_else(|| "ok".to_owned(), |kind| format!("{kind:?}"));
         self.calls.get_or_create(&Method { method, result }).inc();
         self.durations.get_or_create(&Timed { method }).observe(time.as_secs_f64());
+    }
+
+    /// Of an HSM, `hanging` calls are given up and not back; one `more`, or one fewer than before.
+    pub(super) fn hung(&self, hsm: &str, hanging: u32, more: bool) {
+        let hsm = Hsm { hsm: hsm.to_owned() };
+        if more {
+            self.abandoned.get_or_create(&hsm).inc();
+        }
+        self.hanging.get_or_create(&hsm).set(hanging.into());
     }
 
     /// Everything, as Prometheus reads it.

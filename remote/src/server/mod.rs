@@ -8,6 +8,7 @@ mod call;
 mod config;
 mod crypto;
 mod dev;
+mod devices;
 mod host;
 mod keys;
 mod limits;
@@ -39,6 +40,7 @@ use tower::util::BoxCloneSyncService;
 use self::bridge::Bridge;
 pub use self::config::{NamespaceConfig, ServerConfig};
 pub use self::dev::dev;
+use self::devices::Threads;
 use self::host::Host;
 use self::listen::Door;
 pub use self::log::begin as begin_log;
@@ -77,7 +79,7 @@ pub fn run(config: Config, server: ServerConfig) -> Result<()> {
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers.unwrap_or_else(cores))
-        .max_blocking_threads(usize::try_from(server.blocking).unwrap_or(16))
+        .max_blocking_threads(bridge::threads(&config, &server))
         .thread_name("kmssd")
         .enable_all()
         .build()
@@ -93,16 +95,18 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
     audit::enable_compression();
+    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Metrics::new()));
+    libkmss::device::run_devices_with(Arc::new(Threads::new(Arc::clone(&metrics))));
     let missing = || Error::new(ErrorKind::NotFound, format!("there is no home at `{}`", config.home.display()));
     let kms = Kms::open_with(&config, crate::client::backends(&config)?)?.ok_or_else(missing)?;
+    let bridge = Bridge::new(&config, &server, Arc::clone(&clock), metrics.overloaded.clone());
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
-    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Metrics::new()));
     let (stopping, stop) = watch::channel(false);
     let shared = Arc::new(Server {
         host: Arc::clone(&host),
-        bridge: Bridge::new(server.blocking, server.queue, Arc::clone(&clock), metrics.overloaded.clone()),
+        bridge,
         requests: Requests::new(window, server.request_window, Arc::clone(&clock)),
         metrics,
         clock,

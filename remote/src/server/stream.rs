@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libkmss::backend::{Ciphering, Signing, Verifying};
 use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::BackendId;
 use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
 use libkmss::pipeline::Unfinished;
 use tokio::sync::mpsc;
@@ -74,14 +75,15 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
     }
 }
 
-/// Begins what `start` says.
+/// Begins what `start` says; with it come the key's version, and the backend that it crosses to.
 async fn begun<R: Send + 'static>(
     server: &Arc<Server>,
     connection: &Arc<Connection>,
     start: StreamStart,
     begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
-) -> Result<(Unfinished<R>, u32)> {
+) -> Result<(Unfinished<R>, u32, BackendId)> {
     let (whole, connection) = (Arc::clone(server), Arc::clone(connection));
+    let backend = server.host.backend_of(of(start.key.as_ref()), start.key.as_ref());
     let begin = move || {
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
@@ -90,7 +92,8 @@ async fn begun<R: Send + 'static>(
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
-    server.bridge.cross(server.deadline(), begin).await
+    let (running, version) = server.bridge.cross(&backend, server.deadline(), begin).await?;
+    Ok((running, version, backend))
 }
 
 impl Server {
@@ -104,13 +107,13 @@ impl Server {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Sign { key, how })
         };
-        let (mut running, key_version): (Unfinished<Box<dyn Signing>>, _) =
+        let (mut running, key_version, backend): (Unfinished<Box<dyn Signing>>, _, _) =
             begun(self, connection, start, begin).await?;
         while let Some(part) = next(&mut stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             running = self
                 .bridge
-                .cross(self.deadline(), move || {
+                .cross(&backend, self.deadline(), move || {
                     running.update(&data, |signing| signing.update(&data))?;
                     Ok(running)
                 })
@@ -124,7 +127,7 @@ impl Server {
                 Ok(made)
             })
         };
-        let signature = self.bridge.cross(self.deadline(), finish).await?;
+        let signature = self.bridge.cross(&backend, self.deadline(), finish).await?;
         Ok(proto::SignStreamResponse { signature, key_version })
     }
 
@@ -138,7 +141,7 @@ impl Server {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Verify { key, how })
         };
-        let (mut running, key_version): (Unfinished<Box<dyn Verifying>>, _) =
+        let (mut running, key_version, backend): (Unfinished<Box<dyn Verifying>>, _, _) =
             begun(self, connection, start, begin).await?;
         loop {
             match next(&mut stream).await? {
@@ -147,11 +150,11 @@ impl Server {
                         running.update(&data, |verifying| verifying.update(&data))?;
                         Ok(running)
                     };
-                    running = self.bridge.cross(self.deadline(), update).await?;
+                    running = self.bridge.cross(&backend, self.deadline(), update).await?;
                 }
                 Some(Part::Signature(signature)) => {
                     let finish = move || running.finish(&[], |verifying| verifying.finish(&signature));
-                    self.bridge.cross(self.deadline(), finish).await?;
+                    self.bridge.cross(&backend, self.deadline(), finish).await?;
                     return Ok(proto::VerifyStreamResponse { key_version });
                 }
                 _ => return Err(argument("a stream to be verified ends with the signature")),
@@ -193,7 +196,8 @@ impl Server {
                 asked.host.kms.begin(&asked.caller, Decrypt { key, how })
             }
         };
-        let (mut running, _): (Unfinished<Box<dyn Ciphering>>, _) = begun(self, connection, start, begin).await?;
+        let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
+            begun(self, connection, start, begin).await?;
         let most = usize::try_from(self.config.max_stream_bytes).unwrap_or(usize::MAX);
         let mut held: usize = 0;
         while let Some(part) = next(stream).await? {
@@ -210,7 +214,7 @@ impl Server {
                 made.truncate(written);
                 Ok((running, made))
             };
-            let (next, made) = self.bridge.cross(self.deadline(), update).await?;
+            let (next, made) = self.bridge.cross(&backend, self.deadline(), update).await?;
             running = next;
             if made.is_empty() {
                 held = held.saturating_add(len);
@@ -230,7 +234,7 @@ impl Server {
                 Ok(made)
             })
         };
-        let last = self.bridge.cross(self.deadline(), finish).await?;
+        let last = self.bridge.cross(&backend, self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
             if out.send(Ok(part.to_vec())).await.is_err() {

@@ -4,6 +4,7 @@
 mod access;
 mod calls;
 mod hostile;
+mod hsm;
 mod kit;
 mod life;
 mod requests;
