@@ -13,6 +13,8 @@ use prost::Message;
 use super::Server;
 use super::host::Host;
 use super::peer::Connection;
+use super::route::Context;
+use super::traces::Span;
 use crate::convert;
 use crate::proto;
 
@@ -127,15 +129,12 @@ pub(super) fn argument(why: &'static str) -> Error {
 }
 
 impl Server {
-    /// Answers `call`, which came in on `connection`.
-    pub(super) async fn answer<C: Call>(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
-        call: C,
-    ) -> Result<C::Answer> {
+    /// Answers `call`, which came in with `context`.
+    pub(super) async fn answer<C: Call>(self: &Arc<Self>, context: &Context, call: C) -> Result<C::Answer> {
         let began = self.clock.monotonic();
-        let answer = self.do_once(connection, deadline, call).await;
+        let span = self.span(C::METHOD, context, call.namespace(), call.request_id());
+        let answer = self.do_once(&context.connection, context.deadline, &span, call).await;
+        span.end(answer.as_ref().err());
         self.metrics.answered(
             C::METHOD,
             answer.as_ref().err().map(Error::kind),
@@ -151,17 +150,18 @@ impl Server {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         deadline: Duration,
+        span: &Span,
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
         let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.key());
-        let Some(id) = id else { return self.run(connection, deadline, call, (None, quick)).await };
+        let Some(id) = id else { return self.run(connection, deadline, span, call, (None, quick)).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
         let request = call.encode_to_vec();
-        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let (server, connection, span) = (Arc::clone(self), Arc::clone(connection), span.clone());
         let name = connection.name_for_requests();
         let done = async move {
-            let work = || server.run(&connection, deadline, call, (Some(id), quick));
+            let work = || server.run(&connection, deadline, &span, call, (Some(id), quick));
             server.requests.once(&name, id, C::METHOD, &request, work).await
         };
         if quick {
@@ -176,12 +176,16 @@ impl Server {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         deadline: Duration,
+        span: &Span,
         call: C,
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
         let backend = self.host.backend(&call);
+        let (waits, span) = (span.part("wait"), span.clone());
         let work = move || {
+            drop(waits);
+            let _works = span.part("work");
             let host = &*server.host;
             let caller = match C::WIDE {
                 true => host.beyond(&connection, id)?,

@@ -136,6 +136,11 @@ impl Host {
         })
     }
 
+    /// Whether a namespace of this name is served, to whomever.
+    pub(super) fn serves(&self, namespace: &str) -> bool {
+        self.served.contains_key(&*full_name(namespace))
+    }
+
     /// The backend that does `call`, as far as it is known here: it may take as long as that does.
     pub(super) fn backend<C: Call>(&self, call: &C) -> BackendId {
         if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {

@@ -12,7 +12,7 @@ use libkmss::store::Revision;
 use super::Server;
 use super::call::{Asked, Call, argument};
 use super::crypto::of;
-use super::peer::Connection;
+use super::route::Context;
 use crate::convert;
 use crate::proto;
 
@@ -249,15 +249,14 @@ impl Server {
     /// As [`Server::answer`], where nothing changed yet as soon as something does, or the wait is over.
     pub(super) async fn changes(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
+        context: &Context,
         call: proto::ListChangesRequest,
     ) -> Result<proto::ListChangesResponse> {
         let wait = Duration::from_millis(u64::from(call.wait_ms)).min(MAX_WAIT);
-        let until = self.clock.monotonic().saturating_add(wait).min(deadline.saturating_sub(PACE));
+        let until = self.clock.monotonic().saturating_add(wait).min(context.deadline.saturating_sub(PACE));
         loop {
             let generation = self.host.kms.generation();
-            let changes = self.answer(connection, deadline, call.clone()).await?;
+            let changes = self.answer(context, call.clone()).await?;
             let none = changes.objects.is_empty() && changes.destroyed.is_empty() && !changes.reset && !changes.more;
             if !none || self.clock.monotonic() >= until || *self.stopping.borrow() {
                 return Ok(changes);

@@ -40,6 +40,7 @@ struct Hsm {
 }
 
 /// What is counted.
+#[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
     calls: Family<Method, Counter>,
@@ -54,6 +55,8 @@ pub(super) struct Metrics {
     pub(super) overloaded: Counter,
     /// How often certificates were read anew.
     pub(super) reloads: Counter,
+    /// Spans that the collector did not take.
+    pub(super) untraced: Counter,
 }
 
 impl Metrics {
@@ -65,13 +68,15 @@ impl Metrics {
         let (abandoned, hanging) = (Family::<Hsm, Counter>::default(), Family::<Hsm, Gauge>::default());
         registry.register("hsm_calls_abandoned", "Calls of HSMs that hung and were given up", abandoned.clone());
         registry.register("hsm_calls_hanging", "Calls of HSMs that were given up and are not back", hanging.clone());
+        let untraced = Counter::default();
+        registry.register("spans_dropped", "Spans that the collector did not take", untraced.clone());
         registry.register("calls", "Calls by method and result", calls.clone());
         registry.register("call_duration_seconds", "How long calls took", durations.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("connections_refused", "Connections that were not let in", refused.clone());
         registry.register("calls_overloaded", "Calls for which there was no place", overloaded.clone());
         registry.register("certificate_reloads", "How often certificates were read anew", reloads.clone());
-        Self { registry, calls, durations, abandoned, hanging, connections, refused, overloaded, reloads }
+        Self { registry, calls, durations, abandoned, hanging, connections, refused, overloaded, reloads, untraced }
     }
 
     /// A call was answered.

@@ -25,6 +25,7 @@ mod route;
 mod service;
 mod stream;
 mod tls;
+mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,7 @@ use self::requests::Requests;
 use self::route::Router;
 use self::service::Services;
 use self::tls::Tls;
+use self::traces::Traces;
 use crate::proto;
 
 /// What every call has.
@@ -59,6 +61,7 @@ struct Server {
     bridge: Bridge,
     requests: Requests,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     /// Turns true when the server stops.
     stopping: watch::Sender<bool>,
 }
@@ -103,12 +106,14 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
+    let traces = Traces::open(&server, &metrics)?;
     let (stopping, stop) = watch::channel(false);
     let shared = Arc::new(Server {
         host: Arc::clone(&host),
         bridge,
         requests: Requests::new(window, server.request_window, Arc::clone(&clock)),
         metrics,
+        traces,
         clock,
         stopping,
         config: server,
@@ -149,6 +154,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     health.shutdown().await;
     shared.stopping.send_replace(true);
     let drain = Duration::from_secs(shared.config.drain_s.into());
+    let until = shared.clock.monotonic().saturating_add(drain);
     // Nobody sends: it ends when the last connection is gone.
     let drained = tokio::time::timeout(drain, last.recv()).await.is_ok();
     if !drained {
@@ -156,6 +162,9 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     }
     tasks.shutdown().await;
     drop(socket);
+    if let Some(traces) = &shared.traces {
+        traces.end(until.saturating_sub(shared.clock.monotonic())).await;
+    }
     host.kms.close()?;
     tracing::info!(drained, "stopped");
     Ok(())
@@ -213,7 +222,10 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         ("grpc.health.v1.Health", BoxCloneSyncService::new(health)),
         ("grpc.reflection.v1.ServerReflection", BoxCloneSyncService::new(v1)),
     ];
-    Ok((Health(reporter), Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock))))
+    Ok((
+        Health(reporter),
+        Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock), shared.traces.is_some()),
+    ))
 }
 
 /// Looks at the certificates' files now and then.

@@ -33,6 +33,14 @@ impl Peer {
 }
 
 impl Peer {
+    /// How it showed who it is.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Certificate { .. } => "certificate",
+            Self::Process(_) => "process",
+        }
+    }
+
     /// Tells it from every other peer, on whatever connection it comes.
     fn identity(&self) -> String {
         match self {

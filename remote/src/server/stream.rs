@@ -18,6 +18,7 @@ use super::Server;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
+use super::route::Context;
 use crate::convert;
 use crate::proto::{self, StreamStart};
 
@@ -165,14 +166,17 @@ impl Server {
     /// Encrypts or decrypts what comes in on `stream`; the results, and an error at the end, come out of the channel.
     pub(super) fn cipher_stream<M: Parted + Send + 'static>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         mut stream: Streaming<M>,
         encrypts: bool,
     ) -> mpsc::Receiver<Result<Vec<u8>>> {
         let (out, results) = mpsc::channel(AHEAD);
-        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
+        let span = self.span(if encrypts { "EncryptStream" } else { "DecryptStream" }, context, "", &[]);
         tokio::spawn(async move {
-            if let Err(error) = server.ciphered(&connection, &mut stream, encrypts, &out).await {
+            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out).await;
+            span.end(ciphered.as_ref().err());
+            if let Err(error) = ciphered {
                 super::log::failed("CipherStream", &error);
                 let _ = out.send(Err(error)).await;
             }

@@ -8,3 +8,4 @@ mod hsm;
 mod kit;
 mod life;
 mod requests;
+mod traces;
