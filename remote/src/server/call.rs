@@ -9,6 +9,7 @@ use libkmss::key::Storage;
 use libkmss::operation::{Draft, ObjectRef};
 use libkmss::tenant::ObjectId;
 use prost::Message;
+use zeroize::Zeroizing;
 
 use super::Server;
 use super::host::Host;
@@ -157,19 +158,11 @@ impl Server {
         let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.key());
         let Some(id) = id else { return self.run(connection, deadline, span, call, (None, quick)).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
-        let request = call.encode_to_vec();
-        let (server, connection, span) = (Arc::clone(self), Arc::clone(connection), span.clone());
+        let request = Zeroizing::new(call.encode_to_vec());
+        let (server, of, span) = (Arc::clone(self), Arc::clone(connection), span.clone());
         let name = connection.name_for_requests();
-        let done = async move {
-            let work = || server.run(&connection, deadline, &span, call, (Some(id), quick));
-            server.requests.once(&name, id, C::METHOD, &request, work).await
-        };
-        if quick {
-            return done.await;
-        }
-        tokio::spawn(done)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server")))
+        let work = || async move { server.run(&of, deadline, &span, call, (Some(id), quick)).await };
+        self.requests.once((&name, id), (C::METHOD, &request), !quick, work).await
     }
 
     async fn run<C: Call>(

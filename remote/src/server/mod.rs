@@ -59,7 +59,7 @@ struct Server {
     config: ServerConfig,
     clock: Arc<dyn Clock>,
     bridge: Bridge,
-    requests: Requests,
+    requests: Arc<Requests>,
     metrics: Arc<Metrics>,
     traces: Option<Traces>,
     /// Turns true when the server stops.
@@ -111,7 +111,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let shared = Arc::new(Server {
         host: Arc::clone(&host),
         bridge,
-        requests: Requests::new(window, server.request_window, Arc::clone(&clock)),
+        requests: Arc::new(Requests::new(window, server.request_window, Arc::clone(&clock))),
         metrics,
         traces,
         clock,

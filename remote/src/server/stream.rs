@@ -76,6 +76,53 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
     }
 }
 
+/// Hands a part of the output on; whether somebody takes it. Who asks for it and does not fetch it holds it no longer than
+/// who is silent.
+async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool> {
+    let late = |_| Error::new(ErrorKind::OperationInactive, "the output of the stream was not fetched for too long");
+    Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
+}
+
+/// What of a stream is in memory until its end.
+struct Held {
+    bytes: usize,
+    most: usize,
+}
+
+impl Held {
+    fn of(server: &Server) -> Self {
+        Self { bytes: 0, most: usize::try_from(server.config.max_stream_bytes).unwrap_or(usize::MAX) }
+    }
+
+    /// That of a signature or of its check: what is not hashed as it comes is held, by the engine or before a device.
+    fn new(server: &Server, start: &StreamStart) -> Self {
+        let key = start.key.as_ref();
+        let hashed = start.mechanism.as_ref().is_some_and(is_hashed)
+            && server.host.backend_of(of(key), key) == BackendId::soft();
+        if hashed { Self { bytes: 0, most: usize::MAX } } else { Self::of(server) }
+    }
+
+    fn take(&mut self, len: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(len);
+        if self.bytes > self.most {
+            let why = "the stream has more data than the server holds until its end";
+            return Err(Error::new(ErrorKind::DataLength, why));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the software engine needs no more of a message than its hash, or the state of a MAC.
+fn is_hashed(mechanism: &proto::Mechanism) -> bool {
+    use libkmss::mechanism::{EcMechanism, Mechanism, RsaMechanism};
+    match Mechanism::try_from(mechanism.clone()) {
+        Ok(Mechanism::Ec(EcMechanism::Ecdsa { hash })) => hash.is_some(),
+        Ok(Mechanism::Rsa(RsaMechanism::PkcsHash(_) | RsaMechanism::Pss { message: true, .. })) => true,
+        Ok(Mechanism::Mac(_) | Mechanism::Sm2(_)) => true,
+        _ => false,
+    }
+}
+
 /// Begins what `start` says; with it come the key's version, and the backend that it crosses to.
 async fn begun<R: Send + 'static>(
     server: &Arc<Server>,
@@ -104,6 +151,7 @@ impl Server {
         mut stream: Streaming<proto::SignStreamRequest>,
     ) -> Result<proto::SignStreamResponse> {
         let start = start(&mut stream).await?;
+        let mut held = Held::new(self, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Sign { key, how })
@@ -112,6 +160,7 @@ impl Server {
             begun(self, connection, start, begin).await?;
         while let Some(part) = next(&mut stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
+            held.take(data.len())?;
             running = self
                 .bridge
                 .cross(&backend, self.deadline(), move || {
@@ -138,6 +187,7 @@ impl Server {
         mut stream: Streaming<proto::VerifyStreamRequest>,
     ) -> Result<proto::VerifyStreamResponse> {
         let start = start(&mut stream).await?;
+        let mut held = Held::new(self, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Verify { key, how })
@@ -147,6 +197,7 @@ impl Server {
         loop {
             match next(&mut stream).await? {
                 Some(Part::Data(data)) => {
+                    held.take(data.len())?;
                     let update = move || {
                         running.update(&data, |verifying| verifying.update(&data))?;
                         Ok(running)
@@ -202,8 +253,7 @@ impl Server {
         };
         let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
             begun(self, connection, start, begin).await?;
-        let most = usize::try_from(self.config.max_stream_bytes).unwrap_or(usize::MAX);
-        let mut held: usize = 0;
+        let mut held = Held::of(self);
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             let len = data.len();
@@ -221,12 +271,8 @@ impl Server {
             let (next, made) = self.bridge.cross(&backend, self.deadline(), update).await?;
             running = next;
             if made.is_empty() {
-                held = held.saturating_add(len);
-                if held > most {
-                    let why = "the stream has more data than the server holds until its end";
-                    return Err(Error::new(ErrorKind::DataLength, why));
-                }
-            } else if out.send(Ok(made)).await.is_err() {
+                held.take(len)?;
+            } else if !sent(out, made).await? {
                 return Ok(());
             }
         }
@@ -241,7 +287,7 @@ impl Server {
         let last = self.bridge.cross(&backend, self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
-            if out.send(Ok(part.to_vec())).await.is_err() {
+            if !sent(out, part.to_vec()).await? {
                 return Ok(());
             }
         }
