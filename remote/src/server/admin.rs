@@ -10,7 +10,6 @@ use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace, NamespaceId};
 
 use super::call::{Asked, Call, argument};
-use super::crypto::of;
 use super::host::full_name;
 use crate::convert;
 use crate::proto;
@@ -167,8 +166,8 @@ impl Call for proto::ChangeKeyStateRequest {
     type Answer = proto::ChangeKeyStateResponse;
     const METHOD: &'static str = "ChangeKeyState";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -188,8 +187,8 @@ impl Call for proto::SetKeyTagsRequest {
     type Answer = proto::SetKeyTagsResponse;
     const METHOD: &'static str = "SetKeyTags";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -208,8 +207,8 @@ impl Call for proto::SetKeyAuditRequest {
     type Answer = proto::SetKeyAuditResponse;
     const METHOD: &'static str = "SetKeyAudit";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {

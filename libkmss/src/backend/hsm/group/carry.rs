@@ -12,7 +12,7 @@ use super::super::attributes::{self, Read, new_key, public_of};
 use super::super::locator::{Locator, Replicas};
 use super::super::place::{Place, SessionKey, stored};
 use super::{GroupBackend, Part};
-use crate::device::{Device, Entered, Lent, Trouble, Use};
+use crate::device::{Device, Effort, Entered, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Material, Protection, PublicComponents};
 use crate::mechanism::{Hash, KeyType};
@@ -150,16 +150,18 @@ impl GroupBackend {
     fn through(&self, passage: &Passage, (from, to): (&Part, &Part), carried: &Carried<'_>) -> Result<Option<Locator>> {
         let mut iv = [0; BLOCK];
         self.pool.software.entropy().fill(&mut iv)?;
-        let mechanism = match passage.by {
+        let by = passage.by;
+        let mechanism = move || match by {
             Wrapping::KeyWrapPad => Theirs::AesKeyWrapPad,
             Wrapping::CbcPad => Theirs::AesCbcPad(iv),
         };
         let Carried { place, new, material } = carried;
-        let wrapped = call(&from.device, |device, lent| {
-            let Ok(by) = passage.from.handle(device, lent) else { return Ok(None) };
+        let (transport, wanted) = (passage.from.clone(), Locator::clone(place));
+        let wrapped = call(&from.device, Effort::Usual, move |device, lent| {
+            let Ok(by) = transport.handle(device, lent) else { return Ok(None) };
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            let key = stored(device, lent, place)?.ok_or_else(gone)?;
-            lent.ask(|session| session.wrap_key(&mechanism, by, key)).map(Some)
+            let key = stored(device, lent, &wanted)?.ok_or_else(gone)?;
+            lent.ask(|session| session.wrap_key(&mechanism(), by, key)).map(Some)
         })?;
         let Some(wrapped) = wrapped else { return Ok(None) };
         let limit = to.device.entered()?.quirks.label_bytes;
@@ -171,18 +173,24 @@ impl GroupBackend {
         };
         let new = NewObject { protection, ..NewObject::clone(new) };
         let template = new_key(&new, place.class, material.key_type, &place.id, limit)?;
-        call(&to.device, |device, lent| {
-            let Ok(by) = passage.to.handle(device, lent) else { return Ok(None) };
+        let (transport, place, sent) = (passage.to.clone(), Locator::clone(place), Material::clone(material));
+        let arrived = call(&to.device, Effort::Usual, move |device, lent| {
+            let Ok(by) = transport.handle(device, lent) else { return Ok(None) };
             let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
-            let made = lent.ask(|session| session.unwrap_key(&mechanism, by, &wrapped, &template))?;
-            if !is_same(lent, made, material) {
+            let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
+            if !is_same(lent, made, &sent) {
                 let _ = lent.ask(|session| session.destroy_object(made));
                 let why = "what arrived there is another key: the HSMs do not understand each other";
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
             }
             device.remember(lent, &replica.bytes, made);
-            Ok(Some(replica))
-        })
+            Ok(Some((replica, SessionKey::new(device, lent, made, Vec::new()))))
+        })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        Ok(arrived.map(|(replica, made)| {
+            made.keep();
+            replica
+        }))
     }
 
     /// An AES key in a session of `from`, and the same in one of `to`.
@@ -190,11 +198,11 @@ impl GroupBackend {
         let mut chance = [0; BLOCK];
         self.pool.software.entropy().fill(&mut chance)?;
         let hash = oaep_hash(&*from.device.entered()?, &*to.device.entered()?);
-        let (private, public) = call(&to.device, receiver)?;
-        let PublicComponents::Rsa { modulus, exponent } = &public else {
+        let (private, public) = call(&to.device, Effort::Making, receiver)?;
+        let PublicComponents::Rsa { modulus, exponent } = public else {
             return Err(Error::new(ErrorKind::BackendUnavailable, "the HSM does not tell the RSA key that it made"));
         };
-        let (transport, sent, proof) = call(&from.device, |device, lent| {
+        let (transport, sent, proof) = call(&from.device, Effort::Making, move |device, lent| {
             let transport = generate(device, lent)?;
             let handle = transport.handle(device, lent)?;
             let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
@@ -212,7 +220,7 @@ impl GroupBackend {
             let _ = lent.ask(|session| session.destroy_object(receiver));
             Ok((transport, sent?, proof))
         })?;
-        let arrived = call(&to.device, |device, lent| {
+        let arrived = call(&to.device, Effort::Usual, move |device, lent| {
             let private = private.handle(device, lent)?;
             let template = secret(&[Attribute::Extractable(false), Attribute::Unwrap(true), Attribute::Decrypt(true)]);
             let handle = lent.ask(|session| session.unwrap_key(&oaep(hash), private, &sent, &template))?;
@@ -229,9 +237,10 @@ impl GroupBackend {
 
     /// Lets nobody take the key out of the device any more.
     pub(super) fn close(&self, member: usize, place: &Locator) -> Result<()> {
-        call(&self.member(member)?.device, |device, lent| {
+        let place = place.clone();
+        call(&self.member(member)?.device, Effort::Usual, move |device, lent| {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            let handle = stored(device, lent, place)?.ok_or_else(gone)?;
+            let handle = stored(device, lent, &place)?.ok_or_else(gone)?;
             let open = |attribute: &Attribute| *attribute == Attribute::Extractable(true);
             if Read::of(lent, handle, &[AttributeType::Extractable])?.each().any(open) {
                 lent.ask(|session| session.update_attributes(handle, &[Attribute::Extractable(false)]))?;
@@ -242,8 +251,14 @@ impl GroupBackend {
 }
 
 /// Calls one member, with errors as the core knows them.
-pub(super) fn call<R>(device: &Arc<Device>, mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>) -> Result<R> {
-    device.call(|lent| f(device, lent)).map_err(|trouble| trouble.into_error(device.name(), Use::Other))
+pub(super) fn call<R: Send + 'static>(
+    device: &Arc<Device>,
+    effort: Effort,
+    mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + 'static,
+) -> Result<R> {
+    let whole = Arc::clone(device);
+    let asked = device.call(effort, move |lent| f(&whole, lent));
+    asked.map_err(|trouble| trouble.into_error(device.name(), Use::Other))
 }
 
 /// The best way of wrapping that both have.
