@@ -66,7 +66,7 @@ impl Device {
         let (device, progress) = (Arc::clone(self), Arc::clone(&place.progress));
         runner.run(Box::new(move || {
             let made = progress.watch(|| device.call_here(f));
-            if ending.is_awaited() {
+            if ending.end() {
                 let _ = sender.send(made);
             }
             // Else nobody gets it: what was made goes here, and with it what it holds.
@@ -248,7 +248,7 @@ struct Ending(Option<(Arc<Device>, Arc<Place>)>);
 
 impl Ending {
     /// Ends it; whether somebody waits for what was made.
-    fn is_awaited(mut self) -> bool {
+    fn end(mut self) -> bool {
         self.0.take().is_some_and(|(device, place)| device.came_back(&place))
     }
 }
