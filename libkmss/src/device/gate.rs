@@ -67,7 +67,7 @@ impl Device {
         let (device, progress) = (Arc::clone(self), Arc::clone(&place.progress));
         let job = move || {
             let made = progress.watch(|| device.lent(patience, f));
-            if ending.is_awaited() {
+            if ending.end() {
                 let _ = sender.send(made);
             }
             // Else nobody gets it: what was made goes here, and with it what it holds.
@@ -259,7 +259,7 @@ struct Ending(Option<(Arc<Device>, Arc<Place>)>);
 
 impl Ending {
     /// Ends it; whether somebody waits for what was made.
-    fn is_awaited(mut self) -> bool {
+    fn end(mut self) -> bool {
         self.0.take().is_some_and(|(device, place)| device.came_back(&place))
     }
 }

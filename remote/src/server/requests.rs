@@ -173,6 +173,8 @@ impl Requests {
             }
             return Ok(Found::Known(seen.state.clone()));
         }
+        // Only what is new takes room, so that nothing is forgotten for what is known.
+        self.make_room(&mut table);
         let (sender, receiver) = watch::channel(false);
         table.count += 1;
         table.len += 1;
@@ -182,19 +184,25 @@ impl Requests {
         Ok(Found::New(sender, number))
     }
 
-    /// Forgets what of this peer is older than the window, and, where there is too much, the oldest of whoever has most.
+    /// Forgets what of this peer is older than the window.
     fn forget_old(&self, table: &mut Table, peer: &Arc<str>) {
-        let now = self.clock.monotonic();
-        let is_old = |since: Duration| now.saturating_sub(since) > self.window;
-        while table.peers.get(peer).and_then(|of| of.order.front()).is_some_and(|(since, ..)| is_old(*since)) {
+        while table.peers.get(peer).and_then(|of| of.order.front()).is_some_and(|(since, ..)| self.is_old(*since)) {
             table.remove_oldest(peer);
         }
+    }
+
+    /// Where there is too much, forgets what is older than the window, and else the oldest of whoever has most.
+    fn make_room(&self, table: &mut Table) {
         while table.len >= self.most.max(1) || table.bytes > MOST_BYTES {
-            let aged = table.peers.iter().find(|(_, of)| of.order.front().is_some_and(|(since, ..)| is_old(*since)));
-            let most = aged.or_else(|| table.peers.iter().max_by_key(|(_, of)| of.weight()));
+            let aged = |(_, of): &(&Arc<str>, &Peer)| of.order.front().is_some_and(|(since, ..)| self.is_old(*since));
+            let most = table.peers.iter().find(aged).or_else(|| table.peers.iter().max_by_key(|(_, of)| of.weight()));
             let Some(peer) = most.map(|(peer, _)| Arc::clone(peer)) else { break };
             table.remove_oldest(&peer);
         }
+    }
+
+    fn is_old(&self, since: Duration) -> bool {
+        self.clock.monotonic().saturating_sub(since) > self.window
     }
 
     fn locked(&self) -> MutexGuard<'_, Table> {
