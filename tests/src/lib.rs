@@ -10,6 +10,7 @@ pub mod disk;
 pub mod guest;
 pub mod home;
 pub mod http;
+pub mod members;
 pub mod module;
 pub mod openssl;
 pub mod p11;

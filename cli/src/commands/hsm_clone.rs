@@ -47,10 +47,11 @@ pub(super) fn run(context: &Context, args: &CloneArgs) -> Result<ExitCode, Failu
             output::progress(&format!("{done} of {all} keys"));
         }
         let name = object.key().map_or_else(String::new, |key| key.name.clone());
-        let told = kms.perform(&caller, Replicate { key: ObjectRef::from(object), make: !args.dry_run });
-        let told = match told {
+        let ask = |make| kms.perform(&caller, Replicate { key: ObjectRef::from(object), make });
+        let told = match ask(false) {
             Ok(None) => continue,
-            Ok(Some(told)) => Ok(told),
+            Ok(Some(told)) if args.dry_run || told.lacking.is_empty() => Ok(told),
+            Ok(Some(_)) => ask(true).map(Option::unwrap_or_default).map_err(|e| e.sentence()),
             Err(e) => Err(e.sentence()),
         };
         lacking += usize::from(told.as_ref().map_or(true, |told| !told.lacking.is_empty()));

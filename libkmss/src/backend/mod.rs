@@ -11,7 +11,8 @@ pub use custody::{Changes, Custody};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Protection, Usage,
+    BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Object, Protection,
+    Usage,
 };
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
@@ -224,12 +225,12 @@ pub trait Backend: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// How far the permit's key is where its backend would have it, of a backend that keeps keys in several devices; with
-    /// `make` it is brought to those that lack it, as far as they can be reached. `None` of keys that are in one place.
+    /// Where `key` is, of a backend that keeps keys in several devices; with `make` it is brought to those that lack it, as far
+    /// as they can be reached. `None` of what is in one place.
     ///
     /// # Errors
     /// See the trait. What stands in the way at one device alone is told in the result.
-    fn replicate(&self, _permit: &Permit, _make: bool) -> Result<Option<Replication>> {
+    fn replicate(&self, _permit: &Permit, _key: &Object, _make: bool) -> Result<Option<Replication>> {
         Ok(None)
     }
 

@@ -1,5 +1,7 @@
 //! Bringing a key to the devices that are to have it and do not.
 
+use std::sync::Arc;
+
 use super::{Hall, ObjectRef, Operation, Request, Target};
 use crate::backend::Replication;
 use crate::error::{Error, ErrorKind, Result};
@@ -16,24 +18,41 @@ pub struct Replicate {
 }
 
 impl Operation for Replicate {
-    /// `None` of a key that is in one place by its nature.
+    /// `None` of what is in one place by its nature.
     type Running = Option<Replication>;
 
     fn request(&self) -> Request {
-        // Nothing changes that anybody decides on; the material gets into a device that is to have it.
-        Request::new(Action::Manage, Target::Object(self.key.clone()))
+        // Nothing changes that anybody decides on: the material gets into a device that is to have it.
+        if self.make {
+            Request::new(Action::Manage, Target::Object(self.key.clone()))
+        } else {
+            Request::new(Action::Find, Target::Namespace)
+        }
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Option<Replication>> {
-        let Subject::Object(object) = permit.subject() else {
-            return Err(Error::new(ErrorKind::Internal, "there is nothing to replicate"));
+        let object = match (permit.subject(), &self.key) {
+            (Subject::Object(object), _) => Arc::clone(object),
+            (_, ObjectRef::Stored(id)) => hall.catalog.get(permit.caller(), *id)?,
+            (_, ObjectRef::Ephemeral(_)) => return Ok(None),
         };
-        let (backend, before) = (hall.backend_of(permit)?, &permit.key()?.version.locator);
-        let Some(told) = backend.replicate(permit, self.make)? else { return Ok(None) };
-        if told.locator == *before {
-            return Ok(Some(told));
+        let Some(key) = object.key() else { return Ok(None) };
+        let version = key.primary()?;
+        let (backend, before) = (hall.backend(&version.backend)?, &version.locator);
+        let told = backend.replicate(permit, &object, self.make)?;
+        if !self.make {
+            return Ok(told);
         }
-        let mut changed = Object::clone(object);
+        let told = told.ok_or_else(|| Error::new(ErrorKind::Arguments, "the key is in one place by its nature"))?;
+        if told.made.is_empty()
+            && let Some((hsm, why)) = told.lacking.first()
+        {
+            return Err(Error::new(
+                ErrorKind::BackendUnavailable,
+                format!("the HSM `{hsm}` lacks the key still: {why}"),
+            ));
+        }
+        let mut changed = Object::clone(&object);
         if let Body::Key(key) = &mut changed.body {
             for version in key.versions.iter_mut().filter(|version| version.locator == *before) {
                 version.locator.clone_from(&told.locator);

@@ -107,7 +107,7 @@ impl GroupBackend {
 }
 
 /// What the secret key makes of `chance`; `None` where it does nothing that shows it.
-fn used(
+pub(super) fn used(
     lent: &Lent,
     handle: ObjectHandle,
     (key_type, usage): (KeyType, Usage),

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism as Theirs, MechanismType};
-use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass};
+use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass, ObjectHandle};
 
 use super::super::attributes::{self, Read, new_key, public_of};
+use super::super::halves::CHANCE;
 use super::super::locator::{Locator, Replicas};
 use super::super::place::{Place, SessionKey, stored};
+use super::adopt::used;
 use super::{GroupBackend, Part};
-use crate::device::{Device, Effort, Entered, Lent, Trouble, Use};
+use crate::device::{Device, Effort, Entered, Fault, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyClass, Material, Protection, PublicComponents};
+use crate::key::{KeyClass, Material, Protection, PublicComponents, Usage};
 use crate::mechanism::{Hash, KeyType};
 use crate::os::{Lock, Rank};
 use crate::permit::NewObject;
@@ -40,7 +42,11 @@ struct Passage {
     ends: (usize, usize),
     from: Place,
     to: Place,
+    /// The private half that the transport key came to, and the public one as the device said when it made them.
+    receiver: Place,
+    public: PublicComponents,
     by: Wrapping,
+    hash: Hash,
 }
 
 /// How keys are wrapped on the way.
@@ -80,7 +86,7 @@ impl GroupBackend {
                     tracing::warn!(group = %self.id.0, %member, reason = %e.sentence(), "a new key lacks a replica");
                     complete = false;
                 }
-                Err(e) => return Err(self.undone(places, e)),
+                Err(e) => return Err(self.undone(places, not_carried(e))),
             }
         }
         if complete
@@ -131,9 +137,7 @@ impl GroupBackend {
             }
             self.passages.0.lock().retain(|other| !Arc::ptr_eq(other, &passage));
         }
-        let by = wrapping(&here, &there).map_err(cannot)?;
-        let (source, target) = self.connect(from, to).map_err(cannot)?;
-        let passage = Arc::new(Passage { ends, from: source, to: target, by });
+        let passage = Arc::new(self.connect(ends, (from, to)).map_err(cannot)?);
         let replica = self.through(&passage, (from, to), carried).map_err(cannot)?;
         let gone = || cannot(Error::new(ErrorKind::BackendUnavailable, "the transport key went with its session"));
         let replica = replica.ok_or_else(gone)?;
@@ -148,22 +152,35 @@ impl GroupBackend {
 
     /// Carries a key through a passage; `None`, and nothing was done, where that is shut.
     fn through(&self, passage: &Passage, (from, to): (&Part, &Part), carried: &Carried<'_>) -> Result<Option<Locator>> {
+        let Carried { place, new, material } = carried;
         let mut iv = [0; BLOCK];
+        let mut chance = [0; CHANCE];
         self.pool.software.entropy().fill(&mut iv)?;
-        let by = passage.by;
+        self.pool.software.entropy().fill(&mut chance)?;
+        // SoftHSM2 leaves the padding of AES key wrap in secret keys, which is part of the key then.
+        let exact = place.class == KeyClass::Secret && (material.bits == 0 || material.bits % 64 != 0);
+        let (by, hash) = (passage.by, passage.hash);
         let mechanism = move || match by {
+            _ if exact => oaep(hash),
             Wrapping::KeyWrapPad => Theirs::AesKeyWrapPad,
             Wrapping::CbcPad => Theirs::AesCbcPad(iv),
         };
-        let Carried { place, new, material } = carried;
-        let (transport, wanted) = (passage.from.clone(), Locator::clone(place));
-        let wrapped = call(&from.device, Effort::Usual, move |device, lent| {
-            let Ok(by) = transport.handle(device, lent) else { return Ok(None) };
+        let key = (place.class, material.key_type, new.usage);
+        let (transport, public, wanted) = (passage.from.clone(), passage.public.clone(), Locator::clone(place));
+        let sent = call(&from.device, Effort::Usual, move |device, lent| {
+            let Ok(transport) = transport.handle(device, lent) else { return Ok(None) };
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            let key = stored(device, lent, &wanted)?.ok_or_else(gone)?;
-            lent.ask(|session| session.wrap_key(&mechanism(), by, key)).map(Some)
+            let handle = stored(device, lent, &wanted)?.ok_or_else(gone)?;
+            let shown = shown(lent, handle, key, &chance)?;
+            if !exact {
+                return Ok(Some((lent.ask(|session| session.wrap_key(&mechanism(), transport, handle))?, shown)));
+            }
+            let receiver = public_object(lent, &public)?;
+            let wrapped = lent.ask(|session| session.wrap_key(&mechanism(), receiver, handle));
+            let _ = lent.ask(|session| session.destroy_object(receiver));
+            Ok(Some((wrapped?, shown)))
         })?;
-        let Some(wrapped) = wrapped else { return Ok(None) };
+        let Some((wrapped, proof)) = sent else { return Ok(None) };
         let limit = to.device.entered()?.quirks.label_bytes;
         let Protection { sensitive, extractable, .. } = new.protection;
         let protection = Protection {
@@ -171,14 +188,17 @@ impl GroupBackend {
             extractable: extractable || self.clonable,
             ..new.protection
         };
-        let new = NewObject { protection, ..NewObject::clone(new) };
-        let template = new_key(&new, place.class, material.key_type, &place.id, limit)?;
-        let (transport, place, sent) = (passage.to.clone(), Locator::clone(place), Material::clone(material));
+        let replica_of = NewObject { protection, ..NewObject::clone(new) };
+        let template = new_key(&replica_of, place.class, material.key_type, &place.id, limit)?;
+        let end = if exact { passage.receiver.clone() } else { passage.to.clone() };
+        let (place, original) = (Locator::clone(place), Material::clone(material));
         let arrived = call(&to.device, Effort::Usual, move |device, lent| {
-            let Ok(by) = transport.handle(device, lent) else { return Ok(None) };
+            let Ok(by) = end.handle(device, lent) else { return Ok(None) };
             let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
             let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
-            if !is_same(lent, made, &sent) {
+            // From here on nothing may fail in a way that has it done again.
+            let same = shown(lent, made, key, &chance).is_ok_and(|here| here == proof);
+            if !same || !is_same(lent, made, &original) {
                 let _ = lent.ask(|session| session.destroy_object(made));
                 let why = "what arrived there is another key: the HSMs do not understand each other";
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
@@ -193,33 +213,24 @@ impl GroupBackend {
         }))
     }
 
-    /// An AES key in a session of `from`, and the same in one of `to`.
-    fn connect(&self, from: &Part, to: &Part) -> Result<(Place, Place)> {
+    /// Opens a passage: an AES key in a session of `from`, and the same in one of `to`.
+    fn connect(&self, ends: (usize, usize), (from, to): (&Part, &Part)) -> Result<Passage> {
+        let (here, there) = (from.device.entered()?, to.device.entered()?);
+        let (by, hash) = (wrapping(&here, &there)?, oaep_hash(&here, &there));
         let mut chance = [0; BLOCK];
         self.pool.software.entropy().fill(&mut chance)?;
-        let hash = oaep_hash(&*from.device.entered()?, &*to.device.entered()?);
-        let (private, public) = call(&to.device, Effort::Making, receiver)?;
-        let PublicComponents::Rsa { modulus, exponent } = public else {
-            return Err(Error::new(ErrorKind::BackendUnavailable, "the HSM does not tell the RSA key that it made"));
-        };
+        let (receiver, public) = call(&to.device, Effort::Making, receiver)?;
+        let half = public.clone();
         let (transport, sent, proof) = call(&from.device, Effort::Making, move |device, lent| {
             let transport = generate(device, lent)?;
             let handle = transport.handle(device, lent)?;
             let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
-            let template = [
-                Attribute::Class(ObjectClass::PUBLIC_KEY),
-                Attribute::KeyType(TheirType::RSA),
-                Attribute::Token(false),
-                Attribute::Private(false),
-                Attribute::Wrap(true),
-                Attribute::Modulus(modulus.clone()),
-                Attribute::PublicExponent(exponent.clone()),
-            ];
-            let receiver = lent.ask(|session| session.create_object(&template))?;
-            let sent = lent.ask(|session| session.wrap_key(&oaep(hash), receiver, handle));
-            let _ = lent.ask(|session| session.destroy_object(receiver));
+            let by = public_object(lent, &half)?;
+            let sent = lent.ask(|session| session.wrap_key(&oaep(hash), by, handle));
+            let _ = lent.ask(|session| session.destroy_object(by));
             Ok((transport, sent?, proof))
         })?;
+        let private = receiver.clone();
         let arrived = call(&to.device, Effort::Usual, move |device, lent| {
             let private = private.handle(device, lent)?;
             let template = secret(&[Attribute::Extractable(false), Attribute::Unwrap(true), Attribute::Decrypt(true)]);
@@ -232,7 +243,7 @@ impl GroupBackend {
             }
             Ok(arrived)
         })?;
-        Ok((transport, arrived))
+        Ok(Passage { ends, from: transport, to: arrived, receiver, public, by, hash })
     }
 
     /// Lets nobody take the key out of the device any more.
@@ -248,6 +259,51 @@ impl GroupBackend {
             Ok(())
         })
     }
+}
+
+/// A key that the device makes and does not let out is none that a group offers.
+fn not_carried(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::KeyNotWrappable | ErrorKind::KeyUnextractable => {
+            Error::new(ErrorKind::MechanismUnsupported, error.sentence())
+        }
+        _ => error,
+    }
+}
+
+/// What a secret key makes of `chance`, which shows whether another is the same.
+fn shown(
+    lent: &Lent,
+    key: ObjectHandle,
+    (class, key_type, usage): (KeyClass, KeyType, Usage),
+    chance: &[u8; CHANCE],
+) -> Result<Option<Vec<u8>>, Trouble> {
+    if class != KeyClass::Secret {
+        return Ok(None);
+    }
+    match used(lent, key, (key_type, usage), chance) {
+        // What it does not do, it does not show.
+        Err(trouble) if trouble.fault() == Fault::Request => Ok(None),
+        shown => shown,
+    }
+}
+
+/// The public half of a pair of another device, for the session.
+fn public_object(lent: &Lent, public: &PublicComponents) -> Result<ObjectHandle, Trouble> {
+    let PublicComponents::Rsa { modulus, exponent } = public else {
+        let why = "the HSM does not tell the RSA key that it made";
+        return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
+    };
+    let template = [
+        Attribute::Class(ObjectClass::PUBLIC_KEY),
+        Attribute::KeyType(TheirType::RSA),
+        Attribute::Token(false),
+        Attribute::Private(false),
+        Attribute::Wrap(true),
+        Attribute::Modulus(modulus.clone()),
+        Attribute::PublicExponent(exponent.clone()),
+    ];
+    lent.ask(|session| session.create_object(&template))
 }
 
 /// Calls one member, with errors as the core knows them.
@@ -342,13 +398,13 @@ fn secret(more: &[Attribute]) -> Vec<Attribute> {
     template
 }
 
-fn session_key(device: &Arc<Device>, lent: &Lent, handle: cryptoki::object::ObjectHandle) -> Place {
+fn session_key(device: &Arc<Device>, lent: &Lent, handle: ObjectHandle) -> Place {
     Place::Session(Arc::new(SessionKey::new(device, lent, handle, Vec::new())))
 }
 
 /// Whether a key that arrived is the one that was sent, as far as the device tells: what came out of an authenticated
 /// wrapping is.
-fn is_same(lent: &Lent, made: cryptoki::object::ObjectHandle, material: &Material) -> bool {
+fn is_same(lent: &Lent, made: ObjectHandle, material: &Material) -> bool {
     if material.public == PublicComponents::None {
         let told = Read::of_new(lent, made, &[AttributeType::CheckValue]).check_value();
         return told.is_empty() || material.check_value.is_empty() || told == material.check_value;
@@ -361,9 +417,4 @@ fn is_same(lent: &Lent, made: cryptoki::object::ObjectHandle, material: &Materia
         Ok(told) => told == material.public,
         Err(_) => true,
     }
-}
-
-/// Which class of key is carried: public halves are in records, and need no replicas.
-pub(super) const fn is_carried(class: KeyClass) -> bool {
-    !matches!(class, KeyClass::Public)
 }

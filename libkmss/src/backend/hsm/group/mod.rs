@@ -3,6 +3,7 @@
 
 mod adopt;
 mod carry;
+mod publics;
 mod replicate;
 
 use std::borrow::Cow;
@@ -17,7 +18,7 @@ use crate::backend::Replication;
 use crate::config::HsmGroupConfig;
 use crate::device::{Device, Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyComponents, KeySpec, Material, Storage};
+use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyComponents, KeySpec, Material, Object, Storage};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{NewObject, Permit};
 use crate::random::Random;
@@ -144,7 +145,18 @@ impl Backend for GroupBackend {
         }
         let private = private?;
         let missing = || Error::new(ErrorKind::Internal, "a pair was made without its public half");
-        Ok((private, public.ok_or_else(missing)?))
+        let mut new = permit.new_objects();
+        let (first, second) = (new.next(), new.next());
+        let (public, Some(first), Some(second)) = (public.ok_or_else(missing)?, first, second) else {
+            return Err(missing());
+        };
+        if first.storage != Storage::Stored {
+            return Ok((private, public));
+        }
+        // It is called as its other half is.
+        let second = NewObject { name: first.name.clone(), ..second.clone() };
+        let public = self.beside(&private, &second, public)?;
+        Ok((private, public))
     }
 
     fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
@@ -246,8 +258,8 @@ impl Backend for GroupBackend {
         self.pool.device_objects(locator)
     }
 
-    fn replicate(&self, permit: &Permit, make: bool) -> Result<Option<Replication>> {
-        self.replicated(permit, make)
+    fn replicate(&self, _permit: &Permit, key: &Object, make: bool) -> Result<Option<Replication>> {
+        self.replicated(key, make)
     }
 
     fn forsake(&self, _permit: &Permit, made: &[u8], before: &[u8]) -> Result<()> {

@@ -3,12 +3,12 @@
 use super::super::locator::{Locator, Replicas};
 use super::super::place::stored;
 use super::GroupBackend;
-use super::carry::{Carried, call, is_carried};
+use super::carry::{Carried, call};
 use crate::backend::Replication;
 use crate::device::Effort;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{HeldKey, Material};
-use crate::permit::{Granted, NewObject, Permit};
+use crate::key::{HeldKey, Key, KeyClass, KeyVersion, Material, Object};
+use crate::permit::NewObject;
 
 /// How a member stands to a key.
 enum There {
@@ -18,10 +18,11 @@ enum There {
 }
 
 impl GroupBackend {
-    /// Says where the permit's key is, and with `make` brings it to the members that lack it.
-    pub(super) fn replicated(&self, permit: &Permit, make: bool) -> Result<Option<Replication>> {
-        let Granted { object, key, version } = permit.key()?;
-        if !is_carried(key.class) || version.locator.is_empty() {
+    /// Says where a key is, and with `make` brings it to the members that lack it.
+    pub(super) fn replicated(&self, object: &Object, make: bool) -> Result<Option<Replication>> {
+        let Some(key) = object.key() else { return Ok(None) };
+        let version = key.primary()?;
+        if version.locator.is_empty() {
             return Ok(None);
         }
         let replicas = Replicas::parse(&version.locator)?;
@@ -47,7 +48,7 @@ impl GroupBackend {
                 told.lacking.push((name, "it was away when the key was made, or is new".to_owned()));
                 continue;
             }
-            match self.bring(permit, at, &sources) {
+            match self.bring(object, (key, version), at, &sources) {
                 Ok(place) => {
                     // Where it was said to be and was not, it is again.
                     places.retain(|other| other.serial != place.serial);
@@ -57,7 +58,13 @@ impl GroupBackend {
                 Err(e) => told.lacking.push((name, e.sentence())),
             }
         }
-        if make && reachable && told.lacking.is_empty() && !self.clonable && !key.protection.extractable {
+        if make
+            && reachable
+            && told.lacking.is_empty()
+            && !self.clonable
+            && !key.protection.extractable
+            && key.class != KeyClass::Public
+        {
             for (at, place) in &sources {
                 if let Err(e) = self.close(*at, place) {
                     tracing::warn!(group = %self.id.0, key = %object.id, reason = %e.sentence(), "a key stays extractable");
@@ -84,8 +91,13 @@ impl GroupBackend {
     }
 
     /// Brings the key to the member `to` from the first that lets it out.
-    fn bring(&self, permit: &Permit, to: usize, sources: &[(usize, Locator)]) -> Result<Locator> {
-        let Granted { object, key, version } = permit.key()?;
+    fn bring(
+        &self,
+        object: &Object,
+        (key, version): (&Key, &KeyVersion),
+        to: usize,
+        sources: &[(usize, Locator)],
+    ) -> Result<Locator> {
         let new = NewObject {
             id: object.id,
             storage: object.storage,
@@ -100,11 +112,14 @@ impl GroupBackend {
         let material = Material {
             key_type: key.key_type,
             locator: Vec::new(),
-            bits: 0,
+            bits: version.bits,
             public: version.public.clone(),
             check_value: version.check_value.clone(),
             held: HeldKey::default(),
         };
+        if let (KeyClass::Public, Some((_, place))) = (key.class, sources.first()) {
+            return self.put_public(to, &new, &place.id, &material);
+        }
         let mut last = Error::new(ErrorKind::BackendUnavailable, "no member that can be reached has the key");
         for (from, place) in sources {
             match self.carry((*from, to), &Carried { place, new: &new, material: &material }) {

@@ -1,0 +1,70 @@
+//! Public halves of pairs: beside every replica of the private one, so that what reads the device alone finds both. They are
+//! made of what the record says.
+
+use cryptoki::object::Attribute;
+use der::Encode as _;
+use der::asn1::OctetStringRef;
+
+use super::super::attributes::{ec_params, new_key};
+use super::super::locator::{Locator, Replicas};
+use super::super::mechanism::unsupported;
+use super::super::place::SessionKey;
+use super::GroupBackend;
+use super::carry::call;
+use crate::device::Effort;
+use crate::error::Result;
+use crate::key::{KeyClass, Material, PublicComponents, Storage};
+use crate::permit::NewObject;
+
+impl GroupBackend {
+    /// Puts the public half beside the replicas of the private one. A member that does not take it does without.
+    pub(super) fn beside(&self, private: &Material, new: &NewObject, public: Material) -> Result<Material> {
+        let (Ok(mut made), Ok(private)) = (Replicas::parse(&public.locator), Replicas::parse(&private.locator)) else {
+            return Ok(public);
+        };
+        for (at, member) in self.members.iter().enumerate() {
+            let Ok(entered) = member.device.entered() else { continue };
+            if made.at(&entered.serial).is_some() {
+                continue;
+            }
+            let Some(place) = private.at(&entered.serial) else { continue };
+            match self.put_public(at, new, &place.id, &public) {
+                Ok(half) => made.places.push(half),
+                Err(e) => {
+                    let name = member.device.name();
+                    tracing::warn!(group = %self.id.0, member = %name, reason = %e.sentence(), "a public half is not kept");
+                }
+            }
+        }
+        let made = Replicas::new(made.places)?;
+        Ok(Material { locator: made.bytes, ..public })
+    }
+
+    /// Makes an object of a public half in one member; returns where it is there.
+    pub(super) fn put_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
+        let device = &self.member(to)?.device;
+        let entered = device.entered()?;
+        let new = NewObject { storage: Storage::Stored, ..new.clone() };
+        let mut template = new_key(&new, KeyClass::Public, material.key_type, id, entered.quirks.label_bytes)?;
+        match &material.public {
+            PublicComponents::Rsa { modulus, exponent } => {
+                template.extend([Attribute::Modulus(modulus.clone()), Attribute::PublicExponent(exponent.clone())]);
+            }
+            PublicComponents::Ec { curve, point } => {
+                let point = OctetStringRef::new(point).and_then(|point| point.to_der()).map_err(|_| unsupported())?;
+                template.extend([Attribute::EcParams(ec_params(*curve)?), Attribute::EcPoint(point)]);
+            }
+            _ => return Err(unsupported()),
+        }
+        let id = id.to_vec();
+        let (half, made) = call(device, Effort::Usual, move |device, lent| {
+            let half = Locator::new(KeyClass::Public, &lent.entered().serial, &id, None)?;
+            let handle = lent.ask(|session| session.create_object(&template))?;
+            device.remember(lent, &half.bytes, handle);
+            Ok((half, SessionKey::new(device, lent, handle, Vec::new())))
+        })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        made.keep();
+        Ok(half)
+    }
+}
