@@ -144,7 +144,7 @@ impl Permit {
 
     /// The permit for one step of what this one admits, for an operation that asks backends for several things: about keys that
     /// this one names, and what is made of them on the way. For moves only.
-    pub(crate) fn step(&self, subject: Subject, also: Option<Subject>) -> Self {
+    pub(crate) fn step_of_move(&self, subject: Subject, also: Option<Subject>) -> Self {
         let subjects = Subjects { subject, also, more: Vec::new() };
         Self { action: self.action, caller: self.caller.clone(), subjects, ..*self }
     }

@@ -182,7 +182,7 @@ fn only_the_pipeline_issues_permits() {
 
 #[test]
 fn only_a_move_takes_permits_apart() {
-    let text = "fn f(permit: &Permit) { permit.step(a, b) }";
+    let text = "fn f(permit: &Permit) { permit.step_of_move(a, b) }";
     caught("libkmss", &[("permit.rs", ""), ("operation/sign.rs", text)], "takes a Permit apart");
     fine("libkmss", &[("permit.rs", ""), ("operation/relocate/mod.rs", text)]);
 }

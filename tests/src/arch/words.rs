@@ -77,7 +77,7 @@ const RULES: &[Rule] = &[
         why: "makes a Permit, which the pipeline alone may do",
     },
     Rule {
-        words: &["permit", "step"],
+        words: &["step_of_move"],
         crates: &[],
         home: &["libkmss/src/permit.rs", "libkmss/src/operation/relocate"],
         why: "takes a Permit apart, which a move alone may do",

@@ -191,7 +191,7 @@ impl<'a> Carrier<'a> {
         (public.private, public.protection) = (false, Protection::default());
         let spec = KeySpec::Rsa { bits: TRANSPORT_BITS, exponent: vec![1, 0, 1] };
         let halves = (Subject::New(private.subject()), Some(Subject::New(public.subject())));
-        let (secret, known) = self.target.generate_pair(&self.permit.step(halves.0, halves.1), &spec)?;
+        let (secret, known) = self.target.generate_pair(&self.permit.step_of_move(halves.0, halves.1), &spec)?;
         Ok(Transport {
             private: self.object(private, self.target, (KeyClass::Private, secret)),
             public: self.object(public, self.target, (KeyClass::Public, known)),
@@ -207,10 +207,10 @@ impl<'a> Carrier<'a> {
         hash: Hash,
     ) -> Result<Arc<Object>> {
         let oaep = Mechanism::Rsa(RsaMechanism::Oaep(Oaep { hash, mgf: hash, label: Vec::new() }));
-        let both = self.permit.step(subject(&pair.public), Some(subject(wrapping)));
+        let both = self.permit.step_of_move(subject(&pair.public), Some(subject(wrapping)));
         let wrapped = source.wrap(&both, &oaep)?;
         let draft = self.draft(Usage { unwrap: true, ..Usage::default() }, false)?;
-        let opening = self.permit.step(subject(&pair.private), Some(Subject::New(draft.subject())));
+        let opening = self.permit.step_of_move(subject(&pair.private), Some(Subject::New(draft.subject())));
         let material = self.target.unwrap(&opening, &oaep, &wrapped, KeyType::Aes, Some(TRANSPORT_LEN))?;
         Ok(self.object(draft, self.target, (KeyClass::Secret, material)))
     }
@@ -223,11 +223,11 @@ impl<'a> Carrier<'a> {
         new: NewObject,
     ) -> Result<Material> {
         let padded = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad);
-        let wrapped = source.wrap(&self.permit.step(subject(wrapping), Some(subject(here))), &padded)?;
+        let wrapped = source.wrap(&self.permit.step_of_move(subject(wrapping), Some(subject(here))), &padded)?;
         let key = here.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?;
         let bytes = usize::try_from(version_of(here)?.bits / 8).ok();
         let len = bytes.filter(|len| key.class == KeyClass::Secret && *len > 0);
-        let opening = self.permit.step(subject(unwrapping), Some(Subject::New(Arc::new(new))));
+        let opening = self.permit.step_of_move(subject(unwrapping), Some(Subject::New(Arc::new(new))));
         self.target.unwrap(&opening, &padded, &wrapped, key.key_type, len)
     }
 
@@ -248,11 +248,11 @@ impl<'a> Carrier<'a> {
     }
 
     fn step(&self, object: &Arc<Object>) -> Permit {
-        self.permit.step(subject(object), None)
+        self.permit.step_of_move(subject(object), None)
     }
 
     fn making(&self, new: NewObject) -> Permit {
-        self.permit.step(Subject::New(Arc::new(new)), None)
+        self.permit.step_of_move(Subject::New(Arc::new(new)), None)
     }
 
     /// Takes back what was made in the target, where the record is known not to name it. What stays is an orphan that the next

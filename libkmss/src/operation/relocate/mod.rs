@@ -262,7 +262,7 @@ fn destroy(permit: &Permit, backend: &Arc<dyn Backend>, of: &Arc<Object>, locato
         version.backend = backend.id().clone();
         version.locator = locator.to_vec();
     })?;
-    backend.destroy(&permit.step(Subject::Object(view), None))
+    backend.destroy(&permit.step_of_move(Subject::Object(view), None))
 }
 
 /// Where the versions of a key are, in words.

@@ -69,7 +69,7 @@ impl Side<'_> {
     }
 
     fn permit(&self, permit: &Permit) -> Permit {
-        permit.step(Subject::Object(Arc::clone(self.object)), None)
+        permit.step_of_move(Subject::Object(Arc::clone(self.object)), None)
     }
 
     fn mac(&self, permit: &Permit, mechanism: &Mechanism, data: &[u8]) -> Result<Vec<u8>> {
@@ -238,7 +238,7 @@ impl Proof<'_> {
         let draft = self.draft(Usage { derive: true, ..Usage::default() })?;
         let other = self.draft(Usage::default())?;
         let halves = (Subject::New(draft.subject()), Some(Subject::New(other.subject())));
-        let pair = self.software.generate_pair(&self.permit.step(halves.0, halves.1), &KeySpec::Ec(curve))?;
+        let pair = self.software.generate_pair(&self.permit.step_of_move(halves.0, halves.1), &KeySpec::Ec(curve))?;
         let PublicComponents::Ec { point: fresh, .. } = pair.1.public.clone() else { return Ok(false) };
         let namespace = self.permit.caller().namespace.id;
         let soft = self.software.id();
@@ -257,14 +257,15 @@ impl Proof<'_> {
         let mut draft = self.draft(Usage { wrap: true, ..Usage::default() })?;
         draft.protection = Protection { sensitive: true, extractable: true, ..Protection::default() };
         let spec = KeySpec::Secret { key_type: KeyType::Aes, len: CHANCE };
-        let made = by.generate(&self.permit.step(Subject::New(draft.subject()), None), &spec)?;
+        let made = by.generate(&self.permit.step_of_move(Subject::New(draft.subject()), None), &spec)?;
         let namespace = self.permit.caller().namespace.id;
         let inner = draft.key(namespace, by.id(), KeyClass::Secret, Protection::default(), made, now(self.permit));
-        let both = self.permit.step(Subject::Object(Arc::clone(wrapping)), Some(Subject::Object(Arc::new(inner))));
+        let both =
+            self.permit.step_of_move(Subject::Object(Arc::clone(wrapping)), Some(Subject::Object(Arc::new(inner))));
         let wrapped = by.wrap(&both, mechanism)?;
         let opened = self.draft(Usage::default())?;
         let opening =
-            self.permit.step(Subject::Object(Arc::clone(self.to.object)), Some(Subject::New(opened.subject())));
+            self.permit.step_of_move(Subject::Object(Arc::clone(self.to.object)), Some(Subject::New(opened.subject())));
         self.to.backend.unwrap(&opening, mechanism, &wrapped, KeyType::Aes, Some(CHANCE)).map(|_| true)
     }
 
