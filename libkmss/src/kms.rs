@@ -135,9 +135,15 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let devices = Arc::new(Devices::new(&config.hsms));
+<<<<<<< HEAD
         let (backends, random) = engines(config, &devices, more)?;
         match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (backends, random, devices)).map(Some),
+=======
+        let engines = engines(&devices, more)?;
+        match HomeSeal::open(&home, Arc::clone(&engines.1), &config.hsms) {
+            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (engines, devices)).map(Some),
+>>>>>>> wt/seals
             Err(e) => nothing(e),
         }
     }
@@ -170,16 +176,22 @@ impl Kms {
     fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let devices = Arc::new(Devices::new(&config.hsms));
+<<<<<<< HEAD
         let (backends, random) = engines(config, &devices, more)?;
         let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
         Self::assemble(config, &home, Arc::new(seal), (backends, random, devices))
+=======
+        let engines = engines(&devices, more)?;
+        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&engines.1), (holding, &config.hsms))?;
+        Self::assemble(config, &home, Arc::new(seal), (engines, devices))
+>>>>>>> wt/seals
     }
 
     fn assemble(
         config: &Config,
         home: &Home,
         root_seal: Arc<HomeSeal>,
-        (backends, random, devices): (Vec<Arc<dyn Backend>>, Arc<dyn Random>, Arc<Devices>),
+        ((backends, random), devices): (Engines, Arc<Devices>),
     ) -> Result<Self> {
         let seal: Arc<dyn Seal> = Arc::clone(&root_seal) as _;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());

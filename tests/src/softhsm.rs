@@ -1,6 +1,7 @@
 //! SoftHSM2 as the HSM behind KMSS, in a folder of its own.
 
 use std::fs;
+use std::path::PathBuf;
 
 use crate::built;
 use crate::home::{Home, PIN};
@@ -12,6 +13,23 @@ pub const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 pub const HSM_PIN: &str = "hsm-1234";
 /// What the HSM is called, and the label of its token.
 pub const HSM: &str = "vault";
+
+/// What SoftHSM2 knows of its tokens; their keys are in files of their own.
+pub struct Tokens(Vec<(PathBuf, Vec<u8>)>);
+
+impl Tokens {
+    /// Puts back what a kill in the middle of a login left broken.
+    ///
+    /// # Panics
+    /// Where it cannot be written.
+    pub fn restore(&self) {
+        for (file, content) in &self.0 {
+            if fs::read(file).ok().as_ref() != Some(content) {
+                fs::write(file, content).expect("the HSM is ours");
+            }
+        }
+    }
+}
 
 /// A home whose configuration names an HSM.
 pub struct Vault {
@@ -59,6 +77,18 @@ impl Vault {
         let file = folder.join("kmss.toml");
         fs::write(&file, text).expect("the home is ours");
         fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("it is ours");
+    }
+
+    /// What SoftHSM2 knows of its tokens now. It rewrites that at every login, and not in one step: a kill in the middle breaks the
+    /// HSM itself, as it breaks no real one.
+    ///
+    /// # Panics
+    /// Where it cannot be read.
+    #[must_use]
+    pub fn tokens(&self) -> Tokens {
+        let folders = fs::read_dir(self.home.file("tokens")).expect("the HSM is ours");
+        let files = folders.map(|folder| folder.expect("the HSM is ours").path().join("token.object"));
+        Tokens(files.map(|file| (file.clone(), fs::read(file).expect("the HSM is ours"))).collect())
     }
 
     /// `pkcs11-tool` on the HSM itself.

@@ -65,11 +65,13 @@ fn a_seal_moves_into_an_hsm_and_out_of_it_again() {
     home.init_token(TOKEN);
     home.generate(TOKEN, "k", "ec:p256", "01");
     let old = fs::read(home.path().join("root.key")).unwrap();
+    let tokens = vault.tokens();
     for round in 0..6_u64 {
         let running = home.kmss(&format!("seal migrate --to hsm:{HSM}")).keep_running();
         std::thread::sleep(std::time::Duration::from_millis(10 + round * 40));
         running.signal(libc::SIGKILL);
         drop(running);
+        tokens.restore();
         home.kmss("key list --token main").succeed().mentions("k");
     }
     home.kmss(&format!("seal migrate --to hsm:{HSM}")).succeed();

@@ -107,11 +107,12 @@ fn list(context: &Context, kms: &Kms, which: &DomainArgs) -> Result<ExitCode, Fa
     }
     if context.global.json {
         let described = found.iter().map(|(domain, status)| {
-            let mut said = json!({ "token": domain.json(), "versions": status.versions, "behind": status.behind() });
-            if !status.left_in_device.is_empty() {
-                said["left_in_device"] = json!(status.left_in_device);
-            }
-            said
+            json!({
+                "token": domain.json(),
+                "versions": status.versions,
+                "behind": status.behind(),
+                "left_in_device": status.left_in_device,
+            })
         });
         output::json(&described.collect::<Vec<_>>())?;
         return Ok(ExitCode::SUCCESS);

@@ -103,9 +103,10 @@ impl Kms {
     /// [`ErrorKind::BackendUnavailable`] where the device is not there that is to seal key material.
     pub fn rotate_domain(&self, officer: &Caller, seal: Option<&MaterialSeal>) -> Result<u32> {
         let namespace = &officer.namespace;
+        let moves = seal.is_some();
         let seal = seal.map_or_else(|| self.material_seal(namespace), |seal| Ok(seal.clone()))?;
         let mut tags = vec!["domain rotate".to_owned()];
-        tags.extend((seal != MaterialSeal::InMemory).then(|| format!("key material {seal}")));
+        tags.extend((moves || seal != MaterialSeal::InMemory).then(|| format!("key material {seal}")));
         self.pipeline.around_tagged(Some(officer), Action::Manage, tags, || {
             let rewrap = officer.keyring.officer.as_ref().and_then(|any| any.downcast_ref::<RewrapToken>());
             let rewrap = rewrap.ok_or_else(|| {
@@ -146,7 +147,7 @@ impl Kms {
         let known: Vec<u32> = self.auth.versions(namespace)?.iter().map(|version| version.number).collect();
         let (newest, old) = split(&known)?;
         if old.is_empty() {
-            let left_in_device = self.destroy_over(namespace)?;
+            let left_in_device = self.destroy_over(officer, namespace)?;
             return Ok(RewrapReport { version: newest, left_in_device, ..RewrapReport::default() });
         }
         self.tell(Some(officer), vec![format!("domain rewrap to version {newest}: begun")])?;
@@ -170,7 +171,7 @@ impl Kms {
             self.auth.erase(namespace, &report.erased)?;
         }
         // Only now: until the commit above, others may hold records in memory that such a key opens.
-        report.left_in_device = self.destroy_over(namespace)?;
+        report.left_in_device = self.destroy_over(officer, namespace)?;
         self.tell(Some(officer), ended("domain", &report))?;
         Ok(report)
     }
@@ -301,7 +302,7 @@ impl Kms {
     }
 
     /// A record of its own in the audit.
-    fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
+    pub(super) fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
         self.pipeline.around_tagged(caller, Action::Manage, what, || Ok(()))
     }
 }

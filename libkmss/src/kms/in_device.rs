@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Kms;
+use crate::caller::Caller;
 use crate::device::{WRAPPING_KEYS, WrappingKey, forget_wrapping_key, make_wrapping_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::BackendId;
@@ -95,13 +96,14 @@ impl Kms {
     }
 
     /// Destroys the keys in devices that seal nothing of `namespace` any more; those that could not be destroyed.
-    pub(super) fn destroy_over(&self, namespace: &Namespace) -> Result<Vec<WrappingKey>> {
+    pub(super) fn destroy_over(&self, caller: &Caller, namespace: &Namespace) -> Result<Vec<WrappingKey>> {
         let over = self.auth.keys_over(namespace)?;
         let left = self.destroy_keys(&over);
         let gone: Vec<WrappingKey> = over.into_iter().filter(|key| !left.contains(key)).collect();
         if gone.is_empty() {
             return Ok(left);
         }
+        self.tell(Some(caller), vec![format!("old keys destroyed in HSMs: {}", gone.len())])?;
         match self.auth.forget_keys(namespace, &gone) {
             // Somebody else was faster with another change: what is destroyed is found to be so next time.
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),

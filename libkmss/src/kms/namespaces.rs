@@ -6,7 +6,7 @@ use super::{ATTEMPTS, Kms, MaterialSeal};
 use crate::auth::{Authenticator as _, Credential};
 use crate::caller::Caller;
 use crate::device::WrappingKey;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::secret::Secret;
 use crate::settings::Settings;
@@ -88,19 +88,21 @@ impl Kms {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned)?,
         };
-        self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
+        let made = self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
             Some(namespace) => {
                 let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-                let made = self.with_wrapping_key(seal, |key| {
+                self.with_wrapping_key(seal, |key| {
                     self.renew(namespace, name, officer_pin, (settings, backend), key.cloned())
-                })?;
-                if let Err(error) = self.destroy_over(&made) {
-                    tracing::warn!(namespace = %made.id, %error, "old keys in HSMs were not looked at");
-                }
-                Ok(made)
+                })
             }
             None => self.with_wrapping_key(seal, |key| self.add(planned, officer_pin, key)),
-        })
+        })?;
+        if existing.is_some()
+            && let Err(error) = self.destroy_over(&caller, &made)
+        {
+            tracing::warn!(namespace = %made.id, %error, "old keys in HSMs were not looked at");
+        }
+        Ok(made)
     }
 
     fn plan(&self, name: &str) -> Result<Namespace> {
@@ -153,7 +155,11 @@ impl Kms {
             backend,
             ..namespace.clone()
         };
-        let credentials = self.auth.prepare_initialize(&next, officer_pin, (device, over))?;
+        let credentials = self.auth.prepare_initialize(&next, officer_pin, (device, over.clone()))?;
+        // Rotated since they were looked at: a key of the last version would be forgotten.
+        if self.auth.device_keys(namespace)? != over {
+            return Err(Error::new(ErrorKind::Conflict, "the domain key was rotated meanwhile: try again"));
+        }
         self.catalog().renew(namespace, &next, credentials)?;
         self.retire_policies(namespace.id, Some(next.incarnation));
         Ok(next)
