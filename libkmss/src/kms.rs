@@ -135,15 +135,9 @@ impl Kms {
             Err(e) => return nothing(e),
         };
         let devices = Arc::new(Devices::new(&config.hsms));
-<<<<<<< HEAD
-        let (backends, random) = engines(config, &devices, more)?;
-        match HomeSeal::open(&home, Arc::clone(&random), &config.hsms) {
-            Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (backends, random, devices)).map(Some),
-=======
-        let engines = engines(&devices, more)?;
+        let engines = engines(config, &devices, more)?;
         match HomeSeal::open(&home, Arc::clone(&engines.1), &config.hsms) {
             Ok(seal) => Self::assemble(config, &home, Arc::new(seal), (engines, devices)).map(Some),
->>>>>>> wt/seals
             Err(e) => nothing(e),
         }
     }
@@ -176,15 +170,9 @@ impl Kms {
     fn make(config: &Config, group: Option<&str>, (holding, more): (&Holding, Vec<Arc<dyn Backend>>)) -> Result<Self> {
         let home = Home::create(&config.home, group)?;
         let devices = Arc::new(Devices::new(&config.hsms));
-<<<<<<< HEAD
-        let (backends, random) = engines(config, &devices, more)?;
-        let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&random), (holding, &config.hsms))?;
-        Self::assemble(config, &home, Arc::new(seal), (backends, random, devices))
-=======
-        let engines = engines(&devices, more)?;
+        let engines = engines(config, &devices, more)?;
         let seal = HomeSeal::create_or_open(&home, config.suite, Arc::clone(&engines.1), (holding, &config.hsms))?;
         Self::assemble(config, &home, Arc::new(seal), (engines, devices))
->>>>>>> wt/seals
     }
 
     fn assemble(
