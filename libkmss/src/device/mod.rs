@@ -5,12 +5,14 @@
 //! It knows no permits and no records: the backend for keys and the seal for root keys both stand on it.
 
 mod fault;
+mod gate;
 mod handles;
 mod module;
 mod path;
 mod pin;
 mod quirks;
 mod root;
+mod runner;
 mod sessions;
 mod standing;
 mod survey;
@@ -28,9 +30,11 @@ use cryptoki::slot::{Slot, TokenInfo};
 use cryptoki::types::RawAuthPin;
 
 pub use self::fault::{Failure, Fault, Trouble, Use};
+use self::gate::Gate;
 use self::module::Module;
 pub use self::quirks::{Identity, Quirks, known};
 pub use self::root::{HeldRoot, ROOT_KEYS, forget_root, hold_root, open_root};
+pub use self::runner::{Effort, Job, Runner, run_devices_with};
 pub use self::sessions::Lent;
 use self::sessions::State;
 pub use self::standing::Standing;
@@ -48,6 +52,7 @@ pub struct Device {
     config: HsmConfig,
     clock: SystemClock,
     state: Lock<State>,
+    gate: Lock<Gate>,
 }
 
 /// What is known of a token once it was entered.
@@ -124,12 +129,13 @@ struct Entrance {
 impl Device {
     /// The device of a configuration.
     #[must_use]
-    pub fn new(config: &HsmConfig) -> Self {
-        Self {
+    pub fn new(config: &HsmConfig) -> Arc<Self> {
+        Arc::new(Self {
             config: config.clone(),
             clock: SystemClock::default(),
             state: Lock::new(Rank::Device, State::new(crate::os::epoch())),
-        }
+            gate: Lock::new(Rank::Device, Gate::default()),
+        })
     }
 
     /// Its name in the configuration.
@@ -142,39 +148,64 @@ impl Device {
     ///
     /// # Errors
     /// [`ErrorKind::BackendUnavailable`], [`ErrorKind::HomeUnsafe`] for a module that others can write.
-    pub fn entered(&self) -> Result<Arc<Entered>> {
+    pub fn entered(self: &Arc<Self>) -> Result<Arc<Entered>> {
         if let Some(entered) = self.known() {
             return Ok(entered);
         }
-        let lent = self.lend(Patience::of(self)).map_err(|unlent| unlent.into_error(self))?;
-        let entered = Arc::clone(lent.entered());
-        self.put_back(lent);
-        Ok(entered)
+        let entered = self.call(Effort::Usual, |lent| Ok(Arc::clone(lent.entered())));
+        entered.map_err(|trouble| trouble.into_error(self.name(), Use::Other))
     }
 
     /// Runs `f` with a session of the logged-in user, and again with another where the first was found void before it did
     /// anything. Nobody else uses the session meanwhile, and no lock of ours is held.
     ///
+    /// Where the process has a [`Runner`], `f` runs on one of its threads, and is given up where it hangs in the module: what it
+    /// yields after that is dropped.
+    ///
     /// # Errors
-    /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, and where all sessions are in use
-    /// until the deadline.
-    pub fn call<R>(&self, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Trouble> {
-        self.lent(Patience::of(self), f).map_err(|failure| match failure {
+    /// Those of `f`; [`ErrorKind::BackendUnavailable`] while the device cannot be reached, where all sessions are in use
+    /// until the deadline, and where the module hangs.
+    pub fn call<R: Send + 'static>(
+        self: &Arc<Self>,
+        effort: Effort,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R, Trouble> {
+        self.run(Patience::of(self), effort, f).map_err(|failure| match failure {
             Failure::Busy => Unlent::Busy.into_error(self).into(),
             Failure::Refused(error) => error.into(),
             Failure::Told(trouble) => trouble,
         })
     }
 
-    /// As [`Self::call`], for callers that have somewhere else to go: nobody waits for a session or for another thread's
-    /// login, and only where `patient` is a device that does not open tried again a moment later.
+    /// As [`Self::call`], for callers that have somewhere else to go: nobody waits for a session, for a thread or for another
+    /// thread's login, and only where `patient` is a device that does not open tried again a moment later. The module may take
+    /// as long as if the device's deadline were `within`, where that is shorter.
     ///
     /// # Errors
     /// What it failed at, and whether `f` was run.
-    pub fn attempt<R>(&self, patient: bool, f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Failure> {
-        self.lent(Patience { longest: Duration::ZERO, again: patient }, f)
+    pub fn attempt<R: Send + 'static>(
+        self: &Arc<Self>,
+        (patient, within): (bool, Duration),
+        effort: Effort,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R, Failure> {
+        let within = within.min(self.deadline());
+        self.run(Patience { longest: Duration::ZERO, again: patient, within }, effort, f)
     }
 
+    fn run<R: Send + 'static>(
+        self: &Arc<Self>,
+        patience: Patience,
+        effort: Effort,
+        f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
+    ) -> Result<R, Failure> {
+        match runner::runner() {
+            Some(runner) => self.call_there(&**runner, (patience, effort), f),
+            None => self.lent(patience, f),
+        }
+    }
+
+    /// Runs `f` on this thread.
     fn lent<R>(&self, patience: Patience, mut f: impl FnMut(&Lent) -> Result<R, Trouble>) -> Result<R, Failure> {
         let mut told: Option<Trouble> = None;
         loop {
@@ -374,7 +405,7 @@ impl Devices {
     /// Those of `hsms`. None is looked at yet.
     #[must_use]
     pub fn new(hsms: &[HsmConfig]) -> Self {
-        Self(hsms.iter().map(|hsm| Arc::new(Device::new(hsm))).collect())
+        Self(hsms.iter().map(Device::new).collect())
     }
 
     /// All of them, in the order of the configuration.

@@ -2,10 +2,12 @@
 //!
 //! One call of the device when the home is opened, none after that: what the root key wraps is unwrapped in memory.
 
+use std::sync::Arc;
+
 use cryptoki::object::Attribute;
 
 use super::way::{WAYS, Way, destroy, find_made};
-use super::{Device, Trouble, Use};
+use super::{Device, Effort, Trouble, Use};
 use crate::config::HsmConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
@@ -78,16 +80,17 @@ pub fn hold_root(config: &HsmConfig, random: &dyn Random, label: &str, root: &Se
 
 /// What the device made of `root` in this way; `None` where it does not offer that.
 fn hold_by(
-    device: &Device,
+    device: &Arc<Device>,
     way: Way,
     (nonce, label, root): (&[u8; NONCE_LEN], &str, &Secret),
 ) -> Result<Option<Vec<u8>>, Trouble> {
     if !way.make(device, label)? {
         return Ok(None);
     }
-    let encrypted = device.call(|lent| {
-        let key = find_made(device, lent, way.encrypts(), label)?;
-        way.encrypt(lent, key, (nonce, label.as_bytes(), root))
+    let (whole, nonce, label, root) = (Arc::clone(device), *nonce, label.to_owned(), root.clone());
+    let encrypted = device.call(Effort::Usual, move |lent| {
+        let key = find_made(&whole, lent, way.encrypts(), &label)?;
+        way.encrypt(lent, key, (&nonce, label.as_bytes(), &root))
     });
     encrypted.map(Some)
 }
@@ -100,13 +103,14 @@ pub fn open_root(config: &HsmConfig, held: &HeldRoot) -> Result<Secret> {
     let damaged = || Error::new(ErrorKind::Damaged, "the seal header names a root key in an impossible form");
     let way = Way::named(&held.mechanism).ok_or_else(damaged)?;
     let device = Device::new(config);
-    let opened = device.call(|lent| {
+    let (whole, held, name) = (Arc::clone(&device), held.clone(), config.name.clone());
+    let opened = device.call(Effort::Usual, move |lent| {
         let template = || vec![Attribute::Class(way.class()), Attribute::Id(held.key.as_bytes().to_vec())];
-        let Some(key) = device.find_one(lent, held.key.as_bytes(), template)? else {
+        let Some(key) = whole.find_one(lent, held.key.as_bytes(), template)? else {
             let why = format!(
                 "the key `{}` that opens this home is not in the HSM `{}` (its token was {}): restore it there, or restore \
                  the home and its seal from a backup",
-                held.key, config.name, held.serial
+                held.key, name, held.serial
             );
             return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
         };

@@ -10,10 +10,11 @@ use cryptoki::session::{Session, SessionState};
 use super::fault::{self, Trouble};
 use super::handles::Handles;
 use super::module::Module;
+use super::runner::{entering, in_module, runner};
 use super::standing::{Patience, Standing, Unlent};
 use super::{Denied, Device, Entered, Entrance};
 use crate::error::{Error, ErrorKind, Result};
-use crate::os::{beside_forks, epoch, is_leaving};
+use crate::os::{epoch, is_leaving};
 use crate::secret::Secret;
 
 /// How long who waits sleeps at first, and at most.
@@ -179,7 +180,7 @@ impl Lent {
     /// # Errors
     /// What the device says.
     pub fn ask<R>(&self, f: impl FnOnce(&Session) -> cryptoki::error::Result<R>) -> Result<R, Trouble> {
-        Ok(beside_forks(|| f(&self.session)).map_err(|cause| fault::meant(cause, &self.entered.quirks))?)
+        Ok(in_module(|| f(&self.session)).map_err(|cause| fault::meant(cause, &self.entered.quirks))?)
     }
 
     /// Whether the device still knows who is logged in.
@@ -187,7 +188,7 @@ impl Lent {
         if !self.entered.login {
             return true;
         }
-        let state = beside_forks(|| self.session.get_session_info()).map(|info| info.session_state());
+        let state = in_module(|| self.session.get_session_info()).map(|info| info.session_state());
         matches!(state, Ok(SessionState::RoUser | SessionState::RwUser))
     }
 }
@@ -217,9 +218,12 @@ impl Device {
         }
     }
 
-    /// How it stands. Costs a lock, and asks the device nothing.
+    /// How it stands. Costs two locks, and asks the device nothing.
     #[must_use]
     pub fn standing(&self) -> Standing {
+        if let Some(why) = self.is_left_alone() {
+            return Standing::Resting(why);
+        }
         let mut state = self.state.lock();
         state.own();
         if let Some(entered) = &state.inside {
@@ -282,10 +286,10 @@ impl Device {
     /// Enters for everybody.
     fn enter_first(&self, pin: Option<Secret>, again: bool) -> Result<Lent> {
         let process = epoch();
-        let entering = Entering(self);
+        let first = Entering(self);
         let mut pauses = AGAIN.iter();
         let outcome = loop {
-            match beside_forks(|| self.enter(pin.as_ref())) {
+            match entering(|| self.enter(pin.as_ref())) {
                 Err(Denied::Again(e)) if again && epoch() == process => match pauses.next() {
                     Some(pause) => std::thread::sleep((*pause).min(self.deadline())),
                     None => break Err(e),
@@ -304,7 +308,7 @@ impl Device {
             Ok(entered) => entered,
             Err(e) => {
                 drop(state);
-                drop(entering);
+                drop(first);
                 self.trip(e.sentence());
                 return Err(e);
             }
@@ -319,7 +323,7 @@ impl Device {
         state.pin = pin;
         let number = state.number();
         drop(state);
-        drop(entering);
+        drop(first);
         drop(before);
         Ok(Lent { session, number, entered, epoch: process, entrance })
     }
@@ -327,7 +331,7 @@ impl Device {
     /// Another session, which is logged in as all others are; `None` where the device has no more.
     fn open_another(&self, entered: Arc<Entered>, entrance: u64) -> Result<Option<Lent>> {
         let (library, slot, process) = (&entered.library, entered.slot, epoch());
-        let opened = beside_forks(|| {
+        let opened = in_module(|| {
             if entered.writable { library.open_rw_session_no_drop(slot) } else { library.open_ro_session_no_drop(slot) }
         });
         let mut state = self.state.lock();
@@ -520,6 +524,11 @@ impl Device {
             }
             let Some(entered) = state.inside.clone() else { return };
             let epoch = state.epoch;
+            if runner().is_some() {
+                // Whoever drops it is nobody whose thread may hang.
+                state.doomed.push((number, handle));
+                return;
+            }
             let Some(with) = state.idle.pop() else {
                 state.doomed.push((number, handle));
                 return;
@@ -532,6 +541,10 @@ impl Device {
 
     /// Closes all sessions. The device is entered anew by whoever uses it next.
     pub fn close(&self) {
+        if runner().is_some() && self.hangs() {
+            // A module is not taken down beneath a call. What comes back last closes what there is.
+            return;
+        }
         let (idle, module) = {
             let mut state = self.state.lock();
             state.own();
@@ -540,8 +553,14 @@ impl Device {
             state.still_open = None;
             (idle, state.module.take())
         };
-        close_all(sessions(idle));
-        drop(module);
+        let close = move || {
+            close_all(sessions(idle));
+            drop(module);
+        };
+        match runner() {
+            Some(runner) => self.close_there(&**runner, close),
+            None => close(),
+        }
     }
 }
 
@@ -553,7 +572,7 @@ fn close_all(sessions: Vec<Session>) {
     for session in sessions {
         // While the process ends, what the module stands on may be gone.
         if !is_leaving() {
-            let _ = beside_forks(|| session.close());
+            let _ = in_module(|| session.close());
         }
     }
 }

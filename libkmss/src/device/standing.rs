@@ -12,12 +12,14 @@ pub(super) struct Patience {
     pub(super) longest: Duration,
     /// Whether a device that does not open is tried again a moment later.
     pub(super) again: bool,
+    /// How long a usual call of the module may take, where somebody else's thread is in it.
+    pub(super) within: Duration,
 }
 
 impl Patience {
     /// That of a call that has nowhere else to go.
     pub(super) fn of(device: &Device) -> Self {
-        Self { longest: device.deadline(), again: true }
+        Self { longest: device.deadline(), again: true, within: device.deadline() }
     }
 }
 
@@ -67,6 +69,6 @@ pub enum Standing {
     Closed,
     /// A thread enters it.
     Opening,
-    /// It failed, and is left alone for a while: why.
+    /// It failed or hangs, and is left alone for a while: why.
     Resting(String),
 }

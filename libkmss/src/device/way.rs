@@ -1,12 +1,14 @@
 //! How a device encrypts what is ours: by a key that is made in it and never leaves it.
 
+use std::sync::Arc;
+
 use cryptoki::mechanism::aead::GcmParams;
 use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism, MechanismType};
 use cryptoki::object::{Attribute, ObjectClass, ObjectHandle};
 use cryptoki::types::Ulong;
 
-use super::{Device, Lent, Trouble};
+use super::{Device, Effort, Lent, Trouble};
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
 use crate::suite::NONCE_LEN;
@@ -17,6 +19,28 @@ const TAG_BITS: u64 = 128;
 const AES_LEN: u64 = 32;
 /// Bits of an RSA key.
 const RSA_BITS: u64 = 3072;
+
+/// Objects that were just made. They are destroyed again where nobody waits any more for the call that made them.
+struct Made {
+    device: Arc<Device>,
+    entrance: u64,
+    session: u64,
+    handles: Vec<ObjectHandle>,
+}
+
+impl Made {
+    fn keep(mut self) {
+        self.handles.clear();
+    }
+}
+
+impl Drop for Made {
+    fn drop(&mut self) {
+        for handle in self.handles.drain(..) {
+            self.device.drop_object(self.entrance, self.session, handle);
+        }
+    }
+}
 
 /// How a device encrypts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,17 +96,20 @@ impl Way {
     }
 
     /// Makes a key called `label`, whose identifier that is, too; whether the device offers this way.
-    pub(super) fn make(self, device: &Device, label: &str) -> Result<bool, Trouble> {
+    pub(super) fn make(self, device: &Arc<Device>, label: &str) -> Result<bool, Trouble> {
+        let (whole, label) = (Arc::clone(device), label.to_owned());
         // A call of its own: what is done again must not make a second key.
-        device.call(|lent| {
+        let made = device.call(Effort::Making, move |lent| {
             if !self.is_offered(lent) {
-                return Ok(false);
+                return Ok(None);
             }
-            self.make_in(lent, label).map(|()| true)
-        })
+            let handles = self.make_in(lent, &label)?;
+            Ok(Some(Made { device: Arc::clone(&whole), entrance: lent.entrance(), session: lent.number(), handles }))
+        })?;
+        Ok(made.map(Made::keep).is_some())
     }
 
-    fn make_in(self, lent: &Lent, label: &str) -> Result<(), Trouble> {
+    fn make_in(self, lent: &Lent, label: &str) -> Result<Vec<ObjectHandle>, Trouble> {
         let named = || vec![Attribute::Token(true), Attribute::Label(label.into()), Attribute::Id(label.into())];
         let guarded = || [Attribute::Private(true), Attribute::Sensitive(true), Attribute::Extractable(false)];
         match self {
@@ -91,7 +118,7 @@ impl Way {
                 template.extend(guarded());
                 template.extend([Attribute::Encrypt(true), Attribute::Decrypt(true)]);
                 template.push(Attribute::ValueLen(ulong(AES_LEN)?));
-                lent.ask(|session| session.generate_key(&Mechanism::AesKeyGen, &template)).map(drop)
+                lent.ask(|session| session.generate_key(&Mechanism::AesKeyGen, &template)).map(|key| vec![key])
             }
             Self::Oaep(..) => {
                 let mut public = named();
@@ -101,7 +128,7 @@ impl Way {
                 private.extend(guarded());
                 private.push(Attribute::Decrypt(true));
                 lent.ask(|session| session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private))
-                    .map(drop)
+                    .map(|(public, private)| vec![public, private])
             }
         }
     }
@@ -181,18 +208,17 @@ pub(super) fn find_made(
 
 /// Destroys what is called `label` in the device; how many objects that were. One that does not keep identifiers may know it by
 /// its label.
-pub(super) fn destroy(device: &Device, label: &str) -> Result<usize, Trouble> {
-    let mut count = 0;
-    device.call(|lent| {
-        for name in [Attribute::Id(label.into()), Attribute::Label(label.into())] {
+pub(super) fn destroy(device: &Arc<Device>, label: &str) -> Result<usize, Trouble> {
+    let (mut count, label) = (0, label.to_owned());
+    device.call(Effort::Usual, move |lent| {
+        for name in [Attribute::Id(label.as_bytes().into()), Attribute::Label(label.as_bytes().into())] {
             for handle in lent.ask(|session| session.find_objects(&[Attribute::Token(true), name]))? {
                 lent.ask(|session| session.destroy_object(handle))?;
                 count += 1;
             }
         }
-        Ok(())
-    })?;
-    Ok(count)
+        Ok(count)
+    })
 }
 
 fn ulong(number: u64) -> Result<Ulong, Trouble> {

@@ -3,10 +3,12 @@
 //! AES-GCM takes the material itself. RSA-OAEP takes little more than a key: there a fresh key of the suite encrypts the material,
 //! and the device wraps that one.
 
+use std::sync::Arc;
+
 use cryptoki::object::{Attribute, ObjectHandle};
 
 use super::way::{WAYS, Way, destroy, find_made};
-use super::{Device, Lent, Trouble, Use};
+use super::{Device, Effort, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::random::Random;
 use crate::secret::Secret;
@@ -34,7 +36,7 @@ pub struct WrappingKey {
 ///
 /// # Errors
 /// [`ErrorKind::BackendUnavailable`] where the device is not there or offers no way.
-pub fn make_wrapping_key(device: &Device, random: &dyn Random, suite: Suite, label: &str) -> Result<WrappingKey> {
+pub fn make_wrapping_key(device: &Arc<Device>, random: &dyn Random, suite: Suite, label: &str) -> Result<WrappingKey> {
     let serial = device.entered()?.serial.clone();
     let probe = Secret::filled(PROBE, |b| random.fill(b))?;
     let mut last = None;
@@ -73,7 +75,7 @@ pub fn make_wrapping_key(device: &Device, random: &dyn Random, suite: Suite, lab
 /// # Errors
 /// [`ErrorKind::BackendUnavailable`] whatever the device says.
 pub fn wrap(
-    device: &Device,
+    device: &Arc<Device>,
     key: &WrappingKey,
     (random, suite): (&dyn Random, Suite),
     context: &[u8],
@@ -83,13 +85,14 @@ pub fn wrap(
     let mut nonce = [0; NONCE_LEN];
     random.fill(&mut nonce)?;
     let by_device = |what: &Secret| {
-        let asked = device.call(|lent| {
+        let (whole, key, context, what) = (Arc::clone(device), key.clone(), context.to_vec(), what.clone());
+        let asked = device.call(Effort::Data(what.expose().len()), move |lent| {
             let handle = if way.encrypts() == way.class() {
-                find(device, lent, way, key)?
+                find(&whole, lent, way, &key)?
             } else {
-                find_made(device, lent, way.encrypts(), &key.key)?
+                find_made(&whole, lent, way.encrypts(), &key.key)?
             };
-            way.encrypt(lent, handle, (&nonce, context, what))
+            way.encrypt(lent, handle, (&nonce, &context, &what))
         });
         asked.map_err(|trouble| unavailable(trouble.into_error(device.name(), Use::Other)))
     };
@@ -121,7 +124,7 @@ pub fn wrap(
 /// # Errors
 /// [`ErrorKind::BackendUnavailable`] where the device or its key is not there, or does not open it; [`ErrorKind::Damaged`] for
 /// what is no wrapping.
-pub fn unwrap(device: &Device, key: &WrappingKey, suite: Suite, context: &[u8], wrapped: &[u8]) -> Result<Secret> {
+pub fn unwrap(device: &Arc<Device>, key: &WrappingKey, suite: Suite, context: &[u8], wrapped: &[u8]) -> Result<Secret> {
     let way = way_of(key)?;
     match way {
         Way::AesGcm => open_by_device(device, key, way, (context, wrapped)),
@@ -135,8 +138,16 @@ pub fn unwrap(device: &Device, key: &WrappingKey, suite: Suite, context: &[u8], 
     }
 }
 
-fn open_by_device(device: &Device, key: &WrappingKey, way: Way, what: (&[u8], &[u8])) -> Result<Secret> {
-    let asked = device.call(|lent| way.decrypt(lent, find(device, lent, way, key)?, what));
+fn open_by_device(
+    device: &Arc<Device>,
+    key: &WrappingKey,
+    way: Way,
+    (context, wrapped): (&[u8], &[u8]),
+) -> Result<Secret> {
+    let (whole, key, context, wrapped) = (Arc::clone(device), key.clone(), context.to_vec(), wrapped.to_vec());
+    let asked = device.call(Effort::Data(wrapped.len()), move |lent| {
+        way.decrypt(lent, find(&whole, lent, way, &key)?, (&context, &wrapped))
+    });
     asked.map_err(|trouble| unavailable(trouble.into_error(device.name(), Use::Other)))
 }
 
@@ -144,7 +155,7 @@ fn open_by_device(device: &Device, key: &WrappingKey, way: Way, what: (&[u8], &[
 ///
 /// # Errors
 /// [`ErrorKind::BackendUnavailable`] where the device is not there, refuses, or is another than the key was made in.
-pub fn forget_wrapping_key(device: &Device, key: &WrappingKey) -> Result<()> {
+pub fn forget_wrapping_key(device: &Arc<Device>, key: &WrappingKey) -> Result<()> {
     let count = destroy(device, &key.key);
     let count = count.map_err(|trouble| unavailable(trouble.into_error(device.name(), Use::Other)))?;
     if count == 0 && device.entered()?.serial != key.serial {
@@ -177,7 +188,7 @@ fn way_of(key: &WrappingKey) -> Result<Way> {
         .ok_or_else(|| Error::new(ErrorKind::Damaged, "a domain key names a key of an HSM in an impossible form"))
 }
 
-fn forget_logged(device: &Device, label: &str) {
+fn forget_logged(device: &Arc<Device>, label: &str) {
     if let Err(error) = destroy(device, label).map_err(|trouble| trouble.into_error(device.name(), Use::Other)) {
         tracing::warn!(hsm = %device.name(), key = %label, %error, "a key of no use stays in the HSM");
     }

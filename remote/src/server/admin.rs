@@ -7,8 +7,7 @@ use libkmss::operation::{ChangeState, SetAudit, Tag};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
 
-use super::call::{Asked, Call};
-use super::crypto::of;
+use super::call::{Asked, Call, argument};
 use super::host::full_name;
 use crate::convert;
 use crate::proto;
@@ -80,8 +79,8 @@ impl Call for proto::ChangeKeyStateRequest {
     type Answer = proto::ChangeKeyStateResponse;
     const METHOD: &'static str = "ChangeKeyState";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -101,8 +100,8 @@ impl Call for proto::SetKeyTagsRequest {
     type Answer = proto::SetKeyTagsResponse;
     const METHOD: &'static str = "SetKeyTags";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -121,8 +120,8 @@ impl Call for proto::SetKeyAuditRequest {
     type Answer = proto::SetKeyAuditResponse;
     const METHOD: &'static str = "SetKeyAudit";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {

@@ -7,6 +7,7 @@ use audit_archive::Packed;
 use libkmss::audit::{AuditTail, Codec, Entry, Filter, use_codec};
 use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::BackendId;
 use libkmss::kms::Kms;
 use tokio::sync::mpsc;
 
@@ -111,7 +112,7 @@ impl Server {
             let first = tail.last(before)?;
             Ok((tail, first))
         };
-        let (mut tail, mut entries) = self.bridge.cross(self.deadline(), begin).await?;
+        let (mut tail, mut entries) = self.bridge.cross(&BackendId::soft(), self.deadline(), begin).await?;
         let (out, records) = mpsc::channel(AHEAD);
         let (server, mut stopping) = (Arc::clone(self), self.stopping.subscribe());
         tokio::spawn(async move {
@@ -131,7 +132,7 @@ impl Server {
                     let entries = tail.poll()?;
                     Ok((tail, entries))
                 };
-                match server.bridge.cross(server.deadline(), poll).await {
+                match server.bridge.cross(&BackendId::soft(), server.deadline(), poll).await {
                     Ok((again, found)) => (tail, entries) = (again, found),
                     Err(error) => {
                         let _ = out.send(Err(error)).await;

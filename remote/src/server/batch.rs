@@ -1,13 +1,12 @@
 //! Several calls at once.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use libkmss::error::{Error, Result};
 
 use super::Server;
 use super::call::{Call, argument};
-use super::peer::Connection;
+use super::route::Context;
 use crate::proto::{self, batch_call, batch_result};
 use crate::status::{self, Circumstances};
 
@@ -18,8 +17,7 @@ impl Server {
     /// Answers every call by itself, in order.
     pub(super) async fn batch(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
+        context: &Context,
         batch: proto::BatchRequest,
     ) -> Result<proto::BatchResponse> {
         if batch.calls.len() > MAX_CALLS {
@@ -30,10 +28,10 @@ impl Server {
             use batch_call::Call as One;
             use batch_result::Result as Outcome;
             let result = match one.call {
-                Some(One::Sign(call)) => self.one(connection, deadline, call, Outcome::Sign).await,
-                Some(One::Verify(call)) => self.one(connection, deadline, call, Outcome::Verify).await,
-                Some(One::Encrypt(call)) => self.one(connection, deadline, call, Outcome::Encrypt).await,
-                Some(One::Decrypt(call)) => self.one(connection, deadline, call, Outcome::Decrypt).await,
+                Some(One::Sign(call)) => self.one(context, call, Outcome::Sign).await,
+                Some(One::Verify(call)) => self.one(context, call, Outcome::Verify).await,
+                Some(One::Encrypt(call)) => self.one(context, call, Outcome::Encrypt).await,
+                Some(One::Decrypt(call)) => self.one(context, call, Outcome::Decrypt).await,
                 None => failed(&argument("a call of the batch is empty, or not known here"), Vec::new()),
             };
             results.push(proto::BatchResult { result: Some(result) });
@@ -43,13 +41,12 @@ impl Server {
 
     async fn one<C: Call>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
+        context: &Context,
         call: C,
         wrap: impl FnOnce(C::Answer) -> batch_result::Result,
     ) -> batch_result::Result {
         let id = call.request_id().get(..16).unwrap_or_default().to_vec();
-        match self.answer(connection, deadline, call).await {
+        match self.answer(context, call).await {
             Ok(answer) => wrap(answer),
             Err(error) => failed(&error, id),
         }

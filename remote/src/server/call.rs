@@ -9,10 +9,13 @@ use libkmss::key::Storage;
 use libkmss::operation::{Draft, ObjectRef};
 use libkmss::tenant::ObjectId;
 use prost::Message;
+use zeroize::Zeroizing;
 
 use super::Server;
 use super::host::Host;
 use super::peer::Connection;
+use super::route::Context;
+use super::traces::Span;
 use crate::convert;
 use crate::proto;
 
@@ -23,8 +26,20 @@ pub(super) trait Call: Message + Default + 'static {
     /// The method, for metrics.
     const METHOD: &'static str;
 
+    /// The key that it uses, or uses first.
+    fn key(&self) -> Option<&proto::KeyRef> {
+        None
+    }
+
+    /// What is asked of a key that it makes.
+    fn draft(&self) -> Option<&proto::Draft> {
+        None
+    }
+
     /// The namespace that it is about.
-    fn namespace(&self) -> &str;
+    fn namespace(&self) -> &str {
+        super::crypto::of(self.key())
+    }
 
     /// Its id, where such calls have one.
     fn request_id(&self) -> &[u8] {
@@ -37,11 +52,6 @@ pub(super) trait Call: Message + Default + 'static {
     /// Whether it is over in microseconds, as far as it can be seen.
     fn is_quick(&self) -> bool {
         false
-    }
-
-    /// The key that it uses, where it is quick.
-    fn quick_key(&self) -> Option<&proto::KeyRef> {
-        None
     }
 
     /// Answers it.
@@ -120,15 +130,12 @@ pub(super) fn argument(why: &'static str) -> Error {
 }
 
 impl Server {
-    /// Answers `call`, which came in on `connection`.
-    pub(super) async fn answer<C: Call>(
-        self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
-        call: C,
-    ) -> Result<C::Answer> {
+    /// Answers `call`, which came in with `context`.
+    pub(super) async fn answer<C: Call>(self: &Arc<Self>, context: &Context, call: C) -> Result<C::Answer> {
         let began = self.clock.monotonic();
-        let answer = self.do_once(connection, deadline, call).await;
+        let span = self.span(C::METHOD, context, call.namespace(), call.request_id());
+        let answer = self.do_once(&context.connection, context.deadline, &span, call).await;
+        span.end(answer.as_ref().err());
         self.metrics.answered(
             C::METHOD,
             answer.as_ref().err().map(Error::kind),
@@ -144,36 +151,34 @@ impl Server {
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         deadline: Duration,
+        span: &Span,
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
-        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.quick_key());
-        let Some(id) = id else { return self.run(connection, deadline, call, (None, quick)).await };
+        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.key());
+        let Some(id) = id else { return self.run(connection, deadline, span, call, (None, quick)).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
-        let request = call.encode_to_vec();
-        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let request = Zeroizing::new(call.encode_to_vec());
+        let (server, of, span) = (Arc::clone(self), Arc::clone(connection), span.clone());
         let name = connection.name_for_requests();
-        let done = async move {
-            let work = || server.run(&connection, deadline, call, (Some(id), quick));
-            server.requests.once(&name, id, C::METHOD, &request, work).await
-        };
-        if quick {
-            return done.await;
-        }
-        tokio::spawn(done)
-            .await
-            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server")))
+        let work = || async move { server.run(&of, deadline, &span, call, (Some(id), quick)).await };
+        self.requests.once((&name, id), (C::METHOD, &request), !quick, work).await
     }
 
     async fn run<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         deadline: Duration,
+        span: &Span,
         call: C,
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let backend = self.host.backend(&call);
+        let (waits, span) = (span.part("wait"), span.clone());
         let work = move || {
+            drop(waits);
+            let _works = span.part("work");
             let host = &*server.host;
             let caller = match C::WIDE {
                 true => host.beyond(&connection, id)?,
@@ -181,6 +186,6 @@ impl Server {
             };
             call.run(&Asked { server: &server, host, connection: &connection, caller, call: id })
         };
-        if quick { self.bridge.here(work) } else { self.bridge.cross(deadline, work).await }
+        if quick { self.bridge.here(work) } else { self.bridge.cross(&backend, deadline, work).await }
     }
 }

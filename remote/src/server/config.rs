@@ -1,6 +1,6 @@
 //! `[server]` of kmss.toml.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -38,6 +38,12 @@ pub struct ServerConfig {
     pub reload_s: u32,
     /// Address of the metrics; loopback.
     pub metrics: Option<SocketAddr>,
+    /// The collector of traces: `https://…`, or `http://…` on a loopback address.
+    pub traces: Option<String>,
+    /// Authorities of its certificate, PEM.
+    pub traces_ca: Option<PathBuf>,
+    /// Which part of the calls is traced whose callers do not say, 0 to 1.
+    pub traces_ratio: f64,
     /// What is served.
     #[serde(rename = "namespace")]
     pub namespaces: Vec<NamespaceConfig>,
@@ -93,6 +99,9 @@ impl Default for ServerConfig {
             client_crl: Vec::new(),
             reload_s: 5,
             metrics: None,
+            traces: None,
+            traces_ca: None,
+            traces_ratio: 1.0,
             namespaces: Vec::new(),
             max_message_bytes: 4 << 20,
             max_stream_bytes: 64 << 20,
@@ -141,9 +150,26 @@ impl ServerConfig {
         if self.metrics.is_some_and(|at| !at.ip().is_loopback()) {
             return bad("`metrics` is for a loopback address: it has no authentication");
         }
+        if let Some(collector) = &self.traces {
+            let known = collector.parse::<http::Uri>().ok().and_then(|uri| {
+                let host = uri.host()?.trim_matches(['[', ']']);
+                let loopback = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|at| at.is_loopback());
+                Some((uri.scheme_str()?.to_owned(), loopback))
+            });
+            match known.as_ref().map(|(scheme, loopback)| (scheme.as_str(), *loopback)) {
+                Some(("http", true)) => {}
+                Some(("http", false)) => return bad("`traces` over http is for a loopback address: use https"),
+                Some(("https", _)) if self.traces_ca.is_some() => {}
+                Some(("https", _)) => return bad("`traces` over https wants `traces_ca`"),
+                _ => return bad("`traces` is the address of a collector, such as \"http://127.0.0.1:4317\""),
+            }
+        }
+        if !(0.0..=1.0).contains(&self.traces_ratio) {
+            return bad("`traces_ratio` is between 0 and 1");
+        }
         let relative = |path: &PathBuf| !path.is_absolute();
         let files = self.unix.iter().chain(&self.certificate).chain(&self.key).chain(&self.client_ca);
-        if files.chain(&self.client_crl).any(relative) {
+        if files.chain(&self.client_crl).chain(&self.traces_ca).any(relative) {
             return bad("paths are absolute");
         }
         let counts = [self.max_connections, self.max_calls, self.blocking, self.queue, self.reload_s];

@@ -45,8 +45,8 @@ impl Call for proto::SignRequest {
     type Answer = proto::SignResponse;
     const METHOD: &'static str = "Sign";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -55,10 +55,6 @@ impl Call for proto::SignRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.data.len())
-    }
-
-    fn quick_key(&self) -> Option<&KeyRef> {
-        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::SignResponse> {
@@ -91,8 +87,8 @@ impl Call for proto::VerifyRequest {
     type Answer = proto::VerifyResponse;
     const METHOD: &'static str = "Verify";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -101,10 +97,6 @@ impl Call for proto::VerifyRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.data.len())
-    }
-
-    fn quick_key(&self) -> Option<&KeyRef> {
-        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::VerifyResponse> {
@@ -122,8 +114,8 @@ impl Call for proto::RecoverRequest {
     type Answer = proto::RecoverResponse;
     const METHOD: &'static str = "Recover";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -142,8 +134,8 @@ impl Call for proto::EncryptRequest {
     type Answer = proto::EncryptResponse;
     const METHOD: &'static str = "Encrypt";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -152,10 +144,6 @@ impl Call for proto::EncryptRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.plaintext.len())
-    }
-
-    fn quick_key(&self) -> Option<&KeyRef> {
-        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::EncryptResponse> {
@@ -171,8 +159,8 @@ impl Call for proto::DecryptRequest {
     type Answer = proto::DecryptResponse;
     const METHOD: &'static str = "Decrypt";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -181,10 +169,6 @@ impl Call for proto::DecryptRequest {
 
     fn is_quick(&self) -> bool {
         is_quick(self.mechanism.as_ref(), self.ciphertext.len())
-    }
-
-    fn quick_key(&self) -> Option<&KeyRef> {
-        self.key.as_ref()
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::DecryptResponse> {
@@ -211,8 +195,8 @@ impl Call for proto::WrapRequest {
     type Answer = proto::WrapResponse;
     const METHOD: &'static str = "Wrap";
 
-    fn namespace(&self) -> &str {
-        of(self.wrapping.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.wrapping.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -231,8 +215,8 @@ impl Call for proto::DeriveDataRequest {
     type Answer = proto::DeriveDataResponse;
     const METHOD: &'static str = "DeriveData";
 
-    fn namespace(&self) -> &str {
-        of(self.base.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.base.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {

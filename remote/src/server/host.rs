@@ -15,6 +15,7 @@ use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
+use super::call::Call;
 use super::config::NamespaceConfig;
 use super::peer::Connection;
 use crate::convert;
@@ -133,6 +134,35 @@ impl Host {
                 })
             })
         })
+    }
+
+    /// Whether a namespace of this name is served, to whomever.
+    pub(super) fn serves(&self, namespace: &str) -> bool {
+        self.served.contains_key(&*full_name(namespace))
+    }
+
+    /// The backend that does `call`, as far as it is known here: it may take as long as that does.
+    pub(super) fn backend<C: Call>(&self, call: &C) -> BackendId {
+        if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {
+            return BackendId(draft.backend.clone().into());
+        }
+        self.backend_of(call.namespace(), call.key())
+    }
+
+    /// The backend of a namespace's keys, or of `key`.
+    pub(super) fn backend_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
+        let Some(served) = self.served.get(&*full_name(namespace)) else { return BackendId::soft() };
+        let base = served.opened.read().unwrap_or_else(PoisonError::into_inner).base.clone();
+        let backend = base.namespace.backend.clone();
+        if backend != BackendId::soft() {
+            return backend;
+        }
+        // A draft may have named another one.
+        let found = key.and_then(|key| {
+            let object = self.kms.object(&base, convert::object_id(&key.id).ok()?).ok()?;
+            object.key().and_then(|key| key.primary().ok().map(|version| version.backend.clone()))
+        });
+        found.unwrap_or(backend)
     }
 
     /// The namespaces that are served to `connection`.

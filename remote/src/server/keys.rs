@@ -12,7 +12,7 @@ use libkmss::store::Revision;
 use super::Server;
 use super::call::{Asked, Call, argument};
 use super::crypto::of;
-use super::peer::Connection;
+use super::route::Context;
 use crate::convert;
 use crate::proto;
 
@@ -172,8 +172,8 @@ impl Call for proto::ExportKeyRequest {
     type Answer = proto::ExportKeyResponse;
     const METHOD: &'static str = "ExportKey";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -191,8 +191,8 @@ impl Call for proto::UpdateObjectRequest {
     type Answer = proto::UpdateObjectResponse;
     const METHOD: &'static str = "UpdateObject";
 
-    fn namespace(&self) -> &str {
-        of(self.object.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.object.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -211,8 +211,8 @@ impl Call for proto::RenameKeyRequest {
     type Answer = proto::RenameKeyResponse;
     const METHOD: &'static str = "RenameKey";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -230,8 +230,8 @@ impl Call for proto::DestroyObjectRequest {
     type Answer = proto::DestroyObjectResponse;
     const METHOD: &'static str = "DestroyObject";
 
-    fn namespace(&self) -> &str {
-        of(self.object.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.object.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -249,15 +249,14 @@ impl Server {
     /// As [`Server::answer`], where nothing changed yet as soon as something does, or the wait is over.
     pub(super) async fn changes(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        deadline: Duration,
+        context: &Context,
         call: proto::ListChangesRequest,
     ) -> Result<proto::ListChangesResponse> {
         let wait = Duration::from_millis(u64::from(call.wait_ms)).min(MAX_WAIT);
-        let until = self.clock.monotonic().saturating_add(wait).min(deadline.saturating_sub(PACE));
+        let until = self.clock.monotonic().saturating_add(wait).min(context.deadline.saturating_sub(PACE));
         loop {
             let generation = self.host.kms.generation();
-            let changes = self.answer(connection, deadline, call.clone()).await?;
+            let changes = self.answer(context, call.clone()).await?;
             let none = changes.objects.is_empty() && changes.destroyed.is_empty() && !changes.reset && !changes.more;
             if !none || self.clock.monotonic() >= until || *self.stopping.borrow() {
                 return Ok(changes);

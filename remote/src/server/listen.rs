@@ -1,19 +1,21 @@
 //! Taking connections: whoever they are from is found out before the first request.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::principal::ProcessIdentity;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -26,6 +28,8 @@ use super::tls::{Tls, names};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Bytes with which a peer begins to speak HTTP/2 (RFC 9113, 3.4).
+const PREFACE: u64 = 24;
 /// How often a silent peer is asked whether it is there, and how long it may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// How long to wait where no connection can be taken.
@@ -152,11 +156,14 @@ impl Door {
             .max_header_list_size(16 << 10)
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20);
-        let serving = http.serve_connection(TokioIo::new(stream), service);
+        let heard = Heard::default();
+        let serving = http.serve_connection(TokioIo::new(Listened { stream, heard: heard.clone() }), service);
         tokio::pin!(serving);
         let mut stopping = self.stopping.clone();
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
+            // From then on pings tell whether anybody is there.
+            () = heard.nothing() => return self.unheard(&connection, place),
             () = stopped(&mut stopping) => {
                 // What came in is answered; nothing more is taken.
                 serving.as_mut().graceful_shutdown();
@@ -172,6 +179,71 @@ impl Door {
         }
         self.server.metrics.connections.dec();
         drop((place, self.alive));
+    }
+
+    /// Ends a connection that nobody speaks over.
+    fn unheard(&self, connection: &Connection, place: OwnedSemaphorePermit) {
+        tracing::debug!(connection = connection.number, "a connection was silent from its beginning");
+        self.server.metrics.connections.dec();
+        drop(place);
+    }
+}
+
+/// How many bytes came in.
+#[derive(Clone, Default)]
+struct Heard(Arc<AtomicU64>);
+
+impl Heard {
+    /// Ends where a peer has not begun to speak HTTP/2 in time; never, where it has.
+    async fn nothing(&self) {
+        tokio::time::sleep(HANDSHAKE).await;
+        if self.0.load(Ordering::Relaxed) >= PREFACE {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// A stream of which it is known how much came in.
+struct Listened<S> {
+    stream: S,
+    heard: Heard,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Listened<S> {
+    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = into.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(context, into);
+        let more = into.filled().len().saturating_sub(before);
+        if more > 0 {
+            self.heard.0.fetch_add(u64::try_from(more).unwrap_or_default(), Ordering::Relaxed);
+        }
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Listened<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, from)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        from: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(context, from)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

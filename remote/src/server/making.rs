@@ -10,7 +10,7 @@ use libkmss::operation::{
 };
 
 use super::call::{Asked, Call, argument};
-use super::crypto::{chosen, of, others};
+use super::crypto::{chosen, others};
 use crate::convert;
 use crate::proto::{self, new_key};
 
@@ -24,6 +24,10 @@ impl Call for proto::GenerateKeyRequest {
 
     fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    fn draft(&self) -> Option<&proto::Draft> {
+        self.draft.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -51,6 +55,10 @@ impl Call for proto::GenerateKeyPairRequest {
 
     fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    fn draft(&self) -> Option<&proto::Draft> {
+        self.private.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -84,6 +92,10 @@ impl Call for proto::ImportKeyRequest {
 
     fn namespace(&self) -> &str {
         &self.namespace
+    }
+
+    fn draft(&self) -> Option<&proto::Draft> {
+        self.draft.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -139,8 +151,8 @@ impl Call for proto::CopyObjectRequest {
     type Answer = proto::CopyObjectResponse;
     const METHOD: &'static str = "CopyObject";
 
-    fn namespace(&self) -> &str {
-        of(self.source.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.source.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -266,8 +278,8 @@ impl Call for proto::UnwrapRequest {
     type Answer = proto::UnwrapResponse;
     const METHOD: &'static str = "Unwrap";
 
-    fn namespace(&self) -> &str {
-        of(self.unwrapping.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.unwrapping.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -291,8 +303,8 @@ impl Call for proto::DeriveRequest {
     type Answer = proto::DeriveResponse;
     const METHOD: &'static str = "Derive";
 
-    fn namespace(&self) -> &str {
-        of(self.base.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.base.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -327,8 +339,8 @@ impl Call for proto::EncapsulateRequest {
     type Answer = proto::EncapsulateResponse;
     const METHOD: &'static str = "Encapsulate";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {
@@ -349,8 +361,8 @@ impl Call for proto::DecapsulateRequest {
     type Answer = proto::DecapsulateResponse;
     const METHOD: &'static str = "Decapsulate";
 
-    fn namespace(&self) -> &str {
-        of(self.key.as_ref())
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
     }
 
     fn request_id(&self) -> &[u8] {

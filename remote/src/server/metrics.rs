@@ -19,9 +19,13 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 /// Upper bounds of the classes of durations, in seconds.
 const CLASSES: [f64; 12] = [5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 0.05, 0.2, 1.0, 5.0];
+
+/// Most connections at a time.
+const MOST: usize = 16;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Method {
@@ -34,11 +38,19 @@ struct Timed {
     method: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Hsm {
+    hsm: String,
+}
+
 /// What is counted.
+#[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
     calls: Family<Method, Counter>,
     durations: Family<Timed, Histogram, fn() -> Histogram>,
+    abandoned: Family<Hsm, Counter>,
+    hanging: Family<Hsm, Gauge>,
     /// Open connections.
     pub(super) connections: Gauge,
     /// Connections that were not let in.
@@ -47,6 +59,8 @@ pub(super) struct Metrics {
     pub(super) overloaded: Counter,
     /// How often certificates were read anew.
     pub(super) reloads: Counter,
+    /// Spans that the collector did not take.
+    pub(super) untraced: Counter,
 }
 
 impl Metrics {
@@ -55,13 +69,18 @@ impl Metrics {
         let (calls, connections, refused, overloaded, reloads) =
             (Family::default(), Gauge::default(), Counter::default(), Counter::default(), Counter::default());
         let durations = Family::new_with_constructor((|| Histogram::new(CLASSES)) as fn() -> Histogram);
+        let (abandoned, hanging) = (Family::<Hsm, Counter>::default(), Family::<Hsm, Gauge>::default());
+        registry.register("hsm_calls_abandoned", "Calls of HSMs that hung and were given up", abandoned.clone());
+        registry.register("hsm_calls_hanging", "Calls of HSMs that were given up and are not back", hanging.clone());
+        let untraced = Counter::default();
+        registry.register("spans_dropped", "Spans that the collector did not take", untraced.clone());
         registry.register("calls", "Calls by method and result", calls.clone());
         registry.register("call_duration_seconds", "How long calls took", durations.clone());
         registry.register("connections", "Open connections", connections.clone());
         registry.register("connections_refused", "Connections that were not let in", refused.clone());
         registry.register("calls_overloaded", "Calls for which there was no place", overloaded.clone());
         registry.register("certificate_reloads", "How often certificates were read anew", reloads.clone());
-        Self { registry, calls, durations, connections, refused, overloaded, reloads }
+        Self { registry, calls, durations, abandoned, hanging, connections, refused, overloaded, reloads, untraced }
     }
 
     /// A call was answered.
@@ -69,6 +88,15 @@ impl Metrics {
         let result = error.map_or_else(|| "ok".to_owned(), |kind| format!("{kind:?}"));
         self.calls.get_or_create(&Method { method, result }).inc();
         self.durations.get_or_create(&Timed { method }).observe(time.as_secs_f64());
+    }
+
+    /// Of an HSM, `hanging` calls are given up and not back; one `more`, or one fewer than before.
+    pub(super) fn hung(&self, hsm: &str, hanging: u32, more: bool) {
+        let hsm = Hsm { hsm: hsm.to_owned() };
+        if more {
+            self.abandoned.get_or_create(&hsm).inc();
+        }
+        self.hanging.get_or_create(&hsm).set(hanging.into());
     }
 
     /// Everything, as Prometheus reads it.
@@ -82,19 +110,23 @@ impl Metrics {
 
 /// Answers whoever asks at `listener` for `/metrics`.
 pub(super) async fn serve(listener: TcpListener, metrics: Arc<Metrics>) {
+    let places = Arc::new(Semaphore::new(MOST));
     loop {
+        // Whoever is on this host may connect, and takes no descriptors from those who use keys.
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let metrics = Arc::clone(&metrics);
         tokio::spawn(async move {
+            let _place = place;
             let answer = service_fn(|request| answer(request, peer, Arc::clone(&metrics)));
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(hyper_util::rt::TokioTimer::new())
                 .header_read_timeout(Duration::from_secs(5))
                 .serve_connection(TokioIo::new(stream), answer);
-            let _ = tokio::time::timeout(Duration::from_secs(60), connection).await;
+            let _ = tokio::time::timeout(Duration::from_secs(10), connection).await;
         });
     }
 }

@@ -8,6 +8,7 @@ mod call;
 mod config;
 mod crypto;
 mod dev;
+mod devices;
 mod host;
 mod keys;
 mod limits;
@@ -26,6 +27,7 @@ mod route;
 mod service;
 mod stream;
 mod tls;
+mod traces;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,6 +43,7 @@ use tower::util::BoxCloneSyncService;
 use self::bridge::Bridge;
 pub use self::config::{NamespaceConfig, ServerConfig};
 pub use self::dev::dev;
+use self::devices::Threads;
 use self::host::Host;
 use self::listen::Door;
 pub use self::log::begin as begin_log;
@@ -49,6 +52,7 @@ use self::requests::Requests;
 use self::route::Router;
 use self::service::Services;
 use self::tls::Tls;
+use self::traces::Traces;
 use crate::proto;
 
 /// What every call has.
@@ -57,8 +61,9 @@ struct Server {
     config: ServerConfig,
     clock: Arc<dyn Clock>,
     bridge: Bridge,
-    requests: Requests,
+    requests: Arc<Requests>,
     metrics: Arc<Metrics>,
+    traces: Option<Traces>,
     /// Turns true when the server stops.
     stopping: watch::Sender<bool>,
 }
@@ -79,7 +84,7 @@ pub fn run(config: Config, server: ServerConfig) -> Result<()> {
     let cores = || std::thread::available_parallelism().map_or(2, usize::from);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers.unwrap_or_else(cores))
-        .max_blocking_threads(usize::try_from(server.blocking).unwrap_or(16))
+        .max_blocking_threads(bridge::threads(&config, &server))
         .thread_name("kmssd")
         .enable_all()
         .build()
@@ -95,18 +100,22 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let (mut terminate, mut interrupt) =
         (signal(SignalKind::terminate()).map_err(cannot)?, signal(SignalKind::interrupt()).map_err(cannot)?);
     audit::enable_compression();
+    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Metrics::new()));
+    libkmss::device::run_devices_with(Arc::new(Threads::new(Arc::clone(&metrics))));
     let missing = || Error::new(ErrorKind::NotFound, format!("there is no home at `{}`", config.home.display()));
     let kms = Kms::open_with(&config, crate::client::backends(&config)?)?.ok_or_else(missing)?;
+    let bridge = Bridge::new(&config, &server, Arc::clone(&clock), metrics.overloaded.clone());
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
-    let (clock, metrics): (Arc<dyn Clock>, _) = (Arc::new(SystemClock::default()), Arc::new(Metrics::new()));
+    let traces = Traces::open(&server, &metrics)?;
     let (stopping, stop) = watch::channel(false);
     let shared = Arc::new(Server {
         host: Arc::clone(&host),
-        bridge: Bridge::new(server.blocking, server.queue, Arc::clone(&clock), metrics.overloaded.clone()),
-        requests: Requests::new(window, server.request_window, Arc::clone(&clock)),
+        bridge,
+        requests: Arc::new(Requests::new(window, server.request_window, Arc::clone(&clock))),
         metrics,
+        traces,
         clock,
         stopping,
         config: server,
@@ -147,6 +156,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     health.shutdown().await;
     shared.stopping.send_replace(true);
     let drain = Duration::from_secs(shared.config.drain_s.into());
+    let until = shared.clock.monotonic().saturating_add(drain);
     // Nobody sends: it ends when the last connection is gone.
     let drained = tokio::time::timeout(drain, last.recv()).await.is_ok();
     if !drained {
@@ -154,6 +164,9 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     }
     tasks.shutdown().await;
     drop(socket);
+    if let Some(traces) = &shared.traces {
+        traces.end(until.saturating_sub(shared.clock.monotonic())).await;
+    }
     host.kms.close()?;
     tracing::info!(drained, "stopped");
     Ok(())
@@ -211,7 +224,10 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         ("grpc.health.v1.Health", BoxCloneSyncService::new(health)),
         ("grpc.reflection.v1.ServerReflection", BoxCloneSyncService::new(v1)),
     ];
-    Ok((Health(reporter), Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock))))
+    Ok((
+        Health(reporter),
+        Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock), shared.traces.is_some()),
+    ))
 }
 
 /// Looks at the certificates' files now and then.

@@ -33,11 +33,23 @@ impl Peer {
 }
 
 impl Peer {
+    /// How it showed who it is.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            Self::Certificate { .. } => "certificate",
+            Self::Process(_) => "process",
+        }
+    }
+
     /// Tells it from every other peer, on whatever connection it comes.
     fn identity(&self) -> String {
         match self {
-            Self::Certificate { names, .. } => names.join("\n"),
-            Self::Process(process) => format!("uid {} {}", process.uid, process.executable.display()),
+            // A name may hold any character.
+            Self::Certificate { names, .. } => names.iter().map(|name| format!("{}:{name}", name.len())).collect(),
+            // Everything that rules for principals look at.
+            Self::Process(process) => {
+                format!("uid {} gid {} {}", process.uid, process.gid, process.executable.display())
+            }
         }
     }
 }
@@ -71,5 +83,23 @@ impl Connection {
 
     pub(super) fn remember(&self, namespace: &str, edition: u64, caller: Caller) {
         self.callers.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned(), (edition, caller));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn peers_that_rules_tell_apart_have_memories_of_their_own() {
+        let process = |gid| Peer::Process(ProcessIdentity::of_peer(7, gid, std::process::id())).identity();
+        assert_ne!(process(1), process(2));
+        let shown = |names: &[&str]| {
+            let names = names.iter().map(|&name| name.to_owned()).collect();
+            Peer::Certificate { names, source: String::new() }.identity()
+        };
+        assert_ne!(shown(&["URI:a", "DNS:b"]), shown(&["URI:a\nDNS:b"]));
+        assert_ne!(shown(&["URI:a", "DNS:b"]), shown(&["URI:aDNS:b"]));
+        assert_eq!(shown(&["URI:a"]), shown(&["URI:a"]));
     }
 }

@@ -35,8 +35,8 @@ enum Outcome {
 }
 
 struct Seen {
-    /// On the monotonic clock.
-    since: Duration,
+    /// Tells it from others of the same name, before and after it.
+    number: u64,
     digest: u64,
     state: State,
     /// Bytes of the answer.
@@ -46,16 +46,51 @@ struct Seen {
 #[derive(Default)]
 struct Table {
     seen: HashMap<Name, Seen>,
-    /// The oldest first.
-    order: VecDeque<(Duration, Name)>,
+    /// Of each peer: whoever sends many must not have those of others forgotten.
+    peers: HashMap<Arc<str>, Peer>,
+    /// Entries of all peers.
+    len: usize,
     /// Bytes of all answers.
+    bytes: usize,
+    /// Counts requests.
+    count: u64,
+}
+
+/// What is remembered for one peer.
+#[derive(Default)]
+struct Peer {
+    /// The oldest first: since when, on the monotonic clock, and which.
+    order: VecDeque<(Duration, [u8; 16], u64)>,
     bytes: usize,
 }
 
+impl Peer {
+    /// What it takes of the whole: answers of a kilobyte count as one more entry.
+    fn weight(&self) -> usize {
+        self.order.len().saturating_add(self.bytes >> 10)
+    }
+}
+
 impl Table {
-    fn remove(&mut self, name: &Name) {
-        if let Some(seen) = self.seen.remove(name) {
+    /// Forgets the request `number` of this name, where that is the one that is known.
+    fn remove(&mut self, name: &Name, number: u64) {
+        if self.seen.get(name).is_some_and(|seen| seen.number == number)
+            && let Some(seen) = self.seen.remove(name)
+        {
             self.bytes = self.bytes.saturating_sub(seen.size);
+            if let Some(peer) = self.peers.get_mut(&name.0) {
+                peer.bytes = peer.bytes.saturating_sub(seen.size);
+            }
+        }
+    }
+
+    /// Forgets the oldest request of a peer.
+    fn remove_oldest(&mut self, peer: &Arc<str>) {
+        let Some(oldest) = self.peers.get_mut(peer).and_then(|of| of.order.pop_front()) else { return };
+        self.len = self.len.saturating_sub(1);
+        self.remove(&(Arc::clone(peer), oldest.1), oldest.2);
+        if self.peers.get(peer).is_some_and(|of| of.order.is_empty()) {
+            self.peers.remove(peer);
         }
     }
 }
@@ -71,8 +106,8 @@ pub(super) struct Requests {
 
 /// What is to be done with a request.
 enum Found {
-    /// It is new: whoever does it tells the others by this.
-    New(watch::Sender<bool>),
+    /// It is new: whoever does it tells the others by this, under this number.
+    New(watch::Sender<bool>, u64),
     Known(State),
 }
 
@@ -82,31 +117,43 @@ impl Requests {
         Self { clock, window, most, hasher: RandomState::new(), table: Mutex::default() }
     }
 
-    /// Does `work`, unless it was done for `principal` under this id before.
+    /// Does `work`, unless it was done for `principal` under this id before. With `apart` it goes on where its caller is
+    /// gone; whoever waits for it never does.
     ///
     /// # Errors
     /// [`ErrorKind::Arguments`] where the id was that of another request; those of `work`.
-    pub(super) async fn once<T: Message + Default, F: Future<Output = Result<T>>>(
-        &self,
-        principal: &str,
-        id: [u8; 16],
-        method: &str,
-        request: &[u8],
+    pub(super) async fn once<T, F>(
+        self: &Arc<Self>,
+        (principal, id): (&Arc<str>, [u8; 16]),
+        (method, request): (&str, &[u8]),
+        apart: bool,
         work: impl FnOnce() -> F,
-    ) -> Result<T> {
-        let name: Name = (principal.into(), id);
+    ) -> Result<T>
+    where
+        T: Message + Default + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let name: Name = (Arc::clone(principal), id);
         let digest = self.hasher.hash_one((method, request));
         let mut work = Some(work);
         loop {
             match self.look(&name, digest)? {
-                Found::New(done) => {
-                    let unfinished = Unfinished { requests: self, name: &name, done };
+                Found::New(done, number) => {
+                    let unfinished = Unfinished { requests: Arc::clone(self), name, number, done };
                     let Some(work) = work.take() else {
                         return Err(Error::new(ErrorKind::Internal, "a request was to be done twice"));
                     };
-                    let answer = work().await;
-                    unfinished.finish(&answer);
-                    return answer;
+                    let work = work();
+                    let doing = async move {
+                        let answer = work.await;
+                        unfinished.finish(&answer);
+                        answer
+                    };
+                    if !apart {
+                        return doing.await;
+                    }
+                    let broken = || Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server");
+                    return tokio::spawn(doing).await.unwrap_or_else(|_| Err(broken()));
                 }
                 Found::Known(State::Done(outcome)) => return outcome.again(),
                 Found::Known(State::Running(mut done)) => {
@@ -119,34 +166,43 @@ impl Requests {
 
     fn look(&self, name: &Name, digest: u64) -> Result<Found> {
         let mut table = self.locked();
-        self.forget_old(&mut table);
+        self.forget_old(&mut table, &name.0);
         if let Some(seen) = table.seen.get(name) {
             if seen.digest != digest {
                 return Err(Error::new(ErrorKind::Arguments, "the request id was that of another request"));
             }
             return Ok(Found::Known(seen.state.clone()));
         }
+        // Only what is new takes room, so that nothing is forgotten for what is known.
+        self.make_room(&mut table);
         let (sender, receiver) = watch::channel(false);
-        let since = self.clock.monotonic();
-        table.seen.insert(name.clone(), Seen { since, digest, state: State::Running(receiver), size: 0 });
-        table.order.push_back((since, name.clone()));
-        Ok(Found::New(sender))
+        table.count += 1;
+        table.len += 1;
+        let (since, number) = (self.clock.monotonic(), table.count);
+        table.seen.insert(name.clone(), Seen { number, digest, state: State::Running(receiver), size: 0 });
+        table.peers.entry(Arc::clone(&name.0)).or_default().order.push_back((since, name.1, number));
+        Ok(Found::New(sender, number))
     }
 
-    /// Forgets what is older than the window, and the oldest where there are too many.
-    fn forget_old(&self, table: &mut Table) {
-        let now = self.clock.monotonic();
-        while let Some((since, _)) = table.order.front() {
-            let old = now.saturating_sub(*since) > self.window;
-            if !old && table.order.len() < self.most && table.bytes <= MOST_BYTES {
-                break;
-            }
-            let Some((since, name)) = table.order.pop_front() else { break };
-            // One of the same name may have been given up and done again since.
-            if table.seen.get(&name).is_some_and(|seen| seen.since == since) {
-                table.remove(&name);
-            }
+    /// Forgets what of this peer is older than the window.
+    fn forget_old(&self, table: &mut Table, peer: &Arc<str>) {
+        while table.peers.get(peer).and_then(|of| of.order.front()).is_some_and(|(since, ..)| self.is_old(*since)) {
+            table.remove_oldest(peer);
         }
+    }
+
+    /// Where there is too much, forgets what is older than the window, and else the oldest of whoever has most.
+    fn make_room(&self, table: &mut Table) {
+        while table.len >= self.most.max(1) || table.bytes > MOST_BYTES {
+            let aged = |(_, of): &(&Arc<str>, &Peer)| of.order.front().is_some_and(|(since, ..)| self.is_old(*since));
+            let most = table.peers.iter().find(aged).or_else(|| table.peers.iter().max_by_key(|(_, of)| of.weight()));
+            let Some(peer) = most.map(|(peer, _)| Arc::clone(peer)) else { break };
+            table.remove_oldest(&peer);
+        }
+    }
+
+    fn is_old(&self, since: Duration) -> bool {
+        self.clock.monotonic().saturating_sub(since) > self.window
     }
 
     fn locked(&self) -> MutexGuard<'_, Table> {
@@ -155,13 +211,14 @@ impl Requests {
 }
 
 /// A request that is being done; where it is given up, it may be done again.
-struct Unfinished<'a> {
-    requests: &'a Requests,
-    name: &'a Name,
+struct Unfinished {
+    requests: Arc<Requests>,
+    name: Name,
+    number: u64,
     done: watch::Sender<bool>,
 }
 
-impl Unfinished<'_> {
+impl Unfinished {
     fn finish<T: Message>(self, answer: &Result<T>) {
         let outcome = match answer {
             Ok(answer) if answer.encoded_len() > LONGEST => return,
@@ -176,18 +233,22 @@ impl Unfinished<'_> {
         };
         let size = if let Outcome::Answer(bytes) = &outcome { bytes.len() } else { 0 };
         let mut table = self.requests.locked();
-        if let Some(seen) = table.seen.get_mut(self.name) {
+        // It may have been forgotten meanwhile, and another one be known under its name.
+        if let Some(seen) = table.seen.get_mut(&self.name).filter(|seen| seen.number == self.number) {
             (seen.state, seen.size) = (State::Done(Arc::new(outcome)), size);
             table.bytes = table.bytes.saturating_add(size);
+            if let Some(peer) = table.peers.get_mut(&self.name.0) {
+                peer.bytes = peer.bytes.saturating_add(size);
+            }
         }
     }
 }
 
-impl Drop for Unfinished<'_> {
+impl Drop for Unfinished {
     fn drop(&mut self) {
         let mut table = self.requests.locked();
-        if table.seen.get(self.name).is_some_and(|seen| matches!(seen.state, State::Running(_))) {
-            table.remove(self.name);
+        if table.seen.get(&self.name).is_some_and(|seen| matches!(seen.state, State::Running(_))) {
+            table.remove(&self.name, self.number);
         }
         drop(table);
         let _ = self.done.send(true);
@@ -223,8 +284,8 @@ mod tests {
     use super::*;
     use crate::proto::SignResponse;
 
-    fn requests(most: u32) -> Requests {
-        Requests::new(Duration::from_secs(60), most, Arc::new(SystemClock::default()))
+    fn requests(most: u32) -> Arc<Requests> {
+        Arc::new(Requests::new(Duration::from_secs(60), most, Arc::new(SystemClock::default())))
     }
 
     fn answer(number: u32) -> Result<SignResponse> {
@@ -237,9 +298,11 @@ mod tests {
 
     #[test]
     fn whoever_asks_while_it_is_done_gets_the_same_answer() {
-        let (requests, done) = (requests(100), AtomicU32::new(0));
+        let (requests, done) = (requests(100), Arc::new(AtomicU32::new(0)));
+        let a: Arc<str> = "a".into();
         let ask = || {
-            requests.once("a", [1; 16], "Sign", b"request", || async {
+            let done = Arc::clone(&done);
+            requests.once((&a, [1; 16]), ("Sign", b"request"), false, || async move {
                 let number = done.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 answer(number)
@@ -254,7 +317,7 @@ mod tests {
     fn another_principal_and_another_request_are_others() {
         let requests = requests(100);
         let ask = |who: &'static str, text: &'static [u8], number| {
-            run(requests.once(who, [1; 16], "Sign", text, || async move { answer(number) }))
+            run(requests.once((&who.into(), [1; 16]), ("Sign", text), false, || async move { answer(number) }))
         };
         assert_eq!(ask("a", b"x", 1).unwrap().key_version, 1);
         assert_eq!(ask("b", b"x", 2).unwrap().key_version, 2);
@@ -266,7 +329,7 @@ mod tests {
     fn a_refusal_is_remembered_and_a_failure_of_the_server_is_not() {
         let requests = requests(100);
         let ask = |id: u8, outcome: Result<SignResponse>| {
-            run(requests.once("a", [id; 16], "Sign", b"x", || async move { outcome }))
+            run(requests.once((&"a".into(), [id; 16]), ("Sign", b"x"), false, || async move { outcome }))
         };
         let denied = Error::new(ErrorKind::Denied, "no").with_rule("r");
         assert!(ask(1, Err(denied)).is_err());
@@ -279,9 +342,13 @@ mod tests {
     #[test]
     fn what_is_given_up_is_done_again_and_the_oldest_go_first() {
         let requests = requests(2);
-        let ask = |id: u8, number| run(requests.once("a", [id; 16], "Sign", b"x", || async move { answer(number) }));
+        let a: Arc<str> = "a".into();
+        let ask = |id: u8, number| {
+            run(requests.once((&a, [id; 16]), ("Sign", b"x"), false, || async move { answer(number) }))
+        };
         let given_up = async {
-            let never = requests.once("a", [1; 16], "Sign", b"x", std::future::pending::<Result<SignResponse>>);
+            let never =
+                requests.once((&a, [1; 16]), ("Sign", b"x"), false, std::future::pending::<Result<SignResponse>>);
             tokio::select! {
                 _ = never => panic!("it never ends"),
                 () = tokio::task::yield_now() => {}
@@ -293,5 +360,78 @@ mod tests {
         assert_eq!(ask(3, 3).unwrap().key_version, 3);
         assert_eq!(ask(1, 4).unwrap().key_version, 4);
         assert!(requests.locked().seen.len() <= 2 && requests.locked().bytes <= 64);
+    }
+
+    #[test]
+    fn a_peer_with_many_requests_has_its_own_forgotten_and_no_others() {
+        let requests = requests(100);
+        let ask = |who: &str, id: [u8; 16], number| {
+            run(requests.once((&who.into(), id), ("Sign", b"x"), false, || async move { answer(number) }))
+        };
+        assert_eq!(ask("modest", [1; 16], 1).unwrap().key_version, 1);
+        for number in 0..1000_u32 {
+            let mut id = [0; 16];
+            id.iter_mut().zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
+            assert_eq!(ask("greedy", id, 2).unwrap().key_version, 2);
+        }
+        assert_eq!(ask("modest", [1; 16], 3).unwrap().key_version, 1);
+        assert!(requests.locked().len <= 100 && requests.locked().seen.len() <= 100);
+    }
+
+    #[test]
+    fn what_ends_after_it_was_forgotten_is_not_taken_for_what_has_its_name_now() {
+        let requests = requests(1);
+        let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
+        let (release, released) = watch::channel(false);
+        let slow = |number| {
+            let mut released = released.clone();
+            move || async move {
+                let _ = released.wait_for(|go| *go).await;
+                answer(number)
+            }
+        };
+        run(async {
+            let first = requests.once((&a, [1; 16]), ("Sign", b"one"), false, slow(1));
+            tokio::pin!(first);
+            assert!(futures_poll(first.as_mut()).await);
+            // Another request takes the only place, and then a new one has the old one's name.
+            assert!(requests.once((&b, [2; 16]), ("Sign", b"x"), false, || async { answer(9) }).await.is_ok());
+            let second = requests.once((&a, [1; 16]), ("Sign", b"two"), false, slow(2));
+            tokio::pin!(second);
+            assert!(futures_poll(second.as_mut()).await);
+            release.send_replace(true);
+            assert_eq!(first.await.unwrap().key_version, 1);
+            let again = requests.once((&a, [1; 16]), ("Sign", b"two"), false, || async { answer(3) });
+            assert_eq!(tokio::join!(second, again).1.unwrap().key_version, 2);
+        });
+    }
+
+    #[test]
+    fn whoever_waits_for_a_request_and_goes_leaves_nothing_behind() {
+        let requests = requests(100);
+        let a: Arc<str> = "a".into();
+        run(async {
+            let (release, mut released) = watch::channel(false);
+            let first = requests.once((&a, [1; 16]), ("Sign", b"x"), true, || async move {
+                let _ = released.wait_for(|go| *go).await;
+                answer(1)
+            });
+            tokio::pin!(first);
+            assert!(futures_poll(first.as_mut()).await);
+            let before = Arc::strong_count(&requests);
+            for _ in 0..100 {
+                let waits = requests.once((&a, [1; 16]), ("Sign", b"x"), true, || async { answer(2) });
+                tokio::pin!(waits);
+                assert!(futures_poll(waits.as_mut()).await);
+            }
+            assert_eq!(Arc::strong_count(&requests), before);
+            release.send_replace(true);
+            assert_eq!(first.await.unwrap().key_version, 1);
+        });
+    }
+
+    /// Polls once; whether it waits.
+    async fn futures_poll<T>(mut future: std::pin::Pin<&mut impl Future<Output = T>>) -> bool {
+        std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context).is_pending())).await
     }
 }

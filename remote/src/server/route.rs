@@ -10,11 +10,13 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::Service;
 use libkmss::clock::Clock;
+use opentelemetry::trace::SpanContext;
 use tonic::Status;
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 
 use super::peer::Connection;
+use super::traces;
 
 /// Header of a deadline (gRPC over HTTP/2, Requests).
 const TIMEOUT: &str = "grpc-timeout";
@@ -28,6 +30,8 @@ pub(super) struct Context {
     pub(super) connection: Arc<Connection>,
     /// On the monotonic clock.
     pub(super) deadline: Duration,
+    /// The caller's span, where calls are traced and it has one.
+    pub(super) parent: Option<SpanContext>,
 }
 
 /// The services by their names.
@@ -36,11 +40,18 @@ pub(super) struct Router {
     services: Arc<[(&'static str, Boxed)]>,
     max_deadline: Duration,
     clock: Arc<dyn Clock>,
+    /// Whether calls are traced.
+    traced: bool,
 }
 
 impl Router {
-    pub(super) fn new(services: Vec<(&'static str, Boxed)>, max_deadline: Duration, clock: Arc<dyn Clock>) -> Self {
-        Self { services: services.into(), max_deadline, clock }
+    pub(super) fn new(
+        services: Vec<(&'static str, Boxed)>,
+        max_deadline: Duration,
+        clock: Arc<dyn Clock>,
+        traced: bool,
+    ) -> Self {
+        Self { services: services.into(), max_deadline, clock, traced }
     }
 
     /// The services for one connection, and what tells whether calls of it are under way.
@@ -110,7 +121,8 @@ impl ConnectionService {
             Some(None) => return Status::invalid_argument("grpc-timeout is malformed").into_http(),
         };
         let deadline = self.router.clock.monotonic().saturating_add(wait);
-        request.extensions_mut().insert(Context { connection: self.connection, deadline });
+        let parent = if self.router.traced { traces::parent(request.headers()) } else { None };
+        request.extensions_mut().insert(Context { connection: self.connection, deadline, parent });
         match tokio::time::timeout(wait, tower::ServiceExt::oneshot(service, request)).await {
             Ok(Ok(answer)) => answer,
             Err(_) => {

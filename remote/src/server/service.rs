@@ -28,7 +28,7 @@ impl Services {
     async fn unary<C: Call>(&self, request: Request<C>) -> Answer<C::Answer> {
         let (context, call) = taken(request)?;
         let known = circumstances(call.request_id());
-        let answer = self.0.answer(&context.connection, context.deadline, call).await;
+        let answer = self.0.answer(&context, call).await;
         answer.map(Response::new).map_err(|e| status::status(&e, &known))
     }
 }
@@ -81,7 +81,7 @@ service!(KeyService {
         request: Request<proto::ListChangesRequest>,
     ) -> Answer<proto::ListChangesResponse> {
         let (context, call) = taken(request)?;
-        let changes = self.0.changes(&context.connection, context.deadline, call).await;
+        let changes = self.0.changes(&context, call).await;
         changes.map(Response::new).map_err(|e| plain(&e))
     }
 );
@@ -145,7 +145,7 @@ service!(CryptoService {
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;
-        let results = self.0.batch(&context.connection, context.deadline, message).await;
+        let results = self.0.batch(&context, message).await;
         results.map(Response::new).map_err(|e| plain(&e))
     }
 
@@ -154,7 +154,9 @@ service!(CryptoService {
         request: Request<Streaming<proto::SignStreamRequest>>,
     ) -> Answer<proto::SignStreamResponse> {
         let (context, stream) = taken(request)?;
+        let span = self.0.span("SignStream", &context, "", &[]);
         let signed = self.0.sign_stream(&context.connection, stream).await;
+        span.end(signed.as_ref().err());
         signed.map(Response::new).map_err(|e| plain(&e))
     }
 
@@ -163,7 +165,9 @@ service!(CryptoService {
         request: Request<Streaming<proto::VerifyStreamRequest>>,
     ) -> Answer<proto::VerifyStreamResponse> {
         let (context, stream) = taken(request)?;
+        let span = self.0.span("VerifyStream", &context, "", &[]);
         let verified = self.0.verify_stream(&context.connection, stream).await;
+        span.end(verified.as_ref().err());
         verified.map(Response::new).map_err(|e| plain(&e))
     }
 
@@ -174,7 +178,7 @@ service!(CryptoService {
         request: Request<Streaming<proto::EncryptStreamRequest>>,
     ) -> Answer<Self::EncryptStreamStream> {
         let (context, stream) = taken(request)?;
-        let results = ReceiverStream::new(self.0.cipher_stream(&context.connection, stream, true));
+        let results = ReceiverStream::new(self.0.cipher_stream(&context, stream, true));
         let results = results
             .map(|part| part.map(|data| proto::EncryptStreamResponse { data }).map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(results)))
@@ -187,7 +191,7 @@ service!(CryptoService {
         request: Request<Streaming<proto::DecryptStreamRequest>>,
     ) -> Answer<Self::DecryptStreamStream> {
         let (context, stream) = taken(request)?;
-        let results = ReceiverStream::new(self.0.cipher_stream(&context.connection, stream, false));
+        let results = ReceiverStream::new(self.0.cipher_stream(&context, stream, false));
         let results = results
             .map(|part| part.map(|data| proto::DecryptStreamResponse { data }).map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(results)))

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use libkmss::backend::{Ciphering, Signing, Verifying};
 use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::BackendId;
 use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
 use libkmss::pipeline::Unfinished;
 use tokio::sync::mpsc;
@@ -17,6 +18,7 @@ use super::Server;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
+use super::route::Context;
 use crate::convert;
 use crate::proto::{self, StreamStart};
 
@@ -74,14 +76,62 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
     }
 }
 
-/// Begins what `start` says.
+/// Hands a part of the output on; whether somebody takes it. Who asks for it and does not fetch it holds it no longer than
+/// who is silent.
+async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool> {
+    let late = |_| Error::new(ErrorKind::OperationInactive, "the output of the stream was not fetched for too long");
+    Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
+}
+
+/// What of a stream is in memory until its end.
+struct Held {
+    bytes: usize,
+    most: usize,
+}
+
+impl Held {
+    fn of(server: &Server) -> Self {
+        Self { bytes: 0, most: usize::try_from(server.config.max_stream_bytes).unwrap_or(usize::MAX) }
+    }
+
+    /// That of a signature or of its check: what is not hashed as it comes is held, by the engine or before a device.
+    fn new(server: &Server, start: &StreamStart) -> Self {
+        let key = start.key.as_ref();
+        let hashed = start.mechanism.as_ref().is_some_and(is_hashed)
+            && server.host.backend_of(of(key), key) == BackendId::soft();
+        if hashed { Self { bytes: 0, most: usize::MAX } } else { Self::of(server) }
+    }
+
+    fn take(&mut self, len: usize) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(len);
+        if self.bytes > self.most {
+            let why = "the stream has more data than the server holds until its end";
+            return Err(Error::new(ErrorKind::DataLength, why));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the software engine needs no more of a message than its hash, or the state of a MAC.
+fn is_hashed(mechanism: &proto::Mechanism) -> bool {
+    use libkmss::mechanism::{EcMechanism, Mechanism, RsaMechanism};
+    match Mechanism::try_from(mechanism.clone()) {
+        Ok(Mechanism::Ec(EcMechanism::Ecdsa { hash })) => hash.is_some(),
+        Ok(Mechanism::Rsa(RsaMechanism::PkcsHash(_) | RsaMechanism::Pss { message: true, .. })) => true,
+        Ok(Mechanism::Mac(_) | Mechanism::Sm2(_)) => true,
+        _ => false,
+    }
+}
+
+/// Begins what `start` says; with it come the key's version, and the backend that it crosses to.
 async fn begun<R: Send + 'static>(
     server: &Arc<Server>,
     connection: &Arc<Connection>,
     start: StreamStart,
     begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
-) -> Result<(Unfinished<R>, u32)> {
+) -> Result<(Unfinished<R>, u32, BackendId)> {
     let (whole, connection) = (Arc::clone(server), Arc::clone(connection));
+    let backend = server.host.backend_of(of(start.key.as_ref()), start.key.as_ref());
     let begin = move || {
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
@@ -90,7 +140,8 @@ async fn begun<R: Send + 'static>(
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
-    server.bridge.cross(server.deadline(), begin).await
+    let (running, version) = server.bridge.cross(&backend, server.deadline(), begin).await?;
+    Ok((running, version, backend))
 }
 
 impl Server {
@@ -100,17 +151,19 @@ impl Server {
         mut stream: Streaming<proto::SignStreamRequest>,
     ) -> Result<proto::SignStreamResponse> {
         let start = start(&mut stream).await?;
+        let mut held = Held::new(self, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Sign { key, how })
         };
-        let (mut running, key_version): (Unfinished<Box<dyn Signing>>, _) =
+        let (mut running, key_version, backend): (Unfinished<Box<dyn Signing>>, _, _) =
             begun(self, connection, start, begin).await?;
         while let Some(part) = next(&mut stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
+            held.take(data.len())?;
             running = self
                 .bridge
-                .cross(self.deadline(), move || {
+                .cross(&backend, self.deadline(), move || {
                     running.update(&data, |signing| signing.update(&data))?;
                     Ok(running)
                 })
@@ -124,7 +177,7 @@ impl Server {
                 Ok(made)
             })
         };
-        let signature = self.bridge.cross(self.deadline(), finish).await?;
+        let signature = self.bridge.cross(&backend, self.deadline(), finish).await?;
         Ok(proto::SignStreamResponse { signature, key_version })
     }
 
@@ -134,24 +187,26 @@ impl Server {
         mut stream: Streaming<proto::VerifyStreamRequest>,
     ) -> Result<proto::VerifyStreamResponse> {
         let start = start(&mut stream).await?;
+        let mut held = Held::new(self, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Verify { key, how })
         };
-        let (mut running, key_version): (Unfinished<Box<dyn Verifying>>, _) =
+        let (mut running, key_version, backend): (Unfinished<Box<dyn Verifying>>, _, _) =
             begun(self, connection, start, begin).await?;
         loop {
             match next(&mut stream).await? {
                 Some(Part::Data(data)) => {
+                    held.take(data.len())?;
                     let update = move || {
                         running.update(&data, |verifying| verifying.update(&data))?;
                         Ok(running)
                     };
-                    running = self.bridge.cross(self.deadline(), update).await?;
+                    running = self.bridge.cross(&backend, self.deadline(), update).await?;
                 }
                 Some(Part::Signature(signature)) => {
                     let finish = move || running.finish(&[], |verifying| verifying.finish(&signature));
-                    self.bridge.cross(self.deadline(), finish).await?;
+                    self.bridge.cross(&backend, self.deadline(), finish).await?;
                     return Ok(proto::VerifyStreamResponse { key_version });
                 }
                 _ => return Err(argument("a stream to be verified ends with the signature")),
@@ -162,14 +217,17 @@ impl Server {
     /// Encrypts or decrypts what comes in on `stream`; the results, and an error at the end, come out of the channel.
     pub(super) fn cipher_stream<M: Parted + Send + 'static>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         mut stream: Streaming<M>,
         encrypts: bool,
     ) -> mpsc::Receiver<Result<Vec<u8>>> {
         let (out, results) = mpsc::channel(AHEAD);
-        let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
+        let span = self.span(if encrypts { "EncryptStream" } else { "DecryptStream" }, context, "", &[]);
         tokio::spawn(async move {
-            if let Err(error) = server.ciphered(&connection, &mut stream, encrypts, &out).await {
+            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out).await;
+            span.end(ciphered.as_ref().err());
+            if let Err(error) = ciphered {
                 super::log::failed("CipherStream", &error);
                 let _ = out.send(Err(error)).await;
             }
@@ -193,9 +251,9 @@ impl Server {
                 asked.host.kms.begin(&asked.caller, Decrypt { key, how })
             }
         };
-        let (mut running, _): (Unfinished<Box<dyn Ciphering>>, _) = begun(self, connection, start, begin).await?;
-        let most = usize::try_from(self.config.max_stream_bytes).unwrap_or(usize::MAX);
-        let mut held: usize = 0;
+        let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
+            begun(self, connection, start, begin).await?;
+        let mut held = Held::of(self);
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             let len = data.len();
@@ -210,15 +268,11 @@ impl Server {
                 made.truncate(written);
                 Ok((running, made))
             };
-            let (next, made) = self.bridge.cross(self.deadline(), update).await?;
+            let (next, made) = self.bridge.cross(&backend, self.deadline(), update).await?;
             running = next;
             if made.is_empty() {
-                held = held.saturating_add(len);
-                if held > most {
-                    let why = "the stream has more data than the server holds until its end";
-                    return Err(Error::new(ErrorKind::DataLength, why));
-                }
-            } else if out.send(Ok(made)).await.is_err() {
+                held.take(len)?;
+            } else if !sent(out, made).await? {
                 return Ok(());
             }
         }
@@ -230,10 +284,10 @@ impl Server {
                 Ok(made)
             })
         };
-        let last = self.bridge.cross(self.deadline(), finish).await?;
+        let last = self.bridge.cross(&backend, self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
-            if out.send(Ok(part.to_vec())).await.is_err() {
+            if !sent(out, part.to_vec()).await? {
                 return Ok(());
             }
         }

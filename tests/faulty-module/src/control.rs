@@ -3,8 +3,8 @@
 //! - `faulty.module`: the path of the module to forward to.
 //! - `faulty.control`: one command a line, `FUNCTION ACTION [TIMES [AFTER]]`. FUNCTION is a name such as `C_Sign`, or `*` for
 //!   all but C_Initialize and C_Finalize. ACTION is an error (`CKR_DEVICE_ERROR`, or its number), `after:ERROR` (the call is
-//!   made, and the error told), `hang:MILLISECONDS` (the call is made after that long), or `hide:MECHANISM` (a number: the
-//!   mechanism is neither listed nor usable). TIMES bounds how often, AFTER says how many calls pass before.
+//!   made, and the error told), `hang:MILLISECONDS` (the call is made after that long), `stall` (the call is made when the file
+//!   says something else), or `hide:MECHANISM` (a number: the mechanism is neither listed nor usable). TIMES bounds how often, AFTER says how many calls pass before.
 //! - `faulty.calls`: where it exists, the name of each function called is appended to it, one a line.
 //!
 //! Files are looked at with each call; a control file with new contents counts anew.
@@ -19,6 +19,9 @@ use std::thread;
 use std::time::Duration;
 
 use cryptoki_sys::*;
+
+/// How often a call that stalls looks whether it goes on.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What becomes of a call.
 pub(crate) enum Fate {
@@ -92,7 +95,7 @@ pub(crate) fn fate(function: &str) -> Fate {
         let _ = writeln!(calls, "{function}");
     }
     let text = fs::read_to_string(folder.join("faulty.control")).unwrap_or_default();
-    let mut hang = Duration::ZERO;
+    let (mut hang, mut stalls) = (Duration::ZERO, false);
     let mut fate = Fate::Forward;
     for command in struck(&text, function) {
         let (word, value) = command.split_once(':').unwrap_or(("", &command));
@@ -100,11 +103,15 @@ pub(crate) fn fate(function: &str) -> Fate {
             "hang" => hang = Duration::from_millis(value.parse().unwrap_or(0)),
             "after" => fate = error(value).map_or(fate, Fate::ForwardAndFail),
             "hide" => {}
+            "" if value == "stall" => stalls = true,
             _ => fate = error(value).map_or(fate, Fate::Fail),
         }
     }
     if !hang.is_zero() {
         thread::sleep(hang);
+    }
+    while stalls && fs::read_to_string(folder.join("faulty.control")).is_ok_and(|now| now == text) {
+        thread::sleep(LOOK);
     }
     fate
 }

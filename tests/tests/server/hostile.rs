@@ -8,7 +8,7 @@ use kmss_tests::built;
 use prost::Message as _;
 use remote::proto;
 
-use crate::kit::{Kmssd, sign};
+use crate::kit::{Kmssd, ecdsa, key, named, sign};
 
 /// Numbers that look like chance and are the same each time.
 struct Noise(u64);
@@ -77,4 +77,57 @@ fn messages_with_bits_turned_are_answered_with_errors_and_never_with_a_crash() {
     let fine = client.wait(client.crypto().sign(sign(&pair, b"message", &[])));
     assert!(fine.is_ok());
     assert!(!server.running.as_ref().unwrap().said().contains("panicked"));
+}
+
+#[test]
+fn a_connection_over_which_nobody_speaks_does_not_keep_its_place() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("max_connections = 2\n", "");
+    let silent = [b"".as_slice(), b"PRI * HTTP/2.0"].map(|beginning| {
+        let mut stream = UnixStream::connect(server.socket()).unwrap();
+        stream.write_all(beginning).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream
+    });
+    for mut stream in silent {
+        let mut said = Vec::new();
+        // Whatever it says first, it ends.
+        stream.read_to_end(&mut said).unwrap();
+    }
+    server.client().pair("alive");
+}
+
+#[test]
+fn a_stream_that_is_signed_as_a_whole_is_not_held_without_end() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("max_stream_bytes = 65536\n", "");
+    let client = server.client();
+    let made = client.wait(client.keys().generate_key_pair(proto::GenerateKeyPairRequest {
+        namespace: "web".into(),
+        spec: Some(proto::KeySpec { kind: Some(proto::key_spec::Kind::Ec(proto::Curve::Ed25519.into())) }),
+        private: Some(named("edwards")),
+        public: Some(named("edwards")),
+        request_id: Vec::new(),
+    }));
+    let edwards = made.unwrap().into_inner().private.unwrap();
+    let kind = proto::ec_mechanism::Kind::Eddsa(proto::EdDsa::default());
+    let eddsa = proto::mechanism::Kind::Ec(proto::EcMechanism { kind: Some(kind) });
+    let eddsa = Some(proto::Mechanism { kind: Some(eddsa) });
+    let stream = |object: &proto::Object, mechanism: &Option<proto::Mechanism>, len: usize| {
+        use proto::sign_stream_request::Part;
+        let start = proto::StreamStart { key: key(object), mechanism: mechanism.clone(), request_id: Vec::new() };
+        let data = vec![7; len];
+        let parts = std::iter::once(Part::Start(start)).chain(data.chunks(1 << 14).map(|d| Part::Data(d.to_vec())));
+        let parts: Vec<_> = parts.map(|part| proto::SignStreamRequest { part: Some(part) }).collect();
+        client.wait(client.crypto().sign_stream(tokio_stream::iter(parts)))
+    };
+    assert!(stream(&edwards, &eddsa, 60_000).is_ok());
+    let refused = stream(&edwards, &eddsa, 200_000).err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::InvalidArgument, "{refused:?}");
+    // What is hashed as it comes has no such limit.
+    assert!(stream(&client.pair("hashed"), &ecdsa(), 200_000).is_ok());
 }

@@ -1,11 +1,13 @@
 //! kmssd in a process of its own, and what talks to it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use hyper_util::rt::TokioIo;
+use libkmss::config::PinSource;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
 use remote::proto;
 use rustls::pki_types::pem::PemObject as _;
@@ -18,6 +20,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use kmss_tests::built;
 use kmss_tests::home::Home;
+use kmss_tests::module::{HSM_LABEL, Module};
 use kmss_tests::program::{Program, Running, free_port};
 
 /// A server on a Unix socket, and where it is asked for, over TLS.
@@ -28,6 +31,8 @@ pub(crate) struct Kmssd {
     pub(crate) running: Option<Running>,
     /// Whoever issues certificates; absent where it has no TLS.
     pub(crate) authority: Option<Authority>,
+    /// What it needs in its environment beside the home's variables.
+    variables: Vec<(OsString, OsString)>,
     socket: PathBuf,
     port: u16,
     metrics: u16,
@@ -39,19 +44,33 @@ const SERVED: &str = "[[server.namespace]]\nname = \"web\"\npin_env = \"KMSS_PIN
 impl Kmssd {
     /// One on a Unix socket; `settings` are those of `[server]`, `rules` what else the configuration says.
     pub(crate) fn start(settings: &str, rules: &str) -> Self {
-        Self::begin(settings, rules, false)
+        Self::begin(Home::with_token("web"), settings, rules, false, &[])
     }
 
     /// One on a Unix socket and over TLS.
     pub(crate) fn with_tls(settings: &str, rules: &str) -> Self {
-        Self::begin(settings, rules, true)
+        Self::begin(Home::with_token("web"), settings, rules, true, &[])
     }
 
-    fn begin(settings: &str, rules: &str, tls: bool) -> Self {
+    /// One on a Unix socket that serves the namespace `pay` beside `web`, with its keys in `module`; `hsm` says more of that.
+    pub(crate) fn with_hsm(module: &Module, hsm: &str) -> Self {
         let home = Home::with_token("web");
+        let config = module.config("vault");
+        let Some(PinSource::File(pin)) = &config.pin else { panic!("the PIN is in a file") };
+        let rules = format!(
+            "[[hsm]]\nname = \"vault\"\nmodule = {:?}\ntoken = {HSM_LABEL:?}\npin = {{ file = {pin:?} }}\n{hsm}\n",
+            module.path
+        );
+        fs::write(home.path().join("kmss.toml"), &rules).expect("the home is ours");
+        home.kmss("token init pay --backend vault").envs(&module.variables).succeed();
+        let served = "[[server.namespace]]\nname = \"pay\"\npin_env = \"KMSS_PIN\"\n";
+        Self::begin(home, served, &rules, false, &module.variables)
+    }
+
+    fn begin(home: Home, settings: &str, rules: &str, tls: bool, variables: &[(OsString, OsString)]) -> Self {
         let (socket, port, metrics) = (home.file("kmssd.sock"), free_port(), free_port());
         let mut config = format!("{rules}\n[server]\nunix = \"{}\"\nunix_mode = \"0666\"\n", socket.display());
-        config += &format!("metrics = \"127.0.0.1:{metrics}\"\n{settings}\n");
+        config += &format!("metrics = \"127.0.0.1:{metrics}\"\n");
         let authority = tls.then(|| {
             let authority = Authority::new();
             let (certificate, key) = authority.issue(&["DNS:localhost"], 0);
@@ -67,16 +86,18 @@ impl Kmssd {
             );
             authority
         });
-        let config = format!("{config}\n{SERVED}");
+        let config = format!("{config}\n{settings}\n{SERVED}");
         fs::write(home.path().join("kmss.toml"), config).expect("the home is ours");
-        let mut server = Self { home, running: None, authority, socket, port, metrics };
+        let variables = variables.to_vec();
+        let mut server = Self { home, running: None, authority, variables, socket, port, metrics };
         server.run();
         server
     }
 
     /// Starts it.
     pub(crate) fn run(&mut self) {
-        let mut running = Program::new(built::server()).envs(&self.home.variables()).keep_running();
+        let mut running =
+            Program::new(built::server()).envs(&self.home.variables()).envs(&self.variables).keep_running();
         let socket = self.socket.clone();
         running.wait_until("listening", || StdUnixStream::connect(&socket).is_ok());
         self.running = Some(running);
@@ -257,8 +278,13 @@ impl Client {
 
     /// A P-256 pair of this name in `web`, the private half.
     pub(crate) fn pair(&self, name: &str) -> proto::Object {
+        self.pair_in("web", name)
+    }
+
+    /// A P-256 pair of this name in `namespace`, the private half.
+    pub(crate) fn pair_in(&self, namespace: &str, name: &str) -> proto::Object {
         let request = proto::GenerateKeyPairRequest {
-            namespace: "web".into(),
+            namespace: namespace.into(),
             spec: Some(p256()),
             private: Some(named(name)),
             public: Some(named(name)),

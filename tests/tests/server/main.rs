@@ -4,6 +4,8 @@
 mod access;
 mod calls;
 mod hostile;
+mod hsm;
 mod kit;
 mod life;
 mod requests;
+mod traces;

@@ -56,13 +56,14 @@ impl HsmBackend {
     pub(super) fn adoptable(&self, permit: &Permit, replicas: Option<&Replicas>) -> Result<Vec<Foreign>> {
         let mut chance = [0; CHANCE];
         self.software.entropy().fill(&mut chance)?;
-        let (found, serial) = self.call(Use::Other, &[], |device, lent| {
+        let wanted = replicas.cloned();
+        let (found, serial) = self.call(Use::Other, &[], move |device, lent| {
             let mut found = Vec::new();
-            let locator = replicas.map(|replicas| place::there(device, lent, replicas)).transpose()?;
+            let locator = wanted.as_ref().map(|replicas| place::there(device, lent, replicas)).transpose()?;
             for handle in handles(device, lent, locator)? {
                 found.extend(read(lent, handle)?);
             }
-            if replicas.is_some() {
+            if wanted.is_some() {
                 show(lent, &mut found, &chance)?;
             }
             Ok((found, lent.entered().serial.clone()))

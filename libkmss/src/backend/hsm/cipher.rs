@@ -1,5 +1,7 @@
 //! Encryption and decryption with a key in the device.
 
+use std::sync::Arc;
+
 use zeroize::Zeroizing;
 
 use super::mechanism::{For, unsupported, with};
@@ -7,7 +9,7 @@ use super::place::Place;
 use super::route::Route;
 use crate::backend::Ciphering;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
-use crate::device::Use;
+use crate::device::{Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{BlockCipher, CipherMode, KeyType, Mechanism};
 
@@ -21,7 +23,8 @@ pub(super) struct Cipher {
     /// Length of the modulus in bytes, of an RSA key.
     pub(super) unit: usize,
     pub(super) encrypt: bool,
-    pub(super) data: Buffer,
+    /// Shared with a call of the device, which may be given up.
+    pub(super) data: Arc<Buffer>,
 }
 
 impl Cipher {
@@ -55,7 +58,9 @@ impl Cipher {
 
     fn add(&mut self, input: &[u8]) -> Result<()> {
         let most = if matches!(self.mechanism, Mechanism::Cipher(..)) { MAX_HELD } else { self.unit };
-        self.data.push(input, most, self.too_long())
+        let kind = self.too_long();
+        let given_up = || Error::new(ErrorKind::OperationInactive, "the operation has ended");
+        Arc::get_mut(&mut self.data).ok_or_else(given_up)?.push(input, most, kind)
     }
 
     /// What stands in the way of lengths, told before the device is asked: devices say all kinds of things of them.
@@ -81,28 +86,24 @@ impl Cipher {
         {
             return Ok(Zeroizing::default());
         }
-        with(&self.mechanism, self.key_type, For::Data, |mechanism| {
-            let used = if self.encrypt { Use::Other } else { Use::Decrypt };
-            let made = self.route.call(used, &[&self.place], |device, lent| {
-                let key = self.place.handle(device, lent)?;
-                let data = self.data.as_slice();
+        let (place, data) = (self.place.clone(), Arc::clone(&self.data));
+        let (mechanism, key_type, encrypt) = (self.mechanism.clone(), self.key_type, self.encrypt);
+        let used = if encrypt { Use::Other } else { Use::Decrypt };
+        let made = self.route.call(used, Effort::Data(data.len()), &[&self.place], move |device, lent| {
+            with(&mechanism, key_type, For::Data, |mechanism| {
+                let (key, data) = (place.handle(device, lent)?, data.as_slice());
                 lent.ask(|session| {
-                    if self.encrypt {
-                        session.encrypt(mechanism, key, data)
-                    } else {
-                        session.decrypt(mechanism, key, data)
-                    }
+                    if encrypt { session.encrypt(mechanism, key, data) } else { session.decrypt(mechanism, key, data) }
                 })
-            });
-            made.map(Zeroizing::new).map_err(|error| {
-                match error.kind() {
-                    // One error for every way to be wrong.
-                    ErrorKind::DataInvalid | ErrorKind::DataLength if !self.encrypt => {
-                        Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt")
-                    }
-                    _ => error,
-                }
+                .map(Zeroizing::new)
             })
+        });
+        made.map_err(|error| match error.kind() {
+            // One error for every way to be wrong.
+            ErrorKind::DataInvalid | ErrorKind::DataLength if !self.encrypt => {
+                Error::new(ErrorKind::EncryptedDataInvalid, "the ciphertext does not decrypt")
+            }
+            _ => error,
         })
     }
 }

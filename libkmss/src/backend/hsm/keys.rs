@@ -36,38 +36,38 @@ impl HsmBackend {
         let KeySpec::Secret { key_type, len } = spec else {
             return Err(Error::new(ErrorKind::Internal, "a pair is not made as a secret key"));
         };
-        let mechanism = match key_type {
+        let mechanism: fn() -> Theirs<'static> = match key_type {
             KeyType::Aes if !matches!(len, 16 | 24 | 32) => {
                 return Err(Error::new(ErrorKind::KeySize, "AES keys have 128, 192 or 256 bits"));
             }
-            KeyType::Aes => Theirs::AesKeyGen,
-            generic if generic.is_generic() => Theirs::GenericSecretKeyGen,
+            KeyType::Aes => || Theirs::AesKeyGen,
+            generic if generic.is_generic() => || Theirs::GenericSecretKeyGen,
             _ => return Err(unsupported()),
         };
         let new = permit.new_object()?;
         let mut template = self.template(new, KeyClass::Secret, *key_type)?;
         template.push(value_len(*len)?);
         let expected = Expected { key_type: *key_type, len: Some(*len) };
-        self.secret(permit, new, expected, (Use::Other, &[]), |_, lent| {
-            lent.ask(|session| session.generate_key(&mechanism, &template))
+        self.secret(permit, new, expected, (Use::Other, &[]), move |_, lent| {
+            lent.ask(|session| session.generate_key(&mechanism(), &template))
         })
     }
 
     pub(super) fn make_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
-        let (mechanism, of_kind) = match spec {
+        let (mechanism, of_kind): (fn() -> Theirs<'static>, _) = match spec {
             KeySpec::Rsa { bits, .. } if !RSA_BITS.contains(bits) => {
                 return Err(Error::new(ErrorKind::KeySize, "RSA keys have 1024 to 8192 bits"));
             }
             KeySpec::Rsa { bits, exponent } => {
                 let bits = Attribute::ModulusBits(u64::from(*bits).into());
-                (Theirs::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(exponent.clone())])
+                (|| Theirs::RsaPkcsKeyPairGen, vec![bits, Attribute::PublicExponent(exponent.clone())])
             }
             KeySpec::Ec(curve) => {
                 self.check_curve(*curve)?;
-                let mechanism = match curve.key_type() {
-                    KeyType::Ec => Theirs::EccKeyPairGen,
-                    KeyType::EcEdwards => Theirs::EccEdwardsKeyPairGen,
-                    KeyType::EcMontgomery => Theirs::EccMontgomeryKeyPairGen,
+                let mechanism: fn() -> Theirs<'static> = match curve.key_type() {
+                    KeyType::Ec => || Theirs::EccKeyPairGen,
+                    KeyType::EcEdwards => || Theirs::EccEdwardsKeyPairGen,
+                    KeyType::EcMontgomery => || Theirs::EccMontgomeryKeyPairGen,
                     _ => return Err(unsupported()),
                 };
                 (mechanism, vec![Attribute::EcParams(ec_params(*curve)?)])
@@ -85,11 +85,12 @@ impl HsmBackend {
         let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
         let stored = private.storage == Storage::Stored;
-        let made = self.call(Use::Other, &[], |device, lent| {
+        let made = self.call_to_make((Use::Other, &[]), move |device, lent| {
             // Nothing behind it may fail in a way that has it done again.
             let at = |class| Locator::new(class, &lent.entered().serial, &id, None);
             let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
-            let (theirs, ours) = lent.ask(|s| s.generate_key_pair(&mechanism, &public_template, &private_template))?;
+            let (theirs, ours) =
+                lent.ask(|s| s.generate_key_pair(&mechanism(), &public_template, &private_template))?;
             if stored {
                 device.remember(lent, &private.bytes, ours);
                 device.remember(lent, &public.bytes, theirs);
@@ -123,11 +124,11 @@ impl HsmBackend {
         let template = of_key.with(all);
         let made = if class == KeyClass::Secret {
             let expected = Expected { key_type: components.key_type(), len: None };
-            self.secret(permit, new, expected, (Use::Other, &[]), |_, lent| {
+            self.secret(permit, new, expected, (Use::Other, &[]), move |_, lent| {
                 lent.ask(|session| session.create_object(&template))
             })?
         } else {
-            let create = |_: &Arc<Device>, lent: &Lent| lent.ask(|session| session.create_object(&template));
+            let create = move |_: &Arc<Device>, lent: &Lent| lent.ask(|session| session.create_object(&template));
             self.private(new, (Use::Other, &[]), create, |_| Ok(described.clone()))?
         };
         Ok(Material { locator: made.locator, held: made.held, ..described })
@@ -151,20 +152,22 @@ impl HsmBackend {
         let class = if expected.key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
         let template = self.template(new, class, expected.key_type)?;
         check(mechanism, &self.route.entered(&[&place])?.quirks)?;
-        with(mechanism, unwrapping.key.key_type, For::Keys, |theirs| {
-            let places = [&place];
-            let at = (Use::Unwrap, places.as_slice());
-            let unwrap = |device: &Arc<Device>, lent: &Lent| {
-                let key = place.handle(device, lent)?;
-                lent.ask(|session| session.unwrap_key(theirs, key, wrapped, &template))
-            };
-            if class == KeyClass::Secret {
-                let implied = implied_len(mechanism, wrapped, expected.key_type);
-                self.secret_of(permit, new, (expected, implied), at, unwrap)
-            } else {
-                self.private(new, at, unwrap, |read| self.describe(permit, expected.key_type, read))
-            }
-        })
+        let implied = implied_len(mechanism, wrapped, expected.key_type);
+        let (key, mechanism, wrapped) = (place.clone(), mechanism.clone(), wrapped.to_vec());
+        let unwrapping = unwrapping.key.key_type;
+        let unwrap = move |device: &Arc<Device>, lent: &Lent| {
+            with(&mechanism, unwrapping, For::Keys, |theirs| {
+                let key = key.handle(device, lent)?;
+                lent.ask(|session| session.unwrap_key(theirs, key, &wrapped, &template))
+            })
+        };
+        let places = [&place];
+        let at = (Use::Unwrap, places.as_slice());
+        if class == KeyClass::Secret {
+            self.secret_of(permit, new, (expected, implied), at, unwrap)
+        } else {
+            self.private(new, at, unwrap, |read| self.describe(permit, expected.key_type, read))
+        }
     }
 
     pub(super) fn agree(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
@@ -176,11 +179,11 @@ impl HsmBackend {
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let entered = self.route.entered(&[&place])?;
-        let mechanism = adapted(mechanism, &entered.quirks)?;
-        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.secret(permit, new, expected, (Use::Other, &[&place]), |device, lent| {
-                let key = place.handle(device, lent)?;
+        let mechanism = adapted(mechanism, &self.route.entered(&[&place])?.quirks)?.into_owned();
+        let (wanted, key_type) = (place.clone(), base.key.key_type);
+        self.secret(permit, new, expected, (Use::Other, &[&place]), move |device, lent| {
+            with(&mechanism, key_type, For::Derivation, |theirs| {
+                let key = wanted.handle(device, lent)?;
                 lent.ask(|session| session.derive_key(theirs, key, &template))
             })
         })
@@ -200,11 +203,11 @@ impl HsmBackend {
         let base = permit.key()?;
         let place = Place::of(base)?;
         self.check_peer(permit, mechanism)?;
-        let entered = self.route.entered(&[&place])?;
-        let mechanism = adapted(mechanism, &entered.quirks)?;
-        with(&mechanism, base.key.key_type, For::Derivation, |theirs| {
-            self.call(Use::Other, &[&place], |device, lent| {
-                let key = place.handle(device, lent)?;
+        let mechanism = adapted(mechanism, &self.route.entered(&[&place])?.quirks)?.into_owned();
+        let (wanted, key_type) = (place.clone(), base.key.key_type);
+        self.call(Use::Other, &[&place], move |device, lent| {
+            with(&mechanism, key_type, For::Derivation, |theirs| {
+                let key = wanted.handle(device, lent)?;
                 let made = lent.ask(|session| session.derive_key(theirs, key, &template))?;
                 give_out(lent, made)
             })
@@ -256,7 +259,7 @@ impl HsmBackend {
         new: &NewObject,
         expected: Expected,
         used: (Use, &[&Place]),
-        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble> + Send + Sync + 'static,
     ) -> Result<Material> {
         self.secret_of(permit, new, (expected, None), used, make)
     }
@@ -268,23 +271,26 @@ impl HsmBackend {
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
         used: (Use, &[&Place]),
-        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble> + Send + Sync + 'static,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         if new.storage == Storage::Ephemeral {
             return self.session_secret(permit, new, (expected, implied), used, make);
         }
-        let (used, at) = used;
-        let locator = self.call(used, at, |device, lent| {
-            let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &new.id.0, None)?;
+        let id = new.id.0;
+        let (locator, made) = self.call_to_make(used, move |device, lent| {
+            let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &id, None)?;
             let handle = make(device, lent)?;
             device.remember(lent, &locator.bytes, handle);
-            Ok(locator)
+            Ok((locator, SessionKey::new(device, lent, handle, Vec::new())))
         })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        made.keep();
         // The device may have been entered anew since: the handle is looked up.
-        let described = self.call(Use::Other, &[], |device, lent| {
+        let wanted = locator.clone();
+        let described = self.call(Use::Other, &[], move |device, lent| {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            describe_secret(lent, stored(device, lent, &locator)?.ok_or_else(gone)?)
+            describe_secret(lent, stored(device, lent, &wanted)?.ok_or_else(gone)?)
         });
         // What is not described is not recorded.
         let (check_value, found) = described.inspect_err(|_| drop(self.remove(&locator)))?;
@@ -307,12 +313,11 @@ impl HsmBackend {
         new: &NewObject,
         (expected, implied): (Expected, Option<usize>),
         used: (Use, &[&Place]),
-        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble> + Send + Sync + 'static,
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         let readable = new.protection.extractable && !new.protection.sensitive;
-        let (used, at) = used;
-        let made = self.call(used, at, |device, lent| {
+        let made = self.call_to_make(used, move |device, lent| {
             let handle = make(device, lent)?;
             if readable {
                 return give_out(lent, handle).map(Made::Value);
@@ -345,13 +350,12 @@ impl HsmBackend {
         &self,
         new: &NewObject,
         used: (Use, &[&Place]),
-        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble>,
+        make: impl Fn(&Arc<Device>, &Lent) -> Result<ObjectHandle, Trouble> + Send + Sync + 'static,
         describe: impl Fn(&Read) -> Result<Material>,
     ) -> Result<Material> {
-        let stored = new.storage == Storage::Stored;
-        let (used, at) = used;
-        let made = self.call(used, at, |device, lent| {
-            let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &new.id.0, None)?;
+        let (stored, id) = (new.storage == Storage::Stored, new.id.0);
+        let made = self.call_to_make(used, move |device, lent| {
+            let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &id, None)?;
             let handle = make(device, lent)?;
             if stored {
                 device.remember(lent, &locator.bytes, handle);
@@ -381,10 +385,11 @@ impl HsmBackend {
 
     /// Destroys a stored object, if it is there.
     pub(super) fn remove(&self, locator: &Locator) -> Result<()> {
-        self.call(Use::Other, &[], |device, lent| {
-            let Some(handle) = stored(device, lent, locator)? else { return Ok(()) };
+        let wanted = locator.clone();
+        self.call(Use::Other, &[], move |device, lent| {
+            let Some(handle) = stored(device, lent, &wanted)? else { return Ok(()) };
             lent.ask(|session| session.destroy_object(handle))?;
-            device.forget(&locator.bytes);
+            device.forget(&wanted.bytes);
             Ok(())
         })
     }

@@ -242,23 +242,23 @@ pub(super) enum For {
 }
 
 /// Calls `f` with what `mechanism` is in the device for data, other keys or derivation with a key of this type.
-pub(super) fn with<R>(
+pub(super) fn with<R, E: From<Error>>(
     mechanism: &Mechanism,
     key_type: KeyType,
     what: For,
-    f: impl FnOnce(&Theirs<'_>) -> Result<R>,
-) -> Result<R> {
+    f: impl FnOnce(&Theirs<'_>) -> Result<R, E>,
+) -> Result<R, E> {
     match (mechanism, key_type) {
         (Mechanism::Rsa(m), KeyType::Rsa) => match (m, what) {
             (RsaMechanism::Pkcs, For::Data | For::Keys) => f(&Theirs::RsaPkcs),
             (RsaMechanism::X509, For::Data) => f(&Theirs::RsaX509),
             (RsaMechanism::Oaep(oaep), For::Data | For::Keys) => f(&Theirs::RsaPkcsOaep(oaep_params(oaep)?)),
-            _ => Err(unsupported()),
+            _ => Err(unsupported().into()),
         },
         (Mechanism::Cipher(BlockCipher::Aes, mode), KeyType::Aes) => with_aes(mode, what, f),
         (Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info }), KeyType::Ec | KeyType::EcMontgomery) => {
             if what != For::Derivation {
-                return Err(unsupported());
+                return Err(unsupported().into());
             }
             f(&Theirs::Ecdh1Derive(Ecdh1DeriveParams::new(agreed(*kdf, shared_info)?, public)))
         }
@@ -266,13 +266,17 @@ pub(super) fn with<R>(
             f(&Theirs::AesCbcEncryptData(AesCbcDeriveParams::new(*iv, data)))
         }
         (Mechanism::Rsa(_) | Mechanism::Cipher(BlockCipher::Aes, _) | Mechanism::Ec(EcMechanism::Ecdh { .. }), _) => {
-            Err(wrong_key())
+            Err(wrong_key().into())
         }
-        _ => Err(unsupported()),
+        _ => Err(unsupported().into()),
     }
 }
 
-fn with_aes<R>(mode: &CipherMode, what: For, f: impl FnOnce(&Theirs<'_>) -> Result<R>) -> Result<R> {
+fn with_aes<R, E: From<Error>>(
+    mode: &CipherMode,
+    what: For,
+    f: impl FnOnce(&Theirs<'_>) -> Result<R, E>,
+) -> Result<R, E> {
     match (mode, what) {
         (CipherMode::Ecb, For::Data) => f(&Theirs::AesEcb),
         (CipherMode::Cbc { iv }, For::Data) => f(&Theirs::AesCbc(*iv)),
@@ -291,7 +295,7 @@ fn with_aes<R>(mode: &CipherMode, what: For, f: impl FnOnce(&Theirs<'_>) -> Resu
             f(&Theirs::AesKeyWrap)
         }
         (CipherMode::KeyWrapPad, For::Keys) => f(&Theirs::AesKeyWrapPad),
-        _ => Err(unsupported()),
+        _ => Err(unsupported().into()),
     }
 }
 

@@ -19,6 +19,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use cryptoki::object::{Attribute, AttributeType, ObjectHandle};
+use zeroize::Zeroizing;
 
 use self::attributes::{Read, public_of, their_type};
 use self::cipher::Cipher;
@@ -30,7 +31,7 @@ use self::route::Route;
 use self::sign::Signature;
 use super::soft::buffer::Buffer;
 use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
-use crate::device::{Device, Lent, Trouble, Use};
+use crate::device::{Device, Effort, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
     BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents,
@@ -59,8 +60,22 @@ impl HsmBackend {
     }
 
     /// Calls a device that holds what is `at`, with errors as the core knows them.
-    fn call<R>(&self, used: Use, at: &[&Place], f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>) -> Result<R> {
-        self.route.call(used, at, f)
+    fn call<R: Send + 'static>(
+        &self,
+        used: Use,
+        at: &[&Place],
+        f: impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static,
+    ) -> Result<R> {
+        self.route.call(used, Effort::Usual, at, f)
+    }
+
+    /// As [`Self::call`], for what makes a key.
+    fn call_to_make<R: Send + 'static>(
+        &self,
+        (used, at): (Use, &[&Place]),
+        f: impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static,
+    ) -> Result<R> {
+        self.route.call(used, Effort::Making, at, f)
     }
 
     /// Lets the software engine make something for this process; what it would store is nothing that this backend could read.
@@ -132,38 +147,46 @@ impl HsmBackend {
             _ => 0,
         };
         let (route, mechanism) = (self.route.clone(), mechanism.clone());
-        Ok(Box::new(Cipher { route, place, mechanism, key_type, unit, encrypt, data: Buffer::default() }))
+        Ok(Box::new(Cipher { route, place, mechanism, key_type, unit, encrypt, data: Arc::default() }))
+    }
+}
+
+/// A public key that wraps keys of the device.
+struct PublicHalf {
+    key_type: KeyType,
+    /// Where it is in devices.
+    replicas: Option<Replicas>,
+    public: PublicComponents,
+}
+
+impl PublicHalf {
+    /// That of `granted`, for a backend that is called `id`.
+    fn of(granted: Granted<'_>, id: &BackendId) -> Result<Self> {
+        // The locator of another backend says nothing here.
+        let ours = granted.version.backend == *id && !granted.version.locator.is_empty();
+        let replicas = ours.then(|| Replicas::parse(&granted.version.locator)).transpose()?;
+        Ok(Self { key_type: granted.key.key_type, replicas, public: granted.version.public.clone() })
     }
 
-    /// The object of a public key in the device, and whether it was made for this call only.
-    fn public_object(
-        &self,
-        device: &Device,
-        lent: &Lent,
-        granted: Granted<'_>,
-    ) -> Result<(ObjectHandle, bool), Trouble> {
-        // That of another backend says nothing here.
-        if granted.version.backend == self.id && !granted.version.locator.is_empty() {
-            let replicas = Replicas::parse(&granted.version.locator)?;
-            let found = match replicas.at(&lent.entered().serial) {
-                Some(locator) => place::stored(device, lent, locator)?,
-                None => None,
-            };
+    /// Its object in the device, and whether it was made for this call only.
+    fn object(&self, device: &Device, lent: &Lent) -> Result<(ObjectHandle, bool), Trouble> {
+        let at = self.replicas.as_ref().and_then(|replicas| replicas.at(&lent.entered().serial));
+        if let Some(locator) = at {
             // Anybody may put a public object into a device: it counts only where it is what the record says.
-            if let Some(handle) = found {
-                let read = Read::of(lent, handle, public_of(granted.key.key_type))?;
-                if read.public(granted.key.key_type).is_ok_and(|public| public == granted.version.public) {
+            if let Some(handle) = place::stored(device, lent, locator)? {
+                let read = Read::of(lent, handle, public_of(self.key_type))?;
+                if read.public(self.key_type).is_ok_and(|public| public == self.public) {
                     return Ok((handle, false));
                 }
             }
         }
         // Nothing else wraps under a public key.
-        let PublicComponents::Rsa { modulus, exponent } = &granted.version.public else {
+        let PublicComponents::Rsa { modulus, exponent } = &self.public else {
             return Err(unsupported().into());
         };
         let template = [
             Attribute::Class(cryptoki::object::ObjectClass::PUBLIC_KEY),
-            Attribute::KeyType(their_type(granted.key.key_type)?),
+            Attribute::KeyType(their_type(self.key_type)?),
             Attribute::Token(false),
             Attribute::Private(false),
             Attribute::Wrap(true),
@@ -233,8 +256,9 @@ impl Backend for HsmBackend {
         if granted.key.class != KeyClass::Secret {
             return Err(kept());
         }
-        let read = self.call(Use::Other, &[&place], |device, lent| {
-            let handle = place.handle(device, lent)?;
+        let wanted = place.clone();
+        let read = self.call(Use::Other, &[&place], move |device, lent| {
+            let handle = wanted.handle(device, lent)?;
             Read::of(lent, handle, &[AttributeType::Value])
         })?;
         let value = read.into_value().ok_or_else(kept)?;
@@ -252,12 +276,15 @@ impl Backend for HsmBackend {
             return Err(Error::new(ErrorKind::KeyNotWrappable, why));
         }
         check(mechanism, &self.route.entered(&[&by, &what])?.quirks)?;
-        with(mechanism, wrapping.key.key_type, For::Keys, |theirs| {
-            self.call(Use::Other, &[&by, &what], |device, lent| {
-                let target = what.handle(device, lent)?;
-                let (key, made) = match &by {
-                    Place::Here => self.public_object(device, lent, wrapping)?,
-                    place => (place.handle(device, lent)?, false),
+        let (mechanism, key_type) = (mechanism.clone(), wrapping.key.key_type);
+        let half = matches!(by, Place::Here).then(|| PublicHalf::of(wrapping, &self.id)).transpose()?;
+        let (under, target) = (by.clone(), what.clone());
+        self.call(Use::Other, &[&by, &what], move |device, lent| {
+            with(&mechanism, key_type, For::Keys, |theirs| {
+                let target = target.handle(device, lent)?;
+                let (key, made) = match &half {
+                    Some(half) => half.object(device, lent)?,
+                    None => (under.handle(device, lent)?, false),
                 };
                 let wrapped = lent.ask(|session| session.wrap_key(theirs, key, target));
                 if made {
@@ -359,7 +386,14 @@ impl Backend for HsmBackend {
     }
 
     fn random(&self, _permit: &Permit, out: &mut [u8]) -> Result<()> {
-        self.call(Use::Other, &[], |_, lent| lent.ask(|session| session.generate_random_slice(out)))
+        let len = out.len();
+        let drawn = self.route.call(Use::Other, Effort::Data(len), &[], move |_, lent| {
+            let mut drawn = Zeroizing::new(vec![0; len]);
+            lent.ask(|session| session.generate_random_slice(&mut drawn))?;
+            Ok(drawn)
+        })?;
+        out.copy_from_slice(&drawn);
+        Ok(())
     }
 
     fn entropy(&self) -> &dyn Random {

@@ -9,11 +9,13 @@ use std::time::Duration;
 use super::place::Place;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{HsmGroupConfig, Routing};
-use crate::device::{Device, Entered, Failure, Fault, Lent, Standing, Trouble, Use};
+use crate::device::{Device, Effort, Entered, Failure, Fault, Lent, Standing, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long who finds all members busy sleeps at first, and at most.
 const NAPS: [Duration; 2] = [Duration::from_micros(50), Duration::from_millis(2)];
+/// As long as this every member may take, however short the group's deadline is.
+const SHORTEST: Duration = Duration::from_millis(100);
 /// So often in succession a member fails at what another one does, before it is asked last.
 const DOUBTS: u32 = 3;
 /// How long it is asked last: a second more each time, up to so many.
@@ -72,12 +74,14 @@ impl Members {
     }
 
     /// Runs `f` at the first member that takes it, of those that hold what is `at`.
-    fn call<R>(
+    fn call<R: Send + 'static>(
         &self,
-        used: Use,
+        (used, effort): (Use, Effort),
         at: &[&Place],
-        mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>,
+        f: impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static,
     ) -> Result<R> {
+        // One that hangs in a member is given up, and may still be run there while another member runs it.
+        let f = Arc::new(f);
         let until = self.clock.monotonic() + self.deadline;
         let [mut nap, longest] = NAPS;
         let mut failures: Vec<(usize, Error)> = Vec::new();
@@ -92,7 +96,7 @@ impl Members {
                 if failures.iter().any(|(failed, _)| *failed == place) {
                     continue;
                 }
-                match self.try_at(member, used, &mut f) {
+                match self.try_at(member, (used, effort), &f, failures.len()) {
                     Tried::Done(result) => {
                         self.settle(place, &blamed);
                         return Ok(result);
@@ -115,11 +119,12 @@ impl Members {
         }
     }
 
-    fn try_at<R>(
+    fn try_at<R: Send + 'static>(
         &self,
         member: &Member,
-        used: Use,
-        f: &mut impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>,
+        (used, effort): (Use, Effort),
+        f: &Arc<impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static>,
+        failed: usize,
     ) -> Tried<R> {
         let device = &member.device;
         match device.standing() {
@@ -132,7 +137,12 @@ impl Members {
         }
         // Where others are there nobody waits for one that does not open at once.
         let alone = !self.all.iter().any(|other| matches!(other.device.standing(), Standing::Ready { .. }));
-        match device.attempt(alone, |lent| f(device, lent)) {
+        // One that hangs leaves the next one time to do it. That is a part of the whole deadline, never of what is left of it:
+        // whoever has waited must not make a member look dead.
+        let last = failed + 1 >= self.all.len();
+        let within = if last { self.deadline.max(SHORTEST) } else { (self.deadline / 2).max(SHORTEST) };
+        let (whole, f) = (Arc::clone(device), Arc::clone(f));
+        match device.attempt((alone, within), effort, move |lent| f(&whole, lent)) {
             Ok(result) => Tried::Done(result),
             Err(Failure::Busy) => Tried::Busy,
             Err(Failure::Refused(error)) => Tried::Next(error, false),
@@ -216,18 +226,20 @@ impl Route {
     ///
     /// # Errors
     /// Those of `f`, as the core knows them; [`ErrorKind::BackendUnavailable`] where no device can be used in time.
-    pub(super) fn call<R>(
+    pub(super) fn call<R: Send + 'static>(
         &self,
         used: Use,
+        effort: Effort,
         at: &[&Place],
-        mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>,
+        f: impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static,
     ) -> Result<R> {
         match self {
             Self::One(device) => {
-                let asked = device.call(|lent| f(device, lent));
+                let whole = Arc::clone(device);
+                let asked = device.call(effort, move |lent| f(&whole, lent));
                 asked.map_err(|trouble| trouble.into_error(device.name(), used))
             }
-            Self::Several(members) => members.call(used, at, f),
+            Self::Several(members) => members.call((used, effort), at, f),
         }
     }
 
@@ -240,7 +252,8 @@ impl Route {
             Self::One(device) => device.entered(),
             Self::Several(members) => {
                 let known = members.order(at, 0).into_iter().find_map(|place| members.all.get(place)?.device.known());
-                known.map_or_else(|| members.call(Use::Other, at, |_, lent| Ok(Arc::clone(lent.entered()))), Ok)
+                let enter = || members.call((Use::Other, Effort::Usual), at, |_, lent| Ok(Arc::clone(lent.entered())));
+                known.map_or_else(enter, Ok)
             }
         }
     }

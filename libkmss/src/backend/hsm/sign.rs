@@ -7,7 +7,7 @@ use super::place::Place;
 use super::route::Route;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
 use crate::backend::{Digesting, Signing, Verifying};
-use crate::device::Use;
+use crate::device::{Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A signature or MAC under way. The device is called at its end, once, so that it may be asked again where its answer was
@@ -76,9 +76,10 @@ impl Signature {
 
     fn compute(&mut self) -> Result<Vec<u8>> {
         let message = zeroize::Zeroizing::new(self.message()?);
-        let mechanism = self.signer.theirs()?;
-        let mut made = self.route.call(Use::Other, &[&self.place], |device, lent| {
-            let key = self.place.handle(device, lent)?;
+        let (place, signer) = (self.place.clone(), self.signer);
+        let effort = Effort::Data(message.len());
+        let mut made = self.route.call(Use::Other, effort, &[&self.place], move |device, lent| {
+            let (mechanism, key) = (signer.theirs()?, place.handle(device, lent)?);
             lent.ask(|session| session.sign(&mechanism, key, &message))
         })?;
         if self.shortened {
@@ -125,10 +126,11 @@ impl Verifying for Signature {
             return if made.ct_eq(signature).into() { Ok(()) } else { Err(wrong()) };
         }
         let message = zeroize::Zeroizing::new(self.message()?);
-        let mechanism = self.signer.theirs()?;
-        self.route.call(Use::Verify, &[&self.place], |device, lent| {
-            let key = self.place.handle(device, lent)?;
-            lent.ask(|session| session.verify(&mechanism, key, &message, signature))
+        let (place, signer, signature) = (self.place.clone(), self.signer, signature.to_vec());
+        let effort = Effort::Data(message.len());
+        self.route.call(Use::Verify, effort, &[&self.place], move |device, lent| {
+            let (mechanism, key) = (signer.theirs()?, place.handle(device, lent)?);
+            lent.ask(|session| session.verify(&mechanism, key, &message, &signature))
         })
     }
 }

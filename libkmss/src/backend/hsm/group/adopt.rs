@@ -10,7 +10,7 @@ use super::super::place::stored;
 use super::GroupBackend;
 use super::carry::call;
 use crate::backend::Foreign;
-use crate::device::{Lent, Trouble};
+use crate::device::{Effort, Lent, Trouble};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
@@ -91,9 +91,10 @@ impl GroupBackend {
         self.pool.software.entropy().fill(&mut chance)?;
         let mut shown: Option<Vec<u8>> = None;
         for (at, place, _) in found {
-            let done = call(&self.member(*at)?.device, |device, lent| {
-                let Some(handle) = stored(device, lent, place)? else { return Ok(None) };
-                used(lent, handle, (first.material.key_type, first.usage), &chance)
+            let (place, key) = (place.clone(), (first.material.key_type, first.usage));
+            let done = call(&self.member(*at)?.device, Effort::Usual, move |device, lent| {
+                let Some(handle) = stored(device, lent, &place)? else { return Ok(None) };
+                used(lent, handle, key, &chance)
             })?;
             match (&shown, done) {
                 (_, None) => return Ok(false),

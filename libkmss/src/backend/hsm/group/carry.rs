@@ -14,9 +14,9 @@ use super::super::locator::{Locator, Replicas};
 use super::super::place::{Place, SessionKey, stored};
 use super::adopt::used;
 use super::{GroupBackend, Part};
-use crate::device::{Device, Entered, Fault, Lent, Trouble, Use};
+use crate::device::{Device, Effort, Entered, Fault, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyClass, Material, Protection, PublicComponents};
+use crate::key::{KeyClass, Material, Protection, PublicComponents, Usage};
 use crate::mechanism::{Hash, KeyType};
 use crate::os::{Lock, Rank};
 use crate::permit::NewObject;
@@ -159,21 +159,24 @@ impl GroupBackend {
         self.pool.software.entropy().fill(&mut chance)?;
         // SoftHSM2 leaves the padding of AES key wrap in secret keys, which is part of the key then.
         let exact = place.class == KeyClass::Secret && (material.bits == 0 || material.bits % 64 != 0);
-        let mechanism = match passage.by {
-            _ if exact => oaep(passage.hash),
+        let (by, hash) = (passage.by, passage.hash);
+        let mechanism = move || match by {
+            _ if exact => oaep(hash),
             Wrapping::KeyWrapPad => Theirs::AesKeyWrapPad,
             Wrapping::CbcPad => Theirs::AesCbcPad(iv),
         };
-        let sent = call(&from.device, |device, lent| {
-            let Ok(transport) = passage.from.handle(device, lent) else { return Ok(None) };
+        let key = (place.class, material.key_type, new.usage);
+        let (transport, public, wanted) = (passage.from.clone(), passage.public.clone(), Locator::clone(place));
+        let sent = call(&from.device, Effort::Usual, move |device, lent| {
+            let Ok(transport) = transport.handle(device, lent) else { return Ok(None) };
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            let key = stored(device, lent, place)?.ok_or_else(gone)?;
-            let shown = shown(lent, key, carried, &chance)?;
+            let handle = stored(device, lent, &wanted)?.ok_or_else(gone)?;
+            let shown = shown(lent, handle, key, &chance)?;
             if !exact {
-                return Ok(Some((lent.ask(|session| session.wrap_key(&mechanism, transport, key))?, shown)));
+                return Ok(Some((lent.ask(|session| session.wrap_key(&mechanism(), transport, handle))?, shown)));
             }
-            let receiver = public_object(lent, &passage.public)?;
-            let wrapped = lent.ask(|session| session.wrap_key(&mechanism, receiver, key));
+            let receiver = public_object(lent, &public)?;
+            let wrapped = lent.ask(|session| session.wrap_key(&mechanism(), receiver, handle));
             let _ = lent.ask(|session| session.destroy_object(receiver));
             Ok(Some((wrapped?, shown)))
         })?;
@@ -187,21 +190,27 @@ impl GroupBackend {
         };
         let replica_of = NewObject { protection, ..NewObject::clone(new) };
         let template = new_key(&replica_of, place.class, material.key_type, &place.id, limit)?;
-        call(&to.device, |device, lent| {
-            let end = if exact { &passage.receiver } else { &passage.to };
+        let end = if exact { passage.receiver.clone() } else { passage.to.clone() };
+        let (place, original) = (Locator::clone(place), Material::clone(material));
+        let arrived = call(&to.device, Effort::Usual, move |device, lent| {
             let Ok(by) = end.handle(device, lent) else { return Ok(None) };
             let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
-            let made = lent.ask(|session| session.unwrap_key(&mechanism, by, &wrapped, &template))?;
+            let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
             // From here on nothing may fail in a way that has it done again.
-            let same = shown(lent, made, carried, &chance).is_ok_and(|here| here == proof);
-            if !same || !is_same(lent, made, material) {
+            let same = shown(lent, made, key, &chance).is_ok_and(|here| here == proof);
+            if !same || !is_same(lent, made, &original) {
                 let _ = lent.ask(|session| session.destroy_object(made));
                 let why = "what arrived there is another key: the HSMs do not understand each other";
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
             }
             device.remember(lent, &replica.bytes, made);
-            Ok(Some(replica))
-        })
+            Ok(Some((replica, SessionKey::new(device, lent, made, Vec::new()))))
+        })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        Ok(arrived.map(|(replica, made)| {
+            made.keep();
+            replica
+        }))
     }
 
     /// Opens a passage: an AES key in a session of `from`, and the same in one of `to`.
@@ -210,18 +219,20 @@ impl GroupBackend {
         let (by, hash) = (wrapping(&here, &there)?, oaep_hash(&here, &there));
         let mut chance = [0; BLOCK];
         self.pool.software.entropy().fill(&mut chance)?;
-        let (receiver, public) = call(&to.device, receiver)?;
-        let (transport, sent, proof) = call(&from.device, |device, lent| {
+        let (receiver, public) = call(&to.device, Effort::Making, receiver)?;
+        let half = public.clone();
+        let (transport, sent, proof) = call(&from.device, Effort::Making, move |device, lent| {
             let transport = generate(device, lent)?;
             let handle = transport.handle(device, lent)?;
             let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
-            let by = public_object(lent, &public)?;
+            let by = public_object(lent, &half)?;
             let sent = lent.ask(|session| session.wrap_key(&oaep(hash), by, handle));
             let _ = lent.ask(|session| session.destroy_object(by));
             Ok((transport, sent?, proof))
         })?;
-        let arrived = call(&to.device, |device, lent| {
-            let private = receiver.handle(device, lent)?;
+        let private = receiver.clone();
+        let arrived = call(&to.device, Effort::Usual, move |device, lent| {
+            let private = private.handle(device, lent)?;
             let template = secret(&[Attribute::Extractable(false), Attribute::Unwrap(true), Attribute::Decrypt(true)]);
             let handle = lent.ask(|session| session.unwrap_key(&oaep(hash), private, &sent, &template))?;
             let arrived = session_key(device, lent, handle);
@@ -237,9 +248,10 @@ impl GroupBackend {
 
     /// Lets nobody take the key out of the device any more.
     pub(super) fn close(&self, member: usize, place: &Locator) -> Result<()> {
-        call(&self.member(member)?.device, |device, lent| {
+        let place = place.clone();
+        call(&self.member(member)?.device, Effort::Usual, move |device, lent| {
             let gone = || Error::new(ErrorKind::BackendUnavailable, "the HSM does not hold the key that it made");
-            let handle = stored(device, lent, place)?.ok_or_else(gone)?;
+            let handle = stored(device, lent, &place)?.ok_or_else(gone)?;
             let open = |attribute: &Attribute| *attribute == Attribute::Extractable(true);
             if Read::of(lent, handle, &[AttributeType::Extractable])?.each().any(open) {
                 lent.ask(|session| session.update_attributes(handle, &[Attribute::Extractable(false)]))?;
@@ -263,13 +275,13 @@ fn not_carried(error: Error) -> Error {
 fn shown(
     lent: &Lent,
     key: ObjectHandle,
-    carried: &Carried<'_>,
+    (class, key_type, usage): (KeyClass, KeyType, Usage),
     chance: &[u8; CHANCE],
 ) -> Result<Option<Vec<u8>>, Trouble> {
-    if carried.place.class != KeyClass::Secret {
+    if class != KeyClass::Secret {
         return Ok(None);
     }
-    match used(lent, key, (carried.material.key_type, carried.new.usage), chance) {
+    match used(lent, key, (key_type, usage), chance) {
         // What it does not do, it does not show.
         Err(trouble) if trouble.fault() == Fault::Request => Ok(None),
         shown => shown,
@@ -295,8 +307,14 @@ fn public_object(lent: &Lent, public: &PublicComponents) -> Result<ObjectHandle,
 }
 
 /// Calls one member, with errors as the core knows them.
-pub(super) fn call<R>(device: &Arc<Device>, mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble>) -> Result<R> {
-    device.call(|lent| f(device, lent)).map_err(|trouble| trouble.into_error(device.name(), Use::Other))
+pub(super) fn call<R: Send + 'static>(
+    device: &Arc<Device>,
+    effort: Effort,
+    mut f: impl FnMut(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + 'static,
+) -> Result<R> {
+    let whole = Arc::clone(device);
+    let asked = device.call(effort, move |lent| f(&whole, lent));
+    asked.map_err(|trouble| trouble.into_error(device.name(), Use::Other))
 }
 
 /// The best way of wrapping that both have.

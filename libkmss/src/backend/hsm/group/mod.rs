@@ -16,7 +16,7 @@ use super::route::{Members, Route};
 use super::{Backend, Ciphering, Digesting, Foreign, HsmBackend, Signing, Verifying};
 use crate::backend::Replication;
 use crate::config::HsmGroupConfig;
-use crate::device::{Device, Use};
+use crate::device::{Device, Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{BackendId, Derivation, DeviceObject, Expected, KeyComponents, KeySpec, Material, Object, Storage};
 use crate::mechanism::{Hash, KeyType, Mechanism};
@@ -288,12 +288,13 @@ impl GroupBackend {
             if left.is_empty() {
                 break;
             }
-            let removed = device.call(|lent| {
+            let (whole, replicas) = (Arc::clone(device), replicas.clone());
+            let removed = device.call(Effort::Usual, move |lent| {
                 let serial = lent.entered().serial.clone();
                 let Some(place) = replicas.at(&serial) else { return Ok(serial) };
-                if let Some(handle) = stored(device, lent, place)? {
+                if let Some(handle) = stored(&whole, lent, place)? {
                     lent.ask(|session| session.destroy_object(handle))?;
-                    device.forget(&place.bytes);
+                    whole.forget(&place.bytes);
                 }
                 Ok(serial)
             });

@@ -8,8 +8,10 @@ use der::asn1::OctetStringRef;
 use super::super::attributes::{ec_params, new_key};
 use super::super::locator::{Locator, Replicas};
 use super::super::mechanism::unsupported;
+use super::super::place::SessionKey;
 use super::GroupBackend;
 use super::carry::call;
+use crate::device::Effort;
 use crate::error::Result;
 use crate::key::{KeyClass, Material, PublicComponents, Storage};
 use crate::permit::NewObject;
@@ -54,11 +56,15 @@ impl GroupBackend {
             }
             _ => return Err(unsupported()),
         }
-        call(device, |device, lent| {
-            let half = Locator::new(KeyClass::Public, &lent.entered().serial, id, None)?;
+        let id = id.to_vec();
+        let (half, made) = call(device, Effort::Usual, move |device, lent| {
+            let half = Locator::new(KeyClass::Public, &lent.entered().serial, &id, None)?;
             let handle = lent.ask(|session| session.create_object(&template))?;
             device.remember(lent, &half.bytes, handle);
-            Ok(half)
-        })
+            Ok((half, SessionKey::new(device, lent, handle, Vec::new())))
+        })?;
+        // One that comes when nobody waits for it any more is destroyed again.
+        made.keep();
+        Ok(half)
     }
 }

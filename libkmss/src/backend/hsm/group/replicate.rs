@@ -5,6 +5,7 @@ use super::super::place::stored;
 use super::GroupBackend;
 use super::carry::{Carried, call};
 use crate::backend::Replication;
+use crate::device::Effort;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{HeldKey, Key, KeyClass, KeyVersion, Material, Object};
 use crate::permit::NewObject;
@@ -76,7 +77,8 @@ impl GroupBackend {
 
     fn looked_for(&self, at: usize, replicas: &Replicas) -> There {
         let looked = self.member(at).and_then(|member| {
-            call(&member.device, |device, lent| {
+            let replicas = replicas.clone();
+            call(&member.device, Effort::Usual, move |device, lent| {
                 let Some(place) = replicas.at(&lent.entered().serial) else { return Ok(None) };
                 Ok(stored(device, lent, place)?.map(|_| place.clone()))
             })

@@ -1,0 +1,155 @@
+//! HSMs behind the server that do not answer.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use kmss_tests::built;
+use kmss_tests::module::Module;
+use remote::proto;
+use tonic::{Code, Status};
+
+use crate::kit::{Client, Kmssd, sign};
+
+/// How long something may take that ends by itself.
+const LONG: Duration = Duration::from_secs(120);
+
+/// A signature in `pay`.
+fn pay(client: &Client, object: &proto::Object) -> Result<Vec<u8>, Status> {
+    let mut request = sign(object, b"message", &[]);
+    if let Some(key) = &mut request.key {
+        key.namespace = "pay".into();
+    }
+    client.wait(client.crypto().sign(request)).map(|signed| signed.into_inner().signature)
+}
+
+/// The value of a metric of the HSM.
+fn metric(server: &Kmssd, name: &str) -> u32 {
+    let start = format!("kmssd_{name}{{hsm=\"vault\"}} ");
+    let text = server.metrics();
+    text.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |value| value.parse().unwrap())
+}
+
+#[test]
+fn an_hsm_that_hangs_costs_its_callers_a_deadline_and_nobody_else_anything() {
+    if built::only_kmss("HSMs behind it") {
+        return;
+    }
+    let module = Module::softhsm().faulty();
+    let server = Kmssd::with_hsm(&module, "max_sessions = 8\ndeadline_ms = 2000\n");
+    let client = server.client();
+    let (kept, soft) = (client.pair_in("pay", "kept"), client.pair("soft"));
+    assert!(pay(&client, &kept).is_ok());
+    let (stop, failed, slowest, done) =
+        (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        let busy = || {
+            let client = server.client();
+            while !stop.load(Ordering::Relaxed) {
+                let began = Instant::now();
+                // The one is done where it comes in, the other crosses to the threads that block.
+                let signed = client.wait(client.crypto().sign(sign(&soft, b"message", &[])));
+                let draw = proto::GenerateRandomRequest { namespace: "web".into(), len: 65_536 };
+                let drawn = client.wait(client.random().generate_random(draw));
+                failed.fetch_add(u32::from(signed.is_err()) + u32::from(drawn.is_err()), Ordering::Relaxed);
+                slowest.fetch_max(u32::try_from(began.elapsed().as_millis()).unwrap(), Ordering::Relaxed);
+                done.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        (0..2).for_each(|_| drop(scope.spawn(busy)));
+        module.command("C_Sign stall");
+        // More of them than the server has threads for what blocks.
+        let callers: Vec<_> = (0..24)
+            .map(|_| {
+                scope.spawn(|| {
+                    let client = server.client();
+                    let began = Instant::now();
+                    let error = pay(&client, &kept).unwrap_err();
+                    (error, began.elapsed())
+                })
+            })
+            .collect();
+        let before = done.load(Ordering::Relaxed);
+        for caller in callers {
+            let (error, took) = caller.join().unwrap();
+            assert_eq!(error.code(), Code::Unavailable, "{error:?}");
+            assert!(error.message().contains("`vault`"), "{error:?}");
+            eprintln!("a caller waited {} ms: {}", took.as_millis(), error.message());
+        }
+        assert!(done.load(Ordering::Relaxed) > before);
+        assert!(metric(&server, "hsm_calls_hanging") >= 1, "{}", server.metrics());
+        // From now on nobody waits, but whoever tries whether it is back.
+        let began = Instant::now();
+        for _ in 0..200 {
+            assert_eq!(pay(&client, &kept).unwrap_err().code(), Code::Unavailable);
+        }
+        eprintln!("200 more calls took {} ms", began.elapsed().as_millis());
+        assert!(began.elapsed() < Duration::from_secs(100));
+        assert!(metric(&server, "hsm_calls_hanging") <= 8);
+        module.command("");
+        let began = Instant::now();
+        while pay(&client, &kept).is_err() {
+            assert!(began.elapsed() < LONG, "{}", server.running.as_ref().unwrap().said());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        eprintln!("used again after {} ms", began.elapsed().as_millis());
+        while metric(&server, "hsm_calls_hanging") > 0 {
+            assert!(began.elapsed() < LONG);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    eprintln!("{done:?} rounds of the software token, the slowest {slowest:?} ms");
+    assert_eq!(failed.load(Ordering::Relaxed), 0);
+    assert!(metric(&server, "hsm_calls_abandoned_total") >= 1, "{}", server.metrics());
+    // What came back late was released to nobody, and is recorded as what it was to its caller.
+    let records = server.home.audit(5000);
+    let of = |outcome: &str| {
+        let signed = |record: &&serde_json::Value| {
+            record["action"] == "sign" && record["namespace"] == "pay" && record["outcome"] == outcome
+        };
+        records.iter().filter(signed).collect::<Vec<_>>()
+    };
+    let hung = of("failed");
+    assert!(hung.len() >= 24, "{hung:?}");
+    let reason = |record: &&&serde_json::Value| record["reason"].as_str().unwrap().contains("does not answer");
+    let given_up = hung.iter().filter(reason).count();
+    assert_eq!(u32::try_from(given_up).unwrap(), metric(&server, "hsm_calls_abandoned_total"));
+    assert_eq!(of("success").len(), 2);
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn a_server_whose_hsm_hangs_for_good_says_so_and_stops_all_the_same() {
+    if built::only_kmss("HSMs behind it") {
+        return;
+    }
+    let module = Module::softhsm().faulty();
+    let mut server = Kmssd::with_hsm(&module, "max_sessions = 2\ndeadline_ms = 1000\n");
+    let client = server.client();
+    let kept = client.pair_in("pay", "kept");
+    module.command("* stall");
+    let began = Instant::now();
+    let last = loop {
+        let error = std::thread::scope(|scope| {
+            let both = [0; 2].map(|_| scope.spawn(|| pay(&server.client(), &kept).unwrap_err()));
+            both.map(|one| one.join().unwrap()).into_iter().next().unwrap()
+        });
+        if error.message().contains("all 2 threads") || began.elapsed() > LONG {
+            break error;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    assert!(last.message().contains("the server is restarted"), "{last:?}");
+    assert_eq!(metric(&server, "hsm_calls_hanging"), 2);
+    assert!(client.pair("soft").id.len() == 16);
+    drop(client);
+    let mut running = server.running.take().unwrap();
+    let began = Instant::now();
+    running.signal(libc::SIGTERM);
+    let ended = running.wait_end();
+    assert!(ended.success(), "{}", running.said());
+    assert!(running.said().contains("\"drained\":true"), "{}", running.said());
+    assert!(running.said().contains("every thread of the HSM hangs"), "{}", running.said());
+    eprintln!("stopped after {} ms", began.elapsed().as_millis());
+    assert!(began.elapsed() < LONG);
+}
