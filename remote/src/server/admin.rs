@@ -7,7 +7,7 @@ use libkmss::operation::{ChangeState, SetAudit, Tag};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
 
-use super::call::{Asked, Call, argument};
+use super::call::{Asked, Call};
 use super::host::full_name;
 use crate::convert;
 use crate::proto;
