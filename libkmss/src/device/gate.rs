@@ -80,7 +80,7 @@ impl Device {
             {
                 return Err(Failure::Told(error.into()));
             }
-            match answer.recv_timeout(left.unwrap_or_else(|| self.deadline()).max(Duration::from_millis(1))) {
+            match answer.recv_timeout(left.unwrap_or(patience.within / 4).max(Duration::from_millis(1))) {
                 Ok(made) => return made,
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {

@@ -6,7 +6,7 @@ use super::relocate::left_by;
 use super::{Draft, Hall, Operation, Request, Target, now};
 use crate::backend::Foreign;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, BackendId, Object};
+use crate::key::{Action, BackendId, DeviceObject, Object};
 use crate::permit::Permit;
 
 /// What keys a device holds.
@@ -27,12 +27,9 @@ impl Operation for Survey {
         let backend = hall.backend(&self.backend)?;
         let mut found = backend.foreign(permit, None)?;
         for foreign in found.iter_mut().filter(|foreign| foreign.refusal.is_none()) {
-            for object in backend.device_objects(&foreign.material.locator)? {
-                if hall.catalog.has_owner(&object)? {
-                    foreign.refusal = Some("a key of this home stands on it already".to_owned());
-                }
-            }
-            if foreign.refusal.is_none() && is_of_a_move(hall, foreign)? {
+            if is_owned(hall, &backend.device_objects(&foreign.material.locator)?)? {
+                foreign.refusal = Some("a key of this home stands on it already".to_owned());
+            } else if is_of_a_move(hall, foreign)? {
                 foreign.refusal = Some(OF_A_MOVE.to_owned());
             }
         }
@@ -67,8 +64,9 @@ impl Operation for Adopt {
         if let Some(refusal) = &foreign.refusal {
             return Err(Error::new(ErrorKind::ActionProhibited, refusal.clone()));
         }
-        // The move may be under way, and may take it back.
-        if is_of_a_move(hall, &foreign)? {
+        // The move may be under way, and may take it back. What has a record is told of below: it is called as keys are that
+        // are made there.
+        if !is_owned(hall, &backend.device_objects(&self.locator)?)? && is_of_a_move(hall, &foreign)? {
             return Err(Error::new(ErrorKind::ActionProhibited, OF_A_MOVE));
         }
         let mut material = foreign.material;
@@ -90,6 +88,16 @@ impl Operation for Adopt {
 /// Why nobody adopts what a move made.
 const OF_A_MOVE: &str =
     "a move made it for a key of this home: `kmss key move` that key here again, and what was left is destroyed";
+
+/// Whether a key of this home stands on one of `objects`.
+fn is_owned(hall: &Hall, objects: &[DeviceObject]) -> Result<bool> {
+    for object in objects {
+        if hall.catalog.has_owner(object)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 fn is_of_a_move(hall: &Hall, foreign: &Foreign) -> Result<bool> {
     left_by(&foreign.identifier).map_or(Ok(false), |known| hall.catalog.has_kin(known))

@@ -52,7 +52,12 @@ impl Lane {
 fn lanes<'a>(config: &'a Config, server: &ServerConfig) -> impl Iterator<Item = (&'a String, usize)> {
     let blocking = number(server.blocking);
     let hsms = config.hsms.iter().map(|hsm| (&hsm.name, number(hsm.max_sessions)));
-    hsms.chain(config.remotes.iter().map(move |remote| (&remote.name, blocking)))
+    // A group has as many as its members together.
+    let groups = config.hsm_groups.iter().map(|group| {
+        let members = config.hsms.iter().filter(|hsm| group.members.contains(&hsm.name));
+        (&group.name, members.map(|hsm| number(hsm.max_sessions)).sum())
+    });
+    hsms.chain(groups).chain(config.remotes.iter().map(move |remote| (&remote.name, blocking)))
 }
 
 /// Threads that the runtime is to have for what blocks, so that no lane waits for another.

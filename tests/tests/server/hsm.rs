@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use kmss_tests::built;
+use kmss_tests::members::{Member, world};
 use kmss_tests::module::Module;
 use remote::proto;
 use tonic::{Code, Status};
@@ -24,7 +25,12 @@ fn pay(client: &Client, object: &proto::Object) -> Result<Vec<u8>, Status> {
 
 /// The value of a metric of the HSM.
 fn metric(server: &Kmssd, name: &str) -> u32 {
-    let start = format!("kmssd_{name}{{hsm=\"vault\"}} ");
+    metric_of(server, "vault", name)
+}
+
+/// The value of a metric of an HSM.
+fn metric_of(server: &Kmssd, hsm: &str, name: &str) -> u32 {
+    let start = format!("kmssd_{name}{{hsm=\"{hsm}\"}} ");
     let text = server.metrics();
     text.lines().find_map(|line| line.strip_prefix(&start)).map_or(0, |value| value.parse().unwrap())
 }
@@ -152,4 +158,41 @@ fn a_server_whose_hsm_hangs_for_good_says_so_and_stops_all_the_same() {
     assert!(running.said().contains("every thread of the HSM hangs"), "{}", running.said());
     eprintln!("stopped after {} ms", began.elapsed().as_millis());
     assert!(began.elapsed() < LONG);
+}
+
+#[test]
+fn a_member_of_a_group_that_hangs_is_given_up_for_the_next_one() {
+    if built::only_kmss("HSMs behind it") {
+        return;
+    }
+    let members = [Member::new(), Member::new()];
+    let mut rules = String::new();
+    for (name, member) in ["a", "b"].into_iter().zip(&members) {
+        rules += &format!(
+            "[[hsm]]\nname = {name:?}\nmodule = {:?}\ntoken = {:?}\npin = {{ file = {:?} }}\ndeadline_ms = 20000\n",
+            member.file("libfaulty_module.so"),
+            member.label,
+            member.file("pin"),
+        );
+    }
+    let variables = [("SOFTHSM2_CONF".into(), world().folder.path().join("softhsm2.conf").into())];
+    rules += "[[hsm_group]]\nname = \"both\"\nmembers = [\"a\", \"b\"]\ndeadline_ms = 4000\n";
+    let server = Kmssd::with_rules(&rules, "both", &variables);
+    let client = server.client();
+    let kept = client.pair_in("pay", "kept");
+    members[0].command("C_Sign stall");
+    // Whoever is in the first member has its answer of the second, and all others at once.
+    for _ in 0..20 {
+        pay(&client, &kept).unwrap_or_else(|e| panic!("{e}: {}", server.running.as_ref().unwrap().said()));
+    }
+    assert!(metric_of(&server, "a", "hsm_calls_hanging") >= 1, "{}", server.metrics());
+    assert_eq!(metric_of(&server, "b", "hsm_calls_abandoned_total"), 0, "{}", server.metrics());
+    members[0].revive();
+    let began = Instant::now();
+    while metric_of(&server, "a", "hsm_calls_hanging") > 0 {
+        assert!(began.elapsed() < LONG, "{}", server.metrics());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    pay(&client, &kept).unwrap();
+    server.home.audit_is_whole();
 }

@@ -54,17 +54,22 @@ impl Kmssd {
 
     /// One on a Unix socket that serves the namespace `pay` beside `web`, with its keys in `module`; `hsm` says more of that.
     pub(crate) fn with_hsm(module: &Module, hsm: &str) -> Self {
-        let home = Home::with_token("web");
         let config = module.config("vault");
         let Some(PinSource::File(pin)) = &config.pin else { panic!("the PIN is in a file") };
         let rules = format!(
             "[[hsm]]\nname = \"vault\"\nmodule = {:?}\ntoken = {HSM_LABEL:?}\npin = {{ file = {pin:?} }}\n{hsm}\n",
             module.path
         );
-        fs::write(home.path().join("kmss.toml"), &rules).expect("the home is ours");
-        home.kmss("token init pay --backend vault").envs(&module.variables).succeed();
+        Self::with_rules(&rules, "vault", &module.variables)
+    }
+
+    /// One whose namespace `pay` has its keys in `backend`, which `rules` describe.
+    pub(crate) fn with_rules(rules: &str, backend: &str, variables: &[(OsString, OsString)]) -> Self {
+        let home = Home::with_token("web");
+        fs::write(home.path().join("kmss.toml"), rules).expect("the home is ours");
+        home.kmss(&format!("token init pay --backend {backend}")).envs(variables).succeed();
         let served = "[[server.namespace]]\nname = \"pay\"\npin_env = \"KMSS_PIN\"\n";
-        Self::begin(home, served, &rules, false, &module.variables)
+        Self::begin(home, served, rules, false, variables)
     }
 
     fn begin(home: Home, settings: &str, rules: &str, tls: bool, variables: &[(OsString, OsString)]) -> Self {
