@@ -8,6 +8,7 @@ mod call;
 mod config;
 mod crypto;
 mod dev;
+mod domains;
 mod host;
 mod keys;
 mod limits;
@@ -26,6 +27,7 @@ mod route;
 mod service;
 mod stream;
 mod tls;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;
