@@ -80,9 +80,14 @@ impl Drop for Operator {
     }
 }
 
+/// Whoever runs the tests, as an administrator.
+pub(crate) fn administrator() -> String {
+    format!("{}\n[policy]\nadmins = [\"user:me\"]\n", myself())
+}
+
 /// A server whose administrator is whoever runs the tests, and an operator who is that.
 pub(crate) fn administered() -> (Kmssd, Operator) {
-    let server = Kmssd::start("", &format!("{}\n[policy]\nadmins = [\"user:me\"]\n", myself()));
+    let server = Kmssd::start("", &administrator());
     let me = Operator::on_socket(&server);
     (server, me)
 }

@@ -93,7 +93,7 @@ const COMMANDS: &[(&str, &str, Where)] = &[
     ("audit verify", "--archive nowhere --alone", Where::Files),
     ("audit seal", "", Where::Host),
     ("audit anchor", "", Where::Host),
-    ("audit prove", "00000000000000000000000000000000:1", Where::Server),
+    ("audit prove", "1760000000000-0000000000000000:1", Where::Server),
     ("audit key", "", Where::Server),
     ("audit checkpoint", "", Where::Server),
     ("audit compress", "", Where::Host),

@@ -1,11 +1,13 @@
 //! What administrators do: blocks, quotas, policies, tokens, domain keys.
 
 use kmss_tests::built;
+use kmss_tests::home::json_items;
+use kmss_tests::module::Module;
 use kmss_tests::program::Program;
 use serde_json::Value;
 
 use crate::kit::Kmssd;
-use crate::operator::{Operator, administered, myself, there};
+use crate::operator::{Operator, administered, administrator, myself, there};
 
 #[test]
 fn an_administrator_blocks_and_limits_as_on_the_host() {
@@ -138,4 +140,23 @@ fn domain_keys_are_rotated_and_the_root_key_is_told_from_afar() {
     assert_eq!(me.json("domain list"), there(&server, "domain list"));
     assert_eq!(me.json("key list --token web").len(), 1);
     server.home.audit_is_whole();
+}
+
+#[test]
+fn key_material_goes_into_an_hsm_of_the_server_and_out_again() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let module = Module::softhsm();
+    let server = Kmssd::with_hsm(&module, &administrator());
+    let me = Operator::on_socket(&server);
+    me.kmss("domain rotate web --seal in-device:nowhere").fail().mentions("the server says: ");
+    me.kmss("domain rotate web --seal in-device:vault --rewrap").succeed().mentions("version 1 is erased");
+    let said = me.json("domain list");
+    assert_eq!(said, json_items(&server.home.kmss("domain list --json").envs(&module.variables).succeed()));
+    let web = said.iter().find(|domain| domain["token"] == "web").unwrap();
+    assert_eq!((&web["versions"][0]["number"], &web["versions"][0]["device"]["hsm"]), (&2.into(), &"vault".into()));
+    assert_eq!(me.json("token show web")[0]["material_seal"], "in-device:vault");
+    me.kmss("domain rotate web --seal in-memory --rewrap").succeed().mentions("version 2 is erased");
+    assert_eq!(me.json("token show web")[0]["material_seal"], "in-memory");
 }
