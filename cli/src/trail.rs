@@ -23,7 +23,7 @@ pub(crate) enum Trail<'a> {
     /// Those of a home.
     Home(Box<AuditTail>),
     /// Those of a server.
-    Server(&'a Client, proto::AuditFilter),
+    Server(&'a Client, Box<proto::AuditFilter>),
 }
 
 impl Context {
@@ -39,7 +39,7 @@ impl Context {
         if !archives.is_empty() {
             return Err("--archive works on the home itself: run it on the server's host".into());
         }
-        Ok(Trail::Server(server, message(filter)))
+        Ok(Trail::Server(server, Box::new(message(filter))))
     }
 }
 
@@ -78,7 +78,7 @@ impl Trail<'_> {
             Self::Home(tail) => Ok(tail.last(count)?),
             Self::Server(_, _) if count == 0 => Ok(Vec::new()),
             Self::Server(server, filter) => {
-                let (filter, limit) = (Some(filter.clone()), limited(count)?);
+                let (filter, limit) = (Some(filter.as_ref().clone()), limited(count)?);
                 let records = server.ask(proto::QueryAuditRequest { filter, limit })?.records;
                 records.into_iter().map(entry).collect()
             }
@@ -120,7 +120,7 @@ impl Trail<'_> {
                 Ok(())
             }
             Self::Server(server, filter) => {
-                let (filter, before) = (Some(filter.clone()), limited(count)?);
+                let (filter, before) = (Some(filter.as_ref().clone()), limited(count)?);
                 let mut outcome = Ok(());
                 server.listen(&proto::FollowAuditRequest { filter, before }, |part| {
                     outcome = part.record.map_or(Ok(()), |record| take(&entry(record)?));
@@ -138,7 +138,7 @@ impl Trail<'_> {
     pub(crate) fn visit(&self, visit: &mut dyn FnMut(&Entry)) -> Result<(), Failure> {
         let (server, filter) = match self {
             Self::Home(tail) => return Ok(tail.visit(visit)?),
-            Self::Server(server, filter) => (server, Some(filter.clone())),
+            Self::Server(server, filter) => (server, Some(filter.as_ref().clone())),
         };
         let mut outcome = Ok(());
         server.listen(&proto::ReadAuditRequest { filter }, |part| {
@@ -160,7 +160,8 @@ impl Trail<'_> {
             Self::Home(tail) => Ok(tail.visit_since(since, visit)?),
             Self::Server(server, filter) => {
                 let since_ms = filter.since_ms.max(Some(since.0));
-                Trail::Server(server, proto::AuditFilter { since_ms, ..filter.clone() }).visit(visit)
+                let filter = proto::AuditFilter { since_ms, ..filter.as_ref().clone() };
+                Trail::Server(server, Box::new(filter)).visit(visit)
             }
         }
     }
