@@ -13,6 +13,7 @@ mod output;
 mod pin;
 mod place;
 mod site;
+mod trail;
 
 use std::process::ExitCode;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use remote::client::{Access, Client};
 
 use crate::args::{
-    AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand, PolicyCommand,
-    QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
+    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
+    PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -80,9 +80,9 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
+        Command::Alarm(AlarmCommand::List { .. }) => Place::Either,
         Command::Approve(_)
         | Command::Home(_)
-        | Command::Alarm(_)
         | Command::Report(_)
         | Command::Store(_)
         | Command::Hsm(_)
@@ -185,14 +185,14 @@ const fn audit(command: &AuditCommand) -> Place {
     match command {
         AuditCommand::Verify(VerifyArgs { alone: true, .. }) => Place::Files,
         AuditCommand::Tail(_)
-        | AuditCommand::Agent(_)
         | AuditCommand::Export(_)
         | AuditCommand::Verify(_)
-        | AuditCommand::Seal(_)
-        | AuditCommand::Anchor
         | AuditCommand::Prove(_)
         | AuditCommand::Key { .. }
-        | AuditCommand::Checkpoint
+        | AuditCommand::Checkpoint => Place::Either,
+        AuditCommand::Agent(_)
+        | AuditCommand::Seal(_)
+        | AuditCommand::Anchor
         | AuditCommand::Compress(_)
         | AuditCommand::Archive(_)
         | AuditCommand::Prune(_) => Place::Home,
@@ -201,12 +201,13 @@ const fn audit(command: &AuditCommand) -> Place {
 
 const fn domain(command: &DomainCommand) -> Place {
     match command {
-        DomainCommand::List(_) | DomainCommand::Rotate { .. } | DomainCommand::Rewrap(_) => Place::Home,
+        DomainCommand::List(_) | DomainCommand::Rotate { .. } | DomainCommand::Rewrap(_) => Place::Either,
     }
 }
 
 const fn seal(command: &SealCommand) -> Place {
     match command {
-        SealCommand::Status | SealCommand::Migrate { .. } => Place::Home,
+        SealCommand::Status => Place::Either,
+        SealCommand::Migrate { .. } => Place::Home,
     }
 }

@@ -1,7 +1,6 @@
 //! `kmss alarm`: what the agent was alarmed by.
 
-use libkmss::audit::{AuditTail, Entry, Filter};
-use libkmss::kms::Kms;
+use libkmss::audit::{Entry, Filter};
 
 use super::audit;
 use crate::args::{AlarmCommand, ColorArg, SeverityArg};
@@ -17,11 +16,11 @@ pub(super) fn run(context: &Context, command: AlarmCommand) -> Result<(), Failur
     let AlarmCommand::List { lines, since, rule, severity } = command;
     let since = since.as_deref().map(moment::parse_past).transpose()?;
     let filter = Filter { kind: Some("alarm".to_owned()), rule, since, ..Filter::default() };
-    let mut tail = AuditTail::new(Kms::audit_directory(context.config()?), filter);
+    let mut trail = context.trail(filter, &[])?;
     let bad_enough = |entry: &Entry| severity.is_none_or(|least| of(entry) >= least);
     // Which are bad enough is not for the filter to say.
-    let asked = if severity.is_some() { usize::MAX } else { lines };
-    let found: Vec<Entry> = tail.last(asked)?.into_iter().filter(bad_enough).collect();
+    let all = if severity.is_some() { trail.all()? } else { trail.last(lines)? };
+    let found: Vec<Entry> = all.into_iter().filter(bad_enough).collect();
     if found.is_empty() && !context.global.json {
         return output::line("No alarms.");
     }

@@ -3,22 +3,17 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use audit_proof::Lineage;
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::audit::seal::{Demands, SealReport, Span};
-use libkmss::audit::{AuditTail, Entry, Filter, Record, Report, Status, Verdict, decode_text};
-use libkmss::kms::Kms;
+use libkmss::audit::{Entry, Filter, Progress, Record, Report, Status, Verdict, decode_text};
 
-use super::{audit_keep, audit_seal};
+use super::{audit_keep, audit_seal, audit_server};
 use crate::args::{AuditCommand, ColorArg, RecordArgs, TailArgs, VerifyArgs};
 use crate::context::Context;
 use crate::moment;
 use crate::output::{self, Failure};
-
-/// How often `--follow` looks for new records.
-const INTERVAL: Duration = Duration::from_millis(200);
 
 /// Runs `kmss audit`.
 ///
@@ -34,7 +29,7 @@ pub(super) fn run(context: &Context, command: AuditCommand) -> Result<ExitCode, 
         AuditCommand::Anchor => audit_seal::anchor(context),
         AuditCommand::Prove(args) => audit_seal::prove(context, &args).map(|()| ExitCode::SUCCESS),
         AuditCommand::Key { root, witness } => audit_seal::key(context, root, witness).map(|()| ExitCode::SUCCESS),
-        AuditCommand::Checkpoint => audit_seal::checkpoint(&context.kms()?).map(|()| ExitCode::SUCCESS),
+        AuditCommand::Checkpoint => audit_seal::checkpoint(context).map(|()| ExitCode::SUCCESS),
         AuditCommand::Compress(args) => audit_keep::compress(context, &args),
         AuditCommand::Archive(args) => audit_keep::archive(context, &args),
         AuditCommand::Prune(args) => audit_keep::prune(context, &args),
@@ -65,16 +60,13 @@ pub(super) fn filter(args: &RecordArgs) -> Result<Filter, Failure> {
 }
 
 fn tail(context: &Context, args: &TailArgs) -> Result<ExitCode, Failure> {
-    let mut tail = AuditTail::new(Kms::audit_directory(context.config()?), filter(&args.records)?)
-        .with_archives(args.records.archives.clone());
+    let mut trail = context.trail(filter(&args.records)?, &args.records.archives)?;
     let colors = colors(args.color);
-    for entry in tail.last(args.lines)? {
-        show(context, &entry, args.ids, colors)?;
-    }
+    let mut told = |entry: &Entry| show(context, entry, args.ids, colors);
     if args.follow {
-        for entry in tail.follow(INTERVAL) {
-            show(context, &entry?, args.ids, colors)?;
-        }
+        trail.follow(args.lines, &mut told)?;
+    } else {
+        trail.last(args.lines)?.iter().try_for_each(told)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -288,13 +280,16 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
         return audit_keep::verify_alone(context, args);
     }
     let demands = demands(args)?;
-    let kms = context.kms()?;
     let bar = bar(context)?;
-    let report = kms.verify_audit_with(&demands, &mut |progress| {
+    let mut told = |progress: &Progress| {
         bar.set_length(progress.bytes_total);
         bar.set_position(progress.bytes);
         bar.set_message(format!("{} records", progress.records));
-    });
+    };
+    let report = match context.server() {
+        None => context.kms()?.verify_audit_with(&demands, &mut told),
+        Some(server) => audit_server::verify(server, args, &mut told)?,
+    };
     bar.finish_and_clear();
     if context.global.json {
         output::json(&report)?;

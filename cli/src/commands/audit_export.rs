@@ -7,8 +7,7 @@ use std::process::ExitCode;
 use agent::format::ocsf::{self, What};
 use agent::text::{change, lossy, name, text};
 use indicatif::{ProgressBar, ProgressStyle};
-use libkmss::audit::{AuditTail, Entry, Filter, RecordUse, SegmentId, Writer};
-use libkmss::kms::Kms;
+use libkmss::audit::{Entry, Filter, RecordUse, SegmentId, Writer};
 
 use crate::args::{ExportArgs, ExportFormat};
 use crate::context::Context;
@@ -64,15 +63,14 @@ pub(super) fn run(context: &Context, args: &ExportArgs) -> Result<ExitCode, Fail
     let wanted = super::audit::filter(&args.records)?;
     let mut sink = Sink::new(args.format)?;
     // Who wrote a segment is in records that the filter leaves out.
-    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default())
-        .with_archives(args.records.archives.clone());
+    let trail = context.trail(Filter::default(), &args.records.archives)?;
     let bar = match std::io::stderr().is_terminal() && !std::io::stdout().is_terminal() {
-        true => ProgressBar::new(tail.size()?)
+        true => ProgressBar::new(trail.size()?)
             .with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {eta}")?),
         false => ProgressBar::hidden(),
     };
     let (mut writers, mut failed) = (HashMap::<SegmentId, Writer>::new(), None);
-    tail.visit(&mut |entry| {
+    trail.visit(&mut |entry| {
         bar.inc(entry.raw.len() as u64 + 1);
         let writer = writers.entry(entry.segment.clone()).or_default();
         if let Some(now) = Writer::of(&entry.record) {

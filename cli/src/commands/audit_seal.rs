@@ -6,9 +6,9 @@ use std::time::Duration;
 use audit_anchor::{AnchorError, Told};
 use libkmss::audit::seal::{RecordName, SealOptions};
 use libkmss::error::ErrorKind;
-use libkmss::kms::Kms;
 use serde::Serialize;
 
+use super::audit_server;
 use crate::args::{ProveArgs, SealArgs};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -126,7 +126,13 @@ impl std::error::Error for Missed<'_> {
 /// A sentence for standard error.
 pub(super) fn prove(context: &Context, args: &ProveArgs) -> Result<(), Failure> {
     let name: RecordName = args.record.parse()?;
-    let proof = context.kms()?.prove_archived_audit(&name, args.detached, &args.archives)?.to_string();
+    let proof = match context.server() {
+        None => context.kms()?.prove_archived_audit(&name, args.detached, &args.archives)?.to_string(),
+        Some(_) if !args.archives.is_empty() => {
+            return Err("--archive works on the home itself: run it on the server's host".into());
+        }
+        Some(server) => audit_server::prove(server, name.to_string(), args.detached)?,
+    };
     let Some(path) = &args.output else { return output::bytes(proof.as_bytes()) };
     std::fs::write(path, &proof).map_err(|e| format!("cannot write `{}`: {e}", path.display()))?;
     output::line(&format!("Wrote the proof of `{name}` to `{}`.", path.display()))
@@ -153,9 +159,16 @@ struct Epoch {
 /// A sentence for standard error.
 pub(super) fn key(context: &Context, root_only: bool, witness: bool) -> Result<(), Failure> {
     if witness {
-        return output::line(&context.kms()?.audit_witness_key()?.to_string());
+        return output::line(&match context.server() {
+            None => context.kms()?.audit_witness_key()?.to_string(),
+            Some(server) => audit_server::witness_key(server)?.ok_or(UNSEALED)?,
+        });
     }
-    let lineage = context.kms()?.audit_keys()?.ok_or(UNSEALED)?;
+    let lineage = match context.server() {
+        None => context.kms()?.audit_keys()?,
+        Some(server) => audit_server::keys(server)?,
+    };
+    let lineage = lineage.ok_or(UNSEALED)?;
     if context.global.json {
         let epochs = lineage.certificates().map(|c| Epoch {
             epoch: c.epoch,
@@ -175,8 +188,12 @@ pub(super) fn key(context: &Context, root_only: bool, witness: bool) -> Result<(
 ///
 /// # Errors
 /// A sentence for standard error.
-pub(super) fn checkpoint(kms: &Kms) -> Result<(), Failure> {
-    output::bytes(kms.audit_checkpoint()?.ok_or(UNSEALED)?.as_bytes())
+pub(super) fn checkpoint(context: &Context) -> Result<(), Failure> {
+    let checkpoint = match context.server() {
+        None => context.kms()?.audit_checkpoint()?,
+        Some(server) => audit_server::checkpoint(server)?,
+    };
+    output::bytes(checkpoint.ok_or(UNSEALED)?.as_bytes())
 }
 
 const UNSEALED: &str = "nothing is sealed yet: run `kmss audit seal`";

@@ -4,17 +4,17 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use libkmss::auth::Credential;
 use libkmss::device::WrappingKey;
-use libkmss::kms::{DomainStatus, Kms, MaterialSeal, RewrapReport};
+use libkmss::kms::{DomainStatus, MaterialSeal, RewrapReport};
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 use serde_json::json;
 
 use crate::args::{DomainArgs, DomainCommand};
-use crate::context::{Context, find_token};
+use crate::context::{self, Context};
 use crate::moment;
 use crate::output::{self, Failure};
+use crate::site::Domains;
 
 /// Exit code where something could not be sealed anew.
 const IN_PART: u8 = 4;
@@ -32,21 +32,21 @@ enum Domain {
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: DomainCommand) -> Result<ExitCode, Failure> {
-    let kms = context.kms()?;
+    let site = context.domains()?;
     let code = match command {
-        DomainCommand::List(which) => list(context, &kms, &which)?,
-        DomainCommand::Rotate { which, rewrap, seal } => rotate(context, &kms, &which, (rewrap, seal.as_ref()))?,
+        DomainCommand::List(which) => list(context, &*site, &which)?,
+        DomainCommand::Rotate { which, rewrap, seal } => rotate(context, &*site, &which, (rewrap, seal.as_ref()))?,
         DomainCommand::Rewrap(which) => {
-            let domains = with_pins(context, chosen(&kms, &which, false)?)?;
-            rewrap_all(context, &kms, &domains)?
+            let domains = with_pins(context, chosen(&*site, &which, false)?)?;
+            rewrap_all(context, &*site, &domains)?
         }
     };
-    kms.close()?;
+    site.close()?;
     Ok(code)
 }
 
 /// The domains that were named; all of them where that is allowed and none was.
-fn chosen(kms: &Kms, which: &DomainArgs, none_is_all: bool) -> Result<Vec<Domain>, Failure> {
+fn chosen(site: &dyn Domains, which: &DomainArgs, none_is_all: bool) -> Result<Vec<Domain>, Failure> {
     let token = |namespace| Domain::Token(Box::new(namespace));
     let mut domains: Vec<Domain> = Vec::new();
     let all = which.all || (none_is_all && which.tokens.is_empty() && !which.home_key);
@@ -54,10 +54,10 @@ fn chosen(kms: &Kms, which: &DomainArgs, none_is_all: bool) -> Result<Vec<Domain
         domains.push(Domain::Home);
     }
     if all {
-        domains.extend(kms.namespaces()?.into_iter().map(token));
+        domains.extend(site.namespaces()?.into_iter().map(token));
     }
     for label in &which.tokens {
-        domains.push(token(find_token(kms, label)?));
+        domains.push(token(context::named(site.namespaces()?, label)?));
     }
     if domains.is_empty() {
         return Err("name a token, or say --home-key for the home's own domain key, or --all".into());
@@ -84,6 +84,14 @@ impl Domain {
         }
     }
 
+    /// Its namespace with the officer's PIN; nothing for the home's own.
+    fn opened_by<'a>(&'a self, pin: Option<&'a Secret>) -> Option<(&'a Namespace, &'a Secret)> {
+        match self {
+            Self::Home => None,
+            Self::Token(namespace) => pin.map(|pin| (&**namespace, pin)),
+        }
+    }
+
     fn json(&self) -> serde_json::Value {
         match self {
             Self::Home => serde_json::Value::Null,
@@ -91,19 +99,19 @@ impl Domain {
         }
     }
 
-    fn status(&self, kms: &Kms) -> Result<DomainStatus, Failure> {
-        Ok(kms.domain_status(match self {
+    fn status(&self, site: &dyn Domains) -> Result<DomainStatus, Failure> {
+        site.status(match self {
             Self::Home => None,
             Self::Token(namespace) => Some(namespace),
-        })?)
+        })
     }
 }
 
-fn list(context: &Context, kms: &Kms, which: &DomainArgs) -> Result<ExitCode, Failure> {
-    let domains = chosen(kms, which, true)?;
+fn list(context: &Context, site: &dyn Domains, which: &DomainArgs) -> Result<ExitCode, Failure> {
+    let domains = chosen(site, which, true)?;
     let mut found = Vec::new();
     for domain in &domains {
-        found.push((domain, domain.status(kms)?));
+        found.push((domain, domain.status(site)?));
     }
     if context.global.json {
         let described = found.iter().map(|(domain, status)| {
@@ -161,27 +169,21 @@ fn left_in_device(keys: &[WrappingKey]) -> Result<(), Failure> {
 
 fn rotate(
     context: &Context,
-    kms: &Kms,
+    site: &dyn Domains,
     which: &DomainArgs,
     (rewrap, seal): (bool, Option<&MaterialSeal>),
 ) -> Result<ExitCode, Failure> {
-    let domains = with_pins(context, chosen(kms, which, false)?)?;
+    let domains = with_pins(context, chosen(site, which, false)?)?;
     let mut rotated = Vec::new();
     for (domain, pin) in &domains {
-        let number = match (domain, pin) {
-            (Domain::Token(namespace), Some(pin)) => {
-                let officer = kms.login(&kms.enter(namespace, 0)?, &Credential::OfficerPin(pin))?;
-                kms.rotate_domain(&officer, seal)?
-            }
-            _ => kms.rotate_home_domain()?,
-        };
+        let number = site.rotate(domain.opened_by(pin.as_ref()), seal)?;
         rotated.push(json!({ "token": domain.json(), "version": number }));
         if !context.global.json {
             output::line(&format!("{}: version {number} seals from now on.", domain.name()))?;
         }
     }
     if rewrap {
-        return rewrap_all(context, kms, &domains);
+        return rewrap_all(context, site, &domains);
     }
     if context.global.json {
         output::json(&rotated)?;
@@ -191,24 +193,21 @@ fn rotate(
     Ok(ExitCode::SUCCESS)
 }
 
-fn rewrap_all(context: &Context, kms: &Kms, domains: &[(Domain, Option<Secret>)]) -> Result<ExitCode, Failure> {
+fn rewrap_all(
+    context: &Context,
+    site: &dyn Domains,
+    domains: &[(Domain, Option<Secret>)],
+) -> Result<ExitCode, Failure> {
     let mut reports = Vec::new();
     for (domain, pin) in domains {
-        let behind = domain.status(kms)?.behind();
+        let behind = domain.status(site)?.behind();
         let bar = if std::io::stderr().is_terminal() && !context.global.json {
             let style = ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} records, {eta} left")?;
             ProgressBar::new(behind).with_style(style).with_message(domain.name())
         } else {
             ProgressBar::hidden()
         };
-        let mut progress = |_, anew: u64| bar.set_position(anew);
-        let report = match (domain, pin) {
-            (Domain::Token(namespace), Some(pin)) => {
-                let officer = kms.administer(&kms.enter(namespace, 0)?, pin)?;
-                kms.rewrap_domain(&officer, &mut progress)?
-            }
-            _ => kms.rewrap_home_domain(&mut progress)?,
-        };
+        let report = site.rewrap(domain.opened_by(pin.as_ref()), &mut |anew| bar.set_position(anew))?;
         bar.finish_and_clear();
         if !context.global.json {
             explain(domain, &report)?;

@@ -7,6 +7,7 @@ mod audit_agent;
 mod audit_export;
 pub(crate) mod audit_keep;
 mod audit_seal;
+mod audit_server;
 mod block;
 mod cert;
 mod config;

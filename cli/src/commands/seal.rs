@@ -12,11 +12,9 @@ use crate::output::{self, Failure};
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure> {
-    let kms = context.kms()?;
     match command {
         SealCommand::Status => {
-            let status = kms.seal_status()?;
-            kms.close()?;
+            let status = context.seal_status()?;
             if context.global.json {
                 return output::json(&json!({ "seal": status }));
             }
@@ -33,6 +31,7 @@ pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure
             }
         }
         SealCommand::Migrate { to: None, .. } => {
+            let kms = context.kms()?;
             let left = kms.abandon_seal()?;
             kms.close()?;
             if context.global.json {
@@ -42,6 +41,7 @@ pub(super) fn run(context: &Context, command: SealCommand) -> Result<(), Failure
             told(left.as_deref(), "")
         }
         SealCommand::Migrate { to: Some(to), .. } => {
+            let kms = context.kms()?;
             let report = kms.migrate_seal(&to, &mut |_| ())?;
             kms.close()?;
             if context.global.json {

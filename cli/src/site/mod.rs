@@ -1,6 +1,7 @@
 //! What operators change beyond single tokens, wherever it is: in a home, or on a server. A home asks for the security
 //! officer's PIN where its configuration does not name the process; a server knows who is an administrator.
 
+mod domains;
 mod home;
 mod server;
 mod tokens;
@@ -14,6 +15,7 @@ use libkmss::policy::registry::PolicyRole;
 use libkmss::quota::{Block, BlockId, BlockTarget, Quota, Usage};
 use libkmss::tenant::{Namespace, NamespaceId};
 
+pub(crate) use self::domains::Domains;
 use self::home::HomeSite;
 use self::server::ServerSite;
 pub(crate) use self::tokens::{Order, Token, User};

@@ -12,6 +12,7 @@ use remote::client::{Client, ClientError};
 use remote::proto::change_namespace_request::Change;
 use remote::{convert, proto};
 
+use super::wire::some;
 use crate::context::{self, Context, find_token};
 use crate::objects::{namespaces, text};
 use crate::output::Failure;
@@ -226,7 +227,8 @@ impl Tokens for ServerTokens<'_> {
             namespace.settings.pinless = state.pinless;
             let (user_pin, officer) = (state.user.map(credential), state.officer.map(credential));
             let users = state.users.into_iter().map(user).collect();
-            Ok(Token { namespace, user: user_pin, officer, users, material_seal: None })
+            let material_seal = some(state.material_seal).map(|seal| seal.parse::<MaterialSeal>()).transpose()?;
+            Ok(Token { namespace, user: user_pin, officer, users, material_seal })
         };
         answer.namespaces.into_iter().zip(answer.states).map(token).collect()
     }

@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::chain::SegmentId;
 use super::seal::SealReport;
 use crate::clock::Timestamp;
 
 /// The judgement on a whole log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[must_use]
 pub enum Verdict {
@@ -22,7 +22,7 @@ pub enum Verdict {
 }
 
 /// How a segment ends, or what is wrong with it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// Ended by its writer, and whole.
@@ -48,7 +48,7 @@ pub enum Status {
 }
 
 /// What was found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Found {
     /// A record does not follow from its predecessor: it was changed, or its predecessor was and got a new hash.
@@ -115,7 +115,7 @@ impl Found {
 }
 
 /// One finding: what became of the records `first` to `last` of a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Finding {
     /// What.
     pub found: Found,
@@ -153,7 +153,7 @@ impl fmt::Display for Finding {
 }
 
 /// What is recorded of the removal of a segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Removed {
     /// Name of the record: `SEGMENT:SEQ`.
     pub record: String,
@@ -168,7 +168,7 @@ pub struct Removed {
 }
 
 /// What is known of one segment.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentReport {
     /// The segment.
     pub segment: SegmentId,
@@ -231,7 +231,7 @@ impl SegmentReport {
 }
 
 /// What is known of a whole log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// The judgement.
     pub verdict: Verdict,

@@ -33,7 +33,7 @@ use libkmss::kms;
 use self::backend::RemoteBackend;
 use self::calls::Server;
 pub use self::operator::{Access, Client, ClientError};
-pub use self::question::Question;
+pub use self::question::{Question, Stream};
 
 /// The backends of the servers that `config` names, for [`Kms::open_with`](libkmss::kms::Kms::open_with).
 ///

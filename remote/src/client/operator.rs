@@ -18,10 +18,10 @@ use tonic::{Response, Status};
 use super::address::{Address, Names};
 use super::connection::{Place, Trouble};
 use super::pool::Pool;
-use super::question::{self, Question};
+use super::question::{self, Question, Stream};
 use super::tls::{TlsFiles, TlsSource};
 use crate::convert::REQUEST_ID;
-use crate::{proto, status};
+use crate::status;
 
 /// How long connecting may take at most.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -158,27 +158,38 @@ impl Client {
         })
     }
 
-    /// Hands the records that `wanted` means to `take`, and then those to come, until it has enough or the server ends it.
+    /// Hands everything that the server says to `stream` over to `take`, until that has enough or the server ends it. Where the
+    /// connection breaks in the middle, that is the end.
     ///
     /// # Errors
     /// See [`ClientError`].
-    pub fn follow_audit(
+    pub fn listen<S: Stream>(
         &self,
-        wanted: &proto::FollowAuditRequest,
-        mut take: impl FnMut(proto::AuditRecord) -> ControlFlow<()>,
+        stream: &S,
+        mut take: impl FnMut(S::Part) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
         let until = self.clock.monotonic().saturating_add(ENDLESS);
+        let (mut begun, mut refused) = (false, None::<Box<Status>>);
         self.anywhere(&[], until, |pool, _| {
-            let take = &mut take;
-            pool.call((self.connect_until(until), until), |channel| async move {
-                let mut records = question::follow_audit(wanted.clone(), channel).await?;
-                while let Some(answer) = records.message().await? {
-                    if answer.record.is_some_and(|record| take(record).is_break()) {
+            if begun {
+                let cut_off = || Trouble::Broken("it was cut off".to_owned());
+                return Err(refused.clone().map_or_else(cut_off, Trouble::Refused));
+            }
+            let (take, begun) = (&mut take, &mut begun);
+            let heard = pool.call((self.connect_until(until), until), |channel| async move {
+                let mut parts = question::open(stream.clone(), channel).await?;
+                *begun = true;
+                while let Some(part) = parts.message().await? {
+                    if take(part).is_break() {
                         break;
                     }
                 }
                 Ok(Response::new(()))
-            })
+            });
+            if let Err(Trouble::Refused(status)) = &heard {
+                refused = Some(status.clone());
+            }
+            heard
         })
     }
 

@@ -104,6 +104,8 @@ questions!(admin_service_client::AdminServiceClient {
     list_publishers: ListPublishersRequest => ListPublishersResponse,
     list_quotas: ListQuotasRequest => ListQuotasResponse,
     list_blocks: ListBlocksRequest => ListBlocksResponse,
+    list_domains: ListDomainsRequest => ListDomainsResponse,
+    get_seal_status: GetSealStatusRequest => GetSealStatusResponse,
 } once {
     create_namespace: CreateNamespaceRequest => CreateNamespaceResponse,
     remove_namespace: RemoveNamespaceRequest => RemoveNamespaceResponse,
@@ -116,6 +118,7 @@ questions!(admin_service_client::AdminServiceClient {
     remove_quota: RemoveQuotaRequest => RemoveQuotaResponse,
     create_block: CreateBlockRequest => CreateBlockResponse,
     release_block: ReleaseBlockRequest => ReleaseBlockResponse,
+    rotate_domain: RotateDomainRequest => RotateDomainResponse,
     change_key_state: ChangeKeyStateRequest => ChangeKeyStateResponse,
     set_key_tags: SetKeyTagsRequest => SetKeyTagsResponse,
     set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
@@ -123,11 +126,47 @@ questions!(admin_service_client::AdminServiceClient {
 
 questions!(audit_service_client::AuditServiceClient {
     query_audit: QueryAuditRequest => QueryAuditResponse,
+    prove_audit: ProveAuditRequest => ProveAuditResponse,
+    get_audit_keys: GetAuditKeysRequest => GetAuditKeysResponse,
+    get_audit_checkpoint: GetAuditCheckpointRequest => GetAuditCheckpointResponse,
 } once {});
 
-pub(super) async fn follow_audit(
-    wanted: proto::FollowAuditRequest,
-    channel: Channel,
-) -> Result<Streaming<proto::FollowAuditResponse>, Status> {
-    client!(audit_service_client::AuditServiceClient, channel).follow_audit(wanted).await.map(Response::into_inner)
+/// A message that is answered by several, for as long as that takes.
+pub trait Stream: Clone + Send + 'static {
+    /// What answers it, again and again.
+    type Part;
+
+    /// Asks it.
+    #[doc(hidden)]
+    fn open(self, channel: Channel) -> impl Future<Output = Result<Streaming<Self::Part>, Status>> + Send;
 }
+
+pub(super) fn open<S: Stream>(
+    stream: S,
+    channel: Channel,
+) -> impl Future<Output = Result<Streaming<S::Part>, Status>> + Send {
+    stream.open(channel)
+}
+
+macro_rules! streams {
+    ($service:ident :: $client:ident { $($method:ident: $request:ident => $part:ident,)* }) => {
+        $(impl Stream for proto::$request {
+            type Part = proto::$part;
+
+            async fn open(self, channel: Channel) -> Result<Streaming<proto::$part>, Status> {
+                let mut client = client!($service::$client, channel);
+                client.$method(self).await.map(Response::into_inner)
+            }
+        })*
+    };
+}
+
+streams!(admin_service_client::AdminServiceClient {
+    rewrap_domain: RewrapDomainRequest => RewrapDomainResponse,
+});
+
+streams!(audit_service_client::AuditServiceClient {
+    follow_audit: FollowAuditRequest => FollowAuditResponse,
+    read_audit: ReadAuditRequest => ReadAuditResponse,
+    verify_audit: VerifyAuditRequest => VerifyAuditResponse,
+});

@@ -39,14 +39,14 @@ pub(super) fn enable_compression() {
 }
 
 impl Asked<'_> {
-    fn auditor(&self) -> Result<()> {
+    pub(super) fn auditor(&self) -> Result<()> {
         if self.caller.principal.roles.iter().any(|role| role == AUDITOR) || self.host.kms.is_admin(&self.caller)? {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Denied, "only an auditor or an admin of the server's configuration reads the audit"))
     }
 
-    fn tail(&self, filter: Option<proto::AuditFilter>) -> AuditTail {
+    pub(super) fn tail(&self, filter: Option<proto::AuditFilter>) -> AuditTail {
         AuditTail::new(Kms::audit_directory(&self.host.config), filter.map(self::filter).unwrap_or_default())
     }
 }
@@ -66,11 +66,11 @@ fn filter(asked: proto::AuditFilter) -> Filter {
         rule: some(asked.rule),
         since: asked.since_ms.map(Timestamp),
         until: asked.until_ms.map(Timestamp),
-        events_only: true,
+        events_only: !asked.all,
     }
 }
 
-fn record(entry: Entry) -> proto::AuditRecord {
+pub(super) fn record(entry: Entry) -> proto::AuditRecord {
     proto::AuditRecord { segment: entry.segment.to_string(), sequence: entry.record.seq, json: entry.raw }
 }
 

@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 
 use super::config::ServerConfig;
 
+/// Threads for what reads or seals everything there is: whoever asks for that waits for others who do, and nobody else does.
+const LONG: usize = 4;
 /// Threads for what does not cross here: files that are looked at, names that are resolved.
 const BESIDE: usize = 8;
 
@@ -28,6 +30,8 @@ pub(super) struct Bridge {
     usual: Lane,
     /// For backends that the configuration does not name.
     other: Lane,
+    /// For what takes minutes, and as long as somebody takes to fetch it.
+    long: Lane,
     lanes: HashMap<String, Lane>,
     clock: Arc<dyn Clock>,
     /// Calls for which there was no place.
@@ -63,7 +67,7 @@ fn lanes<'a>(config: &'a Config, server: &ServerConfig) -> impl Iterator<Item = 
 /// Threads that the runtime is to have for what blocks, so that no lane waits for another.
 pub(super) fn threads(config: &Config, server: &ServerConfig) -> usize {
     let own: usize = lanes(config, server).map(|(_, threads)| threads).sum();
-    BESIDE + 2 * number(server.blocking) + own
+    BESIDE + LONG + 2 * number(server.blocking) + own
 }
 
 impl Bridge {
@@ -71,7 +75,14 @@ impl Bridge {
     pub(super) fn new(config: &Config, server: &ServerConfig, clock: Arc<dyn Clock>, refused: Counter) -> Self {
         let lane = || Lane::new(number(server.blocking), server.queue);
         let own = |(name, threads): (&String, usize)| (name.clone(), Lane::new(threads, server.queue));
-        Self { usual: lane(), other: lane(), lanes: lanes(config, server).map(own).collect(), clock, refused }
+        Self {
+            usual: lane(),
+            other: lane(),
+            long: Lane::new(LONG, server.queue),
+            lanes: lanes(config, server).map(own).collect(),
+            clock,
+            refused,
+        }
     }
 
     /// Runs `work`, which is over in microseconds, here.
@@ -91,6 +102,24 @@ impl Bridge {
             None if *backend == BackendId::soft() => &self.usual,
             None => &self.other,
         };
+        self.along(lane, deadline, work).await
+    }
+
+    /// Runs `work`, which may take minutes, where it is in nobody's way; it begins until `deadline`.
+    pub(super) async fn cross_at_length<T: Send + 'static>(
+        &self,
+        deadline: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.along(&self.long, deadline, work).await
+    }
+
+    async fn along<T: Send + 'static>(
+        &self,
+        lane: &Lane,
+        deadline: Duration,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let Ok(place) = Arc::clone(&lane.places).try_acquire_owned() else {
             self.refused.inc();
             return Err(Error::new(ErrorKind::Busy, "the server has more to do than it can: try again, or elsewhere"));

@@ -9,6 +9,7 @@ mod config;
 mod crypto;
 mod dev;
 mod devices;
+mod domains;
 mod host;
 mod keys;
 mod limits;
@@ -28,6 +29,7 @@ mod service;
 mod stream;
 mod tls;
 mod traces;
+mod trail;
 
 use std::sync::Arc;
 use std::time::Duration;

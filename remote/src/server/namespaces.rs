@@ -34,6 +34,7 @@ fn state(kms: &Kms, namespace: &Namespace) -> Result<proto::NamespaceState> {
         officer: pin(Holder::Officer)?,
         user: pin(Holder::User(USER))?,
         users: kms.users(namespace)?.into_iter().map(user).collect::<Result<_>>()?,
+        material_seal: kms.material_seal(namespace)?.to_string(),
     })
 }
 

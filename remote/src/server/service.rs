@@ -112,11 +112,50 @@ service!(AdminService {
     change_key_state: ChangeKeyStateRequest => ChangeKeyStateResponse,
     set_key_tags: SetKeyTagsRequest => SetKeyTagsResponse,
     set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
-});
+    list_domains: ListDomainsRequest => ListDomainsResponse,
+    rotate_domain: RotateDomainRequest => RotateDomainResponse,
+    get_seal_status: GetSealStatusRequest => GetSealStatusResponse,
+}
+    type RewrapDomainStream = Outgoing<proto::RewrapDomainResponse>;
+
+    async fn rewrap_domain(
+        &self,
+        request: Request<proto::RewrapDomainRequest>,
+    ) -> Answer<Self::RewrapDomainStream> {
+        let (context, message) = taken(request)?;
+        let parts = self.0.rewrap_domain(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(stream)))
+    }
+);
 
 service!(AuditService {
     query_audit: QueryAuditRequest => QueryAuditResponse,
+    prove_audit: ProveAuditRequest => ProveAuditResponse,
+    get_audit_keys: GetAuditKeysRequest => GetAuditKeysResponse,
+    get_audit_checkpoint: GetAuditCheckpointRequest => GetAuditCheckpointResponse,
 }
+    type ReadAuditStream = Outgoing<proto::ReadAuditResponse>;
+
+    async fn read_audit(&self, request: Request<proto::ReadAuditRequest>) -> Answer<Self::ReadAuditStream> {
+        let (context, message) = taken(request)?;
+        let parts = self.0.read_audit(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(stream)))
+    }
+
+    type VerifyAuditStream = Outgoing<proto::VerifyAuditResponse>;
+
+    async fn verify_audit(
+        &self,
+        request: Request<proto::VerifyAuditRequest>,
+    ) -> Answer<Self::VerifyAuditStream> {
+        let (context, _) = taken(request)?;
+        let parts = self.0.verify_audit(&context.connection).await.map_err(|e| plain(&e))?;
+        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
+        Ok(Response::new(Box::pin(stream)))
+    }
+
     type FollowAuditStream = Outgoing<proto::FollowAuditResponse>;
 
     async fn follow_audit(

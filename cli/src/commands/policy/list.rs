@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use libkmss::audit::{AuditTail, Filter, Record, decode_text};
+use libkmss::audit::{Filter, Record, decode_text};
 use libkmss::clock::Timestamp;
-use libkmss::kms::Kms;
 use libkmss::policy::Scope;
 use libkmss::policy::bundle::Manifest;
 use libkmss::policy::registry::PolicyRole;
@@ -98,8 +97,8 @@ fn differences(context: &Context, entries: &[&Listed]) -> Result<BTreeMap<String
     let candidates: Vec<(&Listed, Timestamp)> = candidates.collect();
     let mut counts: BTreeMap<String, u64> = candidates.iter().map(|(entry, _)| (title(entry), 0)).collect();
     let Some(since) = candidates.iter().map(|(_, since)| *since).min() else { return Ok(counts) };
-    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
-    tail.visit_since(since, &mut |seen| {
+    let trail = context.trail(Filter::default(), &[])?;
+    trail.visit_since(since, &mut |seen| {
         let record = &seen.record;
         for note in record.tags.iter().filter_map(|tag| tag.strip_prefix("shadow:")) {
             let rule = note.split_once(' ').map(|(_, rule)| String::from_utf8_lossy(&decode_text(rule).0).into_owned());

@@ -1,6 +1,6 @@
 //! What is said of the seal.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::audit::chain::SegmentId;
 
@@ -8,7 +8,7 @@ use crate::audit::chain::SegmentId;
 const FINDINGS: usize = 100;
 
 /// What was found of the seal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SealFound {
     /// Records are not those that were sealed.
@@ -72,7 +72,7 @@ impl SealFound {
 }
 
 /// One finding.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealFinding {
     /// What.
     pub found: SealFound,
@@ -117,7 +117,7 @@ impl std::fmt::Display for SealFinding {
 }
 
 /// What an anchor says.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnchorReport {
     /// Its name.
     pub name: String,
@@ -130,7 +130,7 @@ pub struct AnchorReport {
 }
 
 /// What is known of the seal.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SealReport {
     /// The log's name.
     pub origin: String,

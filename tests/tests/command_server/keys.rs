@@ -1,0 +1,110 @@
+//! Keys and certificates.
+
+use std::fs;
+
+use kmss_tests::built;
+use kmss_tests::home::json_items;
+use kmss_tests::program::Program;
+use serde_json::Value;
+
+use crate::kit::{self, Kmssd};
+use crate::operator::Operator;
+
+#[test]
+fn keys_of_a_server_are_handled_as_keys_of_a_home_are() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate sign --token web --type ec:p256").succeed().mentions("Generated EC P-256 key `sign`");
+    me.kmss("key generate wrap --token web --type aes:256 --id 0a0b").succeed();
+    me.kmss("key generate sign --token web --type ec:p256").fail().mentions("exists already");
+    // The same words and the same JSON, but for the times, as on the home itself.
+    let there = json_items(&server.home.kmss("key list --token web --json").succeed());
+    assert_eq!(me.json("key list --token web"), there);
+    assert_eq!(
+        me.kmss("key list --token web").succeed().text(),
+        server.home.kmss("key list --token web").succeed().text()
+    );
+    assert_eq!(
+        me.json("key show sign --token web"),
+        json_items(&server.home.kmss("key show sign --token web --json").succeed())
+    );
+    me.kmss("key show nothing --token web").fail().mentions("no key named `nothing`");
+    me.kmss("key list --token nothing").fail().mentions("no token is labelled `nothing`");
+
+    me.kmss("key label sign l1 --token web").succeed();
+    me.kmss("key rename sign s2 --token web").succeed();
+    let parts = me.json("key show s2 --token web");
+    assert!(parts.len() == 2 && parts.iter().all(|part| part["label"] == "l1"), "{parts:?}");
+    me.kmss("key export-public s2 --token web").succeed().mentions("BEGIN PUBLIC KEY");
+    me.kmss("cert self-sign s2 --token web --subject CN=s2 --out s2.pem").succeed();
+    me.kmss("cert request s2 --token web --subject CN=s2 --out s2.csr").succeed();
+    let openssl = |words: &str| Program::new("openssl").within(me.folder.folder()).words(words).succeed();
+    openssl("verify -CAfile s2.pem s2.pem");
+    openssl("req -in s2.csr -verify -noout");
+    me.kmss("cert import s2.pem --token web --name other").succeed();
+    assert_eq!(me.json("cert list --token web").len(), 2);
+    assert_eq!(
+        me.kmss("cert export s2 --token web").succeed().text(),
+        fs::read_to_string(me.folder.file("s2.pem")).unwrap()
+    );
+    openssl("genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out r.pem");
+    me.kmss("key import r.pem --token web --name rsa").succeed().mentions("Imported RSA");
+    me.kmss("key destroy wrap --token web --yes").succeed();
+    let names: Vec<Value> = me.json("key list --token web").iter().map(|k| k["name"].clone()).collect();
+    assert_eq!(names, ["rsa", "s2"]);
+    // What was done is in the server's audit, by whom the server knows.
+    let made = |record: &Value| record["action"] == "import" && record["object"]["name"] == "rsa";
+    assert!(server.home.audit(100).iter().any(made));
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn state_tags_and_audit_of_a_key_take_the_officers_pin() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate k --token web --type aes:256").succeed();
+    me.kmss("key disable k --token web").succeed().mentions("is disabled");
+    me.kmss("key tag k payment --token web").succeed();
+    me.kmss("key audit k sync --token web").succeed();
+    let key = &me.json("key show k --token web")[0];
+    assert_eq!((&key["state"], &key["audit"]), (&"disabled".into(), &"sync".into()));
+    assert_eq!(key["tags"][0], "payment");
+    let wrong = me.kmss("key enable k --token web").env("KMSS_SO_PIN", "wrong-1234").fail();
+    wrong.mentions("the server says: ").mentions("request ");
+}
+
+#[test]
+fn over_tls_the_certificate_says_who_asks_and_a_policy_of_the_server_decides() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let rules = "[[principal]]\nname = \"service:orders\"\nsan = \"DNS:orders\"\n";
+    let server = Kmssd::with_tls("", rules);
+    let text = "policy orders\nallow anyone to authenticate\nallow service:orders to find, generate\n";
+    let file = server.home.file("orders.kmss");
+    fs::write(&file, text).unwrap();
+    let orders = Operator::by_certificate(&server, &["DNS:orders"]);
+    let ledger = Operator::by_certificate(&server, &["DNS:ledger"]);
+    ledger.kmss("key generate before --token web --type aes:256").succeed();
+    server.home.kmss("policy apply").arg(&file).words("--token web").succeed();
+    orders.kmss("key generate mine --token web --type aes:256").succeed();
+    let refused = ledger.kmss("key generate mine2 --token web --type aes:256").fail();
+    assert_eq!(refused.code(), Some(1));
+    refused.mentions("the server says: ");
+    orders.kmss("key destroy mine --token web --yes").fail().mentions("the server says: ");
+    let denied = |record: &Value| record["outcome"] == "denied" && record["principal"] == "service:ledger";
+    assert!(server.home.audit(50).iter().any(denied));
+    // Without a certificate nobody comes in, and a server that another authority vouches for is not believed.
+    let uri = format!("https://localhost:{}", server.port());
+    let ca = orders.folder.file("ca.pem");
+    let stranger = Operator::at(&uri);
+    stranger.kmss("key list --token web --server-ca").arg(&ca).fail().mentions("does not serve");
+    let other = stranger.file("other.pem", &kit::Authority::new().pem());
+    stranger.kmss("key list --token web --server-ca").arg(&other).fail().mentions("does not serve");
+}
