@@ -81,12 +81,22 @@ pub(super) fn find(project: &Project) -> Result<Found, Error> {
     let Some(libraries) = driver_folder(&root.join("lib")) else {
         return Ok(Found::Missing(format!("Debian's rustc-web is not as it was: {HOW}")));
     };
+    // Not every version packs what the library stands on.
+    if !vendored(&root).is_dir() {
+        let why = format!("Debian's rust-web-src lacks the sources that `core` is built with here: {HOW}");
+        return Ok(Found::Missing(why));
+    }
     let rustc = project.job(root.join("bin/rustc")).env("LD_LIBRARY_PATH", &libraries).arg("--version");
     let (Some(rustc), Some(cargo)) = (first_line(rustc), first_line(project.cargo().arg("--version"))) else {
         return Ok(Found::Missing(format!("Debian's rustc-web does not run here: {HOW}")));
     };
     let version = format!("{rustc}, core from its sources, {cargo}, {}", linker.version);
     Ok(Found::Here(Box::new(Rust { compiler: Compiler::Debian { root, libraries, linker: linker.program }, version })))
+}
+
+/// The sources of other crates that the library's own need.
+fn vendored(root: &Path) -> PathBuf {
+    root.join("lib/rustlib/src/rust/library/vendor")
 }
 
 /// Whether the compiler in use has the target's library.
@@ -118,7 +128,7 @@ impl Toolchain for Rust {
             Compiler::Rustup => job,
             Compiler::Debian { root, libraries, linker } => {
                 // The library's own dependencies come with its sources; nothing is fetched.
-                let vendor = root.join("lib/rustlib/src/rust/library/vendor");
+                let vendor = vendored(root);
                 job.args(["--offline", "-Zbuild-std=core", "--config", "source.crates-io.replace-with=\"vendor\""])
                     .arg("--config")
                     .arg(format!("source.vendor.directory={:?}", vendor.display().to_string()))
