@@ -236,7 +236,8 @@ pub(super) fn resolve(home: &Home, header: &Header, devices: &[HsmConfig]) -> Re
             format!("the seal header `{}` names a holder that this KMSS does not know", home.join(SEAL).display());
         return Err(Error::new(ErrorKind::Damaged, why));
     }
-    for name in [ROOT_KEY, NEXT_ROOT_KEY] {
+    // In this order: the next one takes the other's name at some moment, and is found before it or after it.
+    for name in [NEXT_ROOT_KEY, ROOT_KEY] {
         let Some(file) = home.read(name)? else { continue };
         // One that is being erased is damaged already.
         let Ok((suite, key)) = decode_key(home, &file) else { continue };
