@@ -43,6 +43,9 @@ pub(crate) struct Options {
     /// Only these workloads (comma list, `*` matches anything); docs/BENCHMARKS.md is then left as it is
     #[arg(long)]
     only: Option<String>,
+    /// Only keys in HSMs and on servers; docs/BENCHMARKS.md is then left as it is
+    #[arg(long)]
+    elsewhere: bool,
     /// Length of one run of one module [default: 1, with --quick 0.2]
     #[arg(long)]
     seconds: Option<f64>,
@@ -72,9 +75,15 @@ impl Options {
 pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     packages::install(project, packages::BENCH)?;
     let products = project.build(DELIVERED)?;
-    let tool = build_tool(project)?;
     let scratch = tempfile::Builder::new().prefix("kmss-bench-").tempdir();
     let scratch = scratch.map_err(Error::file("create", &std::env::temp_dir()))?;
+    let (seconds, rounds, _) = options.times();
+    if options.elsewhere {
+        let backends = backends::Backends::measure(project, &products, &scratch, (&seconds, &rounds))?;
+        print!("{}", backends.markdown());
+        return Ok(());
+    }
+    let tool = build_tool(project)?;
     let modules = Modules {
         kmss: products.module.clone(),
         // aws-lc without any module, in the workers' protocol.
@@ -90,7 +99,6 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     };
     let results = measure(project, options, &tool, &modules, true)?;
     let session = measure(project, options, &tool, &modules, false)?;
-    let (seconds, rounds, _) = options.times();
     let policies = policies::Policies::measure(project, &products, &tool, &scratch, (&seconds, &rounds))?;
     let backends = backends::Backends::measure(project, &products, &scratch, (&seconds, &rounds))?;
     print!("{}", results.marks_for_people());
