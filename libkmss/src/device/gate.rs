@@ -148,7 +148,7 @@ impl Device {
             gate.hang(place.tries, self.now(), self.deadline(), &why);
             gate.hanging
         };
-        runner.gave_up(self.name(), hanging);
+        runner.gave_up(self.name());
         if hanging >= most {
             tracing::error!(
                 device = %self.name(), hanging, reason = %why,
@@ -178,7 +178,7 @@ impl Device {
         let Some(hanging) = hanging else { return true };
         tracing::warn!(device = %self.name(), hanging, "a call of the HSM that was given up is back: the HSM is used again");
         if let Some(runner) = runner() {
-            runner.came_back(self.name(), hanging);
+            runner.came_back(self.name());
         }
         false
     }

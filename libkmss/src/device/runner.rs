@@ -30,11 +30,12 @@ pub trait Runner: Send + Sync {
     /// [`ErrorKind::Memory`](crate::error::ErrorKind::Memory) where there is no thread; `job` is dropped then.
     fn run(&self, job: Job) -> Result<()>;
 
-    /// Nobody waits any more for a call of the HSM `device`; `hanging` are not back by now.
-    fn gave_up(&self, device: &str, hanging: u32);
+    /// Nobody waits any more for a call of the HSM `device`.
+    fn gave_up(&self, device: &str);
 
-    /// A call that nobody waits for is back; `hanging` are not.
-    fn came_back(&self, device: &str, hanging: u32);
+    /// A call of the HSM `device` that nobody waits for is back. Threads tell as they come: of one call this may be heard before
+    /// [`gave_up`](Runner::gave_up).
+    fn came_back(&self, device: &str);
 }
 
 static RUNNER: OnceBox<(u32, Arc<dyn Runner>)> = OnceBox::new();

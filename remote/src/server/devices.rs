@@ -53,12 +53,12 @@ impl Runner for Threads {
         Ok(())
     }
 
-    fn gave_up(&self, device: &str, hanging: u32) {
-        self.metrics.hung(device, hanging, true);
+    fn gave_up(&self, device: &str) {
+        self.metrics.gave_up(device);
     }
 
-    fn came_back(&self, device: &str, hanging: u32) {
-        self.metrics.hung(device, hanging, false);
+    fn came_back(&self, device: &str) {
+        self.metrics.came_back(device);
     }
 }
 

@@ -90,13 +90,16 @@ impl Metrics {
         self.durations.get_or_create(&Timed { method }).observe(time.as_secs_f64());
     }
 
-    /// Of an HSM, `hanging` calls are given up and not back; one `more`, or one fewer than before.
-    pub(super) fn hung(&self, hsm: &str, hanging: u32, more: bool) {
+    /// A call of an HSM is given up.
+    pub(super) fn gave_up(&self, hsm: &str) {
         let hsm = Hsm { hsm: hsm.to_owned() };
-        if more {
-            self.abandoned.get_or_create(&hsm).inc();
-        }
-        self.hanging.get_or_create(&hsm).set(hanging.into());
+        self.abandoned.get_or_create(&hsm).inc();
+        self.hanging.get_or_create(&hsm).inc();
+    }
+
+    /// A call of an HSM that was given up is back.
+    pub(super) fn came_back(&self, hsm: &str) {
+        self.hanging.get_or_create(&Hsm { hsm: hsm.to_owned() }).dec();
     }
 
     /// Everything, as Prometheus reads it.

@@ -8,11 +8,12 @@ use cryptoki::mechanism::rsa::{PkcsMgfType, PkcsOaepParams, PkcsOaepSource};
 use cryptoki::mechanism::{Mechanism as Theirs, MechanismType};
 use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectClass, ObjectHandle};
 
-use super::super::attributes::{self, Read, new_key, public_of};
-use super::super::halves::CHANCE;
+use super::super::attributes::{self, Read, new_key, public_of, their_type};
+use super::super::halves::{CHANCE, Half, belong, whole};
 use super::super::locator::{Locator, Replicas};
 use super::super::place::{Place, SessionKey, stored};
 use super::adopt::used;
+use super::publics::said;
 use super::{GroupBackend, Part};
 use crate::device::{Device, Effort, Entered, Fault, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
@@ -160,6 +161,7 @@ impl GroupBackend {
         // SoftHSM2 leaves the padding of AES key wrap in secret keys, which is part of the key then.
         let exact = place.class == KeyClass::Secret && (material.bits == 0 || material.bits % 64 != 0);
         let (by, hash) = (passage.by, passage.hash);
+        let authenticated = exact || matches!(by, Wrapping::KeyWrapPad);
         let mechanism = move || match by {
             _ if exact => oaep(hash),
             Wrapping::KeyWrapPad => Theirs::AesKeyWrapPad,
@@ -175,7 +177,7 @@ impl GroupBackend {
             if !exact {
                 return Ok(Some((lent.ask(|session| session.wrap_key(&mechanism(), transport, handle))?, shown)));
             }
-            let receiver = public_object(lent, &public)?;
+            let receiver = public_object(lent, (KeyType::Rsa, &public), &[Attribute::Wrap(true)])?;
             let wrapped = lent.ask(|session| session.wrap_key(&mechanism(), receiver, handle));
             let _ = lent.ask(|session| session.destroy_object(receiver));
             Ok(Some((wrapped?, shown)))
@@ -197,8 +199,13 @@ impl GroupBackend {
             let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
             let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
             // From here on nothing may fail in a way that has it done again.
-            let same = shown(lent, made, key, &chance).is_ok_and(|here| here == proof);
-            if !same || !is_same(lent, made, &original) {
+            let same = match key {
+                (KeyClass::Private, _, usage) => {
+                    is_half(lent, made, (usage, &original), (&chance, authenticated)).unwrap_or(false)
+                }
+                _ => shown(lent, made, key, &chance).is_ok_and(|here| here == proof) && is_same(lent, made, &original),
+            };
+            if !same {
                 let _ = lent.ask(|session| session.destroy_object(made));
                 let why = "what arrived there is another key: the HSMs do not understand each other";
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
@@ -225,7 +232,7 @@ impl GroupBackend {
             let transport = generate(device, lent)?;
             let handle = transport.handle(device, lent)?;
             let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
-            let by = public_object(lent, &half)?;
+            let by = public_object(lent, (KeyType::Rsa, &half), &[Attribute::Wrap(true)])?;
             let sent = lent.ask(|session| session.wrap_key(&oaep(hash), by, handle));
             let _ = lent.ask(|session| session.destroy_object(by));
             Ok((transport, sent?, proof))
@@ -288,21 +295,20 @@ fn shown(
     }
 }
 
-/// The public half of a pair of another device, for the session.
-fn public_object(lent: &Lent, public: &PublicComponents) -> Result<ObjectHandle, Trouble> {
-    let PublicComponents::Rsa { modulus, exponent } = public else {
-        let why = "the HSM does not tell the RSA key that it made";
-        return Err(Error::new(ErrorKind::BackendUnavailable, why).into());
-    };
-    let template = [
+/// The public half of a pair, as an object of the session that has these `uses`.
+fn public_object(
+    lent: &Lent,
+    (key_type, public): (KeyType, &PublicComponents),
+    uses: &[Attribute],
+) -> Result<ObjectHandle, Trouble> {
+    let mut template = vec![
         Attribute::Class(ObjectClass::PUBLIC_KEY),
-        Attribute::KeyType(TheirType::RSA),
+        Attribute::KeyType(their_type(key_type)?),
         Attribute::Token(false),
         Attribute::Private(false),
-        Attribute::Wrap(true),
-        Attribute::Modulus(modulus.clone()),
-        Attribute::PublicExponent(exponent.clone()),
     ];
+    template.extend(said(public)?);
+    template.extend_from_slice(uses);
     lent.ask(|session| session.create_object(&template))
 }
 
@@ -402,19 +408,39 @@ fn session_key(device: &Arc<Device>, lent: &Lent, handle: ObjectHandle) -> Place
     Place::Session(Arc::new(SessionKey::new(device, lent, handle, Vec::new())))
 }
 
-/// Whether a key that arrived is the one that was sent, as far as the device tells: what came out of an authenticated
-/// wrapping is.
+/// Whether a secret key that arrived is the one that was sent, as far as the device tells.
 fn is_same(lent: &Lent, made: ObjectHandle, material: &Material) -> bool {
-    if material.public == PublicComponents::None {
-        let told = Read::of_new(lent, made, &[AttributeType::CheckValue]).check_value();
-        return told.is_empty() || material.check_value.is_empty() || told == material.check_value;
+    let told = Read::of_new(lent, made, &[AttributeType::CheckValue]).check_value();
+    told.is_empty() || material.check_value.is_empty() || told == material.check_value
+}
+
+/// Whether a private key that arrived is the one that was sent: by what the device tells of its public half, or by what it does
+/// with that half. One that neither tells nor does anything is believed where its wrapping was authenticated.
+fn is_half(
+    lent: &Lent,
+    made: ObjectHandle,
+    (usage, material): (Usage, &Material),
+    (chance, authenticated): (&[u8; CHANCE], bool),
+) -> Result<bool, Trouble> {
+    let (key_type, known) = (material.key_type, &material.public);
+    let own = Read::of_new(lent, made, attributes::PUBLIC);
+    if let Some(told) = whole(&own, key_type) {
+        return Ok(told == *known);
     }
-    let told = Read::of_new(lent, made, attributes::PUBLIC).public(material.key_type);
-    match told {
-        Ok(PublicComponents::Ec { curve, point }) if point.is_empty() => {
-            matches!(&material.public, PublicComponents::Ec { curve: sent, .. } if *sent == curve)
-        }
-        Ok(told) => told == material.public,
-        Err(_) => true,
+    let rsa = key_type == KeyType::Rsa;
+    let shows = usage.sign || (usage.decrypt && rsa) || (usage.derive && !rsa);
+    if matches!(known, PublicComponents::Ec { point, .. } if point.is_empty()) || !shows {
+        return Ok(authenticated);
     }
+    let uses: &[Attribute] = match (usage.sign, rsa) {
+        (true, _) => &[Attribute::Verify(true)],
+        (false, true) => &[Attribute::Encrypt(true)],
+        (false, false) => &[],
+    };
+    let public = public_object(lent, (key_type, known), uses)?;
+    let theirs = Read::of_new(lent, public, attributes::PUBLIC);
+    let halves = (Half { handle: made, public: &own, usage }, Half { handle: public, public: &theirs, usage });
+    let shown = belong(lent, halves, key_type, chance);
+    let _ = lent.ask(|session| session.destroy_object(public));
+    shown
 }

@@ -46,16 +46,7 @@ impl GroupBackend {
         let entered = device.entered()?;
         let new = NewObject { storage: Storage::Stored, ..new.clone() };
         let mut template = new_key(&new, KeyClass::Public, material.key_type, id, entered.quirks.label_bytes)?;
-        match &material.public {
-            PublicComponents::Rsa { modulus, exponent } => {
-                template.extend([Attribute::Modulus(modulus.clone()), Attribute::PublicExponent(exponent.clone())]);
-            }
-            PublicComponents::Ec { curve, point } => {
-                let point = OctetStringRef::new(point).and_then(|point| point.to_der()).map_err(|_| unsupported())?;
-                template.extend([Attribute::EcParams(ec_params(*curve)?), Attribute::EcPoint(point)]);
-            }
-            _ => return Err(unsupported()),
-        }
+        template.extend(said(&material.public)?);
         let id = id.to_vec();
         let (half, made) = call(device, Effort::Usual, move |device, lent| {
             let half = Locator::new(KeyClass::Public, &lent.entered().serial, &id, None)?;
@@ -66,5 +57,19 @@ impl GroupBackend {
         // One that comes when nobody waits for it any more is destroyed again.
         made.keep();
         Ok(half)
+    }
+}
+
+/// What a device is told of a public half.
+pub(super) fn said(public: &PublicComponents) -> Result<Vec<Attribute>> {
+    match public {
+        PublicComponents::Rsa { modulus, exponent } => {
+            Ok(vec![Attribute::Modulus(modulus.clone()), Attribute::PublicExponent(exponent.clone())])
+        }
+        PublicComponents::Ec { curve, point } => {
+            let point = OctetStringRef::new(point).and_then(|point| point.to_der()).map_err(|_| unsupported())?;
+            Ok(vec![Attribute::EcParams(ec_params(*curve)?), Attribute::EcPoint(point)])
+        }
+        _ => Err(unsupported()),
     }
 }
