@@ -123,14 +123,42 @@ impl Catalog {
         if *query == Query::default() {
             return self.walk(&paths, private.is_some(), after, limit);
         }
-        let mut found = self.search_under((&caller.keyring.public, false), &paths, query, after, limit)?;
-        if let Some(private) = private {
-            found.extend(self.search_under((private, true), &paths, query, after, limit)?);
-            found.sort_unstable();
-            found.dedup_by_key(|found| found.id);
-            found.truncate(limit);
+        let by_value = query.label.is_some() || query.identifier.is_some();
+        let mut found = Vec::new();
+        for (key, private) in [(Some(&*caller.keyring.public), false), (private, true)] {
+            let Some(key) = key else { continue };
+            // Secret keys are private as a rule, and certificates are not: one of the two has nothing then.
+            if let (true, Some(kind)) = (by_value, query.kind)
+                && !self.has_any(caller, (key, private), &paths, kind)?
+            {
+                continue;
+            }
+            found.extend(self.search_under((key, private), &paths, query, after, limit)?);
         }
+        found.sort_unstable();
+        found.dedup_by_key(|found| found.id);
+        found.truncate(limit);
         Ok(found)
+    }
+
+    /// Whether there is anything of this kind under one domain key; asked of the store once for each of its generations.
+    fn has_any(
+        &self,
+        caller: &Caller,
+        (key, private): (&DomainKey, bool),
+        paths: &Paths,
+        kind: ObjectKind,
+    ) -> Result<bool> {
+        let generation = self.store.generation();
+        let of = (caller.namespace.id, caller.namespace.incarnation, private, kind);
+        if let Some((at, any)) = self.kinds.get(&of)
+            && at == generation
+        {
+            return Ok(any);
+        }
+        let any = !self.store.scan(&paths.entries(index::kind(key, kind)?), None, 1)?.is_empty();
+        self.kinds.put(of, (generation, any));
+        Ok(any)
     }
 
     /// All objects, whatever they are: the records themselves in order, none of them opened.

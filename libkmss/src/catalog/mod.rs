@@ -49,6 +49,8 @@ const CACHED_OBJECTS: usize = 8192;
 const CACHED_SIZE: usize = 64 << 10;
 /// Results of searches kept in one generation of the cache.
 const CACHED_SEARCHES: usize = 8192;
+/// Kinds of objects, each of a namespace and a domain key, of which it is known whether there are any.
+const CACHED_KINDS: usize = 1024;
 /// Namespaces whose settings are kept in one generation of the cache.
 const CACHED_SETTINGS: usize = 1024;
 /// A generation number that no store ever returns twice: such an entry is checked at its next use.
@@ -61,6 +63,8 @@ pub struct Catalog {
     home: Arc<DomainKey>,
     objects: Cache<(NamespaceId, u32, ObjectId), Cached, IdState>,
     searches: Cache<Search, Found, IdState>,
+    /// Whether there is anything of a kind under the private key or the public one, at a generation of the store.
+    kinds: Cache<(NamespaceId, u32, bool, ObjectKind), (u64, bool), IdState>,
     /// Goes into the hashes of searches.
     secret: RandomState,
     namespaces: Lock<Option<(u64, Vec<Namespace>)>>,
@@ -95,6 +99,7 @@ impl Catalog {
             home,
             objects: Cache::new(CACHED_OBJECTS),
             searches: Cache::new(CACHED_SEARCHES),
+            kinds: Cache::new(CACHED_KINDS),
             secret: RandomState::new(),
             namespaces: Lock::new(Rank::Cache, None),
             settings: Cache::new(CACHED_SETTINGS),

@@ -56,6 +56,20 @@ fn paged(catalog: &Catalog, caller: &Caller, query: &Query, limit: usize) -> Vec
 }
 
 #[test]
+fn the_first_object_of_a_kind_is_found_as_soon_as_it_is_there() {
+    for bench in both() {
+        let query = query(Some("new"), None, Some(ObjectKind::Data));
+        for private in [true, false] {
+            let before = bench.catalog.find(&bench.user, &query, None, 10).unwrap();
+            let made = bench.make(Object { private, ..data(&bench.user, "new", b"") });
+            let after = bench.catalog.find(&bench.user, &query, None, 10).unwrap();
+            assert_eq!(after.len(), before.len() + 1);
+            assert!(after.iter().any(|found| found.id == made.id && found.private == private));
+        }
+    }
+}
+
+#[test]
 fn a_common_identifier_is_found_through_a_rare_label() {
     let bench = Bench::memory();
     for i in 0..400 {

@@ -26,6 +26,8 @@ const SCHEMA: [(&str, &str); 2] = [
 const POSITION_BITS: u32 = 6;
 /// Commits that the change feed keeps, at least.
 const KEPT: i64 = if cfg!(test) { 256 } else { 4096 };
+/// A log of more bytes than that is not left to who opens the store next.
+const LONG_LOG: u64 = 512 << 10;
 /// The feed is pruned in commits whose revision is a multiple of this.
 const PRUNE_EVERY: i64 = 64;
 
@@ -143,6 +145,16 @@ impl Open {
         let mut select = self.connection.prepare_cached("SELECT version FROM kv WHERE key = ?1").map_err(explain)?;
         let found = select.query_row([key.as_str()], |row| row.get(0)).optional().map_err(explain)?;
         Ok(found.map(revision) == wanted)
+    }
+
+    /// Closes it, with the log brought into the database and cut off where that is worth its while: who opens the store next, and
+    /// alone, reads the whole log first.
+    pub(super) fn leave(self, database: &Path) {
+        let log = std::fs::symlink_metadata(database.with_extension("db-wal"));
+        if !self.read_only && log.is_ok_and(|log| log.len() > LONG_LOG) {
+            // Where others are in the way, or there is no space, the log stays as it is, and nothing is lost.
+            let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        }
     }
 
     /// What SQLite finds wrong with the file and its indexes.
@@ -295,7 +307,7 @@ fn connect(path: &Path, access: OpenFlags) -> Result<Connection> {
         connection.set_db_config(option, on).map_err(explain)?;
     }
     let settings = "PRAGMA synchronous = FULL; PRAGMA secure_delete = ON; PRAGMA temp_store = MEMORY; \
-                    PRAGMA cell_size_check = ON; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 8388608;";
+                    PRAGMA cell_size_check = ON; PRAGMA cache_size = -65536; PRAGMA journal_size_limit = 8388608;";
     connection.execute_batch(settings).map_err(explain)?;
     require_schema(&connection)?;
     Ok(connection)

@@ -259,7 +259,9 @@ impl Store for SqliteStore {
 impl Drop for SqliteStore {
     fn drop(&mut self) {
         // Under the lock, as every use of SQLite is, so that no fork cuts through the closing.
-        self.connection.lock().open = None;
+        if let Some(open) = self.connection.lock().open.take() {
+            open.leave(&self.place.database);
+        }
     }
 }
 

@@ -200,6 +200,25 @@ fn the_write_ahead_log_stays_bounded() {
 }
 
 #[test]
+fn who_closes_the_store_leaves_no_long_log_to_the_next() {
+    let (dir, store) = scratch();
+    let other = open(dir.path()).unwrap();
+    for i in 0..200_u32 {
+        write(&store, vec![put(&format!("k/{i:03}"), &[1; 9000])]);
+    }
+    let log = || std::fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
+    assert!(log() > 1 << 20, "the log has {} bytes", log());
+    drop(store);
+    assert_eq!(log(), 0);
+    assert_eq!(other.scan("k/", None, 500).unwrap().len(), 200);
+    write(&other, vec![put("k/more", b"1")]);
+    let short = log();
+    drop(other);
+    assert_eq!(log(), short);
+    assert_eq!(open(dir.path()).unwrap().scan("k/", None, 500).unwrap().len(), 201);
+}
+
+#[test]
 fn what_a_killed_writer_left_of_the_generation_is_repaired_by_any_next_commit() {
     let (dir, store) = scratch();
     let before = store.generation();
