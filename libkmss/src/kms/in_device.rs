@@ -103,7 +103,7 @@ impl Kms {
         if gone.is_empty() {
             return Ok(left);
         }
-        self.tell(Some(caller), vec![format!("old keys destroyed in HSMs: {}", gone.len())])?;
+        self.tell(caller, vec![format!("old keys destroyed in HSMs: {}", gone.len())])?;
         match self.auth.forget_keys(namespace, &gone) {
             // Somebody else was faster with another change: what is destroyed is found to be so next time.
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),

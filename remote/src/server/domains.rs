@@ -8,6 +8,7 @@ use libkmss::device::WrappingKey;
 use libkmss::error::Result;
 use libkmss::kms::{DomainStatus, MaterialSeal, RewrapReport};
 use libkmss::seal::RootInfo;
+use libkmss::tenant::Namespace;
 use tokio::sync::mpsc;
 
 use super::Server;
@@ -50,10 +51,10 @@ fn root_key(root: RootInfo) -> proto::RootKey {
 
 impl Asked<'_> {
     /// The caller in any namespace, where it is to show the officer's PIN.
-    fn visitor(&self, namespace: &str) -> Result<Caller> {
-        let (kms, namespace) = (&self.host.kms, self.named(namespace)?);
-        let principal = Arc::clone(&self.caller.principal);
-        Ok(kms.enter(&namespace, 0)?.introduce(principal, self.connection.number, kms.now()))
+    pub(super) fn visitor(&self, namespace: &Namespace) -> Result<Caller> {
+        let (kms, principal) = (&self.host.kms, Arc::clone(&self.caller.principal));
+        let visitor = kms.enter(namespace, 0)?.introduce(principal, self.connection.number, kms.now());
+        Ok(self.call.map_or_else(|| visitor.clone(), |id| visitor.calling(id)))
     }
 }
 
@@ -98,10 +99,10 @@ impl Call for proto::RotateDomainRequest {
             if seal.is_some() {
                 return Err(argument("the home has no key material that could be sealed otherwise: name a namespace"));
             }
-            return Ok(proto::RotateDomainResponse { version: kms.rotate_home_domain()? });
+            return Ok(proto::RotateDomainResponse { version: kms.rotate_home_domain(&asked.caller)? });
         }
         let pin = secret(self.officer_pin)?;
-        let officer = kms.login(&asked.visitor(&self.namespace)?, &Credential::OfficerPin(&pin))?;
+        let officer = kms.login(&asked.visitor(&asked.named(&self.namespace)?)?, &Credential::OfficerPin(&pin))?;
         Ok(proto::RotateDomainResponse { version: kms.rotate_domain(&officer, seal.as_ref())? })
     }
 }
@@ -146,9 +147,10 @@ impl Server {
                     }
                 };
                 let report = if asked.namespace.is_empty() {
-                    kms.rewrap_home_domain(&mut progress)?
+                    kms.rewrap_home_domain(&who.caller, &mut progress)?
                 } else {
-                    let officer = kms.administer(&who.visitor(&asked.namespace)?, &secret(asked.officer_pin)?)?;
+                    let visitor = who.visitor(&who.named(&asked.namespace)?)?;
+                    let officer = kms.administer(&visitor, &secret(asked.officer_pin)?)?;
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;

@@ -2,7 +2,7 @@
 
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::kms::{Holder, Kms};
+use libkmss::kms::{Holder, Kms, MaterialSeal};
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 
@@ -88,9 +88,10 @@ impl Call for proto::CreateNamespaceRequest {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
+        let (by, seal) = (Some(&asked.caller), &MaterialSeal::InMemory);
+        let namespace = kms.initialize_sealed(by, name, &officer_pin, (settings, backend), seal)?;
         if let Some(pin) = user_pin {
-            let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
+            let officer = kms.login(&asked.visitor(&namespace)?, &Credential::OfficerPin(&officer_pin))?;
             kms.set_user_pin(&officer, "user", &pin)?;
         }
         Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
@@ -113,7 +114,7 @@ impl Call for proto::RemoveNamespaceRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveNamespaceResponse> {
         asked.admin()?;
         let namespace = asked.named(&self.namespace)?;
-        let left = asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
+        let left = asked.host.kms.remove(&asked.visitor(&namespace)?, &secret(self.officer_pin)?)?;
         for key in left {
             tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
         }
