@@ -178,6 +178,7 @@ impl Kms {
     pub fn remove(&self, caller: &Caller, officer_pin: &Secret) -> Result<Vec<WrappingKey>> {
         let namespace = &*caller.namespace;
         self.pipeline.around(Some(caller), Action::Destroy, || {
+            self.may_try(caller, true)?;
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
             let keys = self.auth.device_keys(namespace)?;
             self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
