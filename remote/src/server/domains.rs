@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::device::WrappingKey;
 use libkmss::error::Result;
@@ -13,8 +12,9 @@ use tokio::sync::mpsc;
 
 use super::Server;
 use super::admin::secret;
+use super::bridge::Way;
 use super::call::{Asked, Call, argument};
-use super::peer::Connection;
+use super::route::Context;
 use super::trail::Outlet;
 use crate::proto::{self, rewrap_domain_response::Kind};
 
@@ -61,6 +61,7 @@ impl Asked<'_> {
 impl Call for proto::ListDomainsRequest {
     type Answer = proto::ListDomainsResponse;
     const METHOD: &'static str = "ListDomains";
+    const WAY: Way = Way::Long;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -81,6 +82,7 @@ impl Call for proto::ListDomainsRequest {
 impl Call for proto::RotateDomainRequest {
     type Answer = proto::RotateDomainResponse;
     const METHOD: &'static str = "RotateDomain";
+    const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -101,8 +103,7 @@ impl Call for proto::RotateDomainRequest {
             }
             return Ok(proto::RotateDomainResponse { version: kms.rotate_home_domain(&asked.caller)? });
         }
-        let pin = secret(self.officer_pin)?;
-        let officer = kms.login(&asked.visitor(&asked.named(&self.namespace)?)?, &Credential::OfficerPin(&pin))?;
+        let officer = asked.logged_in(&asked.visitor(&asked.named(&self.namespace)?)?, self.officer_pin)?;
         Ok(proto::RotateDomainResponse { version: kms.rotate_domain(&officer, seal.as_ref())? })
     }
 }
@@ -131,11 +132,12 @@ impl Server {
     /// Seals everything of a domain anew.
     pub(super) async fn rewrap_domain(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::RewrapDomainRequest,
     ) -> Result<mpsc::Receiver<Result<proto::RewrapDomainResponse>>> {
         self.pour(
-            connection,
+            ("RewrapDomain", context),
+            Way::Home,
             |who| who.admin(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let kms = &who.host.kms;
@@ -150,7 +152,8 @@ impl Server {
                     kms.rewrap_home_domain(&who.caller, &mut progress)?
                 } else {
                     let visitor = who.visitor(&who.named(&asked.namespace)?)?;
-                    let officer = kms.administer(&visitor, &secret(asked.officer_pin)?)?;
+                    let pin = secret(asked.officer_pin)?;
+                    let officer = who.try_pin(|| kms.administer(&visitor, &pin))?;
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;
