@@ -147,7 +147,7 @@ impl Caller {
     pub fn with(&self, change: impl FnOnce(&mut CallerParts)) -> Self {
         let mut parts = self.0.parts.clone();
         change(&mut parts);
-        Self::new(parts, self.0.introduced)
+        Self::new(parts, self.0.introduced, self.0.call)
     }
 
     /// The same caller, for somebody else: whoever a door has found out that it serves. From then on it does not change with
@@ -155,7 +155,7 @@ impl Caller {
     #[must_use]
     pub fn introduce(&self, principal: Arc<Principal>, session: u64, now: Timestamp) -> Self {
         let parts = CallerParts { principal, session, authenticated: now, ..self.0.parts.clone() };
-        Self::new(parts, true)
+        Self::new(parts, true, None)
     }
 
     /// Whether it is somebody else than the process.
@@ -186,13 +186,13 @@ impl Caller {
         self.0.call.as_ref()
     }
 
-    fn new(parts: CallerParts, introduced: bool) -> Self {
+    fn new(parts: CallerParts, introduced: bool, call: Option<[u8; 16]>) -> Self {
         let CallerParts { principal, namespace, login, .. } = &parts;
         let (principal, namespace) = (Arc::clone(principal), Arc::clone(namespace));
         let name = Arc::new(CallerName { principal, namespace, login: login.clone() });
         let never = || AtomicU64::new(NEVER);
         let (settled, ungoverned, unrestricted) = (never(), never(), never());
-        Self(Arc::new(Shared { parts, name, introduced, call: None, settled, ungoverned, unrestricted }))
+        Self(Arc::new(Shared { parts, name, introduced, call, settled, ungoverned, unrestricted }))
     }
 
     /// Whether it may use private objects: a user who authenticated, or anybody where that is not asked for. Never the
@@ -245,7 +245,7 @@ impl Caller {
 
 impl From<CallerParts> for Caller {
     fn from(parts: CallerParts) -> Self {
-        Self::new(parts, false)
+        Self::new(parts, false, None)
     }
 }
 

@@ -319,11 +319,7 @@ impl Kms {
     /// [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::PinNotInitialized`].
     pub fn login(&self, caller: &Caller, credential: &Credential<'_>) -> Result<Caller> {
         self.pipeline.around(Some(caller), Action::Login, || {
-            // The officer logs in to release what is blocked.
-            let user = !matches!(credential, Credential::OfficerPin(_));
-            if user {
-                self.unblocked(caller)?;
-            }
+            self.may_try(caller, matches!(credential, Credential::OfficerPin(_)))?;
             let authenticated = self.auth.authenticate(&caller.namespace, credential)?;
             let officer = authenticated.rewrap.map(|token| token as Arc<dyn Any + Send + Sync>);
             let known = with_keys(caller, authenticated.login, authenticated.private, officer);
@@ -349,6 +345,7 @@ impl Kms {
     /// As [`Self::login`].
     pub fn administer(&self, caller: &Caller, officer_pin: &Secret) -> Result<Caller> {
         self.pipeline.around(Some(caller), Action::Login, || {
+            self.may_try(caller, true)?;
             let private = self.auth.administer(&caller.namespace, officer_pin)?;
             Ok(with_keys(caller, Login::SecurityOfficer, Some(private), None))
         })
@@ -380,6 +377,7 @@ impl Kms {
             Login::SecurityOfficer => Credential::OfficerPin(pin),
         };
         self.pipeline.around(Some(caller), Action::Login, || {
+            self.may_try(caller, matches!(credential, Credential::OfficerPin(_)))?;
             let _ = self.auth.authenticate(&caller.namespace, &credential)?;
             Ok(Confirmation::of(caller))
         })
@@ -390,7 +388,10 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::PinIncorrect`], [`ErrorKind::PinLocked`], [`ErrorKind::PinInvalid`].
     pub fn change_pin(&self, caller: &Caller, holder: Holder<'_>, old: &Secret, new: &Secret) -> Result<()> {
-        self.pipeline.around(Some(caller), Action::SetPin, || self.auth.change_pin(&caller.namespace, holder, old, new))
+        self.pipeline.around(Some(caller), Action::SetPin, || {
+            self.may_try(caller, matches!(holder, Holder::Officer))?;
+            self.auth.change_pin(&caller.namespace, holder, old, new)
+        })
     }
 
     /// What may be known of a credential without showing it.

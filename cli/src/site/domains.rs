@@ -89,7 +89,7 @@ impl Domains for HomeDomains {
                 let officer = kms.login(&kms.enter(namespace, 0)?, &Credential::OfficerPin(pin))?;
                 kms.rotate_domain(&officer, seal)?
             }
-            None => kms.rotate_home_domain()?,
+            None => kms.rotate_home_domain(&kms.administrator(None)?)?,
         };
         Ok(number)
     }
@@ -102,7 +102,7 @@ impl Domains for HomeDomains {
                 let officer = kms.administer(&kms.enter(namespace, 0)?, pin)?;
                 kms.rewrap_domain(&officer, &mut progress)?
             }
-            None => kms.rewrap_home_domain(&mut progress)?,
+            None => kms.rewrap_home_domain(&kms.administrator(None)?, &mut progress)?,
         };
         Ok(report)
     }

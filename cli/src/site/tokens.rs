@@ -150,7 +150,7 @@ impl Tokens for HomeTokens {
         user_pin: Option<&Secret>,
     ) -> Result<Namespace, Failure> {
         let (settings, backend, seal) = made;
-        let namespace = self.0.initialize_sealed(label, so_pin, (settings, backend), seal)?;
+        let namespace = self.0.initialize_sealed(None, label, so_pin, (settings, backend), seal)?;
         if let Some(user_pin) = user_pin {
             self.0.set_user_pin(&self.officer(&namespace, so_pin)?, "user", user_pin)?;
         }
@@ -159,7 +159,7 @@ impl Tokens for HomeTokens {
     }
 
     fn remove(&self, token: &Namespace, so_pin: &Secret) -> Result<Vec<WrappingKey>, Failure> {
-        let left = self.0.remove(token, so_pin)?;
+        let left = self.0.remove(&self.0.enter(token, 0)?, so_pin)?;
         self.0.close()?;
         Ok(left)
     }

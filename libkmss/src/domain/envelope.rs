@@ -39,4 +39,8 @@ impl Envelope for InDevice {
     fn open(&self, context: &[u8], closed: &[u8]) -> Result<Secret> {
         unwrap(self.devices.find(&self.key.hsm)?, &self.key, self.suite, &self.bind(context), closed)
     }
+
+    fn device(&self) -> &str {
+        &self.key.hsm
+    }
 }

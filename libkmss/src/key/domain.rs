@@ -47,6 +47,18 @@ pub trait Envelope: Send + Sync {
     /// # Errors
     /// See the trait.
     fn open(&self, context: &[u8], closed: &[u8]) -> Result<Secret>;
+
+    /// The name of whoever is asked.
+    fn device(&self) -> &str;
+}
+
+/// Who opens key material.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Opener {
+    /// The domain key, or nobody has to.
+    Memory,
+    /// The device of this name, and the domain key around that.
+    Device(String),
 }
 
 /// A version of a domain key as its source knows it.
@@ -313,6 +325,30 @@ impl DomainKey {
                     }),
             },
         }
+    }
+
+    /// Who opens `sealed`, what [`Self::seal_material`] made; `None` where its version is not known yet. Asks nobody.
+    #[must_use]
+    pub fn opener(&self, sealed: &[u8]) -> Option<Opener> {
+        let of = |version: &DomainVersion| version.envelope.as_ref().map(|envelope| envelope.device().to_owned());
+        let device = match &self.versions {
+            Versions::Fixed(version) => of(version),
+            Versions::Live { known, .. } => {
+                let known = known.lock().clone();
+                of(&*known.version(marked(sealed).unwrap_or(UNMARKED))?)
+            }
+        };
+        Some(device.map_or(Opener::Memory, Opener::Device))
+    }
+
+    /// The device that puts key material into an envelope now, as far as that is known. Asks nobody.
+    #[must_use]
+    pub fn sealing_device(&self) -> Option<String> {
+        let newest = match &self.versions {
+            Versions::Fixed(version) => Some(Arc::clone(version)),
+            Versions::Live { known, .. } => known.lock().versions.last().cloned(),
+        };
+        newest?.envelope.as_ref().map(|envelope| envelope.device().to_owned())
     }
 
     /// The same key material under `to`; `None` where it lies under that already.

@@ -15,7 +15,7 @@ pub use crate::tenant::BackendId;
 pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
-pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, VersionSecret};
+pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,

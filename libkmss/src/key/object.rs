@@ -288,6 +288,12 @@ impl KeyVersion {
         !self.locator.is_empty() && self.backend == BackendId::soft()
     }
 
+    /// Whether the backend has its parsed form in this process: nobody is asked for its material any more.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.cache.has(crate::os::epoch())
+    }
+
     /// The key check value, empty where there is none. That of a held key is computed only when somebody asks.
     #[must_use]
     pub fn check_value(&self) -> Cow<'_, [u8]> {
@@ -446,6 +452,12 @@ impl CachedKey {
     pub fn get<T: Any + Send + Sync>(&self, epoch: u32) -> Option<&T> {
         let (_, parsed) = self.0.iter().map_while(OnceBox::get).find(|(made, _)| *made == epoch)?;
         parsed.downcast_ref()
+    }
+
+    /// Whether something was put in during fork epoch `epoch`.
+    #[must_use]
+    pub fn has(&self, epoch: u32) -> bool {
+        self.0.iter().map_while(OnceBox::get).any(|(made, _)| *made == epoch)
     }
 
     /// Keeps `parsed`; a no-op where something of this epoch is kept already.

@@ -94,6 +94,20 @@ impl Kms {
         })
     }
 
+    /// Records that a door refuses `caller` something, `what`, before anything of it began; gives the refusal back.
+    ///
+    /// # Errors
+    /// `refusal`, and [`ErrorKind::AuditUnavailable`].
+    pub fn refuse<T>(&self, caller: &Caller, action: Action, what: &str, refusal: Error) -> Result<T> {
+        self.pipeline.refuse(caller, action, vec![what.to_owned()], refusal)
+    }
+
+    /// Refuses whoever is blocked to try a PIN. On this host the `officer` may, to release what is blocked; whoever a door
+    /// serves may not.
+    pub(super) fn may_try(&self, caller: &Caller, officer: bool) -> Result<()> {
+        if officer && !caller.is_introduced() { Ok(()) } else { self.unblocked(caller) }
+    }
+
     /// Refuses whoever is blocked to log in.
     pub(super) fn unblocked(&self, caller: &Caller) -> Result<()> {
         if self.pipeline.quota.is_silent(caller, self.generation()) {

@@ -117,12 +117,13 @@ impl Kms {
         })
     }
 
-    /// Gives the home a new version of its own domain key; its number.
+    /// Gives the home a new version of its own domain key; its number. `caller` is who does it, from
+    /// [`Self::administrator`].
     ///
     /// # Errors
     /// Those of the store and the seal.
-    pub fn rotate_home_domain(&self) -> Result<u32> {
-        self.pipeline.around_tagged(None, Action::Manage, vec!["home domain rotate".to_owned()], || {
+    pub fn rotate_home_domain(&self, caller: &Caller) -> Result<u32> {
+        self.pipeline.around_tagged(Some(caller), Action::Manage, vec!["home domain rotate".to_owned()], || {
             let (mut number, now) = (0, self.now());
             home_domain::change(self.store.as_ref(), self.seal.as_ref(), &mut |site, versions| {
                 number = versions.add(site, self.random.as_ref(), (None, now), None)?;
@@ -150,7 +151,7 @@ impl Kms {
             let left_in_device = self.destroy_over(officer, namespace)?;
             return Ok(RewrapReport { version: newest, left_in_device, ..RewrapReport::default() });
         }
-        self.tell(Some(officer), vec![format!("domain rewrap to version {newest}: begun")])?;
+        self.tell(officer, vec![format!("domain rewrap to version {newest}: begun")])?;
         let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
         let walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
             let mut done = self.auth.rewrap(namespace)?;
@@ -172,22 +173,22 @@ impl Kms {
         }
         // Only now: until the commit above, others may hold records in memory that such a key opens.
         report.left_in_device = self.destroy_over(officer, namespace)?;
-        self.tell(Some(officer), ended("domain", &report))?;
+        self.tell(officer, ended("domain", &report))?;
         Ok(report)
     }
 
-    /// As [`Self::rewrap_domain`], for the home's own domain key.
+    /// As [`Self::rewrap_domain`], for the home's own domain key. `caller` is as for [`Self::rotate_home_domain`].
     ///
     /// # Errors
     /// As [`Self::rewrap_domain`].
-    pub fn rewrap_home_domain(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<RewrapReport> {
+    pub fn rewrap_home_domain(&self, caller: &Caller, progress: &mut dyn FnMut(u64, u64)) -> Result<RewrapReport> {
         let known: Vec<u32> = self.home_versions()?.iter().map(|version| version.number).collect();
         let (newest, old) = split(&known)?;
         let mut report = RewrapReport { version: newest, ..RewrapReport::default() };
         if old.is_empty() {
             return Ok(report);
         }
-        self.tell(None, vec![format!("home domain rewrap to version {newest}: begun")])?;
+        self.tell(caller, vec![format!("home domain rewrap to version {newest}: begun")])?;
         // Key material that does not open does not say under which version it lies.
         let mut doubtful = false;
         let mut walk = |report: &mut RewrapReport, progress: &mut dyn FnMut(u64, u64)| -> Result<bool> {
@@ -215,7 +216,7 @@ impl Kms {
                 Ok(())
             })?;
         }
-        self.tell(None, ended("home domain", &report))?;
+        self.tell(caller, ended("home domain", &report))?;
         Ok(report)
     }
 
@@ -302,8 +303,8 @@ impl Kms {
     }
 
     /// A record of its own in the audit.
-    pub(super) fn tell(&self, caller: Option<&Caller>, what: Vec<String>) -> Result<()> {
-        self.pipeline.around_tagged(caller, Action::Manage, what, || Ok(()))
+    pub(super) fn tell(&self, caller: &Caller, what: Vec<String>) -> Result<()> {
+        self.pipeline.around_tagged(Some(caller), Action::Manage, what, || Ok(()))
     }
 }
 

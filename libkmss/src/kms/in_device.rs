@@ -7,7 +7,7 @@ use super::Kms;
 use crate::caller::Caller;
 use crate::device::{WRAPPING_KEYS, WrappingKey, forget_wrapping_key, make_wrapping_key};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::BackendId;
+use crate::key::{BackendId, Object, Opener, Storage};
 use crate::tenant::Namespace;
 
 /// Random bytes in the label of a key.
@@ -59,6 +59,26 @@ impl Kms {
         Ok(device.map_or(MaterialSeal::InMemory, |key| MaterialSeal::InDevice(key.hsm)))
     }
 
+    /// Who opens the material of `object` for its next use, as far as that is known; `None` where it is not.
+    #[must_use]
+    pub fn opener(&self, caller: &Caller, object: &Object) -> Option<Opener> {
+        let Some(version) = object.key().and_then(|key| key.primary().ok()) else { return Some(Opener::Memory) };
+        let ring = &caller.keyring;
+        match (object.storage, object.private) {
+            (Storage::Ephemeral, _) => Some(Opener::Memory),
+            _ if version.is_open() || version.locator.is_empty() => Some(Opener::Memory),
+            (Storage::Stored, false) => ring.public.opener(&version.locator),
+            (Storage::Stored, true) => ring.private.as_ref()?.opener(&version.locator),
+        }
+    }
+
+    /// The device that seals the material of keys that `caller` makes, as far as that is known.
+    #[must_use]
+    pub fn sealing_device(&self, caller: &Caller) -> Option<String> {
+        let ring = &caller.keyring;
+        std::iter::once(&ring.public).chain(&ring.private).find_map(|key| key.sealing_device())
+    }
+
     /// Refuses to seal in a device what is no material of the software engine.
     pub(super) fn require_software(&self, namespace: &Namespace, seal: &MaterialSeal) -> Result<()> {
         if *seal == MaterialSeal::InMemory || namespace.backend == BackendId::soft() {
@@ -103,7 +123,7 @@ impl Kms {
         if gone.is_empty() {
             return Ok(left);
         }
-        self.tell(Some(caller), vec![format!("old keys destroyed in HSMs: {}", gone.len())])?;
+        self.tell(caller, vec![format!("old keys destroyed in HSMs: {}", gone.len())])?;
         match self.auth.forget_keys(namespace, &gone) {
             // Somebody else was faster with another change: what is destroyed is found to be so next time.
             Err(error) if error.kind() != ErrorKind::Conflict => Err(error),

@@ -39,19 +39,21 @@ impl Kms {
         self.initialize_with(existing, name, officer_pin, (settings, backend))
     }
 
-    /// As [`Self::initialize_with`], a new namespace whose key material is sealed as `seal` says.
+    /// As [`Self::initialize_with`], a new namespace whose key material is sealed as `seal` says. With `by` it is that
+    /// caller's deed, in whatever namespace that is, and not the process's.
     ///
     /// # Errors
     /// As [`Self::initialize`]; [`ErrorKind::BackendUnavailable`] where the device is not there that is to seal it,
     /// [`ErrorKind::Arguments`] where another backend than the software engine makes the keys.
     pub fn initialize_sealed(
         &self,
+        by: Option<&Caller>,
         name: &str,
         officer_pin: &Secret,
         (settings, backend): (Settings, BackendId),
         seal: &MaterialSeal,
     ) -> Result<Namespace> {
-        self.establish(None, name, officer_pin, (settings, backend), seal)
+        self.establish((None, by), name, officer_pin, (settings, backend), seal)
     }
 
     /// As [`Self::initialize`] with settings and the backend that makes its keys; otherwise a new namespace has the defaults,
@@ -67,12 +69,12 @@ impl Kms {
         (settings, backend): (Settings, BackendId),
     ) -> Result<Namespace> {
         let seal = existing.map_or(Ok(MaterialSeal::InMemory), |namespace| self.material_seal(namespace))?;
-        self.establish(existing, name, officer_pin, (settings, backend), &seal)
+        self.establish((existing, None), name, officer_pin, (settings, backend), &seal)
     }
 
     fn establish(
         &self,
-        existing: Option<&Namespace>,
+        (existing, by): (Option<&Namespace>, Option<&Caller>),
         name: &str,
         officer_pin: &Secret,
         (settings, backend): (Settings, BackendId),
@@ -86,7 +88,7 @@ impl Kms {
         self.require_software(&Namespace { backend: backend.clone(), ..planned.clone() }, seal)?;
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
-            None => self.founder(&planned)?,
+            None => self.founder(&planned, by)?,
         };
         let made = self.pipeline.around(Some(&caller), Action::Initialize, || match existing {
             Some(namespace) => {
@@ -119,8 +121,11 @@ impl Kms {
     }
 
     /// Whoever is about to make a namespace, for the audit: there is no key yet that it could hold.
-    fn founder(&self, planned: &Namespace) -> Result<Caller> {
-        self.caller(planned, Arc::clone(&self.ephemeral), 0)
+    fn founder(&self, planned: &Namespace, by: Option<&Caller>) -> Result<Caller> {
+        match by {
+            Some(by) => Ok(by.with(|parts| parts.namespace = Arc::new(planned.clone()))),
+            None => self.caller(planned, Arc::clone(&self.ephemeral), 0),
+        }
     }
 
     fn add(&self, planned: Namespace, officer_pin: &Secret, device: Option<&WrappingKey>) -> Result<Namespace> {
@@ -165,13 +170,15 @@ impl Kms {
         Ok(next)
     }
 
-    /// Removes a namespace with everything in it. Returns the keys in HSMs that sealed its key material and could not be destroyed.
+    /// Removes the namespace of `caller` with everything in it. Returns the keys in HSMs that sealed its key material and could
+    /// not be destroyed.
     ///
     /// # Errors
     /// As [`Self::initialize`].
-    pub fn remove(&self, namespace: &Namespace, officer_pin: &Secret) -> Result<Vec<WrappingKey>> {
-        let caller = self.enter(namespace, 0)?;
-        self.pipeline.around(Some(&caller), Action::Destroy, || {
+    pub fn remove(&self, caller: &Caller, officer_pin: &Secret) -> Result<Vec<WrappingKey>> {
+        let namespace = &*caller.namespace;
+        self.pipeline.around(Some(caller), Action::Destroy, || {
+            self.may_try(caller, true)?;
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
             let keys = self.auth.device_keys(namespace)?;
             self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;

@@ -205,6 +205,17 @@ impl Pipeline {
         }
     }
 
+    /// Records that `caller` is refused something that no key operation is, before anything of it began; gives the refusal back.
+    ///
+    /// # Errors
+    /// `refusal`, and [`ErrorKind::AuditUnavailable`].
+    pub fn refuse<T>(&self, caller: &Caller, action: Action, tags: Vec<String>, refusal: Error) -> Result<T> {
+        let trace = Trace { tags, ..Trace::new(action, self.moment()) };
+        let outcome = refused(refusal.kind());
+        self.record_for(Some(caller), &trace, &Subjects::NAMESPACE, outcome, refusal.message())?;
+        Err(refusal)
+    }
+
     #[expect(clippy::inline_always, reason = "most operations have one caller of this, and what it returns is large")]
     #[inline(always)]
     fn start<O: Operation>(

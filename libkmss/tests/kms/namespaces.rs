@@ -57,8 +57,9 @@ fn a_removed_namespace_is_gone_and_its_place_is_not_given_away() {
     let flat = Flat::new(Suite::Nist);
     let user = flat.user();
     let key = flat.aes(&user, Storage::Stored, "lost");
-    assert_eq!(kind(flat.kms.remove(&flat.namespace, &pin(b"wrong"))), ErrorKind::PinIncorrect);
-    flat.kms.remove(&flat.namespace, &pin(SO_PIN)).unwrap();
+    let caller = flat.kms.enter(&flat.namespace, 0).unwrap();
+    assert_eq!(kind(flat.kms.remove(&caller, &pin(b"wrong"))), ErrorKind::PinIncorrect);
+    flat.kms.remove(&caller, &pin(SO_PIN)).unwrap();
     assert!(flat.kms.namespaces().unwrap().is_empty());
     assert_eq!(kind(sign(&flat.kms, &user, &key, b"data")), ErrorKind::NotFound);
     let next = flat.kms.initialize(None, "flat", &pin(SO_PIN)).unwrap();

@@ -1,8 +1,10 @@
-//! What administrators do; `namespaces.rs`, `policies.rs` and `limits.rs` have the rest of it. Who is one, the configuration says (`[policy] admins`); what is the security officer's takes the
-//! officer's PIN.
+//! What administrators do; `namespaces.rs`, `policies.rs` and `limits.rs` have the rest of it. Who is one, the configuration
+//! says (`[policy] admins`); what is the security officer's takes the officer's PIN.
 
+use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::Action;
 use libkmss::operation::{ChangeState, SetAudit, Tag};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
@@ -21,12 +23,35 @@ impl Asked<'_> {
         if self.host.kms.is_admin(&self.caller)? {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Denied, "only an admin of the server's configuration may do this"))
+        self.refuse(Action::Manage, "only an admin of the server's configuration may do this")
+    }
+
+    /// Refuses what is not for the caller, and records that.
+    pub(super) fn refuse<T>(&self, action: Action, why: &'static str) -> Result<T> {
+        self.host.kms.refuse(&self.caller, action, self.method, Error::new(ErrorKind::Denied, why))
+    }
+
+    /// Does `work`, which tries a PIN, where the caller may, and not too many were wrong.
+    pub(super) fn try_pin<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        if !self.host.may_try_pins(&self.caller) {
+            return self.refuse(Action::Login, "only the namespace's `officers` show PINs here");
+        }
+        match self.server.attempts.begin(self.connection.owner()) {
+            Ok(attempt) => attempt.end(work()),
+            Err(refusal) => self.host.kms.refuse(&self.caller, Action::Login, self.method, refusal),
+        }
     }
 
     /// The caller as security officer of its namespace, who manages private keys, too.
     pub(super) fn officer(&self, pin: String) -> Result<Caller> {
-        self.host.kms.administer(&self.caller, &secret(pin)?)
+        let pin = secret(pin)?;
+        self.try_pin(|| self.host.kms.administer(&self.caller, &pin))
+    }
+
+    /// `caller` as security officer, who manages PINs, users and settings.
+    pub(super) fn logged_in(&self, caller: &Caller, officer_pin: String) -> Result<Caller> {
+        let pin = secret(officer_pin)?;
+        self.try_pin(|| self.host.kms.login(caller, &Credential::OfficerPin(&pin)))
     }
 
     /// The namespace of this name, served or not.

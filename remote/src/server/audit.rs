@@ -6,14 +6,15 @@ use std::time::Duration;
 use audit_archive::Packed;
 use libkmss::audit::{AuditTail, Codec, Entry, Filter, use_codec};
 use libkmss::clock::Timestamp;
-use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::BackendId;
+use libkmss::error::Result;
+use libkmss::key::{Action, BackendId};
 use libkmss::kms::Kms;
 use tokio::sync::mpsc;
 
 use super::Server;
+use super::bridge::Way;
 use super::call::{Asked, Call};
-use super::peer::Connection;
+use super::route::Context;
 use crate::proto;
 
 /// The role that may read it.
@@ -43,7 +44,7 @@ impl Asked<'_> {
         if self.caller.principal.roles.iter().any(|role| role == AUDITOR) || self.host.kms.is_admin(&self.caller)? {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Denied, "only an auditor or an admin of the server's configuration reads the audit"))
+        self.refuse(Action::Find, "only an auditor or an admin of the server's configuration reads the audit")
     }
 
     pub(super) fn tail(&self, filter: Option<proto::AuditFilter>) -> AuditTail {
@@ -77,6 +78,7 @@ pub(super) fn record(entry: Entry) -> proto::AuditRecord {
 impl Call for proto::QueryAuditRequest {
     type Answer = proto::QueryAuditResponse;
     const METHOD: &'static str = "QueryAudit";
+    const WAY: Way = Way::Long;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -98,21 +100,26 @@ impl Server {
     /// Hands the records that `asked` wants to the channel, for as long as somebody takes them.
     pub(super) async fn follow_audit(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::FollowAuditRequest,
     ) -> Result<mpsc::Receiver<Result<proto::FollowAuditResponse>>> {
-        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let told = self.told("FollowAudit", context);
+        let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
         let begin = move || {
             let host = &*server.host;
             let caller = host.beyond(&peer, None)?;
-            let who = Asked { server: &server, host, connection: &peer, caller, call: None };
+            let method = "FollowAudit";
+            let who = Asked { method, server: &server, host, connection: &peer, caller, call: None };
             who.auditor()?;
             let mut tail = who.tail(asked.filter);
             let first = tail.last(before)?;
             Ok((tail, first))
         };
-        let (mut tail, mut entries) = self.bridge.cross(&BackendId::soft(), self.deadline(), begin).await?;
+        let (mut tail, mut entries) = match self.bridge.cross_beside(Way::Long, context.deadline, begin).await {
+            Ok(begun) => begun,
+            Err(refusal) => return told.refused(refusal),
+        };
         let (out, records) = mpsc::channel(AHEAD);
         let (server, mut stopping) = (Arc::clone(self), self.stopping.subscribe());
         tokio::spawn(async move {
@@ -120,13 +127,13 @@ impl Server {
                 for entry in entries {
                     let answer = proto::FollowAuditResponse { record: Some(record(entry)) };
                     if out.send(Ok(answer)).await.is_err() {
-                        return;
+                        return told.end(&Ok(()));
                     }
                 }
                 tokio::select! {
                     () = tokio::time::sleep(PACE) => {}
-                    () = out.closed() => return,
-                    () = super::listen::stopped(&mut stopping) => return,
+                    () = out.closed() => return told.end(&Ok(())),
+                    () = super::listen::stopped(&mut stopping) => return told.end(&Ok(())),
                 }
                 let poll = move || {
                     let entries = tail.poll()?;
@@ -135,7 +142,9 @@ impl Server {
                 match server.bridge.cross(&BackendId::soft(), server.deadline(), poll).await {
                     Ok((again, found)) => (tail, entries) = (again, found),
                     Err(error) => {
-                        let _ = out.send(Err(error)).await;
+                        let failed: Result<()> = Err(error);
+                        told.end(&failed);
+                        let _ = out.send(failed.map(|()| proto::FollowAuditResponse::default())).await;
                         return;
                     }
                 }

@@ -21,8 +21,21 @@ use super::config::ServerConfig;
 
 /// Threads for what reads or seals everything there is: whoever asks for that waits for others who do, and nobody else does.
 const LONG: usize = 4;
+/// Threads for what administrators do to the home: it may ask devices, and seal everything anew.
+const HOME: usize = 4;
 /// Threads for what does not cross here: files that are looked at, names that are resolved.
 const BESIDE: usize = 8;
+
+/// Where something crosses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// Where its key is.
+    Keys,
+    /// Among what reads everything there is.
+    Long,
+    /// Among what administrators do to namespaces and domains, which no reader holds up.
+    Home,
+}
 
 /// The crossing.
 pub(super) struct Bridge {
@@ -32,6 +45,7 @@ pub(super) struct Bridge {
     other: Lane,
     /// For what takes minutes, and as long as somebody takes to fetch it.
     long: Lane,
+    home: Lane,
     lanes: HashMap<String, Lane>,
     clock: Arc<dyn Clock>,
     /// Calls for which there was no place.
@@ -67,7 +81,7 @@ fn lanes<'a>(config: &'a Config, server: &ServerConfig) -> impl Iterator<Item = 
 /// Threads that the runtime is to have for what blocks, so that no lane waits for another.
 pub(super) fn threads(config: &Config, server: &ServerConfig) -> usize {
     let own: usize = lanes(config, server).map(|(_, threads)| threads).sum();
-    BESIDE + LONG + 2 * number(server.blocking) + own
+    BESIDE + LONG + HOME + 2 * number(server.blocking) + own
 }
 
 impl Bridge {
@@ -79,6 +93,7 @@ impl Bridge {
             usual: lane(),
             other: lane(),
             long: Lane::new(LONG, server.queue),
+            home: Lane::new(HOME, server.queue),
             lanes: lanes(config, server).map(own).collect(),
             clock,
             refused,
@@ -105,13 +120,19 @@ impl Bridge {
         self.along(lane, deadline, work).await
     }
 
-    /// Runs `work`, which may take minutes, where it is in nobody's way; it begins until `deadline`.
-    pub(super) async fn cross_at_length<T: Send + 'static>(
+    /// Runs `work`, which may take minutes, where it is in the way of its like alone; it begins until `deadline`.
+    pub(super) async fn cross_beside<T: Send + 'static>(
         &self,
+        way: Way,
         deadline: Duration,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.along(&self.long, deadline, work).await
+        let lane = match way {
+            Way::Keys => &self.usual,
+            Way::Long => &self.long,
+            Way::Home => &self.home,
+        };
+        self.along(lane, deadline, work).await
     }
 
     async fn along<T: Send + 'static>(

@@ -12,6 +12,7 @@ use prost::Message;
 use zeroize::Zeroizing;
 
 use super::Server;
+use super::bridge::Way;
 use super::host::Host;
 use super::peer::Connection;
 use super::route::Context;
@@ -49,6 +50,12 @@ pub(super) trait Call: Message + Default + 'static {
     /// Whether it is about no namespace: it is answered for whoever asks, beyond namespaces.
     const WIDE: bool = false;
 
+    /// Whether it makes keys, whose material is sealed.
+    const MAKES: bool = false;
+
+    /// Where it crosses to the core.
+    const WAY: Way = Way::Keys;
+
     /// Whether it is over in microseconds, as far as it can be seen.
     fn is_quick(&self) -> bool {
         false
@@ -60,6 +67,7 @@ pub(super) trait Call: Message + Default + 'static {
 
 /// What a call has beside its message.
 pub(super) struct Asked<'a> {
+    pub(super) method: &'static str,
     pub(super) server: &'a Server,
     pub(super) host: &'a Host,
     pub(super) connection: &'a Connection,
@@ -125,6 +133,34 @@ impl Asked<'_> {
     }
 }
 
+/// A call that is a stream, under way.
+pub(super) struct Told {
+    server: Arc<Server>,
+    method: &'static str,
+    span: Span,
+    began: Duration,
+}
+
+impl Told {
+    /// As [`Self::end`], of what did not begin.
+    pub(super) fn refused<T>(self, refusal: Error) -> Result<T> {
+        let refused = Err(refusal);
+        self.end(&refused);
+        refused
+    }
+
+    /// Says how it ended: in its span, in the metrics, and in the log where it failed.
+    pub(super) fn end<T>(self, done: &Result<T>) {
+        let error = done.as_ref().err();
+        self.span.end(error);
+        let time = self.server.clock.monotonic().saturating_sub(self.began);
+        self.server.metrics.answered(self.method, error.map(Error::kind), time);
+        if let Some(error) = error {
+            super::log::failed(self.method, error);
+        }
+    }
+}
+
 pub(super) fn argument(why: &'static str) -> Error {
     Error::new(ErrorKind::Arguments, why)
 }
@@ -145,6 +181,12 @@ impl Server {
             super::log::failed(C::METHOD, error);
         }
         answer
+    }
+
+    /// What is told of a call that [`Self::answer`] does not answer, because it is a stream.
+    pub(super) fn told(self: &Arc<Self>, method: &'static str, context: &Context) -> Told {
+        let span = self.span(method, context, "", &[]);
+        Told { server: Arc::clone(self), method, span, began: self.clock.monotonic() }
     }
 
     async fn do_once<C: Call>(
@@ -184,8 +226,13 @@ impl Server {
                 true => host.beyond(&connection, id)?,
                 false => host.caller(&connection, call.namespace(), id)?,
             };
-            call.run(&Asked { server: &server, host, connection: &connection, caller, call: id })
+            let method = C::METHOD;
+            call.run(&Asked { method, server: &server, host, connection: &connection, caller, call: id })
         };
-        if quick { self.bridge.here(work) } else { self.bridge.cross(&backend, deadline, work).await }
+        match C::WAY {
+            Way::Keys if quick => self.bridge.here(work),
+            Way::Keys => self.bridge.cross(&backend, deadline, work).await,
+            way => self.bridge.cross_beside(way, deadline, work).await,
+        }
     }
 }

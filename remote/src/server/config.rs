@@ -79,12 +79,21 @@ pub struct NamespaceConfig {
     pub name: String,
     /// Who may use it; everybody who is let in where nobody is named.
     pub principals: Vec<String>,
+    /// Who may try the security officer's PIN, and users' PINs; whoever may use it where nobody is named.
+    pub officers: Vec<String>,
     /// Where the user's PIN is: a variable,
     pub pin_env: Option<String>,
     /// a file,
     pub pin_file: Option<PathBuf>,
     /// or a credential of systemd.
     pub pin_credential: Option<String>,
+}
+
+impl NamespaceConfig {
+    /// Whether it says where the user's PIN is.
+    pub(super) const fn has_pin(&self) -> bool {
+        self.pin_env.is_some() || self.pin_file.is_some() || self.pin_credential.is_some()
+    }
 }
 
 impl Default for ServerConfig {

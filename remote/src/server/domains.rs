@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::device::WrappingKey;
 use libkmss::error::Result;
 use libkmss::kms::{DomainStatus, MaterialSeal, RewrapReport};
 use libkmss::seal::RootInfo;
+use libkmss::tenant::Namespace;
 use tokio::sync::mpsc;
 
 use super::Server;
 use super::admin::secret;
+use super::bridge::Way;
 use super::call::{Asked, Call, argument};
-use super::peer::Connection;
+use super::route::Context;
 use super::trail::Outlet;
 use crate::proto::{self, rewrap_domain_response::Kind};
 
@@ -50,16 +51,17 @@ fn root_key(root: RootInfo) -> proto::RootKey {
 
 impl Asked<'_> {
     /// The caller in any namespace, where it is to show the officer's PIN.
-    fn visitor(&self, namespace: &str) -> Result<Caller> {
-        let (kms, namespace) = (&self.host.kms, self.named(namespace)?);
-        let principal = Arc::clone(&self.caller.principal);
-        Ok(kms.enter(&namespace, 0)?.introduce(principal, self.connection.number, kms.now()))
+    pub(super) fn visitor(&self, namespace: &Namespace) -> Result<Caller> {
+        let (kms, principal) = (&self.host.kms, Arc::clone(&self.caller.principal));
+        let visitor = kms.enter(namespace, 0)?.introduce(principal, self.connection.number, kms.now());
+        Ok(self.call.map_or_else(|| visitor.clone(), |id| visitor.calling(id)))
     }
 }
 
 impl Call for proto::ListDomainsRequest {
     type Answer = proto::ListDomainsResponse;
     const METHOD: &'static str = "ListDomains";
+    const WAY: Way = Way::Long;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -80,6 +82,7 @@ impl Call for proto::ListDomainsRequest {
 impl Call for proto::RotateDomainRequest {
     type Answer = proto::RotateDomainResponse;
     const METHOD: &'static str = "RotateDomain";
+    const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -98,10 +101,9 @@ impl Call for proto::RotateDomainRequest {
             if seal.is_some() {
                 return Err(argument("the home has no key material that could be sealed otherwise: name a namespace"));
             }
-            return Ok(proto::RotateDomainResponse { version: kms.rotate_home_domain()? });
+            return Ok(proto::RotateDomainResponse { version: kms.rotate_home_domain(&asked.caller)? });
         }
-        let pin = secret(self.officer_pin)?;
-        let officer = kms.login(&asked.visitor(&self.namespace)?, &Credential::OfficerPin(&pin))?;
+        let officer = asked.logged_in(&asked.visitor(&asked.named(&self.namespace)?)?, self.officer_pin)?;
         Ok(proto::RotateDomainResponse { version: kms.rotate_domain(&officer, seal.as_ref())? })
     }
 }
@@ -130,11 +132,12 @@ impl Server {
     /// Seals everything of a domain anew.
     pub(super) async fn rewrap_domain(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::RewrapDomainRequest,
     ) -> Result<mpsc::Receiver<Result<proto::RewrapDomainResponse>>> {
         self.pour(
-            connection,
+            ("RewrapDomain", context),
+            Way::Home,
             |who| who.admin(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let kms = &who.host.kms;
@@ -146,9 +149,11 @@ impl Server {
                     }
                 };
                 let report = if asked.namespace.is_empty() {
-                    kms.rewrap_home_domain(&mut progress)?
+                    kms.rewrap_home_domain(&who.caller, &mut progress)?
                 } else {
-                    let officer = kms.administer(&who.visitor(&asked.namespace)?, &secret(asked.officer_pin)?)?;
+                    let visitor = who.visitor(&who.named(&asked.namespace)?)?;
+                    let pin = secret(asked.officer_pin)?;
+                    let officer = who.try_pin(|| kms.administer(&visitor, &pin))?;
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;

@@ -9,7 +9,7 @@ use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{AuditMode, BackendId, KeyVersion};
+use libkmss::key::{AuditMode, BackendId, KeyVersion, Opener};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
@@ -130,10 +130,23 @@ impl Host {
             object.is_ok_and(|object| {
                 object.key().is_some_and(|key| {
                     let soft = |version: &KeyVersion| version.backend == BackendId::soft();
-                    key.audit == AuditMode::Normal && key.primary().is_ok_and(soft)
+                    key.audit == AuditMode::Normal
+                        && key.primary().is_ok_and(soft)
+                        && self.kms.opener(&caller, &object) == Some(Opener::Memory)
                 })
             })
         })
+    }
+
+    /// Whether `caller` may try PINs of its namespace.
+    pub(super) fn may_try_pins(&self, caller: &Caller) -> bool {
+        let officers = self.served.get(&caller.namespace.to_string()).map(|served| &served.config.officers);
+        officers.is_none_or(|officers| officers.is_empty() || officers.contains(&caller.principal.name))
+    }
+
+    /// Whether the server itself logs in to `namespace` with the PIN of `user`.
+    pub(super) fn logs_in_as(&self, namespace: &Namespace, user: &str) -> bool {
+        user == USER && self.served.get(&namespace.to_string()).is_some_and(|served| served.config.has_pin())
     }
 
     /// Whether a namespace of this name is served, to whomever.
@@ -146,13 +159,23 @@ impl Host {
         if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {
             return BackendId(draft.backend.clone().into());
         }
-        self.backend_of(call.namespace(), call.key())
+        let backend = self.backend_of(call.namespace(), call.key());
+        let seals = || self.kms.sealing_device(&self.base(call.namespace())?);
+        match C::MAKES && backend == BackendId::soft() {
+            true => seals().map_or(backend, |device| BackendId(device.into())),
+            false => backend,
+        }
     }
 
-    /// The backend of a namespace's keys, or of `key`.
+    /// The server itself in `namespace`, as it was last opened.
+    fn base(&self, namespace: &str) -> Option<Caller> {
+        let served = self.served.get(&*full_name(namespace))?;
+        Some(served.opened.read().unwrap_or_else(PoisonError::into_inner).base.clone())
+    }
+
+    /// The backend of a namespace's keys, or of `key`; the device that has to open it, where one does.
     pub(super) fn backend_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
-        let Some(served) = self.served.get(&*full_name(namespace)) else { return BackendId::soft() };
-        let base = served.opened.read().unwrap_or_else(PoisonError::into_inner).base.clone();
+        let Some(base) = self.base(namespace) else { return BackendId::soft() };
         let backend = base.namespace.backend.clone();
         if backend != BackendId::soft() {
             return backend;
@@ -160,7 +183,11 @@ impl Host {
         // A draft may have named another one.
         let found = key.and_then(|key| {
             let object = self.kms.object(&base, convert::object_id(&key.id).ok()?).ok()?;
-            object.key().and_then(|key| key.primary().ok().map(|version| version.backend.clone()))
+            let kept = object.key().and_then(|key| key.primary().ok()).map(|version| version.backend.clone())?;
+            match self.kms.opener(&base, &object) {
+                Some(Opener::Device(device)) if kept == BackendId::soft() => Some(BackendId(device.into())),
+                _ => Some(kept),
+            }
         });
         found.unwrap_or(backend)
     }

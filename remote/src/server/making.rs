@@ -21,6 +21,7 @@ fn absent() -> Error {
 impl Call for proto::GenerateKeyRequest {
     type Answer = proto::GenerateKeyResponse;
     const METHOD: &'static str = "GenerateKey";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -52,6 +53,7 @@ impl Call for proto::GenerateKeyRequest {
 impl Call for proto::GenerateKeyPairRequest {
     type Answer = proto::GenerateKeyPairResponse;
     const METHOD: &'static str = "GenerateKeyPair";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -89,6 +91,7 @@ impl Call for proto::GenerateKeyPairRequest {
 impl Call for proto::ImportKeyRequest {
     type Answer = proto::ImportKeyResponse;
     const METHOD: &'static str = "ImportKey";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -150,6 +153,7 @@ impl Call for proto::ImportDocumentRequest {
 impl Call for proto::CopyObjectRequest {
     type Answer = proto::CopyObjectResponse;
     const METHOD: &'static str = "CopyObject";
+    const MAKES: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.source.as_ref()
@@ -254,6 +258,7 @@ fn kept_before(asked: &Asked<'_>, index: u8, key: Option<&proto::NewKey>) -> Res
 impl Call for proto::MakeKeyRequest {
     type Answer = proto::MakeKeyResponse;
     const METHOD: &'static str = "MakeKey";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -277,6 +282,7 @@ impl Call for proto::MakeKeyRequest {
 impl Call for proto::UnwrapRequest {
     type Answer = proto::UnwrapResponse;
     const METHOD: &'static str = "Unwrap";
+    const MAKES: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.unwrapping.as_ref()
@@ -302,6 +308,7 @@ impl Call for proto::UnwrapRequest {
 impl Call for proto::DeriveRequest {
     type Answer = proto::DeriveResponse;
     const METHOD: &'static str = "Derive";
+    const MAKES: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.base.as_ref()
@@ -338,6 +345,7 @@ impl Call for proto::DeriveRequest {
 impl Call for proto::EncapsulateRequest {
     type Answer = proto::EncapsulateResponse;
     const METHOD: &'static str = "Encapsulate";
+    const MAKES: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -360,6 +368,7 @@ impl Call for proto::EncapsulateRequest {
 impl Call for proto::DecapsulateRequest {
     type Answer = proto::DecapsulateResponse;
     const METHOD: &'static str = "Decapsulate";
+    const MAKES: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()

@@ -26,6 +26,7 @@ mod random;
 mod requests;
 mod route;
 mod service;
+mod shares;
 mod stream;
 mod tls;
 mod traces;
@@ -53,6 +54,7 @@ use self::metrics::Metrics;
 use self::requests::Requests;
 use self::route::Router;
 use self::service::Services;
+use self::shares::Attempts;
 use self::tls::Tls;
 use self::traces::Traces;
 use crate::proto;
@@ -64,6 +66,8 @@ struct Server {
     clock: Arc<dyn Clock>,
     bridge: Bridge,
     requests: Arc<Requests>,
+    /// Wrong PINs.
+    attempts: Attempts,
     metrics: Arc<Metrics>,
     traces: Option<Traces>,
     /// Turns true when the server stops.
@@ -107,6 +111,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     let missing = || Error::new(ErrorKind::NotFound, format!("there is no home at `{}`", config.home.display()));
     let kms = Kms::open_with(&config, crate::client::backends(&config)?)?.ok_or_else(missing)?;
     let bridge = Bridge::new(&config, &server, Arc::clone(&clock), metrics.overloaded.clone());
+    let attempts = Attempts::new(config.pin.max_attempts, Arc::clone(&clock));
     let host = Arc::new(Host::open(kms, config, &server.namespaces)?);
     let tls = Tls::open(&server)?.map(Arc::new);
     let window = Duration::from_secs(server.request_window_s.into());
@@ -116,6 +121,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
         host: Arc::clone(&host),
         bridge,
         requests: Arc::new(Requests::new(window, server.request_window, Arc::clone(&clock))),
+        attempts,
         metrics,
         traces,
         clock,
@@ -146,6 +152,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
     if let Some(address) = shared.config.metrics {
         tasks.spawn(metrics::serve(listen::tcp(address).await?, Arc::clone(&shared.metrics)));
     }
+    tasks.spawn(forget(Arc::clone(&shared.requests)));
     drop(door);
     notify::say("READY=1");
     tracing::info!("ready");
@@ -230,6 +237,14 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         Health(reporter),
         Router::new(routed, shared.config.max_deadline(), Arc::clone(&shared.clock), shared.traces.is_some()),
     ))
+}
+
+/// Forgets requests whose time is over.
+async fn forget(requests: Arc<Requests>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        requests.forget();
+    }
 }
 
 /// Looks at the certificates' files now and then.

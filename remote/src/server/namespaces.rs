@@ -2,11 +2,13 @@
 
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::kms::{Holder, Kms};
+use libkmss::key::Action;
+use libkmss::kms::{Holder, Kms, MaterialSeal};
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 
 use super::admin::secret;
+use super::bridge::Way;
 use super::call::{Asked, Call, argument};
 use super::host::full_name;
 use crate::proto::{self, change_namespace_request::Change};
@@ -58,6 +60,7 @@ impl Call for proto::ListAllNamespacesRequest {
 impl Call for proto::CreateNamespaceRequest {
     type Answer = proto::CreateNamespaceResponse;
     const METHOD: &'static str = "CreateNamespace";
+    const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -88,9 +91,10 @@ impl Call for proto::CreateNamespaceRequest {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
+        let (by, seal) = (Some(&asked.caller), &MaterialSeal::InMemory);
+        let namespace = kms.initialize_sealed(by, name, &officer_pin, (settings, backend), seal)?;
         if let Some(pin) = user_pin {
-            let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
+            let officer = kms.login(&asked.visitor(&namespace)?, &Credential::OfficerPin(&officer_pin))?;
             kms.set_user_pin(&officer, "user", &pin)?;
         }
         Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
@@ -100,6 +104,7 @@ impl Call for proto::CreateNamespaceRequest {
 impl Call for proto::RemoveNamespaceRequest {
     type Answer = proto::RemoveNamespaceResponse;
     const METHOD: &'static str = "RemoveNamespace";
+    const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {
@@ -113,7 +118,8 @@ impl Call for proto::RemoveNamespaceRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::RemoveNamespaceResponse> {
         asked.admin()?;
         let namespace = asked.named(&self.namespace)?;
-        let left = asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
+        let (visitor, pin) = (asked.visitor(&namespace)?, secret(self.officer_pin)?);
+        let left = asked.try_pin(|| asked.host.kms.remove(&visitor, &pin))?;
         for key in left {
             tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
         }
@@ -140,11 +146,18 @@ impl Call for proto::ChangeNamespaceRequest {
         if let Change::Pin(change) = change {
             let (old, new) = (secret(change.old_pin)?, secret(change.new_pin)?);
             let holder = if change.user.is_empty() { Holder::Officer } else { Holder::User(&change.user) };
-            kms.change_pin(&asked.caller, holder, &old, &new)?;
+            // Wrong attempts would lock the server out of the namespace.
+            if asked.host.logs_in_as(&namespace, &change.user) {
+                if self.officer_pin.is_empty() {
+                    let why = "kmssd itself works with this PIN: the security officer sets it (`--reset`)";
+                    return asked.refuse(Action::SetPin, why);
+                }
+                drop(asked.logged_in(&asked.caller, self.officer_pin)?);
+            }
+            asked.try_pin(|| kms.change_pin(&asked.caller, holder, &old, &new))?;
             return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
         }
-        let pin = secret(self.officer_pin)?;
-        let officer = kms.login(&asked.caller, &Credential::OfficerPin(&pin))?;
+        let officer = asked.logged_in(&asked.caller, self.officer_pin)?;
         let mut namespace = namespace;
         match change {
             Change::Pin(_) => {}

@@ -41,6 +41,15 @@ impl Peer {
         }
     }
 
+    /// Whose it is, where it has a share of something: a user's programs have one together, since whoever runs one can run
+    /// others.
+    fn owner(&self) -> String {
+        match self {
+            Self::Certificate { .. } => self.identity(),
+            Self::Process(process) => format!("uid {}", process.uid),
+        }
+    }
+
     /// Tells it from every other peer, on whatever connection it comes.
     fn identity(&self) -> String {
         match self {
@@ -61,18 +70,24 @@ pub(super) struct Connection {
     /// For the audit.
     pub(super) number: u64,
     identity: Arc<str>,
+    owner: Arc<str>,
     callers: Mutex<HashMap<String, (u64, Caller)>>,
 }
 
 impl Connection {
     pub(super) fn new(peer: Peer, number: u64) -> Arc<Self> {
-        let identity = peer.identity().into();
-        Arc::new(Self { peer, number, identity, callers: Mutex::default() })
+        let (identity, owner) = (peer.identity().into(), peer.owner().into());
+        Arc::new(Self { peer, number, identity, owner, callers: Mutex::default() })
     }
 
     /// Under which its requests are remembered: the same on a new connection.
     pub(super) fn name_for_requests(&self) -> Arc<str> {
         Arc::clone(&self.identity)
+    }
+
+    /// Under which its shares of the server are counted.
+    pub(super) const fn owner(&self) -> &Arc<str> {
+        &self.owner
     }
 
     /// The caller that it is in `namespace`, as of the opening `edition` of that namespace.

@@ -191,13 +191,20 @@ impl Requests {
         }
     }
 
-    /// Where there is too much, forgets what is older than the window, and else the oldest of whoever has most.
+    /// Forgets what is older than the window, of whomever: answers hold what was decrypted and released.
+    pub(super) fn forget(&self) {
+        let peers: Vec<Arc<str>> = self.locked().peers.keys().cloned().collect();
+        // Nobody waits for more than one peer's.
+        peers.iter().for_each(|peer| self.forget_old(&mut self.locked(), peer));
+    }
+
+    /// Where there is too much, forgets the oldest of whoever has most.
     fn make_room(&self, table: &mut Table) {
         while table.len >= self.most.max(1) || table.bytes > MOST_BYTES {
-            let aged = |(_, of): &(&Arc<str>, &Peer)| of.order.front().is_some_and(|(since, ..)| self.is_old(*since));
-            let most = table.peers.iter().find(aged).or_else(|| table.peers.iter().max_by_key(|(_, of)| of.weight()));
-            let Some(peer) = most.map(|(peer, _)| Arc::clone(peer)) else { break };
-            table.remove_oldest(&peer);
+            let Some((peer, of)) = table.peers.iter().max_by_key(|(_, of)| of.weight()) else { break };
+            // Several at once: whoever has most is not looked for at each request.
+            let (peer, some) = (Arc::clone(peer), (of.order.len() / 8).clamp(1, 1024));
+            (0..some).for_each(|_| table.remove_oldest(&peer));
         }
     }
 
@@ -376,6 +383,20 @@ mod tests {
         }
         assert_eq!(ask("modest", [1; 16], 3).unwrap().key_version, 1);
         assert!(requests.locked().len <= 100 && requests.locked().seen.len() <= 100);
+    }
+
+    #[test]
+    fn what_is_older_than_the_window_is_forgotten_of_whoever_asks_no_more() {
+        let clock = Arc::new(SystemClock::default());
+        for (window, left) in [(Duration::from_secs(3600), 1), (Duration::ZERO, 0)] {
+            let requests = Arc::new(Requests::new(window, 100, Arc::clone(&clock) as _));
+            assert!(run(requests.once((&"gone".into(), [1; 16]), ("Decrypt", b"x"), false, || async { answer(1) })).is_ok());
+            std::thread::sleep(Duration::from_millis(2));
+            requests.forget();
+            let table = requests.locked();
+            assert_eq!((table.seen.len(), table.peers.len(), table.len), (left, left, left));
+            assert_eq!(table.bytes > 0, left > 0);
+        }
     }
 
     #[test]

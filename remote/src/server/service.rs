@@ -123,7 +123,7 @@ service!(AdminService {
         request: Request<proto::RewrapDomainRequest>,
     ) -> Answer<Self::RewrapDomainStream> {
         let (context, message) = taken(request)?;
-        let parts = self.0.rewrap_domain(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let parts = self.0.rewrap_domain(&context, message).await.map_err(|e| plain(&e))?;
         let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(stream)))
     }
@@ -139,7 +139,7 @@ service!(AuditService {
 
     async fn read_audit(&self, request: Request<proto::ReadAuditRequest>) -> Answer<Self::ReadAuditStream> {
         let (context, message) = taken(request)?;
-        let parts = self.0.read_audit(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let parts = self.0.read_audit(&context, message).await.map_err(|e| plain(&e))?;
         let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(stream)))
     }
@@ -151,7 +151,7 @@ service!(AuditService {
         request: Request<proto::VerifyAuditRequest>,
     ) -> Answer<Self::VerifyAuditStream> {
         let (context, _) = taken(request)?;
-        let parts = self.0.verify_audit(&context.connection).await.map_err(|e| plain(&e))?;
+        let parts = self.0.verify_audit(&context).await.map_err(|e| plain(&e))?;
         let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(stream)))
     }
@@ -163,7 +163,7 @@ service!(AuditService {
         request: Request<proto::FollowAuditRequest>,
     ) -> Answer<Self::FollowAuditStream> {
         let (context, message) = taken(request)?;
-        let records = self.0.follow_audit(&context.connection, message).await.map_err(|e| plain(&e))?;
+        let records = self.0.follow_audit(&context, message).await.map_err(|e| plain(&e))?;
         let stream = ReceiverStream::new(records).map(|record| record.map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(stream)))
     }
@@ -193,9 +193,9 @@ service!(CryptoService {
         request: Request<Streaming<proto::SignStreamRequest>>,
     ) -> Answer<proto::SignStreamResponse> {
         let (context, stream) = taken(request)?;
-        let span = self.0.span("SignStream", &context, "", &[]);
+        let told = self.0.told("SignStream", &context);
         let signed = self.0.sign_stream(&context.connection, stream).await;
-        span.end(signed.as_ref().err());
+        told.end(&signed);
         signed.map(Response::new).map_err(|e| plain(&e))
     }
 
@@ -204,9 +204,9 @@ service!(CryptoService {
         request: Request<Streaming<proto::VerifyStreamRequest>>,
     ) -> Answer<proto::VerifyStreamResponse> {
         let (context, stream) = taken(request)?;
-        let span = self.0.span("VerifyStream", &context, "", &[]);
+        let told = self.0.told("VerifyStream", &context);
         let verified = self.0.verify_stream(&context.connection, stream).await;
-        span.end(verified.as_ref().err());
+        told.end(&verified);
         verified.map(Response::new).map_err(|e| plain(&e))
     }
 

@@ -136,7 +136,7 @@ async fn begun<R: Send + 'static>(
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
         let caller = host.caller(&connection, of(start.key.as_ref()), call)?;
-        let asked = Asked { server: &whole, host, connection: &connection, caller, call };
+        let asked = Asked { method: "", server: &whole, host, connection: &connection, caller, call };
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
@@ -223,12 +223,11 @@ impl Server {
     ) -> mpsc::Receiver<Result<Vec<u8>>> {
         let (out, results) = mpsc::channel(AHEAD);
         let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
-        let span = self.span(if encrypts { "EncryptStream" } else { "DecryptStream" }, context, "", &[]);
+        let told = self.told(if encrypts { "EncryptStream" } else { "DecryptStream" }, context);
         tokio::spawn(async move {
             let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out).await;
-            span.end(ciphered.as_ref().err());
+            told.end(&ciphered);
             if let Err(error) = ciphered {
-                super::log::failed("CipherStream", &error);
                 let _ = out.send(Err(error)).await;
             }
         });

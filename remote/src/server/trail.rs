@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::Server;
 use super::audit::record;
+use super::bridge::Way;
 use super::call::{Asked, Call};
-use super::peer::Connection;
+use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
 /// Bytes of records in one message.
@@ -47,28 +48,36 @@ impl Server {
     /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel.
     pub(super) async fn pour<T: Send + 'static>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        (method, context): (&'static str, &Context),
+        way: Way,
         admit: fn(&Asked<'_>) -> Result<()>,
         work: impl FnOnce(&Asked<'_>, &mut Outlet<T>) -> Result<()> + Send + 'static,
     ) -> Result<mpsc::Receiver<Result<T>>> {
-        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let told = self.told(method, context);
+        let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let admitted = move || {
             let host = &*server.host;
             let caller = host.beyond(&peer, None)?;
-            admit(&Asked { server: &server, host, connection: &peer, caller: caller.clone(), call: None })?;
+            admit(&Asked { method, server: &server, host, connection: &peer, caller: caller.clone(), call: None })?;
             Ok(caller)
         };
-        let caller = self.bridge.cross(&BackendId::soft(), self.deadline(), admitted).await?;
+        let admitted = self.bridge.cross(&BackendId::soft(), context.deadline, admitted).await;
+        let caller = match admitted {
+            Ok(caller) => caller,
+            Err(refusal) => return told.refused(refusal),
+        };
         let (out, messages) = mpsc::channel(AHEAD);
-        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), gone: false };
-                let who = Asked { server: &inner, host: &inner.host, connection: &peer, caller, call: None };
+                let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
                 work(&who, &mut outlet)
             };
-            if let Err(error) = server.bridge.cross_at_length(deadline, read).await {
+            let done = server.bridge.cross_beside(way, deadline, read).await;
+            told.end(&done);
+            if let Err(error) = done {
                 let _ = refused.send(Err(error)).await;
             }
         });
@@ -78,11 +87,12 @@ impl Server {
     /// Every record that `asked` wants.
     pub(super) async fn read_audit(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::ReadAuditRequest,
     ) -> Result<mpsc::Receiver<Result<proto::ReadAuditResponse>>> {
         self.pour(
-            connection,
+            ("ReadAudit", context),
+            Way::Long,
             |who| who.auditor(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let (mut part, mut size) = (Vec::new(), 0_usize);
@@ -109,10 +119,11 @@ impl Server {
     /// What the server finds in its own trail.
     pub(super) async fn verify_audit(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
     ) -> Result<mpsc::Receiver<Result<proto::VerifyAuditResponse>>> {
         self.pour(
-            connection,
+            ("VerifyAudit", context),
+            Way::Long,
             |who| who.auditor(),
             |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let mut told = 0;
@@ -139,6 +150,7 @@ impl Server {
 impl Call for proto::ProveAuditRequest {
     type Answer = proto::ProveAuditResponse;
     const METHOD: &'static str = "ProveAudit";
+    const WAY: Way = Way::Long;
     const WIDE: bool = true;
 
     fn namespace(&self) -> &str {

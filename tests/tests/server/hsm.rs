@@ -106,6 +106,8 @@ fn an_hsm_that_hangs_costs_its_callers_a_deadline_and_nobody_else_anything() {
     });
     eprintln!("{done:?} rounds of the software token, the slowest {slowest:?} ms");
     assert_eq!(failed.load(Ordering::Relaxed), 0);
+    // Nobody else waited as long as the HSM's callers did.
+    assert!(slowest.load(Ordering::Relaxed) < 2000);
     assert!(metric(&server, "hsm_calls_abandoned_total") >= 1, "{}", server.metrics());
     // What came back late was released to nobody, and is recorded as what it was to its caller.
     let records = server.home.audit(5000);
@@ -121,6 +123,58 @@ fn an_hsm_that_hangs_costs_its_callers_a_deadline_and_nobody_else_anything() {
     let given_up = hung.iter().filter(reason).count();
     assert_eq!(u32::try_from(given_up).unwrap(), metric(&server, "hsm_calls_abandoned_total"));
     assert_eq!(of("success").len(), 2);
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn an_hsm_that_seals_a_token_and_hangs_holds_up_no_other_token() {
+    if built::only_kmss("HSMs behind it") {
+        return;
+    }
+    let module = Module::softhsm().faulty();
+    // One thread takes all calls: whoever waits on it for the HSM, stops everything.
+    let mut server = Kmssd::sealed_by(&module, "deadline_ms = 4000\n", "workers = 1\nblocking = 1\n");
+    let (kept, soft) = {
+        let client = server.client();
+        (client.pair_in("pay", "kept"), client.pair("soft"))
+    };
+    // Started anew, it has to ask the HSM before it uses the key.
+    drop(server.running.take());
+    server.run();
+    module.command("C_Decrypt stall");
+    let slowest = |until: &dyn Fn() -> bool| {
+        let client = server.client();
+        let (mut slowest, mut rounds) = (Duration::ZERO, 0);
+        while rounds < 20 || !until() {
+            let began = Instant::now();
+            client.wait(client.crypto().sign(sign(&soft, b"message", &[]))).unwrap();
+            let draw = proto::GenerateRandomRequest { namespace: "web".into(), len: 65_536 };
+            client.wait(client.random().generate_random(draw)).unwrap();
+            (slowest, rounds) = (slowest.max(began.elapsed()), rounds + 1);
+        }
+        slowest
+    };
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| {
+            let began = Instant::now();
+            (pay(&server.client(), &kept).unwrap_err(), began.elapsed())
+        });
+        let slowest = slowest(&|| asks.is_finished());
+        let (error, waited) = asks.join().unwrap();
+        assert_eq!(error.code(), Code::Unavailable, "{error:?}");
+        eprintln!("who asked for the sealed key waited {waited:?}, nobody else longer than {slowest:?}");
+        assert!(waited > Duration::from_secs(3) && slowest < Duration::from_secs(3));
+    });
+    module.command("");
+    let began = Instant::now();
+    let client = server.client();
+    while pay(&client, &kept).is_err() {
+        assert!(began.elapsed() < LONG, "{}", server.running.as_ref().unwrap().said());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    // The key is open now: nobody asks the HSM.
+    module.command("C_Decrypt stall");
+    assert!(pay(&client, &kept).is_ok());
     server.home.audit_is_whole();
 }
 

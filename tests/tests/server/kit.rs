@@ -54,22 +54,37 @@ impl Kmssd {
 
     /// One on a Unix socket that serves the namespace `pay` beside `web`, with its keys in `module`; `hsm` says more of that.
     pub(crate) fn with_hsm(module: &Module, hsm: &str) -> Self {
+        Self::with_rules(&Self::vault(module, hsm), "vault", &module.variables)
+    }
+
+    /// One that serves the namespace `pay` beside `web`, whose key material is sealed in `module`; `settings` are those of
+    /// `[server]`.
+    pub(crate) fn sealed_by(module: &Module, hsm: &str, settings: &str) -> Self {
+        let rules = Self::vault(module, hsm);
+        Self::with_token(&rules, "--seal in-device:vault", settings, &module.variables)
+    }
+
+    /// `module` as the `[[hsm]]` that is called `vault`.
+    fn vault(module: &Module, hsm: &str) -> String {
         let config = module.config("vault");
         let Some(PinSource::File(pin)) = &config.pin else { panic!("the PIN is in a file") };
-        let rules = format!(
-            "[[hsm]]\nname = \"vault\"\nmodule = {:?}\ntoken = {HSM_LABEL:?}\npin = {{ file = {pin:?} }}\n{hsm}\n",
-            module.path
-        );
-        Self::with_rules(&rules, "vault", &module.variables)
+        let path = &module.path;
+        format!(
+            "[[hsm]]\nname = \"vault\"\nmodule = {path:?}\ntoken = {HSM_LABEL:?}\npin = {{ file = {pin:?} }}\n{hsm}\n"
+        )
     }
 
     /// One whose namespace `pay` has its keys in `backend`, which `rules` describe.
     pub(crate) fn with_rules(rules: &str, backend: &str, variables: &[(OsString, OsString)]) -> Self {
+        Self::with_token(rules, &format!("--backend {backend}"), "", variables)
+    }
+
+    fn with_token(rules: &str, options: &str, settings: &str, variables: &[(OsString, OsString)]) -> Self {
         let home = Home::with_token("web");
         fs::write(home.path().join("kmss.toml"), rules).expect("the home is ours");
-        home.kmss(&format!("token init pay --backend {backend}")).envs(variables).succeed();
-        let served = "[[server.namespace]]\nname = \"pay\"\npin_env = \"KMSS_PIN\"\n";
-        Self::begin(home, served, rules, false, variables)
+        home.kmss(&format!("token init pay {options}")).envs(variables).succeed();
+        let served = format!("{settings}[[server.namespace]]\nname = \"pay\"\npin_env = \"KMSS_PIN\"\n");
+        Self::begin(home, &served, rules, false, variables)
     }
 
     fn begin(home: Home, settings: &str, rules: &str, tls: bool, variables: &[(OsString, OsString)]) -> Self {

@@ -3,6 +3,7 @@
 
 mod access;
 mod calls;
+mod deeds;
 mod hostile;
 mod hsm;
 mod kit;

@@ -226,6 +226,10 @@ impl Envelope for Distant {
         let turned = closed.strip_prefix(context).ok_or_else(|| too_short("an envelope"))?;
         Ok(Secret::new(turned.iter().map(|b| !b).collect()))
     }
+
+    fn device(&self) -> &str {
+        "distant"
+    }
 }
 
 #[test]
@@ -239,6 +243,12 @@ fn material_in_an_envelope_is_opened_by_whoever_made_that_and_by_nobody_else() {
         let sealed = key.seal_material(&random(), b"a", &plain).unwrap();
         assert_eq!(key.open_material(b"a", &sealed).unwrap(), plain);
         assert_eq!(key.open_material(b"b", &sealed).unwrap_err().kind(), ErrorKind::Damaged);
+        // Whoever wants to know who opens it need not ask them.
+        let asked = envelope.asked.load(Ordering::SeqCst);
+        assert_eq!(key.opener(&before), Some(Opener::Memory));
+        assert_eq!(key.opener(&sealed), Some(Opener::Device("distant".to_owned())));
+        assert_eq!(key.sealing_device().as_deref(), Some("distant"));
+        assert_eq!(envelope.asked.load(Ordering::SeqCst), asked);
         let newest = key.newest().unwrap();
         let outside = newest.open_outside(b"a", &sealed).unwrap();
         assert!(!outside.expose().windows(plain.len()).any(|part| part == plain.expose()));
