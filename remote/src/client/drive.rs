@@ -175,7 +175,12 @@ impl Driver {
 
     /// Lets the task notice what happened while nobody called: a closed connection, a ping, a farewell.
     pub(super) fn settle(&self) {
-        self.resume(true);
+        // As the leader, for a moment: where there is one, it has noticed.
+        let caller = Arc::new(Caller::default());
+        if self.leads(&caller) {
+            self.resume(true);
+        }
+        self.leave(&caller);
     }
 
     /// Whether `caller` leads, from now on where nobody does. Who does not is parked.

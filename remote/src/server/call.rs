@@ -174,7 +174,8 @@ impl Server {
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
-        let backend = self.host.backend(&call);
+        // What runs here needs no lane.
+        let backend = (!quick).then(|| self.host.backend(&call));
         let (waits, span) = (span.part("wait"), span.clone());
         let work = move || {
             drop(waits);
@@ -186,6 +187,9 @@ impl Server {
             };
             call.run(&Asked { server: &server, host, connection: &connection, caller, call: id })
         };
-        if quick { self.bridge.here(work) } else { self.bridge.cross(&backend, deadline, work).await }
+        match backend {
+            None => self.bridge.here(work),
+            Some(backend) => self.bridge.cross(&backend, deadline, work).await,
+        }
     }
 }
