@@ -2,6 +2,7 @@
 //! pages. One of the two rooms of this crate that may hold `unsafe`.
 #![expect(unsafe_code, reason = "futexes, mmap, statfs, record locks and atfork have no safe interface")]
 
+mod bell;
 mod directory;
 mod executable;
 mod files;
@@ -25,9 +26,9 @@ mod stack;
 #[cfg(test)]
 pub(crate) mod testing;
 mod time;
-mod turnstile;
 pub(crate) mod vault;
 
+pub use bell::Bell;
 pub use directory::{Directory, Opening};
 pub use executable::may_execute_own_memory;
 pub use files::{FileMode, create_file, never_block, require_local};
@@ -48,4 +49,3 @@ pub use shared::{SharedBuffer, SharedBytes};
 pub use socket::{sealed_memory_file, send_file, unacknowledged};
 pub use stack::stack_left;
 pub use time::{exact_monotonic, exact_wall, rough_clocks, rough_wall};
-pub use turnstile::Turnstile;

@@ -15,7 +15,7 @@ use libkmss::tenant::{Namespace, NamespaceId, ObjectId};
 use tonic::{Request, Response, Status};
 
 use super::backend::place_of;
-use super::connection::Channel;
+use super::channel::Channel;
 use super::fleet::{Fleet, Patience};
 use crate::convert;
 use crate::proto::crypto_service_client::CryptoServiceClient;

@@ -1,19 +1,15 @@
-//! One connection to one server: a socket, perhaps TLS, HTTP/2, and the tasks that keep it going.
+//! One connection to one server: a socket, perhaps TLS, HTTP/2, and the task that keeps it going for all who call over it.
 
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::{Request, Response, Uri};
-use hyper::body::Incoming;
-use hyper::client::conn::http2::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use http::Uri;
 use libkmss::clock::Clock;
 use libkmss::error::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -21,13 +17,20 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::Status;
-use tonic::body::Body;
 
 use super::address::{Address, Names};
-use super::drive::{Driver, TimedOut};
+use super::channel::{Channel, chain};
+use super::drive::{Driver, TimedOut, alone};
 use super::tls::TlsSource;
 use super::watched::{Failure, Watched};
 use super::wire::{Socket, Wire};
+
+/// Room for what the server says before it is taken: of one call, and of all.
+const WINDOWS: (u32, u32) = (2 << 20, 5 << 20);
+/// Largest header list that is taken, in bytes.
+const HEADERS: u32 = 16 << 10;
+/// Calls at a time until the server has said how many it takes.
+const FIRST_CALLS: usize = 100;
 
 /// What is spoken over: the socket, or TLS over it.
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -40,9 +43,17 @@ pub(super) enum Trouble {
     /// Nobody is there, or not who should be. Nothing was asked.
     Unreachable(String),
     /// The connection broke with the question on its way: what became of it is not known.
-    Broken(String),
+    Broken {
+        /// What happened to it.
+        why: String,
+        /// Whether another call said so before of the same connection.
+        again: bool,
+    },
     /// There was no answer in time: what became of the question is not known.
-    Late,
+    Late {
+        /// Whether nothing at all was heard meanwhile.
+        silent: bool,
+    },
     /// The server itself said no.
     Refused(Box<Status>),
 }
@@ -51,8 +62,8 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
-            Self::Broken(why) => write!(f, "the connection broke: {why}"),
-            Self::Late => f.write_str("no answer came within the deadline"),
+            Self::Broken { why, .. } => write!(f, "the connection broke: {why}"),
+            Self::Late { .. } => f.write_str("no answer came within the deadline"),
             Self::Refused(status) => write!(f, "{}", status.message()),
         }
     }
@@ -66,15 +77,19 @@ pub(super) struct Place {
     pub(super) clock: Arc<dyn Clock>,
 }
 
-/// An open connection, driven by whoever holds it.
+/// An open connection, driven by those who call over it.
 pub(super) struct Connection {
     driver: Driver,
     channel: Channel,
     failure: Failure,
-    socket: RawFd,
+    socket: Arc<Socket>,
     epoch: u32,
     /// Number of the TLS configuration that it was made with; 0 where it is none.
     edition: u64,
+    /// Whether it gets no further calls.
+    is_done: AtomicBool,
+    /// Whether a call said that it broke.
+    is_told: AtomicBool,
 }
 
 impl Place {
@@ -96,35 +111,46 @@ impl Place {
             }
         };
         let socket = Arc::new(socket);
-        let number = socket.number();
-        let mut driver = Driver::new(Arc::clone(&socket), Arc::clone(&self.clock));
-        let spawner = driver.spawner();
         let edition = tls.as_ref().map_or(0, |(edition, ..)| *edition);
         let failure = Failure::default();
-        let noted = failure.clone();
+        let (noted, wire) = (failure.clone(), Wire(Arc::clone(&socket)));
         let greeting = async move {
             let stream: Box<dyn Stream> = match tls {
-                None => Box::new(Wire(socket)),
+                None => Box::new(wire),
                 Some((_, config, name)) => {
-                    let stream = TlsConnector::from(config).connect(name, Wire(socket)).await;
+                    let stream = TlsConnector::from(config).connect(name, wire).await;
                     Box::new(stream.map_err(|e| Trouble::Unreachable(chain(&e)))?)
                 }
             };
-            let agreed = http2::Builder::new(spawner.clone()).handshake(TokioIo::new(Watched(stream, noted))).await;
-            let (sender, connection) = agreed.map_err(|e| Trouble::Unreachable(chain(&e)))?;
-            hyper::rt::Executor::execute(&spawner, async move {
-                // Why it ended is told by the call that it ended for.
-                let _ = connection.await;
-            });
-            Ok(sender)
+            let (of_call, of_all) = WINDOWS;
+            let agreed = h2::client::Builder::new()
+                .enable_push(false)
+                .initial_window_size(of_call)
+                .initial_connection_window_size(of_all)
+                .max_header_list_size(HEADERS)
+                .initial_max_send_streams(FIRST_CALLS)
+                .handshake(Watched(stream, noted));
+            agreed.await.map_err(|e| Trouble::Unreachable(chain(&e)))
         };
-        let sender =
-            driver.run(greeting, until).map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
+        let (sender, connection) = alone(&socket, &*self.clock, greeting, until)
+            .map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
+        let task = Box::pin(async move {
+            // Why it ended is told by the calls that it ended for.
+            let _ = connection.await;
+        });
         let scheme = if edition == 0 { "http" } else { "https" };
         let origin = Uri::builder().scheme(scheme).authority(self.address.authority()).path_and_query("/").build();
         let origin = origin.map_err(|e| Trouble::Unreachable(e.to_string()))?;
-        let channel = Channel { sender, origin };
-        Ok(Connection { driver, channel, failure, socket: number, epoch: libkmss::os::epoch(), edition })
+        Ok(Connection {
+            driver: Driver::new(task, Arc::clone(&socket), Arc::clone(&self.clock)),
+            channel: Channel::new(sender, origin),
+            failure,
+            socket,
+            epoch: libkmss::os::epoch(),
+            edition,
+            is_done: AtomicBool::new(false),
+            is_told: AtomicBool::new(false),
+        })
     }
 
     fn configuration(&self, host: &str) -> Result<(u64, Arc<ClientConfig>, ServerName<'static>), Trouble> {
@@ -159,14 +185,14 @@ impl Place {
 }
 
 impl Connection {
-    /// Whether it can be used: it belongs to this process, is open as far as this side has heard, and was made with the
-    /// certificates of now.
-    pub(super) fn is_fit(&mut self, edition: u64) -> bool {
-        if self.epoch != libkmss::os::epoch() || self.edition != edition {
-            return false;
-        }
+    /// Whether further calls can go over it: it is open as far as is known, and was made with the certificates of now.
+    pub(super) fn is_fit(&self, edition: u64) -> bool {
+        self.edition == edition && !self.is_done.load(Ordering::Relaxed) && !self.driver.has_ended()
+    }
+
+    /// Finds out what happened to it while nobody called.
+    pub(super) fn settle(&self) {
         self.driver.settle();
-        self.channel.sender.is_ready()
     }
 
     /// Whether this process made it.
@@ -175,67 +201,33 @@ impl Connection {
     }
 
     /// Its socket.
-    pub(super) const fn number(&self) -> RawFd {
-        self.socket
+    pub(super) fn number(&self) -> RawFd {
+        self.socket.number()
     }
 
-    /// Makes a call by `ask` and waits for the answer until `until`. After any trouble but a refusal the connection is not to
-    /// be used again.
-    pub(super) fn call<T, F>(&mut self, until: Duration, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
+    /// Makes a call by `ask`, beside those of others, and waits for the answer until `until`.
+    pub(super) fn call<T, F>(&self, until: Duration, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {
+        let heard = self.socket.heard();
         match self.driver.run(ask(self.channel.clone()), until) {
-            Err(TimedOut) => Err(Trouble::Late),
+            Err(TimedOut) => {
+                // A server that answers others is slow with this call. One that says nothing may be gone without a word.
+                let silent = self.socket.heard() == heard;
+                self.is_done.fetch_or(silent, Ordering::Relaxed);
+                Err(Trouble::Late { silent })
+            }
             Ok(Ok(answer)) => Ok(answer.into_inner()),
             // What the server says has no cause on this side.
             Ok(Err(status)) => Err(match std::error::Error::source(&status) {
                 None => Trouble::Refused(Box::new(status)),
-                Some(_) => Trouble::Broken(self.failure.cause().unwrap_or_else(|| chain(&status))),
+                Some(_) => {
+                    self.is_done.store(true, Ordering::Relaxed);
+                    let why = self.failure.cause().unwrap_or_else(|| chain(&status));
+                    Trouble::Broken { why, again: self.is_told.swap(true, Ordering::Relaxed) }
+                }
             }),
         }
     }
-}
-
-/// What calls are sent through.
-#[derive(Clone)]
-pub struct Channel {
-    sender: SendRequest<Body>,
-    origin: Uri,
-}
-
-impl Channel {
-    /// What its calls are addressed to.
-    pub fn origin(&self) -> Uri {
-        self.origin.clone()
-    }
-}
-
-impl tower_service::Service<Request<Body>> for Channel {
-    type Response = Response<Incoming>;
-    type Error = hyper::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        // tonic makes an answer of the server's of what fails here: the call itself is to fail, with its cause.
-        self.sender.poll_ready(context).map(|_| Ok(()))
-    }
-
-    fn call(&mut self, request: Request<Body>) -> Self::Future {
-        Box::pin(self.sender.send_request(request))
-    }
-}
-
-/// An error with its causes, each said once.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut told = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
-        }
-        cause = error.source();
-    }
-    told
 }

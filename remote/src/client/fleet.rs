@@ -12,8 +12,9 @@ use libkmss::os::{Hooks, Lock, Rank};
 use tonic::Status;
 
 use super::address::{Address, Names};
-use super::connection::{Channel, Place, Trouble};
-use super::health::Health;
+use super::channel::Channel;
+use super::connection::{Place, Trouble};
+use super::health::{Health, Severity};
 use super::pool::Pool;
 use super::tls::{TlsFiles, TlsSource};
 use crate::status;
@@ -158,7 +159,12 @@ impl Fleet {
                 }
             }
             Err(trouble) => {
-                if health.troubled(after, matches!(trouble, Trouble::Late)) {
+                let severity = match trouble {
+                    Trouble::Broken { again: true, .. } => Severity::Known,
+                    Trouble::Late { silent: true } => Severity::Silence,
+                    _ => Severity::Once,
+                };
+                if health.troubled(now, after, severity) {
                     tracing::warn!(server = %self.name, address = %pool.place().address, %trouble, "the server is left alone for a while");
                 }
             }

@@ -9,12 +9,25 @@ const PATIENCE: u32 = 3;
 const FIRST: Duration = Duration::from_millis(100);
 const MOST: Duration = Duration::from_secs(5);
 
+/// What a call that came to nothing says of its address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Severity {
+    /// Nothing: another call said it of the same connection.
+    Known,
+    /// One more trouble.
+    Once,
+    /// It is silent: it is left alone at once.
+    Silence,
+}
+
 /// What is remembered of an address. All numbers are hints: races cost a call more or less.
 #[derive(Debug, Default)]
 pub(super) struct Health {
     troubles: AtomicU32,
     /// Monotonic time in microseconds of the first trouble in a row.
     since: AtomicU64,
+    /// Monotonic time in microseconds of the last one.
+    last: AtomicU64,
     /// Monotonic time in microseconds from which one call may try again.
     retry_at: AtomicU64,
     /// Calls under way.
@@ -59,12 +72,19 @@ impl Health {
         self.troubles.swap(0, Ordering::Relaxed) >= PATIENCE
     }
 
-    /// A call came to nothing; whether the address is to be left alone from now on. An address that keeps callers waiting is
-    /// at once.
-    pub(super) fn troubled(&self, now: Duration, waited: bool) -> bool {
+    /// A call that began at `began` came to nothing; whether the address is to be left alone from now on. What was under way
+    /// when that was last said of it says nothing new.
+    pub(super) fn troubled(&self, began: Duration, now: Duration, severity: Severity) -> bool {
         self.busy.fetch_sub(1, Ordering::Relaxed);
-        let before = self.troubles.fetch_add(if waited { PATIENCE } else { 1 }, Ordering::Relaxed);
-        let after = before.saturating_add(if waited { PATIENCE } else { 1 });
+        let more = match severity {
+            Severity::Known => return false,
+            _ if !self.is_well() && micros(began) < self.last.load(Ordering::Relaxed) => return false,
+            Severity::Once => 1,
+            Severity::Silence => PATIENCE,
+        };
+        self.last.store(micros(now), Ordering::Relaxed);
+        let before = self.troubles.fetch_add(more, Ordering::Relaxed);
+        let after = before.saturating_add(more);
         if before == 0 {
             self.since.store(micros(now), Ordering::Relaxed);
         }
@@ -109,7 +129,7 @@ mod tests {
         for n in 0..3 {
             assert!(health.admits(ms(n)));
             health.begin();
-            assert_eq!(health.troubled(ms(n), false), n == 2);
+            assert_eq!(health.troubled(ms(n), ms(n), Severity::Once), n == 2);
         }
         assert!(!health.admits(ms(50)), "the circuit is open");
         assert_eq!(health.in_trouble(ms(50)), Some(ms(50)));
@@ -124,8 +144,23 @@ mod tests {
     fn an_address_that_does_not_answer_in_time_is_left_alone_at_once() {
         let health = Health::default();
         health.begin();
-        assert!(health.troubled(ms(1), true));
+        assert!(health.troubled(ms(1), ms(1), Severity::Silence));
         assert!(!health.admits(ms(2)));
+    }
+
+    #[test]
+    fn calls_that_were_under_way_together_are_one_trouble() {
+        let health = Health::default();
+        (0..64).for_each(|_| health.begin());
+        let counted = (0..64).filter(|_| health.troubled(ms(1), ms(2), Severity::Once)).count();
+        assert_eq!((counted, health.load()), (1, 1), "it is left alone once, and nothing is under way");
+        assert!(health.admits(ms(150)), "and no longer than after one trouble");
+        health.begin();
+        assert!(!health.troubled(ms(150), ms(151), Severity::Once), "a probe that fails is another");
+        assert!(!health.admits(ms(260)), "which makes the pause longer");
+        let known = Health::default();
+        known.begin();
+        assert!(!known.troubled(ms(1), ms(2), Severity::Known) && known.in_trouble(ms(3)).is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@
 mod address;
 mod backend;
 mod calls;
+mod channel;
 mod connection;
 mod drive;
 mod fleet;

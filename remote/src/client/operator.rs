@@ -172,7 +172,7 @@ impl Client {
         let (mut begun, mut refused) = (false, None::<Box<Status>>);
         self.anywhere(&[], until, |pool, _| {
             if begun {
-                let cut_off = || Trouble::Broken("it was cut off".to_owned());
+                let cut_off = || Trouble::Broken { why: "it was cut off".to_owned(), again: false };
                 return Err(refused.clone().map_or_else(cut_off, Trouble::Refused));
             }
             let (take, begun) = (&mut take, &mut begun);
@@ -207,7 +207,7 @@ impl Client {
         let mut last = None;
         for pool in self.addresses.iter().chain(&self.addresses) {
             // Where nobody is, nobody will be a moment later.
-            if matches!(last, Some((_, Trouble::Late))) {
+            if matches!(last, Some((_, Trouble::Late { .. }))) {
                 break;
             }
             let again = last.as_ref().is_some_and(|(address, _)| *address == pool.place().address.to_string());
@@ -227,7 +227,7 @@ impl Client {
         Err(match trouble {
             Trouble::Refused(status) => refused(&status, request),
             Trouble::Unreachable(_) => ClientError::Silent { address, why: trouble.to_string(), doubtful: false },
-            Trouble::Broken(_) | Trouble::Late => {
+            Trouble::Broken { .. } | Trouble::Late { .. } => {
                 ClientError::Silent { address, why: trouble.to_string(), doubtful: !request.is_empty() }
             }
         })

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, Streaming};
 
-use super::connection::Channel;
+use super::channel::Channel;
 use crate::proto;
 
 /// Largest answer that is taken, in bytes.

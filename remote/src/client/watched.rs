@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Why a stream failed, where it did. Only the thread that drives the connection comes here, and a forked child never does.
+/// Why a stream failed, where it did. A forked child never comes here.
 #[derive(Clone, Default)]
 pub(super) struct Failure(Arc<Mutex<Option<String>>>);
 

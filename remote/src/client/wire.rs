@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, RawFd};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,6 +22,10 @@ pub(super) struct Socket {
     inner: socket2::Socket,
     /// Whether the last write found no room.
     write: AtomicBool,
+    /// Whether there may be something to read.
+    read: AtomicBool,
+    /// How often something came in.
+    heard: AtomicU64,
 }
 
 impl Socket {
@@ -59,12 +63,32 @@ impl Socket {
     }
 
     const fn of(inner: socket2::Socket) -> Self {
-        Self { inner, write: AtomicBool::new(false) }
+        Self { inner, write: AtomicBool::new(false), read: AtomicBool::new(true), heard: AtomicU64::new(0) }
     }
 
     /// Whether there is something to write that found no room.
     pub(super) fn wants_to_write(&self) -> bool {
         self.write.load(Ordering::Relaxed)
+    }
+
+    /// There may be something to read: until all of it was.
+    pub(super) fn may_be_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    /// Nobody reads until [`Self::may_be_read`].
+    pub(super) fn was_read(&self) {
+        self.read.store(false, Ordering::Relaxed);
+    }
+
+    /// How often something came in so far.
+    pub(super) fn heard(&self) -> u64 {
+        self.heard.load(Ordering::Relaxed)
+    }
+
+    /// Ends what is spoken over it, for both sides.
+    pub(super) fn shut_down(&self) {
+        let _ = self.inner.shutdown(std::net::Shutdown::Both);
     }
 
     /// Its descriptor.
@@ -79,7 +103,7 @@ impl AsFd for Socket {
     }
 }
 
-/// The socket as tasks see it. They are polled whenever the socket is ready, so that nobody is woken.
+/// The socket as the task of its connection sees it. It is polled whenever the socket is ready, so that nobody is woken.
 pub(super) struct Wire(pub(super) Arc<Socket>);
 
 impl Wire {
@@ -92,12 +116,28 @@ impl Wire {
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let socket = &*self.0;
+        if !socket.read.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
         loop {
-            match (&self.0.inner).read(into.initialize_unfilled()) {
+            let room = into.initialize_unfilled();
+            let most = room.len();
+            match (&socket.inner).read(room) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    socket.was_read();
+                    return Poll::Pending;
+                }
                 Err(e) => return Poll::Ready(Err(e)),
                 Ok(read) => {
+                    if read > 0 {
+                        socket.heard.fetch_add(1, Ordering::Relaxed);
+                        // Less than there was room for: there is no more, and what comes later is waited for.
+                        if read < most {
+                            socket.was_read();
+                        }
+                    }
                     into.advance(read);
                     return Poll::Ready(Ok(()));
                 }

@@ -216,7 +216,8 @@ impl Server {
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
-        let backend = self.host.backend(&call);
+        // What runs here needs no lane.
+        let backend = (!quick).then(|| self.host.backend(&call));
         let (waits, span) = (span.part("wait"), span.clone());
         let work = move || {
             drop(waits);
@@ -229,10 +230,10 @@ impl Server {
             let method = C::METHOD;
             call.run(&Asked { method, server: &server, host, connection: &connection, caller, call: id })
         };
-        match C::WAY {
-            Way::Keys if quick => self.bridge.here(work),
-            Way::Keys => self.bridge.cross(&backend, deadline, work).await,
-            way => self.bridge.cross_beside(way, deadline, work).await,
+        match (C::WAY, backend) {
+            (Way::Keys, None) => self.bridge.here(work),
+            (Way::Keys, Some(backend)) => self.bridge.cross(&backend, deadline, work).await,
+            (way, _) => self.bridge.cross_beside(way, deadline, work).await,
         }
     }
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod server;
+mod sharing;
 mod tls;
 
 use std::sync::Arc;
@@ -172,16 +173,4 @@ fn of_two_servers_under_load_one_is_killed_and_no_call_fails() {
         assert_eq!(failed, 0);
     });
     assert!(second.calls.load(Ordering::SeqCst) > 250, "both were asked");
-}
-
-#[test]
-fn more_callers_than_connections_wait_for_each_other() {
-    let server = Fake::tcp("one");
-    let fleet = fleet(&[server.uri()]);
-    std::thread::scope(|s| {
-        let callers: Vec<_> = (0..16).map(|_| s.spawn(|| (0..50).all(|_| ask(&fleet, b"data").is_ok()))).collect();
-        assert!(callers.into_iter().all(|caller| caller.join().unwrap()));
-    });
-    let connections = server.connections.load(Ordering::SeqCst);
-    assert!((1..=4).contains(&connections), "{connections}");
 }

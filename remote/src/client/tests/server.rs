@@ -47,16 +47,19 @@ pub(super) struct Fake {
     pub(super) calls: Arc<AtomicU32>,
     /// Connections that were accepted.
     pub(super) connections: Arc<AtomicU32>,
+    /// Whether calls that say `wait` are answered.
+    pub(super) open: Arc<AtomicBool>,
     pub(super) address: Option<SocketAddr>,
 }
 
 impl Fake {
-    /// Signs everything with its own name.
+    /// Signs everything with its own name; `wait` when [`Self::open`] says so.
     pub(super) fn start(listen: Listen, name: &'static str) -> Self {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (calls, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let (counted, accepted) = (Arc::clone(&calls), Arc::clone(&connections));
+        let open = Arc::new(AtomicBool::new(false));
+        let (counted, accepted) = ((Arc::clone(&calls), Arc::clone(&open)), Arc::clone(&connections));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -69,7 +72,7 @@ impl Fake {
                             loop {
                                 let (stream, _) = listener.accept().await.unwrap();
                                 accepted.fetch_add(1, Ordering::SeqCst);
-                                tokio::spawn(serve(stream, name, Arc::clone(&counted)));
+                                tokio::spawn(serve(stream, name, counted.clone()));
                             }
                         }
                         Listen::Tcp(address, tls) => {
@@ -78,7 +81,7 @@ impl Fake {
                             loop {
                                 let (stream, _) = listener.accept().await.unwrap();
                                 accepted.fetch_add(1, Ordering::SeqCst);
-                                let (tls, counted) = (tls.clone(), Arc::clone(&counted));
+                                let (tls, counted) = (tls.clone(), counted.clone());
                                 tokio::spawn(async move {
                                     match tls {
                                         None => serve(stream, name, counted).await,
@@ -99,7 +102,7 @@ impl Fake {
             runtime.shutdown_background();
         });
         let address = is_ready.recv().unwrap();
-        Self { stop: Some(stop), thread: Some(thread), calls, connections, address }
+        Self { stop: Some(stop), thread: Some(thread), calls, connections, open, address }
     }
 
     pub(super) fn unix(path: &Path) -> Self {
@@ -125,14 +128,17 @@ impl Drop for Fake {
 async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
     stream: S,
     name: &'static str,
-    calls: Arc<AtomicU32>,
+    (calls, open): (Arc<AtomicU32>, Arc<AtomicBool>),
 ) {
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let calls = Arc::clone(&calls);
+        let (calls, open) = (Arc::clone(&calls), Arc::clone(&open));
         async move {
             let message = whole(request.into_body()).await;
             calls.fetch_add(1, Ordering::SeqCst);
             let asked = proto::SignRequest::decode(message.get(5..).unwrap_or_default()).unwrap_or_default();
+            while asked.data == b"wait" && !open.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
             let refused = asked.data == b"refuse";
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static(if refused { "7" } else { "0" }));

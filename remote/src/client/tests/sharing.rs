@@ -1,0 +1,159 @@
+//! Callers that share connections: nobody waits for another one's answer, deadline or trouble.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use libkmss::clock::SystemClock;
+use libkmss::config::RemoteConfig;
+use libkmss::error::ErrorKind;
+
+use super::super::fleet::Fleet;
+use super::server::{Fake, Proxy};
+use super::{ask, config, timed};
+
+/// Long enough for any machine.
+const PATIENT: u32 = 60_000;
+
+fn shared(uri: String, connections: u32, deadline_ms: u32) -> Fleet {
+    let config = RemoteConfig { connections, deadline_ms, ..config(&[uri]) };
+    Fleet::new(&config, Arc::new(SystemClock::default())).unwrap()
+}
+
+/// Waits for what happens in another thread.
+fn until(happened: impl Fn() -> bool) {
+    while !happened() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// How many of `each` calls of `callers` threads fail.
+fn failures(fleet: &Fleet, callers: u32, each: u32) -> usize {
+    std::thread::scope(|s| {
+        let one = || (0..each).filter(|_| ask(fleet, b"data").is_err()).count();
+        let callers: Vec<_> = (0..callers).map(|_| s.spawn(one)).collect();
+        callers.into_iter().map(|caller| caller.join().unwrap()).sum()
+    })
+}
+
+#[test]
+fn many_callers_share_one_connection() {
+    let server = Fake::tcp("one");
+    let fleet = shared(server.uri(), 1, PATIENT);
+    assert_eq!(failures(&fleet, 64, 50), 0);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(server.calls.load(Ordering::SeqCst), 64 * 50, "no call was made twice");
+}
+
+#[test]
+fn there_are_as_many_connections_as_there_is_work_for_and_no_more_than_may_be() {
+    let server = Fake::tcp("one");
+    let fleet = shared(server.uri(), 2, PATIENT);
+    assert_eq!(failures(&fleet, 1, 50), 0);
+    assert_eq!(failures(&fleet, 4, 50), 0);
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "few callers need no second one");
+    std::thread::scope(|s| {
+        let waiting: Vec<_> = (0..80).map(|_| s.spawn(|| ask(&fleet, b"wait"))).collect();
+        until(|| server.calls.load(Ordering::SeqCst) == 250 + 80);
+        server.open.store(true, Ordering::SeqCst);
+        assert!(waiting.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+    });
+    assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn a_slow_call_holds_up_nobody_on_its_connection() {
+    let server = Fake::tcp("one");
+    let fleet = shared(server.uri(), 1, PATIENT);
+    std::thread::scope(|s| {
+        let slow: Vec<_> = (0..3).map(|_| s.spawn(|| ask(&fleet, b"wait"))).collect();
+        until(|| server.calls.load(Ordering::SeqCst) == 3);
+        assert_eq!(failures(&fleet, 8, 50), 0);
+        assert!(slow.iter().all(|caller| !caller.is_finished()));
+        server.open.store(true, Ordering::SeqCst);
+        assert!(slow.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+    });
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_call_that_is_given_up_harms_no_other_on_its_connection() {
+    let server = Fake::tcp("one");
+    let fleet = shared(server.uri(), 1, 1_000);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|s| {
+        let others: Vec<_> = (0..4)
+            .map(|_| {
+                s.spawn(|| {
+                    let mut failed = 0;
+                    while !stop.load(Ordering::SeqCst) {
+                        failed += u32::from(ask(&fleet, b"data").is_err());
+                    }
+                    failed
+                })
+            })
+            .collect();
+        let (result, took) = timed(|| ask(&fleet, b"wait"));
+        assert_eq!(result.unwrap_err().kind(), ErrorKind::BackendUnavailable);
+        assert!(took >= Duration::from_millis(1_000), "{took:?}");
+        assert!(ask(&fleet, b"data").is_ok(), "the address is not left alone: it answers");
+        stop.store(true, Ordering::SeqCst);
+        assert_eq!(others.into_iter().map(|caller| caller.join().unwrap()).sum::<u32>(), 0);
+    });
+    assert_eq!(server.connections.load(Ordering::SeqCst), 1, "the connection is as good as it was");
+}
+
+#[test]
+fn a_connection_that_breaks_under_many_callers_costs_none_of_them_its_call() {
+    let server = Fake::tcp("one");
+    let proxy = Proxy::to(server.address.unwrap());
+    let fleet = shared(proxy.uri(), 4, PATIENT);
+    let done = AtomicU32::new(0);
+    std::thread::scope(|s| {
+        let callers: Vec<_> = (0..64)
+            .map(|_| {
+                s.spawn(|| {
+                    let failed = (0..40).filter(|_| ask(&fleet, b"data").is_err()).count();
+                    done.fetch_add(1, Ordering::SeqCst);
+                    failed
+                })
+            })
+            .collect();
+        while done.load(Ordering::SeqCst) < 64 {
+            std::thread::sleep(Duration::from_millis(30));
+            proxy.cut();
+        }
+        assert_eq!(callers.into_iter().map(|caller| caller.join().unwrap()).sum::<usize>(), 0);
+    });
+}
+
+#[test]
+fn callers_whose_connection_breaks_together_are_one_trouble() {
+    let server = Fake::tcp("one");
+    let proxy = Proxy::to(server.address.unwrap());
+    let fleet = shared(proxy.uri(), 1, PATIENT);
+    std::thread::scope(|s| {
+        let waiting: Vec<_> = (0..32).map(|_| s.spawn(|| ask(&fleet, b"wait"))).collect();
+        until(|| server.calls.load(Ordering::SeqCst) == 32);
+        proxy.cut();
+        // All ask again, over one new connection, and nobody was kept from it for seconds.
+        let ((), took) = timed(|| until(|| server.calls.load(Ordering::SeqCst) == 64));
+        assert!(took < Duration::from_secs(4), "{took:?}");
+        server.open.store(true, Ordering::SeqCst);
+        assert!(waiting.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+    });
+    assert_eq!(server.connections.load(Ordering::SeqCst), 2);
+}
+
+#[test]
+fn whoever_waits_for_anothers_connection_hears_why_there_is_none() {
+    let fleet = shared("unix:/nonexistent/kmssd".to_owned(), 4, 300);
+    std::thread::scope(|s| {
+        let callers: Vec<_> = (0..16).map(|_| s.spawn(|| timed(|| ask(&fleet, b"data").unwrap_err()))).collect();
+        for caller in callers {
+            let (error, took) = caller.join().unwrap();
+            assert!(error.message().contains("No such file"), "{error}");
+            assert!(took < Duration::from_secs(20), "{took:?}");
+        }
+    });
+}
