@@ -3,6 +3,7 @@
 //! To a message is `From`, which cannot fail; from one is `TryFrom`, which takes nothing on trust: what comes out is complete
 //! and well-formed, and as large as the message was at most.
 
+mod approval;
 mod asymmetric;
 mod components;
 mod derivation;
@@ -10,15 +11,18 @@ mod draft;
 mod mechanism;
 mod names;
 mod object;
+mod past;
 mod pqc;
 mod symmetric;
 
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::tenant::ObjectId;
 
+pub use self::approval::{approval, approval_id, sha256};
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
+pub use self::past::{explanation, replay_change, replayed};
 use crate::proto;
 
 /// Bytes of a request id.

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::Server;
 use super::admin::secret;
 use super::call::{Asked, Call, argument};
-use super::peer::Connection;
+use super::route::Context;
 use super::trail::Outlet;
 use crate::proto::{self, rewrap_domain_response::Kind};
 
@@ -130,11 +130,11 @@ impl Server {
     /// Seals everything of a domain anew.
     pub(super) async fn rewrap_domain(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::RewrapDomainRequest,
     ) -> Result<mpsc::Receiver<Result<proto::RewrapDomainResponse>>> {
         self.pour(
-            connection,
+            context,
             |who| who.admin(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let kms = &who.host.kms;

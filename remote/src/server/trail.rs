@@ -1,5 +1,6 @@
 //! The whole audit: read from the beginning, verified, proven.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,47 +12,59 @@ use tokio::sync::mpsc;
 use super::Server;
 use super::audit::record;
 use super::call::{Asked, Call};
-use super::peer::Connection;
+use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
 /// Bytes of records in one message.
-const PART: usize = 256 << 10;
+pub(super) const PART: usize = 256 << 10;
 /// Messages that wait to be fetched.
 const AHEAD: usize = 4;
 /// How long a message waits for whoever asked: a thread is held meanwhile.
 const WAIT: Duration = Duration::from_secs(30);
-/// Bytes after which it is told how far the verification is.
-const STEP: u64 = 4 << 20;
+/// Bytes after which it is told how far something is.
+pub(super) const STEP: u64 = 4 << 20;
 
 /// What goes to somebody who fetches it, message by message, from a thread that reads.
 pub(super) struct Outlet<T> {
     out: mpsc::Sender<Result<T>>,
     server: Arc<Server>,
+    /// When whoever asked wants nothing more, on the monotonic clock.
+    ends: Option<Duration>,
     gone: bool,
+    late: bool,
 }
 
 impl<T: Send> Outlet<T> {
     /// Hands a message over. Nobody who is gone, or slow for too long, holds the thread.
     pub(super) fn put(&mut self, message: Result<T>) {
-        if self.gone || *self.server.stopping.borrow() {
-            self.gone = true;
+        if !self.wanted() {
             return;
         }
         let handle = tokio::runtime::Handle::current();
         let sent = handle.block_on(async { tokio::time::timeout(WAIT, self.out.send(message)).await });
         self.gone = !matches!(sent, Ok(Ok(())));
     }
+
+    /// Whether somebody waits for more still, and the server is to go on.
+    pub(super) fn wanted(&mut self) -> bool {
+        if !self.gone {
+            self.late = self.ends.is_some_and(|ends| self.server.clock.monotonic() >= ends);
+            self.gone = self.late || self.out.is_closed() || *self.server.stopping.borrow();
+        }
+        !self.gone
+    }
 }
 
 impl Server {
-    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel.
+    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel. `max_deadline_ms`
+    /// is for its turn; the work itself has the caller's deadline, where there is one, and ends when the caller goes away.
     pub(super) async fn pour<T: Send + 'static>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
-        admit: fn(&Asked<'_>) -> Result<()>,
+        context: &Context,
+        admit: impl FnOnce(&Asked<'_>) -> Result<()> + Send + 'static,
         work: impl FnOnce(&Asked<'_>, &mut Outlet<T>) -> Result<()> + Send + 'static,
     ) -> Result<mpsc::Receiver<Result<T>>> {
-        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let (server, peer, ends) = (Arc::clone(self), Arc::clone(&context.connection), context.ends);
         let admitted = move || {
             let host = &*server.host;
             let caller = host.beyond(&peer, None)?;
@@ -60,13 +73,18 @@ impl Server {
         };
         let caller = self.bridge.cross(&BackendId::soft(), self.deadline(), admitted).await?;
         let (out, messages) = mpsc::channel(AHEAD);
-        let (server, peer) = (Arc::clone(self), Arc::clone(connection));
+        let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
-                let mut outlet = Outlet { out, server: Arc::clone(&inner), gone: false };
+                let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
                 let who = Asked { server: &inner, host: &inner.host, connection: &peer, caller, call: None };
-                work(&who, &mut outlet)
+                let done = work(&who, &mut outlet);
+                if outlet.late {
+                    Err(Error::new(ErrorKind::Busy, "the deadline passed before it was done"))
+                } else {
+                    done
+                }
             };
             if let Err(error) = server.bridge.cross_at_length(deadline, read).await {
                 let _ = refused.send(Err(error)).await;
@@ -78,26 +96,26 @@ impl Server {
     /// Every record that `asked` wants.
     pub(super) async fn read_audit(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
         asked: proto::ReadAuditRequest,
     ) -> Result<mpsc::Receiver<Result<proto::ReadAuditResponse>>> {
         self.pour(
-            connection,
+            context,
             |who| who.auditor(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let (mut part, mut size) = (Vec::new(), 0_usize);
-                let tail = who.tail(asked.filter);
-                tail.visit(&mut |entry: &Entry| {
-                    // To stop in the middle there is no way; what is left is only read.
-                    if outlet.gone {
-                        return;
+                // Whether anybody listens is looked at with every record, wanted or not.
+                let (wanted, tail) = (super::audit::filter_of(asked.filter), who.tail(None));
+                tail.visit_while(&mut |entry: &Entry| {
+                    if wanted.matches(&entry.record) {
+                        size = size.saturating_add(entry.raw.len());
+                        part.push(record(entry.clone()));
+                        if size >= PART {
+                            size = 0;
+                            outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
+                        }
                     }
-                    size = size.saturating_add(entry.raw.len());
-                    part.push(record(entry.clone()));
-                    if size >= PART {
-                        size = 0;
-                        outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
-                    }
+                    if outlet.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })?;
                 outlet.put(Ok(proto::ReadAuditResponse { records: part }));
                 Ok(())
@@ -109,10 +127,10 @@ impl Server {
     /// What the server finds in its own trail.
     pub(super) async fn verify_audit(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        context: &Context,
     ) -> Result<mpsc::Receiver<Result<proto::VerifyAuditResponse>>> {
         self.pour(
-            connection,
+            context,
             |who| who.auditor(),
             |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let mut told = 0;
