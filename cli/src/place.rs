@@ -81,9 +81,8 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
         Command::Alarm(AlarmCommand::List { .. }) => Place::Either,
-        Command::Approve(_) => Place::Either,
+        Command::Approve(_) | Command::Report(_) => Place::Either,
         Command::Home(_)
-        | Command::Report(_)
         | Command::Store(_)
         | Command::Hsm(_)
         | Command::Migrate(_)
@@ -130,8 +129,8 @@ const fn token(command: &TokenCommand) -> Place {
         | TokenCommand::SetPin { .. }
         | TokenCommand::Unlock { .. }
         | TokenCommand::User(_)
-        | TokenCommand::Profile { .. } => Place::Either,
-        TokenCommand::Backend { .. } => Place::Home,
+        | TokenCommand::Profile { .. }
+        | TokenCommand::Backend { .. } => Place::Either,
     }
 }
 

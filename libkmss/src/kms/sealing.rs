@@ -9,7 +9,7 @@ use audit_proof::{Hash, Lineage, Note, RecordProof, VerifierKey};
 
 use super::Kms;
 use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, SealSettings, Sealed};
-use crate::audit::{Ownership, Progress, Report, Trail, verify_trail, verify_trail_while};
+use crate::audit::{AuditTail, Filter, Ownership, Progress, Report, Trail, verify_trail, verify_trail_while};
 use crate::config::AuditConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::FileMode;
@@ -44,6 +44,12 @@ impl Kms {
             whole
         });
         whole.then_some(report)
+    }
+
+    /// A reader of the home's audit trail.
+    #[must_use]
+    pub fn audit_tail(&self, filter: Filter) -> AuditTail {
+        AuditTail::new(Self::audit_directory(&self.config), filter)
     }
 
     /// How often every record is read: the seal reads it once more.

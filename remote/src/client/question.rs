@@ -177,4 +177,5 @@ streams!(audit_service_client::AuditServiceClient {
     read_audit: ReadAuditRequest => ReadAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
     explain_record: ExplainRecordRequest => ExplainRecordResponse,
+    make_report: MakeReportRequest => MakeReportResponse,
 });

@@ -7,12 +7,14 @@ mod approval;
 mod asymmetric;
 mod components;
 mod derivation;
+mod device;
 mod draft;
 mod mechanism;
 mod names;
 mod object;
 mod past;
 mod pqc;
+mod rules;
 mod symmetric;
 
 use libkmss::error::{Error, ErrorKind, Result};
@@ -23,6 +25,7 @@ pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 pub use self::past::{explanation, replay_change, replayed};
+pub use self::rules::{block_target, quota, quota_each, quota_limits};
 use crate::proto;
 
 /// Bytes of a request id.

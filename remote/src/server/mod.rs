@@ -25,6 +25,7 @@ mod past;
 mod peer;
 mod policies;
 mod random;
+mod report;
 mod requests;
 mod route;
 mod service;

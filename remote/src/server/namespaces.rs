@@ -2,7 +2,7 @@
 
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::kms::{Holder, Kms};
+use libkmss::kms::{Holder, Kms, MaterialSeal};
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 
@@ -88,7 +88,8 @@ impl Call for proto::CreateNamespaceRequest {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
+        let seal: MaterialSeal = some(self.seal).map_or(Ok(MaterialSeal::InMemory), |seal| seal.parse())?;
+        let namespace = kms.initialize_sealed(name, &officer_pin, (settings, backend), &seal)?;
         if let Some(pin) = user_pin {
             let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
             kms.set_user_pin(&officer, "user", &pin)?;
@@ -114,10 +115,10 @@ impl Call for proto::RemoveNamespaceRequest {
         asked.admin()?;
         let namespace = asked.named(&self.namespace)?;
         let left = asked.host.kms.remove(&namespace, &secret(self.officer_pin)?)?;
-        for key in left {
+        for key in &left {
             tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
         }
-        Ok(proto::RemoveNamespaceResponse {})
+        Ok(proto::RemoveNamespaceResponse { left_in_device: left.into_iter().map(Into::into).collect() })
     }
 }
 
@@ -143,11 +144,16 @@ impl Call for proto::ChangeNamespaceRequest {
             kms.change_pin(&asked.caller, holder, &old, &new)?;
             return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
         }
+        if let Change::Backend(backend) = change {
+            // Whether a backend may be changed depends on all objects that there are.
+            let namespace = kms.make_keys_in(&asked.officer(self.officer_pin)?, &BackendId(backend.into()))?;
+            return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
+        }
         let pin = secret(self.officer_pin)?;
         let officer = kms.login(&asked.caller, &Credential::OfficerPin(&pin))?;
         let mut namespace = namespace;
         match change {
-            Change::Pin(_) => {}
+            Change::Pin(_) | Change::Backend(_) => {}
             Change::Reset(user) => {
                 if user.user != USER && !kms.users(&namespace)?.contains(&user.user) {
                     return Err(Error::new(ErrorKind::NotFound, "there is no such user"));

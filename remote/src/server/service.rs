@@ -168,6 +168,13 @@ service!(AuditService {
         streamed(self.0.explain_record(&context, message).await)
     }
 
+    type MakeReportStream = Outgoing<proto::MakeReportResponse>;
+
+    async fn make_report(&self, request: Request<proto::MakeReportRequest>) -> Answer<Self::MakeReportStream> {
+        let (context, message) = taken(request)?;
+        streamed(self.0.make_report(&context, message).await)
+    }
+
     type ReadAuditStream = Outgoing<proto::ReadAuditResponse>;
 
     async fn read_audit(&self, request: Request<proto::ReadAuditRequest>) -> Answer<Self::ReadAuditStream> {
@@ -181,8 +188,8 @@ service!(AuditService {
         &self,
         request: Request<proto::VerifyAuditRequest>,
     ) -> Answer<Self::VerifyAuditStream> {
-        let (context, _) = taken(request)?;
-        streamed(self.0.verify_audit(&context).await)
+        let (context, message) = taken(request)?;
+        streamed(self.0.verify_audit(&context, message).await)
     }
 
     type FollowAuditStream = Outgoing<proto::FollowAuditResponse>;

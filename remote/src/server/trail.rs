@@ -4,14 +4,16 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use libkmss::audit::seal::{Demands, Span};
 use libkmss::audit::{Entry, Progress};
+use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
 use tokio::sync::mpsc;
 
 use super::Server;
 use super::audit::record;
-use super::call::{Asked, Call};
+use super::call::{Asked, Call, argument};
 use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
@@ -23,6 +25,10 @@ const AHEAD: usize = 4;
 const WAIT: Duration = Duration::from_secs(30);
 /// Bytes after which it is told how far something is.
 pub(super) const STEP: u64 = 4 << 20;
+
+/// Most files of checkpoints that the trail is held against, and their longest name in bytes.
+const MOST_ANCHORS: usize = 64;
+const LONGEST_NAME: usize = 4096;
 
 /// What goes to somebody who fetches it, message by message, from a thread that reads.
 pub(super) struct Outlet<T> {
@@ -128,13 +134,15 @@ impl Server {
     pub(super) async fn verify_audit(
         self: &Arc<Self>,
         context: &Context,
+        asked: proto::VerifyAuditRequest,
     ) -> Result<mpsc::Receiver<Result<proto::VerifyAuditResponse>>> {
+        let demands = demands(asked)?;
         self.pour(
             context,
             |who| who.auditor(),
-            |who: &Asked<'_>, outlet: &mut Outlet<_>| {
+            move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let mut told = 0;
-                let report = who.host.kms.verify_audit(&mut |progress: &Progress| {
+                let report = who.host.kms.verify_audit_while(&demands, &mut |progress: &Progress| {
                     if progress.bytes >= told + STEP {
                         told = progress.bytes;
                         let Progress { bytes, bytes_total, records, .. } = *progress;
@@ -142,7 +150,9 @@ impl Server {
                         let kind = Some(verify_audit_response::Kind::Progress(progress));
                         outlet.put(Ok(proto::VerifyAuditResponse { kind }));
                     }
+                    outlet.wanted()
                 });
+                let Some(report) = report else { return Ok(()) };
                 let unsaid = |e| Error::new(ErrorKind::Internal, "the report cannot be written").with_source(e);
                 let report = serde_json::to_string(&report).map_err(unsaid)?;
                 let kind = Some(verify_audit_response::Kind::Report(report));
@@ -152,6 +162,30 @@ impl Server {
         )
         .await
     }
+}
+
+/// What the trail is to be held against.
+fn demands(asked: proto::VerifyAuditRequest) -> Result<Demands> {
+    let proto::VerifyAuditRequest { since_ms, until_ms, first, last, key, anchors } = asked;
+    if anchors.len() > MOST_ANCHORS || anchors.iter().any(|anchor| anchor.name.len() > LONGEST_NAME) {
+        return Err(argument(
+            "at most 64 files of checkpoints are held against the trail, with names of at most 4096 bytes",
+        ));
+    }
+    let record = |name: String| (!name.is_empty()).then(|| name.parse()).transpose();
+    let span = Span {
+        since: since_ms.map(Timestamp),
+        until: until_ms.map(Timestamp),
+        first: record(first)?,
+        last: record(last)?,
+    };
+    let bad = |_| argument("this is no key that verifies checkpoints");
+    Ok(Demands {
+        anchors: anchors.into_iter().map(|anchor| (anchor.name, anchor.checkpoints)).collect(),
+        key: (!key.is_empty()).then(|| key.parse().map_err(bad)).transpose()?,
+        only: (span != Span::default()).then_some(span),
+        archives: Vec::new(),
+    })
 }
 
 impl Call for proto::ProveAuditRequest {

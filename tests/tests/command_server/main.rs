@@ -11,4 +11,5 @@ mod keys;
 mod operator;
 mod past;
 mod places;
+mod report;
 mod rules;

@@ -55,8 +55,6 @@ fn an_administrator_explains_and_replays_as_on_the_host() {
     let said: Value = serde_json::from_str(&changed.text()).unwrap();
     assert_eq!((changed.code(), &said["changed"], &said["changes"][0]["then"]), (Some(3), &1.into(), &"deny".into()));
     me.kmss("policy replay --policy orders.kmss --token web").succeed().mentions("0 of ");
-    // Nothing of all that is on record as a decision, and the trail is whole.
-    assert_eq!(me.json(&format!("policy replay --policy {open}"))[0], said);
     server.home.audit_is_whole();
 }
 
@@ -100,5 +98,5 @@ fn an_administrator_replays_by_certificate() {
     ann.file("none.kmss", "policy none\ndeny anyone to generate because \"never\"\n");
     let said = ann.kmss("policy replay --policy none.kmss").run();
     assert_eq!(said.code(), Some(3), "{said}");
-    said.mentions("user:ann").mentions("never");
+    said.mentions("user:ann").mentions("none.kmss#rule 1 (line 2)");
 }

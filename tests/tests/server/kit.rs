@@ -53,6 +53,7 @@ impl Kmssd {
     }
 
     /// The same over this home, which has the namespace `web` among others.
+    #[allow(dead_code, reason = "the tests of the command use it")]
     pub(crate) fn over(home: Home, settings: &str, rules: &str) -> Self {
         Self::begin(home, settings, rules, true, &[])
     }

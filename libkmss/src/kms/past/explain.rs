@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use super::{Candidate, ContextKeys, Judgement, PastRequest, Writer, judge};
-use crate::audit::{AuditTail, Entry, Filter, SegmentId};
+use crate::audit::{Entry, Filter, SegmentId};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kms::Kms;
@@ -144,7 +144,7 @@ impl Kms {
 
     /// The record of this name, and the process that wrote it.
     fn find_record(&self, name: &str, go_on: &mut dyn FnMut() -> bool) -> Result<Option<(Entry, Writer)>> {
-        let tail = AuditTail::new(Self::audit_directory(&self.config), Filter::default());
+        let tail = self.audit_tail(Filter::default());
         let mut search = Search { found: Vec::new(), segment: None, writer: Writer::default() };
         let mut ended = false;
         let mut look = |entry: &Entry, is: &dyn Fn(&Entry) -> bool| {

@@ -14,7 +14,7 @@ pub use self::explain::{Explanation, Now, OtherRule, Then};
 pub use self::replay::{Change, Replay, Replayed};
 pub use self::request::{PastKey, PastRequest, Writer};
 use super::Kms;
-use crate::audit::{AuditTail, Filter};
+use crate::audit::Filter;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::host::Host;
@@ -97,7 +97,7 @@ impl Kms {
     ) -> Result<Replayed> {
         let contexts = self.context_keys()?;
         let wanted = Filter { namespace: namespace.map(ToString::to_string), events_only: true, ..Filter::default() };
-        let tail = AuditTail::new(Self::audit_directory(&self.config), Filter::default());
+        let tail = self.audit_tail(Filter::default());
         let (mut read, size) = (0_u64, tail.size()?);
         let mut replay = Replay::new(candidate, &contexts, within);
         tail.visit_while(&mut |entry| {

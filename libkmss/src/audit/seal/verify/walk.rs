@@ -14,7 +14,7 @@ use crate::audit::seal::nodes::TileNodes;
 use crate::audit::seal::state::{Range, State};
 use crate::audit::seal::tiles::Files;
 use crate::audit::seal::{Sealer, unreadable};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most leaves that are remembered because they disagree with their tile.
 const SUSPECTS: usize = 10_000;
