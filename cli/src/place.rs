@@ -81,9 +81,8 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
         Command::Alarm(AlarmCommand::List { .. }) => Place::Either,
-        Command::Approve(_)
-        | Command::Home(_)
-        | Command::Report(_)
+        Command::Approve(_) | Command::Report(_) => Place::Either,
+        Command::Home(_)
         | Command::Store(_)
         | Command::Hsm(_)
         | Command::Migrate(_)
@@ -130,8 +129,8 @@ const fn token(command: &TokenCommand) -> Place {
         | TokenCommand::SetPin { .. }
         | TokenCommand::Unlock { .. }
         | TokenCommand::User(_)
-        | TokenCommand::Profile { .. } => Place::Either,
-        TokenCommand::Backend { .. } => Place::Home,
+        | TokenCommand::Profile { .. }
+        | TokenCommand::Backend { .. } => Place::Either,
     }
 }
 
@@ -146,9 +145,9 @@ const fn policy(command: &PolicyCommand) -> Place {
         PolicyCommand::Explain(args) => explain(args),
         PolicyCommand::Show(_)
         | PolicyCommand::Apply(_)
+        | PolicyCommand::Replay(_)
         | PolicyCommand::List { .. }
         | PolicyCommand::Remove { .. } => Place::Either,
-        PolicyCommand::Replay(_) => Place::Home,
         PolicyCommand::Trust(command) => match command {
             TrustCommand::Add { .. } | TrustCommand::List | TrustCommand::Remove { .. } => Place::Either,
         },
@@ -160,7 +159,7 @@ const fn sign(args: &SignArgs) -> Place {
 }
 
 const fn explain(args: &ExplainArgs) -> Place {
-    if args.policy.is_some() && args.request.principal.is_some() { Place::Files } else { Place::Home }
+    if args.policy.is_some() && args.request.principal.is_some() { Place::Files } else { Place::Either }
 }
 
 const fn block(command: &BlockCommand) -> Place {

@@ -364,7 +364,7 @@ pub(crate) struct ApproveArgs {
     /// Label of the token
     #[arg(long, value_name = "LABEL")]
     pub token: String,
-    /// The user who approves, where the token has several
-    #[arg(long, value_name = "NAME", default_value = "user")]
-    pub user: String,
+    /// The user who approves, where the token has several; a server knows who asks [default: user]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
 }

@@ -3,15 +3,13 @@
 use std::fs::File;
 use std::io::Read as _;
 
-use libkmss::auth::Credential;
-use libkmss::kms::Kms;
 use libkmss::policy::approval::{DataDigest, OpenRequest, RequestId, WantedKey};
-use libkmss::tenant::Namespace;
 use serde_json::{Value, json};
 
 use crate::args::ApproveArgs;
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::output::{self, Failure};
+use crate::site::Approvals;
 
 /// Fewest digits that name a request.
 const DIGITS: usize = 6;
@@ -21,29 +19,22 @@ const DIGITS: usize = 6;
 /// # Errors
 /// There is no such request, or whoever asks may not approve it.
 pub(super) fn run(context: &Context, args: &ApproveArgs) -> Result<(), Failure> {
-    let kms = context.kms()?;
-    let namespace = find_token(&kms, &args.token)?;
+    let approvals = context.approvals(&args.token, args.user.as_deref())?;
     if args.list {
-        return list(context, &kms, &namespace);
+        return list(context, &approvals.waiting()?);
     }
     let data = data_of(args)?;
     let id = match (&args.request, data) {
-        (Some(named), _) => find(&kms, &namespace, named)?,
-        (None, Some(data)) => find_by_data(&kms, &namespace, data)?,
+        (Some(named), _) => find(&*approvals, named)?,
+        (None, Some(data)) => find_by_data(&approvals.waiting()?, data)?,
         (None, None) => return Err("name a request, or its data".into()),
     };
-    let mut caller = kms.enter(&namespace, 0)?;
-    if !namespace.settings.pinless {
-        let pin = context.user_pin(&args.token)?;
-        caller = kms.login(&caller, &Credential::UserPin { name: &args.user, pin: &pin })?;
-    }
-    let request = kms.approve(&caller, id, data)?;
-    kms.close()?;
+    let (principal, request) = approvals.approve(id, data)?;
     if context.global.json {
         return output::json(&described(&request));
     }
     let (given, needed) = (request.approvers.len(), request.wanted.approvals);
-    output::line(&format!("Approved as `{}`: {}", output::plain(&caller.principal.name), sentence(&request)))?;
+    output::line(&format!("Approved as `{}`: {}", output::plain(&principal), sentence(&request)))?;
     output::line(&if given >= usize::from(needed) {
         format!("It has {given} of {needed} approvals, and can be done now.")
     } else {
@@ -71,8 +62,7 @@ fn data_of(args: &ApproveArgs) -> Result<Option<[u8; 32]>, Failure> {
 }
 
 /// The one request about this data.
-fn find_by_data(kms: &Kms, namespace: &Namespace, data: [u8; 32]) -> Result<RequestId, Failure> {
-    let waiting = kms.waiting_requests(namespace)?;
+fn find_by_data(waiting: &[OpenRequest], data: [u8; 32]) -> Result<RequestId, Failure> {
     let about = |request: &&OpenRequest| request.wanted.data.is_some_and(|wanted| *wanted == data);
     match waiting.iter().filter(about).collect::<Vec<_>>().as_slice() {
         [request] => Ok(request.id),
@@ -82,7 +72,7 @@ fn find_by_data(kms: &Kms, namespace: &Namespace, data: [u8; 32]) -> Result<Requ
 }
 
 /// The request that begins with these digits.
-fn find(kms: &Kms, namespace: &Namespace, named: &str) -> Result<RequestId, Failure> {
+fn find(approvals: &dyn Approvals, named: &str) -> Result<RequestId, Failure> {
     if let Ok(id) = named.parse() {
         return Ok(id);
     }
@@ -92,7 +82,7 @@ fn find(kms: &Kms, namespace: &Namespace, named: &str) -> Result<RequestId, Fail
             format!("a request is named by at least {DIGITS} of its hex digits: see `kmss approve --list`").into()
         );
     }
-    let waiting = kms.waiting_requests(namespace)?;
+    let waiting = approvals.waiting()?;
     let found: Vec<RequestId> =
         waiting.iter().map(|request| request.id).filter(|id| id.to_string().starts_with(&named)).collect();
     match found.as_slice() {
@@ -102,8 +92,7 @@ fn find(kms: &Kms, namespace: &Namespace, named: &str) -> Result<RequestId, Fail
     }
 }
 
-fn list(context: &Context, kms: &Kms, namespace: &Namespace) -> Result<(), Failure> {
-    let waiting = kms.waiting_requests(namespace)?;
+fn list(context: &Context, waiting: &[OpenRequest]) -> Result<(), Failure> {
     if context.global.json {
         return output::json(&waiting.iter().map(described).collect::<Vec<_>>());
     }

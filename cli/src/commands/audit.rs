@@ -288,7 +288,7 @@ fn verify(context: &Context, args: &VerifyArgs) -> Result<ExitCode, Failure> {
     };
     let report = match context.server() {
         None => context.kms()?.verify_audit_with(&demands, &mut told),
-        Some(server) => audit_server::verify(server, args, &mut told)?,
+        Some(server) => audit_server::verify(server, demands, &mut told)?,
     };
     bar.finish_and_clear();
     if context.global.json {

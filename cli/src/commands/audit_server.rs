@@ -3,28 +3,34 @@
 use std::ops::ControlFlow;
 
 use audit_proof::Lineage;
+use libkmss::audit::seal::{Demands, RecordName};
 use libkmss::audit::{Progress, Report};
 use remote::client::Client;
 use remote::proto::{self, verify_audit_response::Kind};
 
-use crate::args::VerifyArgs;
 use crate::output::Failure;
 
-/// What the server finds in its own trail.
+/// What the server finds in its own trail, held against what we have of it.
 ///
 /// # Errors
 /// It cannot be asked, or not for that.
-pub(super) fn verify(server: &Client, args: &VerifyArgs, told: &mut dyn FnMut(&Progress)) -> Result<Report, Failure> {
-    let VerifyArgs { anchors, key, archives, from, to, .. } = args;
-    if !anchors.is_empty() || key.is_some() || !archives.is_empty() || from.is_some() || to.is_some() {
-        return Err(
-            "a server verifies its whole trail: what is held against it, and parts of it, work on the home itself; \
-                    run it on the server's host"
-                .into(),
-        );
+pub(super) fn verify(server: &Client, demands: Demands, told: &mut dyn FnMut(&Progress)) -> Result<Report, Failure> {
+    if !demands.archives.is_empty() {
+        return Err("--archive names a folder of the server's host: run it there".into());
     }
+    let span = demands.only.unwrap_or_default();
+    let name = |record: Option<RecordName>| record.map(|record| record.to_string()).unwrap_or_default();
+    let anchor = |(name, checkpoints)| proto::AuditAnchor { name, checkpoints };
+    let request = proto::VerifyAuditRequest {
+        since_ms: span.since.map(|since| since.0),
+        until_ms: span.until.map(|until| until.0),
+        first: name(span.first),
+        last: name(span.last),
+        key: demands.key.map(|key| key.to_string()).unwrap_or_default(),
+        anchors: demands.anchors.into_iter().map(anchor).collect(),
+    };
     let mut report = None;
-    server.listen(&proto::VerifyAuditRequest {}, |part| {
+    server.listen(&request, |part| {
         match part.kind {
             Some(Kind::Progress(at)) => {
                 let proto::VerifyAuditProgress { bytes, bytes_total, records } = at;

@@ -13,6 +13,7 @@ use libkmss::key::{KeyClass, Object, Storage};
 use libkmss::kms::Kms;
 use libkmss::operation::{Adopt, Find, Survey};
 use libkmss::tenant::BackendId;
+use report::class_name;
 use serde_json::{Value, json};
 
 use super::{hsm_clone, hsm_probe};
@@ -355,12 +356,4 @@ fn report(context: &Context, rows: &[(Foreign, Outcome)]) -> Result<(), Failure>
         rows.iter().map(line).collect(),
         "The HSM holds no keys.",
     )
-}
-
-const fn class_name(class: KeyClass) -> &'static str {
-    match class {
-        KeyClass::Private => "private",
-        KeyClass::Public => "public",
-        KeyClass::Secret => "secret",
-    }
 }

@@ -7,6 +7,7 @@ use libkmss::catalog::ObjectKind;
 use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
+use report::{class_name, uses};
 use serde_json::{Value, json};
 
 use super::{key_export, key_import, key_move, key_name, key_type, token};
@@ -76,7 +77,7 @@ fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: Ho
     let key = made.key().ok_or("the new object is no key")?;
     output::line(&format!(
         "Generated {} key `{}` in token `{token}` (CKA_ID {}).",
-        key_type::describe(key),
+        report::describe(key),
         output::plain(&key.name),
         output::hex(&made.identifier)
     ))
@@ -123,7 +124,7 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
         let key = object.key()?;
         Some([
             output::plain(&key.name),
-            key_type::describe(key),
+            report::describe(key),
             class_name(key.class).to_owned(),
             key.state.name().to_owned(),
             output::plain(backend(key)),
@@ -151,7 +152,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
             ("Name", output::plain(&key.name)),
             ("Label", output::plain(&String::from_utf8_lossy(&object.label))),
             ("Class", class_name(key.class).to_owned()),
-            ("Type", key_type::describe(key)),
+            ("Type", report::describe(key)),
             ("State", key.state.name().to_owned()),
             ("Uses", uses(&key.usage).join(", ")),
             ("Sensitive", yes(key.protection.sensitive)),
@@ -273,35 +274,8 @@ fn name_of(object: &Arc<Object>) -> &str {
     object.key().map_or("", |k: &Key| k.name.as_str())
 }
 
-/// The word for a class.
-pub(super) const fn class_name(class: KeyClass) -> &'static str {
-    match class {
-        KeyClass::Secret => "secret",
-        KeyClass::Private => "private",
-        KeyClass::Public => "public",
-    }
-}
-
 fn yes(value: bool) -> String {
     if value { "yes" } else { "no" }.to_owned()
-}
-
-/// The uses by their names.
-pub(super) fn uses(usage: &Usage) -> Vec<&'static str> {
-    [
-        (usage.encrypt, "encrypt"),
-        (usage.decrypt, "decrypt"),
-        (usage.sign, "sign"),
-        (usage.verify, "verify"),
-        (usage.wrap, "wrap"),
-        (usage.unwrap, "unwrap"),
-        (usage.derive, "derive"),
-        (usage.encapsulate, "encapsulate"),
-        (usage.decapsulate, "decapsulate"),
-    ]
-    .into_iter()
-    .filter_map(|(has, name)| has.then_some(name))
-    .collect()
 }
 
 /// Which backend holds the version in use.
@@ -316,7 +290,7 @@ pub(super) fn describe(object: &Object) -> Value {
         "name": key.name,
         "label": String::from_utf8_lossy(&object.label),
         "class": class_name(key.class),
-        "type": key_type::describe(key),
+        "type": report::describe(key),
         "state": key.state.name(),
         "tags": key.tags,
         "audit": key.audit.name(),

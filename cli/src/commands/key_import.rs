@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
-use super::{key, key_type};
+use super::key;
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::material::{self, Incoming, Item};
@@ -202,7 +202,7 @@ fn report(context: &Context, token: &str, keys: &[Arc<Object>], certificates: &[
         let Some(key) = object.key() else { continue };
         output::line(&format!(
             "Imported {} key `{}` into token `{token}` (CKA_ID {}).",
-            key_type::describe(key),
+            report::describe(key),
             output::plain(&key.name),
             output::hex(&object.identifier)
         ))?;

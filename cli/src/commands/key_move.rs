@@ -13,7 +13,7 @@ use libkmss::operation::{Move, Moved, ObjectRef, Survey, is_left_by};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::{key, key_type};
+use super::key;
 use crate::args::{MoveArgs, NamedKey};
 use crate::context::Context;
 use crate::objects::{all_in, parts_in};
@@ -140,7 +140,7 @@ impl Asked {
     fn moved(&self, kms: &Kms, officer: &Caller, (to, there): (&BackendId, &[Foreign]), dry_run: bool) -> Row {
         let (name, kind, from) = self
             .key()
-            .map_or_else(Default::default, |k| (k.name.clone(), key_type::describe(k), key::backend(k).to_owned()));
+            .map_or_else(Default::default, |k| (k.name.clone(), report::describe(k), key::backend(k).to_owned()));
         let row = |outcome, remaining| Row { name, kind, from, outcome, remaining };
         let moves = match kms.would_move(officer, &self.halves, to) {
             Ok(moves) => moves,

@@ -1,6 +1,6 @@
 //! Key types as people write them.
 
-use libkmss::key::{Key, KeySpec, PublicComponents};
+use libkmss::key::KeySpec;
 use libkmss::mechanism::{Curve, DhGroup, Hash, KeyType, PqcSet};
 
 use crate::output::Failure;
@@ -54,18 +54,6 @@ fn dh_group(name: &str) -> Option<DhGroup> {
 fn pqc_set(kind: &str, set: &str) -> Option<PqcSet> {
     // FIPS 205 writes `SLH-DSA-SHAKE-128s` as the others: family, then set.
     PqcSet::all().find(|known| known.name().eq_ignore_ascii_case(&format!("{kind}-{set}")))
-}
-
-/// What a key is, for people: `RSA 2048`, `EC P-256`, `AES 256`.
-pub(super) fn describe(key: &Key) -> String {
-    let Ok(version) = key.primary() else { return key.key_type.name().to_owned() };
-    match &version.public {
-        PublicComponents::Ec { curve, .. } if key.key_type == KeyType::Ec => format!("EC {}", curve.name()),
-        PublicComponents::Ec { curve, .. } => curve.name().to_owned(),
-        PublicComponents::Pqc { set, .. } => set.name().to_owned(),
-        PublicComponents::Dh { group, .. } => format!("DH {}", group.name()),
-        _ => format!("{} {}", key.key_type.name(), version.bits),
-    }
 }
 
 #[cfg(test)]

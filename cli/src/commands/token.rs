@@ -121,9 +121,9 @@ fn show(context: &Context, label: &str) -> Result<(), Failure> {
 }
 
 fn rebase(context: &Context, label: &str, backend: &BackendId) -> Result<(), Failure> {
-    let (kms, officer) = context.officer(label)?;
-    kms.make_keys_in(&officer, backend)?;
-    kms.close()?;
+    let tokens = context.existing_tokens()?;
+    let namespace = tokens.token(label)?.namespace;
+    tokens.order(&namespace, &context.so_pin(label)?, &Order::Backend(backend))?;
     if context.global.json {
         return output::json(&describe(&context.existing_tokens()?.token(label)?));
     }

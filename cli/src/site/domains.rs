@@ -4,7 +4,6 @@ use std::ops::ControlFlow;
 
 use libkmss::auth::Credential;
 use libkmss::clock::Timestamp;
-use libkmss::device::WrappingKey;
 use libkmss::kms::{DomainStatus, DomainVersionStatus, Kms, MaterialSeal, RewrapReport};
 use libkmss::seal::{RootInfo, SealStatus};
 use libkmss::secret::Secret;
@@ -114,11 +113,6 @@ impl Domains for HomeDomains {
 
 struct ServerDomains<'a>(&'a Client);
 
-fn wrapping_key(key: proto::WrappingKey) -> WrappingKey {
-    let proto::WrappingKey { hsm, serial, key, mechanism } = key;
-    WrappingKey { hsm, serial, key, mechanism }
-}
-
 /// What names a domain, and the PIN for it.
 fn named(of: Option<(&Namespace, &Secret)>) -> Result<(String, String), Failure> {
     Ok(match of {
@@ -141,13 +135,13 @@ impl Domains for ServerDomains<'_> {
             number: version.number,
             created: version.created_ms.map(Timestamp),
             records: version.records,
-            device: version.device.map(wrapping_key),
+            device: version.device.map(Into::into),
         };
         let domain = domain.ok_or("the server does not know this domain key")?;
         Ok(DomainStatus {
             namespace: some(wanted),
             versions: domain.versions.into_iter().map(version).collect(),
-            left_in_device: domain.left_in_device.into_iter().map(wrapping_key).collect(),
+            left_in_device: domain.left_in_device.into_iter().map(Into::into).collect(),
         })
     }
 
@@ -171,7 +165,7 @@ impl Domains for ServerDomains<'_> {
         })?;
         let outcome = outcome.ok_or("the server ended before everything was sealed anew: run it again")?;
         let proto::RewrapOutcome { version, records, erased, kept, damaged, left_in_device: left } = outcome;
-        let left_in_device = left.into_iter().map(wrapping_key).collect();
+        let left_in_device = left.into_iter().map(Into::into).collect();
         Ok(RewrapReport { version, records, erased, kept, damaged, left_in_device })
     }
 

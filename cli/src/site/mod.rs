@@ -1,8 +1,11 @@
 //! What operators change beyond single tokens, wherever it is: in a home, or on a server. A home asks for the security
 //! officer's PIN where its configuration does not name the process; a server knows who is an administrator.
 
+mod approvals;
 mod domains;
 mod home;
+mod past;
+mod report;
 mod server;
 mod tokens;
 mod wire;
@@ -15,8 +18,11 @@ use libkmss::policy::registry::PolicyRole;
 use libkmss::quota::{Block, BlockId, BlockTarget, Quota, Usage};
 use libkmss::tenant::{Namespace, NamespaceId};
 
+pub(crate) use self::approvals::Approvals;
 pub(crate) use self::domains::Domains;
 use self::home::HomeSite;
+pub(crate) use self::past::Offer;
+pub(crate) use self::report::Wanted;
 use self::server::ServerSite;
 pub(crate) use self::tokens::{Order, Token, User};
 use crate::context::{self, Context};

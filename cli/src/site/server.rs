@@ -61,7 +61,7 @@ impl Blocks for ServerSite<'_> {
     ) -> Result<BlockId, Failure> {
         let name = self.name_of(target.namespace())?;
         let made = self.0.ask(proto::CreateBlockRequest {
-            target: Some(wire::target(target, |_| name.clone())),
+            target: Some(convert::block_target(target, |_| Ok::<_, Failure>(name.clone()))?),
             per_second: rate,
             reason: reason.to_owned(),
             until_ms: until.map(|until| until.0),
@@ -86,8 +86,8 @@ impl Quotas for ServerSite<'_> {
     }
 
     fn set(&self, quota: Quota) -> Result<Option<Quota>, Failure> {
-        let name = self.name_of(quota.scope.namespace)?;
-        let quota = Some(wire::quota_message(quota, |_| name.clone()));
+        let namespace = quota.scope.namespace.map(|id| self.name_of(Some(id))).transpose()?;
+        let quota = Some(convert::quota(quota, namespace));
         let before = self.0.ask(proto::SetQuotaRequest { quota, request_id: Vec::new() })?.before;
         Ok(before.map(wire::quota).transpose()?.map(|(quota, _)| quota))
     }
@@ -109,13 +109,13 @@ impl Policies for ServerSite<'_> {
     }
 
     fn bundle(&self, policy: &Listed, role: PolicyRole) -> Result<Vec<u8>, Failure> {
-        let (scope, name) = (Some(wire::scope_message(&policy.scope)), policy.name.clone());
+        let (scope, name) = (Some((&policy.scope).into()), policy.name.clone());
         Ok(self.0.ask(proto::GetPolicyRequest { scope, name, role: role_message(role) })?.bundle)
     }
 
     fn apply(&self, scope: &Scope, offered: Offered, role: PolicyRole) -> Result<AppliedPolicy, Failure> {
         let mut request = proto::ApplyPolicyRequest {
-            scope: Some(wire::scope_message(scope)),
+            scope: Some(scope.into()),
             role: role_message(role),
             ..proto::ApplyPolicyRequest::default()
         };
@@ -143,7 +143,7 @@ impl Policies for ServerSite<'_> {
     }
 
     fn remove(&self, scope: &Scope, name: &str, role: PolicyRole) -> Result<(), Failure> {
-        let (scope, name, role) = (Some(wire::scope_message(scope)), name.to_owned(), role_message(role));
+        let (scope, name, role) = (Some(scope.into()), name.to_owned(), role_message(role));
         self.0.ask(proto::RemovePolicyRequest { scope, name, role, request_id: Vec::new() })?;
         Ok(())
     }
@@ -165,13 +165,13 @@ impl Policies for ServerSite<'_> {
 
     fn trust(&self, scope: &Scope, name: &str, key: Option<PublisherKey>) -> Result<(), Failure> {
         let key = key.map(|key| convert::public_key(&key.components()));
-        let (scope, name) = (Some(wire::scope_message(scope)), name.to_owned());
+        let (scope, name) = (Some(scope.into()), name.to_owned());
         self.0.ask(proto::AddPublisherRequest { scope, name, key: key.flatten(), request_id: Vec::new() })?;
         Ok(())
     }
 
     fn distrust(&self, scope: &Scope, name: &str) -> Result<(), Failure> {
-        let (scope, name) = (Some(wire::scope_message(scope)), name.to_owned());
+        let (scope, name) = (Some(scope.into()), name.to_owned());
         self.0.ask(proto::RemovePublisherRequest { scope, name, request_id: Vec::new() })?;
         Ok(())
     }

@@ -55,6 +55,8 @@ pub(crate) enum Order<'a> {
     Roles(&'a str, &'a [String]),
     /// Other settings.
     Settings(Settings),
+    /// Another backend that makes its keys from now on.
+    Backend(&'a BackendId),
 }
 
 /// Tokens.
@@ -171,8 +173,15 @@ impl Tokens for HomeTokens {
     }
 
     fn order(&self, token: &Namespace, so_pin: &Secret, order: &Order<'_>) -> Result<(), Failure> {
-        let (kms, officer) = (&self.0, self.officer(token, so_pin)?);
+        let kms = &self.0;
+        if let Order::Backend(backend) = *order {
+            // Whether it may be changed depends on all objects that there are.
+            kms.make_keys_in(&kms.administer(&kms.enter(token, 0)?, so_pin)?, backend)?;
+            return Ok(kms.close()?);
+        }
+        let officer = self.officer(token, so_pin)?;
         match *order {
+            Order::Backend(_) => {}
             Order::Reset(user, pin) => kms.set_user_pin(&officer, user, pin)?,
             Order::Add(user, pin) => kms.add_user(&officer, user, pin)?,
             Order::Remove(user) => kms.remove_user(&officer, user)?,
@@ -247,9 +256,6 @@ impl Tokens for ServerTokens<'_> {
         so_pin: &Secret,
         user_pin: Option<&Secret>,
     ) -> Result<Namespace, Failure> {
-        if *seal != MaterialSeal::InMemory {
-            return Err("--seal is told to the home itself: run it on the server's host, without --server".into());
-        }
         let made = self.0.ask(proto::CreateNamespaceRequest {
             name: label.to_owned(),
             officer_pin: text(so_pin)?,
@@ -258,6 +264,7 @@ impl Tokens for ServerTokens<'_> {
             forbid: settings.forbid.to_string(),
             separate_wrap_and_decrypt: settings.separate_wrap_and_decrypt,
             backend: backend.0.into_owned(),
+            seal: seal.to_string(),
             request_id: Vec::new(),
         })?;
         Ok(convert::namespace(made.namespace.ok_or("the server does not say what it made")?)?)
@@ -265,9 +272,8 @@ impl Tokens for ServerTokens<'_> {
 
     fn remove(&self, token: &Namespace, so_pin: &Secret) -> Result<Vec<WrappingKey>, Failure> {
         let (namespace, officer_pin) = (token.to_string(), text(so_pin)?);
-        self.0.ask(proto::RemoveNamespaceRequest { namespace, officer_pin, request_id: Vec::new() })?;
-        // The server's log names what is left.
-        Ok(Vec::new())
+        let removed = self.0.ask(proto::RemoveNamespaceRequest { namespace, officer_pin, request_id: Vec::new() })?;
+        Ok(removed.left_in_device.into_iter().map(Into::into).collect())
     }
 
     fn change_pin(&self, token: &Namespace, user: Option<&str>, old: &Secret, new: &Secret) -> Result<(), Failure> {
@@ -286,6 +292,7 @@ impl Tokens for ServerTokens<'_> {
             Order::Roles(user, roles) => {
                 Change::Roles(proto::UserRoles { user: user.to_owned(), roles: roles.to_vec() })
             }
+            Order::Backend(backend) => Change::Backend(backend.0.clone().into_owned()),
             Order::Settings(settings) => Change::Settings(proto::NamespaceSettings {
                 profile: settings.profile.to_string(),
                 forbid: settings.forbid.to_string(),

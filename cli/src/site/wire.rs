@@ -3,8 +3,9 @@
 use libkmss::clock::Timestamp;
 use libkmss::policy::Scope;
 use libkmss::policy::bundle::{Abi, KeyId, Manifest, Terms};
-use libkmss::quota::{Block, BlockTarget, Each, Kind, Quota, QuotaLimits, QuotaScope, Usage, Within};
+use libkmss::quota::{Block, BlockTarget, Kind, Quota, QuotaScope, Usage, Within};
 use libkmss::tenant::{Namespace, NamespaceId};
+use remote::convert;
 use remote::proto::{self, block_target, policy_scope};
 
 use super::{InForce, Listed};
@@ -47,19 +48,6 @@ pub(super) fn scope(scope: Option<proto::PolicyScope>) -> Result<Scope, Failure>
             Scope::Key { tenant, namespace, key: key.name }
         }
     })
-}
-
-pub(super) fn scope_message(scope: &Scope) -> proto::PolicyScope {
-    use policy_scope::Kind;
-    let kind = match scope {
-        Scope::Platform => Kind::Platform(proto::Everything {}),
-        Scope::Tenant { tenant } => Kind::Tenant(tenant.clone()),
-        Scope::Namespace { tenant, namespace } => Kind::Namespace(format!("{tenant}/{namespace}")),
-        Scope::Key { tenant, namespace, key } => {
-            Kind::Key(proto::PolicyKey { namespace: format!("{tenant}/{namespace}"), name: key.clone() })
-        }
-    };
-    proto::PolicyScope { kind: Some(kind) }
 }
 
 pub(super) fn listed(entry: proto::PolicyEntry) -> Result<Listed, Failure> {
@@ -125,27 +113,9 @@ pub(super) fn block(block: proto::Block) -> Result<Block, Failure> {
     })
 }
 
-/// `name_of` calls a namespace by its name.
-pub(super) fn target(target: BlockTarget, name_of: impl Fn(NamespaceId) -> String) -> proto::BlockTarget {
-    use block_target::Kind;
-    let kind = match target {
-        BlockTarget::Principal { name, within } => {
-            let (tenant, namespace) = match within {
-                Within::Everywhere => (String::new(), String::new()),
-                Within::Tenant(tenant) => (tenant, String::new()),
-                Within::Namespace(id) => (String::new(), name_of(id)),
-            };
-            Kind::Principal(proto::PrincipalTarget { name, tenant, namespace })
-        }
-        BlockTarget::Key { namespace, key } => Kind::Key(proto::PolicyKey { namespace: name_of(namespace), name: key }),
-        BlockTarget::Namespace { namespace } => Kind::Namespace(name_of(namespace)),
-    };
-    proto::BlockTarget { kind: Some(kind) }
-}
-
 pub(super) fn quota(quota: proto::Quota) -> Result<(Quota, Vec<Usage>), Failure> {
     let namespace = if quota.namespace_id.is_empty() { None } else { Some(id(&quota.namespace_id)?) };
-    let each = |word: &String| Each::ALL.into_iter().find(|each| each.name() == word).ok_or_else(strange);
+    let (each, limits) = (convert::quota_each(&quota).ok_or_else(strange)?, convert::quota_limits(&quota));
     let usage = |usage: proto::QuotaUsage| {
         let kind = Kind::ALL.into_iter().find(|kind| kind.name() == usage.kind).ok_or_else(strange)?;
         Ok(Usage { of: usage.of, kind, used: usage.used, limit: usage.limit })
@@ -159,18 +129,10 @@ pub(super) fn quota(quota: proto::Quota) -> Result<(Quota, Vec<Usage>), Failure>
         principal: some(quota.principal),
         key: some(quota.key),
     };
-    let limits = QuotaLimits {
-        per_second: quota.per_second,
-        burst: quota.burst,
-        per_day: quota.per_day,
-        total: quota.total,
-        bytes_per_day: quota.bytes_per_day,
-        bytes_total: quota.bytes_total,
-    };
     let quota = Quota {
         name: quota.name,
         scope,
-        each: quota.each.iter().map(each).collect::<Result<_, Failure>>()?,
+        each,
         actions: quota.actions,
         limits,
         serial: u64::from(!quota.configured),
@@ -178,23 +140,4 @@ pub(super) fn quota(quota: proto::Quota) -> Result<(Quota, Vec<Usage>), Failure>
         set: Timestamp(quota.set_ms),
     };
     Ok((quota, used))
-}
-
-pub(super) fn quota_message(quota: Quota, name_of: impl Fn(NamespaceId) -> String) -> proto::Quota {
-    proto::Quota {
-        name: quota.name,
-        tenant: quota.scope.tenant.unwrap_or_default(),
-        namespace: quota.scope.namespace.map(name_of).unwrap_or_default(),
-        principal: quota.scope.principal.unwrap_or_default(),
-        key: quota.scope.key.unwrap_or_default(),
-        each: quota.each.iter().map(|each| each.name().to_owned()).collect(),
-        actions: quota.actions,
-        per_second: quota.limits.per_second,
-        burst: quota.limits.burst,
-        per_day: quota.limits.per_day,
-        total: quota.limits.total,
-        bytes_per_day: quota.limits.bytes_per_day,
-        bytes_total: quota.limits.bytes_total,
-        ..proto::Quota::default()
-    }
 }

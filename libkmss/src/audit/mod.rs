@@ -45,7 +45,7 @@ pub use report::{Finding, Found, Progress, Report, SegmentReport, Status, Verdic
 pub use sink::{Ownership, SegmentSink};
 pub use summary::{AuditSummary, MAX_USES, SummaryKey, SummaryUse};
 pub use text::decode as decode_text;
-pub use verify::{Trail, verify, verify_trail};
+pub use verify::{Trail, verify, verify_trail, verify_trail_while};
 
 use std::time::Duration;
 

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -115,22 +116,44 @@ impl AuditTail {
     /// # Errors
     /// [`ErrorKind::Storage`] when the directory or a segment cannot be read.
     pub fn visit(&self, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
-        self.segments()?.iter().try_for_each(|(id, _)| self.visit_segment(id, visit))
+        self.visit_while(&mut |entry| {
+            visit(entry);
+            ControlFlow::Continue(())
+        })
     }
 
-    /// The same of one segment.
+    /// As [`Self::visit`], until `visit` has enough.
     ///
     /// # Errors
-    /// [`ErrorKind::Storage`] when it cannot be read.
-    pub fn visit_segment(&self, id: &SegmentId, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
-        let mut lines = Lines::new(self.places.open(id).map_err(storage)?);
-        while let Some(piece) = lines.next().map_err(storage)? {
-            let Piece::Line(line) = piece else { continue };
-            if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record)) {
-                visit(&entry);
+    /// As [`Self::visit`].
+    pub fn visit_while(&self, visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>) -> Result<()> {
+        for (id, _) in self.segments()? {
+            if self.visit_segment_while(&id, visit)?.is_break() {
+                break;
             }
         }
         Ok(())
+    }
+
+    /// The same of one segment; whether `visit` had enough.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Storage`] when it cannot be read.
+    pub fn visit_segment_while(
+        &self,
+        id: &SegmentId,
+        visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let mut lines = Lines::new(self.places.open(id).map_err(storage)?);
+        while let Some(piece) = lines.next().map_err(storage)? {
+            let Piece::Line(line) = piece else { continue };
+            if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record))
+                && visit(&entry).is_break()
+            {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// As [`Self::visit`], of the records from `since` on; older ones are not read.

@@ -52,6 +52,21 @@ pub struct Trail<'a> {
 
 /// As [`verify`], of all that `trail` says.
 pub fn verify_trail(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress)) -> Report {
+    let mut go_on = |now: &Progress| {
+        progress(now);
+        true
+    };
+    verified(trail, &mut go_on).0
+}
+
+/// The same for as long as `go_on`, which hears how far it is, says so; `None` where it ended early.
+pub fn verify_trail_while(trail: &Trail<'_>, go_on: &mut dyn FnMut(&Progress) -> bool) -> Option<Report> {
+    let (report, whole) = verified(trail, go_on);
+    whole.then_some(report)
+}
+
+/// The report, and whether everything was looked at.
+fn verified(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress) -> bool) -> (Report, bool) {
     let mut work = Work {
         only: trail.only,
         suite: trail.suite,
@@ -59,6 +74,7 @@ pub fn verify_trail(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress)) -> R
         sealer: trail.sealer,
         archives: trail.archives,
         progress,
+        given_up: false,
         at: Progress::default(),
         report: Report {
             verdict: Verdict::Whole,
@@ -73,7 +89,7 @@ pub fn verify_trail(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress)) -> R
         },
     };
     work.run(trail.dir);
-    work.report
+    (work.report, !work.given_up)
 }
 
 struct Work<'a> {
@@ -82,7 +98,9 @@ struct Work<'a> {
     store: Option<&'a dyn Store>,
     sealer: Option<&'a Sealer>,
     archives: &'a [PathBuf],
-    progress: &'a mut dyn FnMut(&Progress),
+    progress: &'a mut dyn FnMut(&Progress) -> bool,
+    /// Nobody wants to know any more.
+    given_up: bool,
     at: Progress,
     report: Report,
 }
@@ -122,6 +140,9 @@ impl Work<'_> {
                 report.archive = Some(place.display().to_string());
             }
             self.done(report);
+            if self.given_up {
+                return;
+            }
         }
         // What is left is known and has no file.
         for (id, registration) in registered.iter().filter(|(id, _)| !files.contains_key(id) && wanted(id)) {
@@ -328,7 +349,10 @@ impl Work<'_> {
                     records: self.report.records + checker.records(),
                     ..self.at
                 };
-                (self.progress)(&now);
+                if !(self.progress)(&now) {
+                    self.given_up = true;
+                    return Err(io::Error::other("it was given up"));
+                }
             }
         }
         self.report.bytes += bytes;
@@ -389,7 +413,7 @@ impl Work<'_> {
         self.at.bytes_total = self.at.bytes_total.max(self.at.bytes);
         self.at.records = self.report.records;
         self.report.segments.push(report);
-        (self.progress)(&self.at);
+        self.given_up |= !(self.progress)(&self.at);
     }
 
     /// Numbers are given without gaps, so that a registration that was deleted is missed.

@@ -1,7 +1,7 @@
 //! The audit's seal: sealing, proving, verifying.
 
 use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +9,15 @@ use audit_proof::{Hash, Lineage, Note, RecordProof, VerifierKey};
 
 use super::Kms;
 use crate::audit::seal::{Anchored, Demands, Receipt, RecordName, SealOptions, SealSettings, Sealed};
-use crate::audit::{Ownership, Progress, Report, Trail, verify_trail};
+use crate::audit::{AuditTail, Filter, Ownership, Progress, Report, Trail, verify_trail, verify_trail_while};
 use crate::config::AuditConfig;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::FileMode;
+
+/// How far one of several readings is, in bytes of all of them.
+const fn of_all(now: &Progress, passes: u64) -> Progress {
+    Progress { bytes_total: now.bytes_total.saturating_mul(passes), ..*now }
+}
 
 impl Kms {
     /// Verifies the whole audit trail, against what the store knows of it and against its seal.
@@ -22,24 +27,45 @@ impl Kms {
 
     /// As [`Self::verify_audit`], with what an auditor brings along.
     pub fn verify_audit_with(&self, demands: &Demands, progress: &mut dyn FnMut(&Progress)) -> Report {
-        let directory = Self::audit_directory(&self.config);
-        let only = demands.only.as_ref();
-        // The seal reads every record once more.
-        let passes = if only.is_none() && self.sealer.checkpoint().is_ok_and(|found| found.is_some()) { 2 } else { 1 };
-        let mut of_all = |now: &Progress| {
-            progress(&Progress { bytes_total: now.bytes_total.saturating_mul(passes), ..*now });
-        };
-        let trail = Trail {
-            dir: &directory,
-            store: Some(self.store.as_ref()),
-            suite: self.suite,
-            only,
-            sealer: Some(&self.sealer),
-            archives: &demands.archives,
-        };
-        let mut report = verify_trail(&trail, &mut of_all);
+        let (directory, passes) = (Self::audit_directory(&self.config), self.passes(demands));
+        let mut report = verify_trail(&self.trail(&directory, demands), &mut |now| progress(&of_all(now, passes)));
         self.sealer.verify(&mut report, demands, progress);
         report
+    }
+
+    /// The same for as long as `go_on`, which hears how far it is, says so; `None` where it ended early.
+    pub fn verify_audit_while(&self, demands: &Demands, go_on: &mut dyn FnMut(&Progress) -> bool) -> Option<Report> {
+        let (directory, passes) = (Self::audit_directory(&self.config), self.passes(demands));
+        let trail = self.trail(&directory, demands);
+        let mut report = verify_trail_while(&trail, &mut |now| go_on(&of_all(now, passes)))?;
+        let mut whole = true;
+        self.sealer.verify_while(&mut report, demands, &mut |now| {
+            whole = whole && go_on(now);
+            whole
+        });
+        whole.then_some(report)
+    }
+
+    /// A reader of the home's audit trail.
+    #[must_use]
+    pub fn audit_tail(&self, filter: Filter) -> AuditTail {
+        AuditTail::new(Self::audit_directory(&self.config), filter)
+    }
+
+    /// How often every record is read: the seal reads it once more.
+    fn passes(&self, demands: &Demands) -> u64 {
+        if demands.only.is_none() && self.sealer.checkpoint().is_ok_and(|found| found.is_some()) { 2 } else { 1 }
+    }
+
+    fn trail<'a>(&'a self, dir: &'a Path, demands: &'a Demands) -> Trail<'a> {
+        Trail {
+            dir,
+            store: Some(self.store.as_ref()),
+            suite: self.suite,
+            only: demands.only.as_ref(),
+            sealer: Some(&self.sealer),
+            archives: &demands.archives,
+        }
     }
 
     /// Seals what is new in the audit trail.

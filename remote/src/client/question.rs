@@ -124,6 +124,12 @@ questions!(admin_service_client::AdminServiceClient {
     set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
 });
 
+questions!(approval_service_client::ApprovalServiceClient {
+    list_approvals: ListApprovalsRequest => ListApprovalsResponse,
+} once {
+    approve: ApproveRequest => ApproveResponse,
+});
+
 questions!(audit_service_client::AuditServiceClient {
     query_audit: QueryAuditRequest => QueryAuditResponse,
     prove_audit: ProveAuditRequest => ProveAuditResponse,
@@ -162,6 +168,7 @@ macro_rules! streams {
 }
 
 streams!(admin_service_client::AdminServiceClient {
+    replay_policy: ReplayPolicyRequest => ReplayPolicyResponse,
     rewrap_domain: RewrapDomainRequest => RewrapDomainResponse,
 });
 
@@ -169,4 +176,6 @@ streams!(audit_service_client::AuditServiceClient {
     follow_audit: FollowAuditRequest => FollowAuditResponse,
     read_audit: ReadAuditRequest => ReadAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
+    explain_record: ExplainRecordRequest => ExplainRecordResponse,
+    make_report: MakeReportRequest => MakeReportResponse,
 });

@@ -3,22 +3,29 @@
 //! To a message is `From`, which cannot fail; from one is `TryFrom`, which takes nothing on trust: what comes out is complete
 //! and well-formed, and as large as the message was at most.
 
+mod approval;
 mod asymmetric;
 mod components;
 mod derivation;
+mod device;
 mod draft;
 mod mechanism;
 mod names;
 mod object;
+mod past;
 mod pqc;
+mod rules;
 mod symmetric;
 
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::tenant::ObjectId;
 
+pub use self::approval::{approval, approval_id, sha256};
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
+pub use self::past::{explanation, replay_change, replayed};
+pub use self::rules::{block_target, quota, quota_each, quota_limits};
 use crate::proto;
 
 /// Bytes of a request id.

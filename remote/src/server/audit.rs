@@ -48,11 +48,13 @@ impl Asked<'_> {
     }
 
     pub(super) fn tail(&self, filter: Option<proto::AuditFilter>) -> AuditTail {
-        AuditTail::new(Kms::audit_directory(&self.host.config), filter.map(self::filter).unwrap_or_default())
+        AuditTail::new(Kms::audit_directory(&self.host.config), filter_of(filter))
     }
 }
 
-fn filter(asked: proto::AuditFilter) -> Filter {
+/// What a filter means; without one, everything.
+pub(super) fn filter_of(asked: Option<proto::AuditFilter>) -> Filter {
+    let Some(asked) = asked else { return Filter::default() };
     let some = |text: String| (!text.is_empty()).then_some(text);
     Filter {
         kind: some(asked.kind),

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
-use libkmss::device::WrappingKey;
 use libkmss::error::Result;
 use libkmss::kms::{DomainStatus, MaterialSeal, RewrapReport};
 use libkmss::seal::RootInfo;
@@ -26,18 +25,13 @@ fn domain(status: DomainStatus) -> proto::Domain {
         number: version.number,
         created_ms: version.created.map(|created| created.0),
         records: version.records,
-        device: version.device.map(wrapping_key),
+        device: version.device.map(Into::into),
     };
     proto::Domain {
         namespace: status.namespace.unwrap_or_default(),
         versions: status.versions.into_iter().map(version).collect(),
-        left_in_device: status.left_in_device.into_iter().map(wrapping_key).collect(),
+        left_in_device: status.left_in_device.into_iter().map(Into::into).collect(),
     }
-}
-
-fn wrapping_key(key: WrappingKey) -> proto::WrappingKey {
-    let WrappingKey { hsm, serial, key, mechanism } = key;
-    proto::WrappingKey { hsm, serial, key, mechanism }
 }
 
 fn root_key(root: RootInfo) -> proto::RootKey {
@@ -157,7 +151,7 @@ impl Server {
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;
-                let left_in_device = left.into_iter().map(wrapping_key).collect();
+                let left_in_device = left.into_iter().map(Into::into).collect();
                 let outcome = proto::RewrapOutcome { version, records, erased, kept, damaged, left_in_device };
                 let outcome = Kind::Outcome(outcome);
                 outlet.put(Ok(proto::RewrapDomainResponse { kind: Some(outcome) }));

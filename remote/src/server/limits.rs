@@ -2,10 +2,10 @@
 
 use libkmss::clock::Timestamp;
 use libkmss::error::Result;
-use libkmss::quota::{Block, BlockTarget, Each, Quota, QuotaLimits, QuotaScope, Within};
+use libkmss::quota::{Block, BlockTarget, Quota, QuotaScope, Within};
 
 use super::call::{Asked, Call, argument};
-use crate::proto;
+use crate::{convert, proto};
 
 fn some(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
@@ -40,26 +40,7 @@ impl Call for proto::ListQuotasRequest {
 
 fn quota(asked: &Asked<'_>, quota: Quota) -> Result<proto::Quota> {
     let namespace = quota.scope.namespace.map(|id| asked.name_of(id)).transpose()?;
-    Ok(proto::Quota {
-        name: quota.name,
-        tenant: quota.scope.tenant.unwrap_or_default(),
-        namespace: namespace.or(quota.scope.token).unwrap_or_default(),
-        principal: quota.scope.principal.unwrap_or_default(),
-        key: quota.scope.key.unwrap_or_default(),
-        each: quota.each.iter().map(|each| each.name().to_owned()).collect(),
-        actions: quota.actions,
-        per_second: quota.limits.per_second,
-        burst: quota.limits.burst,
-        per_day: quota.limits.per_day,
-        total: quota.limits.total,
-        bytes_per_day: quota.limits.bytes_per_day,
-        bytes_total: quota.limits.bytes_total,
-        set_by: quota.by,
-        set_ms: quota.set.0,
-        namespace_id: quota.scope.namespace.map(|id| id.0.to_vec()).unwrap_or_default(),
-        configured: quota.serial == 0,
-        usage: Vec::new(),
-    })
+    Ok(convert::quota(quota, namespace))
 }
 
 impl Call for proto::SetQuotaRequest {
@@ -78,9 +59,8 @@ impl Call for proto::SetQuotaRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::SetQuotaResponse> {
         asked.admin()?;
         let wanted = self.quota.ok_or_else(|| argument("there is no quota in the call"))?;
+        let (each, limits) = (convert::quota_each(&wanted), convert::quota_limits(&wanted));
         let namespace = some(wanted.namespace).map(|name| asked.named(&name)).transpose()?;
-        let each = |word: &String| Each::ALL.into_iter().find(|each| each.name() == word);
-        let each: Option<Vec<Each>> = wanted.each.iter().map(each).collect();
         let quota = Quota {
             name: wanted.name,
             scope: QuotaScope {
@@ -92,14 +72,7 @@ impl Call for proto::SetQuotaRequest {
             },
             each: each.ok_or_else(|| argument("what is counted apart: `tenant`, `token`, `principal` or `key`"))?,
             actions: wanted.actions,
-            limits: QuotaLimits {
-                per_second: wanted.per_second,
-                burst: wanted.burst,
-                per_day: wanted.per_day,
-                total: wanted.total,
-                bytes_per_day: wanted.bytes_per_day,
-                bytes_total: wanted.bytes_total,
-            },
+            limits,
             serial: 0,
             by: String::new(),
             set: Timestamp(0),
@@ -133,24 +106,10 @@ impl Call for proto::RemoveQuotaRequest {
 }
 
 fn block(asked: &Asked<'_>, block: Block) -> Result<proto::Block> {
-    use proto::block_target::Kind;
-    let key = |namespace, name| Kind::Key(proto::PolicyKey { namespace, name });
     let namespace_id = block.target.namespace().map(|id| id.0.to_vec()).unwrap_or_default();
-    let kind = match block.target {
-        BlockTarget::Principal { name, within } => {
-            let (tenant, namespace) = match within {
-                Within::Everywhere => (String::new(), String::new()),
-                Within::Tenant(tenant) => (tenant, String::new()),
-                Within::Namespace(id) => (String::new(), asked.name_of(id)?),
-            };
-            Kind::Principal(proto::PrincipalTarget { name, tenant, namespace })
-        }
-        BlockTarget::Key { namespace, key: name } => key(asked.name_of(namespace)?, name),
-        BlockTarget::Namespace { namespace } => Kind::Namespace(asked.name_of(namespace)?),
-    };
     Ok(proto::Block {
         id: block.id.to_string(),
-        target: Some(proto::BlockTarget { kind: Some(kind) }),
+        target: Some(convert::block_target(block.target, |id| asked.name_of(id))?),
         per_second: block.per_second,
         reason: block.reason,
         by: block.by,

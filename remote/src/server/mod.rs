@@ -1,6 +1,7 @@
 //! kmssd: the services over TLS and a Unix socket, for the same home and the same pipeline as every other door.
 
 mod admin;
+mod approvals;
 mod audit;
 mod batch;
 mod bridge;
@@ -20,9 +21,11 @@ mod metrics;
 mod namespaces;
 mod notify;
 mod numbers;
+mod past;
 mod peer;
 mod policies;
 mod random;
+mod report;
 mod requests;
 mod route;
 mod service;
@@ -185,12 +188,13 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
 struct Health(tonic_health::server::HealthReporter);
 
 /// Names of the services of the contract.
-const NAMES: [&str; 5] = [
+const NAMES: [&str; 6] = [
     "kmss.v1.KeyService",
     "kmss.v1.CryptoService",
     "kmss.v1.RandomService",
     "kmss.v1.AdminService",
     "kmss.v1.AuditService",
+    "kmss.v1.ApprovalService",
 ];
 
 impl Health {
@@ -230,6 +234,7 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         ("kmss.v1.RandomService", limited!(random_service_server, RandomServiceServer)),
         ("kmss.v1.AdminService", limited!(admin_service_server, AdminServiceServer)),
         ("kmss.v1.AuditService", limited!(audit_service_server, AuditServiceServer)),
+        ("kmss.v1.ApprovalService", limited!(approval_service_server, ApprovalServiceServer)),
         ("grpc.health.v1.Health", BoxCloneSyncService::new(health)),
         ("grpc.reflection.v1.ServerReflection", BoxCloneSyncService::new(v1)),
     ];

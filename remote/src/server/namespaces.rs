@@ -91,8 +91,8 @@ impl Call for proto::CreateNamespaceRequest {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let (by, seal) = (Some(&asked.caller), &MaterialSeal::InMemory);
-        let namespace = kms.initialize_sealed(by, name, &officer_pin, (settings, backend), seal)?;
+        let seal: MaterialSeal = some(self.seal).map_or(Ok(MaterialSeal::InMemory), |seal| seal.parse())?;
+        let namespace = kms.initialize_sealed(Some(&asked.caller), name, &officer_pin, (settings, backend), &seal)?;
         if let Some(pin) = user_pin {
             let officer = kms.login(&asked.visitor(&namespace)?, &Credential::OfficerPin(&officer_pin))?;
             kms.set_user_pin(&officer, "user", &pin)?;
@@ -120,10 +120,10 @@ impl Call for proto::RemoveNamespaceRequest {
         let namespace = asked.named(&self.namespace)?;
         let (visitor, pin) = (asked.visitor(&namespace)?, secret(self.officer_pin)?);
         let left = asked.try_pin(|| asked.host.kms.remove(&visitor, &pin))?;
-        for key in left {
+        for key in &left {
             tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
         }
-        Ok(proto::RemoveNamespaceResponse {})
+        Ok(proto::RemoveNamespaceResponse { left_in_device: left.into_iter().map(Into::into).collect() })
     }
 }
 
@@ -157,10 +157,15 @@ impl Call for proto::ChangeNamespaceRequest {
             asked.try_pin(|| kms.change_pin(&asked.caller, holder, &old, &new))?;
             return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
         }
+        if let Change::Backend(backend) = change {
+            // Whether a backend may be changed depends on all objects that there are.
+            let namespace = kms.make_keys_in(&asked.officer(self.officer_pin)?, &BackendId(backend.into()))?;
+            return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
+        }
         let officer = asked.logged_in(&asked.caller, self.officer_pin)?;
         let mut namespace = namespace;
         match change {
-            Change::Pin(_) => {}
+            Change::Pin(_) | Change::Backend(_) => {}
             Change::Reset(user) => {
                 if user.user != USER && !kms.users(&namespace)?.contains(&user.user) {
                     return Err(Error::new(ErrorKind::NotFound, "there is no such user"));

@@ -6,7 +6,6 @@ use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::PublicComponents;
 use libkmss::kms::{PolicyTarget, UnsignedPolicy};
-use libkmss::policy::Scope;
 use libkmss::policy::bundle::{Abi, Content, PublisherKey};
 use libkmss::policy::registry::{Entry, InForce, LOCAL, PolicyRole};
 use libkmss::tenant::Namespace;
@@ -31,24 +30,10 @@ impl Asked<'_> {
     }
 }
 
-/// A scope as the contract has it.
-fn scope(scope: &Scope) -> proto::PolicyScope {
-    use proto::policy_scope::Kind;
-    let kind = match scope {
-        Scope::Platform => Kind::Platform(proto::Everything {}),
-        Scope::Tenant { tenant } => Kind::Tenant(tenant.clone()),
-        Scope::Namespace { tenant, namespace } => Kind::Namespace(format!("{tenant}/{namespace}")),
-        Scope::Key { tenant, namespace, key } => {
-            Kind::Key(proto::PolicyKey { namespace: format!("{tenant}/{namespace}"), name: key.clone() })
-        }
-    };
-    proto::PolicyScope { kind: Some(kind) }
-}
-
 fn entry(entry: &Entry, namespaces: &[Namespace]) -> proto::PolicyEntry {
     proto::PolicyEntry {
         name: entry.name.clone(),
-        scope: Some(scope(&entry.scope)),
+        scope: Some((&entry.scope).into()),
         highest_sequence: entry.seen.map(|seen| seen.sequence),
         stale: entry.place.is_some() && !namespaces.iter().any(|namespace| entry.concerns(namespace)),
         active: entry.active.as_ref().map(in_force),
@@ -73,7 +58,7 @@ fn in_force(policy: &InForce) -> proto::PolicyInForce {
         anchor: policy.anchor.clone(),
         applied_by: policy.applied_by.clone(),
         applied_ms: policy.applied.0,
-        scope: Some(scope(&terms.scope)),
+        scope: Some((&terms.scope).into()),
     }
 }
 
@@ -194,7 +179,7 @@ impl Call for proto::GetPolicyRequest {
         let (kms, role) = (&asked.host.kms, role(self.role)?);
         let (entries, namespaces) = (kms.policies()?, kms.namespaces()?);
         let alive = |entry: &&Entry| entry.place.is_none() || namespaces.iter().any(|n| entry.concerns(n));
-        let named = |entry: &&Entry| entry.name == self.name && Some(scope(&entry.scope)) == self.scope;
+        let named = |entry: &&Entry| entry.name == self.name && Some((&entry.scope).into()) == self.scope;
         let found = entries.entries().iter().filter(alive).find(named).and_then(|entry| entry.in_role(role));
         let missing = || Error::new(ErrorKind::NotFound, "there is no such policy in force");
         Ok(proto::GetPolicyResponse { bundle: kms.policy_bundle(found.ok_or_else(missing)?)? })
@@ -217,7 +202,7 @@ impl Call for proto::ListPublishersRequest {
             publishers.push(proto::Publisher {
                 identity: anchor.key.id()?.0.to_vec(),
                 algorithm: anchor.key.algorithm().name().to_owned(),
-                scope: Some(scope(&anchor.scope)),
+                scope: Some((&anchor.scope).into()),
                 name: anchor.name,
                 added_by: anchor.added_by,
                 added_ms: anchor.added.0,

@@ -30,6 +30,8 @@ pub(super) struct Context {
     pub(super) connection: Arc<Connection>,
     /// On the monotonic clock.
     pub(super) deadline: Duration,
+    /// The deadline that the caller gave, however long: for what may take longer than any limit of the server.
+    pub(super) ends: Option<Duration>,
     /// The caller's span, where calls are traced and it has one.
     pub(super) parent: Option<SpanContext>,
 }
@@ -115,14 +117,15 @@ impl ConnectionService {
             return Status::unimplemented("there is no such service").into_http();
         };
         let allowed = self.router.max_deadline;
-        let wait = match request.headers().get(TIMEOUT).map(|value| value.to_str().ok().and_then(timeout)) {
-            None => allowed,
-            Some(Some(asked)) => asked.min(allowed),
+        let asked = match request.headers().get(TIMEOUT).map(|value| value.to_str().ok().and_then(timeout)) {
+            None => None,
+            Some(Some(asked)) => Some(asked),
             Some(None) => return Status::invalid_argument("grpc-timeout is malformed").into_http(),
         };
-        let deadline = self.router.clock.monotonic().saturating_add(wait);
+        let (now, wait) = (self.router.clock.monotonic(), asked.map_or(allowed, |asked| asked.min(allowed)));
+        let (deadline, ends) = (now.saturating_add(wait), asked.map(|asked| now.saturating_add(asked)));
         let parent = if self.router.traced { traces::parent(request.headers()) } else { None };
-        request.extensions_mut().insert(Context { connection: self.connection, deadline, parent });
+        request.extensions_mut().insert(Context { connection: self.connection, deadline, ends, parent });
         match tokio::time::timeout(wait, tower::ServiceExt::oneshot(service, request)).await {
             Ok(Ok(answer)) => answer,
             Err(_) => {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
@@ -11,6 +12,7 @@ use super::call::Call;
 use super::route::Context;
 use crate::proto;
 use crate::proto::admin_service_server::AdminService;
+use crate::proto::approval_service_server::ApprovalService;
 use crate::proto::audit_service_server::AuditService;
 use crate::proto::crypto_service_server::CryptoService;
 use crate::proto::key_service_server::KeyService;
@@ -46,6 +48,14 @@ fn circumstances(id: &[u8]) -> Circumstances {
 
 fn plain(error: &libkmss::error::Error) -> Status {
     status::status(error, &Circumstances::default())
+}
+
+/// What is fetched from a channel, as a stream.
+fn streamed<T: Send + 'static>(
+    parts: libkmss::error::Result<mpsc::Receiver<libkmss::error::Result<T>>>,
+) -> Answer<Outgoing<T>> {
+    let parts = ReceiverStream::new(parts.map_err(|e| plain(&e))?);
+    Ok(Response::new(Box::pin(parts.map(|part| part.map_err(|e| plain(&e))))))
 }
 
 /// A service whose methods are all answered by one message.
@@ -90,6 +100,11 @@ service!(RandomService {
     generate_random: GenerateRandomRequest => GenerateRandomResponse,
 });
 
+service!(ApprovalService {
+    list_approvals: ListApprovalsRequest => ListApprovalsResponse,
+    approve: ApproveRequest => ApproveResponse,
+});
+
 service!(AdminService {
     get_server_info: GetServerInfoRequest => GetServerInfoResponse,
     list_all_namespaces: ListAllNamespacesRequest => ListAllNamespacesResponse,
@@ -116,6 +131,16 @@ service!(AdminService {
     rotate_domain: RotateDomainRequest => RotateDomainResponse,
     get_seal_status: GetSealStatusRequest => GetSealStatusResponse,
 }
+    type ReplayPolicyStream = Outgoing<proto::ReplayPolicyResponse>;
+
+    async fn replay_policy(
+        &self,
+        request: Request<proto::ReplayPolicyRequest>,
+    ) -> Answer<Self::ReplayPolicyStream> {
+        let (context, message) = taken(request)?;
+        streamed(self.0.replay_policy(&context, message).await)
+    }
+
     type RewrapDomainStream = Outgoing<proto::RewrapDomainResponse>;
 
     async fn rewrap_domain(
@@ -123,9 +148,7 @@ service!(AdminService {
         request: Request<proto::RewrapDomainRequest>,
     ) -> Answer<Self::RewrapDomainStream> {
         let (context, message) = taken(request)?;
-        let parts = self.0.rewrap_domain(&context, message).await.map_err(|e| plain(&e))?;
-        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
-        Ok(Response::new(Box::pin(stream)))
+        streamed(self.0.rewrap_domain(&context, message).await)
     }
 );
 
@@ -135,13 +158,28 @@ service!(AuditService {
     get_audit_keys: GetAuditKeysRequest => GetAuditKeysResponse,
     get_audit_checkpoint: GetAuditCheckpointRequest => GetAuditCheckpointResponse,
 }
+    type ExplainRecordStream = Outgoing<proto::ExplainRecordResponse>;
+
+    async fn explain_record(
+        &self,
+        request: Request<proto::ExplainRecordRequest>,
+    ) -> Answer<Self::ExplainRecordStream> {
+        let (context, message) = taken(request)?;
+        streamed(self.0.explain_record(&context, message).await)
+    }
+
+    type MakeReportStream = Outgoing<proto::MakeReportResponse>;
+
+    async fn make_report(&self, request: Request<proto::MakeReportRequest>) -> Answer<Self::MakeReportStream> {
+        let (context, message) = taken(request)?;
+        streamed(self.0.make_report(&context, message).await)
+    }
+
     type ReadAuditStream = Outgoing<proto::ReadAuditResponse>;
 
     async fn read_audit(&self, request: Request<proto::ReadAuditRequest>) -> Answer<Self::ReadAuditStream> {
         let (context, message) = taken(request)?;
-        let parts = self.0.read_audit(&context, message).await.map_err(|e| plain(&e))?;
-        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
-        Ok(Response::new(Box::pin(stream)))
+        streamed(self.0.read_audit(&context, message).await)
     }
 
     type VerifyAuditStream = Outgoing<proto::VerifyAuditResponse>;
@@ -150,10 +188,8 @@ service!(AuditService {
         &self,
         request: Request<proto::VerifyAuditRequest>,
     ) -> Answer<Self::VerifyAuditStream> {
-        let (context, _) = taken(request)?;
-        let parts = self.0.verify_audit(&context).await.map_err(|e| plain(&e))?;
-        let stream = ReceiverStream::new(parts).map(|part| part.map_err(|e| plain(&e)));
-        Ok(Response::new(Box::pin(stream)))
+        let (context, message) = taken(request)?;
+        streamed(self.0.verify_audit(&context, message).await)
     }
 
     type FollowAuditStream = Outgoing<proto::FollowAuditResponse>;
@@ -163,9 +199,7 @@ service!(AuditService {
         request: Request<proto::FollowAuditRequest>,
     ) -> Answer<Self::FollowAuditStream> {
         let (context, message) = taken(request)?;
-        let records = self.0.follow_audit(&context, message).await.map_err(|e| plain(&e))?;
-        let stream = ReceiverStream::new(records).map(|record| record.map_err(|e| plain(&e)));
-        Ok(Response::new(Box::pin(stream)))
+        streamed(self.0.follow_audit(&context, message).await)
     }
 );
 

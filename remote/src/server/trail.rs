@@ -1,9 +1,12 @@
 //! The whole audit: read from the beginning, verified, proven.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use libkmss::audit::seal::{Demands, Span};
 use libkmss::audit::{Entry, Progress};
+use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
 use tokio::sync::mpsc;
@@ -11,50 +14,66 @@ use tokio::sync::mpsc;
 use super::Server;
 use super::audit::record;
 use super::bridge::Way;
-use super::call::{Asked, Call};
+use super::call::{Asked, Call, argument};
 use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
 /// Bytes of records in one message.
-const PART: usize = 256 << 10;
+pub(super) const PART: usize = 256 << 10;
 /// Messages that wait to be fetched.
 const AHEAD: usize = 4;
 /// How long a message waits for whoever asked: a thread is held meanwhile.
 const WAIT: Duration = Duration::from_secs(30);
-/// Bytes after which it is told how far the verification is.
-const STEP: u64 = 4 << 20;
+/// Bytes after which it is told how far something is.
+pub(super) const STEP: u64 = 4 << 20;
+
+/// Most files of checkpoints that the trail is held against, and their longest name in bytes.
+const MOST_ANCHORS: usize = 64;
+const LONGEST_NAME: usize = 4096;
 
 /// What goes to somebody who fetches it, message by message, from a thread that reads.
 pub(super) struct Outlet<T> {
     out: mpsc::Sender<Result<T>>,
     server: Arc<Server>,
+    /// When whoever asked wants nothing more, on the monotonic clock.
+    ends: Option<Duration>,
     gone: bool,
+    late: bool,
 }
 
 impl<T: Send> Outlet<T> {
     /// Hands a message over. Nobody who is gone, or slow for too long, holds the thread.
     pub(super) fn put(&mut self, message: Result<T>) {
-        if self.gone || *self.server.stopping.borrow() {
-            self.gone = true;
+        if !self.wanted() {
             return;
         }
         let handle = tokio::runtime::Handle::current();
         let sent = handle.block_on(async { tokio::time::timeout(WAIT, self.out.send(message)).await });
         self.gone = !matches!(sent, Ok(Ok(())));
     }
+
+    /// Whether somebody waits for more still, and the server is to go on.
+    pub(super) fn wanted(&mut self) -> bool {
+        if !self.gone {
+            self.late = self.ends.is_some_and(|ends| self.server.clock.monotonic() >= ends);
+            self.gone = self.late || self.out.is_closed() || *self.server.stopping.borrow();
+        }
+        !self.gone
+    }
 }
 
 impl Server {
-    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel.
+    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel. `max_deadline_ms`
+    /// is for its turn; the work itself has the caller's deadline, where there is one, and ends when the caller goes away.
     pub(super) async fn pour<T: Send + 'static>(
         self: &Arc<Self>,
         (method, context): (&'static str, &Context),
         way: Way,
-        admit: fn(&Asked<'_>) -> Result<()>,
+        admit: impl FnOnce(&Asked<'_>) -> Result<()> + Send + 'static,
         work: impl FnOnce(&Asked<'_>, &mut Outlet<T>) -> Result<()> + Send + 'static,
     ) -> Result<mpsc::Receiver<Result<T>>> {
         let told = self.told(method, context);
-        let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
+        let (server, peer, ends) = (Arc::clone(self), Arc::clone(&context.connection), context.ends);
         let admitted = move || {
             let host = &*server.host;
             let caller = host.beyond(&peer, None)?;
@@ -71,9 +90,14 @@ impl Server {
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
-                let mut outlet = Outlet { out, server: Arc::clone(&inner), gone: false };
+                let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
-                work(&who, &mut outlet)
+                let done = work(&who, &mut outlet);
+                if outlet.late {
+                    Err(Error::new(ErrorKind::Busy, "the deadline passed before it was done"))
+                } else {
+                    done
+                }
             };
             let done = server.bridge.cross_beside(way, deadline, read).await;
             told.end(&done);
@@ -96,18 +120,18 @@ impl Server {
             |who| who.auditor(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let (mut part, mut size) = (Vec::new(), 0_usize);
-                let tail = who.tail(asked.filter);
-                tail.visit(&mut |entry: &Entry| {
-                    // To stop in the middle there is no way; what is left is only read.
-                    if outlet.gone {
-                        return;
+                // Whether anybody listens is looked at with every record, wanted or not.
+                let (wanted, tail) = (super::audit::filter_of(asked.filter), who.tail(None));
+                tail.visit_while(&mut |entry: &Entry| {
+                    if wanted.matches(&entry.record) {
+                        size = size.saturating_add(entry.raw.len());
+                        part.push(record(entry.clone()));
+                        if size >= PART {
+                            size = 0;
+                            outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
+                        }
                     }
-                    size = size.saturating_add(entry.raw.len());
-                    part.push(record(entry.clone()));
-                    if size >= PART {
-                        size = 0;
-                        outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
-                    }
+                    if outlet.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })?;
                 outlet.put(Ok(proto::ReadAuditResponse { records: part }));
                 Ok(())
@@ -120,14 +144,16 @@ impl Server {
     pub(super) async fn verify_audit(
         self: &Arc<Self>,
         context: &Context,
+        asked: proto::VerifyAuditRequest,
     ) -> Result<mpsc::Receiver<Result<proto::VerifyAuditResponse>>> {
+        let demands = demands(asked)?;
         self.pour(
             ("VerifyAudit", context),
             Way::Long,
             |who| who.auditor(),
-            |who: &Asked<'_>, outlet: &mut Outlet<_>| {
+            move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let mut told = 0;
-                let report = who.host.kms.verify_audit(&mut |progress: &Progress| {
+                let report = who.host.kms.verify_audit_while(&demands, &mut |progress: &Progress| {
                     if progress.bytes >= told + STEP {
                         told = progress.bytes;
                         let Progress { bytes, bytes_total, records, .. } = *progress;
@@ -135,7 +161,9 @@ impl Server {
                         let kind = Some(verify_audit_response::Kind::Progress(progress));
                         outlet.put(Ok(proto::VerifyAuditResponse { kind }));
                     }
+                    outlet.wanted()
                 });
+                let Some(report) = report else { return Ok(()) };
                 let unsaid = |e| Error::new(ErrorKind::Internal, "the report cannot be written").with_source(e);
                 let report = serde_json::to_string(&report).map_err(unsaid)?;
                 let kind = Some(verify_audit_response::Kind::Report(report));
@@ -145,6 +173,30 @@ impl Server {
         )
         .await
     }
+}
+
+/// What the trail is to be held against.
+fn demands(asked: proto::VerifyAuditRequest) -> Result<Demands> {
+    let proto::VerifyAuditRequest { since_ms, until_ms, first, last, key, anchors } = asked;
+    if anchors.len() > MOST_ANCHORS || anchors.iter().any(|anchor| anchor.name.len() > LONGEST_NAME) {
+        return Err(argument(
+            "at most 64 files of checkpoints are held against the trail, with names of at most 4096 bytes",
+        ));
+    }
+    let record = |name: String| (!name.is_empty()).then(|| name.parse()).transpose();
+    let span = Span {
+        since: since_ms.map(Timestamp),
+        until: until_ms.map(Timestamp),
+        first: record(first)?,
+        last: record(last)?,
+    };
+    let bad = |_| argument("this is no key that verifies checkpoints");
+    Ok(Demands {
+        anchors: anchors.into_iter().map(|anchor| (anchor.name, anchor.checkpoints)).collect(),
+        key: (!key.is_empty()).then(|| key.parse().map_err(bad)).transpose()?,
+        only: (span != Span::default()).then_some(span),
+        archives: Vec::new(),
+    })
 }
 
 impl Call for proto::ProveAuditRequest {

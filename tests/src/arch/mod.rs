@@ -38,6 +38,7 @@ pub const MEMBERS: &[&str] = &[
     "pkcs11-provider",
     "ffi",
     "agent",
+    "report",
     "cli",
     "remote",
     "tests/contract",

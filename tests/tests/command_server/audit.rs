@@ -62,7 +62,7 @@ fn an_auditor_reads_verifies_and_proves_the_servers_audit() {
     let text = fs::read_to_string(&segment).unwrap();
     fs::write(&segment, text.replacen("\"k\"", "\"q\"", 1)).unwrap();
     assert_eq!(me.kmss("audit verify").run().code(), Some(3));
-    me.kmss("audit verify --from 2026-01-01").fail().mentions("run it on the server's host");
+    me.kmss("audit verify --archive nowhere").fail().mentions("a folder of the server's host");
 }
 
 #[test]
@@ -77,4 +77,45 @@ fn the_audit_is_for_auditors_and_administrators() {
     {
         me.kmss(words).fail().mentions("the server says: only an auditor or an admin");
     }
+}
+
+#[test]
+fn the_trail_is_held_against_what_the_auditor_kept() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("", &myself());
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate k --token web --type aes:256").succeed();
+    server.home.kmss("audit seal").succeed();
+    let kept = me.file("kept", &me.kmss("audit checkpoint").succeed().text()).display().to_string();
+    let keys = me.file("keys", &me.kmss("audit key").succeed().text()).display().to_string();
+    let root = me.kmss("audit key --root").succeed().text().trim().to_owned();
+    me.kmss("key generate l --token web --type aes:256").succeed();
+    server.home.kmss("audit seal").succeed();
+    let name = me.kmss("audit tail -n 1 --ids --action generate").succeed().text();
+    let name = name.split_whitespace().next().unwrap().to_owned();
+    // Another log's key, and its checkpoint.
+    let other = Kmssd::start("", &myself());
+    let they = Operator::on_socket(&other);
+    other.home.kmss("audit seal").succeed();
+    let strange = me.file("strange", &they.kmss("audit checkpoint").succeed().text()).display().to_string();
+    let stranger = me.file("stranger", &they.kmss("audit key").succeed().text()).display().to_string();
+    for (options, code) in [
+        (format!("--anchor {kept}"), 0),
+        (format!("--key {keys} --anchor {kept}"), 0),
+        (format!("--key {root}"), 0),
+        (format!("--from {name}"), 0),
+        (format!("--from {name} --to {name}"), 0),
+        ("--from 2020-01-01 --to 2020-01-02".to_owned(), 0),
+        (format!("--anchor {strange}"), 3),
+        (format!("--key {stranger}"), 3),
+    ] {
+        let said = me.kmss(&format!("audit verify {options}")).run();
+        let there = server.home.kmss(&format!("audit verify {options}")).run();
+        assert_eq!((said.code(), said.text()), (there.code(), there.text()), "{options}");
+        assert_eq!(said.code(), Some(code), "{said}");
+    }
+    me.kmss("audit verify --from nothing").fail();
+    me.kmss("audit verify --anchor nowhere").fail().mentions("cannot read `nowhere`");
 }

@@ -5,8 +5,11 @@
 #[path = "../server/kit.rs"]
 mod kit;
 
+mod approvals;
 mod audit;
 mod keys;
 mod operator;
+mod past;
 mod places;
+mod report;
 mod rules;

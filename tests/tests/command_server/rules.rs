@@ -157,6 +157,18 @@ fn key_material_goes_into_an_hsm_of_the_server_and_out_again() {
     let web = said.iter().find(|domain| domain["token"] == "web").unwrap();
     assert_eq!((&web["versions"][0]["number"], &web["versions"][0]["device"]["hsm"]), (&2.into(), &"vault".into()));
     assert_eq!(me.json("token show web")[0]["material_seal"], "in-device:vault");
+    // A new token has its own key in the HSM from the beginning, which goes with it.
+    me.kmss("token init sealed --seal in-device:vault").succeed();
+    assert_eq!(me.json("token show sealed")[0]["material_seal"], "in-device:vault");
+    assert_eq!(me.json("token delete sealed --yes")[0]["left_in_device"], serde_json::json!([]));
+    me.kmss("token init nowhere --seal in-device:nowhere").fail().mentions("the server says: ");
+    // Where the keys are made that name no place.
+    me.kmss("token backend web nowhere").fail().mentions("the server says: ");
+    me.kmss("token backend web vault").succeed().mentions("are made in `vault`");
+    me.kmss("key generate there --token web --type ec:p256").succeed();
+    assert_eq!(me.json("key show there --token web")[0]["backend"], "vault");
+    me.kmss("token backend web soft").env("KMSS_SO_PIN", "wrong-1234").fail().mentions("the server says: ");
+    me.kmss("token backend web soft").succeed();
     me.kmss("domain rotate web --seal in-memory --rewrap").succeed().mentions("version 2 is erased");
     assert_eq!(me.json("token show web")[0]["material_seal"], "in-memory");
 }

@@ -52,6 +52,12 @@ impl Kmssd {
         Self::begin(Home::with_token("web"), settings, rules, true, &[])
     }
 
+    /// The same over this home, which has the namespace `web` among others.
+    #[allow(dead_code, reason = "the tests of the command use it")]
+    pub(crate) fn over(home: Home, settings: &str, rules: &str) -> Self {
+        Self::begin(home, settings, rules, true, &[])
+    }
+
     /// One on a Unix socket that serves the namespace `pay` beside `web`, with its keys in `module`; `hsm` says more of that.
     pub(crate) fn with_hsm(module: &Module, hsm: &str) -> Self {
         Self::with_rules(&Self::vault(module, hsm), "vault", &module.variables)

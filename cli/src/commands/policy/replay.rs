@@ -4,17 +4,16 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use libkmss::audit::{AuditTail, Filter};
 use libkmss::clock::Timestamp;
-use libkmss::kms::Kms;
-use libkmss::kms::past::{Change, Replay};
+use libkmss::kms::past::{Change, Replayed};
 use serde_json::json;
 
 use super::content;
 use crate::args::ReplayArgs;
-use crate::context::{Context, find_token};
+use crate::context::Context;
 use crate::moment;
 use crate::output::{self, Failure};
+use crate::site::Offer;
 
 /// Changes.
 const CHANGED: u8 = 3;
@@ -26,29 +25,18 @@ const IN_PART: u8 = 4;
 /// # Errors
 /// The policy or the audit cannot be read.
 pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<ExitCode, Failure> {
-    let kms = context.kms()?;
-    let candidate = kms.candidate(&args.policy.display().to_string(), &content::read(&args.policy)?)?;
-    let contexts = kms.context_keys()?;
     let time = |text: &Option<String>, or| text.as_deref().map_or(Ok(Timestamp(or)), moment::parse);
     let within = (time(&args.since, 0)?, time(&args.until, u64::MAX)?);
-    let namespace = match &args.token {
-        Some(label) => {
-            let found = find_token(&kms, label)?;
-            Some(format!("{}/{}", found.tenant, found.name))
-        }
-        None => None,
-    };
-    let wanted = Filter { namespace, events_only: true, ..Filter::default() };
-    let tail = AuditTail::new(Kms::audit_directory(context.config()?), Filter::default());
+    let (title, content) = (args.policy.display().to_string(), content::read(&args.policy)?);
     let bar = if std::io::stderr().is_terminal() && !context.global.json {
-        ProgressBar::new(tail.size()?).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
+        ProgressBar::new(0).with_style(ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {msg}")?)
     } else {
         ProgressBar::hidden()
     };
-    let mut replay = Replay::new(&candidate, &contexts, within);
-    tail.visit(&mut |entry| {
-        replay.take(entry, wanted.matches(&entry.record));
-        bar.inc(entry.raw.len() as u64 + 1);
+    let candidate = Offer { title: &title, content: &content };
+    let replay = context.past()?.replay(candidate, args.token.as_deref(), within, &mut |read, size| {
+        bar.set_length(size);
+        bar.set_position(read);
     })?;
     bar.finish_and_clear();
     if context.global.json {
@@ -63,7 +51,7 @@ pub(super) fn run(context: &Context, args: &ReplayArgs) -> Result<ExitCode, Fail
     })
 }
 
-fn report(replay: &Replay<'_>) -> Result<(), Failure> {
+fn report(replay: &Replayed) -> Result<(), Failure> {
     output::json(&json!({
         "asked": replay.asked,
         "same": replay.same,
@@ -73,26 +61,26 @@ fn report(replay: &Replay<'_>) -> Result<(), Failure> {
         "undecided_example": replay.undecided_example,
         "unreadable": replay.unreadable,
         "duties_not_tried": replay.duties,
-        "changes": replay.changes(),
+        "changes": replay.changes,
         "changes_not_listed": replay.more,
     }))
 }
 
-fn tell(replay: &Replay<'_>) -> Result<(), Failure> {
+fn tell(replay: &Replayed) -> Result<(), Failure> {
     let plain = output::plain;
-    let row = |change: &&Change| {
+    let row = |change: &Change| {
         [
             change.count.to_string(),
-            format!("{} -> {}", change.then, change.now),
+            plain(&format!("{} -> {}", change.then, change.now)),
             plain(&change.principal),
-            change.action.to_owned(),
+            plain(&change.action),
             plain(&change.key),
             plain(&format!("{}/{}", change.tenant, change.namespace)),
             change.rule.as_deref().map_or_else(|| plain(&change.reason), plain),
-            change.example.clone(),
+            plain(&change.example),
         ]
     };
-    let rows: Vec<_> = replay.changes().iter().map(row).collect();
+    let rows: Vec<_> = replay.changes.iter().map(row).collect();
     if !rows.is_empty() {
         output::table(["COUNT", "DECISION", "WHO", "ACTION", "KEY", "TOKEN", "RULE", "FOR EXAMPLE"], rows, "")?;
         output::line("")?;
@@ -103,8 +91,9 @@ fn tell(replay: &Replay<'_>) -> Result<(), Failure> {
     let (asked, same) = (replay.asked, replay.same);
     output::line(&format!("{} of {asked} decisions would change; {same} would not.", replay.changed))?;
     if replay.undecided > 0 {
-        let by: Vec<String> = replay.lacking.iter().map(|(field, count)| format!("{field} ({count})")).collect();
-        let example = replay.undecided_example.as_deref().unwrap_or_default();
+        let by: Vec<String> =
+            replay.lacking.iter().map(|(field, count)| format!("{} ({count})", plain(field))).collect();
+        let example = replay.undecided_example.as_deref().map(plain).unwrap_or_default();
         output::line(&format!(
             "{} could not be decided, because their records do not say: {}; for example {example}.",
             replay.undecided,
@@ -115,7 +104,7 @@ fn tell(replay: &Replay<'_>) -> Result<(), Failure> {
         output::line(&format!("{} records were left out: too much of them was cut off.", replay.unreadable))?;
     }
     if !replay.duties.is_empty() {
-        let by: Vec<String> = replay.duties.iter().map(|(duty, count)| format!("{duty} ({count})")).collect();
+        let by: Vec<String> = replay.duties.iter().map(|(duty, count)| format!("{} ({count})", plain(duty))).collect();
         output::line(&format!("Allowed with duties that were not tried: {}.", by.join(", ")))?;
     }
     Ok(())

@@ -6,9 +6,9 @@ mod tables;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::Report;
-use super::coverage::Status;
-use super::period::day;
+use report::{Report, Status, day};
+
+use super::sealed;
 use crate::output::{plain, time};
 
 /// How it looks: light or dark as the reader's system, and plain on paper.
@@ -110,8 +110,8 @@ fn figures(report: &Report) -> Markup {
         ("changes", report.changes.all().to_string(), false),
         (
             "audit trail",
-            report.audit.verdict.unwrap_or("not verified").to_owned(),
-            report.audit.verdict != Some("whole"),
+            report.audit.verdict.as_deref().unwrap_or("not verified").to_owned(),
+            report.audit.verdict.as_deref() != Some("whole"),
         ),
     ];
     html! {
@@ -132,7 +132,7 @@ fn audit(report: &Report) -> Markup {
         "Audit trail",
         html! {
             p {
-                @match audit.verdict {
+                @match &audit.verdict {
                     Some(verdict) => {
                         "Verified: " strong { (verdict) } "; " (audit.verified_records) " records in " (audit.segments)
                         " segments."
@@ -142,7 +142,7 @@ fn audit(report: &Report) -> Markup {
             }
             p {
                 @match &audit.seal {
-                    Some(seal) => { (seal.words()) }
+                    Some(seal) => { (sealed(seal)) }
                     None => "No seal was verified.",
                 }
             }

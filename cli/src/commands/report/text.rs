@@ -1,10 +1,8 @@
 //! A report for people, on a terminal: the figures that matter, and tables.
 
-use super::Report;
-use super::ledger::KeyRow;
-use super::period::day;
-use super::rows::Table;
-use super::trail::{RefusalKey, Times};
+use report::{CertificateRow, KeyRow, RefusalKey, Report, Table, Times, Token, UseKey, day};
+
+use super::sealed;
 use crate::output::{columns, plain, time};
 
 /// Most rows of a table; `--json` has all of them.
@@ -33,9 +31,12 @@ impl Page {
         self.0.push_str(&format!("\n{title}\n{}\n", "=".repeat(title.chars().count())));
     }
 
-    fn line(&mut self, line: &str) {
-        self.0.push_str(line);
-        self.0.push('\n');
+    /// Lines; what a server says is for a terminal as little as what a log holds.
+    fn line(&mut self, lines: &str) {
+        for line in lines.split('\n') {
+            self.0.push_str(&plain(line));
+            self.0.push('\n');
+        }
     }
 
     fn table<const N: usize>(&mut self, header: [&str; N], mut rows: Vec<[String; N]>, empty: &str) {
@@ -60,12 +61,12 @@ fn summary(page: &mut Page, report: &Report) {
         time(report.period.until.0),
         report.period.days()
     ));
-    page.line(report.statement);
+    page.line(&report.statement);
     for missing in &report.missing {
         page.line(&format!("MISSING: {missing}"));
     }
     page.title("Tokens");
-    let row = |token: &super::Token| {
+    let row = |token: &Token| {
         let users = token.users.iter().map(|user| match user.roles.is_empty() {
             true => plain(&user.user),
             false => format!("{} ({})", plain(&user.user), plain(&user.roles.join(", "))),
@@ -96,8 +97,8 @@ fn ledger(page: &mut Page, report: &Report) {
             plain(&key.token),
             plain(&key.name),
             key.key_type.clone(),
-            key.class.to_owned(),
-            key.state.to_owned(),
+            key.class.clone(),
+            key.state.clone(),
             key.past.made.as_ref().map_or_else(|| "unknown".to_owned(), |made| plain(&made.principal)),
             key.age_days.to_string(),
             key.past.last_use.as_ref().map_or_else(|| "never".to_owned(), |last| day(last.time)),
@@ -113,7 +114,7 @@ fn ledger(page: &mut Page, report: &Report) {
         report.max_age_days
     ));
     page.title("Certificates");
-    let row = |one: &super::CertificateRow| {
+    let row = |one: &CertificateRow| {
         [
             plain(&one.token),
             plain(&one.label),
@@ -141,7 +142,8 @@ pub(super) fn remarks(key: &KeyRow) -> Vec<String> {
     add(key.sensitive == Some(false), "not sensitive");
     add(key.extractable == Some(true), "extractable");
     add(!key.local, "made elsewhere");
-    let both = |a: &str, b: &str| key.uses_allowed.contains(&a) && key.uses_allowed.contains(&b);
+    let may = |wanted: &str| key.uses_allowed.iter().any(|one| one == wanted);
+    let both = |a: &str, b: &str| may(a) && may(b);
     add(key.class == "secret" && both("wrap", "decrypt"), "wraps and decrypts");
     if let (Some(end), false) = (&key.end, key.expired) {
         remarks.push(format!("until {end}"));
@@ -156,7 +158,7 @@ pub(super) fn remarks(key: &KeyRow) -> Vec<String> {
 }
 
 /// A key as a row of uses calls it.
-pub(super) fn used_key(key: &super::UseKey) -> String {
+pub(super) fn used_key(key: &UseKey) -> String {
     match (key.session_keys, key.key.is_empty()) {
         (true, true) => "session keys".to_owned(),
         (true, false) => format!("session keys of {}", key.key),
@@ -245,7 +247,7 @@ fn weak(page: &mut Page, report: &Report) {
         [
             row.value.count.to_string(),
             plain(&row.key.mechanism),
-            row.key.why.to_owned(),
+            row.key.why.clone(),
             plain(&row.key.token),
             plain(&row.key.key),
             plain(&row.key.principal),
@@ -262,15 +264,15 @@ fn weak(page: &mut Page, report: &Report) {
 fn audit(page: &mut Page, report: &Report) {
     page.title("Audit trail");
     let audit = &report.audit;
-    page.line(&match audit.verdict {
+    page.line(&match audit.verdict.as_deref() {
         Some(verdict) => {
             let verdict = if verdict == "tampered" { "TAMPERED WITH" } else { verdict };
             format!("Verified: {verdict}; {} records in {} segments.", audit.verified_records, audit.segments)
         }
         None => "Not verified (--no-verify).".to_owned(),
     });
-    page.line(&match (&audit.seal, audit.verdict) {
-        (Some(seal), _) => seal.words(),
+    page.line(&match (&audit.seal, &audit.verdict) {
+        (Some(seal), _) => sealed(seal),
         (None, Some(_)) => "Not sealed (`kmss audit seal`).".to_owned(),
         (None, None) => "Whether it is sealed was not looked at.".to_owned(),
     });

@@ -2,15 +2,20 @@
 //! would change.
 
 mod candidate;
+mod explain;
 mod replay;
 mod request;
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 
 pub use self::candidate::{Candidate, Judgement, judge};
-pub use self::replay::{Change, Replay};
+pub use self::explain::{Explanation, Now, OtherRule, Then};
+pub use self::replay::{Change, Replay, Replayed};
 pub use self::request::{PastKey, PastRequest, Writer};
 use super::Kms;
+use crate::audit::Filter;
+use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::policy::host::Host;
 use crate::policy::{ContextKey, Scope, hex};
@@ -75,6 +80,33 @@ impl Kms {
             keys.insert((namespace.tenant, namespace.name), key);
         }
         Ok(ContextKeys(keys))
+    }
+
+    /// What `candidate`, asked alone, would have decided otherwise of all that was decided within a time (its end not included),
+    /// in one namespace or in all. `go_on` hears how many bytes were read of how many, after every record; where it says no,
+    /// what comes back is not all.
+    ///
+    /// # Errors
+    /// Those of the store and of reading the audit.
+    pub fn replay_past(
+        &self,
+        candidate: &Candidate,
+        namespace: Option<&Namespace>,
+        within: (Timestamp, Timestamp),
+        go_on: &mut dyn FnMut(u64, u64) -> bool,
+    ) -> Result<Replayed> {
+        let contexts = self.context_keys()?;
+        let wanted = Filter { namespace: namespace.map(ToString::to_string), events_only: true, ..Filter::default() };
+        let tail = self.audit_tail(Filter::default());
+        let (mut read, size) = (0_u64, tail.size()?);
+        let mut replay = Replay::new(candidate, &contexts, within);
+        tail.visit_while(&mut |entry| {
+            replay.take(entry, wanted.matches(&entry.record));
+            // With the line feed.
+            read = read.saturating_add(entry.raw.len() as u64 + 1);
+            if go_on(read, size.max(read)) { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(replay.finish())
     }
 
     fn guests(&self) -> Result<&Host> {

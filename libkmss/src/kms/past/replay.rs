@@ -22,6 +22,12 @@ pub struct Replay<'a> {
     /// The process that writes, by segment; they are read one after the other.
     writer: (Option<SegmentId>, Writer),
     changes: BTreeMap<Group, Change>,
+    counted: Replayed,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
     /// Decisions that it was asked for.
     pub asked: u64,
     /// Decisions that would be the same.
@@ -31,13 +37,15 @@ pub struct Replay<'a> {
     /// Decisions that depend on what records do not say.
     pub undecided: u64,
     /// How many depend on which part of the request; one may depend on several.
-    pub lacking: BTreeMap<&'static str, u64>,
+    pub lacking: BTreeMap<String, u64>,
     /// The first record that could not be decided.
     pub undecided_example: Option<String>,
     /// Records of which too much was cut off.
     pub unreadable: u64,
     /// Allowed decisions with duties that are not tried again, by duty.
-    pub duties: BTreeMap<&'static str, u64>,
+    pub duties: BTreeMap<String, u64>,
+    /// What would change, the most frequent first.
+    pub changes: Vec<Change>,
     /// Changes beyond those that are kept.
     pub more: u64,
 }
@@ -45,12 +53,12 @@ pub struct Replay<'a> {
 type Group = (String, String, &'static str, String, String, bool, Option<String>);
 
 /// One kind of changed decisions.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Change {
     /// Who asked.
     pub principal: String,
     /// What was done.
-    pub action: &'static str,
+    pub action: String,
     /// The tenant.
     pub tenant: String,
     /// The namespace.
@@ -58,9 +66,9 @@ pub struct Change {
     /// The key's name; empty where there is no key.
     pub key: String,
     /// `allow` or `deny`, as it was decided then.
-    pub then: &'static str,
+    pub then: String,
     /// The same, as the candidate decides.
-    pub now: &'static str,
+    pub now: String,
     /// The candidate's rule.
     pub rule: Option<String>,
     /// Why it decides so.
@@ -85,15 +93,7 @@ impl<'a> Replay<'a> {
             within,
             writer: (None, Writer::default()),
             changes: BTreeMap::new(),
-            asked: 0,
-            same: 0,
-            changed: 0,
-            undecided: 0,
-            lacking: BTreeMap::new(),
-            undecided_example: None,
-            unreadable: 0,
-            duties: BTreeMap::new(),
-            more: 0,
+            counted: Replayed::default(),
         }
     }
 
@@ -109,57 +109,57 @@ impl<'a> Replay<'a> {
             return;
         }
         match PastRequest::all_of(entry, &self.writer.1) {
-            None => self.unreadable += 1,
+            None => self.counted.unreadable += 1,
             Some(requests) => requests.iter().for_each(|request| self.ask(request)),
         }
     }
 
-    /// What would change, the most frequent first.
+    /// What came of it.
     #[must_use]
-    pub fn changes(&self) -> Vec<&Change> {
-        let mut all: Vec<&Change> = self.changes.values().collect();
-        all.sort_by_key(|change| std::cmp::Reverse(change.count));
-        all
+    pub fn finish(self) -> Replayed {
+        let mut changes: Vec<Change> = self.changes.into_values().collect();
+        changes.sort_by_key(|change| std::cmp::Reverse(change.count));
+        Replayed { changes, ..self.counted }
     }
 
     fn ask(&mut self, request: &PastRequest) {
         let count = request.count;
-        self.asked += count;
+        self.counted.asked += count;
         let judged = judge(&self.candidates, request, self.contexts.of(request));
         let place = || format!("{}:{}", request.segment, request.seq);
         let Some(allowed) = judged.allowed else {
-            self.undecided += count;
+            self.counted.undecided += count;
             for gap in judged.open {
-                *self.lacking.entry(gap.name()).or_default() += count;
+                *self.counted.lacking.entry(gap.name().to_owned()).or_default() += count;
             }
-            self.undecided_example.get_or_insert_with(place);
+            self.counted.undecided_example.get_or_insert_with(place);
             return;
         };
         for duty in judged.obligations.iter().filter_map(duty) {
-            *self.duties.entry(duty).or_default() += count;
+            *self.counted.duties.entry(duty.to_owned()).or_default() += count;
         }
         if allowed == request.allowed {
-            self.same += count;
+            self.counted.same += count;
             return;
         }
-        self.changed += count;
+        self.counted.changed += count;
         let key = request.names().next().unwrap_or_default().to_owned();
         let (principal, action) = (request.principal.clone(), request.action.name());
         let (tenant, namespace) = (request.tenant.clone(), request.namespace.clone());
         let group =
             (principal.clone(), tenant.clone(), action, namespace.clone(), key.clone(), allowed, judged.rule.clone());
         if self.changes.len() >= GROUPS && !self.changes.contains_key(&group) {
-            self.more += count;
+            self.counted.more += count;
             return;
         }
         let change = self.changes.entry(group).or_insert_with(|| Change {
             principal,
-            action,
+            action: action.to_owned(),
             tenant,
             namespace,
             key,
-            then: word(request.allowed),
-            now: word(allowed),
+            then: word(request.allowed).to_owned(),
+            now: word(allowed).to_owned(),
             rule: judged.rule,
             reason: judged.reason,
             count: 0,

@@ -1,13 +1,11 @@
 //! Plots as SVG: bars with a title and the figures beside them; the tables below say the same in full.
 
+use libkmss::clock::Timestamp;
 use maud::{Markup, html};
+use report::{DAY, Period, Report, Standard, Status, day};
 
-use crate::commands::report::Report;
-use crate::commands::report::coverage::{Standard, Status};
-use crate::commands::report::period::{DAY, Period, day};
 use crate::commands::report::text::used_key;
 use crate::output::plain;
-use libkmss::clock::Timestamp;
 
 const WIDTH: u64 = 900;
 /// Most columns of a plot over time.

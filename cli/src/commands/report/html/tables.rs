@@ -1,13 +1,10 @@
 //! The tables of the page.
 
 use maud::{Markup, html};
+use report::{RefusalKey, Report, Table, Times, day};
 
 use super::section;
-use crate::commands::report::Report;
-use crate::commands::report::period::day;
-use crate::commands::report::rows::Table;
 use crate::commands::report::text::{remarks, used_key};
-use crate::commands::report::trail::{RefusalKey, Times};
 use crate::output::{plain, time};
 
 /// Most rows of a table: a page is read by people.
@@ -93,8 +90,8 @@ pub(super) fn keys(report: &Report) -> Markup {
             key.token.clone(),
             key.name.clone(),
             key.key_type.clone(),
-            key.class.to_owned(),
-            key.state.to_owned(),
+            key.class.clone(),
+            key.state.clone(),
             made.map_or_else(|| "unknown".to_owned(), |made| made.principal.clone()),
             time(key.created.0),
             key.age_days.to_string(),
@@ -247,7 +244,7 @@ pub(super) fn weak(report: &Report) -> Markup {
     let rows = report.weak_mechanisms.rows.iter().map(|row| {
         let key = &row.key;
         let mut cells =
-            vec![row.value.count.to_string(), key.mechanism.clone(), key.why.to_owned(), key.action.clone()];
+            vec![row.value.count.to_string(), key.mechanism.clone(), key.why.clone(), key.action.clone()];
         cells.extend([key.token.clone(), key.key.clone(), key.principal.clone(), moment(row.value.last)]);
         cells
     });

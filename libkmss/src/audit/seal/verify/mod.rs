@@ -45,8 +45,17 @@ pub struct Demands {
 impl Sealer {
     /// Adds to the report of segments what the seal says.
     pub fn verify(&self, report: &mut Report, demands: &Demands, progress: &mut dyn FnMut(&Progress)) {
+        let mut go_on = |now: &Progress| {
+            progress(now);
+            true
+        };
+        self.verify_while(report, demands, &mut go_on);
+    }
+
+    /// The same for as long as `go_on` says so; where it ends early the report says that the seal could not be verified.
+    pub fn verify_while(&self, report: &mut Report, demands: &Demands, go_on: &mut dyn FnMut(&Progress) -> bool) {
         let mut found = SealReport::default();
-        match self.check(report, &mut found, demands, progress) {
+        match self.check(report, &mut found, demands, go_on) {
             Ok(known) => {
                 if !found.findings.is_empty() {
                     report.verdict = Verdict::Tampered;
@@ -69,7 +78,7 @@ impl Sealer {
         report: &Report,
         found: &mut SealReport,
         demands: &Demands,
-        progress: &mut dyn FnMut(&Progress),
+        progress: &mut dyn FnMut(&Progress) -> bool,
     ) -> Result<bool> {
         let files = self.files();
         // First: a sealer at work tells the store before it publishes.

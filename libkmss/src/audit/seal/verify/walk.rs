@@ -14,7 +14,7 @@ use crate::audit::seal::nodes::TileNodes;
 use crate::audit::seal::state::{Range, State};
 use crate::audit::seal::tiles::Files;
 use crate::audit::seal::{Sealer, unreadable};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most leaves that are remembered because they disagree with their tile.
 const SUSPECTS: usize = 10_000;
@@ -65,19 +65,26 @@ pub(super) struct Walk {
 
 /// How far the verifier is.
 pub(super) struct Told<'a> {
-    pub(super) progress: &'a mut dyn FnMut(&Progress),
+    /// Hears how far it is, and says whether to go on.
+    pub(super) progress: &'a mut dyn FnMut(&Progress) -> bool,
     pub(super) now: Progress,
     pub(super) leaves: u64,
 }
 
 impl Told<'_> {
-    pub(super) fn tell(&mut self, leaves: u64, bytes: u64) {
+    /// # Errors
+    /// [`ErrorKind::Busy`] where it is not to go on.
+    pub(super) fn tell(&mut self, leaves: u64, bytes: u64) -> Result<()> {
         self.leaves += leaves;
         if self.leaves >= STEP {
             self.leaves = 0;
             let done = self.now.bytes.saturating_add(bytes);
-            (self.progress)(&Progress { bytes: done, bytes_total: self.now.bytes_total.max(done), ..self.now });
+            let now = Progress { bytes: done, bytes_total: self.now.bytes_total.max(done), ..self.now };
+            if !(self.progress)(&now) {
+                return Err(Error::new(ErrorKind::Busy, "it was given up"));
+            }
         }
+        Ok(())
     }
 }
 
@@ -135,7 +142,7 @@ impl Sealer {
             for (range, seq) in records.by_ref().take(usize::try_from(WIDTH).unwrap_or_default()) {
                 tile.push((leaves.read(&range.segment, seq).map_err(unreadable)?, &range.segment, seq));
             }
-            at.tell(tile.len() as u64, leaves.bytes);
+            at.tell(tile.len() as u64, leaves.bytes)?;
             let stored = Tile::of(0, number, state.size).map(|tile| files.read(&tile)).transpose();
             let stored = stored.map_err(unreadable)?.flatten();
             let chosen = choose(&tile, stored.as_deref(), (state, hash, number), belief, &mut nodes, &edge, &mut walk);

@@ -2,85 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
-
-use super::Report;
 use super::changes::Kind;
+use super::coverage::{Fact, Sight};
+use super::form::Report;
 use super::ledger::KeyRow;
 
-/// Something that the report looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Fact {
-    Inventory,
-    Owners,
-    Generation,
-    Protection,
-    Sealing,
-    Strength,
-    Cryptoperiod,
-    Lifecycle,
-    Exports,
-    Expiry,
-    Uses,
-    Trail,
-    Integrity,
-    Retention,
-    Loss,
-    Writers,
-    Changes,
-    Credentials,
-    Refusals,
-    Logins,
-    Policies,
-    Segregation,
-    National,
-    NationalUse,
-    Certified,
-}
-
-impl Fact {
-    /// All of them.
-    pub(super) const ALL: [Self; 25] = [
-        Self::Inventory,
-        Self::Owners,
-        Self::Generation,
-        Self::Protection,
-        Self::Sealing,
-        Self::Strength,
-        Self::Cryptoperiod,
-        Self::Lifecycle,
-        Self::Exports,
-        Self::Expiry,
-        Self::Uses,
-        Self::Trail,
-        Self::Integrity,
-        Self::Retention,
-        Self::Loss,
-        Self::Writers,
-        Self::Changes,
-        Self::Credentials,
-        Self::Refusals,
-        Self::Logins,
-        Self::Policies,
-        Self::Segregation,
-        Self::National,
-        Self::NationalUse,
-        Self::Certified,
-    ];
-}
-
-/// What was seen of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Sight {
-    /// Whether it speaks for the requirement.
-    pub holds: bool,
-    /// A sentence with figures.
-    pub words: String,
-}
-
 /// What the report shows of each fact; nothing of what there is not.
-pub(super) fn of(report: &Report) -> BTreeMap<Fact, Sight> {
+pub(crate) fn of(report: &Report) -> BTreeMap<Fact, Sight> {
     Fact::ALL.into_iter().filter_map(|fact| Some((fact, sight(fact, report)?))).collect()
 }
 
@@ -177,7 +105,7 @@ fn sight(fact: Fact, report: &Report) -> Option<Sight> {
         }
         Fact::Integrity => {
             let (segments, records) = (report.audit.segments, report.audit.verified_records);
-            match report.audit.verdict {
+            match report.audit.verdict.as_deref() {
                 Some("whole") if segments > 0 => {
                     let sealed = report.audit.seal.as_ref().map_or_else(
                         || "it is not sealed".to_owned(),

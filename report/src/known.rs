@@ -4,25 +4,25 @@ use std::collections::HashMap;
 
 use libkmss::audit::Record;
 use libkmss::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::period::rfc3339;
-use super::trail::{name, text, token};
+use super::words::{name, text, token};
 
 /// How far the times of a key and of its records may be apart.
 const SLACK_MS: u64 = 60_000;
 
 /// The keys of the ledger by the identities of their parts, and by name for parts that are not to be seen.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(crate) struct Known {
     ids: HashMap<String, usize>,
     names: HashMap<(String, String), usize>,
     keys: Vec<Past>,
 }
 
 /// What is known of one key.
-#[derive(Clone, Debug, Default, Serialize)]
-pub(super) struct Past {
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Past {
     #[serde(skip)]
     created: Timestamp,
     /// Who made it, as far as the trail goes.
@@ -36,10 +36,10 @@ pub(super) struct Past {
 }
 
 /// Something that somebody did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Deed {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deed {
     /// When.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub time: Timestamp,
     /// Who.
     pub principal: String,
@@ -51,7 +51,7 @@ pub(super) struct Deed {
 
 impl Known {
     /// Takes a key in; what is learned of it has the number that this gives.
-    pub(super) fn insert(&mut self, ids: Vec<String>, token: String, name: String, created: Timestamp) {
+    pub(crate) fn insert(&mut self, ids: Vec<String>, token: String, name: String, created: Timestamp) {
         let number = self.keys.len();
         self.keys.push(Past { created, ..Past::default() });
         self.ids.extend(ids.into_iter().map(|id| (id, number)));
@@ -61,12 +61,12 @@ impl Known {
     }
 
     /// What was learned, in the order of [`Self::insert`].
-    pub(super) fn into_pasts(self) -> Vec<Past> {
+    pub(crate) fn into_pasts(self) -> Vec<Past> {
         self.keys
     }
 
     /// Takes in what a record says of the keys.
-    pub(super) fn learn(&mut self, record: &Record, in_period: bool) {
+    pub(crate) fn learn(&mut self, record: &Record, in_period: bool) {
         if record.kind == "summary" {
             return;
         }

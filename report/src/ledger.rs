@@ -3,33 +3,56 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use libkmss::auth::Credential;
 use libkmss::caller::Caller;
-use libkmss::catalog::ObjectKind;
+use libkmss::catalog::{ObjectKind, Query};
 use libkmss::clock::Timestamp;
+use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Body, Date, Key, KeyClass, Object, weakness_of_key};
 use libkmss::kms::Kms;
+use libkmss::operation::Find;
 use libkmss::policy::Scope;
 use libkmss::policy::registry::Entries;
 use libkmss::quota::{Block, BlockTarget};
 use libkmss::settings::Weakness;
 use libkmss::tenant::Namespace;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use x509_cert::Certificate;
 use x509_cert::der::Decode as _;
 
 use super::known::{Known, Past};
 use super::period::{DAY, rfc3339, rfc3339_or_null};
 use super::weak;
-use crate::commands::{key, key_type};
-use crate::context::Context;
-use crate::objects::all_in;
-use crate::output::{self, Failure};
-use crate::pin;
+use super::words::{class_name, describe, plain, uses};
+
+/// Those of `all` that the labels name; all of them where there are none.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for a label that no token has.
+pub fn chosen(all: Vec<Namespace>, labels: &[String]) -> Result<Vec<Namespace>> {
+    for label in labels {
+        if !all.iter().any(|namespace| namespace.name == *label) {
+            let label: String = label.chars().take(128).collect();
+            let what = format!("no token is labelled `{label}`; `kmss token list` shows what there is");
+            return Err(Error::new(ErrorKind::NotFound, what));
+        }
+    }
+    Ok(all.into_iter().filter(|one| labels.is_empty() || labels.contains(&one.name)).collect())
+}
+
+/// A token that the report is about, as whoever asks for it may see it.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The token.
+    pub namespace: Namespace,
+    /// Who looks.
+    pub caller: Caller,
+    /// Why what is private was not opened, as the end of a sentence; `None` where it was.
+    pub closed: Option<String>,
+}
 
 /// A token.
-#[derive(Debug, Serialize)]
-pub(super) struct Token {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Token {
     /// `tenant/namespace`.
     pub token: String,
     /// Whether its private objects were to be seen.
@@ -55,8 +78,8 @@ pub(super) struct Token {
 }
 
 /// A user of a token.
-#[derive(Debug, Serialize)]
-pub(super) struct User {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct User {
     /// The name.
     pub user: String,
     /// The roles.
@@ -64,8 +87,8 @@ pub(super) struct User {
 }
 
 /// A key, a pair being one.
-#[derive(Debug, Serialize)]
-pub(super) struct KeyRow {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct KeyRow {
     /// `tenant/namespace`.
     pub token: String,
     /// The name.
@@ -73,18 +96,18 @@ pub(super) struct KeyRow {
     /// The label.
     pub label: String,
     /// `secret`, `private` (with its public half, where there is one) or `public`.
-    pub class: &'static str,
+    pub class: String,
     /// Type and size.
     #[serde(rename = "type")]
     pub key_type: String,
     /// Size in bits.
     pub bits: u32,
     /// The state.
-    pub state: &'static str,
+    pub state: String,
     /// The tags.
     pub tags: Vec<String>,
     /// What it may be used for, both halves together.
-    pub uses_allowed: Vec<&'static str>,
+    pub uses_allowed: Vec<String>,
     /// Never to be read in clear; `null` for a public key.
     pub sensitive: Option<bool>,
     /// May be wrapped; `null` for a public key.
@@ -98,7 +121,7 @@ pub(super) struct KeyRow {
     /// How many versions there are.
     pub versions: usize,
     /// When the version in use was made.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub created: Timestamp,
     /// Its age.
     pub age_days: u64,
@@ -111,7 +134,7 @@ pub(super) struct KeyRow {
     /// Whether that has passed.
     pub expired: bool,
     /// What is weak about it.
-    pub weaknesses: Vec<&'static str>,
+    pub weaknesses: Vec<String>,
     /// Policies of this very key.
     pub policies: Vec<String>,
     /// Blocks and throttles of the key or its token that hold now.
@@ -124,8 +147,8 @@ pub(super) struct KeyRow {
 }
 
 /// A certificate.
-#[derive(Debug, Serialize)]
-pub(super) struct CertificateRow {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CertificateRow {
     /// `tenant/namespace`.
     pub token: String,
     /// The label.
@@ -139,10 +162,10 @@ pub(super) struct CertificateRow {
     /// The serial number.
     pub serial: String,
     /// When it begins to be valid.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub not_before: Option<Timestamp>,
     /// When it expires.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub not_after: Option<Timestamp>,
     /// Days until then; 0 where it has expired.
     pub days_left: Option<u64>,
@@ -154,7 +177,7 @@ pub(super) struct CertificateRow {
 
 /// What there is.
 #[derive(Debug, Default)]
-pub(super) struct Ledger {
+pub(crate) struct Ledger {
     pub tokens: Vec<Token>,
     pub keys: Vec<KeyRow>,
     pub certificates: Vec<CertificateRow>,
@@ -166,7 +189,7 @@ pub(super) struct Ledger {
 
 /// When and by which measure.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Measure {
+pub(crate) struct Measure {
     /// Now.
     pub now: Timestamp,
     /// Days after which a key is due for rotation.
@@ -174,27 +197,17 @@ pub(super) struct Measure {
 }
 
 impl Ledger {
-    /// Reads the tokens that `wanted` names, or all.
+    /// Reads `tokens`, at most so many objects of them.
     ///
     /// # Errors
-    /// No such token, a wrong PIN, a store that cannot be read.
-    pub(super) fn read(context: &Context, kms: &Kms, wanted: &[String], measure: Measure) -> Result<Self, Failure> {
-        let all = kms.namespaces()?;
-        for label in wanted {
-            if !all.iter().any(|namespace| namespace.name == *label) {
-                return Err(format!("no token is labelled `{label}`; `kmss token list` shows what there is").into());
-            }
-        }
+    /// A store that cannot be read.
+    pub(crate) fn read(kms: &Kms, tokens: Vec<Opened>, measure: Measure, most: usize) -> Result<Self> {
         let now = measure.now;
         let blocks = kms.blocks()?.into_iter().filter(|block| block.holds(now)).collect();
         let in_force = InForce { policies: kms.policies()?, blocks };
-        let mut ledger = Self::default();
-        let chosen: Vec<_> = all.into_iter().filter(|n| wanted.is_empty() || wanted.contains(&n.name)).collect();
-        // A wrong PIN counts: one is shown to tokens that somebody named, and to the only one there is.
-        let named = !wanted.is_empty() || chosen.len() == 1;
-        for namespace in chosen {
-            let (caller, opened) = enter(context, kms, &namespace, named, !wanted.is_empty())?;
-            ledger.add(kms, &namespace, &caller, opened, &in_force, measure)?;
+        let (mut ledger, mut room) = (Self::default(), most);
+        for token in tokens {
+            ledger.add(kms, &token, &in_force, measure, &mut room)?;
         }
         Ok(ledger)
     }
@@ -202,19 +215,17 @@ impl Ledger {
     fn add(
         &mut self,
         kms: &Kms,
-        namespace: &Namespace,
-        caller: &Caller,
-        opened: bool,
+        opened: &Opened,
         in_force: &InForce,
         measure: Measure,
-    ) -> Result<(), Failure> {
-        let policies = &in_force.policies;
+        room: &mut usize,
+    ) -> Result<()> {
+        let (policies, namespace) = (&in_force.policies, &opened.namespace);
         let token = namespace.to_string();
-        if !opened {
+        if let Some(why) = &opened.closed {
             self.missing.push(format!(
-                "Private objects of token `{}` were not opened: name it with --token and give its user PIN. Of its pairs \
-                 the public halves are listed.",
-                output::plain(&token)
+                "Private objects of token `{}` were not opened: {why}. Of its pairs the public halves are listed.",
+                plain(&token)
             ));
         }
         let mut objects = Vec::new();
@@ -224,12 +235,22 @@ impl Ledger {
             ObjectKind::Key(KeyClass::Public),
             ObjectKind::Certificate,
         ] {
-            if let Err(error) = all_in(kms, caller, kind, &mut objects) {
-                self.missing
-                    .push(format!("Not all objects of token `{}` could be read: {error}.", output::plain(&token)));
-                break;
+            match all_in(kms, &opened.caller, kind, room, &mut objects) {
+                Ok(true) => {}
+                Ok(false) => {
+                    let many = format!("Not all objects of token `{}` are listed: there are too many.", plain(&token));
+                    self.missing.push(many);
+                    break;
+                }
+                Err(error) => {
+                    let cannot = format!("Not all objects of token `{}` could be read: {error}.", plain(&token));
+                    self.missing.push(cannot);
+                    break;
+                }
             }
         }
+        // A token without PINs would show everything to whoever looks.
+        objects.retain(|object| opened.closed.is_none() || !object.private);
         let (mut by_name, mut by_identifier) = (HashMap::<_, Vec<_>>::new(), HashMap::<_, Vec<_>>::new());
         for object in &objects {
             if let Some(key) = object.key() {
@@ -259,7 +280,7 @@ impl Ledger {
             users.push(User { user, roles });
         }
         self.tokens.push(Token {
-            opened,
+            opened: opened.closed.is_none(),
             pinless: namespace.settings.pinless,
             profile: namespace.settings.profile.to_string(),
             forbid: namespace.settings.forbid.to_string(),
@@ -295,28 +316,22 @@ impl InForce {
     }
 }
 
-/// A caller, and whether private objects are to be seen.
-fn enter(
-    context: &Context,
-    kms: &Kms,
-    namespace: &Namespace,
-    show_pin: bool,
-    ask: bool,
-) -> Result<(Caller, bool), Failure> {
-    let caller = kms.enter(namespace, 0)?;
-    if namespace.settings.pinless {
-        return Ok((caller, true));
-    }
-    let what = format!("user PIN of `{}`", output::plain(&namespace.name));
-    let source = context.user_source(&what);
-    let pin = match (show_pin, ask) {
-        (true, true) => pin::offered(&source)?,
-        (true, false) => pin::given(&source)?,
-        (false, _) => None,
-    };
-    match pin {
-        Some(pin) => Ok((kms.login(&caller, &Credential::UserPin { name: "user", pin: &pin })?, true)),
-        None => Ok((caller, false)),
+/// Every stored object of a kind, as far as there is `room`; whether that was all.
+fn all_in(kms: &Kms, caller: &Caller, kind: ObjectKind, room: &mut usize, into: &mut Vec<Arc<Object>>) -> Result<bool> {
+    const PAGE: usize = 256;
+    let query = Query { kind: Some(kind), ..Query::default() };
+    let mut after = None;
+    loop {
+        let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
+        for found in &page {
+            let Some(left) = room.checked_sub(1) else { return Ok(false) };
+            *room = left;
+            into.push(kms.object(caller, found.id)?);
+        }
+        after = page.last().map(|found| found.id);
+        if page.len() < PAGE {
+            return Ok(true);
+        }
     }
 }
 
@@ -343,20 +358,20 @@ fn row(
     let version = key.primary().ok();
     let created = version.map_or(object.created, |version| version.created);
     let age_days = measure.now.0.saturating_sub(created.0) / DAY;
-    let mut uses_allowed = key::uses(&key.usage);
-    uses_allowed.extend(other.map(|key| key::uses(&key.usage)).unwrap_or_default());
+    let mut uses_allowed = uses(&key.usage);
+    uses_allowed.extend(other.map(|key| uses(&key.usage)).unwrap_or_default());
     let secret = key.class != KeyClass::Public;
     let own = |scope: &Scope| matches!(scope, Scope::Key { key: name, .. } if name == key.policy_name());
     KeyRow {
         token: namespace.to_string(),
         name: key.name.clone(),
         label: String::from_utf8_lossy(&object.label).into_owned(),
-        class: key::class_name(key.class),
-        key_type: key_type::describe(key),
+        class: class_name(key.class).to_owned(),
+        key_type: describe(key),
         bits: version.map(|version| version.bits).unwrap_or_default(),
-        state: key.state.name(),
+        state: key.state.name().to_owned(),
         tags: key.tags.clone(),
-        uses_allowed,
+        uses_allowed: uses_allowed.into_iter().map(str::to_owned).collect(),
         sensitive: secret.then_some(key.protection.sensitive),
         extractable: secret.then_some(key.protection.extractable),
         local: key.protection.local,
@@ -378,10 +393,10 @@ fn row(
 }
 
 /// What is weak about a key, whatever its token forbids.
-fn weaknesses(key: &Key, version: &libkmss::key::KeyVersion) -> Vec<&'static str> {
+fn weaknesses(key: &Key, version: &libkmss::key::KeyVersion) -> Vec<String> {
     let one = |weakness: Weakness| weakness_of_key(std::iter::once(weakness).collect(), key, version);
     let known = [Weakness::ShortRsa, Weakness::ShortSecrets];
-    known.into_iter().filter_map(one).map(weak::words).collect()
+    known.into_iter().filter_map(one).map(|weakness| weak::words(weakness).to_owned()).collect()
 }
 
 /// `YYYY-MM-DD`.

@@ -1,19 +1,19 @@
 //! What the audit trail says, counted while it is read: nothing is kept of a record but what it adds to.
 
-use libkmss::audit::{Record, RecordObject, RecordUse};
+use libkmss::audit::{Record, RecordUse};
 use libkmss::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::changes::Changes;
 use super::known::Known;
 use super::period::{Period, day, rfc3339_or_null};
 use super::rows::Rows;
 use super::weak;
-use agent::text::lossy;
+use super::words::{lossy, name, text, token};
 
 /// What a record is about, as far as it is counted.
 #[derive(Debug)]
-pub(super) struct Trail {
+pub(crate) struct Trail {
     period: Period,
     /// Tokens that the report is about; all where there are none.
     tokens: Vec<String>,
@@ -38,8 +38,8 @@ pub(super) struct Trail {
 }
 
 /// How many records there are.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Records {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Records {
     /// In the whole trail.
     pub trail: u64,
     /// Events and summaries of the period, of the tokens that the report is about.
@@ -47,10 +47,10 @@ pub(super) struct Records {
     /// Of these: events that name who asked, when, what was done, on what, and what became of it.
     pub complete: u64,
     /// The oldest of the trail.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub first: Option<Timestamp>,
     /// The newest of the trail.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub last: Option<Timestamp>,
     /// Times in the period that a writer found remains of a failed write.
     pub recoveries: u64,
@@ -61,8 +61,8 @@ pub(super) struct Records {
 }
 
 /// Which day.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct DayKey {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct DayKey {
     /// `YYYY-MM-DD` in UTC.
     pub day: String,
 }
@@ -74,8 +74,8 @@ impl DayKey {
 }
 
 /// What was done on a day.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Day {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Day {
     /// Uses of keys.
     pub uses: u64,
     /// Refusals.
@@ -85,8 +85,8 @@ pub(super) struct Day {
 }
 
 /// A key and who used it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct UseKey {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct UseKey {
     /// `tenant/namespace`.
     pub token: String,
     /// The key's name; of session keys that of the key they came from, or nothing.
@@ -105,8 +105,8 @@ pub(super) struct UseKey {
 }
 
 /// How a key was used.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Use {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Use {
     /// How often in all.
     pub operations: u64,
     /// How often by what was done.
@@ -116,13 +116,13 @@ pub(super) struct Use {
     /// Begun and never finished.
     pub abandoned: u64,
     /// The last time.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub last: Option<Timestamp>,
 }
 
 /// A kind of refusal or failure.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct RefusalKey {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct RefusalKey {
     /// The kind of error.
     pub error: String,
     /// What was to be done.
@@ -138,12 +138,12 @@ pub(super) struct RefusalKey {
 }
 
 /// How often, and when last.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Times {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Times {
     /// How often.
     pub count: u64,
     /// The last time.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub last: Option<Timestamp>,
 }
 
@@ -155,8 +155,8 @@ impl Times {
 }
 
 /// Who logs in where.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct LoginKey {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct LoginKey {
     /// `tenant/namespace`.
     pub token: String,
     /// Who.
@@ -164,8 +164,8 @@ pub(super) struct LoginKey {
 }
 
 /// Attempts to log in.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Logins {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Logins {
     /// With the right PIN.
     pub succeeded: u64,
     /// With a wrong one, or as a user that does not exist.
@@ -175,19 +175,19 @@ pub(super) struct Logins {
     /// Refused or failed otherwise.
     pub other: u64,
     /// The last time.
-    #[serde(serialize_with = "rfc3339_or_null")]
+    #[serde(with = "rfc3339_or_null")]
     pub last: Option<Timestamp>,
 }
 
 /// A weak use.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub(super) struct WeakKey {
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct WeakKey {
     /// The mechanism.
     pub mechanism: String,
     /// The weakness, as `kmss token profile --forbid` calls it.
-    pub weakness: &'static str,
+    pub weakness: String,
     /// The same in words.
-    pub why: &'static str,
+    pub why: String,
     /// What was done.
     pub action: String,
     /// `tenant/namespace`.
@@ -218,7 +218,7 @@ const USES: [&str; 12] = [
 ];
 
 impl Trail {
-    pub(super) fn new(period: Period, tokens: Vec<String>, known: Known) -> Self {
+    pub(crate) fn new(period: Period, tokens: Vec<String>, known: Known) -> Self {
         Self {
             period,
             tokens,
@@ -235,7 +235,7 @@ impl Trail {
     }
 
     /// Takes a record in.
-    pub(super) fn add(&mut self, record: &Record) {
+    pub(crate) fn add(&mut self, record: &Record) {
         let time = record.time;
         self.records.trail += 1;
         self.records.first = Some(self.records.first.map_or(time, |first| first.min(time)));
@@ -327,7 +327,7 @@ impl Trail {
             "success" => {
                 self.days.at(DayKey::of(record.time), |day| day.uses = day.uses.saturating_add(one.count));
                 if let Some(weakness) = weak::of_use(&action, &mechanism) {
-                    let (weakness, why) = (weakness.name(), weak::words(weakness));
+                    let (weakness, why) = (weakness.name().to_owned(), weak::words(weakness).to_owned());
                     let (token, name, principal) = (key.token.clone(), key.key.clone(), key.principal.clone());
                     let weak =
                         WeakKey { mechanism, weakness, why, action: action.clone(), token, key: name, principal };
@@ -363,25 +363,6 @@ impl Trail {
             }
         });
     }
-}
-
-/// A field of audit text.
-pub(super) fn text(field: &Option<String>) -> String {
-    field.as_deref().map(lossy).unwrap_or_default()
-}
-
-/// `tenant/namespace` of a record.
-pub(super) fn token(record: &Record) -> String {
-    match (&record.tenant, &record.namespace) {
-        (None, None) => String::new(),
-        (tenant, namespace) => format!("{}/{}", text(tenant), text(namespace)),
-    }
-}
-
-/// What a record calls an object.
-pub(super) fn name(object: &RecordObject) -> String {
-    let names = [&object.name, &object.origin, &object.label];
-    names.into_iter().map(text).find(|name| !name.is_empty()).unwrap_or_default()
 }
 
 fn refusal(record: &Record) -> RefusalKey {

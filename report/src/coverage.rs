@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::facts::{Fact, Sight};
-use crate::output::Failure;
+use libkmss::error::{Error, ErrorKind, Result};
 
 /// What the report says in any case.
-pub(super) const STATEMENT: &str = "The software engine of KMSS is not a certified cryptographic module: it holds no \
+pub(crate) const STATEMENT: &str = "The software engine of KMSS is not a certified cryptographic module: it holds no \
     certificate under FIPS 140-3, GM/T 0028 or any other scheme. This report gives evidence for an audit; it is no \
     certification, and what it cannot see it does not vouch for.";
 
@@ -41,10 +40,81 @@ struct SourceRow {
     limit: String,
 }
 
+/// Something that the report looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Fact {
+    Inventory,
+    Owners,
+    Generation,
+    Protection,
+    Sealing,
+    Strength,
+    Cryptoperiod,
+    Lifecycle,
+    Exports,
+    Expiry,
+    Uses,
+    Trail,
+    Integrity,
+    Retention,
+    Loss,
+    Writers,
+    Changes,
+    Credentials,
+    Refusals,
+    Logins,
+    Policies,
+    Segregation,
+    National,
+    NationalUse,
+    Certified,
+}
+
+impl Fact {
+    /// All of them.
+    pub(crate) const ALL: [Self; 25] = [
+        Self::Inventory,
+        Self::Owners,
+        Self::Generation,
+        Self::Protection,
+        Self::Sealing,
+        Self::Strength,
+        Self::Cryptoperiod,
+        Self::Lifecycle,
+        Self::Exports,
+        Self::Expiry,
+        Self::Uses,
+        Self::Trail,
+        Self::Integrity,
+        Self::Retention,
+        Self::Loss,
+        Self::Writers,
+        Self::Changes,
+        Self::Credentials,
+        Self::Refusals,
+        Self::Logins,
+        Self::Policies,
+        Self::Segregation,
+        Self::National,
+        Self::NationalUse,
+        Self::Certified,
+    ];
+}
+
+/// What was seen of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// Whether it speaks for the requirement.
+    pub holds: bool,
+    /// A sentence with figures.
+    pub words: String,
+}
+
 /// How far a requirement is evidenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Status {
+pub enum Status {
     /// What KMSS has to do with it is shown.
     Evidenced,
     /// Some of it is.
@@ -57,7 +127,8 @@ pub(super) enum Status {
 
 impl Status {
     /// The words for people.
-    pub(super) const fn words(self) -> &'static str {
+    #[must_use]
+    pub const fn words(self) -> &'static str {
         match self {
             Self::Evidenced => "evidenced",
             Self::Partly => "partly",
@@ -68,8 +139,8 @@ impl Status {
 }
 
 /// A standard.
-#[derive(Debug, Serialize)]
-pub(super) struct Standard {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Standard {
     /// A short name that stays.
     pub id: String,
     /// Its number.
@@ -81,8 +152,8 @@ pub(super) struct Standard {
 }
 
 /// A requirement.
-#[derive(Debug, Serialize)]
-pub(super) struct Requirement {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Requirement {
     /// Its number.
     pub requirement: String,
     /// What it is about, in our words.
@@ -101,8 +172,10 @@ pub(super) struct Requirement {
 ///
 /// # Errors
 /// The table cannot be read, which a test rules out.
-pub(super) fn of(sights: &BTreeMap<Fact, Sight>) -> Result<Vec<Standard>, Failure> {
-    let file: File = toml::from_str(TABLE)?;
+pub(crate) fn of(sights: &BTreeMap<Fact, Sight>) -> Result<Vec<Standard>> {
+    let unread =
+        |e: toml::de::Error| Error::new(ErrorKind::Internal, "the table of standards is damaged").with_source(e);
+    let file: File = toml::from_str(TABLE).map_err(unread)?;
     Ok(file.standard.into_iter().map(|source| standard(source, sights)).collect())
 }
 

@@ -2,22 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Most rows of a table.
 const LIMIT: usize = 10_000;
 
 /// Values by key; what comes when there are too many keys is only counted.
 #[derive(Debug)]
-pub(super) struct Rows<K, V> {
+pub(crate) struct Rows<K, V> {
     rows: BTreeMap<K, V>,
     /// Records whose rows were left out.
     pub left_out: u64,
 }
 
 /// A table of the report.
-#[derive(Debug, Serialize)]
-pub(super) struct Table<K, V> {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Table<K, V> {
     /// Its rows.
     pub rows: Vec<Row<K, V>>,
     /// Records that would have needed more rows than a report has.
@@ -25,8 +25,8 @@ pub(super) struct Table<K, V> {
 }
 
 /// A row of the report: what it is about, and what was counted.
-#[derive(Debug, Serialize)]
-pub(super) struct Row<K, V> {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Row<K, V> {
     /// What it is about.
     #[serde(flatten)]
     pub key: K,
@@ -43,7 +43,7 @@ impl<K, V> Default for Rows<K, V> {
 
 impl<K: Ord, V: Default> Rows<K, V> {
     /// Changes the row of `key`, which may be new.
-    pub(super) fn at(&mut self, key: K, change: impl FnOnce(&mut V)) {
+    pub(crate) fn at(&mut self, key: K, change: impl FnOnce(&mut V)) {
         if self.rows.len() < LIMIT || self.rows.contains_key(&key) {
             change(self.rows.entry(key).or_default());
         } else {
@@ -52,21 +52,21 @@ impl<K: Ord, V: Default> Rows<K, V> {
     }
 
     /// The rows, those with the highest `rank` first, and in the order of their keys where it is equal.
-    pub(super) fn by(self, rank: impl Fn(&V) -> u64) -> Table<K, V> {
+    pub(crate) fn by(self, rank: impl Fn(&V) -> u64) -> Table<K, V> {
         let mut rows: Vec<Row<K, V>> = self.rows.into_iter().map(|(key, value)| Row { key, value }).collect();
         rows.sort_by_key(|row| std::cmp::Reverse(rank(&row.value)));
         Table { rows, records_left_out: self.left_out }
     }
 
     /// The rows in the order of their keys.
-    pub(super) fn in_order(self) -> Table<K, V> {
+    pub(crate) fn in_order(self) -> Table<K, V> {
         self.by(|_| 0)
     }
 }
 
 impl<K, V> Table<K, V> {
     /// The sum of what `count` says of each row.
-    pub(super) fn sum(&self, count: impl Fn(&V) -> u64) -> u64 {
+    pub fn sum(&self, count: impl Fn(&V) -> u64) -> u64 {
         self.rows.iter().fold(0, |sum, row| sum.saturating_add(count(&row.value)))
     }
 }

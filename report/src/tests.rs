@@ -46,7 +46,7 @@ fn operations_are_counted_once_and_in_the_period_only() {
     let uses = trail.uses.by(|row| row.operations);
     assert_eq!((uses.rows.len(), uses.rows[0].value.operations, uses.rows[0].value.data_len), (1, 1, 16));
     let weak = trail.weak.by(|times| times.count);
-    assert_eq!((weak.rows.len(), weak.rows[0].key.weakness, weak.rows[0].value.count), (1, "ecb", 1));
+    assert_eq!((weak.rows.len(), weak.rows[0].key.weakness.as_str(), weak.rows[0].value.count), (1, "ecb", 1));
     assert_eq!((trail.records.first, trail.records.last), (Some(Timestamp(9 * DAY)), Some(Timestamp(20 * DAY))));
 }
 

@@ -6,7 +6,7 @@ use libkmss::settings::Weakness;
 ///
 /// A signature over a hash that was made elsewhere (`ECDSA`, `RSA_PKCS`, `RSA_PKCS_PSS`) does not say which hash that was, and a
 /// MAC does not say how short it was cut.
-pub(super) fn of_use(action: &str, mechanism: &str) -> Option<Weakness> {
+pub(crate) fn of_use(action: &str, mechanism: &str) -> Option<Weakness> {
     let conceals = matches!(action, "encrypt" | "decrypt" | "wrap" | "unwrap");
     match mechanism {
         "SHA1_RSA_PKCS" | "SHA1_RSA_PKCS_PSS" | "ECDSA_SHA1" if action == "sign" => Some(Weakness::Sha1Signatures),
@@ -19,7 +19,7 @@ pub(super) fn of_use(action: &str, mechanism: &str) -> Option<Weakness> {
 }
 
 /// A weakness in words.
-pub(super) const fn words(weakness: Weakness) -> &'static str {
+pub(crate) const fn words(weakness: Weakness) -> &'static str {
     match weakness {
         Weakness::Sha1Signatures => "signs over SHA-1",
         Weakness::Pkcs1Encryption => "encrypts with PKCS #1 v1.5 padding",

@@ -4,19 +4,18 @@ use std::collections::BTreeMap;
 
 use libkmss::audit::{Record, RecordObject};
 use libkmss::clock::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::period::rfc3339;
-use super::trail::{name, text, token};
-use agent::text::lossy;
+use super::words::{lossy, name, text, token};
 
 /// Most changes that are listed: the newest.
 const LISTED: usize = 500;
 
 /// What sort of thing was changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub enum Kind {
     /// A key, certificate or other object was generated.
     Generated,
     /// One was imported, unwrapped or copied.
@@ -43,7 +42,8 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The words for people.
-    pub(super) const fn words(self) -> &'static str {
+    #[must_use]
+    pub const fn words(self) -> &'static str {
         match self {
             Self::Generated => "generated",
             Self::Imported => "imported",
@@ -81,8 +81,8 @@ impl Kind {
 }
 
 /// Changes of the period.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Changes {
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Changes {
     /// How many succeeded, by kind.
     pub succeeded: BTreeMap<Kind, u64>,
     /// How many were refused or failed, by kind.
@@ -99,10 +99,10 @@ pub(super) struct Changes {
 }
 
 /// A change.
-#[derive(Debug, Serialize)]
-pub(super) struct Change {
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Change {
     /// When.
-    #[serde(serialize_with = "rfc3339")]
+    #[serde(with = "rfc3339")]
     pub time: Timestamp,
     /// What sort.
     pub kind: Kind,
@@ -120,7 +120,7 @@ pub(super) struct Change {
 
 impl Changes {
     /// Takes a record in.
-    pub(super) fn add(&mut self, record: &Record, action: &str, outcome: &str) {
+    pub(crate) fn add(&mut self, record: &Record, action: &str, outcome: &str) {
         let Some(kind) = Kind::of(record, action, is_stored(record.object.as_ref())) else { return };
         let by_outcome = match outcome {
             "success" => &mut self.succeeded,
@@ -146,18 +146,20 @@ impl Changes {
     }
 
     /// The changes as they are reported, the newest first.
-    pub(super) fn finish(mut self) -> Self {
+    pub(crate) fn finish(mut self) -> Self {
         self.newest = std::mem::take(&mut self.queue).into_values().rev().collect();
         self
     }
 
     /// How many of a kind succeeded.
-    pub(super) fn of(&self, kind: Kind) -> u64 {
+    #[must_use]
+    pub fn of(&self, kind: Kind) -> u64 {
         self.succeeded.get(&kind).copied().unwrap_or_default()
     }
 
     /// How many succeeded.
-    pub(super) fn all(&self) -> u64 {
+    #[must_use]
+    pub fn all(&self) -> u64 {
         self.succeeded.values().sum()
     }
 }
