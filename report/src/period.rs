@@ -63,7 +63,6 @@ pub(crate) mod rfc3339_or_null {
     use serde::de::Error as _;
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    #[expect(clippy::ref_option, reason = "serde wants it so")]
     pub(crate) fn serialize<S: Serializer>(time: &Option<Timestamp>, to: S) -> Result<S::Ok, S::Error> {
         match time {
             Some(time) => crate::period::rfc3339::serialize(time, to),

@@ -13,6 +13,9 @@ use remote::{convert, proto};
 use crate::context::{self, Context, find_token};
 use crate::output::Failure;
 
+/// Most kinds of changes that are taken from a server, which tells fewer.
+const MOST_CHANGES: usize = 100_000;
+
 /// A policy that is not in force.
 #[derive(Clone, Copy)]
 pub(crate) struct Offer<'a> {
@@ -123,7 +126,11 @@ impl Past for ServerPast<'_> {
         self.0.listen(&proto::ReplayPolicyRequest { candidate, namespace, since_ms, until_ms }, |part| {
             match part.kind {
                 Some(Kind::Progress(at)) => told(at.bytes, at.bytes_total),
-                Some(Kind::Changes(part)) => changes.extend(part.changes.into_iter().map(convert::replay_change)),
+                Some(Kind::Changes(part)) if changes.len() <= MOST_CHANGES => {
+                    changes.extend(part.changes.into_iter().map(convert::replay_change));
+                }
+                // No server of ours says so much.
+                Some(Kind::Changes(_)) => return ControlFlow::Break(()),
                 Some(Kind::Outcome(done)) => outcome = Some(done),
                 None => {}
             }

@@ -59,7 +59,8 @@ fn custodians_approve_from_afar_as_whom_their_certificates_name() {
     // The first digits will do.
     let short = id.chars().take(8).collect::<String>();
     let said = bob.json(&format!("approve {short} --token web"));
-    assert_eq!(said[0]["approvers"], serde_json::json!(["user:ann", "user:bob"]));
+    let approvers = said[0]["approvers"].as_array().unwrap();
+    assert!(approvers.len() == 2 && ["user:ann", "user:bob"].iter().all(|who| approvers.contains(&(*who).into())));
     me.kmss("key destroy root --token web --yes").succeed();
     ann.kmss("approve --list --token web").succeed().mentions("No request waits for approval.");
     let approved = |record: &serde_json::Value| {
