@@ -390,8 +390,8 @@ impl Faulty {
         tool("--verify --input-file msg --signature-file sig").succeed();
     }
 
-    /// Kills a move at the first call of `function` that comes after `passed` ones.
-    fn killed_at(&self, to: &str, function: &str, passed: usize) {
+    /// Kills a move at the first call of `function` that comes after `passed` ones; whether it came there.
+    fn killed_at(&self, to: &str, function: &str, passed: usize) -> bool {
         self.module.note_calls();
         self.module.command(&format!("{function} hang:60000 1 {passed}"));
         let mut moving = self.kmss(&format!("key move k --token pay --to {to}")).keep_running();
@@ -400,9 +400,11 @@ impl Faulty {
         while !calls() && moving.ended().is_none() && begun.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(20));
         }
+        let there = calls() && moving.ended().is_none();
         // Ends it by SIGKILL.
         drop(moving);
         self.module.command("");
+        there
     }
 }
 
@@ -431,7 +433,10 @@ fn a_move_that_is_killed_anywhere_leaves_the_key_whole_in_one_place() {
     ] {
         for (function, passed) in points {
             let from = scene.backend();
-            scene.killed_at(to, function, *passed);
+            assert!(
+                scene.killed_at(to, function, *passed),
+                "{to}: {function} is not called {passed} times and once more"
+            );
             let now = scene.backend();
             assert!(now == from || now == to, "{now}");
             scene.signs();
@@ -506,6 +511,45 @@ fn what_the_former_device_does_not_destroy_stays_the_keys_until_it_does() {
     scene.kmss("key destroy k --token pay --yes").succeed();
     assert_eq!(scene.held(), 0);
     scene.kmss("store check --token pay").succeed();
+}
+
+#[test]
+fn what_was_left_in_a_device_that_is_scrapped_holds_up_nothing_and_is_given_up_when_that_is_said() {
+    if skip() {
+        return;
+    }
+    let scene = Faulty::new();
+    for (key, kind) in [("k", "ec:p256"), ("gone", "aes:256")] {
+        scene.kmss(&format!("key generate {key} --token pay --type {kind} --extractable --backend vault")).succeed();
+        scene.module.command("C_DestroyObject CKR_FUNCTION_FAILED");
+        scene.kmss(&format!("key move {key} --token pay --to soft")).run().mentions("not destroyed yet");
+        scene.module.command("");
+    }
+    let config = scene.home.path().join("kmss.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("name = \"vault\"", "name = \"next\"")).unwrap();
+    let moved = scene.kmss("key move k --token pay --to next").run();
+    assert_eq!((moved.code(), scene.backend()), (Some(4), "next".to_owned()), "{moved}");
+    scene.kmss("key move k --token pay --to next").fail().mentions("no backend `vault` is configured");
+    scene.kmss("key move k --token pay --to next --forget").succeed().mentions("is given up");
+    scene.kmss("key move k --token pay --to next").succeed().mentions("there already");
+    assert!(Value::Array(scene.home.audit(20)).to_string().contains("\"new\":\"\",\"old\":\"vault"), "it is recorded");
+    scene.kmss("key destroy gone --token pay --yes").fail().mentions("no backend `vault` is configured");
+    scene.kmss("key show gone --token pay").fail();
+    scene.kmss("store check --token pay").succeed();
+}
+
+#[test]
+fn a_device_that_dies_while_it_is_given_the_key_wrapped_is_told_as_what_it_is() {
+    if skip() {
+        return;
+    }
+    let scene = Faulty::new();
+    scene.kmss("key generate k --token pay --type ec:p256 --extractable").succeed();
+    scene.module.command("C_CreateObject CKR_FUNCTION_NOT_SUPPORTED\nC_GenerateKeyPair CKR_DEVICE_ERROR");
+    scene.kmss("key move k --token pay --to vault").fail().mentions("DeviceError");
+    scene.module.command("");
+    assert_eq!((scene.backend(), scene.held()), ("soft".to_owned(), 0));
 }
 
 #[test]
