@@ -11,6 +11,7 @@ mod policy;
 mod quota;
 mod report;
 mod seal;
+mod tokenize;
 
 use std::path::PathBuf;
 
@@ -32,6 +33,7 @@ pub(crate) use self::policy::{
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
+pub(crate) use self::tokenize::{DetokenizeArgs, TokenizeArgs, TokensArgs};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
@@ -122,6 +124,10 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Put tokens of the same format in the place of card numbers, identity numbers and other values, one in a line
+    Tokenize(TokenizeArgs),
+    /// Get the values of tokens back
+    Detokenize(DetokenizeArgs),
     /// Write man pages into a directory
     #[command(hide = true)]
     Man {

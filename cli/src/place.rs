@@ -80,7 +80,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
-        Command::Alarm(AlarmCommand::List { .. }) => Place::Either,
+        Command::Alarm(AlarmCommand::List { .. }) | Command::Tokenize(_) | Command::Detokenize(_) => Place::Either,
         Command::Approve(_)
         | Command::Home(_)
         | Command::Report(_)

@@ -9,12 +9,13 @@ use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, 
 use libkmss::kms::Kms;
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::{
-    ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
-    SetAudit, Sign, Tag, Update,
+    ChangeState, Chosen, Decrypt, Destroy, Draft, Encrypt, Find, GeneratePair, GenerateSecret, Import, ImportDocument,
+    ObjectRef, Rename, SetAudit, Sign, Tag, Update,
 };
 use libkmss::tenant::Namespace;
+use zeroize::Zeroizing;
 
-use super::Objects;
+use super::{Objects, in_line};
 use crate::output::Failure;
 
 /// The objects of a token of a home.
@@ -96,6 +97,29 @@ impl Objects for HomeObjects {
             signature.truncate(len);
             Ok(signature)
         })?)
+    }
+
+    fn crypt_each(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        encrypt: bool,
+        values: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        let one = |value: &[u8]| {
+            let (key, how) = (ObjectRef::from(key), Chosen::from(mechanism.clone()));
+            let mut crypting = match encrypt {
+                true => self.kms.begin(&self.caller, Encrypt { key, how })?,
+                false => self.kms.begin(&self.caller, Decrypt { key, how })?,
+            };
+            crypting.finish(value, |running| {
+                let mut made = Zeroizing::new(vec![0; running.finish_len(value.len())]);
+                let len = running.finish(value, &mut made)?;
+                made.truncate(len);
+                Ok(made)
+            })
+        };
+        values.iter().enumerate().map(|(line, value)| one(value).map_err(|e| in_line(line, e))).collect()
     }
 
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {

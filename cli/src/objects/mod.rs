@@ -11,6 +11,7 @@ use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::Draft;
 use libkmss::tenant::Namespace;
+use zeroize::Zeroizing;
 
 use self::home::HomeObjects;
 pub(crate) use self::home::{all_in, parts_in};
@@ -60,6 +61,15 @@ pub(crate) trait Objects {
     /// Signs a message there.
     fn sign(&self, key: &Arc<Object>, mechanism: &Mechanism, message: &[u8]) -> Result<Vec<u8>, Failure>;
 
+    /// Encrypts or decrypts each of `values` there. The first that cannot be is the error, with its line.
+    fn crypt_each(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        encrypt: bool,
+        values: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
     /// Changes the state of a key (by the security officer).
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure>;
 
@@ -71,6 +81,11 @@ pub(crate) trait Objects {
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;
+}
+
+/// What went wrong with one value of many.
+fn in_line(line: usize, why: impl std::fmt::Display) -> Failure {
+    format!("line {}: {why}", line + 1).into()
 }
 
 impl Context {

@@ -13,6 +13,7 @@ mod refusals;
 mod rules;
 mod running;
 mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 
