@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod compat;
 mod domain;
 mod exchange;
 mod global;
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
+pub(crate) use self::compat::{CompatCommand, CompatEncryptArgs, UserKeyFor};
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::global::{Global, ServerArgs};
@@ -128,6 +130,9 @@ pub(crate) enum Command {
     Tokenize(TokenizeArgs),
     /// Get the values of tokens back
     Detokenize(DetokenizeArgs),
+    /// Business keys and user keys in the formats of other products: for compatibility, never for what is new
+    #[command(subcommand)]
+    Compat(CompatCommand),
     /// Write man pages into a directory
     #[command(hide = true)]
     Man {

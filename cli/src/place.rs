@@ -83,6 +83,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Alarm(AlarmCommand::List { .. }) | Command::Tokenize(_) | Command::Detokenize(_) => Place::Either,
         Command::Approve(_)
         | Command::Home(_)
+        | Command::Compat(_)
         | Command::Report(_)
         | Command::Store(_)
         | Command::Hsm(_)

@@ -56,3 +56,39 @@ fn what_cannot_be_a_token_is_refused_by_its_line_and_not_repeated() {
     how("mac", "card").input("4111111111111111\n").fail().mentions("no key of AES or SM4");
     how("cards", "passport").input("1\n").fail().mentions("id-number");
 }
+
+#[test]
+fn random_tokens_come_from_the_vault_and_stand_for_their_values_as_long_as_they_may() {
+    if built::only_kmss("tokenize") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    for key in ["cards", "other"] {
+        home.kmss(&format!("key generate {key} --token {TOKEN} --type aes:256")).succeed();
+    }
+    let how = |verb: &str, key: &str, rest: &str| home.kmss(&format!("{verb} {key} --token {TOKEN} --vault {rest}"));
+    let values = "4111 1111 1111 1111\n5500005555555559\n";
+    let tokens = how("tokenize", "cards", "--format card-bin-last4").input(values).succeed().text();
+    let lines: Vec<&str> = tokens.lines().collect();
+    assert!(lines[0].starts_with("4111 11") && lines[0].ends_with(" 1111"), "{tokens}");
+    assert!(lines[1].starts_with("550000") && lines[1].ends_with("5559") && tokens != values, "{tokens}");
+    let again = how("tokenize", "cards", "--format card-bin-last4").input("4111111111111111").succeed().text();
+    assert_eq!(again.trim_end(), lines[0].replace(' ', ""), "a value has one token, however it is grouped");
+    assert_eq!(how("detokenize", "cards", "--format card-bin-last4").input(&*tokens).succeed().text(), values);
+    let masked = how("detokenize", "cards", "--format card-bin-last4 --masked").input(&*tokens).succeed().text();
+    assert_eq!(masked, "**** **** **** 1111\n************5559\n");
+    // Another key has other tokens, and another format too.
+    how("detokenize", "other", "--format card-bin-last4").input(&*tokens).fail().mentions("stands for nothing");
+    how("detokenize", "cards", "--format card").input(&*tokens).fail().mentions("stands for nothing");
+    let date = how("tokenize", "cards", "--format date --expires 0").input("1999-12-31").succeed().text();
+    assert!(date.len() == 11 && date != "1999-12-31\n", "{date}");
+    how("detokenize", "cards", "--format date").input(date).fail().mentions("stands for nothing");
+    let short = how("tokenize", "cards", "--format email").input("ab@example.com").succeed().text();
+    assert!(short.ends_with("@example.com\n") && short.len() == 15, "{short}");
+    assert_eq!(how("detokenize", "cards", "--format email").input(short).succeed().text(), "ab@example.com\n");
+    // What stands in the store tells nothing, and lives on with a new domain key of the home.
+    home.kmss("store check").succeed();
+    home.kmss(&format!("key destroy cards --token {TOKEN} --yes")).succeed();
+    home.kmss(&format!("key generate cards --token {TOKEN} --type aes:256")).succeed();
+    how("detokenize", "cards", "--format card-bin-last4").input(&*tokens).fail().mentions("stands for nothing");
+}

@@ -13,6 +13,9 @@ pub(crate) struct TokenizeArgs {
     /// How
     #[command(flatten)]
     pub how: TokensArgs,
+    /// With --vault: for how long a token stands for its value, in seconds; for ever where it is not said
+    #[arg(long, value_name = "SECONDS", requires = "vault")]
+    pub expires: Option<u64>,
 }
 
 /// `kmss detokenize`
@@ -39,6 +42,10 @@ pub(crate) struct TokensArgs {
     /// `alphabet(first=0,last=0,chars=…)`
     #[arg(long)]
     pub format: Format,
+    /// Random tokens that are kept with their values, instead of such as follow from the key; also of card-bin-last4, date, and what
+    /// has too few values for those
+    #[arg(long, conflicts_with = "tweak")]
+    pub vault: bool,
     /// What tells uses of one key apart (a table, a tenant), as text; the same to get values back
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub tweak: String,

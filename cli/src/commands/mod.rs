@@ -10,6 +10,7 @@ mod audit_seal;
 mod audit_server;
 mod block;
 mod cert;
+mod compat;
 mod config;
 mod doctor;
 mod domain;
@@ -89,6 +90,7 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Hsm(command) => return hsm::run(context, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(context, &args),
         Command::Config(args) => config::run(context, &args)?,
+        Command::Compat(command) => compat::run(context, command)?,
         Command::Tokenize(args) => tokenize::tokenize(context, &args)?,
         Command::Detokenize(args) => tokenize::detokenize(context, &args)?,
         // Done before there is a context.

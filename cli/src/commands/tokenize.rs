@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::args::{DetokenizeArgs, TokenizeArgs, TokensArgs};
 use crate::context::Context;
+use crate::objects::Vaulted;
 use crate::output::{self, Failure};
 
 /// Most bytes of values at once.
@@ -20,7 +21,7 @@ const MOST: u64 = 64 << 20;
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<(), Failure> {
-    run(context, &args.how, true, false)
+    run(context, &args.how, Way { encrypt: true, masked: false, life: args.expires })
 }
 
 /// Runs `kmss detokenize`.
@@ -28,10 +29,18 @@ pub(super) fn tokenize(context: &Context, args: &TokenizeArgs) -> Result<(), Fai
 /// # Errors
 /// A sentence for standard error.
 pub(super) fn detokenize(context: &Context, args: &DetokenizeArgs) -> Result<(), Failure> {
-    run(context, &args.how, false, args.masked)
+    run(context, &args.how, Way { encrypt: false, masked: args.masked, life: None })
 }
 
-fn run(context: &Context, args: &TokensArgs, encrypt: bool, masked: bool) -> Result<(), Failure> {
+/// Which way.
+struct Way {
+    encrypt: bool,
+    masked: bool,
+    life: Option<u64>,
+}
+
+fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
+    let Way { encrypt, masked, life } = way;
     let values = values(args)?;
     let objects = context.objects(&args.token.token)?;
     let missing = || format!("no secret key is named `{}`", args.name);
@@ -41,8 +50,6 @@ fn run(context: &Context, args: &TokensArgs, encrypt: bool, masked: bool) -> Res
         Some(KeyType::Sm4) => BlockCipher::Sm4,
         _ => return Err(format!("`{}` is no key of AES or SM4", args.name).into()),
     };
-    let how = Ff1::new(cipher, args.format.clone(), args.tweak.clone().into_bytes())?;
-    let mechanism = Mechanism::Ff1(if masked { how.masked() } else { how });
     let lines: Vec<&[u8]> =
         values.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
     // What ends with a line feed has no line behind it.
@@ -50,7 +57,14 @@ fn run(context: &Context, args: &TokensArgs, encrypt: bool, masked: bool) -> Res
         Some((last, before)) if last.is_empty() => before,
         _ => &lines,
     };
-    let made = objects.crypt_each(&key, &mechanism, encrypt, lines);
+    let made = if args.vault {
+        let how = Vaulted { cipher, format: args.format.clone(), life };
+        if encrypt { objects.tokenize(&key, &how, lines) } else { objects.detokenize(&key, &how, masked, lines) }
+    } else {
+        let how = Ff1::new(cipher, args.format.clone(), args.tweak.clone().into_bytes())?;
+        let mechanism = Mechanism::Ff1(if masked { how.masked() } else { how });
+        objects.crypt_each(&key, &mechanism, encrypt, lines)
+    };
     objects.close()?;
     let made = made?;
     if context.global.json {

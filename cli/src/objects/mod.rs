@@ -8,7 +8,7 @@ use std::sync::Arc;
 use libkmss::catalog::ObjectKind;
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object};
-use libkmss::mechanism::Mechanism;
+use libkmss::mechanism::{BlockCipher, Format, Mechanism};
 use libkmss::operation::Draft;
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -70,6 +70,18 @@ pub(crate) trait Objects {
         values: &[&[u8]],
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
 
+    /// Random tokens of values, from the vault there. The first that cannot be is the error, with its line.
+    fn tokenize(&self, key: &Arc<Object>, how: &Vaulted, values: &[&[u8]]) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
+    /// The values of such tokens, or the parts that many may see.
+    fn detokenize(
+        &self,
+        key: &Arc<Object>,
+        how: &Vaulted,
+        masked: bool,
+        tokens: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
     /// Changes the state of a key (by the security officer).
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure>;
 
@@ -81,6 +93,16 @@ pub(crate) trait Objects {
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;
+}
+
+/// How values and tokens of the vault look, and what seals them.
+pub(crate) struct Vaulted {
+    /// The cipher of the key.
+    pub cipher: BlockCipher,
+    /// The format of both.
+    pub format: Format,
+    /// Seconds for which a new token stands for its value.
+    pub life: Option<u64>,
 }
 
 /// What went wrong with one value of many.

@@ -96,6 +96,8 @@ questions!(crypto_service_client::CryptoServiceClient {
     batch: BatchRequest => BatchResponse,
 } once {
     sign: SignRequest => SignResponse,
+    tokenize: TokenizeRequest => TokenizeResponse,
+    detokenize: DetokenizeRequest => DetokenizeResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

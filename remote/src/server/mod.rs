@@ -28,6 +28,7 @@ mod route;
 mod service;
 mod stream;
 mod tls;
+mod tokens;
 mod traces;
 mod trail;
 

@@ -78,6 +78,14 @@ fn a_server_makes_tokens_of_values() {
     assert_eq!(back.text(), values);
     let masked = me.kmss("detokenize cards --token web --format digits --tweak t --masked").input(&*tokens).succeed();
     assert!(masked.text().starts_with("******0000\n******0007\n"));
+    let dates = "1999-12-31\n2001-01-01\n";
+    let tokens = me.kmss("tokenize cards --token web --format date --vault").input(dates).succeed().text();
+    assert_ne!(tokens, dates);
+    let there = server.home.kmss("detokenize cards --token web --format date --vault").input(&*tokens).succeed();
+    assert_eq!(there.text(), dates);
+    let back = me.kmss("detokenize cards --token web --format date --vault").input(&*tokens).succeed();
+    assert_eq!(back.text(), dates);
+    me.kmss("detokenize cards --token web --format date --vault").input("1999-02-29").fail().mentions("line 1");
     let said = me.kmss("tokenize cards --token web --format digits").input("123456\n12345\n").fail();
     said.mentions("line 2: the server says: ").mentions("vault");
 }

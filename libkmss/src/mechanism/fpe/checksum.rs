@@ -35,6 +35,8 @@ pub(super) fn identity_digit(digits: &[char]) -> Option<char> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::indexing_slicing)]
+
     use super::*;
 
     fn digits(text: &str) -> Vec<char> {

@@ -154,6 +154,34 @@ impl Template<'_> {
         Ok(written(&text))
     }
 
+    /// The value without what only groups its digits.
+    #[must_use]
+    pub fn bare(&self) -> Zeroizing<String> {
+        match self.format.shape {
+            Shape::Grouped => {
+                let mut bare = Zeroizing::new(String::with_capacity(self.places.len()));
+                bare.extend(self.places.iter().filter_map(|place| self.text.get(*place)));
+                bare
+            }
+            _ => written(&self.text),
+        }
+    }
+
+    /// Another value, which [`Self::bare`] gave, grouped as this one is.
+    #[must_use]
+    pub fn dressed(&self, bare: &str) -> Zeroizing<String> {
+        if self.format.shape != Shape::Grouped {
+            return Zeroizing::new(bare.to_owned());
+        }
+        let mut text = self.text.clone();
+        for (place, character) in self.places.iter().zip(bare.chars()) {
+            if let Some(there) = text.get_mut(*place) {
+                *there = character;
+            }
+        }
+        written(&text)
+    }
+
     /// The value with all hidden but what its format lets many see.
     #[must_use]
     pub fn masked(&self) -> Zeroizing<String> {
@@ -219,6 +247,8 @@ fn written(text: &[char]) -> Zeroizing<String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
+
     use super::*;
 
     fn format(text: &str) -> Format {
