@@ -114,3 +114,29 @@ fn user_keys_make_macs() {
         compat(&home, "encrypt --user-key mac.json --short").input("x").fail().mentions(REFUSED);
     }
 }
+
+#[test]
+fn openssl_and_we_read_what_the_other_encrypted() {
+    if built::only_kmss("compat") {
+        return;
+    }
+    const KEY: &str = "0123456789abcdeffedcba9876543210";
+    let home = Home::with_token(TOKEN);
+    let openssl = |words: &str| Program::new("openssl").within(home.folder()).words(words).succeed().text();
+    let raw: Vec<u8> = (0..16).map(|at| u8::from_str_radix(&KEY[2 * at..2 * at + 2], 16).unwrap()).collect();
+    fs::write(home.file("raw"), raw).unwrap();
+    home.kmss(&format!("key import raw --raw --type sm4 --name b --token {TOKEN} --id d0461e3bef655007"))
+        .within(home.folder())
+        .succeed();
+    let text = compat(&home, "encrypt b --application 11015000").input("attack at dawn").succeed().text();
+    let mut der = base64(&home, &text);
+    // The sequence as it is laid out: 16 bytes of ciphertext at 14, the vector at 34.
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    fs::write(home.file("ours"), &der[14..30]).unwrap();
+    let iv = hex(&der[34..50]);
+    assert_eq!(openssl(&format!("enc -d -sm4-cbc -K {KEY} -iv {iv} -in ours")), "attack at dawn");
+    fs::write(home.file("plain"), "retreat at ten").unwrap();
+    openssl(&format!("enc -sm4-cbc -K {KEY} -iv {iv} -in plain -out theirs"));
+    der.splice(14..30, fs::read(home.file("theirs")).unwrap());
+    assert_eq!(compat(&home, "decrypt").input(der).succeed().text(), "retreat at ten");
+}
