@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod compat;
 mod domain;
 mod exchange;
 mod global;
@@ -11,6 +12,7 @@ mod policy;
 mod quota;
 mod report;
 mod seal;
+mod tokenize;
 
 use std::path::PathBuf;
 
@@ -19,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
+pub(crate) use self::compat::{CompatCommand, CompatEncryptArgs, UserKeyFor};
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
 pub(crate) use self::global::{Global, ServerArgs};
@@ -32,6 +35,7 @@ pub(crate) use self::policy::{
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
+pub(crate) use self::tokenize::{DetokenizeArgs, TokenizeArgs, TokensArgs};
 
 /// What scripts may rely on.
 const EXIT_CODES: &str = "\
@@ -122,6 +126,13 @@ pub(crate) enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
+    /// Put tokens of the same format in the place of card numbers, identity numbers and other values, one in a line
+    Tokenize(TokenizeArgs),
+    /// Get the values of tokens back
+    Detokenize(DetokenizeArgs),
+    /// Business keys and user keys in the formats of other products: for compatibility, never for what is new
+    #[command(subcommand)]
+    Compat(CompatCommand),
     /// Write man pages into a directory
     #[command(hide = true)]
     Man {

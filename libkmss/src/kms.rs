@@ -7,6 +7,7 @@ mod changes;
 mod check;
 mod check_book;
 mod check_policies;
+mod compat;
 mod domains;
 mod home_domain;
 mod identities;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
+pub use self::compat::{BusinessForm, UserKey, UserKeyKind};
 pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
 pub use self::in_device::MaterialSeal;
@@ -65,6 +67,7 @@ use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
 use crate::suite::Suite;
 use crate::tenant::{Namespace, ObjectId};
+use crate::vault::Vault;
 
 /// Directory of the audit segments, below the home.
 const AUDIT: &str = "audit";
@@ -233,6 +236,7 @@ impl Kms {
         let source = Arc::clone(&modules);
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
+        let vault = Vault::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
@@ -240,7 +244,7 @@ impl Kms {
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
-            hall: Hall { catalog, backends },
+            hall: Hall { catalog, backends, vault },
         };
         Ok(Self {
             principal: CurrentPrincipal::new(pipeline.clock.monotonic()),

@@ -81,7 +81,8 @@ impl Known {
                 _ => false,
             };
             let used = match action.as_str() {
-                "sign" | "verify" | "encrypt" | "decrypt" | "digest" | "export" | "wrap" => success,
+                "sign" | "verify" | "encrypt" | "decrypt" | "digest" | "export" | "wrap" | "tokenize"
+                | "detokenize" | "read-masked" => success,
                 "unwrap" | "derive" | "encapsulate" | "decapsulate" => success && !second,
                 _ => false,
             };

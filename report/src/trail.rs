@@ -202,7 +202,7 @@ pub struct WeakKey {
 const EVERYWHERE: &str = "*";
 
 /// What uses a key. Making, managing and destroying it is none.
-const USES: [&str; 12] = [
+const USES: [&str; 15] = [
     "sign",
     "verify",
     "encrypt",
@@ -215,6 +215,9 @@ const USES: [&str; 12] = [
     "decapsulate",
     "export",
     "random",
+    "tokenize",
+    "detokenize",
+    "read-masked",
 ];
 
 impl Trail {

@@ -21,6 +21,7 @@ const TARGETS: [&str; 11] = [
     "archive",
     "audit",
     "checkpoint",
+    "compat",
     "proof",
     "wrapped",
     "policy_request",

@@ -10,6 +10,7 @@ mod audit_seal;
 mod audit_server;
 mod block;
 mod cert;
+mod compat;
 mod config;
 mod doctor;
 mod domain;
@@ -38,6 +39,7 @@ mod token;
 mod token_key;
 mod token_profile;
 mod token_user;
+mod tokenize;
 
 use std::process::ExitCode;
 
@@ -88,6 +90,9 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Hsm(command) => return hsm::run(context, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(context, &args),
         Command::Config(args) => config::run(context, &args)?,
+        Command::Compat(command) => compat::run(context, command)?,
+        Command::Tokenize(args) => tokenize::tokenize(context, &args)?,
+        Command::Detokenize(args) => tokenize::detokenize(context, &args)?,
         // Done before there is a context.
         Command::Completions { .. } | Command::Man { .. } | Command::Probe { .. } | Command::Doctor(_) => {}
     }

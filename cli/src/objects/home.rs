@@ -9,12 +9,13 @@ use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, 
 use libkmss::kms::Kms;
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::{
-    ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
-    SetAudit, Sign, Tag, Update,
+    ChangeState, Chosen, Decrypt, Destroy, Detokenize, Draft, Encrypt, Find, GeneratePair, GenerateSecret, Import,
+    ImportDocument, ObjectRef, Rename, SetAudit, Sign, Tag, Tokenize, Update,
 };
 use libkmss::tenant::Namespace;
+use zeroize::Zeroizing;
 
-use super::Objects;
+use super::{Objects, Vaulted, in_line};
 use crate::output::Failure;
 
 /// The objects of a token of a home.
@@ -98,6 +99,50 @@ impl Objects for HomeObjects {
         })?)
     }
 
+    fn crypt_each(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        encrypt: bool,
+        values: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        let one = |value: &[u8]| {
+            let (key, how) = (ObjectRef::from(key), Chosen::from(mechanism.clone()));
+            let mut crypting = match encrypt {
+                true => self.kms.begin(&self.caller, Encrypt { key, how })?,
+                false => self.kms.begin(&self.caller, Decrypt { key, how })?,
+            };
+            crypting.finish(value, |running| {
+                let mut made = Zeroizing::new(vec![0; running.finish_len(value.len())]);
+                let len = running.finish(value, &mut made)?;
+                made.truncate(len);
+                Ok(made)
+            })
+        };
+        values.iter().enumerate().map(|(line, value)| one(value).map_err(|e| in_line(line, e))).collect()
+    }
+
+    fn tokenize(&self, key: &Arc<Object>, how: &Vaulted, values: &[&[u8]]) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        each(values, |value| {
+            let Vaulted { cipher, format, life } = how;
+            let (cipher, format, value) = (*cipher, format.clone(), Zeroizing::new(value.to_vec()));
+            self.kms.perform(&self.caller, Tokenize { key: ObjectRef::from(key), cipher, format, value, life: *life })
+        })
+    }
+
+    fn detokenize(
+        &self,
+        key: &Arc<Object>,
+        how: &Vaulted,
+        masked: bool,
+        tokens: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        each(tokens, |token| {
+            let (cipher, format, token) = (how.cipher, how.format.clone(), token.to_vec());
+            self.kms.perform(&self.caller, Detokenize { key: ObjectRef::from(key), cipher, format, token, masked })
+        })
+    }
+
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {
         self.kms.perform(&self.caller, ChangeState { key: ObjectRef::from(key), state })?;
         Ok(())
@@ -116,6 +161,18 @@ impl Objects for HomeObjects {
     fn close(&self) -> Result<(), Failure> {
         Ok(self.kms.close()?)
     }
+}
+
+/// One text for each line.
+fn each(
+    lines: &[&[u8]],
+    one: impl Fn(&[u8]) -> libkmss::error::Result<Zeroizing<String>>,
+) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+    let made = |(line, value): (usize, &&[u8])| match one(value) {
+        Ok(mut text) => Ok(Zeroizing::new(std::mem::take(&mut *text).into_bytes())),
+        Err(error) => Err(in_line(line, error)),
+    };
+    lines.iter().enumerate().map(made).collect()
 }
 
 /// All parts of a key of a home: private and public half, or the secret key.

@@ -8,9 +8,10 @@ use std::sync::Arc;
 use libkmss::catalog::ObjectKind;
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object};
-use libkmss::mechanism::Mechanism;
+use libkmss::mechanism::{BlockCipher, Format, Mechanism};
 use libkmss::operation::Draft;
 use libkmss::tenant::Namespace;
+use zeroize::Zeroizing;
 
 use self::home::HomeObjects;
 pub(crate) use self::home::{all_in, parts_in};
@@ -60,6 +61,27 @@ pub(crate) trait Objects {
     /// Signs a message there.
     fn sign(&self, key: &Arc<Object>, mechanism: &Mechanism, message: &[u8]) -> Result<Vec<u8>, Failure>;
 
+    /// Encrypts or decrypts each of `values` there. The first that cannot be is the error, with its line.
+    fn crypt_each(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        encrypt: bool,
+        values: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
+    /// Random tokens of values, from the vault there. The first that cannot be is the error, with its line.
+    fn tokenize(&self, key: &Arc<Object>, how: &Vaulted, values: &[&[u8]]) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
+    /// The values of such tokens, or the parts that many may see.
+    fn detokenize(
+        &self,
+        key: &Arc<Object>,
+        how: &Vaulted,
+        masked: bool,
+        tokens: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
+
     /// Changes the state of a key (by the security officer).
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure>;
 
@@ -71,6 +93,21 @@ pub(crate) trait Objects {
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;
+}
+
+/// How values and tokens of the vault look, and what seals them.
+pub(crate) struct Vaulted {
+    /// The cipher of the key.
+    pub cipher: BlockCipher,
+    /// The format of both.
+    pub format: Format,
+    /// Seconds for which a new token stands for its value.
+    pub life: Option<u64>,
+}
+
+/// What went wrong with one value of many.
+fn in_line(line: usize, why: impl std::fmt::Display) -> Failure {
+    format!("line {}: {why}", line + 1).into()
 }
 
 impl Context {

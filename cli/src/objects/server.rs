@@ -13,13 +13,16 @@ use libkmss::tenant::{Namespace, ObjectId};
 use remote::client::{Client, ClientError};
 use remote::convert;
 use remote::proto::{self, get_object_request::Which, import_document_request as document};
+use zeroize::Zeroizing;
 
-use super::Objects;
+use super::{Objects, Vaulted, in_line};
 use crate::context;
 use crate::output::Failure;
 
 /// Objects that are asked for at a time.
 const PAGE: u32 = 500;
+/// Calls that are sent at a time.
+const BATCH: usize = 256;
 
 /// The objects of a namespace that a server serves to us.
 pub(super) struct ServerObjects<'a> {
@@ -79,6 +82,24 @@ impl<'a> ServerObjects<'a> {
 /// It is not UTF-8.
 pub(crate) fn text(pin: &Secret) -> Result<String, Failure> {
     Ok(std::str::from_utf8(pin.expose()).map_err(|_| "a server takes PINs in UTF-8 only")?.to_owned())
+}
+
+/// Puts what the server answered behind what it answered before.
+fn take(results: Vec<proto::TokenResult>, asked: usize, made: &mut Vec<Zeroizing<Vec<u8>>>) -> Result<(), Failure> {
+    use proto::token_result::Result as Outcome;
+    if results.len() != asked {
+        return Err("the server answered another number of values than it was asked".into());
+    }
+    for result in results {
+        match result.result {
+            Some(Outcome::Text(text)) => made.push(Zeroizing::new(text)),
+            Some(Outcome::Error(error)) => {
+                return Err(in_line(made.len(), format!("the server says: {}", error.message)));
+            }
+            None => return Err("the server's answer is not what was asked for".into()),
+        }
+    }
+    Ok(())
 }
 
 const fn class_number(class: KeyClass) -> proto::KeyClass {
@@ -202,6 +223,86 @@ impl Objects for ServerObjects<'_> {
             recoverable: false,
         };
         Ok(self.server.ask(request)?.signature)
+    }
+
+    fn crypt_each(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        encrypt: bool,
+        values: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        use proto::{batch_call::Call, batch_result::Result as Outcome};
+        let mechanism = proto::Mechanism::from(mechanism);
+        let call = |value: &[u8]| {
+            let (key, how, request_id) = (self.reference(key), Some(mechanism.clone()), Vec::new());
+            let call = match encrypt {
+                true => {
+                    Call::Encrypt(proto::EncryptRequest { key, mechanism: how, plaintext: value.to_vec(), request_id })
+                }
+                false => {
+                    Call::Decrypt(proto::DecryptRequest { key, mechanism: how, ciphertext: value.to_vec(), request_id })
+                }
+            };
+            proto::BatchCall { call: Some(call) }
+        };
+        let mut made = Vec::with_capacity(values.len());
+        for part in values.chunks(BATCH) {
+            let calls = part.iter().map(|value| call(value)).collect();
+            let results = self.server.ask(proto::BatchRequest { calls })?.results;
+            if results.len() != part.len() {
+                return Err("the server answered another number of values than it was asked".into());
+            }
+            for result in results {
+                made.push(Zeroizing::new(match result.result {
+                    Some(Outcome::Encrypt(answer)) if encrypt => answer.ciphertext,
+                    Some(Outcome::Decrypt(answer)) if !encrypt => answer.plaintext,
+                    Some(Outcome::Error(error)) => {
+                        return Err(in_line(made.len(), format!("the server says: {}", error.message)));
+                    }
+                    _ => return Err("the server's answer is not what was asked for".into()),
+                }));
+            }
+        }
+        Ok(made)
+    }
+
+    fn tokenize(&self, key: &Arc<Object>, how: &Vaulted, values: &[&[u8]]) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        let mut made = Vec::with_capacity(values.len());
+        for part in values.chunks(BATCH) {
+            let request = proto::TokenizeRequest {
+                key: self.reference(key),
+                cipher: convert::block_cipher_number(how.cipher),
+                format: how.format.to_string(),
+                values: part.iter().map(|value| value.to_vec()).collect(),
+                life_seconds: how.life,
+                request_id: Vec::new(),
+            };
+            take(self.server.ask(request)?.results, part.len(), &mut made)?;
+        }
+        Ok(made)
+    }
+
+    fn detokenize(
+        &self,
+        key: &Arc<Object>,
+        how: &Vaulted,
+        masked: bool,
+        tokens: &[&[u8]],
+    ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
+        let mut made = Vec::with_capacity(tokens.len());
+        for part in tokens.chunks(BATCH) {
+            let request = proto::DetokenizeRequest {
+                key: self.reference(key),
+                cipher: convert::block_cipher_number(how.cipher),
+                format: how.format.to_string(),
+                tokens: part.iter().map(|token| token.to_vec()).collect(),
+                masked,
+                request_id: Vec::new(),
+            };
+            take(self.server.ask(request)?.results, part.len(), &mut made)?;
+        }
+        Ok(made)
     }
 
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {

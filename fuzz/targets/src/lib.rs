@@ -9,6 +9,7 @@ pub mod archive;
 pub mod audit;
 pub mod bundle;
 pub mod checkpoint;
+pub mod compat;
 pub mod config;
 mod door;
 mod input;

@@ -5,8 +5,8 @@ mod dice;
 
 use dice::{around, random};
 use fuzz_targets::{
-    archive, audit, bundle, checkpoint, parameter, policy_language, policy_request, policy_response, proof, record,
-    template, wrapped,
+    archive, audit, bundle, checkpoint, compat, parameter, policy_language, policy_request, policy_response, proof,
+    record, template, wrapped,
 };
 
 #[test]
@@ -83,4 +83,15 @@ fn no_answer_of_a_guest_brings_the_host_down() {
     around(policy_response::run, 4000, response);
     let rules = b"\x01\x00\x00\x00\x01\x00\x00\x00\x08\x00\x00\x00\x1c\x00\x00\x00\x0a\x00\x00\x00\x26\x00\x00\x00\x07\x00\x00\x00a.kp:3 devnot you";
     around(policy_response::run, 4000, rules);
+}
+
+#[test]
+fn no_ciphertext_of_other_products_brings_its_reader_down() {
+    random(compat::run, 2000, 300);
+    around(compat::run, 2000, compat::SEED);
+    for seed in compat::MORE {
+        around(compat::run, 2000, seed);
+    }
+    // Bytes that are DER already are reached more often than through Base64.
+    around(compat::run, 2000, b"0\x0e\x02\x01\x01\x02\x02\x04\x02\x01\x01\xff\x04\x02ab");
 }

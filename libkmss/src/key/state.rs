@@ -24,10 +24,16 @@ impl KeyState {
     #[must_use]
     pub const fn allows(self, action: Action) -> bool {
         match action {
-            Action::Sign | Action::Encrypt | Action::Wrap | Action::Derive | Action::Encapsulate => {
+            Action::Sign | Action::Encrypt | Action::Wrap | Action::Derive | Action::Encapsulate | Action::Tokenize => {
                 matches!(self, Self::Active)
             }
-            Action::Verify | Action::Decrypt | Action::Unwrap | Action::Decapsulate | Action::Export => {
+            Action::Verify
+            | Action::Decrypt
+            | Action::Unwrap
+            | Action::Decapsulate
+            | Action::Export
+            | Action::Detokenize
+            | Action::ReadMasked => {
                 matches!(self, Self::Active | Self::Deactivated | Self::Compromised)
             }
             _ => true,
@@ -57,6 +63,7 @@ mod tests {
         assert!(!s.allows(Action::Sign) && !s.allows(Action::Encrypt) && !s.allows(Action::Wrap));
         assert!(s.allows(Action::Verify) && s.allows(Action::Decrypt) && s.allows(Action::Destroy));
         assert!(!s.allows(Action::Encapsulate) && s.allows(Action::Decapsulate));
+        assert!(!s.allows(Action::Tokenize) && s.allows(Action::Detokenize) && s.allows(Action::ReadMasked));
         assert!(!KeyState::Suspended.allows(Action::Verify));
         assert!(!KeyState::Suspended.allows(Action::Encapsulate) && !KeyState::Suspended.allows(Action::Decapsulate));
     }

@@ -1,7 +1,7 @@
 //! Actions, and what a key's attributes say of them.
 
 use super::object::KeyClass;
-use crate::mechanism::KeyType;
+use crate::mechanism::{KeyType, Mechanism};
 
 /// What is done: the verb that policies, quotas and the audit speak of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -51,6 +51,12 @@ pub enum Action {
     SetPin,
     /// Make a namespace, or make it anew.
     Initialize,
+    /// Put a token in the place of a value.
+    Tokenize,
+    /// Get the value of a token back.
+    Detokenize,
+    /// See the part of a token's value that its format lets many see.
+    ReadMasked,
 }
 
 impl Action {
@@ -80,6 +86,9 @@ impl Action {
             Self::Logout => "logout",
             Self::SetPin => "set-pin",
             Self::Initialize => "initialize",
+            Self::Tokenize => "tokenize",
+            Self::Detokenize => "detokenize",
+            Self::ReadMasked => "read-masked",
         }
     }
 
@@ -101,7 +110,30 @@ impl Action {
     /// Whether the data comes after the operation has begun.
     #[must_use]
     pub const fn streams(self) -> bool {
-        matches!(self, Self::Sign | Self::Verify | Self::Encrypt | Self::Decrypt | Self::Digest)
+        matches!(
+            self,
+            Self::Sign
+                | Self::Verify
+                | Self::Encrypt
+                | Self::Decrypt
+                | Self::Digest
+                | Self::Tokenize
+                | Self::Detokenize
+                | Self::ReadMasked
+        )
+    }
+
+    /// The action of encrypting or decrypting by a mechanism: what keeps the format has words of its own, so that it is
+    /// allowed by itself.
+    #[must_use]
+    pub const fn of_cipher(mechanism: &Mechanism, encrypt: bool) -> Self {
+        match (mechanism, encrypt) {
+            (Mechanism::Ff1(_), true) => Self::Tokenize,
+            (Mechanism::Ff1(how), false) if how.is_masked() => Self::ReadMasked,
+            (Mechanism::Ff1(_), false) => Self::Detokenize,
+            (_, true) => Self::Encrypt,
+            (_, false) => Self::Decrypt,
+        }
     }
 }
 
@@ -222,8 +254,8 @@ impl Usage {
     #[must_use]
     pub const fn allows(&self, action: Action) -> bool {
         match action {
-            Action::Encrypt => self.encrypt,
-            Action::Decrypt => self.decrypt,
+            Action::Encrypt | Action::Tokenize => self.encrypt,
+            Action::Decrypt | Action::Detokenize | Action::ReadMasked => self.decrypt,
             Action::Sign => self.sign,
             Action::Verify => self.verify,
             Action::Wrap => self.wrap,

@@ -6,6 +6,7 @@
 mod cipher;
 mod dh;
 mod ec;
+mod fpe;
 mod hash;
 mod kdf;
 mod mac;
@@ -18,6 +19,7 @@ mod tls;
 pub use cipher::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, Segment};
 pub use dh::{DhGroup, DhMechanism};
 pub use ec::{Curve, EcMechanism, EcdhKdf};
+pub use fpe::{Ff1, Format, Template};
 pub use hash::Hash;
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
@@ -54,6 +56,8 @@ pub enum Mechanism {
     Tls(TlsMechanism),
     /// Post-quantum signatures and key encapsulation (FIPS 203 to 205).
     Pqc(PqcMechanism),
+    /// Format-preserving encryption (SP 800-38G).
+    Ff1(Ff1),
 }
 
 impl Mechanism {
@@ -73,6 +77,7 @@ impl Mechanism {
             Self::Dh(m) => m.name(),
             Self::Tls(m) => m.name(),
             Self::Pqc(m) => m.name(),
+            Self::Ff1(m) => m.name(),
         }
     }
 

@@ -19,11 +19,11 @@ impl Operation for Encrypt {
     type Running = Box<dyn Ciphering>;
 
     fn request(&self) -> Request {
-        self.how.request(Action::Encrypt, &self.key)
+        self.how.request(Action::of_cipher(&self.how.mechanism, true), &self.key)
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use::of(Action::Encrypt, &self.key, &self.how))
+        Some(Use::of(Action::of_cipher(&self.how.mechanism, true), &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
@@ -44,11 +44,11 @@ impl Operation for Decrypt {
     type Running = Box<dyn Ciphering>;
 
     fn request(&self) -> Request {
-        self.how.request(Action::Decrypt, &self.key)
+        self.how.request(Action::of_cipher(&self.how.mechanism, false), &self.key)
     }
 
     fn as_use(&self) -> Option<Use<'_>> {
-        Some(Use::of(Action::Decrypt, &self.key, &self.how))
+        Some(Use::of(Action::of_cipher(&self.how.mechanism, false), &self.key, &self.how))
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {

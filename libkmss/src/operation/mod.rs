@@ -21,6 +21,7 @@ mod relocate;
 mod replicate;
 mod sign;
 mod unwrap;
+mod vault;
 mod wrap;
 
 use std::sync::Arc;
@@ -46,6 +47,7 @@ pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
+pub use vault::{Detokenize, Tokenize};
 pub use wrap::{Wrap, WrappedLength, wrapped_length};
 
 use crate::backend::{Backend, Custody};
@@ -59,6 +61,7 @@ use crate::mechanism::Mechanism;
 use crate::permit::{NewObject, Permit, Subject};
 use crate::settings::{Settings, Weakness};
 use crate::tenant::ObjectId;
+use crate::vault::Vault;
 
 /// A reference to an existing object, resolved anew by the pipeline at each use.
 #[derive(Clone, Debug)]
@@ -248,6 +251,8 @@ pub struct Hall {
     pub catalog: Arc<Catalog>,
     /// All backends; the first is the software engine.
     pub backends: Vec<Arc<dyn Backend>>,
+    /// Random tokens and what they stand for.
+    pub vault: Vault,
 }
 
 impl Hall {

@@ -85,7 +85,8 @@ impl Pipeline {
 /// The tally that counts an operation instead of a record: it uses session keys alone, and went as it should.
 pub(super) fn counted<'a>(trace: &Trace, subjects: &'a Subjects, outcome: Outcome) -> Option<&'a Tally> {
     let usual = matches!(outcome, Outcome::Success | Outcome::Begun | Outcome::Abandoned);
-    let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap);
+    let uses = matches!(trace.action, Action::Sign | Action::Verify | Action::Encrypt | Action::Decrypt | Action::Wrap)
+        || matches!(trace.action, Action::Tokenize | Action::Detokenize | Action::ReadMasked);
     let (Subject::Object(object), true) = (&subjects.subject, usual && uses && trace.tags.is_empty()) else {
         return None;
     };

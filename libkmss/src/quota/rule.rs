@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 48;
 /// Longest name of a tenant, principal or key in bytes.
 const LONGEST: usize = 256;
 /// Every action that a quota can be for.
-const ACTIONS: [Action; 18] = [
+const ACTIONS: [Action; 21] = [
     Action::Find,
     Action::Generate,
     Action::Import,
@@ -37,6 +37,9 @@ const ACTIONS: [Action; 18] = [
     Action::Manage,
     Action::ChangeState,
     Action::Destroy,
+    Action::Tokenize,
+    Action::Detokenize,
+    Action::ReadMasked,
 ];
 
 /// What a quota is for: everything that all of these say.

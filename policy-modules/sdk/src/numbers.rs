@@ -52,6 +52,9 @@ numbers! { Action:
     LOGOUT = 20 "logout",
     SET_PIN = 21 "set-pin",
     INITIALIZE = 22 "initialize",
+    TOKENIZE = 23 "tokenize",
+    DETOKENIZE = 24 "detokenize",
+    READ_MASKED = 25 "read-masked",
 }
 
 /// The type of a key.

@@ -92,8 +92,12 @@ questions!(key_service_client::KeyServiceClient {
     destroy_object: DestroyObjectRequest => DestroyObjectResponse,
 });
 
-questions!(crypto_service_client::CryptoServiceClient {} once {
+questions!(crypto_service_client::CryptoServiceClient {
+    batch: BatchRequest => BatchResponse,
+} once {
     sign: SignRequest => SignResponse,
+    tokenize: TokenizeRequest => TokenizeResponse,
+    detokenize: DetokenizeRequest => DetokenizeResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

@@ -200,6 +200,7 @@ impl Cipher {
             Mechanism::Cipher(_, CipherMode::KeyWrap { .. } | CipherMode::KeyWrapPad) if encrypt => {
                 input.div_ceil(8).saturating_mul(8).saturating_add(8)
             }
+            Mechanism::Ff1(ff1) => ff1.format.longest(input),
             mechanism if encrypt => input.saturating_add(tag_len(mechanism)),
             mechanism => input.saturating_sub(tag_len(mechanism)),
         }

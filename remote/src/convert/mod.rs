@@ -106,6 +106,20 @@ pub fn key_state_number(state: libkmss::key::KeyState) -> i32 {
     state.number()
 }
 
+/// The number of a block cipher.
+#[must_use]
+pub fn block_cipher_number(cipher: libkmss::mechanism::BlockCipher) -> i32 {
+    cipher.number()
+}
+
+/// The block cipher with a number.
+///
+/// # Errors
+/// [`ErrorKind::MechanismParameter`](libkmss::error::ErrorKind::MechanismParameter) for a number that stands for none.
+pub fn block_cipher(number: i32) -> Result<libkmss::mechanism::BlockCipher> {
+    Numbered::of(number)
+}
+
 /// The number of an audit mode.
 #[must_use]
 pub fn audit_mode_number(mode: libkmss::key::AuditMode) -> i32 {

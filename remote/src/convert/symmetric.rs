@@ -1,7 +1,7 @@
 //! Mechanisms of block ciphers, ChaCha20-Poly1305 and MACs.
 
 use libkmss::error::{Error, Result};
-use libkmss::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, Hash, MacMechanism};
+use libkmss::mechanism::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Ff1, Gcm, Hash, MacMechanism};
 
 use super::{Numbered, exactly, parameter, required, size, small};
 use crate::proto::{self, NoParameters, cipher_mechanism, mac_mechanism};
@@ -137,5 +137,21 @@ impl TryFrom<proto::MacMechanism> for MacMechanism {
             Kind::GmacIv(iv) if (1..=256).contains(&iv.len()) => Self::Gmac { iv, len: gcm_tag(mechanism.len)? },
             Kind::GmacIv(_) => return Err(parameter("an initialisation vector of GMAC has 1 to 256 bytes")),
         })
+    }
+}
+
+impl From<&Ff1> for proto::Ff1 {
+    fn from(ff1: &Ff1) -> Self {
+        let (cipher, format) = (ff1.cipher.number(), ff1.format.to_string());
+        Self { cipher, format, tweak: ff1.tweak().to_vec(), masked: ff1.is_masked() }
+    }
+}
+
+impl TryFrom<proto::Ff1> for Ff1 {
+    type Error = Error;
+
+    fn try_from(ff1: proto::Ff1) -> Result<Self> {
+        let how = Self::new(Numbered::of(ff1.cipher)?, ff1.format.parse()?, ff1.tweak)?;
+        Ok(if ff1.masked { how.masked() } else { how })
     }
 }

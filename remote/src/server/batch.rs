@@ -54,10 +54,15 @@ impl Server {
 }
 
 fn failed(error: &Error, request_id: Vec<u8>) -> batch_result::Result {
+    batch_result::Result::Error(self::error(error, request_id))
+}
+
+/// An error of one of several.
+pub(super) fn error(error: &Error, request_id: Vec<u8>) -> proto::BatchError {
     let known = Circumstances { request_id, ..Circumstances::default() };
-    batch_result::Result::Error(proto::BatchError {
+    proto::BatchError {
         code: status::code(error).into(),
         message: error.message().to_owned(),
         detail: Some(status::detail(error, &known)),
-    })
+    }
 }

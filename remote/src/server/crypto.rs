@@ -38,7 +38,8 @@ pub(super) fn chosen(mechanism: Option<proto::Mechanism>) -> Result<Chosen> {
 fn is_quick(mechanism: Option<&proto::Mechanism>, len: usize) -> bool {
     use proto::mechanism::Kind;
     let kind = mechanism.and_then(|mechanism| mechanism.kind.as_ref());
-    len <= QUICK && matches!(kind, Some(Kind::Ec(_) | Kind::Cipher(_) | Kind::Chacha20Poly1305(_) | Kind::Mac(_)))
+    len <= QUICK
+        && matches!(kind, Some(Kind::Ec(_) | Kind::Cipher(_) | Kind::Chacha20Poly1305(_) | Kind::Mac(_) | Kind::Ff1(_)))
 }
 
 impl Call for proto::SignRequest {

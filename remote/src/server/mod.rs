@@ -32,6 +32,7 @@ mod service;
 mod shares;
 mod stream;
 mod tls;
+mod tokens;
 mod traces;
 mod trail;
 

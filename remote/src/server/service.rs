@@ -215,6 +215,8 @@ service!(CryptoService {
     derive_data: DeriveDataRequest => DeriveDataResponse,
     encapsulate: EncapsulateRequest => EncapsulateResponse,
     decapsulate: DecapsulateRequest => DecapsulateResponse,
+    tokenize: TokenizeRequest => TokenizeResponse,
+    detokenize: DetokenizeRequest => DetokenizeResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

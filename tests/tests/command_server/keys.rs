@@ -62,6 +62,35 @@ fn keys_of_a_server_are_handled_as_keys_of_a_home_are() {
 }
 
 #[test]
+fn a_server_makes_tokens_of_values() {
+    if built::only_kmss("tokenize") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate cards --token web --type aes:256").succeed();
+    // More than one batch.
+    let values: String = (0..300).map(|n| format!("{:010}\n", n * 7)).collect();
+    let tokens = me.kmss("tokenize cards --token web --format digits --tweak t").input(&*values).succeed().text();
+    let here = server.home.kmss("tokenize cards --token web --format digits --tweak t").input(&*values).succeed();
+    assert_eq!(tokens, here.text());
+    let back = me.kmss("detokenize cards --token web --format digits --tweak t").input(&*tokens).succeed();
+    assert_eq!(back.text(), values);
+    let masked = me.kmss("detokenize cards --token web --format digits --tweak t --masked").input(&*tokens).succeed();
+    assert!(masked.text().starts_with("******0000\n******0007\n"));
+    let dates = "1999-12-31\n2001-01-01\n";
+    let tokens = me.kmss("tokenize cards --token web --format date --vault").input(dates).succeed().text();
+    assert_ne!(tokens, dates);
+    let there = server.home.kmss("detokenize cards --token web --format date --vault").input(&*tokens).succeed();
+    assert_eq!(there.text(), dates);
+    let back = me.kmss("detokenize cards --token web --format date --vault").input(&*tokens).succeed();
+    assert_eq!(back.text(), dates);
+    me.kmss("detokenize cards --token web --format date --vault").input("1999-02-29").fail().mentions("line 1");
+    let said = me.kmss("tokenize cards --token web --format digits").input("123456\n12345\n").fail();
+    said.mentions("line 2: the server says: ").mentions("vault");
+}
+
+#[test]
 fn state_tags_and_audit_of_a_key_take_the_officers_pin() {
     if built::only_kmss("--server") {
         return;

@@ -13,6 +13,7 @@ mod digest;
 mod ec;
 mod edwards;
 mod encapsulate;
+mod ff1;
 mod generate;
 mod goldilocks;
 mod hybrid;
@@ -251,11 +252,17 @@ fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dy
     match (&*keys::first(permit)?, mechanism) {
         (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(key, *block, mode, encrypt),
         (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(key, m, encrypt),
+        (Parsed::Secret(key), Mechanism::Ff1(m)) => ff1::start(key, m, encrypt),
         (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(Arc::clone(key), m, !encrypt),
         (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(Arc::clone(key), m, !encrypt),
-        (_, Mechanism::Cipher(..) | Mechanism::ChaCha20Poly1305(_) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => {
-            Err(wrong_key())
-        }
+        (
+            _,
+            Mechanism::Cipher(..)
+            | Mechanism::ChaCha20Poly1305(_)
+            | Mechanism::Rsa(_)
+            | Mechanism::Sm2(_)
+            | Mechanism::Ff1(_),
+        ) => Err(wrong_key()),
         _ => Err(unfit(false)),
     }
 }

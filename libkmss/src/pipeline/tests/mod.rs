@@ -13,6 +13,7 @@ mod refusals;
 mod rules;
 mod running;
 mod sessions;
+mod tokens;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ use crate::settings::Settings;
 use crate::store::Batch;
 use crate::suite::Suite;
 use crate::tenant::{Namespace, NamespaceId};
+use crate::vault::Vault;
 
 /// A pipeline made of doubles, and callers of every kind.
 struct House {
@@ -52,6 +54,7 @@ impl House {
         let store = Arc::new(Shelf::new(Arc::clone(&journal)));
         let fresh = || Arc::new(DomainKey::ephemeral(Suite::Nist, engine.entropy()).unwrap());
         let random = Arc::new(doubles::Dice(Arc::clone(&engine)));
+        let vault = Vault::new(Arc::clone(&store) as _, Arc::clone(&random) as _, fresh());
         let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _, random, fresh()));
         let namespace = Namespace {
             id: NamespaceId([7; 16]),
@@ -89,7 +92,7 @@ impl House {
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&clock) as _,
             store: Arc::clone(&store) as _,
-            hall: Hall { catalog, backends: vec![Arc::clone(&engine) as _] },
+            hall: Hall { catalog, backends: vec![Arc::clone(&engine) as _], vault },
         });
         Self { pipeline, journal, policy, quota, audit, clock, store, engine, user, officer, public }
     }

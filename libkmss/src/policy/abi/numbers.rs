@@ -31,6 +31,9 @@ pub const ACTIONS: &[(u32, Action)] = &[
     (20, Action::Logout),
     (21, Action::SetPin),
     (22, Action::Initialize),
+    (23, Action::Tokenize),
+    (24, Action::Detokenize),
+    (25, Action::ReadMasked),
 ];
 
 /// The number of an action.
@@ -59,6 +62,9 @@ pub const fn action_number(action: Action) -> u32 {
         Action::Logout => 20,
         Action::SetPin => 21,
         Action::Initialize => 22,
+        Action::Tokenize => 23,
+        Action::Detokenize => 24,
+        Action::ReadMasked => 25,
     }
 }
 
@@ -207,6 +213,7 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x060C, "AES_XTS"),
     (0x060D, "AES_KEY_WRAP"),
     (0x060E, "AES_KEY_WRAP_KWP"),
+    (0x060F, "AES_FF1"),
     (0x0701, "SM4_ECB"),
     (0x0702, "SM4_CBC"),
     (0x0703, "SM4_CBC_PAD"),
@@ -221,6 +228,7 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x070C, "SM4_XTS"),
     (0x070D, "SM4_KEY_WRAP"),
     (0x070E, "SM4_KEY_WRAP_KWP"),
+    (0x070F, "SM4_FF1"),
     (0x0801, "CHACHA20_POLY1305"),
     (0x0901, "AES_CMAC"),
     (0x0902, "SM4_CMAC"),

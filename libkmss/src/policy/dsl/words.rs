@@ -143,7 +143,10 @@ const fn group(action: Action) -> Option<Group> {
         | Action::Unwrap
         | Action::Derive
         | Action::Encapsulate
-        | Action::Decapsulate => Some(Group::Use),
+        | Action::Decapsulate
+        | Action::Tokenize
+        | Action::Detokenize
+        | Action::ReadMasked => Some(Group::Use),
         Action::Generate
         | Action::Import
         | Action::Manage

@@ -6,6 +6,7 @@ mod curves;
 mod derivation;
 mod dh;
 mod encryption_vectors;
+mod ff1;
 mod hybrid;
 mod import;
 mod kdf;

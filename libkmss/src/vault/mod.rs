@@ -1,0 +1,199 @@
+//! The vault: random tokens and what they stand for, in the store of a home.
+//!
+//! ```text
+//! vault/<namespace>/<incarnation>/<key>/token/<term>   a token, its value as ciphertext, and when it expires
+//! vault/<namespace>/<incarnation>/<key>/value/<term>   the term of the token that a value has
+//! vault/<namespace>/<incarnation>/<key>/end/<time>/<term>   tokens in the order in which they expire
+//! ```
+//! Terms are MACs under the home's domain key, and records are sealed under it to their places: whoever has the store learns
+//! neither tokens nor values, and cannot move one to the other. The value is ciphertext under the key of the tokens besides:
+//! with the key go all values.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use serde_bytes::ByteBuf;
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::key::DomainKey;
+use crate::random::Random;
+use crate::sealed;
+use crate::store::{Batch, Commit, Condition, Entry, Op, Store, StoreKey};
+use crate::tenant::{Namespace, ObjectId, push_hex};
+
+/// Everything of the vault.
+const VAULT: &str = "vault/";
+/// Expired tokens that a new one clears away.
+const CLEARED: usize = 4;
+
+/// Tokens and their values.
+pub struct Vault {
+    store: Arc<dyn Store>,
+    random: Arc<dyn Random>,
+    home: Arc<DomainKey>,
+}
+
+/// The tokens of one key.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    root: String,
+}
+
+impl Shelf {
+    /// Those of the key `key` in `namespace`.
+    #[must_use]
+    pub fn of(namespace: &Namespace, key: ObjectId) -> Self {
+        Self { root: format!("{VAULT}{}/{}/{key}/", namespace.id, namespace.incarnation) }
+    }
+
+    fn path(&self, kind: &str, term: &str) -> Result<StoreKey> {
+        StoreKey::new(format!("{}{kind}/{term}", self.root))
+    }
+}
+
+/// A token and what it stands for.
+#[derive(Clone, serde::Serialize, serde::Deserialize)]
+pub struct Held {
+    /// The format that both have, as it is written.
+    pub format: String,
+    /// The token.
+    pub token: String,
+    /// The value, as ciphertext under the key.
+    pub value: ByteBuf,
+    /// When it stands for nothing any more, in milliseconds since the epoch; `None` for never.
+    pub expires: Option<u64>,
+    /// Where the value leads here.
+    back: String,
+}
+
+impl Held {
+    /// A token of `format`, with its value as ciphertext.
+    #[must_use]
+    pub fn new(format: String, token: String, value: Vec<u8>, expires: Option<Timestamp>) -> Self {
+        Self { format, token, value: ByteBuf::from(value), expires: expires.map(|time| time.0), back: String::new() }
+    }
+
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| end <= now.0)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.token.zeroize();
+    }
+}
+
+impl Vault {
+    /// The vault in `store`; `home` seals its records.
+    #[must_use]
+    pub fn new(store: Arc<dyn Store>, random: Arc<dyn Random>, home: Arc<DomainKey>) -> Self {
+        Self { store, random, home }
+    }
+
+    /// What `token` of `format` stands for.
+    ///
+    /// # Errors
+    /// [`Damaged`](crate::error::ErrorKind::Damaged) and those of the store.
+    pub fn by_token(&self, shelf: &Shelf, format: &str, token: &str, now: Timestamp) -> Result<Option<Held>> {
+        let path = shelf.path("token", &self.term(shelf, "token", format, token.as_bytes())?)?;
+        Ok(self.held(&path)?.map(|(held, _)| held).filter(|held| !held.is_over(now)))
+    }
+
+    /// The token that `value` has in `format`.
+    ///
+    /// # Errors
+    /// As [`Self::by_token`].
+    pub fn by_value(&self, shelf: &Shelf, format: &str, value: &[u8], now: Timestamp) -> Result<Option<Held>> {
+        let path = shelf.path("value", &self.term(shelf, "value", format, value)?)?;
+        let Some(entry) = self.store.get(&path)? else { return Ok(None) };
+        let term: String = sealed::open_value(&self.home, &path, &entry.value)?;
+        Ok(self.held(&shelf.path("token", &term)?)?.map(|(held, _)| held).filter(|held| !held.is_over(now)))
+    }
+
+    /// Keeps a token for `value`, unless the token stands for something already, or the value got one meanwhile: `false` then.
+    ///
+    /// # Errors
+    /// As [`Self::by_token`].
+    pub fn put(&self, shelf: &Shelf, mut held: Held, value: &[u8], now: Timestamp) -> Result<bool> {
+        let term = self.term(shelf, "token", &held.format, held.token.as_bytes())?;
+        let back = self.term(shelf, "value", &held.format, value)?;
+        let (token, value) = (shelf.path("token", &term)?, shelf.path("value", &back)?);
+        let there = self.held(&token)?;
+        if there.as_ref().is_some_and(|(held, _)| !held.is_over(now)) {
+            return Ok(false);
+        }
+        // A value whose token expired has a place still.
+        let former = self.store.get(&value)?;
+        let seen = |path: &StoreKey, entry: Option<&Entry>| match entry {
+            Some(entry) => Condition::Version(path.clone(), entry.version),
+            None => Condition::Absent(path.clone()),
+        };
+        let conditions = vec![seen(&token, there.as_ref().map(|(_, entry)| entry)), seen(&value, former.as_ref())];
+        if let Some(entry) = &former {
+            let term: String = sealed::open_value(&self.home, &value, &entry.value)?;
+            let living = self.held(&shelf.path("token", &term)?)?.is_some_and(|(held, _)| !held.is_over(now));
+            if living {
+                return Ok(false);
+            }
+        }
+        held.back = back;
+        let mut batch = Batch { conditions, ops: self.clearing(shelf, now)?, invalidates: false };
+        batch.ops.push(self.sealed(token, &held)?);
+        batch.ops.push(self.sealed(value, &term)?);
+        if let Some(end) = held.expires {
+            batch.ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
+        }
+        Ok(matches!(self.store.commit(&batch)?, Commit::Committed(_)))
+    }
+
+    /// What removes some tokens that are over, with their values.
+    fn clearing(&self, shelf: &Shelf, now: Timestamp) -> Result<Vec<Op>> {
+        let mut ops = Vec::new();
+        for (path, entry) in self.store.scan(&format!("{}end/", shelf.root), None, CLEARED)? {
+            let ended = path.as_str().strip_prefix(&format!("{}end/", shelf.root)).and_then(|rest| rest.get(..16));
+            if ended.and_then(|time| u64::from_str_radix(time, 16).ok()).is_none_or(|end| end > now.0) {
+                break;
+            }
+            let term: String = sealed::open_value(&self.home, &path, &entry.value)?;
+            let token = shelf.path("token", &term)?;
+            // The place may belong to another token by now.
+            if let Some((held, _)) = self.held(&token)?
+                && held.is_over(now)
+            {
+                let value = shelf.path("value", &held.back)?;
+                let leads = self.store.get(&value)?.map(|entry| sealed::open_value(&self.home, &value, &entry.value));
+                if leads.transpose()?.is_some_and(|leads: String| leads == term) {
+                    ops.push(Op::Delete(value));
+                }
+                ops.push(Op::Delete(token));
+            }
+            ops.push(Op::Delete(path));
+        }
+        Ok(ops)
+    }
+
+    fn held(&self, path: &StoreKey) -> Result<Option<(Held, Entry)>> {
+        let Some(entry) = self.store.get(path)? else { return Ok(None) };
+        let held = sealed::open_value(&self.home, path, &entry.value)?;
+        Ok(Some((held, entry)))
+    }
+
+    fn sealed<T: serde::Serialize>(&self, path: StoreKey, content: &T) -> Result<Op> {
+        let record = sealed::seal_value(&self.home, self.random.as_ref(), &path, content)?;
+        Ok(Op::Put(path, record))
+    }
+
+    /// What stands for `text` of `format` in a path.
+    fn term(&self, shelf: &Shelf, index: &str, format: &str, text: &[u8]) -> Result<String> {
+        let what = Zeroizing::new([shelf.root.as_bytes(), &[0], format.as_bytes(), &[0], text].concat());
+        let mac = self.home.index_term(&format!("vault {index}"), &what)?;
+        let mut term = String::with_capacity(2 * mac.len());
+        push_hex(&mut term, &mac);
+        Ok(term)
+    }
+}
