@@ -7,6 +7,7 @@ mod global;
 mod hsm;
 mod hsm_probe;
 mod key;
+mod life;
 mod policy;
 mod quota;
 mod report;
@@ -25,6 +26,7 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
+pub(crate) use self::life::{DeleteArgs, LifeCommand, PurgeArgs, RevokeArgs, ScheduleArgs};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -333,6 +335,9 @@ pub(crate) enum KeyCommand {
         /// Where it is made: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]
         #[arg(long, value_name = "NAME")]
         backend: Option<String>,
+        /// It does nothing until it is enabled, or a moment comes that `key schedule` names
+        #[arg(long)]
+        pre_active: bool,
     },
     /// List keys
     List {
@@ -404,6 +409,9 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// What changes in its life
+    #[command(flatten)]
+    Life(LifeCommand),
 }
 
 /// `kmss cert …`

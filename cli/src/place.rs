@@ -10,7 +10,8 @@ use remote::client::{Access, Client};
 
 use crate::args::{
     AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
-    PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
+    LifeCommand, PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand,
+    VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -107,7 +108,22 @@ const fn key(command: &KeyCommand) -> Place {
         | KeyCommand::Disable(_)
         | KeyCommand::Enable(_)
         | KeyCommand::Destroy { .. } => Place::Either,
+        KeyCommand::Life(command) => life(command),
         KeyCommand::Move(_) => Place::Home,
+    }
+}
+
+const fn life(command: &LifeCommand) -> Place {
+    match command {
+        LifeCommand::Suspend(_)
+        | LifeCommand::Archive(_)
+        | LifeCommand::Revoke(_)
+        | LifeCommand::Schedule(_)
+        | LifeCommand::Delete(_)
+        | LifeCommand::Restore(_)
+        | LifeCommand::Purge(_)
+        | LifeCommand::Tombstones { .. }
+        | LifeCommand::ReleaseName(_) => Place::Either,
     }
 }
 

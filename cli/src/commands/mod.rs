@@ -20,6 +20,7 @@ mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;
+mod key_life;
 mod key_move;
 mod key_name;
 mod key_type;

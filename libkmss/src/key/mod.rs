@@ -4,6 +4,7 @@ mod attachment;
 mod change;
 mod device_object;
 mod domain;
+mod lifecycle;
 mod object;
 mod spec;
 mod spki;
@@ -16,6 +17,7 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, VersionSecret};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Transition};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,

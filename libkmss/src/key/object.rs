@@ -10,7 +10,7 @@ use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Attachment, KeyState, Protection, Usage};
+use super::{Attachment, KeyState, Lifecycle, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
@@ -199,6 +199,9 @@ pub struct Key {
     /// What it was moved away from and what was not destroyed there yet. It is this key's until it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<Left>,
+    /// What there is to its life beyond the state.
+    #[serde(default, skip_serializing_if = "Lifecycle::is_plain")]
+    pub lifecycle: Lifecycle,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.

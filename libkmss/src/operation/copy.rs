@@ -63,6 +63,7 @@ impl Operation for Copy {
         if let Body::Key(copied) = &mut copy.body {
             copied.key_type = key.key_type;
             copied.state = key.state;
+            copied.lifecycle.clone_from(&key.lifecycle);
             copied.origin.clone_from(key.policy_name());
             copied.tags.clone_from(&key.tags);
             // It is the same key: its uses are recorded as those of its source.

@@ -8,8 +8,8 @@ use serde_bytes::ByteBuf;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object,
-    Protection, Storage, Usage,
+    Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Lifecycle, Material,
+    Object, Protection, Storage, Usage,
 };
 use crate::permit::{NewObject, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
@@ -50,6 +50,8 @@ pub struct Draft {
     pub protection: Protection,
     /// For keys: the door's numbers of the only mechanisms allowed; empty for any.
     pub allowed_mechanisms: Vec<u64>,
+    /// For keys: whether it waits for being activated.
+    pub pre_active: bool,
     /// For keys: first day of use.
     pub start: Option<Date>,
     /// For keys: last day of use.
@@ -106,6 +108,7 @@ impl Draft {
             usage: Usage::default(),
             protection: Protection::default(),
             allowed_mechanisms: Vec::new(),
+            pre_active: false,
             start: None,
             end: None,
             claims: Claims::default(),
@@ -141,6 +144,7 @@ impl Draft {
             identifier: self.identifier.clone(),
             attributes: self.attributes.clone(),
             allowed_mechanisms: self.allowed_mechanisms.clone(),
+            pre_active: self.pre_active,
             start: self.start,
             end: self.end,
         }
@@ -183,12 +187,13 @@ impl Draft {
             key_type: material.key_type,
             usage: self.usage,
             protection,
-            state: KeyState::Active,
+            state: if self.pre_active { KeyState::PreActive } else { KeyState::Active },
             allowed_mechanisms: self.allowed_mechanisms.clone(),
             copy_of: if self.storage == Storage::Ephemeral { self.origins.clone() } else { Vec::new() },
             tags: Vec::new(),
             audit: AuditMode::Normal,
             left: Vec::new(),
+            lifecycle: Lifecycle::default(),
             start: self.start,
             end: self.end,
             primary: 1,

@@ -124,6 +124,14 @@ questions!(admin_service_client::AdminServiceClient {
     set_key_audit: SetKeyAuditRequest => SetKeyAuditResponse,
 });
 
+questions!(lifecycle_service_client::LifecycleServiceClient {
+    list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
+} once {
+    change_key_life: ChangeKeyLifeRequest => ChangeKeyLifeResponse,
+    destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
+    release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
+});
+
 questions!(audit_service_client::AuditServiceClient {
     query_audit: QueryAuditRequest => QueryAuditResponse,
     prove_audit: ProveAuditRequest => ProveAuditResponse,

@@ -7,6 +7,7 @@ mod asymmetric;
 mod components;
 mod derivation;
 mod draft;
+mod life;
 mod mechanism;
 mod names;
 mod object;
@@ -18,6 +19,7 @@ use libkmss::tenant::ObjectId;
 
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
+pub use self::life::{doomed, tombstone, transition};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 use crate::proto;
 

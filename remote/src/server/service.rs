@@ -14,6 +14,7 @@ use crate::proto::admin_service_server::AdminService;
 use crate::proto::audit_service_server::AuditService;
 use crate::proto::crypto_service_server::CryptoService;
 use crate::proto::key_service_server::KeyService;
+use crate::proto::lifecycle_service_server::LifecycleService;
 use crate::proto::random_service_server::RandomService;
 use crate::status::{self, Circumstances};
 
@@ -88,6 +89,13 @@ service!(KeyService {
 
 service!(RandomService {
     generate_random: GenerateRandomRequest => GenerateRandomResponse,
+});
+
+service!(LifecycleService {
+    change_key_life: ChangeKeyLifeRequest => ChangeKeyLifeResponse,
+    destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
+    list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
+    release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
 });
 
 service!(AdminService {

@@ -7,6 +7,7 @@ mod blocks;
 mod doubles;
 mod effects;
 mod encapsulation;
+mod life;
 mod precedents;
 mod quotas;
 mod refusals;
