@@ -26,7 +26,9 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
-pub(crate) use self::life::{DeleteArgs, LifeCommand, PurgeArgs, RevokeArgs, ScheduleArgs};
+pub(crate) use self::life::{
+    DeleteArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs, ScheduleArgs,
+};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -78,6 +80,9 @@ pub(crate) enum Command {
     /// Keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Rotating keys that are due
+    #[command(subcommand)]
+    Rotate(RotateCommand),
     /// Certificates and certificate requests
     #[command(subcommand)]
     Cert(CertCommand),

@@ -10,8 +10,8 @@ use remote::client::{Access, Client};
 
 use crate::args::{
     AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
-    LifeCommand, PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand,
-    VerifyArgs,
+    LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand,
+    TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -73,6 +73,7 @@ pub(crate) fn refusal(global: &Global) -> Failure {
 pub(crate) const fn place(command: &Command) -> Place {
     match command {
         Command::Key(command) => key(command),
+        Command::Rotate(RotateCommand::Due(_)) => Place::Either,
         Command::Cert(command) => cert(command),
         Command::Token(command) => token(command),
         Command::Policy(command) => policy(command),
@@ -123,7 +124,11 @@ const fn life(command: &LifeCommand) -> Place {
         | LifeCommand::Restore(_)
         | LifeCommand::Purge(_)
         | LifeCommand::Tombstones { .. }
-        | LifeCommand::ReleaseName(_) => Place::Either,
+        | LifeCommand::ReleaseName(_)
+        | LifeCommand::Rotate(_)
+        | LifeCommand::Activate(_)
+        | LifeCommand::Versions(_)
+        | LifeCommand::Rotation(_) => Place::Either,
     }
 }
 

@@ -18,6 +18,7 @@ mod officer;
 pub mod past;
 mod policies;
 mod quotas;
+mod rotation;
 mod sealing;
 mod seals;
 
@@ -33,6 +34,7 @@ use self::identities::Identities;
 pub use self::in_device::MaterialSeal;
 pub use self::life::{Doomed, Fate};
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
+pub use self::rotation::{DueRotation, RotationStep};
 pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};

@@ -30,6 +30,46 @@ pub(crate) enum LifeCommand {
     },
     /// Let the name of a destroyed key be used again (by the SO)
     ReleaseName(NamedKey),
+    /// Make a new version of a key, which takes its name; the former one, NAME@1, goes on decrypting and verifying
+    Rotate(RotateArgs),
+    /// Let the version that was made ahead take the name
+    Activate(NamedKey),
+    /// List the versions of a key
+    Versions(NamedKey),
+    /// Say how often a key is rotated by itself (by the SO)
+    Rotation(RotationArgs),
+}
+
+/// `kmss rotate …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RotateCommand {
+    /// Rotate the keys that are due; for a timer, where no kmssd does it
+    Due(PurgeArgs),
+}
+
+/// `kmss key rotate`
+#[derive(Args, Debug)]
+pub(crate) struct RotateArgs {
+    /// The key
+    #[command(flatten)]
+    pub key: NamedKey,
+    /// Only make the new version: it takes the name when its certificate is there, or by `key activate`
+    #[arg(long)]
+    pub ahead: bool,
+    /// With --ahead, and take the name from this moment on: YYYY-MM-DD or YYYY-MM-DDThh:mm:ssZ
+    #[arg(long, value_name = "TIME", requires = "ahead")]
+    pub at: Option<String>,
+}
+
+/// `kmss key rotation`
+#[derive(Args, Debug)]
+pub(crate) struct RotationArgs {
+    /// The key
+    #[command(flatten)]
+    pub key: NamedKey,
+    /// So many days after a version took the name: `90d`, or `never`
+    #[arg(long, value_name = "DAYS")]
+    pub every: String,
 }
 
 /// `kmss key revoke`

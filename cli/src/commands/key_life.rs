@@ -8,15 +8,15 @@ use libkmss::key::{Lifecycle, Transition};
 use libkmss::kms::{Doomed, Fate};
 use serde_json::{Value, json};
 
-use super::key;
-use crate::args::{DeleteArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, ScheduleArgs};
+use super::{key, key_rotate};
+use crate::args::{DeleteArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs};
 use crate::context::Context;
 use crate::moment;
 use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// Something was done, and something was not.
-const IN_PART: u8 = 4;
+pub(super) const IN_PART: u8 = 4;
 
 /// Runs one of them.
 ///
@@ -39,6 +39,12 @@ pub(super) fn run(context: &Context, command: LifeCommand) -> Result<ExitCode, F
         LifeCommand::Purge(args) => return purge(context, &args),
         LifeCommand::Tombstones { token } => tombstones(context, &token.token),
         LifeCommand::ReleaseName(key) => release(context, &key),
+        LifeCommand::Rotate(args) => key_rotate::rotate(context, &args),
+        LifeCommand::Activate(key) => key_rotate::activate(context, &key),
+        LifeCommand::Versions(key) => key_rotate::versions(context, &key),
+        LifeCommand::Rotation(RotationArgs { key, every }) => {
+            change(context, &key, &Transition::Rotate(key_rotate::rule(&every)?))
+        }
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -70,6 +76,11 @@ pub(super) fn lines(life: &Lifecycle) -> Vec<(&'static str, String)> {
     let said = |why: &str| if why.is_empty() { String::new() } else { format!(": {}", output::plain(why)) };
     lines.extend(life.activation.map(|at| ("Activated", output::time(at.0))));
     lines.extend(life.deactivation.map(|at| ("Deactivated", output::time(at.0))));
+    if life.version != 0 {
+        lines.push(("Version", life.version.to_string()));
+    }
+    lines.extend(life.next.map(|next| ("Pending", format!("version {next}"))));
+    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", format!("every {} days", rule.days))));
     if let Some(revocation) = &life.revocation {
         let (when, by, why) = (output::time(revocation.time.0), output::plain(&revocation.by), said(&revocation.why));
         lines.push(("Revoked", format!("{when} for {} by {by}{why}", revocation.reason.name())));

@@ -6,11 +6,11 @@ use libkmss::caller::Caller;
 use libkmss::catalog::{ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
-use libkmss::kms::{Doomed, Kms};
+use libkmss::kms::{Doomed, DueRotation, Kms};
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::{
     ChangeLife, ChangeState, Destroy, Draft, Find, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef,
-    Rename, SetAudit, Sign, Tag, Update,
+    Rename, SetAudit, Sign, Tag, Turn, Update,
 };
 use libkmss::tenant::Namespace;
 
@@ -133,6 +133,22 @@ impl Objects for HomeObjects {
 
     fn release_name(&self, name: &str) -> Result<(), Failure> {
         Ok(self.kms.release_name(&self.caller, name)?)
+    }
+
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.rotate(&self.caller, name, turn)?.made)
+    }
+
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.activate(&self.caller, name)?.made)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.versions(&self.caller, name)?)
+    }
+
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
+        Ok(self.kms.rotate_due(&self.caller, only, dry_run)?)
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use libkmss::catalog::{ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
-use libkmss::kms::Doomed;
+use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::Mechanism;
-use libkmss::operation::Draft;
+use libkmss::operation::{Draft, Turn};
 use libkmss::tenant::Namespace;
 
 use self::home::HomeObjects;
@@ -81,6 +81,18 @@ pub(crate) trait Objects {
 
     /// Lets the name of a destroyed key be used again (by the security officer).
     fn release_name(&self, name: &str) -> Result<(), Failure>;
+
+    /// Makes a new version of a key; its halves.
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// Gives the name of a key to the version that was made ahead; its halves.
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// All versions of a key, the oldest first.
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// Does what is due about the rotation of one key or of all, or says what that is.
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;

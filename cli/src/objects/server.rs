@@ -6,9 +6,9 @@ use libkmss::catalog::{ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
-use libkmss::kms::Doomed;
+use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::Mechanism;
-use libkmss::operation::Draft;
+use libkmss::operation::{Draft, Turn};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, ObjectId};
 use remote::client::{Client, ClientError};
@@ -252,6 +252,33 @@ impl Objects for ServerObjects<'_> {
         let (namespace, name, officer_pin) = (self.place(), name.to_owned(), self.pin());
         self.server.ask(proto::ReleaseKeyNameRequest { namespace, name, officer_pin, request_id: Vec::new() })?;
         Ok(())
+    }
+
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure> {
+        let (ahead, at_ms) = match turn {
+            Turn::Now => (false, None),
+            Turn::Later(at) => (true, at.map(|at| at.0)),
+        };
+        let (namespace, name) = (self.place(), name.to_owned());
+        let request = proto::RotateKeyRequest { namespace, name, ahead, at_ms, request_id: Vec::new() };
+        self.server.ask(request)?.made.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        let (namespace, name) = (self.place(), name.to_owned());
+        let request = proto::ActivateKeyRequest { namespace, name, request_id: Vec::new() };
+        self.server.ask(request)?.made.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        let request = proto::ListVersionsRequest { namespace: self.place(), name: name.to_owned() };
+        self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
+        let (namespace, name) = (self.place(), only.unwrap_or_default().to_owned());
+        let request = proto::RotateDueKeysRequest { namespace, name, dry_run, request_id: Vec::new() };
+        self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?)).collect()
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -75,12 +75,15 @@ pub(super) fn kind(key: &DomainKey, kind: ObjectKind) -> Result<Term> {
 pub enum Facet {
     /// It waits for its destruction; the value is empty.
     Deletion,
+    /// It is rotated by itself, or has a version that was made ahead; the value is empty.
+    Rotation,
 }
 
 impl Facet {
     const fn name(self) -> &'static str {
         match self {
             Self::Deletion => "deletion",
+            Self::Rotation => "rotation",
         }
     }
 
@@ -89,6 +92,9 @@ impl Facet {
         let mut all = Vec::new();
         if key.state == KeyState::PendingDeletion {
             all.push((Self::Deletion, Vec::new()));
+        }
+        if key.lifecycle.rotation.is_some() || key.lifecycle.next.is_some() {
+            all.push((Self::Rotation, Vec::new()));
         }
         all
     }

@@ -164,6 +164,69 @@ impl Catalog {
         Err(conflict())
     }
 
+    /// Changes `changed` and stores `made` in one commit. Names may move between them: each key ends with the name that it has here.
+    ///
+    /// # Errors
+    /// As [`Self::update`] and [`Self::create_on`]; [`ErrorKind::AlreadyExists`] where another key has one of the names.
+    pub fn reshape(
+        &self,
+        caller: &Caller,
+        changed: &[Object],
+        made: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+    ) -> Result<(Vec<Arc<Object>>, Vec<Arc<Object>>)> {
+        let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
+        let ids: Vec<ObjectId> = changed.iter().map(|object| object.id).collect();
+        for _ in 0..ATTEMPTS {
+            let mut batch = open_batch(&paths, &Batch::default())?;
+            self.give(&caller.namespace, held, &mut batch)?;
+            let (mut left, mut taken, mut written) = (Vec::new(), Vec::new(), Vec::with_capacity(changed.len()));
+            for object in changed {
+                let old = self.current(caller, object)?;
+                let mut new = Object { edition: next_edition(&old)?, ..object.clone() };
+                if (old.private, old.namespace) != (new.private, new.namespace)
+                    || index::ObjectKind::of(&old) != index::ObjectKind::of(&new)
+                {
+                    return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
+                }
+                batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+                let key = key_of(caller, &new)?;
+                batch.ops.push(self.write(key, &paths, &mut new)?);
+                batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
+                left.extend(guards_of(public, &paths, &old)?);
+                taken.extend(guards_of(public, &paths, &new)?.into_iter().map(|guard| (guard, new.id)));
+                written.push(new);
+            }
+            for object in made.iter_mut() {
+                object.edition = 1;
+                batch.conditions.push(Condition::Absent(paths.object(object.id)?));
+                let key = key_of(caller, object)?;
+                batch.ops.push(self.write(key, &paths, object)?);
+                batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
+                taken.extend(guards_of(public, &paths, object)?.into_iter().map(|guard| (guard, object.id)));
+            }
+            for guard in left.iter().filter(|guard| !taken.iter().any(|(kept, _)| kept == *guard)) {
+                batch.ops.push(Op::Delete(guard.clone()));
+            }
+            for (guard, id) in taken {
+                if !left.contains(&guard) {
+                    if self.store.get(&guard)?.is_some() {
+                        let why = "another key has the name of one of the versions: destroy that first";
+                        return Err(Error::new(ErrorKind::AlreadyExists, why));
+                    }
+                    batch.conditions.push(Condition::Absent(guard.clone()));
+                }
+                let content = name::content(public, &guard, id)?;
+                batch.ops.push(Op::Put(guard, content));
+            }
+            if let Some(revision) = self.apply(caller, &paths, (&batch, &ids))? {
+                let keep = |object: Object| self.remember(&caller.namespace, object, revision);
+                return Ok((written.into_iter().map(keep).collect(), made.iter().cloned().map(keep).collect()));
+            }
+        }
+        Err(conflict())
+    }
+
     /// Renames a key; both halves of a pair go together.
     ///
     /// # Errors

@@ -95,6 +95,9 @@ pub(crate) fn life(life: &Lifecycle) -> String {
         life.retirement.map(|retirement| retirement.name().to_owned()),
         revoked,
         deleted,
+        (life.version != 0).then(|| format!("version {}", life.version)),
+        life.next.map(|next| format!("version {next} is pending")),
+        life.rotation.as_ref().map(|rule| format!("rotated every {} days", rule.days)),
     ]
     .into_iter()
     .flatten()

@@ -34,6 +34,48 @@ pub struct Lifecycle {
     /// That it is to be destroyed, and when.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion: Option<Deletion>,
+    /// Which version of its name it is; 0 is the first, which was not counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub version: u32,
+    /// What it is to its name, where that is not its own: `name@n` is what it is called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The version that was made ahead and is to take the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+    /// Since when it has the name, where it is not the first version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When it is rotated by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What a version is to a name that another one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It had the name.
+    Former,
+    /// It is to have it.
+    Pending,
+}
+
+/// When a key is rotated by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// So many days after a version took the name.
+    pub days: u32,
+}
+
+impl Rotation {
+    /// Fewest and most days.
+    pub const DAYS: (u32, u32) = (1, 36_500);
 }
 
 impl Lifecycle {
@@ -41,6 +83,12 @@ impl Lifecycle {
     #[must_use]
     pub fn is_plain(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// What a copy of the key has of it: everything that bounds its use.
+    #[must_use]
+    pub fn of_copy(&self) -> Self {
+        Self { version: 0, role: None, next: None, since: None, rotation: None, ..self.clone() }
     }
 
     /// Whether the clock alone may change what the key does.
@@ -212,6 +260,8 @@ pub enum Transition {
     },
     /// It is not destroyed after all.
     Keep,
+    /// It is rotated by itself, or not any more.
+    Rotate(Option<Rotation>),
 }
 
 /// In words, for the audit.
@@ -235,6 +285,8 @@ impl fmt::Display for Transition {
             }
             Self::Delete { days, why } => write!(f, "destroy after {days} days: {why}"),
             Self::Keep => f.write_str("do not destroy"),
+            Self::Rotate(None) => f.write_str("rotate never"),
+            Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
         }
     }
 }
@@ -264,6 +316,33 @@ impl Key {
             (KeyState::Active | KeyState::Deactivated, _) if self.is_expired(now) => "expired",
             _ => state.name(),
         }
+    }
+
+    /// Which version of its name the key is, from 1 on.
+    #[must_use]
+    pub fn version_number(&self) -> u32 {
+        self.lifecycle.version.max(1)
+    }
+
+    /// The highest number that a version of its name has, as far as this one knows.
+    #[must_use]
+    pub fn newest_number(&self) -> u32 {
+        self.lifecycle.next.unwrap_or_default().max(self.version_number())
+    }
+
+    /// The name that all versions of the key share.
+    #[must_use]
+    pub fn base_name(&self) -> &str {
+        let suffix = self.lifecycle.role.map(|_| format!("@{}", self.version_number()));
+        suffix.and_then(|suffix| self.name.strip_suffix(&*suffix)).unwrap_or(&self.name)
+    }
+
+    /// When the key is rotated by itself; `created` is when its object was made.
+    #[must_use]
+    pub fn rotates_at(&self, created: Timestamp) -> Option<Timestamp> {
+        let days = u64::from(self.lifecycle.rotation.as_ref()?.days);
+        let since = self.lifecycle.since.unwrap_or(created);
+        Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
@@ -338,6 +417,7 @@ impl Key {
                 }
                 _ => Err(Error::new(ErrorKind::KeyState, "the key is not to be destroyed")),
             },
+            Transition::Rotate(rule) => self.rotate_by(rule.as_ref()),
         }
     }
 
@@ -403,6 +483,20 @@ impl Key {
             }
             _ => Ok(()),
         }
+    }
+
+    fn rotate_by(&mut self, rule: Option<&Rotation>) -> Result<()> {
+        let (fewest, most) = Rotation::DAYS;
+        if rule.is_some_and(|rule| !(fewest..=most).contains(&rule.days)) {
+            let why = format!("a key is rotated every {fewest} to {most} days");
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        if self.lifecycle.role.is_some() {
+            let why = format!("`{}` is a version of `{}`: say that of the key itself", self.name, self.base_name());
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        self.lifecycle.rotation = rule.cloned();
+        Ok(())
     }
 
     fn delete(&mut self, days: u16, (by, why): (&str, &str), now: Timestamp) -> Result<()> {

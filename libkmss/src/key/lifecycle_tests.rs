@@ -181,3 +181,33 @@ fn records_from_before_there_was_a_lifecycle_open_and_look_the_same() {
     let read: Key = ciborium::from_reader(bytes.as_slice()).unwrap();
     assert_eq!(read.lifecycle, doomed.lifecycle);
 }
+
+#[test]
+fn a_version_knows_its_number_and_the_name_that_all_share() {
+    let mut key = key(KeyState::Active);
+    assert_eq!((key.version_number(), key.base_name(), key.policy_name()), (1, "web", "web"));
+    (key.name, key.lifecycle.version, key.lifecycle.role) = ("web@3".into(), 3, Some(Role::Former));
+    assert_eq!((key.version_number(), key.base_name(), key.policy_name()), (3, "web", "web"));
+    assert_eq!(key.counted_name(), "web");
+    // A name that only looks so is a name.
+    key.lifecycle.role = None;
+    assert_eq!(key.base_name(), "web@3");
+}
+
+#[test]
+fn a_key_is_rotated_so_many_days_after_it_took_its_name() {
+    let mut key = key(KeyState::Active);
+    assert_eq!(key.rotates_at(NOW), None);
+    key.transit(&Transition::Rotate(Some(Rotation { days: 90 })), "officer", NOW).unwrap();
+    assert_eq!(key.rotates_at(NOW), Some(after(90)));
+    key.lifecycle.since = Some(after(1));
+    assert_eq!(key.rotates_at(NOW), Some(after(91)));
+    assert_eq!(
+        kind(key.transit(&Transition::Rotate(Some(Rotation { days: 0 })), "officer", NOW)),
+        ErrorKind::Arguments
+    );
+    let copy = key.lifecycle.of_copy();
+    assert!(copy.is_plain());
+    key.lifecycle.role = Some(Role::Former);
+    assert_eq!(kind(key.transit(&Transition::Rotate(None), "officer", NOW)), ErrorKind::Arguments);
+}

@@ -213,17 +213,17 @@ pub struct Key {
 }
 
 impl Key {
-    /// The name that policies know it by: its own, or that of the key it came from.
+    /// The name that policies know it by: its own, which all its versions share, or that of the key it came from.
     #[must_use]
-    pub const fn policy_name(&self) -> &String {
-        if self.name.is_empty() { &self.origin } else { &self.name }
+    pub fn policy_name(&self) -> &str {
+        if self.name.is_empty() { &self.origin } else { self.base_name() }
     }
 
     /// The name under which its uses are counted: that of the first key that it was copied or made from, so that copies have
     /// no budget of their own. Empty for a session key that came from none.
     #[must_use]
     pub fn counted_name(&self) -> &str {
-        self.copy_of.first().unwrap_or_else(|| self.policy_name())
+        self.copy_of.first().map_or_else(|| self.policy_name(), String::as_str)
     }
 
     /// The version that new operations use.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::draft::check_name;
 use super::{Hall, ObjectRef, Operation, Request, Target, now, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
@@ -76,6 +77,11 @@ impl Operation for Rename {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let key = object(permit)?.key().ok_or_else(|| Error::new(ErrorKind::Arguments, "only keys have a name"))?;
+        check_name(&self.name)?;
+        if key.lifecycle.role.is_some() || key.newest_number() > 1 {
+            let why = "the key has versions, which share its name: it keeps that";
+            return Err(Error::new(ErrorKind::ActionProhibited, why));
+        }
         if let Some(keeper) = hall.keeper_of(permit.caller(), object(permit)?)? {
             keeper.rename(permit, object(permit)?, &self.name)?;
         }

@@ -20,6 +20,7 @@ mod random;
 mod recover;
 mod relocate;
 mod replicate;
+mod rotate;
 mod sign;
 mod unwrap;
 mod wrap;
@@ -46,6 +47,7 @@ pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
+pub use rotate::{Activate, Rotate, Rotated, Turn};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
 pub use wrap::{Wrap, WrappedLength, wrapped_length};
@@ -138,6 +140,11 @@ impl Request {
             recovery: false,
             context: Vec::new(),
         }
+    }
+
+    /// With a second object that is about to exist.
+    fn with_second(self, second: Option<Target>) -> Self {
+        Self { also: second.map(|second| (Action::Generate, second)), ..self }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new

@@ -355,7 +355,8 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
 /// other input keys of a derivation too.
 fn check_mechanism(resolved: Resolved<'_>) -> Result<()> {
     let request = resolved.request;
-    let inputs = resolved.subjects.more.iter();
+    let used = |(action, _): &(&(Action, _), _)| !matches!(action.0, Action::Manage | Action::ChangeState);
+    let inputs = request.more.iter().zip(&resolved.subjects.more).filter(used).map(|(_, subject)| subject);
     for key in std::iter::once(&resolved.subjects.subject).chain(inputs).filter_map(key_of) {
         let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
         if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {

@@ -126,10 +126,14 @@ questions!(admin_service_client::AdminServiceClient {
 
 questions!(lifecycle_service_client::LifecycleServiceClient {
     list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
+    list_versions: ListVersionsRequest => ListVersionsResponse,
 } once {
     change_key_life: ChangeKeyLifeRequest => ChangeKeyLifeResponse,
     destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
     release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
+    rotate_key: RotateKeyRequest => RotateKeyResponse,
+    activate_key: ActivateKeyRequest => ActivateKeyResponse,
+    rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 
 questions!(audit_service_client::AuditServiceClient {

@@ -3,8 +3,8 @@
 use libkmss::catalog::Tombstone;
 use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{Deletion, Lifecycle, Retirement, Revocation, Transition};
-use libkmss::kms::{Doomed, Fate};
+use libkmss::key::{Deletion, Lifecycle, Retirement, Revocation, Role, Rotation, Transition};
+use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep};
 use proto::transition::Kind;
 
 use super::{Numbered, object_id};
@@ -29,6 +29,16 @@ impl From<&Lifecycle> for proto::Lifecycle {
                 why: revocation.why.clone(),
             }),
             deletion: life.deletion.as_ref().map(Into::into),
+            version: life.version,
+            role: match life.role {
+                None => proto::Role::Unspecified,
+                Some(Role::Former) => proto::Role::Former,
+                Some(Role::Pending) => proto::Role::Pending,
+            }
+            .into(),
+            next: life.next,
+            since_ms: life.since.map(|at| at.0),
+            rotation_days: life.rotation.as_ref().map_or(0, |rule| rule.days),
         }
     }
 }
@@ -61,13 +71,28 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
             why: revocation.why,
         })
     };
+    let role = match proto::Role::try_from(life.role) {
+        Ok(proto::Role::Unspecified) => None,
+        Ok(proto::Role::Former) => Some(Role::Former),
+        Ok(proto::Role::Pending) => Some(Role::Pending),
+        Err(_) => return Err(Error::new(ErrorKind::Arguments, "what the version is to its name is not known")),
+    };
     Ok(Lifecycle {
+        version: life.version,
+        role,
+        next: life.next,
+        since: life.since_ms.map(Timestamp),
+        rotation: rule(life.rotation_days),
         activation: life.activation_ms.map(Timestamp),
         deactivation: life.deactivation_ms.map(Timestamp),
         retirement,
         revocation: life.revocation.map(revocation).transpose()?,
         deletion: life.deletion.map(deletion).transpose()?,
     })
+}
+
+fn rule(days: u32) -> Option<Rotation> {
+    (days != 0).then_some(Rotation { days })
 }
 
 fn deletion(deletion: proto::Deletion) -> Result<Deletion> {
@@ -97,6 +122,9 @@ impl From<&Transition> for proto::Transition {
             }
             Transition::Delete { days, why } => Self { days: u32::from(*days), why: why.clone(), ..of(Kind::Delete) },
             Transition::Keep => of(Kind::Keep),
+            Transition::Rotate(rule) => {
+                Self { rotation_days: rule.as_ref().map_or(0, |rule| rule.days), ..of(Kind::Rotate) }
+            }
         }
     }
 }
@@ -121,6 +149,7 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
         },
         Ok(Kind::Delete) => Transition::Delete { days: u16::try_from(asked.days).unwrap_or(u16::MAX), why: asked.why },
         Ok(Kind::Keep) => Transition::Keep,
+        Ok(Kind::Rotate) => Transition::Rotate(rule(asked.rotation_days)),
         Ok(Kind::Unspecified) | Err(_) => return Err(unknown()),
     })
 }
@@ -186,4 +215,38 @@ pub fn tombstone(stone: proto::Tombstone) -> Result<Tombstone> {
         by: stone.by,
         released: stone.released,
     })
+}
+
+impl From<&DueRotation> for proto::DueRotation {
+    fn from(due: &DueRotation) -> Self {
+        use proto::due_rotation::Step;
+        let (step, reason) = match &due.step {
+            RotationStep::Waits => (Step::Waits, String::new()),
+            RotationStep::Pending => (Step::Pending, String::new()),
+            RotationStep::Rotate => (Step::Rotate, String::new()),
+            RotationStep::Prepare => (Step::Prepare, String::new()),
+            RotationStep::Activate => (Step::Activate, String::new()),
+            RotationStep::Failed(why) => (Step::Failed, why.clone()),
+        };
+        let due_ms = due.due.map(|at| at.0);
+        Self { name: due.name.clone(), version: due.version, due_ms, step: step.into(), reason }
+    }
+}
+
+/// A key whose rotation is looked after, for a client.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for what cannot be understood.
+pub fn due_rotation(due: proto::DueRotation) -> Result<DueRotation> {
+    use proto::due_rotation::Step;
+    let step = match Step::try_from(due.step) {
+        Ok(Step::Waits) => RotationStep::Waits,
+        Ok(Step::Pending) => RotationStep::Pending,
+        Ok(Step::Rotate) => RotationStep::Rotate,
+        Ok(Step::Prepare) => RotationStep::Prepare,
+        Ok(Step::Activate) => RotationStep::Activate,
+        Ok(Step::Failed) => RotationStep::Failed(due.reason),
+        _ => return Err(Error::new(ErrorKind::Arguments, "what was done about the key is not known")),
+    };
+    Ok(DueRotation { name: due.name, version: due.version, due: due.due_ms.map(Timestamp), step })
 }

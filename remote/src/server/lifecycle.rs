@@ -3,9 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use libkmss::caller::Caller;
+use libkmss::clock::Timestamp;
 use libkmss::error::{ErrorKind, Result};
-use libkmss::kms::Fate;
-use libkmss::operation::ChangeLife;
+use libkmss::key::Object;
+use libkmss::kms::{Fate, RotationStep};
+use libkmss::operation::{ChangeLife, Rotated, Turn};
 
 use super::Server;
 use super::call::{Asked, Call};
@@ -90,6 +93,84 @@ impl Call for proto::ReleaseKeyNameRequest {
     }
 }
 
+impl Call for proto::RotateKeyRequest {
+    type Answer = proto::RotateKeyResponse;
+    const METHOD: &'static str = "RotateKey";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::RotateKeyResponse> {
+        let turn = if self.ahead { Turn::Later(self.at_ms.map(Timestamp)) } else { Turn::Now };
+        let rotated = asked.host.kms.rotate(&asked.caller, &self.name, turn)?;
+        let (made, former) = objects(&rotated);
+        Ok(proto::RotateKeyResponse { made, former })
+    }
+}
+
+impl Call for proto::ActivateKeyRequest {
+    type Answer = proto::ActivateKeyResponse;
+    const METHOD: &'static str = "ActivateKey";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ActivateKeyResponse> {
+        let rotated = asked.host.kms.activate(&asked.caller, &self.name)?;
+        let (made, former) = objects(&rotated);
+        Ok(proto::ActivateKeyResponse { made, former })
+    }
+}
+
+fn objects(rotated: &Rotated) -> (Vec<proto::Object>, Vec<proto::Object>) {
+    let all = |objects: &[Arc<Object>]| objects.iter().map(|object| object.as_ref().into()).collect();
+    (all(&rotated.made), all(&rotated.former))
+}
+
+impl Call for proto::ListVersionsRequest {
+    type Answer = proto::ListVersionsResponse;
+    const METHOD: &'static str = "ListVersions";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ListVersionsResponse> {
+        super::keys::found(asked)?;
+        let versions = asked.host.kms.versions(&asked.caller, &self.name)?;
+        Ok(proto::ListVersionsResponse { keys: versions.iter().map(|key| key.as_ref().into()).collect() })
+    }
+}
+
+impl Call for proto::RotateDueKeysRequest {
+    type Answer = proto::RotateDueKeysResponse;
+    const METHOD: &'static str = "RotateDueKeys";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::RotateDueKeysResponse> {
+        let only = (!self.name.is_empty()).then_some(self.name.as_str());
+        let keys = asked.host.kms.rotate_due(&asked.caller, only, self.dry_run)?;
+        Ok(proto::RotateDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
+    }
+}
+
 /// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once.
 pub(super) async fn watch(shared: Arc<Server>) {
     let pace = Duration::from_secs(shared.config.lifecycle_s.into());
@@ -103,7 +184,10 @@ pub(super) async fn watch(shared: Arc<Server>) {
 
 fn look(server: &Server) {
     for (namespace, caller) in server.host.own() {
-        let seen = caller.and_then(|caller| server.host.kms.destroy_due(&caller, false));
+        let seen = caller.and_then(|caller| {
+            rotate(server, &namespace, &caller);
+            server.host.kms.destroy_due(&caller, false)
+        });
         match seen {
             Ok(keys) => {
                 for key in keys {
@@ -119,5 +203,22 @@ fn look(server: &Server) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are due were not looked for"),
         }
+    }
+}
+
+fn rotate(server: &Server, namespace: &str, caller: &Caller) {
+    match server.host.kms.rotate_due(caller, None, false) {
+        Ok(keys) => {
+            for key in keys {
+                match &key.step {
+                    RotationStep::Waits | RotationStep::Pending => {}
+                    RotationStep::Failed(reason) => {
+                        tracing::warn!(namespace, key = key.name, reason, "a key that is due was not rotated");
+                    }
+                    step => tracing::info!(namespace, key = key.name, step = step.name(), "a key was rotated"),
+                }
+            }
+        }
+        Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are to be rotated were not looked for"),
     }
 }

@@ -96,6 +96,10 @@ service!(LifecycleService {
     destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
     list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
     release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
+    rotate_key: RotateKeyRequest => RotateKeyResponse,
+    activate_key: ActivateKeyRequest => ActivateKeyResponse,
+    list_versions: ListVersionsRequest => ListVersionsResponse,
+    rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 
 service!(AdminService {

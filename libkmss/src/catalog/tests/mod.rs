@@ -7,6 +7,7 @@ mod find;
 mod namespace;
 mod objects;
 mod rehome;
+mod reshape;
 mod rewrap;
 mod tomb;
 

@@ -11,6 +11,7 @@ mod life;
 mod precedents;
 mod quotas;
 mod refusals;
+mod rotate;
 mod rules;
 mod running;
 mod sessions;
