@@ -8,6 +8,7 @@ mod global;
 mod hsm;
 mod hsm_probe;
 mod key;
+mod life;
 mod policy;
 mod quota;
 mod report;
@@ -28,6 +29,9 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
+pub(crate) use self::life::{
+    DeleteArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs, ScheduleArgs,
+};
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
     ScopeArgs, ShowArgs, SignArgs, TestArgs, TrustCommand,
@@ -80,6 +84,9 @@ pub(crate) enum Command {
     /// Keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Rotating keys that are due
+    #[command(subcommand)]
+    Rotate(RotateCommand),
     /// Certificates and certificate requests
     #[command(subcommand)]
     Cert(CertCommand),
@@ -344,6 +351,9 @@ pub(crate) enum KeyCommand {
         /// Where it is made: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]
         #[arg(long, value_name = "NAME")]
         backend: Option<String>,
+        /// It does nothing until it is enabled, or a moment comes that `key schedule` names
+        #[arg(long)]
+        pre_active: bool,
     },
     /// List keys
     List {
@@ -415,6 +425,9 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         yes: bool,
     },
+    /// What changes in its life
+    #[command(flatten)]
+    Life(LifeCommand),
 }
 
 /// `kmss cert …`

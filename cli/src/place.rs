@@ -10,7 +10,8 @@ use remote::client::{Access, Client};
 
 use crate::args::{
     AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
-    PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
+    LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand,
+    TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -72,6 +73,7 @@ pub(crate) fn refusal(global: &Global) -> Failure {
 pub(crate) const fn place(command: &Command) -> Place {
     match command {
         Command::Key(command) => key(command),
+        Command::Rotate(RotateCommand::Due(_)) => Place::Either,
         Command::Cert(command) => cert(command),
         Command::Token(command) => token(command),
         Command::Policy(command) => policy(command),
@@ -107,7 +109,26 @@ const fn key(command: &KeyCommand) -> Place {
         | KeyCommand::Disable(_)
         | KeyCommand::Enable(_)
         | KeyCommand::Destroy { .. } => Place::Either,
+        KeyCommand::Life(command) => life(command),
         KeyCommand::Move(_) => Place::Home,
+    }
+}
+
+const fn life(command: &LifeCommand) -> Place {
+    match command {
+        LifeCommand::Suspend(_)
+        | LifeCommand::Archive(_)
+        | LifeCommand::Revoke(_)
+        | LifeCommand::Schedule(_)
+        | LifeCommand::Delete(_)
+        | LifeCommand::Restore(_)
+        | LifeCommand::Purge(_)
+        | LifeCommand::Tombstones { .. }
+        | LifeCommand::ReleaseName(_)
+        | LifeCommand::Rotate(_)
+        | LifeCommand::Activate(_)
+        | LifeCommand::Versions(_)
+        | LifeCommand::Rotation(_) => Place::Either,
     }
 }
 

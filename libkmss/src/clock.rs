@@ -9,6 +9,18 @@ use crate::os::{exact_monotonic, exact_wall, rough_clocks, rough_wall};
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
+impl Timestamp {
+    /// The moment as people write it, to the second: `2026-01-31T12:00:00Z`.
+    #[must_use]
+    pub fn utc(self) -> String {
+        let seconds = i64::try_from(self.0 / 1000).unwrap_or(i64::MAX);
+        let t = time::OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(time::OffsetDateTime::UNIX_EPOCH);
+        let (year, month, day) = (t.year(), u8::from(t.month()), t.day());
+        let (hour, minute, second) = (t.hour(), t.minute(), t.second());
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
+}
+
 /// A source of time.
 pub trait Clock: Send + Sync {
     /// Wall-clock time, for records and validity periods.

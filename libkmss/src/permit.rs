@@ -58,6 +58,7 @@ pub struct Wishes {
     pub identifier: Vec<u8>,
     pub attributes: BTreeMap<u64, ByteBuf>,
     pub allowed_mechanisms: Vec<u64>,
+    pub pre_active: bool,
     pub start: Option<Date>,
     pub end: Option<Date>,
 }
@@ -89,7 +90,7 @@ impl Subjects {
             if let Subject::New(new) = subject {
                 match source.key() {
                     Some(key) if !new.origin.is_empty() || key.policy_name().is_empty() => {}
-                    Some(key) => Arc::make_mut(new).origin.clone_from(key.policy_name()),
+                    Some(key) => key.policy_name().clone_into(&mut Arc::make_mut(new).origin),
                     None => Arc::make_mut(new).is_key = false,
                 }
             }

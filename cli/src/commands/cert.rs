@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libkmss::catalog::ObjectKind;
-use libkmss::key::{Body, KeyClass, Object};
+use libkmss::key::{Body, KeyClass, Object, Role};
 use libkmss::mechanism::KeyType;
 use rcgen::SerialNumber;
 use serde_json::{Value, json};
@@ -186,7 +186,12 @@ fn store(objects: &dyn Objects, der: &[u8], label: &str, key: Option<&Arc<Object
     if let Some(key) = key {
         draft.identifier.clone_from(&key.identifier);
     }
-    objects.import_certificate(der, draft)
+    let stored = objects.import_certificate(der, draft)?;
+    // A version that was made ahead takes its name now that it has a certificate.
+    if let Some(key) = key.and_then(|part| part.key()).filter(|key| key.lifecycle.role == Some(Role::Pending)) {
+        objects.rotate_due(Some(key.base_name()), false)?;
+    }
+    Ok(stored)
 }
 
 /// A positive random serial number of 16 bytes (RFC 5280, 4.1.2.2).

@@ -4,13 +4,14 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libkmss::catalog::ObjectKind;
+use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use report::{class_name, uses};
 use serde_json::{Value, json};
 
-use super::{key_export, key_import, key_move, key_name, key_type, token};
+use super::{key_export, key_import, key_life, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::objects::Objects;
@@ -23,8 +24,8 @@ use crate::output::{self, Failure};
 pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Failure> {
     match command {
         KeyCommand::Move(args) => return key_move::run(context, &args),
-        KeyCommand::Generate { name, token, key_type, id, extractable, backend } => {
-            let how = How { id: id.as_deref(), extractable, backend };
+        KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active } => {
+            let how = How { id: id.as_deref(), extractable, backend, pre_active };
             generate(context, &name, &token.token, &key_type, how)
         }
         KeyCommand::Import(args) => key_import::run(context, &args),
@@ -38,6 +39,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Fa
         KeyCommand::Disable(key) => change_state(context, &key, KeyState::Deactivated),
         KeyCommand::Enable(key) => change_state(context, &key, KeyState::Active),
         KeyCommand::Destroy { key, yes } => destroy(context, &key, yes),
+        KeyCommand::Life(command) => return key_life::run(context, command),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -47,25 +49,29 @@ struct How<'a> {
     id: Option<&'a str>,
     extractable: bool,
     backend: Option<String>,
+    pre_active: bool,
 }
 
 fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: How<'_>) -> Result<(), Failure> {
     let spec = key_type::parse(type_text)?;
-    let How { id, extractable, backend } = how;
+    let How { id, extractable, backend, pre_active } = how;
     let identifier = id.map(parse_hex).transpose()?;
     let objects = context.objects(token)?;
     if !parts(&*objects, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
+    key_life::require_free(&*objects, name)?;
     let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
     let mut draft = draft(&*objects, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
+    draft.pre_active = pre_active;
     draft.backend = chosen(context, backend)?;
     draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
     let made = if spec.key_type().is_asymmetric() {
         let mut public = self::draft(&*objects, name, &spec, KeyClass::Public)?;
         public.identifier.clone_from(&draft.identifier);
+        public.pre_active = pre_active;
         objects.generate_pair(spec, draft, public)?
     } else {
         objects.generate_secret(spec, draft)?
@@ -116,9 +122,10 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
     let private: Vec<String> = names(&keys, KeyClass::Private);
     keys.retain(|o| o.key().is_some_and(|k| k.class != KeyClass::Public || !private.contains(&k.name)));
     keys.sort_by(|a, b| name_of(a).cmp(name_of(b)));
+    let now = objects.now()?;
     objects.close()?;
     if context.global.json {
-        return output::json(&keys.iter().map(|o| describe(o)).collect::<Vec<_>>());
+        return output::json(&keys.iter().map(|o| describe_at(o, Some(now))).collect::<Vec<_>>());
     }
     let row = |object: &Arc<Object>| {
         let key = object.key()?;
@@ -126,7 +133,7 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
             output::plain(&key.name),
             report::describe(key),
             class_name(key.class).to_owned(),
-            key.state.name().to_owned(),
+            key.state_word(now).to_owned(),
             output::plain(backend(key)),
             output::hex(&object.identifier),
             output::time(object.created.0),
@@ -141,10 +148,10 @@ fn list(context: &Context, token: &str) -> Result<(), Failure> {
 
 fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
     let objects = context.objects(&named.token.token)?;
-    let found = require(&*objects, named)?;
+    let (found, now) = (require(&*objects, named)?, objects.now()?);
     objects.close()?;
     if context.global.json {
-        return output::json(&found.iter().map(|o| describe(o)).collect::<Vec<_>>());
+        return output::json(&found.iter().map(|o| describe_at(o, Some(now))).collect::<Vec<_>>());
     }
     for object in &found {
         let Some(key) = object.key() else { continue };
@@ -153,7 +160,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
             ("Label", output::plain(&String::from_utf8_lossy(&object.label))),
             ("Class", class_name(key.class).to_owned()),
             ("Type", report::describe(key)),
-            ("State", key.state.name().to_owned()),
+            ("State", key.state_word(now).to_owned()),
             ("Uses", uses(&key.usage).join(", ")),
             ("Sensitive", yes(key.protection.sensitive)),
             ("Extractable", yes(key.protection.extractable)),
@@ -165,6 +172,9 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
             ("Created", output::time(object.created.0)),
             ("Unique id", object.id.to_string()),
         ] {
+            output::line(&format!("{name:<12} {value}"))?;
+        }
+        for (name, value) in key_life::lines(&key.lifecycle) {
             output::line(&format!("{name:<12} {value}"))?;
         }
         output::line("")?;
@@ -283,15 +293,21 @@ pub(super) fn backend(key: &Key) -> &str {
     key.primary().map_or("", |version| &version.backend.0)
 }
 
-/// A key as JSON.
+/// A key as JSON, as it was made just now.
 pub(super) fn describe(object: &Object) -> Value {
+    describe_at(object, None)
+}
+
+/// A key as JSON, in the state that it is in at `now`.
+fn describe_at(object: &Object, now: Option<Timestamp>) -> Value {
     let Some(key) = object.key() else { return Value::Null };
     json!({
         "name": key.name,
         "label": String::from_utf8_lossy(&object.label),
         "class": class_name(key.class),
         "type": report::describe(key),
-        "state": key.state.name(),
+        "state": now.map_or(key.state.name(), |now| key.state_word(now)),
+        "lifecycle": key.lifecycle,
         "tags": key.tags,
         "audit": key.audit.name(),
         "backend": backend(key),

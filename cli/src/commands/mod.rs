@@ -21,8 +21,10 @@ mod hsm_probe;
 mod key;
 mod key_export;
 mod key_import;
+mod key_life;
 mod key_move;
 mod key_name;
+mod key_rotate;
 mod key_type;
 mod migrate;
 mod module;
@@ -43,7 +45,7 @@ mod tokenize;
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command, MigrateCommand};
+use crate::args::{Cli, Command, MigrateCommand, RotateCommand};
 use crate::context::Context;
 use crate::output::Failure;
 use crate::place::{self, Place};
@@ -78,6 +80,7 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Token(command) => token::run(context, command)?,
         Command::Domain(command) => return domain::run(context, command),
         Command::Key(command) => return key::run(context, command),
+        Command::Rotate(RotateCommand::Due(args)) => return key_rotate::due(context, &args),
         Command::Cert(command) => cert::run(context, command)?,
         Command::Policy(command) => return policy::run(context, command),
         Command::Approve(args) => approve::run(context, &args)?,

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
-use libkmss::catalog::{ObjectKind, Query};
+use libkmss::catalog::{ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage};
-use libkmss::kms::Kms;
+use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
+use libkmss::kms::{Doomed, DueRotation, Kms};
 use libkmss::mechanism::Mechanism;
 use libkmss::operation::{
-    ChangeState, Chosen, Decrypt, Destroy, Detokenize, Draft, Encrypt, Find, GeneratePair, GenerateSecret, Import,
-    ImportDocument, ObjectRef, Rename, SetAudit, Sign, Tag, Tokenize, Update,
+    ChangeLife, ChangeState, Chosen, Decrypt, Destroy, Detokenize, Draft, Encrypt, Find, GeneratePair, GenerateSecret,
+    Import, ImportDocument, ObjectRef, Rename, SetAudit, Sign, Tag, Tokenize, Turn, Update,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -156,6 +156,44 @@ impl Objects for HomeObjects {
     fn set_audit(&self, key: &Arc<Object>, mode: AuditMode) -> Result<(), Failure> {
         self.kms.perform(&self.caller, SetAudit { key: ObjectRef::from(key), mode })?;
         Ok(())
+    }
+
+    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
+        let mut halves = halves.iter().map(ObjectRef::from);
+        let key = halves.next().ok_or("the key is gone")?;
+        let change = ChangeLife { key, other: halves.next(), transition: transition.clone() };
+        Ok(self.kms.perform(&self.caller, change)?)
+    }
+
+    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {
+        Ok(self.kms.destroy_due(&self.caller, dry_run)?)
+    }
+
+    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure> {
+        Ok(match name {
+            "" => self.kms.tombstones(&self.caller)?,
+            name => self.kms.tombstone_of(&self.caller, name)?.into_iter().collect(),
+        })
+    }
+
+    fn release_name(&self, name: &str) -> Result<(), Failure> {
+        Ok(self.kms.release_name(&self.caller, name)?)
+    }
+
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.rotate(&self.caller, name, turn)?.made)
+    }
+
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.activate(&self.caller, name)?.made)
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.versions(&self.caller, name)?)
+    }
+
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
+        Ok(self.kms.rotate_due(&self.caller, only, dry_run)?)
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -5,11 +5,12 @@ mod server;
 
 use std::sync::Arc;
 
-use libkmss::catalog::ObjectKind;
+use libkmss::catalog::{ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object};
+use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
+use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::{BlockCipher, Format, Mechanism};
-use libkmss::operation::Draft;
+use libkmss::operation::{Draft, Turn};
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
@@ -90,6 +91,30 @@ pub(crate) trait Objects {
 
     /// Says how the records of a key's uses are kept (by the security officer).
     fn set_audit(&self, key: &Arc<Object>, mode: AuditMode) -> Result<(), Failure>;
+
+    /// Changes the life of a key, in all its halves (by the security officer).
+    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// Destroys the keys that are due, or says which are.
+    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure>;
+
+    /// What is known of destroyed keys: of the one that still has `name`, or of all where that is empty.
+    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure>;
+
+    /// Lets the name of a destroyed key be used again (by the security officer).
+    fn release_name(&self, name: &str) -> Result<(), Failure>;
+
+    /// Makes a new version of a key; its halves.
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// Gives the name of a key to the version that was made ahead; its halves.
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// All versions of a key, the oldest first.
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// Does what is due about the rotation of one key or of all, or says what that is.
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use libkmss::catalog::ObjectKind;
+use libkmss::catalog::{ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
-use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage};
+use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
+use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::Mechanism;
-use libkmss::operation::Draft;
+use libkmss::operation::{Draft, Turn};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, ObjectId};
 use remote::client::{Client, ClientError};
@@ -324,6 +325,61 @@ impl Objects for ServerObjects<'_> {
         let officer_pin = self.pin();
         self.server.ask(proto::SetKeyAuditRequest { key, mode, officer_pin, request_id: Vec::new() })?;
         Ok(())
+    }
+
+    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
+        let mut halves = halves.iter().map(|half| self.reference(half));
+        let request = proto::ChangeKeyLifeRequest {
+            key: halves.next().flatten(),
+            other: halves.next().flatten(),
+            transition: Some(transition.into()),
+            officer_pin: self.pin(),
+            request_id: Vec::new(),
+        };
+        self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {
+        let request = proto::DestroyDueKeysRequest { namespace: self.place(), dry_run, request_id: Vec::new() };
+        self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::doomed(key)?)).collect()
+    }
+
+    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure> {
+        let request = proto::ListTombstonesRequest { namespace: self.place(), name: name.to_owned() };
+        self.server.ask(request)?.tombstones.into_iter().map(|stone| Ok(convert::tombstone(stone)?)).collect()
+    }
+
+    fn release_name(&self, name: &str) -> Result<(), Failure> {
+        let (namespace, name, officer_pin) = (self.place(), name.to_owned(), self.pin());
+        self.server.ask(proto::ReleaseKeyNameRequest { namespace, name, officer_pin, request_id: Vec::new() })?;
+        Ok(())
+    }
+
+    fn rotate(&self, name: &str, turn: Turn) -> Result<Vec<Arc<Object>>, Failure> {
+        let (ahead, at_ms) = match turn {
+            Turn::Now => (false, None),
+            Turn::Later(at) => (true, at.map(|at| at.0)),
+        };
+        let (namespace, name) = (self.place(), name.to_owned());
+        let request = proto::RotateKeyRequest { namespace, name, ahead, at_ms, request_id: Vec::new() };
+        self.server.ask(request)?.made.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn activate(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        let (namespace, name) = (self.place(), name.to_owned());
+        let request = proto::ActivateKeyRequest { namespace, name, request_id: Vec::new() };
+        self.server.ask(request)?.made.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+        let request = proto::ListVersionsRequest { namespace: self.place(), name: name.to_owned() };
+        self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
+        let (namespace, name) = (self.place(), only.unwrap_or_default().to_owned());
+        let request = proto::RotateDueKeysRequest { namespace, name, dry_run, request_id: Vec::new() };
+        self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?)).collect()
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -51,6 +51,8 @@ struct Walk<'a> {
     wanted: BTreeSet<StoreKey>,
     /// What leads to which object.
     leads: Vec<(StoreKey, ObjectId)>,
+    /// Keys that tombstones tell of: their names lead to nothing else.
+    buried: BTreeSet<ObjectId>,
 }
 
 impl Catalog {
@@ -64,8 +66,9 @@ impl Catalog {
         let paths = Paths::of(namespace);
         let everything = path::everything_of(namespace.id);
         let own = format!("{everything}{}/", namespace.incarnation);
-        let mut walk =
-            Walk { caller, paths, report: CatalogReport::default(), wanted: BTreeSet::new(), leads: Vec::new() };
+        let buried = self.tombstones(caller)?.into_iter().map(|stone| stone.object).collect();
+        let (report, wanted) = (CatalogReport::default(), BTreeSet::new());
+        let mut walk = Walk { caller, paths, report, wanted, leads: Vec::new(), buried };
         if self.store.get(&path::ordinal(namespace.ordinal)?)?.is_none() {
             walk.complain(None, format!("the guard of its position is missing below `{ORDINALS}`"));
         }
@@ -163,6 +166,9 @@ impl Walk<'_> {
     fn finish(mut self) -> CatalogReport {
         for (path, id) in std::mem::take(&mut self.leads) {
             let ours = self.wanted.remove(&path);
+            if self.buried.contains(&id) && path.as_str().contains("/name/") {
+                continue;
+            }
             if !self.report.editions.contains_key(&id) {
                 let what = if path.as_str().contains("/name/") { "a name of a key" } else { "an index entry" };
                 self.complain(Some(id), format!("{what} leads to an object that does not exist"));

@@ -3,7 +3,7 @@
 use std::hash::{BuildHasher as _, Hash, Hasher};
 use std::sync::Arc;
 
-use super::index::{self, ObjectKind};
+use super::index::{self, Facet, ObjectKind};
 use super::path::{Paths, Term, object_of};
 use super::record::{Domain, Header};
 use super::{Catalog, damaged};
@@ -31,6 +31,8 @@ pub struct Query {
     pub identifier: Option<Vec<u8>>,
     /// Its kind.
     pub kind: Option<ObjectKind>,
+    /// For keys: what else it must have, all of it.
+    pub facets: Vec<(Facet, Vec<u8>)>,
 }
 
 /// An object that a search found.
@@ -95,7 +97,8 @@ impl Catalog {
         }
         let objects = self.search(caller, query, after, limit)?;
         let length = |term: &Option<Vec<u8>>| term.as_ref().map_or(0, Vec::len);
-        if objects.len() <= CACHED_RESULT && length(&query.label) + length(&query.identifier) <= CACHED_TERMS {
+        let facets: usize = query.facets.iter().map(|(_, value)| value.len()).sum();
+        if objects.len() <= CACHED_RESULT && length(&query.label) + length(&query.identifier) + facets <= CACHED_TERMS {
             self.searches.put(search, Found { generation, objects: objects.as_slice().into() });
         }
         Ok(objects)
@@ -207,8 +210,8 @@ impl Catalog {
                     candidates.push(id);
                 }
             }
-            if let Some(term) = and {
-                candidates = self.those_under(key, paths, term, candidates)?;
+            for term in &and {
+                candidates = self.those_under(key, paths, *term, candidates)?;
             }
             found.extend(candidates.into_iter().map(|id| Match { id, private }));
             if page.len() < PAGE {
@@ -220,23 +223,33 @@ impl Catalog {
         Ok(found)
     }
 
-    /// The term to go through, and another to look at for each object; entries themselves tell the kind.
-    fn plan(&self, key: &DomainKey, paths: &Paths, query: &Query) -> Result<(Term, Option<Term>)> {
-        let label = query.label.as_ref().map(|label| index::label(key, label)).transpose()?;
-        let identifier = query.identifier.as_ref().map(|id| index::identifier(key, id)).transpose()?;
-        Ok(match (identifier, label) {
-            (Some(identifier), Some(label)) => {
-                let entries = |term| self.store.scan(&paths.entries(term), None, MANY).map(|e| e.len());
-                if entries(identifier)? == MANY && entries(label)? < MANY {
-                    (label, Some(identifier))
-                } else {
-                    (identifier, Some(label))
+    /// The term to go through, and others to look at for each object; entries themselves tell the kind.
+    fn plan(&self, key: &DomainKey, paths: &Paths, query: &Query) -> Result<(Term, Vec<Term>)> {
+        let mut terms = Vec::new();
+        for one in &query.facets {
+            terms.push(index::facet(key, one)?);
+        }
+        if let Some(identifier) = &query.identifier {
+            terms.push(index::identifier(key, identifier)?);
+        }
+        if let Some(label) = &query.label {
+            terms.push(index::label(key, label)?);
+        }
+        if terms.is_empty() {
+            // Without a kind there is nothing to look for, which `search` has handled.
+            terms.push(index::kind(key, query.kind.unwrap_or(ObjectKind::Data))?);
+        }
+        let mut best = 0;
+        if terms.len() > 1 {
+            for (place, term) in terms.iter().enumerate() {
+                if self.store.scan(&paths.entries(*term), None, MANY)?.len() < MANY {
+                    best = place;
+                    break;
                 }
             }
-            (Some(term), None) | (None, Some(term)) => (term, None),
-            // Without a kind there is nothing to look for, which `search` has handled.
-            (None, None) => (index::kind(key, query.kind.unwrap_or(ObjectKind::Data))?, None),
-        })
+        }
+        let through = terms.swap_remove(best);
+        Ok((through, terms))
     }
 
     /// Those of `candidates` that have an entry under `term`, too.

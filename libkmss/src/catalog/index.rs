@@ -7,7 +7,7 @@ use subtle::ConstantTimeEq;
 
 use super::path::{Paths, Term, object_of};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, KeyClass, Object};
+use crate::key::{Body, DomainKey, Key, KeyClass, KeyState, Object};
 use crate::store::{Op, StoreKey};
 use crate::tenant::ObjectId;
 
@@ -70,9 +70,49 @@ pub(super) fn kind(key: &DomainKey, kind: ObjectKind) -> Result<Term> {
     key.index_term("kind", &[kind.number()]).map(Term::of)
 }
 
+/// What else a key is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Facet {
+    /// It waits for its destruction; the value is empty.
+    Deletion,
+    /// It is rotated by itself, or has a version that was made ahead; the value is empty.
+    Rotation,
+}
+
+impl Facet {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Deletion => "deletion",
+            Self::Rotation => "rotation",
+        }
+    }
+
+    /// What `key` has of each.
+    fn of(key: &Key) -> Vec<(Self, Vec<u8>)> {
+        let mut all = Vec::new();
+        if key.state == KeyState::PendingDeletion {
+            all.push((Self::Deletion, Vec::new()));
+        }
+        if key.lifecycle.rotation.is_some() || key.lifecycle.next.is_some() {
+            all.push((Self::Rotation, Vec::new()));
+        }
+        all
+    }
+}
+
+/// The term of every key with this value of a facet.
+pub(super) fn facet(key: &DomainKey, (facet, value): &(Facet, Vec<u8>)) -> Result<Term> {
+    key.index_term(facet.name(), value).map(Term::of)
+}
+
 /// All terms under which `object` is found.
-pub(super) fn terms(key: &DomainKey, object: &Object) -> Result<[Term; 3]> {
-    Ok([label(key, &object.label)?, identifier(key, &object.identifier)?, kind(key, ObjectKind::of(object))?])
+pub(super) fn terms(key: &DomainKey, object: &Object) -> Result<Vec<Term>> {
+    let mut all =
+        vec![label(key, &object.label)?, identifier(key, &object.identifier)?, kind(key, ObjectKind::of(object))?];
+    for one in object.key().map(Facet::of).unwrap_or_default() {
+        all.push(facet(key, &one)?);
+    }
+    Ok(all)
 }
 
 /// What to write and remove when `new` takes the place of `old`.
@@ -80,10 +120,10 @@ pub(super) fn changes(key: &DomainKey, paths: &Paths, old: Option<&Object>, new:
     let before = old.map(|object| terms(key, object).map(|t| (t, object.id))).transpose()?;
     let after = new.map(|object| terms(key, object).map(|t| (t, object))).transpose()?;
     let mut ops = Vec::with_capacity(4);
-    if let Some((before, id)) = before {
+    if let Some((before, id)) = &before {
         let stays = |term: &Term| after.as_ref().is_some_and(|(after, _)| after.contains(term));
-        for term in before.into_iter().filter(|t| !stays(t)) {
-            ops.push(Op::Delete(paths.entry(term, id)?));
+        for term in before.iter().filter(|t| !stays(t)) {
+            ops.push(Op::Delete(paths.entry(*term, *id)?));
         }
     }
     if let Some((after, object)) = after {

@@ -19,6 +19,7 @@ mod rehome;
 mod rewrap;
 #[cfg(test)]
 mod tests;
+mod tomb;
 mod write;
 
 use std::hash::RandomState;
@@ -27,8 +28,9 @@ use std::sync::Arc;
 pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
 pub use find::{Match, Query};
-pub use index::ObjectKind;
+pub use index::{Facet, ObjectKind};
 pub use mirror::{Bookmark, Taken};
+pub use tomb::Tombstone;
 
 use self::cache::{Cache, IdState};
 use self::find::{Found, Search};

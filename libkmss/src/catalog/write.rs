@@ -121,15 +121,10 @@ impl Catalog {
         held: &[(ObjectId, DeviceObject)],
         with: &Batch,
     ) -> Result<Arc<Object>> {
-        let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
         let paths = Paths::of(&caller.namespace);
         for _ in 0..attempts(with) {
             let old = self.current(caller, object)?;
-            let same = old.namespace == object.namespace && old.private == object.private && name(&old) == name(object);
-            if !same || index::ObjectKind::of(&old) != index::ObjectKind::of(object) {
-                return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
-            }
-            let mut new = Object { edition: next_edition(&old)?, ..object.clone() };
+            let mut new = same_again(&old, object)?;
             let mut batch = open_batch(&paths, with)?;
             self.give(&caller.namespace, held, &mut batch)?;
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
@@ -138,6 +133,95 @@ impl Catalog {
             batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
             if let Some(revision) = self.apply(caller, &paths, (&batch, &[old.id]))? {
                 return Ok(self.remember(&caller.namespace, new, revision));
+            }
+        }
+        Err(conflict())
+    }
+
+    /// As [`Self::update`], of objects that are changed together or not at all.
+    ///
+    /// # Errors
+    /// As [`Self::update`].
+    pub fn update_all(&self, caller: &Caller, objects: &[Object]) -> Result<Vec<Arc<Object>>> {
+        let paths = Paths::of(&caller.namespace);
+        let ids: Vec<ObjectId> = objects.iter().map(|object| object.id).collect();
+        for _ in 0..ATTEMPTS {
+            let mut batch = open_batch(&paths, &Batch::default())?;
+            let mut written = Vec::with_capacity(objects.len());
+            for object in objects {
+                let old = self.current(caller, object)?;
+                let mut new = same_again(&old, object)?;
+                batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+                let key = key_of(caller, &new)?;
+                batch.ops.push(self.write(key, &paths, &mut new)?);
+                batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
+                written.push(new);
+            }
+            if let Some(revision) = self.apply(caller, &paths, (&batch, &ids))? {
+                return Ok(written.into_iter().map(|o| self.remember(&caller.namespace, o, revision)).collect());
+            }
+        }
+        Err(conflict())
+    }
+
+    /// Changes `changed` and stores `made` in one commit. Names may move between them: each key ends with the name that it has here.
+    ///
+    /// # Errors
+    /// As [`Self::update`] and [`Self::create_on`]; [`ErrorKind::AlreadyExists`] where another key has one of the names.
+    pub fn reshape(
+        &self,
+        caller: &Caller,
+        changed: &[Object],
+        made: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+    ) -> Result<(Vec<Arc<Object>>, Vec<Arc<Object>>)> {
+        let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
+        let ids: Vec<ObjectId> = changed.iter().map(|object| object.id).collect();
+        for _ in 0..ATTEMPTS {
+            let mut batch = open_batch(&paths, &Batch::default())?;
+            self.give(&caller.namespace, held, &mut batch)?;
+            let (mut left, mut taken, mut written) = (Vec::new(), Vec::new(), Vec::with_capacity(changed.len()));
+            for object in changed {
+                let old = self.current(caller, object)?;
+                let mut new = Object { edition: next_edition(&old)?, ..object.clone() };
+                if (old.private, old.namespace) != (new.private, new.namespace)
+                    || index::ObjectKind::of(&old) != index::ObjectKind::of(&new)
+                {
+                    return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
+                }
+                batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
+                let key = key_of(caller, &new)?;
+                batch.ops.push(self.write(key, &paths, &mut new)?);
+                batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
+                left.extend(guards_of(public, &paths, &old)?);
+                taken.extend(guards_of(public, &paths, &new)?.into_iter().map(|guard| (guard, new.id)));
+                written.push(new);
+            }
+            for object in made.iter_mut() {
+                object.edition = 1;
+                batch.conditions.push(Condition::Absent(paths.object(object.id)?));
+                let key = key_of(caller, object)?;
+                batch.ops.push(self.write(key, &paths, object)?);
+                batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
+                taken.extend(guards_of(public, &paths, object)?.into_iter().map(|guard| (guard, object.id)));
+            }
+            for guard in left.iter().filter(|guard| !taken.iter().any(|(kept, _)| kept == *guard)) {
+                batch.ops.push(Op::Delete(guard.clone()));
+            }
+            for (guard, id) in taken {
+                if !left.contains(&guard) {
+                    if self.store.get(&guard)?.is_some() {
+                        let why = "another key has the name of one of the versions: destroy that first";
+                        return Err(Error::new(ErrorKind::AlreadyExists, why));
+                    }
+                    batch.conditions.push(Condition::Absent(guard.clone()));
+                }
+                let content = name::content(public, &guard, id)?;
+                batch.ops.push(Op::Put(guard, content));
+            }
+            if let Some(revision) = self.apply(caller, &paths, (&batch, &ids))? {
+                let keep = |object: Object| self.remember(&caller.namespace, object, revision);
+                return Ok((written.into_iter().map(keep).collect(), made.iter().cloned().map(keep).collect()));
             }
         }
         Err(conflict())
@@ -341,6 +425,16 @@ pub(super) fn open_batch(paths: &Paths, with: &Batch) -> Result<Batch> {
 pub(super) fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a DomainKey, Domain)> {
     key_for(&caller.keyring, object.private)
         .ok_or_else(|| Error::new(ErrorKind::NotLoggedIn, "private objects need an authenticated user"))
+}
+
+/// `object` as the next edition of `old`.
+fn same_again(old: &Object, object: &Object) -> Result<Object> {
+    let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
+    let same = old.namespace == object.namespace && old.private == object.private && name(old) == name(object);
+    if !same || index::ObjectKind::of(old) != index::ObjectKind::of(object) {
+        return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
+    }
+    Ok(Object { edition: next_edition(old)?, ..object.clone() })
 }
 
 fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {

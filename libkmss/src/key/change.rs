@@ -1,7 +1,9 @@
 //! What a change of an object changes, for the audit: permissions and everything else that decides who may do what.
 
+use super::lifecycle::Lifecycle;
 use super::object::{Body, Date, Key, Object};
 use super::usage::{Protection, Usage};
+use crate::clock::Timestamp;
 
 /// One thing that is to be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +34,7 @@ pub fn alterations(old: &Object, new: &Object) -> Vec<Alteration> {
     compare("permissions", &permissions);
     compare("name", &|object| object.key().map(|key| key.name.clone()).unwrap_or_default());
     compare("state", &|object| object.key().map(|key| key.state.name().to_owned()).unwrap_or_default());
+    compare("life", &|object| object.key().map(|key| life(&key.lifecycle)).unwrap_or_default());
     compare("usage", &|object| object.key().map(|key| usage(key.usage)).unwrap_or_default());
     compare("protection", &|object| object.key().map(|key| protection(key.protection)).unwrap_or_default());
     compare("tags", &|object| object.key().map(|key| key.tags.join(" ")).unwrap_or_default());
@@ -79,6 +82,27 @@ fn protection(protection: Protection) -> String {
         ("wrap-with-trusted", protection.wrap_with_trusted),
         ("trusted", protection.trusted),
     ])
+}
+
+/// What there is to a key's life beyond its state, in words.
+pub(crate) fn life(life: &Lifecycle) -> String {
+    let moment = |name: &str, at: Option<Timestamp>| at.map(|at| format!("{name} {}", at.utc()));
+    let revoked = life.revocation.as_ref().map(|r| format!("revoked for {}: {}", r.reason.name(), r.why));
+    let deleted = life.deletion.as_ref().map(|d| format!("destroyed {}: {}", d.due.utc(), d.why));
+    [
+        moment("activated", life.activation),
+        moment("deactivated", life.deactivation),
+        life.retirement.map(|retirement| retirement.name().to_owned()),
+        revoked,
+        deleted,
+        (life.version != 0).then(|| format!("version {}", life.version)),
+        life.next.map(|next| format!("version {next} is pending")),
+        life.rotation.as_ref().map(|rule| format!("rotated every {} days", rule.days)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect::<Vec<_>>()
+    .join(", ")
 }
 
 fn words(flags: &[(&str, bool)]) -> String {

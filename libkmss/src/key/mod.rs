@@ -4,6 +4,7 @@ mod attachment;
 mod change;
 mod device_object;
 mod domain;
+mod lifecycle;
 mod object;
 mod spec;
 mod spki;
@@ -16,11 +17,13 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, Transition};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,
 };
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
+pub use spki::spki_of_certificate;
 pub use state::KeyState;
 pub use usage::{Action, Protection, Usage};
 pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_use};

@@ -10,7 +10,7 @@ use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Attachment, KeyState, Protection, Usage};
+use super::{Attachment, KeyState, Lifecycle, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
@@ -199,6 +199,9 @@ pub struct Key {
     /// What it was moved away from and what was not destroyed there yet. It is this key's until it is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left: Vec<Left>,
+    /// What there is to its life beyond the state.
+    #[serde(default, skip_serializing_if = "Lifecycle::is_plain")]
+    pub lifecycle: Lifecycle,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.
@@ -210,17 +213,17 @@ pub struct Key {
 }
 
 impl Key {
-    /// The name that policies know it by: its own, or that of the key it came from.
+    /// The name that policies know it by: its own, which all its versions share, or that of the key it came from.
     #[must_use]
-    pub const fn policy_name(&self) -> &String {
-        if self.name.is_empty() { &self.origin } else { &self.name }
+    pub fn policy_name(&self) -> &str {
+        if self.name.is_empty() { &self.origin } else { self.base_name() }
     }
 
     /// The name under which its uses are counted: that of the first key that it was copied or made from, so that copies have
     /// no budget of their own. Empty for a session key that came from none.
     #[must_use]
     pub fn counted_name(&self) -> &str {
-        self.copy_of.first().unwrap_or_else(|| self.policy_name())
+        self.copy_of.first().map_or_else(|| self.policy_name(), String::as_str)
     }
 
     /// The version that new operations use.

@@ -1,6 +1,6 @@
 //! What goes into a backend to make a key, and what comes out.
 
-use super::object::{HeldKey, PublicComponents};
+use super::object::{HeldKey, KeyVersion, PublicComponents};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
 use crate::secret::Secret;
 
@@ -35,6 +35,21 @@ pub enum KeySpec {
 }
 
 impl KeySpec {
+    /// What makes another key like this version of one; `None` where that is not known of it.
+    #[must_use]
+    pub fn of(key_type: KeyType, version: &KeyVersion) -> Option<Self> {
+        Some(match &version.public {
+            PublicComponents::Rsa { exponent, .. } => Self::Rsa { bits: version.bits, exponent: exponent.clone() },
+            PublicComponents::Ec { curve, .. } => Self::Ec(*curve),
+            PublicComponents::Dh { group, .. } => Self::Dh { group: *group, private_bits: None },
+            PublicComponents::Pqc { set, .. } => Self::Pqc(*set),
+            PublicComponents::None => {
+                let len = usize::try_from(version.bits / 8).ok().filter(|len| *len > 0)?;
+                Self::Secret { key_type, len }
+            }
+        })
+    }
+
     /// The type of the key to be made.
     #[must_use]
     pub const fn key_type(&self) -> KeyType {

@@ -61,6 +61,38 @@ impl PublicComponents {
     }
 }
 
+/// The SubjectPublicKeyInfo of an X.509 certificate (RFC 5280, 4.1), DER; `None` where it is none.
+#[must_use]
+pub fn spki_of_certificate(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut fields, _) = element(certificate)?;
+    // The version is there from version 2 on; then serial number, signature, issuer, validity and subject.
+    if fields.first() == Some(&0xA0) {
+        fields = element(fields)?.2;
+    }
+    for _ in 0..5 {
+        fields = element(fields)?.2;
+    }
+    element(fields).map(|(whole, _, _)| whole)
+}
+
+/// The first element of DER: whole, its content, and what follows it.
+fn element(der: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (first, more) = (*der.get(1)?, der.get(2..)?);
+    let (len, header) = match first {
+        0..=0x7F => (usize::from(first), 2),
+        0x81..=0x84 => {
+            let digits = more.get(..usize::from(first & 0x7F))?;
+            let len =
+                digits.iter().try_fold(0_usize, |len, byte| len.checked_mul(256)?.checked_add(usize::from(*byte)))?;
+            (len, 2 + digits.len())
+        }
+        _ => return None,
+    };
+    let end = header.checked_add(len)?;
+    Some((der.get(..end)?, der.get(header..end)?, der.get(end..)?))
+}
+
 fn oid_of(curve: Curve) -> Option<ObjectIdentifier> {
     ObjectIdentifier::new(curve.oid()).ok()
 }

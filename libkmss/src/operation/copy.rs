@@ -63,12 +63,13 @@ impl Operation for Copy {
         if let Body::Key(copied) = &mut copy.body {
             copied.key_type = key.key_type;
             copied.state = key.state;
-            copied.origin.clone_from(key.policy_name());
+            copied.lifecycle = key.lifecycle.of_copy();
+            key.policy_name().clone_into(&mut copied.origin);
             copied.tags.clone_from(&key.tags);
             // It is the same key: its uses are recorded as those of its source.
             copied.audit = key.audit;
             copied.copy_of.clone_from(&key.copy_of);
-            copied.copy_of.push(key.policy_name().clone());
+            copied.copy_of.push(key.policy_name().to_owned());
         }
         hall.keep(permit, copy)
     }

@@ -2,7 +2,7 @@
 
 use super::{Hall, ObjectRef, Operation, Request, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Storage};
+use crate::key::{Action, KeyState, Storage};
 use crate::permit::{Permit, Subject};
 
 /// Destroys an object with all its key material.
@@ -38,7 +38,16 @@ impl Operation for Destroy {
         if object.storage == Storage::Stored {
             let held: Vec<_> =
                 hall.held_by(std::slice::from_ref(&**object))?.into_iter().map(|(_, held)| held).collect();
-            hall.catalog.destroy_on(permit.caller(), object, &held)?;
+            match object.key().filter(|key| key.state == KeyState::PendingDeletion) {
+                // Nothing tells of what would be left in a device that is not there now.
+                Some(key) => {
+                    for version in &key.versions {
+                        hall.backend(&version.backend)?.ready()?;
+                    }
+                    hall.catalog.bury(permit.caller(), object, &held, permit.issued())?;
+                }
+                None => hall.catalog.destroy_on(permit.caller(), object, &held)?,
+            }
         }
         match (object.key(), object.storage) {
             (None, _) => Ok(()),

@@ -8,8 +8,8 @@ use serde_bytes::ByteBuf;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
-    Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Material, Object,
-    Protection, Storage, Usage,
+    Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Lifecycle, Material,
+    Object, Protection, Storage, Usage,
 };
 use crate::permit::{NewObject, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
@@ -50,6 +50,8 @@ pub struct Draft {
     pub protection: Protection,
     /// For keys: the door's numbers of the only mechanisms allowed; empty for any.
     pub allowed_mechanisms: Vec<u64>,
+    /// For keys: whether it waits for being activated.
+    pub pre_active: bool,
     /// For keys: first day of use.
     pub start: Option<Date>,
     /// For keys: last day of use.
@@ -106,6 +108,7 @@ impl Draft {
             usage: Usage::default(),
             protection: Protection::default(),
             allowed_mechanisms: Vec::new(),
+            pre_active: false,
             start: None,
             end: None,
             claims: Claims::default(),
@@ -115,10 +118,10 @@ impl Draft {
     /// Notes the keys that it is made from, the first of all first.
     pub(super) fn comes_from(&mut self, sources: &[&Key]) {
         let Some((first, others)) = sources.split_first() else { return };
-        self.origin.clone_from(first.policy_name());
-        let names = others.iter().map(|key| key.policy_name());
-        self.origins =
-            first.copy_of.iter().chain(names).chain(others.iter().flat_map(|key| &key.copy_of)).cloned().collect();
+        first.policy_name().clone_into(&mut self.origin);
+        let names = others.iter().map(|key| key.policy_name().to_owned());
+        let copied = others.iter().flat_map(|key| &key.copy_of).cloned();
+        self.origins = first.copy_of.iter().cloned().chain(names).chain(copied).collect();
         self.origins.retain(|name| !name.is_empty());
         self.origins.sort();
         self.origins.dedup();
@@ -141,6 +144,7 @@ impl Draft {
             identifier: self.identifier.clone(),
             attributes: self.attributes.clone(),
             allowed_mechanisms: self.allowed_mechanisms.clone(),
+            pre_active: self.pre_active,
             start: self.start,
             end: self.end,
         }
@@ -150,7 +154,7 @@ impl Draft {
         match self.storage {
             Storage::Ephemeral => String::new(),
             Storage::Stored if !self.name.is_empty() => self.name.clone(),
-            Storage::Stored if !self.label.is_empty() => String::from_utf8_lossy(&self.label).into_owned(),
+            Storage::Stored if !self.label.is_empty() => unversioned(String::from_utf8_lossy(&self.label).into_owned()),
             Storage::Stored => format!("key-{}", self.id.to_string().split_at(12).0),
         }
     }
@@ -183,12 +187,13 @@ impl Draft {
             key_type: material.key_type,
             usage: self.usage,
             protection,
-            state: KeyState::Active,
+            state: if self.pre_active { KeyState::PreActive } else { KeyState::Active },
             allowed_mechanisms: self.allowed_mechanisms.clone(),
             copy_of: if self.storage == Storage::Ephemeral { self.origins.clone() } else { Vec::new() },
             tags: Vec::new(),
             audit: AuditMode::Normal,
             left: Vec::new(),
+            lifecycle: Lifecycle::default(),
             start: self.start,
             end: self.end,
             primary: 1,
@@ -233,8 +238,9 @@ impl Draft {
         Protection { local: false, always_sensitive: false, never_extractable: false, ..self.protection }
     }
 
-    /// Dates in order, or an error.
+    /// Dates in order and a name of its own, or an error.
     pub(super) fn check_dates(&self) -> Result<()> {
+        check_name(&self.name)?;
         match (self.start, self.end) {
             (Some(start), Some(end)) if end < start => {
                 Err(Error::new(ErrorKind::TemplateInconsistent, "the key's end date lies before its start date"))
@@ -242,4 +248,25 @@ impl Draft {
             _ => Ok(()),
         }
     }
+}
+
+/// `name`, where it is not one that versions of keys have, else with `-` in the place of `@`.
+fn unversioned(name: String) -> String {
+    if is_versioned(&name) { name.replace('@', "-") } else { name }
+}
+
+/// Whether `name` ends in `@` and a number, as the names of versions do.
+pub(super) fn is_versioned(name: &str) -> bool {
+    let number = name.rsplit_once('@').map(|(_, number)| number);
+    number.is_some_and(|number| !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
+/// Refuses names that only versions of keys have.
+pub(super) fn check_name(name: &str) -> Result<()> {
+    if is_versioned(name) {
+        let why =
+            format!("`{name}` is how a version of a key is called: choose a name without `@` and a number at its end");
+        return Err(Error::new(ErrorKind::Arguments, why));
+    }
+    Ok(())
 }

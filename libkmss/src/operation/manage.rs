@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Hall, ObjectRef, Operation, Request, Target, separated};
+use super::draft::check_name;
+use super::{Hall, ObjectRef, Operation, Request, Target, now, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, AuditMode, Body, Key, KeyState, Object, Storage, alterations};
+use crate::key::{Action, Alteration, AuditMode, Body, Key, KeyState, Object, Storage, Transition, alterations};
 use crate::permit::{Permit, Subject};
 
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
@@ -76,6 +77,11 @@ impl Operation for Rename {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let key = object(permit)?.key().ok_or_else(|| Error::new(ErrorKind::Arguments, "only keys have a name"))?;
+        check_name(&self.name)?;
+        if key.lifecycle.role.is_some() || key.newest_number() > 1 {
+            let why = "the key has versions, which share its name: it keeps that";
+            return Err(Error::new(ErrorKind::ActionProhibited, why));
+        }
         if let Some(keeper) = hall.keeper_of(permit.caller(), object(permit)?)? {
             keeper.rename(permit, object(permit)?, &self.name)?;
         }
@@ -113,7 +119,10 @@ impl Operation for ChangeState {
             let why = "the key's state is kept by its server: change it there";
             return Err(Error::new(ErrorKind::ActionProhibited, why));
         }
-        key.state = self.state;
+        match self.state {
+            KeyState::Active => key.transit(&Transition::Enable, &permit.caller().principal.name, now(permit))?,
+            state => key.enter(state, now(permit))?,
+        }
         hall.catalog.update(permit.caller(), &changed)
     }
 }
@@ -224,6 +233,7 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
         || (&old.tags, &old.copy_of, &old.left, old.audit) != (&new.tags, &new.copy_of, &new.left, new.audit)
+        || old.lifecycle != new.lifecycle
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -13,12 +13,14 @@ mod export;
 mod find;
 mod generate;
 mod import;
+mod life;
 mod make;
 mod manage;
 mod random;
 mod recover;
 mod relocate;
 mod replicate;
+mod rotate;
 mod sign;
 mod unwrap;
 mod vault;
@@ -39,12 +41,14 @@ pub use export::Export;
 pub use find::Find;
 pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
+pub use life::ChangeLife;
 pub use make::Make;
 pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
+pub use rotate::{Activate, Rotate, Rotated, Turn};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
 pub use vault::{Detokenize, Tokenize};
@@ -139,6 +143,11 @@ impl Request {
             recovery: false,
             context: Vec::new(),
         }
+    }
+
+    /// With a second object that is about to exist.
+    fn with_second(self, second: Option<Target>) -> Self {
+        Self { also: second.map(|second| (Action::Generate, second)), ..self }
     }
 
     /// Whether it changes what is stored, so that its intent is recorded before. Unwrapping and deriving do where the new

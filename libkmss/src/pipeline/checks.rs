@@ -7,7 +7,7 @@ use crate::audit::Outcome;
 use crate::caller::{Caller, Login};
 use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::{Action, Date, Key, weakness_of_key, weakness_of_use};
+use crate::key::{Action, Key, weakness_of_key, weakness_of_use};
 use crate::permit::Subject;
 use crate::policy::{Decision, Obligation, PolicyRequest, QuorumRequest, RuleRate};
 use crate::quota::Limit;
@@ -348,28 +348,15 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
     if !allowed {
         return Err(Error::new(ErrorKind::KeyUsage, format!("the key's attributes do not allow {}", action.name())));
     }
-    if !key.state.allows(action) {
-        return Err(Error::new(ErrorKind::KeyState, format!("the key is {}", key.state.name())));
-    }
-    let used = !matches!(action, Action::Find | Action::Manage | Action::ChangeState | Action::Destroy);
-    if !used || (key.start.is_none() && key.end.is_none()) {
-        return Ok(());
-    }
-    let today = Date::of(now);
-    if key.start.is_some_and(|start| today < start) {
-        return Err(Error::new(ErrorKind::KeyState, "the key's start date has not come yet"));
-    }
-    if key.end.is_some_and(|end| today > end) {
-        return Err(Error::new(ErrorKind::KeyState, "the key's end date has passed"));
-    }
-    Ok(())
+    key.check_state(action, now)
 }
 
 /// A key with a list of mechanisms does nothing by others, nor by one that the door has no number for. That holds for the
 /// other input keys of a derivation too.
 fn check_mechanism(resolved: Resolved<'_>) -> Result<()> {
     let request = resolved.request;
-    let inputs = resolved.subjects.more.iter();
+    let used = |(action, _): &(&(Action, _), _)| !matches!(action.0, Action::Manage | Action::ChangeState);
+    let inputs = request.more.iter().zip(&resolved.subjects.more).filter(used).map(|(_, subject)| subject);
     for key in std::iter::once(&resolved.subjects.subject).chain(inputs).filter_map(key_of) {
         let listed = request.mechanism_number.is_some_and(|number| key.allowed_mechanisms.contains(&number));
         if request.mechanism.is_some() && !key.allowed_mechanisms.is_empty() && !listed {

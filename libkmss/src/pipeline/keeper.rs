@@ -10,7 +10,7 @@ use crate::backend::{Changes, Custody};
 use crate::caller::Caller;
 use crate::catalog::{Bookmark, Query, Taken};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Object};
+use crate::key::{Action, Object, Role};
 use crate::operation::{ObjectRef, Request, Target};
 use crate::permit::{Subject, Subjects};
 use crate::tenant::ObjectId;
@@ -68,7 +68,10 @@ impl Pipeline {
                 (cursor, whole) = (Vec::new(), Some(BTreeSet::new()));
                 continue;
             }
-            for object in objects.into_iter().filter(|object| object.private == private) {
+            let mut objects: Vec<Object> = objects.into_iter().filter(|object| object.private == private).collect();
+            // Who gives a name up comes before who takes it.
+            objects.sort_by_key(|object| object.key().is_none_or(|key| key.lifecycle.role != Some(Role::Former)));
+            for object in objects {
                 if let Some(seen) = &mut whole {
                     seen.insert(object.id);
                 }

@@ -39,7 +39,9 @@ impl Precedent {
         let (object, counted) = match standing.permit.put_subject(Subject::Namespace) {
             Subject::Object(object) => {
                 // A key with dates may be in force today and not tomorrow.
-                let key = object.key().filter(|key| key.start.is_none() && key.end.is_none())?;
+                let key = object
+                    .key()
+                    .filter(|key| key.start.is_none() && key.end.is_none() && !key.lifecycle.has_moments())?;
                 // What is known of a key that another KMSS keeps is looked at each time.
                 let kept = standing.pipeline.hall.backends.len() > 1
                     && standing.pipeline.hall.keeper(standing.permit.caller()).is_ok_and(|keeper| keeper.is_some());

@@ -102,7 +102,7 @@ fn named(id: ObjectId, key: &Key) -> WantedKey {
     let public = key.primary().ok().filter(|_| paired).and_then(|version| version.public.spki());
     let public = public.map(|spki| serde_bytes::ByteArray::new(super::bundle::sha256(&spki)));
     let id = public.is_none().then_some(id);
-    WantedKey { id, public, version: key.primary, name: key.policy_name().clone() }
+    WantedKey { id, public, version: key.primary, name: key.policy_name().to_owned() }
 }
 
 /// Which half of a pair this is, where what is done to one of them is done to the other as well.

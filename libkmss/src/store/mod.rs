@@ -210,6 +210,15 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// Overwrites what removed and former values left in the engine's own files beside the one it reads from (a log), as far
+    /// as it can; `false` where somebody reads them just now, so that it is to be asked again.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn scrub(&self) -> Result<bool> {
+        Ok(true)
+    }
+
     /// The value of `key`.
     ///
     /// # Errors

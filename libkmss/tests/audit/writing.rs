@@ -440,6 +440,7 @@ pub(crate) fn a_key(name: &str, origin: &str) -> Key {
         tags: Vec::new(),
         audit: AuditMode::Normal,
         left: Vec::new(),
+        lifecycle: libkmss::key::Lifecycle::default(),
         start: None,
         end: None,
         primary: 3,

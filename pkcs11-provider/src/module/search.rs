@@ -48,7 +48,8 @@ impl Search {
         let nothing = token.is_err() || kind == Some(None);
         let indexed = |kind| matches!(kind, c::CKA_CLASS | c::CKA_TOKEN | c::CKA_ID | c::CKA_LABEL);
         let term = |kind| template.get(kind).filter(|value| !value.is_empty()).map(<[u8]>::to_vec);
-        let query = Query { label: term(c::CKA_LABEL), identifier: term(c::CKA_ID), kind: kind.flatten() };
+        let query =
+            Query { label: term(c::CKA_LABEL), identifier: term(c::CKA_ID), kind: kind.flatten(), ..Query::default() };
         let exact = template.iter().all(|(kind, value)| indexed(kind) && !value.is_empty());
         let mut search = Self {
             exact,

@@ -133,6 +133,7 @@ pub(super) fn draft(new: &NewObject) -> proto::Draft {
         start: day(wishes.start),
         end: day(wishes.end),
         backend: String::new(),
+        pre_active: wishes.pre_active,
     }
 }
 

@@ -134,6 +134,18 @@ questions!(approval_service_client::ApprovalServiceClient {
     approve: ApproveRequest => ApproveResponse,
 });
 
+questions!(lifecycle_service_client::LifecycleServiceClient {
+    list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
+    list_versions: ListVersionsRequest => ListVersionsResponse,
+} once {
+    change_key_life: ChangeKeyLifeRequest => ChangeKeyLifeResponse,
+    destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
+    release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
+    rotate_key: RotateKeyRequest => RotateKeyResponse,
+    activate_key: ActivateKeyRequest => ActivateKeyResponse,
+    rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
+});
+
 questions!(audit_service_client::AuditServiceClient {
     query_audit: QueryAuditRequest => QueryAuditResponse,
     prove_audit: ProveAuditRequest => ProveAuditResponse,

@@ -29,7 +29,8 @@ pub fn key_draft(empty: Draft, asked: proto::Draft, key_type: KeyType, class: Ke
     }
     let allowed_mechanisms = asked.allowed_mechanisms.clone();
     let (start, end) = (date(&asked.start)?, date(&asked.end)?);
-    let draft = Draft { private, usage, protection, allowed_mechanisms, start, end, ..empty };
+    let pre_active = asked.pre_active;
+    let draft = Draft { private, usage, protection, allowed_mechanisms, pre_active, start, end, ..empty };
     common(draft, asked)
 }
 
@@ -77,6 +78,7 @@ impl From<&Draft> for proto::Draft {
             usage: Some((&draft.usage).into()),
             protection: Some((&draft.protection).into()),
             allowed_mechanisms: draft.allowed_mechanisms.clone(),
+            pre_active: draft.pre_active,
             start: digits(draft.start),
             end: digits(draft.end),
             backend: String::new(),

@@ -1,7 +1,7 @@
 //! Enumerations: one table for each, read in both directions.
 
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{AuditMode, KeyClass, KeyState};
+use libkmss::key::{AuditMode, KeyClass, KeyState, RevocationReason};
 use libkmss::mechanism::{
     BlockCipher, Curve, DhGroup, Hash, KeyType, MlDsaSet, MlKemSet, PqcHash, PqcSet, Segment, SlhDsaSet,
 };
@@ -160,6 +160,20 @@ table!(KeyState, proto::KeyState, Arguments, "the state of the key is missing or
     Suspended = KeyState::Suspended,
     Deactivated = KeyState::Deactivated,
     Compromised = KeyState::Compromised,
+    PendingDeletion = KeyState::PendingDeletion,
+    Destroyed = KeyState::Destroyed,
+});
+
+table!(RevocationReason, proto::RevocationReason, Arguments, "the reason of the revocation is not known", {
+    Unspecified = RevocationReason::Unspecified,
+    KeyCompromise = RevocationReason::KeyCompromise,
+    CaCompromise = RevocationReason::CaCompromise,
+    AffiliationChanged = RevocationReason::AffiliationChanged,
+    Superseded = RevocationReason::Superseded,
+    CessationOfOperation = RevocationReason::CessationOfOperation,
+    CertificateHold = RevocationReason::CertificateHold,
+    PrivilegeWithdrawn = RevocationReason::PrivilegeWithdrawn,
+    AaCompromise = RevocationReason::AaCompromise,
 });
 
 table!(AuditMode, proto::AuditMode, Arguments, "the audit mode is missing or not known", {

@@ -95,6 +95,7 @@ impl From<&Key> for proto::Key {
             end: digits(key.end),
             primary: key.primary,
             versions: key.versions.iter().map(Into::into).collect(),
+            lifecycle: (!key.lifecycle.is_plain()).then(|| (&key.lifecycle).into()),
         }
     }
 }
@@ -192,6 +193,7 @@ fn key(key: proto::Key, backend: &BackendId, locator: impl Fn(u32) -> Vec<u8>) -
         tags: key.tags,
         audit: Numbered::of(key.audit)?,
         left: Vec::new(),
+        lifecycle: key.lifecycle.map(super::life::lifecycle).transpose()?.unwrap_or_default(),
         start: date(&key.start)?,
         end: date(&key.end)?,
         primary: key.primary,

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub request_window: u32,
     /// How long calls may take to end when the server stops, in seconds.
     pub drain_s: u32,
+    /// How often keys are looked for whose time has come, in seconds; 0 for never.
+    pub lifecycle_s: u32,
 }
 
 /// A namespace that is served.
@@ -123,6 +125,7 @@ impl Default for ServerConfig {
             request_window_s: 60,
             request_window: 100_000,
             drain_s: 20,
+            lifecycle_s: 60,
         }
     }
 }

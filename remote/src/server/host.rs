@@ -101,6 +101,12 @@ impl Host {
         })
     }
 
+    /// The server itself in each namespace that it serves.
+    pub(super) fn own(&self) -> Vec<(String, Result<Caller>)> {
+        let base = |served: &Served| served.current(self).map(|opened| opened.base);
+        self.served.iter().map(|(name, served)| (name.clone(), base(served))).collect()
+    }
+
     /// The caller at the other end of `connection`, beyond namespaces: for what administrators do, which looks at who it is.
     ///
     /// # Errors

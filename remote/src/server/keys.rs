@@ -40,7 +40,7 @@ fn stored(asked: &Asked<'_>, object: &ObjectRef) -> Result<Arc<Object>> {
 }
 
 /// Looking at an object is finding it, to policies and the audit.
-fn found(asked: &Asked<'_>) -> Result<()> {
+pub(super) fn found(asked: &Asked<'_>) -> Result<()> {
     let query = Query::default();
     asked.host.kms.perform(&asked.caller, Find { query: &query, after: None, limit: 0 }).map(drop)
 }
@@ -127,7 +127,8 @@ impl Call for proto::ListObjectsRequest {
         };
         let limit = page(self.page_size);
         let revision = kms.revision()?;
-        let query = Query { label: self.label, identifier: self.identifier, kind: kind(self.kind)? };
+        let query =
+            Query { label: self.label, identifier: self.identifier, kind: kind(self.kind)?, ..Query::default() };
         let found = kms.perform(&asked.caller, Find { query: &query, after, limit })?;
         let next = if found.len() < limit { None } else { found.last().map(|last| last.id.0.to_vec()) };
         let mut objects = Vec::with_capacity(found.len());

@@ -13,6 +13,7 @@ mod devices;
 mod domains;
 mod host;
 mod keys;
+mod lifecycle;
 mod limits;
 mod listen;
 mod log;
@@ -157,6 +158,9 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
         tasks.spawn(metrics::serve(listen::tcp(address).await?, Arc::clone(&shared.metrics)));
     }
     tasks.spawn(forget(Arc::clone(&shared.requests)));
+    if shared.config.lifecycle_s > 0 {
+        tasks.spawn(lifecycle::watch(Arc::clone(&shared)));
+    }
     drop(door);
     notify::say("READY=1");
     tracing::info!("ready");
@@ -189,13 +193,14 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
 struct Health(tonic_health::server::HealthReporter);
 
 /// Names of the services of the contract.
-const NAMES: [&str; 6] = [
+const NAMES: [&str; 8] = [
     "kmss.v1.KeyService",
     "kmss.v1.CryptoService",
     "kmss.v1.RandomService",
     "kmss.v1.AdminService",
     "kmss.v1.AuditService",
     "kmss.v1.ApprovalService",
+    "kmss.v1.LifecycleService",
 ];
 
 impl Health {
@@ -236,6 +241,7 @@ async fn services(shared: &Arc<Server>) -> Result<(Health, Router)> {
         ("kmss.v1.AdminService", limited!(admin_service_server, AdminServiceServer)),
         ("kmss.v1.AuditService", limited!(audit_service_server, AuditServiceServer)),
         ("kmss.v1.ApprovalService", limited!(approval_service_server, ApprovalServiceServer)),
+        ("kmss.v1.LifecycleService", limited!(lifecycle_service_server, LifecycleServiceServer)),
         ("grpc.health.v1.Health", BoxCloneSyncService::new(health)),
         ("grpc.reflection.v1.ServerReflection", BoxCloneSyncService::new(v1)),
     ];

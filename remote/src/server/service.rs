@@ -16,6 +16,7 @@ use crate::proto::approval_service_server::ApprovalService;
 use crate::proto::audit_service_server::AuditService;
 use crate::proto::crypto_service_server::CryptoService;
 use crate::proto::key_service_server::KeyService;
+use crate::proto::lifecycle_service_server::LifecycleService;
 use crate::proto::random_service_server::RandomService;
 use crate::status::{self, Circumstances};
 
@@ -103,6 +104,17 @@ service!(RandomService {
 service!(ApprovalService {
     list_approvals: ListApprovalsRequest => ListApprovalsResponse,
     approve: ApproveRequest => ApproveResponse,
+});
+
+service!(LifecycleService {
+    change_key_life: ChangeKeyLifeRequest => ChangeKeyLifeResponse,
+    destroy_due_keys: DestroyDueKeysRequest => DestroyDueKeysResponse,
+    list_tombstones: ListTombstonesRequest => ListTombstonesResponse,
+    release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
+    rotate_key: RotateKeyRequest => RotateKeyResponse,
+    activate_key: ActivateKeyRequest => ActivateKeyResponse,
+    list_versions: ListVersionsRequest => ListVersionsResponse,
+    rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 
 service!(AdminService {

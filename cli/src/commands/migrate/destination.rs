@@ -49,8 +49,12 @@ impl<'a> Destination<'a> {
             return Ok(Outcome::Refused("objects of this class are not offered".to_owned()));
         };
         let public = public_of(found, all);
-        let query =
-            Query { label: Some(found.label.clone()), identifier: Some(found.identifier.clone()), kind: Some(kind) };
+        let query = Query {
+            label: Some(found.label.clone()),
+            identifier: Some(found.identifier.clone()),
+            kind: Some(kind),
+            ..Query::default()
+        };
         for there in self.kms.perform(self.caller, Find { query: &query, after: None, limit: ALIKE })? {
             let ours = self.kms.object(self.caller, there.id)?;
             if is_same(found, public, &ours) {

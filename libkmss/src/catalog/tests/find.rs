@@ -1,7 +1,7 @@
 use super::*;
 
 fn query(label: Option<&str>, identifier: Option<&[u8]>, kind: Option<ObjectKind>) -> Query {
-    Query { label: label.map(|l| l.into()), identifier: identifier.map(<[u8]>::to_vec), kind }
+    Query { label: label.map(|l| l.into()), identifier: identifier.map(<[u8]>::to_vec), kind, ..Query::default() }
 }
 
 #[test]

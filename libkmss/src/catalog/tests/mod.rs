@@ -7,7 +7,9 @@ mod find;
 mod namespace;
 mod objects;
 mod rehome;
+mod reshape;
 mod rewrap;
+mod tomb;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,6 +165,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         tags: Vec::new(),
         audit: AuditMode::Normal,
         left: Vec::new(),
+        lifecycle: crate::key::Lifecycle::default(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

@@ -52,7 +52,7 @@ fn both_keys_are_decided_and_the_new_one_has_no_past() {
     assert_eq!(house.last().mechanism.as_deref(), Some("ML_KEM"));
     for new in [mine, yours] {
         let key = new.key().unwrap();
-        assert_eq!((key.class, key.policy_name().as_str()), (KeyClass::Secret, "kem"));
+        assert_eq!((key.class, key.policy_name()), (KeyClass::Secret, "kem"));
         assert_eq!(key.primary().unwrap().public, PublicComponents::None);
         let history = key.protection;
         assert!(!history.local && !history.always_sensitive && !history.never_extractable);

@@ -50,7 +50,8 @@ fn each_state_allows_what_its_table_says() {
         (KeyState::Deactivated, past.clone()),
         (KeyState::Compromised, past),
     ] {
-        let (house, key) = House::with_key();
+        let house = House::new();
+        let key = house.key(|draft| draft.pre_active = state == KeyState::PreActive);
         house.pipeline.perform(&house.officer, ChangeState { key: ObjectRef::from(&key), state }).unwrap();
         assert_eq!(allowed(used(&house, &house.user, &key), ErrorKind::KeyState), expected, "{}", state.name());
         house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();

@@ -114,6 +114,7 @@ pub(super) fn key(name: &str, copy_of: &[&str]) -> Subjects {
         end: None,
         audit: AuditMode::Normal,
         left: Vec::new(),
+        lifecycle: crate::key::Lifecycle::default(),
         primary: 1,
         versions: Vec::new(),
     };

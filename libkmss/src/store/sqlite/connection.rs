@@ -166,6 +166,12 @@ impl Open {
         Ok(found)
     }
 
+    /// Brings the whole log into the database and empties it; `false` where somebody reads it.
+    pub(super) fn truncate_log(&self) -> Result<bool> {
+        let busy: i64 = pragma(&self.connection, "PRAGMA wal_checkpoint(TRUNCATE)")?;
+        Ok(busy == 0)
+    }
+
     /// The newest revision.
     pub(super) fn newest(&self) -> Result<Revision> {
         Ok(self.end_of_feed("SELECT seq FROM changes ORDER BY seq DESC LIMIT 1")?.unwrap_or_default())

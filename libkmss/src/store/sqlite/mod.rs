@@ -248,6 +248,10 @@ impl Store for SqliteStore {
         self.with(Open::integrity)
     }
 
+    fn scrub(&self) -> Result<bool> {
+        self.with(Open::truncate_log)
+    }
+
     fn generation(&self) -> u64 {
         match &self.page {
             Some(page) => page.read(),

@@ -73,6 +73,7 @@ fn a_key_of_another_type_is_refused() {
         tags: Vec::new(),
         audit: AuditMode::Normal,
         left: Vec::new(),
+        lifecycle: libkmss::key::Lifecycle::default(),
         start: None,
         end: None,
         primary: 1,

@@ -106,6 +106,7 @@ impl Lab {
             tags: Vec::new(),
             audit: AuditMode::Normal,
             left: Vec::new(),
+            lifecycle: crate::key::Lifecycle::default(),
             start: None,
             end: None,
             primary: 1,

@@ -1,0 +1,172 @@
+//! `kmss key suspend`, `archive`, `revoke`, `schedule`, `delete`, `restore`, `purge`, `tombstones` and `release-name`.
+
+use std::process::ExitCode;
+
+use libkmss::catalog::Tombstone;
+use libkmss::clock::Timestamp;
+use libkmss::key::{Lifecycle, Transition};
+use libkmss::kms::{Doomed, Fate};
+use serde_json::{Value, json};
+
+use super::{key, key_rotate};
+use crate::args::{DeleteArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs};
+use crate::context::Context;
+use crate::moment;
+use crate::objects::Objects;
+use crate::output::{self, Failure};
+
+/// Something was done, and something was not.
+pub(super) const IN_PART: u8 = 4;
+
+/// Runs one of them.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: LifeCommand) -> Result<ExitCode, Failure> {
+    match command {
+        LifeCommand::Suspend(key) => change(context, &key, &Transition::Suspend),
+        LifeCommand::Archive(key) => change(context, &key, &Transition::Archive),
+        LifeCommand::Revoke(RevokeArgs { key, reason, why }) => {
+            change(context, &key, &Transition::Revoke { reason: reason.into(), why })
+        }
+        LifeCommand::Schedule(ScheduleArgs { key, activate, deactivate }) => {
+            let moment = |text: Option<String>| text.map(|text| moment_or_never(&text)).transpose();
+            let (activation, deactivation) = (moment(activate)?, moment(deactivate)?);
+            change(context, &key, &Transition::Schedule { activation, deactivation })
+        }
+        LifeCommand::Delete(DeleteArgs { key, days, why }) => change(context, &key, &Transition::Delete { days, why }),
+        LifeCommand::Restore(key) => change(context, &key, &Transition::Keep),
+        LifeCommand::Purge(args) => return purge(context, &args),
+        LifeCommand::Tombstones { token } => tombstones(context, &token.token),
+        LifeCommand::ReleaseName(key) => release(context, &key),
+        LifeCommand::Rotate(args) => key_rotate::rotate(context, &args),
+        LifeCommand::Activate(key) => key_rotate::activate(context, &key),
+        LifeCommand::Versions(key) => key_rotate::versions(context, &key),
+        LifeCommand::Rotation(RotationArgs { key, every }) => {
+            change(context, &key, &Transition::Rotate(key_rotate::rule(&every)?))
+        }
+    }?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn moment_or_never(text: &str) -> Result<Option<Timestamp>, Failure> {
+    if text == "never" { Ok(None) } else { moment::parse(text).map(Some) }
+}
+
+fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Result<(), Failure> {
+    let objects = context.managed_objects(&named.token.token)?;
+    let changed = objects.change_life(&key::require(&*objects, named)?, transition)?;
+    let now = objects.now()?;
+    objects.close()?;
+    let key = changed.first().and_then(|object| object.key()).ok_or("the key is gone")?;
+    let (word, name) = (key.state_word(now), &named.name);
+    if context.global.json {
+        return output::json(&json!({ "name": name, "state": word, "lifecycle": key.lifecycle }));
+    }
+    output::line(&format!("Key `{}` is {word}. Every process sees it from its next operation.", output::plain(name)))?;
+    for (name, value) in lines(&key.lifecycle) {
+        output::line(&format!("{name:<12} {value}"))?;
+    }
+    Ok(())
+}
+
+/// What there is to a key's life beyond its state, as lines.
+pub(super) fn lines(life: &Lifecycle) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    let said = |why: &str| if why.is_empty() { String::new() } else { format!(": {}", output::plain(why)) };
+    lines.extend(life.activation.map(|at| ("Activated", output::time(at.0))));
+    lines.extend(life.deactivation.map(|at| ("Deactivated", output::time(at.0))));
+    if life.version != 0 {
+        lines.push(("Version", life.version.to_string()));
+    }
+    lines.extend(life.next.map(|next| ("Pending", format!("version {next}"))));
+    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", format!("every {} days", rule.days))));
+    if let Some(revocation) = &life.revocation {
+        let (when, by, why) = (output::time(revocation.time.0), output::plain(&revocation.by), said(&revocation.why));
+        lines.push(("Revoked", format!("{when} for {} by {by}{why}", revocation.reason.name())));
+    }
+    if let Some(deletion) = &life.deletion {
+        let (when, by, why) = (output::time(deletion.due.0), output::plain(&deletion.by), said(&deletion.why));
+        lines.push(("Destroyed", format!("{when}, asked for by {by}{why}")));
+    }
+    lines
+}
+
+fn purge(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failure> {
+    let objects = context.objects(&args.token.token)?;
+    let keys = objects.destroy_due(args.dry_run)?;
+    objects.close()?;
+    let failed = keys.iter().any(|key| matches!(key.fate, Fate::Failed(_)));
+    if context.global.json {
+        output::json(&keys.iter().map(doomed).collect::<Vec<_>>())?;
+    } else {
+        let row =
+            |key: &Doomed| [output::plain(&key.name), key.id.to_string(), output::time(key.due.0), fate(&key.fate)];
+        let rows = keys.iter().map(row).collect();
+        output::table(["NAME", "UNIQUE ID", "DUE (UTC)", "FATE"], rows, "No key waits for its destruction.")?;
+    }
+    Ok(if failed { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
+}
+
+fn doomed(key: &Doomed) -> Value {
+    json!({ "name": key.name, "id": key.id, "due_ms": key.due.0, "fate": fate(&key.fate) })
+}
+
+fn fate(fate: &Fate) -> String {
+    match fate {
+        Fate::Waits => "waits".to_owned(),
+        Fate::Due => "due".to_owned(),
+        Fate::Destroyed => "destroyed".to_owned(),
+        Fate::Failed(why) => format!("failed: {}", output::plain(why)),
+    }
+}
+
+fn tombstones(context: &Context, token: &str) -> Result<(), Failure> {
+    let objects = context.objects(token)?;
+    let stones = objects.tombstones("")?;
+    objects.close()?;
+    if context.global.json {
+        return output::json(&stones);
+    }
+    let row = |stone: &Tombstone| {
+        [
+            output::plain(&stone.name),
+            key::class_name(stone.class).to_owned(),
+            stone.key_type.name().to_owned(),
+            output::time(stone.destroyed.0),
+            output::plain(&stone.by),
+            output::plain(&stone.deletion.by),
+            output::plain(&stone.deletion.why),
+            if stone.released { "free" } else { "kept" }.to_owned(),
+        ]
+    };
+    output::table(
+        ["NAME", "CLASS", "TYPE", "DESTROYED (UTC)", "BY", "ASKED FOR BY", "WHY", "ITS NAME IS"],
+        stones.iter().map(row).collect(),
+        "No key was destroyed because it was due.",
+    )
+}
+
+fn release(context: &Context, named: &NamedKey) -> Result<(), Failure> {
+    let objects = context.managed_objects(&named.token.token)?;
+    objects.release_name(&named.name)?;
+    objects.close()?;
+    if context.global.json {
+        return output::json(&json!({ "released": named.name }));
+    }
+    output::line(&format!("The name `{}` may be used again.", output::plain(&named.name)))
+}
+
+/// Refuses a name that a destroyed key still has.
+///
+/// # Errors
+/// One has it.
+pub(super) fn require_free(objects: &dyn Objects, name: &str) -> Result<(), Failure> {
+    let Some(stone) = objects.tombstones(name)?.into_iter().next() else { return Ok(()) };
+    let (when, name) = (output::time(stone.destroyed.0), output::plain(name));
+    let why = format!(
+        "a key named `{name}` was destroyed on {when}, and nothing else is called so: choose another name, or release this one \
+         (`kmss key release-name {name}`)"
+    );
+    Err(why.into())
+}

@@ -1,0 +1,83 @@
+//! Keys that are destroyed when they are due, and what is left to tell of them.
+
+use super::*;
+use crate::catalog::{Facet, Query};
+use crate::key::Transition;
+
+const NOW: Timestamp = Timestamp(1_800_000_000_000);
+
+/// A key that is to be destroyed.
+fn doomed(bench: &Bench, name: &str, class: KeyClass) -> Arc<Object> {
+    let mut object = Object::clone(&bench.make(key(&bench.user, name, class)));
+    let Body::Key(key) = &mut object.body else { panic!() };
+    key.transit(&Transition::Delete { days: 7, why: "old".into() }, "user:officer", NOW).unwrap();
+    bench.catalog.update_all(&bench.user, &[object]).unwrap().remove(0)
+}
+
+fn waiting(bench: &Bench) -> usize {
+    let query = Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() };
+    bench.catalog.find(&bench.user, &query, None, 100).unwrap().len()
+}
+
+fn complaints(bench: &Bench) -> Vec<String> {
+    let seen = bench.catalog.check(&bench.user, &mut |_| ()).unwrap();
+    seen.complaints.into_iter().map(|c| c.what).collect()
+}
+
+#[test]
+fn a_tombstone_tells_of_the_key_and_keeps_its_name() {
+    for bench in both() {
+        let (key, later) = (doomed(&bench, "pay", KeyClass::Private), Timestamp(NOW.0 + 1));
+        assert_eq!(waiting(&bench), 1);
+        bench.catalog.bury(&bench.user, &key, &[], later).unwrap();
+        assert_eq!(waiting(&bench), 0);
+        assert_eq!(bench.catalog.get(&bench.user, key.id).unwrap_err().kind(), ErrorKind::NotFound);
+        let stones = bench.another().tombstones(&bench.user).unwrap();
+        let [stone] = stones.as_slice() else { panic!() };
+        assert_eq!((stone.object, stone.name.as_str(), stone.destroyed), (key.id, "pay", later));
+        assert_eq!((stone.by.as_str(), stone.deletion.by.as_str()), ("user:test", "user:officer"));
+        assert_eq!(bench.catalog.tombstone_of(&bench.user, "pay").unwrap().as_ref(), Some(stone));
+        // Nothing else takes the name by chance.
+        let next = bench.make(super::key(&bench.user, "pay", KeyClass::Secret));
+        assert_eq!(name_of(&next), "pay-2");
+        assert_eq!(bench.catalog.rename(&bench.user, "pay-2", "pay").unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(complaints(&bench), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn a_released_name_is_free_and_the_tombstone_stays() {
+    for bench in both() {
+        let private = doomed(&bench, "pay", KeyClass::Private);
+        let public = doomed(&bench, "pay", KeyClass::Public);
+        for half in [&private, &public] {
+            bench.catalog.bury(&bench.user, half, &[], NOW).unwrap();
+        }
+        assert_eq!(bench.catalog.release_name(&bench.user, "pay").unwrap(), 2);
+        assert_eq!(bench.catalog.release_name(&bench.user, "pay").unwrap_err().kind(), ErrorKind::NotFound);
+        assert!(bench.catalog.tombstone_of(&bench.user, "pay").unwrap().is_none());
+        assert_eq!(name_of(&bench.make(key(&bench.user, "pay", KeyClass::Secret))), "pay");
+        let stones = bench.catalog.tombstones(&bench.user).unwrap();
+        assert!(stones.len() == 2 && stones.iter().all(|stone| stone.released));
+        assert_eq!(complaints(&bench), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn two_who_bury_the_same_key_do_it_once() {
+    for bench in both() {
+        let key = doomed(&bench, "pay", KeyClass::Secret);
+        bench.another().bury(&bench.user, &key, &[], NOW).unwrap();
+        let second = bench.catalog.bury(&bench.user, &key, &[], NOW).unwrap_err().kind();
+        assert!(matches!(second, ErrorKind::NotFound | ErrorKind::Conflict));
+        assert_eq!(bench.catalog.tombstones(&bench.user).unwrap().len(), 1);
+    }
+}
+
+#[test]
+fn what_is_not_to_be_destroyed_is_not_buried() {
+    let bench = Bench::memory();
+    let key = bench.make(key(&bench.user, "pay", KeyClass::Secret));
+    assert_eq!(bench.catalog.bury(&bench.user, &key, &[], NOW).unwrap_err().kind(), ErrorKind::KeyState);
+    assert!(bench.catalog.get(&bench.user, key.id).is_ok());
+}

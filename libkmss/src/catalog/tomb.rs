@@ -1,0 +1,171 @@
+//! Tombstones: what is known of keys that were destroyed when they were due.
+//!
+//! ```text
+//! tomb/<namespace>/<incarnation>/<object>   what there was; sealed under the domain key of the home
+//! ```
+//! A tombstone keeps the guards of the key's name, so that nothing else is called so until somebody releases it. It outlives its
+//! namespace.
+
+use serde::{Deserialize, Serialize};
+
+use super::path::Paths;
+use super::write::{ATTEMPTS, conflict, key_of, open_batch};
+use super::{Catalog, index, name, not_found};
+use crate::caller::Caller;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Deletion, DeviceObject, KeyClass, Object};
+use crate::mechanism::KeyType;
+use crate::sealed;
+use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
+use crate::tenant::{Namespace, ObjectId};
+
+/// Tombstones read at once.
+const PAGE: usize = 256;
+
+/// What is known of a key that was destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tombstone {
+    /// Its identity.
+    pub object: ObjectId,
+    /// The name that it had.
+    pub name: String,
+    /// Which part it was.
+    pub class: KeyClass,
+    /// Its type.
+    pub key_type: KeyType,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who asked for its destruction, when, why, and when it was due.
+    pub deletion: Deletion,
+    /// When it was destroyed.
+    pub destroyed: Timestamp,
+    /// Who did that.
+    pub by: String,
+    /// Whether its name may be used again.
+    pub released: bool,
+}
+
+impl Catalog {
+    /// Destroys a key whose time has come, as [`Self::destroy_on`] does, and puts a tombstone in its place.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_on`]; [`ErrorKind::KeyState`] where the key is not to be destroyed.
+    pub fn bury(&self, caller: &Caller, object: &Object, held: &[DeviceObject], now: Timestamp) -> Result<()> {
+        let paths = Paths::of(&caller.namespace);
+        for _ in 0..ATTEMPTS {
+            let old = self.current(caller, object)?;
+            let stone = tombstone(&old, caller, now)?;
+            let (record, place) = (paths.object(old.id)?, place(&caller.namespace, old.id)?);
+            let mut batch = open_batch(&paths, &Batch::default())?;
+            batch.conditions.push(Condition::Version(record.clone(), Revision(old.revision)));
+            batch.ops.push(Op::Delete(record));
+            batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
+            let sealed = sealed::seal_value(&self.home, &*self.random, &place, &stone)?;
+            batch.ops.push(Op::Put(place, sealed));
+            self.take((&caller.namespace, old.id), held, &mut batch)?;
+            if self.apply(caller, &paths, (&batch, &[old.id]))?.is_some() {
+                self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
+                return Ok(());
+            }
+        }
+        Err(conflict())
+    }
+
+    /// The tombstones of the caller's namespace, in the order of their identities.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Damaged`].
+    pub fn tombstones(&self, caller: &Caller) -> Result<Vec<Tombstone>> {
+        let (prefix, mut after, mut all) = (places(&caller.namespace), None, Vec::new());
+        loop {
+            let page = self.store.scan(&prefix, after.as_ref(), PAGE)?;
+            for (path, entry) in &page {
+                all.push(sealed::open_value(&self.home, path, &entry.value)?);
+            }
+            if page.len() < PAGE {
+                return Ok(all);
+            }
+            after = page.into_iter().last().map(|(path, _)| path);
+        }
+    }
+
+    /// The tombstone that keeps `name`, where one does.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Damaged`].
+    pub fn tombstone_of(&self, caller: &Caller, name: &str) -> Result<Option<Tombstone>> {
+        let (public, paths) = (&caller.keyring.public, Paths::of(&caller.namespace));
+        for guard in name::guards(public, &paths, KeyClass::Secret, name)? {
+            let Some(entry) = self.store.get(&guard)? else { continue };
+            let id = name::read(public, &guard, &entry.value)?;
+            if let Some((stone, _)) = self.stone(&caller.namespace, id)? {
+                return Ok(Some(stone));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lets the name of destroyed keys be used again; the tombstones stay. How many kept it.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where none does; [`ErrorKind::Conflict`]; those of the store.
+    pub fn release_name(&self, caller: &Caller, name: &str) -> Result<usize> {
+        let (public, paths) = (&caller.keyring.public, Paths::of(&caller.namespace));
+        let mut batch = open_batch(&paths, &Batch::default())?;
+        let mut freed: Vec<ObjectId> = Vec::new();
+        for guard in name::guards(public, &paths, KeyClass::Secret, name)? {
+            let Some(entry) = self.store.get(&guard)? else { continue };
+            let id = name::read(public, &guard, &entry.value)?;
+            let Some((stone, version)) = self.stone(&caller.namespace, id)? else { continue };
+            batch.conditions.push(Condition::Version(guard.clone(), entry.version));
+            batch.ops.push(Op::Delete(guard));
+            if !freed.contains(&id) {
+                let place = place(&caller.namespace, id)?;
+                let stone = Tombstone { released: true, ..stone };
+                let sealed = sealed::seal_value(&self.home, &*self.random, &place, &stone)?;
+                batch.conditions.push(Condition::Version(place.clone(), version));
+                batch.ops.push(Op::Put(place, sealed));
+                freed.push(id);
+            }
+        }
+        if freed.is_empty() {
+            return Err(not_found());
+        }
+        match self.store.commit(&batch)? {
+            Commit::Committed(_) => Ok(freed.len()),
+            Commit::Conflict => Err(conflict()),
+        }
+    }
+
+    fn stone(&self, namespace: &Namespace, id: ObjectId) -> Result<Option<(Tombstone, Revision)>> {
+        let place = place(namespace, id)?;
+        let entry = self.store.get(&place)?;
+        entry.map(|entry| Ok((sealed::open_value(&self.home, &place, &entry.value)?, entry.version))).transpose()
+    }
+}
+
+fn tombstone(object: &Object, caller: &Caller, now: Timestamp) -> Result<Tombstone> {
+    let doomed = object.key().and_then(|key| Some((key, key.lifecycle.deletion.clone()?)));
+    let (key, deletion) = doomed.ok_or_else(|| Error::new(ErrorKind::KeyState, "the key is not to be destroyed"))?;
+    Ok(Tombstone {
+        object: object.id,
+        name: key.name.clone(),
+        class: key.class,
+        key_type: key.key_type,
+        created: object.created,
+        deletion,
+        destroyed: now,
+        by: caller.principal.name.clone(),
+        released: false,
+    })
+}
+
+/// Where the tombstones of a namespace are.
+pub(super) fn places(namespace: &Namespace) -> String {
+    format!("tomb/{}/{}/", namespace.id, namespace.incarnation)
+}
+
+fn place(namespace: &Namespace, id: ObjectId) -> Result<StoreKey> {
+    StoreKey::new(format!("{}{id}", places(namespace)))
+}

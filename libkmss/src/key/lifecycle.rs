@@ -1,0 +1,530 @@
+//! What there is to a key's life beyond its state: moments at which that changes by itself, why it was revoked, and when it is
+//! destroyed; and the changes that people make.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::object::{Date, Key};
+use super::{Action, KeyState};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Milliseconds of a day.
+const DAY: u64 = 86_400_000;
+/// Longest sentence that is kept with a change, in bytes.
+const LONGEST_WHY: usize = 500;
+
+/// What there is to a key's life beyond its state.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Lifecycle {
+    /// When a pre-active key becomes active by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation: Option<Timestamp>,
+    /// When an active key is deactivated by itself: the end of its originator-usage period (SP 800-57 part 1, 5.3.5).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deactivation: Option<Timestamp>,
+    /// What people call its being deactivated, where that is more than `disabled`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retirement: Option<Retirement>,
+    /// That it was revoked, and why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revocation: Option<Revocation>,
+    /// That it is to be destroyed, and when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion: Option<Deletion>,
+    /// Which version of its name it is; 0 is the first, which was not counted.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub version: u32,
+    /// What it is to its name, where that is not its own: `name@n` is what it is called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<Role>,
+    /// The version that was made ahead and is to take the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<u32>,
+    /// Since when it has the name, where it is not the first version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    /// When it is rotated by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rotation: Option<Rotation>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// What a version is to a name that another one has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// It had the name.
+    Former,
+    /// It is to have it.
+    Pending,
+}
+
+/// When a key is rotated by itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// So many days after a version took the name.
+    pub days: u32,
+}
+
+impl Rotation {
+    /// Fewest and most days.
+    pub const DAYS: (u32, u32) = (1, 36_500);
+}
+
+impl Lifecycle {
+    /// Whether there is nothing to it.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// What a copy of the key has of it: everything that bounds its use.
+    #[must_use]
+    pub fn of_copy(&self) -> Self {
+        Self { version: 0, role: None, next: None, since: None, rotation: None, ..self.clone() }
+    }
+
+    /// Whether the clock alone may change what the key does.
+    #[must_use]
+    pub const fn has_moments(&self) -> bool {
+        self.activation.is_some() || self.deactivation.is_some() || self.deletion.is_some()
+    }
+}
+
+/// Why a deactivated key does not come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retirement {
+    /// A newer version took its place.
+    Rotated,
+    /// It is kept for what it protected.
+    Archived,
+    /// It was revoked for a reason that is no compromise.
+    Revoked,
+}
+
+impl Retirement {
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rotated => "rotated",
+            Self::Archived => "archived",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// Why a key is revoked (RFC 5280, 5.3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RevocationReason {
+    /// Nothing is said.
+    Unspecified,
+    /// The key is known or feared to be in other hands.
+    KeyCompromise,
+    /// The authority that speaks for it is.
+    CaCompromise,
+    /// Whom it belongs to has another name or place.
+    AffiliationChanged,
+    /// Another key took its place.
+    Superseded,
+    /// It is not needed any more.
+    CessationOfOperation,
+    /// For the time being.
+    CertificateHold,
+    /// Whom it belongs to may not use it any more.
+    PrivilegeWithdrawn,
+    /// The authority for attributes is known or feared to be in other hands.
+    AaCompromise,
+}
+
+impl RevocationReason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Unspecified,
+        Self::KeyCompromise,
+        Self::CaCompromise,
+        Self::AffiliationChanged,
+        Self::Superseded,
+        Self::CessationOfOperation,
+        Self::CertificateHold,
+        Self::PrivilegeWithdrawn,
+        Self::AaCompromise,
+    ];
+
+    /// Its name for people, in the words of RFC 5280.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unspecified => "unspecified",
+            Self::KeyCompromise => "key-compromise",
+            Self::CaCompromise => "ca-compromise",
+            Self::AffiliationChanged => "affiliation-changed",
+            Self::Superseded => "superseded",
+            Self::CessationOfOperation => "cessation-of-operation",
+            Self::CertificateHold => "certificate-hold",
+            Self::PrivilegeWithdrawn => "privilege-withdrawn",
+            Self::AaCompromise => "aa-compromise",
+        }
+    }
+
+    /// The reason of that name.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| reason.name() == name)
+    }
+
+    /// The state that a key is in for this reason.
+    #[must_use]
+    pub const fn state(self) -> KeyState {
+        match self {
+            Self::KeyCompromise | Self::CaCompromise | Self::AaCompromise => KeyState::Compromised,
+            Self::CertificateHold => KeyState::Suspended,
+            _ => KeyState::Deactivated,
+        }
+    }
+}
+
+/// That a key was revoked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Revocation {
+    /// Why.
+    pub reason: RevocationReason,
+    /// When.
+    pub time: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// What they said of it.
+    pub why: String,
+}
+
+/// That a key is to be destroyed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// Not before.
+    pub due: Timestamp,
+    /// When that was asked for.
+    pub asked: Timestamp,
+    /// By whom.
+    pub by: String,
+    /// What they said of it.
+    pub why: String,
+    /// The state that it returns to where it is called off.
+    pub before: KeyState,
+}
+
+impl Deletion {
+    /// Fewest, usual and most days between asking and destroying.
+    pub const DAYS: (u16, u16, u16) = (7, 30, 30);
+}
+
+/// A change that people make in a key's life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Transition {
+    /// It may be used.
+    Enable,
+    /// It protects nothing new.
+    Disable,
+    /// It does nothing for the time being.
+    Suspend,
+    /// It protects nothing new, for good.
+    Archive,
+    /// It is revoked.
+    Revoke {
+        /// Why.
+        reason: RevocationReason,
+        /// A sentence of it.
+        why: String,
+    },
+    /// Its moments are others; what is absent stays as it is.
+    Schedule {
+        /// When it becomes active; `Some(None)` for never by itself.
+        activation: Option<Option<Timestamp>>,
+        /// When it is deactivated.
+        deactivation: Option<Option<Timestamp>>,
+    },
+    /// It is destroyed after so many days.
+    Delete {
+        /// See [`Deletion::DAYS`].
+        days: u16,
+        /// A sentence of it.
+        why: String,
+    },
+    /// It is not destroyed after all.
+    Keep,
+    /// It is rotated by itself, or not any more.
+    Rotate(Option<Rotation>),
+}
+
+/// In words, for the audit.
+impl fmt::Display for Transition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let moment = |f: &mut fmt::Formatter<'_>, what: &str, moment: &Option<Option<Timestamp>>| match moment {
+            None => Ok(()),
+            Some(None) => write!(f, " {what} never"),
+            Some(Some(at)) => write!(f, " {what} {}", at.utc()),
+        };
+        match self {
+            Self::Enable => f.write_str("enable"),
+            Self::Disable => f.write_str("disable"),
+            Self::Suspend => f.write_str("suspend"),
+            Self::Archive => f.write_str("archive"),
+            Self::Revoke { reason, why } => write!(f, "revoke for {}: {why}", reason.name()),
+            Self::Schedule { activation, deactivation } => {
+                f.write_str("schedule:")?;
+                moment(f, "activated", activation)?;
+                moment(f, "deactivated", deactivation)
+            }
+            Self::Delete { days, why } => write!(f, "destroy after {days} days: {why}"),
+            Self::Keep => f.write_str("do not destroy"),
+            Self::Rotate(None) => f.write_str("rotate never"),
+            Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
+        }
+    }
+}
+
+impl Key {
+    /// The state that the key is in at `now`: as it was put, but for moments that have come.
+    #[must_use]
+    pub fn state_at(&self, now: Timestamp) -> KeyState {
+        let life = &self.lifecycle;
+        let begun = match self.state {
+            KeyState::PreActive if life.activation.is_some_and(|moment| moment <= now) => KeyState::Active,
+            state => state,
+        };
+        match begun {
+            KeyState::Active if self.start.is_some_and(|start| Date::of(now) < start) => KeyState::PreActive,
+            KeyState::Active if life.deactivation.is_some_and(|moment| moment <= now) => KeyState::Deactivated,
+            state => state,
+        }
+    }
+
+    /// What people call the state that it is in at `now`.
+    #[must_use]
+    pub fn state_word(&self, now: Timestamp) -> &'static str {
+        let state = self.state_at(now);
+        match (state, self.lifecycle.retirement) {
+            (KeyState::Deactivated, Some(retirement)) => retirement.name(),
+            (KeyState::Active | KeyState::Deactivated, _) if self.is_expired(now) => "expired",
+            _ => state.name(),
+        }
+    }
+
+    /// Which version of its name the key is, from 1 on.
+    #[must_use]
+    pub fn version_number(&self) -> u32 {
+        self.lifecycle.version.max(1)
+    }
+
+    /// The highest number that a version of its name has, as far as this one knows.
+    #[must_use]
+    pub fn newest_number(&self) -> u32 {
+        self.lifecycle.next.unwrap_or_default().max(self.version_number())
+    }
+
+    /// The name that all versions of the key share.
+    #[must_use]
+    pub fn base_name(&self) -> &str {
+        let suffix = self.lifecycle.role.map(|_| format!("@{}", self.version_number()));
+        suffix.and_then(|suffix| self.name.strip_suffix(&*suffix)).unwrap_or(&self.name)
+    }
+
+    /// When the key is rotated by itself; `created` is when its object was made.
+    #[must_use]
+    pub fn rotates_at(&self, created: Timestamp) -> Option<Timestamp> {
+        let days = u64::from(self.lifecycle.rotation.as_ref()?.days);
+        let since = self.lifecycle.since.unwrap_or(created);
+        Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
+    }
+
+    fn is_expired(&self, now: Timestamp) -> bool {
+        self.end.is_some_and(|end| Date::of(now) > end)
+    }
+
+    /// Refuses what the key does not do at `now`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`].
+    pub fn check_state(&self, action: Action, now: Timestamp) -> Result<()> {
+        let refused = |why: String| Err(Error::new(ErrorKind::KeyState, why));
+        let (state, deletion) = (self.state_at(now), self.lifecycle.deletion.as_ref());
+        if !state.allows(action) {
+            return match (state, self.start) {
+                (KeyState::PreActive, Some(_)) if self.state != KeyState::PreActive => {
+                    refused("the key's start date has not come yet".to_owned())
+                }
+                _ => refused(format!("the key is {}", self.state_word(now))),
+            };
+        }
+        if action == Action::Destroy
+            && let Some(deletion) = deletion.filter(|deletion| state == KeyState::PendingDeletion && now < deletion.due)
+        {
+            let due = deletion.due.utc();
+            return refused(format!("the key is destroyed at {due} and not before: call that off first"));
+        }
+        let used = !matches!(action, Action::Find | Action::Manage | Action::ChangeState | Action::Destroy);
+        if used && self.is_expired(now) {
+            return refused("the key's end date has passed".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Makes a change that `by` asks for at `now`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`] where the key's state does not allow it; [`ErrorKind::Arguments`] for days or moments out of
+    /// their range, and for sentences that are too long.
+    pub fn transit(&mut self, transition: &Transition, by: &str, now: Timestamp) -> Result<()> {
+        match transition {
+            Transition::Enable => self.enable(now),
+            Transition::Disable => self.enter(KeyState::Deactivated, now),
+            Transition::Suspend => self.enter(KeyState::Suspended, now),
+            Transition::Archive => {
+                if self.state_at(now) != KeyState::Deactivated {
+                    self.enter(KeyState::Deactivated, now)?;
+                }
+                self.state = KeyState::Deactivated;
+                self.lifecycle.retirement = Some(Retirement::Archived);
+                Ok(())
+            }
+            Transition::Revoke { reason, why } => {
+                let state = reason.state();
+                if self.state_at(now) != state {
+                    self.enter(state, now)?;
+                }
+                self.state = state;
+                if state == KeyState::Deactivated {
+                    self.lifecycle.retirement = Some(Retirement::Revoked);
+                }
+                let (by, why) = (by.to_owned(), sentence(why)?);
+                self.lifecycle.revocation = Some(Revocation { reason: *reason, time: now, by, why });
+                Ok(())
+            }
+            Transition::Schedule { activation, deactivation } => self.schedule((*activation, *deactivation), now),
+            Transition::Delete { days, why } => self.delete(*days, (by, why), now),
+            Transition::Keep => match self.lifecycle.deletion.take() {
+                Some(deletion) if self.state == KeyState::PendingDeletion => {
+                    self.state = deletion.before;
+                    Ok(())
+                }
+                _ => Err(Error::new(ErrorKind::KeyState, "the key is not to be destroyed")),
+            },
+            Transition::Rotate(rule) => self.rotate_by(rule.as_ref()),
+        }
+    }
+
+    /// Puts the key into `state`, where that may follow. The one it is in already is no change.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`].
+    pub fn enter(&mut self, state: KeyState, now: Timestamp) -> Result<()> {
+        let current = self.state_at(now);
+        let refused = |why: String| Err(Error::new(ErrorKind::KeyState, why));
+        if current == KeyState::PendingDeletion && state != current {
+            return refused("the key is pending-deletion: call its destruction off first".to_owned());
+        }
+        if current != state && !current.successors().contains(&state) {
+            return refused(format!("a key that is {} does not become {}", self.state_word(now), state.name()));
+        }
+        if let (KeyState::Active, Some(retirement)) = (state, self.lifecycle.retirement) {
+            return refused(format!("the key is {}, for good", retirement.name()));
+        }
+        if state == KeyState::PendingDeletion || state == KeyState::Destroyed {
+            return refused("a key is destroyed by asking for that".to_owned());
+        }
+        self.state = state;
+        Ok(())
+    }
+
+    fn enable(&mut self, now: Timestamp) -> Result<()> {
+        if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) {
+            let why = "the moment at which the key is deactivated has passed: change that first";
+            return Err(Error::new(ErrorKind::KeyState, why));
+        }
+        self.enter(KeyState::Active, now)?;
+        self.lifecycle.activation = None;
+        // What was on hold is not.
+        if self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::CertificateHold) {
+            self.lifecycle.revocation = None;
+        }
+        Ok(())
+    }
+
+    fn schedule(
+        &mut self,
+        moments: (Option<Option<Timestamp>>, Option<Option<Timestamp>>),
+        now: Timestamp,
+    ) -> Result<()> {
+        let (activation, deactivation) = moments;
+        let refused = |kind, why: &str| Err(Error::new(kind, why.to_owned()));
+        if activation.is_some() {
+            if self.state != KeyState::PreActive || self.state_at(now) != KeyState::PreActive {
+                return refused(ErrorKind::KeyState, "only a pre-active key is activated by itself");
+            }
+            self.lifecycle.activation = activation.flatten();
+        }
+        if deactivation.is_some() {
+            if !matches!(self.state, KeyState::PreActive | KeyState::Active | KeyState::Suspended) {
+                return refused(ErrorKind::KeyState, "the key is deactivated already, or more than that");
+            }
+            self.lifecycle.deactivation = deactivation.flatten();
+        }
+        match (self.lifecycle.activation, self.lifecycle.deactivation) {
+            (Some(from), Some(to)) if to <= from => {
+                refused(ErrorKind::Arguments, "the key would be deactivated before it is activated")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn rotate_by(&mut self, rule: Option<&Rotation>) -> Result<()> {
+        let (fewest, most) = Rotation::DAYS;
+        if rule.is_some_and(|rule| !(fewest..=most).contains(&rule.days)) {
+            let why = format!("a key is rotated every {fewest} to {most} days");
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        if self.lifecycle.role.is_some() {
+            let why = format!("`{}` is a version of `{}`: say that of the key itself", self.name, self.base_name());
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        self.lifecycle.rotation = rule.cloned();
+        Ok(())
+    }
+
+    fn delete(&mut self, days: u16, (by, why): (&str, &str), now: Timestamp) -> Result<()> {
+        let (fewest, _, most) = Deletion::DAYS;
+        if !(fewest..=most).contains(&days) {
+            let why = format!("a key is destroyed {fewest} to {most} days after that is asked for");
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        let current = self.state_at(now);
+        if !current.successors().contains(&KeyState::PendingDeletion) {
+            return Err(Error::new(ErrorKind::KeyState, format!("the key is {} already", self.state_word(now))));
+        }
+        let due = Timestamp(now.0.saturating_add(u64::from(days).saturating_mul(DAY)));
+        let (by, why) = (by.to_owned(), sentence(why)?);
+        self.lifecycle.deletion = Some(Deletion { due, asked: now, by, why, before: self.state });
+        self.state = KeyState::PendingDeletion;
+        Ok(())
+    }
+}
+
+fn sentence(why: &str) -> Result<String> {
+    if why.len() > LONGEST_WHY || why.chars().any(char::is_control) {
+        let why = format!("what is said of the change is one line of at most {LONGEST_WHY} bytes");
+        return Err(Error::new(ErrorKind::Arguments, why));
+    }
+    Ok(why.to_owned())
+}
+
+#[cfg(test)]
+#[path = "lifecycle_tests.rs"]
+mod tests;

@@ -1,0 +1,127 @@
+//! Keys whose time has come, and what is known of those that are gone.
+
+use std::sync::Arc;
+
+use super::Kms;
+use crate::caller::{Caller, Login};
+use crate::catalog::{Facet, Query, Tombstone};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Action, Object};
+use crate::operation::{Destroy, Find, ObjectRef};
+use crate::tenant::ObjectId;
+
+/// Keys looked at at once.
+const PAGE: usize = 256;
+
+/// A key that waits for its destruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doomed {
+    /// Which.
+    pub id: ObjectId,
+    /// Its name.
+    pub name: String,
+    /// Not before.
+    pub due: Timestamp,
+    /// What became of it.
+    pub fate: Fate,
+}
+
+/// What became of a key that waits for its destruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It waits.
+    Waits,
+    /// It is due, and would have been destroyed.
+    Due,
+    /// It was destroyed now.
+    Destroyed,
+    /// It is still there, and why.
+    Failed(String),
+}
+
+impl Kms {
+    /// Destroys every key of the caller's namespace that is due, each once whoever else tries it at the same moment; with
+    /// `dry_run` none. What it says of all keys that waited.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be destroyed is
+    /// in the report.
+    pub fn destroy_due(&self, caller: &Caller, dry_run: bool) -> Result<Vec<Doomed>> {
+        let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
+            for found in &page {
+                match self.object(caller, found.id) {
+                    Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run))),
+                    // Somebody was faster.
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            after = page.last().map(|found| found.id);
+            if page.len() < PAGE {
+                break;
+            }
+        }
+        if all.iter().any(|one| one.fate == Fate::Destroyed) {
+            self.scrub()?;
+        }
+        Ok(all)
+    }
+
+    fn doomed(&self, caller: &Caller, object: &Arc<Object>, (now, dry_run): (Timestamp, bool)) -> Option<Doomed> {
+        let key = object.key()?;
+        let due = key.lifecycle.deletion.as_ref()?.due;
+        let fate = match (due <= now, dry_run) {
+            (false, _) => Fate::Waits,
+            (true, true) => Fate::Due,
+            (true, false) => match self.perform(caller, Destroy { object: ObjectRef::from(object) }) {
+                Ok(()) => Fate::Destroyed,
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => return None,
+                Err(e) => Fate::Failed(e.sentence()),
+            },
+        };
+        Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
+    }
+
+    /// What is known of destroyed keys of the caller's namespace, in the order of their identities.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tombstones(&self, caller: &Caller) -> Result<Vec<Tombstone>> {
+        self.catalog().tombstones(caller)
+    }
+
+    /// What is known of the destroyed key that still has this name.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn tombstone_of(&self, caller: &Caller, name: &str) -> Result<Option<Tombstone>> {
+        self.catalog().tombstone_of(caller, name)
+    }
+
+    /// Lets the name of a destroyed key be used again. For the security officer, logged in.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotLoggedIn`] for anybody else; [`ErrorKind::NotFound`] where no destroyed key has this name.
+    pub fn release_name(&self, officer: &Caller, name: &str) -> Result<()> {
+        let tags = vec![format!("release name {}", name.escape_debug())];
+        self.pipeline.around_tagged(Some(officer), Action::ChangeState, tags, || {
+            if officer.login != Login::SecurityOfficer {
+                let why = "only the security officer, logged in, releases names";
+                return Err(Error::new(ErrorKind::NotLoggedIn, why));
+            }
+            self.catalog().release_name(officer, name).map(drop)
+        })
+    }
+
+    /// Overwrites what removed records left in the store's log, as far as the store can; `false` where others read it just now.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn scrub(&self) -> Result<bool> {
+        self.store.scrub()
+    }
+}

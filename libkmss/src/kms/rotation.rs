@@ -1,0 +1,264 @@
+//! Versions of keys: rotating them, by hand and when they are due.
+
+use std::sync::Arc;
+
+use super::Kms;
+use crate::caller::Caller;
+use crate::catalog::{Facet, ObjectKind, Query};
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::key::{Body, Key, KeyClass, Object, spki_of_certificate};
+use crate::operation::{Activate, Find, Rotate, Rotated, Turn};
+use crate::tenant::ObjectId;
+
+/// Objects looked at at once.
+const PAGE: usize = 256;
+
+/// A key whose rotation is looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueRotation {
+    /// Its name.
+    pub name: String,
+    /// The version that has the name.
+    pub version: u32,
+    /// When it is rotated, or its next version takes the name; `None` where that waits for something else.
+    pub due: Option<Timestamp>,
+    /// What is done about it.
+    pub step: RotationStep,
+}
+
+/// What is done about a key whose rotation is looked after.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RotationStep {
+    /// Nothing: its time has not come.
+    Waits,
+    /// Nothing: the version that is pending waits for its certificate, or for somebody.
+    Pending,
+    /// It is rotated.
+    Rotate,
+    /// A version is made ahead, which waits for its certificate.
+    Prepare,
+    /// The version that is pending takes the name.
+    Activate,
+    /// It could not be done, and why.
+    Failed(String),
+}
+
+impl RotationStep {
+    /// Its name for people.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Waits => "waits",
+            Self::Pending => "pending",
+            Self::Rotate => "rotate",
+            Self::Prepare => "prepare",
+            Self::Activate => "activate",
+            Self::Failed(_) => "failed",
+        }
+    }
+}
+
+/// A key with the version that was made ahead, where there is one.
+struct Known {
+    halves: Vec<Arc<Object>>,
+    pending: Vec<Arc<Object>>,
+}
+
+impl Known {
+    fn key(&self) -> Result<(&Arc<Object>, &Key)> {
+        let first = self.halves.first().and_then(|object| Some((object, object.key()?)));
+        first.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such key"))
+    }
+}
+
+impl Kms {
+    /// Makes a new version of the key `name`, which takes the name at once or later.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::KeyState`] where a version is pending already, or the key has a certificate and is to
+    /// be rotated at once: nobody could use the pair until the new one has a certificate; those of [`Rotate`].
+    pub fn rotate(&self, caller: &Caller, name: &str, turn: Turn) -> Result<Rotated> {
+        let known = self.versions_of(caller, name)?;
+        if turn == Turn::Now && self.is_certified(caller, &known.halves)? {
+            let why = "the key has a certificate: make the new version ahead, and it takes the name when its own certificate \
+                       is there";
+            return Err(Error::new(ErrorKind::KeyState, why));
+        }
+        self.rotate_known(caller, known, turn)
+    }
+
+    /// Gives the name to the version of the key `name` that was made ahead.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::KeyState`] where none is pending, or its certificate is missing while the key has one;
+    /// those of [`Activate`].
+    pub fn activate(&self, caller: &Caller, name: &str) -> Result<Rotated> {
+        let known = self.versions_of(caller, name)?;
+        if known.pending.is_empty() {
+            return Err(Error::new(ErrorKind::KeyState, "no version of the key is pending"));
+        }
+        if self.is_certified(caller, &known.halves)? && !self.is_certified(caller, &known.pending)? {
+            let why = "the key has a certificate, and the version that is pending has none yet: import that first";
+            return Err(Error::new(ErrorKind::KeyState, why));
+        }
+        self.activate_known(caller, known)
+    }
+
+    /// All versions of the key `name` that are there, the oldest first: the secret key or the private half of each, else the public.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub fn versions(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+        let known = self.versions_of(caller, name)?;
+        let (_, key) = known.key()?;
+        let mut all = Vec::new();
+        for number in 1..=key.newest_number() {
+            if number == key.version_number() {
+                all.extend(known.halves.first().cloned());
+            } else {
+                all.extend(self.halves(caller, &format!("{name}@{number}"))?.into_iter().next());
+            }
+        }
+        Ok(all)
+    }
+
+    /// Does what is due about the rotation of every key of the caller's namespace, each step once whoever else tries it at the same
+    /// moment; with `dry_run` nothing. `only` looks at one key, by its name.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be rotated is in
+    /// the report.
+    pub fn rotate_due(&self, caller: &Caller, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>> {
+        let query = Query { facets: vec![(Facet::Rotation, Vec::new())], ..Query::default() };
+        let (mut after, mut all) = (None, Vec::new());
+        loop {
+            let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
+            for found in &page {
+                match self.look_after(caller, found.id, only, dry_run) {
+                    Ok(seen) => all.extend(seen),
+                    // Somebody was faster.
+                    Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            after = page.last().map(|found| found.id);
+            if page.len() < PAGE {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn look_after(
+        &self,
+        caller: &Caller,
+        id: ObjectId,
+        only: Option<&str>,
+        dry_run: bool,
+    ) -> Result<Option<DueRotation>> {
+        let object = self.object(caller, id)?;
+        let Some(key) = object.key().filter(|key| key.class != KeyClass::Public) else { return Ok(None) };
+        if key.lifecycle.role.is_some() || only.is_some_and(|only| only != key.name) {
+            return Ok(None);
+        }
+        let (name, version, now) = (key.name.clone(), key.version_number(), self.now());
+        let known = self.versions_of(caller, &name)?;
+        let (due, step) = self.step(caller, &known, now)?;
+        let step = match step {
+            step if dry_run => step,
+            RotationStep::Rotate => said(self.rotate_known(caller, known, Turn::Now), step)?,
+            RotationStep::Prepare => said(self.rotate_known(caller, known, Turn::Later(None)), step)?,
+            RotationStep::Activate => said(self.activate_known(caller, known), step)?,
+            step => step,
+        };
+        Ok(Some(DueRotation { name, version, due, step }))
+    }
+
+    fn step(&self, caller: &Caller, known: &Known, now: Timestamp) -> Result<(Option<Timestamp>, RotationStep)> {
+        let (object, key) = known.key()?;
+        if let Some(next) = known.pending.first().and_then(|half| half.key()) {
+            let moment = next.lifecycle.activation;
+            let come = moment.is_none_or(|moment| moment <= now);
+            // Without a certificate or a moment it waits for somebody.
+            let ready = come
+                && (self.is_certified(caller, &known.pending)?
+                    || (moment.is_some() && !self.is_certified(caller, &known.halves)?));
+            return Ok((moment, if ready { RotationStep::Activate } else { RotationStep::Pending }));
+        }
+        let Some(due) = key.rotates_at(object.created) else { return Ok((None, RotationStep::Waits)) };
+        if now < due {
+            return Ok((Some(due), RotationStep::Waits));
+        }
+        let certified = self.is_certified(caller, &known.halves)?;
+        Ok((Some(due), if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
+    }
+
+    fn rotate_known(&self, caller: &Caller, known: Known, turn: Turn) -> Result<Rotated> {
+        let ids = known.halves.iter().map(|_| Ok(ObjectId(self.fresh_id()?))).collect::<Result<_>>()?;
+        self.perform(caller, Rotate { halves: known.halves, ids, turn })
+    }
+
+    fn activate_known(&self, caller: &Caller, known: Known) -> Result<Rotated> {
+        let Known { halves, pending } = known;
+        let mut certificates = Vec::new();
+        for (version, is_new) in [(&pending, true), (&halves, false)] {
+            let label = version.first().map(|half| half.label.clone()).unwrap_or_default();
+            let found = self.certificates(caller, version)?.into_iter();
+            // Of each version the one that is called as it is; a chain has labels of its own.
+            certificates
+                .extend(found.filter(|one| one.label == label && (!is_new || speaks_for(one, version))).take(1));
+        }
+        self.perform(caller, Activate { halves, pending, certificates })
+    }
+
+    /// The key `name` and the version that is pending.
+    fn versions_of(&self, caller: &Caller, name: &str) -> Result<Known> {
+        let halves = self.halves(caller, name)?;
+        let next = halves.first().and_then(|half| half.key()?.lifecycle.next);
+        let pending = next.map_or_else(|| Ok(Vec::new()), |next| self.halves(caller, &format!("{name}@{next}")))?;
+        let known = Known { halves, pending };
+        known.key()?;
+        Ok(known)
+    }
+
+    /// The halves of the key `name`, the secret one first.
+    fn halves(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+        let mut halves = Vec::with_capacity(2);
+        for class in [KeyClass::Secret, KeyClass::Private, KeyClass::Public] {
+            halves.extend(self.key(caller, name, class)?);
+        }
+        Ok(halves)
+    }
+
+    /// The certificates that share the CKA_ID of a version.
+    fn certificates(&self, caller: &Caller, halves: &[Arc<Object>]) -> Result<Vec<Arc<Object>>> {
+        let Some(identifier) = halves.first().map(|half| half.identifier.clone()).filter(|id| !id.is_empty()) else {
+            return Ok(Vec::new());
+        };
+        let (identifier, kind) = (Some(identifier), Some(ObjectKind::Certificate));
+        let query = Query { identifier, kind, ..Query::default() };
+        let found = self.perform(caller, Find { query: &query, after: None, limit: PAGE })?;
+        found.into_iter().map(|found| self.object(caller, found.id)).collect()
+    }
+
+    /// Whether there is a certificate of this version.
+    fn is_certified(&self, caller: &Caller, halves: &[Arc<Object>]) -> Result<bool> {
+        Ok(self.certificates(caller, halves)?.iter().any(|one| speaks_for(one, halves)))
+    }
+}
+
+/// Whether the certificate is one of the public key of this version.
+fn speaks_for(certificate: &Object, halves: &[Arc<Object>]) -> bool {
+    let Body::Certificate { value } = &certificate.body else { return false };
+    let ours = halves.iter().filter_map(|half| half.key()?.primary().ok()?.public.spki());
+    spki_of_certificate(value).is_some_and(|theirs| ours.into_iter().any(|spki| spki == theirs))
+}
+
+/// The step that was taken, or why it was not. Somebody who was faster is no failure.
+fn said(done: Result<Rotated>, step: RotationStep) -> Result<RotationStep> {
+    match done {
+        Ok(_) => Ok(step),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Err(e),
+        Err(e) => Ok(RotationStep::Failed(e.sentence())),
+    }
+}

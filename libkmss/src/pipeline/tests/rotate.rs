@@ -1,0 +1,106 @@
+//! Rotation in the pipeline: decided as generating and managing, once, and dodging nothing.
+
+use super::*;
+use crate::key::{Action, KeySpec, KeyState, Retirement, Role};
+use crate::operation::{Activate, Encrypt, GeneratePair, Rotate, Rotated, Turn};
+
+fn fresh(house: &House) -> ObjectId {
+    house.draft(Storage::Stored).id
+}
+
+fn rotate(house: &House, halves: &[Arc<Object>], turn: Turn) -> Result<Rotated> {
+    let ids = halves.iter().map(|_| fresh(house)).collect();
+    house.pipeline.perform(&house.user, Rotate { halves: halves.to_vec(), ids, turn })
+}
+
+fn pair(house: &House) -> Vec<Arc<Object>> {
+    let draft = |private, class| {
+        let mut draft = house.draft(Storage::Stored);
+        (draft.private, draft.label) = (private, b"web".to_vec());
+        draft.usage = Usage::all_for(KeyType::Ec, class);
+        draft
+    };
+    let spec = KeySpec::Ec(crate::mechanism::Curve::P256);
+    let (private, public) = (draft(true, crate::key::KeyClass::Private), draft(false, crate::key::KeyClass::Public));
+    let (private, public) = house.pipeline.perform(&house.user, GeneratePair { spec, private, public }).unwrap();
+    vec![private, public]
+}
+
+#[test]
+fn the_new_version_has_the_name_and_the_former_one_still_decrypts() {
+    let (house, key) = House::with_key();
+    house.journal.clear();
+    let rotated = rotate(&house, &[Arc::clone(&key)], Turn::Now).unwrap();
+    assert!(house.happened()[..2].iter().any(|line| line.starts_with("policy generate")), "{:?}", house.happened());
+    let (new, old) = (&rotated.made[0], &rotated.former[0]);
+    assert_eq!((new.key().unwrap().name.as_str(), new.key().unwrap().version_number()), ("web", 2));
+    assert_eq!((old.id, old.key().unwrap().name.as_str()), (key.id, "web@1"));
+    assert_eq!(old.key().unwrap().lifecycle.retirement, Some(Retirement::Rotated));
+    assert_eq!((old.label.as_slice(), old.identifier == key.identifier), (b"web@1".as_slice(), true));
+    drop(house.decrypt(old));
+    assert_eq!(kind(house.sign(&house.user, old)), ErrorKind::KeyState);
+    house.sign(&house.user, new).unwrap();
+    // To policies and budgets both are the same key.
+    assert_eq!((old.key().unwrap().policy_name(), old.key().unwrap().counted_name()), ("web", "web"));
+}
+
+#[test]
+fn a_rotation_that_was_seen_by_another_is_refused() {
+    let (house, key) = House::with_key();
+    rotate(&house, &[Arc::clone(&key)], Turn::Now).unwrap();
+    assert_eq!(kind(rotate(&house, &[key], Turn::Now)), ErrorKind::Conflict);
+}
+
+#[test]
+fn both_halves_of_a_pair_go_together() {
+    let house = House::new();
+    let halves = pair(&house);
+    assert_eq!(kind(rotate(&house, &halves[..1], Turn::Now)), ErrorKind::Arguments);
+    let rotated = rotate(&house, &halves, Turn::Now).unwrap();
+    assert!(rotated.made.iter().all(|half| half.key().unwrap().name == "web"));
+    assert_eq!(rotated.made[0].identifier, rotated.made[1].identifier);
+    assert_ne!(rotated.made[0].identifier, halves[0].identifier);
+    assert!(rotated.former.iter().all(|half| half.key().unwrap().name == "web@1"));
+}
+
+#[test]
+fn a_version_made_ahead_waits_and_then_takes_the_name() {
+    let (house, key) = House::with_key();
+    let rotated = rotate(&house, &[Arc::clone(&key)], Turn::Later(None)).unwrap();
+    let (new, old) = (rotated.made, rotated.former);
+    let ahead = new[0].key().unwrap();
+    assert_eq!(
+        (ahead.name.as_str(), ahead.state, ahead.lifecycle.role),
+        ("web@2", KeyState::PreActive, Some(Role::Pending))
+    );
+    assert_eq!(kind(house.sign(&house.user, &new[0])), ErrorKind::KeyState);
+    house.sign(&house.user, &old[0]).unwrap();
+    assert_eq!(kind(rotate(&house, &old, Turn::Now)), ErrorKind::KeyState);
+    let activate = || Activate { halves: old.clone(), pending: new.clone(), certificates: Vec::new() };
+    let rotated = house.pipeline.perform(&house.user, activate()).unwrap();
+    assert_eq!(rotated.made[0].key().unwrap().name, "web");
+    assert_eq!(rotated.former[0].key().unwrap().name, "web@1");
+    house.sign(&house.user, &rotated.made[0]).unwrap();
+    assert_eq!(kind(house.pipeline.perform(&house.user, activate())), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_policy_against_generating_or_managing_the_key_is_one_against_rotating_it() {
+    for action in [Action::Generate, Action::Manage] {
+        let (house, key) = House::with_key();
+        house.policy.deny(action);
+        assert_eq!(kind(rotate(&house, &[Arc::clone(&key)], Turn::Now)), ErrorKind::Denied);
+        let use_it = Encrypt { key: ObjectRef::from(&key), how: ctr() };
+        house.pipeline.begin(&house.user, use_it).map(drop).unwrap();
+    }
+}
+
+#[test]
+fn a_compromised_key_is_rotated_and_stays_compromised() {
+    let (house, key) = House::with_key();
+    let change = crate::operation::ChangeState { key: ObjectRef::from(&key), state: KeyState::Compromised };
+    let key = house.pipeline.perform(&house.officer, change).unwrap();
+    let rotated = rotate(&house, &[key], Turn::Now).unwrap();
+    assert_eq!(rotated.former[0].key().unwrap().state, KeyState::Compromised);
+    assert_eq!(rotated.made[0].key().unwrap().state, KeyState::Active);
+}

@@ -1,0 +1,224 @@
+//! The life of keys: what the security officer changes in it, and what the server does by itself when a moment has come.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libkmss::caller::Caller;
+use libkmss::clock::Timestamp;
+use libkmss::error::{ErrorKind, Result};
+use libkmss::key::Object;
+use libkmss::kms::{Fate, RotationStep};
+use libkmss::operation::{ChangeLife, Rotated, Turn};
+
+use super::Server;
+use super::call::{Asked, Call};
+use crate::convert;
+use crate::proto;
+
+impl Call for proto::ChangeKeyLifeRequest {
+    type Answer = proto::ChangeKeyLifeResponse;
+    const METHOD: &'static str = "ChangeKeyLife";
+
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.key.as_ref()
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ChangeKeyLifeResponse> {
+        let key = asked.object(self.key.as_ref())?;
+        let other = self.other.as_ref().map(|other| asked.object(Some(other))).transpose()?;
+        let transition = convert::transition(self.transition)?;
+        let officer = asked.officer(self.officer_pin)?;
+        let keys = asked.host.kms.perform(&officer, ChangeLife { key, other, transition })?;
+        Ok(proto::ChangeKeyLifeResponse { keys: keys.iter().map(|key| key.as_ref().into()).collect() })
+    }
+}
+
+impl Call for proto::DestroyDueKeysRequest {
+    type Answer = proto::DestroyDueKeysResponse;
+    const METHOD: &'static str = "DestroyDueKeys";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::DestroyDueKeysResponse> {
+        let keys = asked.host.kms.destroy_due(&asked.caller, self.dry_run)?;
+        Ok(proto::DestroyDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
+    }
+}
+
+impl Call for proto::ListTombstonesRequest {
+    type Answer = proto::ListTombstonesResponse;
+    const METHOD: &'static str = "ListTombstones";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ListTombstonesResponse> {
+        super::keys::found(asked)?;
+        let kms = &asked.host.kms;
+        let all = match self.name.as_str() {
+            "" => kms.tombstones(&asked.caller)?,
+            name => kms.tombstone_of(&asked.caller, name)?.into_iter().collect(),
+        };
+        Ok(proto::ListTombstonesResponse { tombstones: all.iter().map(Into::into).collect() })
+    }
+}
+
+impl Call for proto::ReleaseKeyNameRequest {
+    type Answer = proto::ReleaseKeyNameResponse;
+    const METHOD: &'static str = "ReleaseKeyName";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ReleaseKeyNameResponse> {
+        let officer = asked.officer(self.officer_pin)?;
+        asked.host.kms.release_name(&officer, &self.name)?;
+        Ok(proto::ReleaseKeyNameResponse {})
+    }
+}
+
+impl Call for proto::RotateKeyRequest {
+    type Answer = proto::RotateKeyResponse;
+    const METHOD: &'static str = "RotateKey";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::RotateKeyResponse> {
+        let turn = if self.ahead { Turn::Later(self.at_ms.map(Timestamp)) } else { Turn::Now };
+        let rotated = asked.host.kms.rotate(&asked.caller, &self.name, turn)?;
+        let (made, former) = objects(&rotated);
+        Ok(proto::RotateKeyResponse { made, former })
+    }
+}
+
+impl Call for proto::ActivateKeyRequest {
+    type Answer = proto::ActivateKeyResponse;
+    const METHOD: &'static str = "ActivateKey";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ActivateKeyResponse> {
+        let rotated = asked.host.kms.activate(&asked.caller, &self.name)?;
+        let (made, former) = objects(&rotated);
+        Ok(proto::ActivateKeyResponse { made, former })
+    }
+}
+
+fn objects(rotated: &Rotated) -> (Vec<proto::Object>, Vec<proto::Object>) {
+    let all = |objects: &[Arc<Object>]| objects.iter().map(|object| object.as_ref().into()).collect();
+    (all(&rotated.made), all(&rotated.former))
+}
+
+impl Call for proto::ListVersionsRequest {
+    type Answer = proto::ListVersionsResponse;
+    const METHOD: &'static str = "ListVersions";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::ListVersionsResponse> {
+        super::keys::found(asked)?;
+        let versions = asked.host.kms.versions(&asked.caller, &self.name)?;
+        Ok(proto::ListVersionsResponse { keys: versions.iter().map(|key| key.as_ref().into()).collect() })
+    }
+}
+
+impl Call for proto::RotateDueKeysRequest {
+    type Answer = proto::RotateDueKeysResponse;
+    const METHOD: &'static str = "RotateDueKeys";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::RotateDueKeysResponse> {
+        let only = (!self.name.is_empty()).then_some(self.name.as_str());
+        let keys = asked.host.kms.rotate_due(&asked.caller, only, self.dry_run)?;
+        Ok(proto::RotateDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
+    }
+}
+
+/// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once.
+pub(super) async fn watch(shared: Arc<Server>) {
+    let pace = Duration::from_secs(shared.config.lifecycle_s.into());
+    loop {
+        tokio::time::sleep(pace).await;
+        let server = Arc::clone(&shared);
+        // What goes wrong is told, and tried again.
+        let _ = tokio::task::spawn_blocking(move || look(&server)).await;
+    }
+}
+
+fn look(server: &Server) {
+    for (namespace, caller) in server.host.own() {
+        let seen = caller.and_then(|caller| {
+            rotate(server, &namespace, &caller);
+            server.host.kms.destroy_due(&caller, false)
+        });
+        match seen {
+            Ok(keys) => {
+                for key in keys {
+                    match key.fate {
+                        Fate::Destroyed => tracing::info!(namespace, key = %key.id, "a key was destroyed that was due"),
+                        Fate::Failed(reason) => {
+                            tracing::warn!(namespace, key = %key.id, reason, "a key that is due is still there");
+                        }
+                        Fate::Waits | Fate::Due => {}
+                    }
+                }
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are due were not looked for"),
+        }
+    }
+}
+
+fn rotate(server: &Server, namespace: &str, caller: &Caller) {
+    match server.host.kms.rotate_due(caller, None, false) {
+        Ok(keys) => {
+            for key in keys {
+                match &key.step {
+                    RotationStep::Waits | RotationStep::Pending => {}
+                    RotationStep::Failed(reason) => {
+                        tracing::warn!(namespace, key = key.name, reason, "a key that is due was not rotated");
+                    }
+                    step => tracing::info!(namespace, key = key.name, step = step.name(), "a key was rotated"),
+                }
+            }
+        }
+        Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are to be rotated were not looked for"),
+    }
+}

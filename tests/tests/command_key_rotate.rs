@@ -1,0 +1,176 @@
+//! `kmss key rotate` and `kmss rotate due`: versions of keys, as operators make them and programs see them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+
+use kmss_tests::built;
+use kmss_tests::home::{Home, json_items};
+use kmss_tests::program::Program;
+use serde_json::Value;
+
+const TOKEN: &str = "main";
+
+fn kmss(home: &Home, words: &str) -> Program {
+    home.kmss(&format!("{words} --token {TOKEN}"))
+}
+
+fn items(home: &Home, words: &str) -> Vec<Value> {
+    json_items(&kmss(home, words).words("--json").succeed())
+}
+
+/// Name, state and CKA_ID of each version.
+fn versions(home: &Home, name: &str) -> Vec<(String, String)> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let all = items(home, &format!("key versions {name}"));
+    all.iter().map(|one| (text(&one["name"]), text(&one["cka_id"]))).collect()
+}
+
+fn pkcs11(home: &Home, words: &str) -> Program {
+    home.pkcs11_tool(TOKEN, words)
+}
+
+#[test]
+fn a_rotated_secret_key_decrypts_what_it_encrypted_and_encrypts_nothing_more() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "aes:256", "01");
+    fs::write(home.file("plain"), [7; 32]).unwrap();
+    let cipher = "--mechanism AES-CBC --iv 00000000000000000000000000000000";
+    let encrypt = |id: &str, out: &str| {
+        pkcs11(&home, &format!("--encrypt --id {id} {cipher} --input-file plain --output-file {out}"))
+    };
+    encrypt("01", "old").succeed();
+    kmss(&home, "key rotate pay").succeed().mentions("version 2");
+    let known = versions(&home, "pay");
+    assert_eq!(known.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["pay@1", "pay"]);
+    assert_eq!(known[0].1, "01");
+    encrypt("01", "nothing").fail();
+    let decrypt = format!("--decrypt --id 01 {cipher} --input-file old --output-file again");
+    pkcs11(&home, &decrypt).succeed();
+    assert_eq!(fs::read(home.file("again")).unwrap(), [7; 32]);
+    encrypt(&known[1].1, "new").succeed();
+    // The name that programs see leads to the new version; each version has a label of its own.
+    let labels = pkcs11(&home, "--list-objects").succeed().text();
+    assert!(labels.contains("pay@1"), "{labels}");
+    let shown = items(&home, "key show pay@1");
+    assert_eq!(shown[0]["state"], "rotated");
+    kmss(&home, "key enable pay@1").fail().mentions("rotated, for good");
+    kmss(&home, "key rotate pay@1").fail().mentions("version of `pay`");
+    kmss(&home, "key rename pay other").fail().mentions("keeps that");
+    kmss(&home, "key rotate pay").succeed().mentions("version 3");
+    assert_eq!(versions(&home, "pay").len(), 3);
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn names_of_versions_are_nobodys_to_choose() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "aes:256", "01");
+    kmss(&home, "key generate pay@2 --type aes:256").fail().mentions("version of a key");
+    kmss(&home, "key rename pay pay@7").fail().mentions("version of a key");
+    kmss(&home, "key generate me@example --type aes:256").succeed();
+    // Programs may give any label; the name that policies know says another thing.
+    pkcs11(&home, "--keygen --key-type AES:32 --label pay@1 --id 02").succeed();
+    let names: Vec<Value> = items(&home, "key list").iter().map(|key| key["name"].clone()).collect();
+    assert!(names.contains(&"pay-1".into()), "{names:?}");
+    kmss(&home, "key rotate pay").succeed();
+}
+
+#[test]
+fn a_version_made_ahead_takes_the_name_when_it_is_told_to() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "aes:256", "01");
+    kmss(&home, "key activate pay").fail().mentions("no version");
+    kmss(&home, "key rotate pay --ahead").succeed().mentions("pay@2");
+    kmss(&home, "key rotate pay --ahead").fail().mentions("pending already");
+    assert_eq!(items(&home, "key show pay@2")[0]["state"], "pre-active");
+    assert_eq!(items(&home, "rotate due --dry-run")[0]["step"], "pending");
+    kmss(&home, "key activate pay").succeed().mentions("version 2");
+    assert_eq!(versions(&home, "pay").iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["pay@1", "pay"]);
+    // One that has a moment takes it from then on, by whoever looks after what is due.
+    kmss(&home, "key rotate pay --ahead --at 2001-01-01").succeed();
+    assert_eq!(items(&home, "rotate due --dry-run")[0]["step"], "activate");
+    assert_eq!(items(&home, "rotate due")[0]["step"], "activate");
+    assert!(items(&home, "rotate due").is_empty());
+    assert_eq!(items(&home, "key show pay")[0]["lifecycle"]["version"], 3);
+}
+
+#[test]
+fn a_pair_with_a_certificate_is_never_without_one() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "web", "ec:p256", "01");
+    kmss(&home, "cert self-sign web --subject CN=one").succeed();
+    kmss(&home, "key rotate web").fail().mentions("has a certificate");
+    kmss(&home, "key rotate web --ahead").succeed().mentions("web@2");
+    kmss(&home, "key activate web").fail().mentions("has none yet");
+    assert_eq!(items(&home, "rotate due")[0]["step"], "pending");
+    // The authority is somebody else.
+    let openssl = |line: &str| Program::new("openssl").within(home.folder()).words(line).succeed();
+    openssl("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -subj /CN=authority -out ca.pem");
+    kmss(&home, "cert request web@2 --subject CN=two").arg("--out").arg(home.file("two.csr")).succeed();
+    openssl("x509 -req -in two.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 9 -out two.pem");
+    // A certificate of something else does not count.
+    kmss(&home, "cert import ca.pem --name web@2").within(home.folder()).succeed();
+    assert_eq!(items(&home, "rotate due")[0]["step"], "pending");
+    kmss(&home, "cert import two.pem --name web@2").within(home.folder()).succeed();
+    let known = versions(&home, "web");
+    assert_eq!(known.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["web@1", "web"]);
+    let certificates = items(&home, "cert list");
+    let of = |subject: &str| certificates.iter().find(|one| one["subject"] == subject).unwrap();
+    assert_eq!((&of("CN=two")["label"], &of("CN=two")["cka_id"]), (&"web".into(), &known[1].1.clone().into()));
+    assert_eq!((&of("CN=one")["label"], &of("CN=one")["cka_id"]), (&"web@1".into(), &"01".into()));
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn policies_know_all_versions_by_one_name() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    let policy =
+        "allow anyone to anything\nallow anyone to anything with any key\ndeny anyone to verify with key:pay\n";
+    fs::write(home.file("pay.kmss"), policy).unwrap();
+    fs::write(home.file("msg"), "text").unwrap();
+    pkcs11(&home, "--sign --id 01 --mechanism ECDSA-SHA256 --input-file msg --output-file sig").succeed();
+    kmss(&home, "policy apply").arg(home.file("pay.kmss")).succeed();
+    let verify = "--verify --id 01 --mechanism ECDSA-SHA256 --input-file msg --signature-file sig";
+    pkcs11(&home, verify).fail();
+    kmss(&home, "key rotate pay").succeed();
+    // The former version has another name and the same policy.
+    pkcs11(&home, verify).fail();
+}
+
+#[test]
+fn a_key_that_is_to_be_rotated_is_named_with_its_day() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    kmss(&home, "rotate due").succeed().mentions("No key is rotated by itself");
+    kmss(&home, "key rotation pay --every 12h").fail().mentions("whole days");
+    kmss(&home, "key rotation pay --every 90d").succeed().mentions("every 90 days");
+    let due = items(&home, "rotate due --dry-run");
+    assert_eq!((due.len(), &due[0]["name"], &due[0]["step"]), (1, &"pay".into(), &"waits".into()));
+    kmss(&home, "key rotate pay").succeed();
+    // What was said of the key holds for its new version.
+    assert_eq!(items(&home, "rotate due")[0]["version"], 2);
+    assert!(items(&home, "key show pay@1")[0]["lifecycle"]["rotation"].is_null());
+    kmss(&home, "key rotation pay --every never").succeed();
+    assert!(items(&home, "rotate due").is_empty());
+}
