@@ -261,7 +261,7 @@ impl Kms {
         let key = business.key().ok_or_else(no_business_key)?;
         draft.backend = Some(key.primary()?.backend.clone()).filter(|backend| *backend != BackendId::soft());
         // Policies of the business key hold for it.
-        draft.origin.clone_from(key.policy_name());
+        key.policy_name().clone_into(&mut draft.origin);
         let encrypts = kind == UserKeyKind::Sm4;
         let (encrypt, decrypt, sign) = (encrypts, encrypts, !encrypts);
         draft.usage = Usage { encrypt, decrypt, sign, ..Usage::default() };

@@ -193,7 +193,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
 struct Health(tonic_health::server::HealthReporter);
 
 /// Names of the services of the contract.
-const NAMES: [&str; 8] = [
+const NAMES: [&str; 7] = [
     "kmss.v1.KeyService",
     "kmss.v1.CryptoService",
     "kmss.v1.RandomService",
