@@ -80,10 +80,12 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
-        Command::Alarm(AlarmCommand::List { .. }) | Command::Tokenize(_) | Command::Detokenize(_) => Place::Either,
+        Command::Alarm(AlarmCommand::List { .. })
+        | Command::Tokenize(_)
+        | Command::Detokenize(_)
+        | Command::Compat(_) => Place::Either,
         Command::Approve(_)
         | Command::Home(_)
-        | Command::Compat(_)
         | Command::Report(_)
         | Command::Store(_)
         | Command::Hsm(_)
