@@ -82,10 +82,13 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
-        Command::Alarm(AlarmCommand::List { .. }) | Command::Tokenize(_) | Command::Detokenize(_) => Place::Either,
-        Command::Approve(_) | Command::Report(_) => Place::Either,
-        Command::Home(_)
+        Command::Alarm(AlarmCommand::List { .. })
+        | Command::Approve(_)
         | Command::Compat(_)
+        | Command::Detokenize(_)
+        | Command::Report(_)
+        | Command::Tokenize(_) => Place::Either,
+        Command::Home(_)
         | Command::Store(_)
         | Command::Hsm(_)
         | Command::Migrate(_)

@@ -13,7 +13,7 @@ const REFUSED: &str = "the ciphertext cannot be decrypted";
 fn home() -> Home {
     let home = Home::with_token(TOKEN);
     home.kmss(&format!("key generate b --token {TOKEN} --type sm4 --id 00000000000001c5")).succeed();
-    home.kmss(&format!("key generate plain --token {TOKEN} --type sm4")).succeed();
+    home.kmss(&format!("key generate plain --token {TOKEN} --type aes:128")).succeed();
     home
 }
 

@@ -12,6 +12,7 @@ use libkmss::kms::{BusinessForm, Kms, UserKey, UserKeyKind};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::compat_server::There;
 use crate::args::{CompatCommand, CompatEncryptArgs, UserKeyFor};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -28,6 +29,10 @@ const MOST_TEXT: u64 = 256 << 10;
 pub(super) fn run(context: &Context, command: CompatCommand) -> Result<(), Failure> {
     match command {
         CompatCommand::UserKey { key, purpose, application } => {
+            if let Some(there) = There::of(context, &key.token.token) {
+                let (id, ciphertext) = there.make(&key.name, kind(purpose), application)?;
+                return output::json(&json!({ "id": output::hex(&id), "ciphertext": ciphertext }));
+            }
             let (kms, caller) = context.user(&key.token.token)?;
             let business = business_key(&kms, &caller, &key.name)?;
             let made = kms.make_user_key(&caller, &business, kind(purpose), Application::parse(&application)?);
@@ -39,6 +44,9 @@ pub(super) fn run(context: &Context, command: CompatCommand) -> Result<(), Failu
         CompatCommand::Decrypt { token, user_key, input } => {
             let text = read(input.as_deref(), MOST_TEXT)?;
             let user = user_key.as_deref().map(user_key_of).transpose()?;
+            if let Some(there) = There::of(context, &token.token) {
+                return output::bytes(&there.decrypt(text.trim_ascii(), user.as_ref())?);
+            }
             let (kms, caller) = context.user(&token.token)?;
             let plaintext = kms.decrypt_compat(&caller, text.trim_ascii(), user.as_ref());
             kms.close()?;
@@ -46,6 +54,9 @@ pub(super) fn run(context: &Context, command: CompatCommand) -> Result<(), Failu
         }
         CompatCommand::Mac { token, user_key, purpose, input } => {
             let (data, user) = (read(input.as_deref(), u64::MAX)?, user_key_of(&user_key)?);
+            if let Some(there) = There::of(context, &token.token) {
+                return output::line(&output::hex(&there.mac(&user, kind(purpose), &data)?));
+            }
             let (kms, caller) = context.user(&token.token)?;
             let mac = kms.mac_user(&caller, &user, kind(purpose), &data);
             kms.close()?;
@@ -56,8 +67,12 @@ pub(super) fn run(context: &Context, command: CompatCommand) -> Result<(), Failu
 
 fn encrypt(context: &Context, args: &CompatEncryptArgs) -> Result<(), Failure> {
     let plaintext = read(args.input.as_deref(), MOST)?;
-    let application = args.application.as_deref().map(Application::parse).transpose()?;
     let user = args.user_key.as_deref().map(user_key_of).transpose()?;
+    if let Some(there) = There::of(context, &args.token.token) {
+        let key = user.as_ref().ok_or(args.name.as_deref().unwrap_or_default());
+        return output::line(&there.encrypt(key, args.application.clone(), args.iv_number, &plaintext)?);
+    }
+    let application = args.application.as_deref().map(Application::parse).transpose()?;
     let (kms, caller) = context.user(&args.token.token)?;
     let text = match (&args.name, &user) {
         (_, Some(user)) => kms.encrypt_user(&caller, user, application, &plaintext),

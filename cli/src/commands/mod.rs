@@ -11,6 +11,7 @@ mod audit_server;
 mod block;
 mod cert;
 mod compat;
+mod compat_server;
 mod config;
 mod doctor;
 mod domain;

@@ -98,6 +98,10 @@ questions!(crypto_service_client::CryptoServiceClient {
     sign: SignRequest => SignResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
     detokenize: DetokenizeRequest => DetokenizeResponse,
+    make_user_key: MakeUserKeyRequest => MakeUserKeyResponse,
+    encrypt_compat: EncryptCompatRequest => EncryptCompatResponse,
+    decrypt_compat: DecryptCompatRequest => DecryptCompatResponse,
+    mac_compat: MacCompatRequest => MacCompatResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

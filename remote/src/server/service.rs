@@ -229,6 +229,10 @@ service!(CryptoService {
     decapsulate: DecapsulateRequest => DecapsulateResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
     detokenize: DetokenizeRequest => DetokenizeResponse,
+    make_user_key: MakeUserKeyRequest => MakeUserKeyResponse,
+    encrypt_compat: EncryptCompatRequest => EncryptCompatResponse,
+    decrypt_compat: DecryptCompatRequest => DecryptCompatResponse,
+    mac_compat: MacCompatRequest => MacCompatResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

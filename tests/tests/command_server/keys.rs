@@ -91,6 +91,33 @@ fn a_server_makes_tokens_of_values() {
 }
 
 #[test]
+fn a_server_speaks_the_formats_of_others() {
+    if built::only_kmss("compat") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate b --token web --type sm4 --id d0461e3bef655007").succeed();
+    for purpose in ["sm4", "hmac-sm3"] {
+        let user = me.kmss(&format!("compat user-key b --token web --application 11015000 --purpose {purpose}"));
+        fs::write(me.folder.file(&format!("{purpose}.json")), user.succeed().text()).unwrap();
+    }
+    for words in [
+        "b --application 11015000",
+        "b --short",
+        "--user-key sm4.json --application 11015000",
+        "--user-key sm4.json --short",
+    ] {
+        let text = me.kmss(&format!("compat encrypt {words} --token web")).input("plaintext").succeed().text();
+        let back = me.kmss("compat decrypt --user-key sm4.json --token web").input(text);
+        assert_eq!(back.succeed().text(), "plaintext", "{words}");
+    }
+    let mac = me.kmss("compat mac --user-key hmac-sm3.json --purpose hmac-sm3 --token web").input("data").succeed();
+    assert_eq!(mac.text().trim_end().len(), 64);
+    me.kmss("compat decrypt --token web").input("nothing").fail().mentions("cannot be decrypted");
+}
+
+#[test]
 fn state_tags_and_audit_of_a_key_take_the_officers_pin() {
     if built::only_kmss("--server") {
         return;

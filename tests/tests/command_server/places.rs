@@ -110,6 +110,12 @@ const COMMANDS: &[(&str, &str, Where)] = &[
     ("migrate softhsm", "--from old --token web", Where::Host),
     ("config", "nginx", Where::Host),
     ("doctor", "", Where::Host),
+    ("tokenize", "k --token web --format card", Where::Server),
+    ("detokenize", "k --token web --format card", Where::Server),
+    ("compat user-key", "k --token web --application 11015000", Where::Server),
+    ("compat encrypt", "k --token web --short", Where::Server),
+    ("compat decrypt", "--token web", Where::Server),
+    ("compat mac", "--token web --user-key user.json --purpose hmac-sm3", Where::Server),
     ("completions", "bash", Where::Files),
 ];
 
@@ -187,6 +193,8 @@ fn no_command_falls_back_on_a_home_where_a_server_is_named() {
     nobody.file("p.kmss", "policy p\nallow anyone to anything\n");
     let spki = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
     nobody.file("pub.pem", spki);
+    let wrapped = "MGwCAQECAgQCAQH/BCB4a7HXJhA/1jKdAd5/EwEIWhH+v5ECceUi4FDnF2g9zaASBBAiaKo5TEdJYLrzz9rt+m/AoRIMEDA0NjFFM0JFRjY1NTUwMDeiCgwIM0ZDNTVFNDSjCgwIMTEwMTUwMDA=";
+    nobody.file("user.json", &serde_json::json!({ "id": "00".repeat(16), "ciphertext": wrapped }).to_string());
     for (path, rest, place) in COMMANDS {
         let said = nobody.kmss(&format!("{path} {rest}")).run();
         let (gone, refused) = ("does not serve: it cannot be reached", "works on the home itself");

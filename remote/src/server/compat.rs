@@ -1,0 +1,120 @@
+//! Business keys and user keys in the formats of other products.
+
+use std::sync::Arc;
+
+use libkmss::compat::{Application, Business};
+use libkmss::error::Result;
+use libkmss::key::Object;
+use libkmss::kms::{BusinessForm, UserKey, UserKeyKind};
+use zeroize::Zeroizing;
+
+use super::call::{Asked, Call, argument};
+use crate::convert;
+use crate::proto::{self, encrypt_compat_request};
+
+impl Call for proto::MakeUserKeyRequest {
+    type Answer = proto::MakeUserKeyResponse;
+    const METHOD: &'static str = "MakeUserKey";
+
+    fn key(&self) -> Option<&proto::KeyRef> {
+        self.business.as_ref()
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::MakeUserKeyResponse> {
+        let business = self.business.as_ref().map(|key| key.id.as_slice()).unwrap_or_default();
+        let (business, application) = (object(asked, business)?, Application::parse(&self.application)?);
+        let made = asked.host.kms.make_user_key(&asked.caller, &business, kind(self.kind)?, application)?;
+        let key = proto::UserKey { id: made.id.to_vec(), ciphertext: made.wrapped.to_text()? };
+        Ok(proto::MakeUserKeyResponse { key: Some(key) })
+    }
+}
+
+impl Call for proto::EncryptCompatRequest {
+    type Answer = proto::EncryptCompatResponse;
+    const METHOD: &'static str = "EncryptCompat";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::EncryptCompatResponse> {
+        use encrypt_compat_request::Key;
+        let plaintext = Zeroizing::new(self.plaintext);
+        let named = !self.application.is_empty();
+        let application = named.then(|| Application::parse(&self.application)).transpose()?;
+        let (kms, caller) = (&asked.host.kms, &asked.caller);
+        let ciphertext = match self.key {
+            Some(Key::Business(id)) => {
+                let form = application.map_or(BusinessForm::Short(self.iv_number), BusinessForm::Long);
+                kms.encrypt_business(caller, &object(asked, &id)?, form, &plaintext)?
+            }
+            Some(Key::User(user)) => kms.encrypt_user(caller, &user_key(Some(user))?, application, &plaintext)?,
+            None => return Err(argument("it is not said which key")),
+        };
+        Ok(proto::EncryptCompatResponse { ciphertext })
+    }
+}
+
+impl Call for proto::DecryptCompatRequest {
+    type Answer = proto::DecryptCompatResponse;
+    const METHOD: &'static str = "DecryptCompat";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::DecryptCompatResponse> {
+        let user = self.user.map(|user| user_key(Some(user))).transpose()?;
+        let mut plaintext = asked.host.kms.decrypt_compat(&asked.caller, &self.ciphertext, user.as_ref())?;
+        Ok(proto::DecryptCompatResponse { plaintext: std::mem::take(&mut *plaintext) })
+    }
+}
+
+impl Call for proto::MacCompatRequest {
+    type Answer = proto::MacCompatResponse;
+    const METHOD: &'static str = "MacCompat";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::MacCompatResponse> {
+        let (user, kind) = (user_key(self.user)?, kind(self.kind)?);
+        Ok(proto::MacCompatResponse { mac: asked.host.kms.mac_user(&asked.caller, &user, kind, &self.data)? })
+    }
+}
+
+fn object(asked: &Asked<'_>, id: &[u8]) -> Result<Arc<Object>> {
+    asked.host.kms.object(&asked.caller, convert::object_id(id)?)
+}
+
+fn user_key(key: Option<proto::UserKey>) -> Result<UserKey> {
+    let key = key.ok_or_else(|| argument("the user key is missing"))?;
+    let id = key.id.try_into().map_err(|_| argument("the id of a user key has 16 bytes"))?;
+    Ok(UserKey { id, wrapped: Business::parse(key.ciphertext.as_bytes())? })
+}
+
+fn kind(number: i32) -> Result<UserKeyKind> {
+    match proto::UserKeyKind::try_from(number) {
+        Ok(proto::UserKeyKind::Sm4) => Ok(UserKeyKind::Sm4),
+        Ok(proto::UserKeyKind::HmacSm3) => Ok(UserKeyKind::HmacSm3),
+        Ok(proto::UserKeyKind::HmacSha256) => Ok(UserKeyKind::HmacSha256),
+        _ => Err(argument("it is not said what the user key is for")),
+    }
+}
