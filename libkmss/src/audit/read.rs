@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -118,19 +119,41 @@ impl AuditTail {
         self.segments()?.iter().try_for_each(|(id, _)| self.visit_segment(id, visit))
     }
 
+    /// As [`Self::visit`], until `visit` breaks off.
+    ///
+    /// # Errors
+    /// As [`Self::visit`].
+    pub fn visit_while(&self, visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>) -> Result<()> {
+        for (id, _) in self.segments()? {
+            if self.visit_lines(&id, visit)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
     /// The same of one segment.
     ///
     /// # Errors
     /// [`ErrorKind::Storage`] when it cannot be read.
     pub fn visit_segment(&self, id: &SegmentId, visit: &mut dyn FnMut(&Entry)) -> Result<()> {
+        let all = &mut |entry: &Entry| {
+            visit(entry);
+            ControlFlow::Continue(())
+        };
+        self.visit_lines(id, all).map(drop)
+    }
+
+    fn visit_lines(&self, id: &SegmentId, visit: &mut dyn FnMut(&Entry) -> ControlFlow<()>) -> Result<ControlFlow<()>> {
         let mut lines = Lines::new(self.places.open(id).map_err(storage)?);
         while let Some(piece) = lines.next().map_err(storage)? {
             let Piece::Line(line) = piece else { continue };
-            if let Some(entry) = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record)) {
-                visit(&entry);
+            let entry = Entry::parse(id, line).filter(|e| self.filter.matches(&e.record));
+            if entry.is_some_and(|entry| visit(&entry).is_break()) {
+                return Ok(ControlFlow::Break(()));
             }
         }
-        Ok(())
+        Ok(ControlFlow::Continue(()))
     }
 
     /// As [`Self::visit`], of the records from `since` on; older ones are not read.

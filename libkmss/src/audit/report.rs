@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::chain::SegmentId;
 use super::seal::SealReport;
 use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind};
 
 /// The judgement on a whole log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -266,4 +267,9 @@ pub struct Progress {
     pub bytes_total: u64,
     /// Records done.
     pub records: u64,
+}
+
+/// Why there is no verdict where nobody waits for one.
+pub(super) fn given_up() -> Error {
+    Error::new(ErrorKind::OperationInactive, "the verification was given up")
 }

@@ -5,6 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::chain::{Form, MAX_LINE, SegmentId};
 use super::check::{Anchors, Checker, End, Genesis};
@@ -13,7 +14,7 @@ use super::listing;
 use super::packed;
 use super::pending::{self, Logical};
 use super::registry::{self, Inventory, Registration, State};
-use super::report::{Finding, Found, Progress, Removed, Report, SegmentReport, Status, Verdict};
+use super::report::{Finding, Found, Progress, Removed, Report, SegmentReport, Status, Verdict, given_up};
 use super::seal::{LOG, Sealer, Span};
 use crate::error::{Error, Result};
 use crate::store::Store;
@@ -29,7 +30,8 @@ const STEP: u64 = 1 << 20;
 /// With a `store` what was deleted or cut off is missed as well. Nothing in the files is trusted: they may hold anything.
 /// Errors do not end the work; they are in the report, whose verdict is then [`Verdict::Unverified`] at best.
 pub fn verify(dir: &Path, store: Option<&dyn Store>, suite: Suite, progress: &mut dyn FnMut(&Progress)) -> Report {
-    let trail = Trail { dir, store, suite, only: None, sealer: None, archives: &[] };
+    let stop = &AtomicBool::new(false);
+    let trail = Trail { dir, store, suite, only: None, sealer: None, archives: &[], stop };
     verify_trail(&trail, progress)
 }
 
@@ -48,6 +50,8 @@ pub struct Trail<'a> {
     pub sealer: Option<&'a Sealer>,
     /// Archives with segments that are no longer in `dir`.
     pub archives: &'a [PathBuf],
+    /// As in [`Demands`](super::seal::Demands).
+    pub stop: &'a AtomicBool,
 }
 
 /// As [`verify`], of all that `trail` says.
@@ -58,6 +62,7 @@ pub fn verify_trail(trail: &Trail<'_>, progress: &mut dyn FnMut(&Progress)) -> R
         store: trail.store,
         sealer: trail.sealer,
         archives: trail.archives,
+        stop: trail.stop,
         progress,
         at: Progress::default(),
         report: Report {
@@ -82,6 +87,7 @@ struct Work<'a> {
     store: Option<&'a dyn Store>,
     sealer: Option<&'a Sealer>,
     archives: &'a [PathBuf],
+    stop: &'a AtomicBool,
     progress: &'a mut dyn FnMut(&Progress),
     at: Progress,
     report: Report,
@@ -117,6 +123,11 @@ impl Work<'_> {
         files.retain(|id, _| wanted(id));
         self.at.segments_total = files.len() as u64;
         for (id, place) in &files {
+            if self.stop.load(Ordering::Relaxed) {
+                self.report.errors.push(given_up().sentence());
+                self.report.verdict = Verdict::Unverified;
+                return;
+            }
             let mut report = self.segment(place, id, registered.get(id), anchors.remove(id).unwrap_or_default());
             if *place != dir {
                 report.archive = Some(place.display().to_string());
@@ -317,6 +328,9 @@ impl Work<'_> {
                 }
                 Err(e) => return Err(e),
             };
+            if self.stop.load(Ordering::Relaxed) {
+                return Err(io::Error::other(given_up()));
+            }
             bytes += piece.len() as u64;
             checker.take(piece);
             if bytes - told >= STEP {

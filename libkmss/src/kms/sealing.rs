@@ -36,6 +36,7 @@ impl Kms {
             only,
             sealer: Some(&self.sealer),
             archives: &demands.archives,
+            stop: &demands.stop,
         };
         let mut report = verify_trail(&trail, &mut of_all);
         self.sealer.verify(&mut report, demands, progress);

@@ -242,6 +242,7 @@ impl Home {
             only: demands.only.as_ref(),
             sealer: Some(&sealer),
             archives: &demands.archives,
+            stop: &demands.stop,
         };
         let mut report = verify_trail(&trail, &mut |_| ());
         sealer.verify(&mut report, demands, &mut |_| ());

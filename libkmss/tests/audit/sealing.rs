@@ -331,6 +331,19 @@ fn a_part_is_whole_although_another_is_not() {
 }
 
 #[test]
+fn what_nobody_waits_for_is_ended_and_is_not_called_whole() {
+    let home = Home::new(Suite::Nist);
+    home.write(700);
+    home.seal();
+    assert_eq!(home.check(&Demands::default()).verdict, Verdict::Whole);
+    let demands = Demands::default();
+    demands.stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let report = home.check(&demands);
+    assert_eq!((report.verdict, report.records), (Verdict::Unverified, 0), "{report:#?}");
+    assert!(report.errors.iter().any(|error| error.contains("given up")), "{report:#?}");
+}
+
+#[test]
 fn a_part_may_be_named_by_times() {
     let home = Home::new(Suite::Nist);
     home.write(20);

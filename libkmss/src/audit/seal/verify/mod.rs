@@ -11,6 +11,8 @@ mod walk;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use audit_proof::note::split_notes;
 use audit_proof::{Checkpoint, Edge, Lineage, Note, ProofError, VerifierKey};
@@ -40,6 +42,8 @@ pub struct Demands {
     pub only: Option<Span>,
     /// Archives with segments that are no longer in the home.
     pub archives: Vec<PathBuf>,
+    /// Turns true where nobody waits for the report any more: it is ended, unverified, with what was found by then.
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Sealer {
@@ -122,7 +126,7 @@ impl Sealer {
             other => other?,
         };
         never_sealed(report, &ranges, found);
-        let mut at = Told { progress, now: base(report), leaves: 0 };
+        let mut at = Told { progress, now: base(report), leaves: 0, stop: &demands.stop };
         if let Some(span) = &demands.only {
             let known = (&checkpoint, marks.as_slice());
             self.check_part((&files, &demands.archives), &state, (span, &ranges), known, found, &mut at)?;

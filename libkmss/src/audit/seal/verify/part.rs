@@ -52,7 +52,7 @@ impl Sealer {
                 let place = usize::try_from(leaf % WIDTH).unwrap_or_default();
                 let sealed = open.as_ref().and_then(|(_, tile)| tile.as_ref()?.get(place).copied());
                 let now = leaves.read(&range.segment, seq).map_err(unreadable)?;
-                at.tell(1, leaves.bytes);
+                at.tell(1, leaves.bytes)?;
                 if now == Leaf::Removed {
                     found.removed += 1;
                     if !removed.contains(&range.segment) {

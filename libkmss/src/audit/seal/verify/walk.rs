@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use audit_proof::tile::{self, Tile, WIDTH};
 use audit_proof::{Checkpoint, Edge, Hash, TreeHash};
 
 use super::found::{SealFinding, SealFound, SealReport};
 use crate::audit::chain::SegmentId;
-use crate::audit::report::Progress;
+use crate::audit::report::{Progress, given_up};
 use crate::audit::seal::leaves::{Leaf, Leaves};
 use crate::audit::seal::nodes::TileNodes;
 use crate::audit::seal::state::{Range, State};
@@ -68,16 +69,19 @@ pub(super) struct Told<'a> {
     pub(super) progress: &'a mut dyn FnMut(&Progress),
     pub(super) now: Progress,
     pub(super) leaves: u64,
+    /// Nobody waits any more.
+    pub(super) stop: &'a AtomicBool,
 }
 
 impl Told<'_> {
-    pub(super) fn tell(&mut self, leaves: u64, bytes: u64) {
+    pub(super) fn tell(&mut self, leaves: u64, bytes: u64) -> Result<()> {
         self.leaves += leaves;
         if self.leaves >= STEP {
             self.leaves = 0;
             let done = self.now.bytes.saturating_add(bytes);
             (self.progress)(&Progress { bytes: done, bytes_total: self.now.bytes_total.max(done), ..self.now });
         }
+        if self.stop.load(Ordering::Relaxed) { Err(given_up()) } else { Ok(()) }
     }
 }
 
@@ -135,7 +139,7 @@ impl Sealer {
             for (range, seq) in records.by_ref().take(usize::try_from(WIDTH).unwrap_or_default()) {
                 tile.push((leaves.read(&range.segment, seq).map_err(unreadable)?, &range.segment, seq));
             }
-            at.tell(tile.len() as u64, leaves.bytes);
+            at.tell(tile.len() as u64, leaves.bytes)?;
             let stored = Tile::of(0, number, state.size).map(|tile| files.read(&tile)).transpose();
             let stored = stored.map_err(unreadable)?.flatten();
             let chosen = choose(&tile, stored.as_deref(), (state, hash, number), belief, &mut nodes, &edge, &mut walk);
