@@ -1,8 +1,11 @@
 //! The whole audit: read from the beginning, verified, proven.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use libkmss::audit::seal::Demands;
 use libkmss::audit::{Entry, Progress};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
@@ -62,8 +65,8 @@ impl Server {
             Ok(caller)
         };
         let admitted = self.bridge.cross(&BackendId::soft(), context.deadline, admitted).await;
-        let caller = match admitted {
-            Ok(caller) => caller,
+        let (caller, share) = match admitted.and_then(|caller| Ok((caller, self.share(way, &context.connection)?))) {
+            Ok(admitted) => admitted,
             Err(refusal) => return told.refused(refusal),
         };
         let (out, messages) = mpsc::channel(AHEAD);
@@ -71,6 +74,7 @@ impl Server {
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
+                let _share = share;
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), gone: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
                 work(&who, &mut outlet)
@@ -97,17 +101,14 @@ impl Server {
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let (mut part, mut size) = (Vec::new(), 0_usize);
                 let tail = who.tail(asked.filter);
-                tail.visit(&mut |entry: &Entry| {
-                    // To stop in the middle there is no way; what is left is only read.
-                    if outlet.gone {
-                        return;
-                    }
+                tail.visit_while(&mut |entry: &Entry| {
                     size = size.saturating_add(entry.raw.len());
                     part.push(record(entry.clone()));
                     if size >= PART {
                         size = 0;
                         outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
                     }
+                    if outlet.gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
                 })?;
                 outlet.put(Ok(proto::ReadAuditResponse { records: part }));
                 Ok(())
@@ -127,15 +128,20 @@ impl Server {
             |who| who.auditor(),
             |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let mut told = 0;
-                let report = who.host.kms.verify_audit(&mut |progress: &Progress| {
+                let demands = Demands::default();
+                let report = who.host.kms.verify_audit_with(&demands, &mut |progress: &Progress| {
                     if progress.bytes >= told + STEP {
                         told = progress.bytes;
                         let Progress { bytes, bytes_total, records, .. } = *progress;
                         let progress = proto::VerifyAuditProgress { bytes, bytes_total, records };
                         let kind = Some(verify_audit_response::Kind::Progress(progress));
                         outlet.put(Ok(proto::VerifyAuditResponse { kind }));
+                        demands.stop.store(outlet.gone, Ordering::Relaxed);
                     }
                 });
+                if outlet.gone {
+                    return Err(Error::new(ErrorKind::OperationInactive, "nobody waited for the report"));
+                }
                 let unsaid = |e| Error::new(ErrorKind::Internal, "the report cannot be written").with_source(e);
                 let report = serde_json::to_string(&report).map_err(unsaid)?;
                 let kind = Some(verify_audit_response::Kind::Report(report));
