@@ -108,7 +108,12 @@ impl Server {
         let told = self.told("FollowAudit", context);
         let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
+        let share = match self.share(Way::Long, &context.connection) {
+            Ok(share) => share,
+            Err(refusal) => return told.refused(refusal),
+        };
         let begin = move || {
+            let _share = share;
             let host = &*server.host;
             let caller = host.beyond(&peer, None)?;
             let method = "FollowAudit";

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 use super::config::ServerConfig;
 
 /// Threads for what reads or seals everything there is: whoever asks for that waits for others who do, and nobody else does.
-const LONG: usize = 4;
+pub(super) const LONG: usize = 4;
 /// Threads for what administrators do to the home: it may ask devices, and seal everything anew.
 const HOME: usize = 4;
 /// Threads for what does not cross here: files that are looked at, names that are resolved.

@@ -16,6 +16,7 @@ use super::bridge::Way;
 use super::host::Host;
 use super::peer::Connection;
 use super::route::Context;
+use super::shares::Share;
 use super::traces::Span;
 use crate::convert;
 use crate::proto;
@@ -189,6 +190,18 @@ impl Server {
         Told { server: Arc::clone(self), method, span, began: self.clock.monotonic() }
     }
 
+    /// A place among the calls of a peer that cross by `way`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] where it has as many as it may.
+    pub(super) fn share(&self, way: Way, connection: &Connection) -> Result<Share> {
+        let pool = if way == Way::Long { &self.shares.readings } else { &self.shares.calls };
+        pool.take(connection.owner(), 1).ok_or_else(|| {
+            self.metrics.overloaded.inc();
+            Error::new(ErrorKind::Busy, "as many calls of this peer are under way as may be: try again")
+        })
+    }
+
     async fn do_once<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -216,10 +229,12 @@ impl Server {
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
+        let share = if quick { None } else { Some(self.share(C::WAY, &connection)?) };
         // What runs here needs no lane.
         let backend = (!quick).then(|| self.host.backend(&call));
         let (waits, span) = (span.part("wait"), span.clone());
         let work = move || {
+            let _share = share;
             drop(waits);
             let _works = span.part("work");
             let host = &*server.host;

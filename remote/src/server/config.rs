@@ -57,6 +57,16 @@ pub struct ServerConfig {
     pub max_connections: u32,
     /// See [`Self::max_connections`].
     pub max_calls: u32,
+    /// Most connections of one peer.
+    pub max_peer_connections: u32,
+    /// Most calls of one peer at a time that take longer, and streams.
+    pub max_peer_calls: u32,
+    /// Most bytes that streams have in memory together,
+    pub max_held_bytes: u32,
+    /// and those of one peer.
+    pub max_peer_held_bytes: u32,
+    /// How long a stream that encrypts or decrypts may take, in seconds.
+    pub max_stream_s: u32,
     /// Threads that take calls; 0 for one for each processor.
     pub workers: u32,
     /// Threads for what takes longer.
@@ -119,6 +129,11 @@ impl Default for ServerConfig {
             max_deadline_ms: 30_000,
             max_connections: 4096,
             max_calls: 256,
+            max_peer_connections: 1024,
+            max_peer_calls: 128,
+            max_held_bytes: 1 << 30,
+            max_peer_held_bytes: 256 << 20,
+            max_stream_s: 3600,
             workers: 0,
             blocking: 16,
             queue: 256,
@@ -184,11 +199,16 @@ impl ServerConfig {
         if files.chain(&self.client_crl).chain(&self.traces_ca).any(relative) {
             return bad("paths are absolute");
         }
-        let counts = [self.max_connections, self.max_calls, self.blocking, self.queue, self.reload_s];
+        let counts = [
+            [self.max_connections, self.max_calls, self.max_peer_connections, self.max_peer_calls],
+            [self.blocking, self.queue, self.reload_s, self.max_stream_s],
+        ];
         let bounds = (1 << 12..=1 << 30).contains(&self.max_message_bytes)
             && (1 << 12..=1 << 30).contains(&self.max_stream_bytes)
             && (10..=600_000).contains(&self.max_deadline_ms)
-            && counts.iter().all(|n| (1..=1 << 20).contains(n))
+            && self.max_held_bytes >= 1 << 12
+            && self.max_peer_held_bytes >= 1 << 12
+            && counts.as_flattened().iter().all(|n| (1..=1 << 20).contains(n))
             && self.workers <= 1024
             && self.blocking <= 1024
             && self.request_window <= 10_000_000;

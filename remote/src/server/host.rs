@@ -165,7 +165,7 @@ impl Host {
         if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {
             return BackendId(draft.backend.clone().into());
         }
-        let backend = self.backend_of(call.namespace(), call.key());
+        let backend = self.lane_of(call.namespace(), call.key());
         let seals = || self.kms.sealing_device(&self.base(call.namespace())?);
         match C::MAKES && backend == BackendId::soft() {
             true => seals().map_or(backend, |device| BackendId(device.into())),
@@ -179,7 +179,21 @@ impl Host {
         Some(served.opened.read().unwrap_or_else(PoisonError::into_inner).base.clone())
     }
 
-    /// The backend of a namespace's keys, or of `key`; the device that has to open it, where one does.
+    /// Whoever is asked for a use of `key`, or of a namespace's keys: the backend, or the device that has to open it first.
+    pub(super) fn lane_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
+        let backend = self.backend_of(namespace, key);
+        let opener = || {
+            let (base, id) = (self.base(namespace)?, convert::object_id(&key?.id).ok()?);
+            let object = self.kms.object(&base, id).ok()?;
+            self.kms.opener(&base, &object)
+        };
+        match (backend == BackendId::soft()).then(opener).flatten() {
+            Some(Opener::Device(device)) => BackendId(device.into()),
+            _ => backend,
+        }
+    }
+
+    /// The backend of a namespace's keys, or of `key`.
     pub(super) fn backend_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
         let Some(base) = self.base(namespace) else { return BackendId::soft() };
         let backend = base.namespace.backend.clone();
@@ -189,11 +203,7 @@ impl Host {
         // A draft may have named another one.
         let found = key.and_then(|key| {
             let object = self.kms.object(&base, convert::object_id(&key.id).ok()?).ok()?;
-            let kept = object.key().and_then(|key| key.primary().ok()).map(|version| version.backend.clone())?;
-            match self.kms.opener(&base, &object) {
-                Some(Opener::Device(device)) if kept == BackendId::soft() => Some(BackendId(device.into())),
-                _ => Some(kept),
-            }
+            object.key().and_then(|key| key.primary().ok().map(|version| version.backend.clone()))
         });
         found.unwrap_or(backend)
     }

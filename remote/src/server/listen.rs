@@ -24,6 +24,7 @@ use super::Server;
 use super::config::ServerConfig;
 use super::peer::{Connection, Peer};
 use super::route::{Calls, Router};
+use super::shares::Share;
 use super::tls::{Tls, names};
 
 /// How long a handshake may take.
@@ -144,6 +145,10 @@ impl Door {
     ) {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let connection = Connection::new(peer, NUMBER.fetch_add(1, Ordering::Relaxed));
+        let Some(share) = self.server.shares.connections.take(connection.owner(), 1) else {
+            return self
+                .refused(&format_args!("{:?}", connection.peer), "it has as many connections as a peer may have");
+        };
         tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
         self.server.metrics.connections.inc();
         let (service, calls) = self.router.for_connection(Arc::clone(&connection));
@@ -163,7 +168,7 @@ impl Door {
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
             // From then on pings tell whether anybody is there.
-            () = heard.nothing() => return self.unheard(&connection, place),
+            () = heard.nothing() => return self.unheard(&connection, (place, share)),
             () = stopped(&mut stopping) => {
                 // What came in is answered; nothing more is taken.
                 serving.as_mut().graceful_shutdown();
@@ -178,11 +183,11 @@ impl Door {
             tracing::debug!(connection = connection.number, reason = %e, "a connection broke off");
         }
         self.server.metrics.connections.dec();
-        drop((place, self.alive));
+        drop((place, share, self.alive));
     }
 
     /// Ends a connection that nobody speaks over.
-    fn unheard(&self, connection: &Connection, place: OwnedSemaphorePermit) {
+    fn unheard(&self, connection: &Connection, place: (OwnedSemaphorePermit, Share)) {
         tracing::debug!(connection = connection.number, "a connection was silent from its beginning");
         self.server.metrics.connections.dec();
         drop(place);

@@ -60,7 +60,7 @@ use self::metrics::Metrics;
 use self::requests::Requests;
 use self::route::Router;
 use self::service::Services;
-use self::shares::Attempts;
+use self::shares::{Attempts, Shares};
 use self::tls::Tls;
 use self::traces::Traces;
 use crate::proto;
@@ -72,6 +72,7 @@ struct Server {
     clock: Arc<dyn Clock>,
     bridge: Bridge,
     requests: Arc<Requests>,
+    shares: Shares,
     /// Wrong PINs.
     attempts: Attempts,
     metrics: Arc<Metrics>,
@@ -127,6 +128,7 @@ async fn serve(config: Config, server: ServerConfig) -> Result<()> {
         host: Arc::clone(&host),
         bridge,
         requests: Arc::new(Requests::new(window, server.request_window, Arc::clone(&clock))),
+        shares: Shares::new(&server),
         attempts,
         metrics,
         traces,

@@ -390,7 +390,9 @@ mod tests {
         let clock = Arc::new(SystemClock::default());
         for (window, left) in [(Duration::from_secs(3600), 1), (Duration::ZERO, 0)] {
             let requests = Arc::new(Requests::new(window, 100, Arc::clone(&clock) as _));
-            assert!(run(requests.once((&"gone".into(), [1; 16]), ("Decrypt", b"x"), false, || async { answer(1) })).is_ok());
+            assert!(
+                run(requests.once((&"gone".into(), [1; 16]), ("Decrypt", b"x"), false, || async { answer(1) })).is_ok()
+            );
             std::thread::sleep(Duration::from_millis(2));
             requests.forget();
             let table = requests.locked();

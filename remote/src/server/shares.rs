@@ -7,6 +7,99 @@ use std::time::Duration;
 use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
 
+use super::config::ServerConfig;
+
+/// Long readings of one peer at a time: half of the threads for them.
+const READINGS: usize = super::bridge::LONG / 2;
+
+/// What is shared among peers.
+pub(super) struct Shares {
+    pub(super) connections: Arc<Pool>,
+    /// Calls that are not over in microseconds, and streams.
+    pub(super) calls: Arc<Pool>,
+    /// What reads everything there is.
+    pub(super) readings: Arc<Pool>,
+    /// Bytes that streams hold until their end.
+    pub(super) bytes: Arc<Pool>,
+}
+
+impl Shares {
+    pub(super) fn new(config: &ServerConfig) -> Self {
+        let number = |of: u32| usize::try_from(of).unwrap_or(usize::MAX);
+        Self {
+            connections: Pool::new(number(config.max_peer_connections), usize::MAX),
+            calls: Pool::new(number(config.max_peer_calls), usize::MAX),
+            readings: Pool::new(READINGS, usize::MAX),
+            bytes: Pool::new(number(config.max_peer_held_bytes), number(config.max_held_bytes)),
+        }
+    }
+}
+
+/// So much of something, of which each peer has at most a part.
+pub(super) struct Pool {
+    of_peer: usize,
+    of_all: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Default)]
+struct Taken {
+    all: usize,
+    peers: HashMap<Arc<str>, usize>,
+}
+
+impl Pool {
+    fn new(of_peer: usize, of_all: usize) -> Arc<Self> {
+        Arc::new(Self { of_peer, of_all, taken: Mutex::default() })
+    }
+
+    /// `amount` of it for `peer`, until the share is dropped; `None` where that is more than there is.
+    pub(super) fn take(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Option<Share> {
+        let mut share = Share { of: Arc::clone(self), peer: Arc::clone(peer), amount: 0 };
+        share.grow(amount).then_some(share)
+    }
+
+    fn locked(&self) -> MutexGuard<'_, Taken> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a peer has of a pool.
+pub(super) struct Share {
+    of: Arc<Pool>,
+    peer: Arc<str>,
+    amount: usize,
+}
+
+impl Share {
+    /// Takes `more`; `false`, and nothing is taken, where that is more than there is.
+    pub(super) fn grow(&mut self, more: usize) -> bool {
+        let mut taken = self.of.locked();
+        let peer = taken.peers.get(&self.peer).copied().unwrap_or_default().saturating_add(more);
+        let all = taken.all.saturating_add(more);
+        if peer > self.of.of_peer || all > self.of.of_all {
+            return false;
+        }
+        taken.all = all;
+        taken.peers.insert(Arc::clone(&self.peer), peer);
+        self.amount += more;
+        true
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut taken = self.of.locked();
+        taken.all = taken.all.saturating_sub(self.amount);
+        if let Some(peer) = taken.peers.get_mut(&self.peer) {
+            *peer = peer.saturating_sub(self.amount);
+            if *peer == 0 {
+                taken.peers.remove(&self.peer);
+            }
+        }
+    }
+}
+
 /// Wrong PINs of one peer, within [`MEMORY`]: fewer than lock a credential.
 const WRONG: usize = 3;
 /// How long a wrong PIN counts.
@@ -95,6 +188,21 @@ mod tests {
     use libkmss::clock::SystemClock;
 
     use super::*;
+
+    #[test]
+    fn a_peer_has_its_part_of_a_pool_and_gives_it_back() {
+        let (pool, a, b): (_, Arc<str>, Arc<str>) = (Pool::new(6, 10), "a".into(), "b".into());
+        let mut first = pool.take(&a, 4).unwrap();
+        assert!(pool.take(&a, 3).is_none());
+        assert!(first.grow(2) && !first.grow(1));
+        // There is less left than its part.
+        assert!(pool.take(&b, 5).is_none());
+        let other = pool.take(&b, 4).unwrap();
+        drop(first);
+        assert!(pool.take(&a, 6).is_some());
+        drop(other);
+        assert!(pool.locked().peers.is_empty() && pool.locked().all == 0);
+    }
 
     #[test]
     fn wrong_pins_of_one_peer_end_before_a_credential_locks_and_right_ones_count_for_nothing() {

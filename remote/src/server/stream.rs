@@ -15,10 +15,12 @@ use tokio::time::timeout;
 use tonic::Streaming;
 
 use super::Server;
+use super::bridge::Way;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
 use super::route::Context;
+use super::shares::Share;
 use crate::convert;
 use crate::proto::{self, StreamStart};
 
@@ -83,23 +85,26 @@ async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool
     Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
 }
 
-/// What of a stream is in memory until its end.
+/// What of a stream is in memory until its end, of what its peer and the server may hold.
 struct Held {
     bytes: usize,
     most: usize,
+    /// Absent where nothing is held.
+    share: Option<Share>,
 }
 
 impl Held {
-    fn of(server: &Server) -> Self {
-        Self { bytes: 0, most: usize::try_from(server.config.max_stream_bytes).unwrap_or(usize::MAX) }
+    fn of(server: &Server, connection: &Connection) -> Self {
+        let most = usize::try_from(server.config.max_stream_bytes).unwrap_or(usize::MAX);
+        Self { bytes: 0, most, share: server.shares.bytes.take(connection.owner(), 0) }
     }
 
     /// That of a signature or of its check: what is not hashed as it comes is held, by the engine or before a device.
-    fn new(server: &Server, start: &StreamStart) -> Self {
+    fn new(server: &Server, connection: &Connection, start: &StreamStart) -> Self {
         let key = start.key.as_ref();
         let hashed = start.mechanism.as_ref().is_some_and(is_hashed)
             && server.host.backend_of(of(key), key) == BackendId::soft();
-        if hashed { Self { bytes: 0, most: usize::MAX } } else { Self::of(server) }
+        if hashed { Self { bytes: 0, most: usize::MAX, share: None } } else { Self::of(server, connection) }
     }
 
     fn take(&mut self, len: usize) -> Result<()> {
@@ -107,6 +112,11 @@ impl Held {
         if self.bytes > self.most {
             let why = "the stream has more data than the server holds until its end";
             return Err(Error::new(ErrorKind::DataLength, why));
+        }
+        if self.share.as_mut().is_some_and(|share| !share.grow(len)) {
+            let why =
+                "streams hold as much as the server has for them, or for one peer: try again, or in smaller parts";
+            return Err(Error::new(ErrorKind::Busy, why));
         }
         Ok(())
     }
@@ -131,7 +141,9 @@ async fn begun<R: Send + 'static>(
     begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
 ) -> Result<(Unfinished<R>, u32, BackendId)> {
     let (whole, connection) = (Arc::clone(server), Arc::clone(connection));
-    let backend = server.host.backend_of(of(start.key.as_ref()), start.key.as_ref());
+    let (namespace, key) = (of(start.key.as_ref()), start.key.as_ref());
+    // Once it has begun, the key is open.
+    let (lane, backend) = (server.host.lane_of(namespace, key), server.host.backend_of(namespace, key));
     let begin = move || {
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
@@ -140,7 +152,7 @@ async fn begun<R: Send + 'static>(
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
-    let (running, version) = server.bridge.cross(&backend, server.deadline(), begin).await?;
+    let (running, version) = server.bridge.cross(&lane, server.deadline(), begin).await?;
     Ok((running, version, backend))
 }
 
@@ -151,7 +163,8 @@ impl Server {
         mut stream: Streaming<proto::SignStreamRequest>,
     ) -> Result<proto::SignStreamResponse> {
         let start = start(&mut stream).await?;
-        let mut held = Held::new(self, &start);
+        let _share = self.share(Way::Keys, connection)?;
+        let mut held = Held::new(self, connection, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Sign { key, how })
@@ -187,7 +200,8 @@ impl Server {
         mut stream: Streaming<proto::VerifyStreamRequest>,
     ) -> Result<proto::VerifyStreamResponse> {
         let start = start(&mut stream).await?;
-        let mut held = Held::new(self, &start);
+        let _share = self.share(Way::Keys, connection)?;
+        let mut held = Held::new(self, connection, &start);
         let begin = |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             asked.host.kms.begin(&asked.caller, Verify { key, how })
@@ -225,7 +239,11 @@ impl Server {
         let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
         let told = self.told(if encrypts { "EncryptStream" } else { "DecryptStream" }, context);
         tokio::spawn(async move {
-            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out).await;
+            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out);
+            // What comes byte by byte would hold what it holds for ever.
+            let most = Duration::from_secs(server.config.max_stream_s.into());
+            let late = |_| Err(Error::new(ErrorKind::OperationInactive, "the stream took longer than `max_stream_s`"));
+            let ciphered = timeout(most, ciphered).await.unwrap_or_else(late);
             told.end(&ciphered);
             if let Err(error) = ciphered {
                 let _ = out.send(Err(error)).await;
@@ -242,6 +260,7 @@ impl Server {
         out: &mpsc::Sender<Result<Vec<u8>>>,
     ) -> Result<()> {
         let start = start(stream).await?;
+        let _share = self.share(Way::Keys, connection)?;
         let begin = move |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             if encrypts {
@@ -252,7 +271,7 @@ impl Server {
         };
         let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
             begun(self, connection, start, begin).await?;
-        let mut held = Held::of(self);
+        let mut held = Held::of(self, connection);
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             let len = data.len();

@@ -81,8 +81,8 @@ impl Server {
             Ok(caller)
         };
         let admitted = self.bridge.cross(&BackendId::soft(), context.deadline, admitted).await;
-        let caller = match admitted {
-            Ok(caller) => caller,
+        let (caller, share) = match admitted.and_then(|caller| Ok((caller, self.share(way, &context.connection)?))) {
+            Ok(admitted) => admitted,
             Err(refusal) => return told.refused(refusal),
         };
         let (out, messages) = mpsc::channel(AHEAD);
@@ -90,6 +90,7 @@ impl Server {
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
+                let _share = share;
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
                 let done = work(&who, &mut outlet);

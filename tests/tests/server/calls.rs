@@ -7,7 +7,7 @@ use tonic::Code;
 
 use crate::kit::{Client, Kmssd, ecdsa, key, named, sign};
 
-fn aes(client: &Client, name: &str) -> proto::Object {
+pub(crate) fn aes(client: &Client, name: &str) -> proto::Object {
     let spec = proto::SecretSpec { key_type: proto::KeyType::Aes.into(), len: 32 };
     let request = proto::GenerateKeyRequest {
         namespace: "web".into(),
@@ -23,7 +23,7 @@ fn cipher(mode: proto::cipher_mechanism::Mode) -> Option<proto::Mechanism> {
     Some(proto::Mechanism { kind: Some(proto::mechanism::Kind::Cipher(cipher)) })
 }
 
-fn gcm() -> Option<proto::Mechanism> {
+pub(crate) fn gcm() -> Option<proto::Mechanism> {
     cipher(proto::cipher_mechanism::Mode::Gcm(proto::Gcm { iv: vec![7; 12], aad: b"aad".to_vec(), tag_len: 16 }))
 }
 

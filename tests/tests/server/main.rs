@@ -9,4 +9,5 @@ mod hsm;
 mod kit;
 mod life;
 mod requests;
+mod shares;
 mod traces;
