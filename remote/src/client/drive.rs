@@ -127,6 +127,8 @@ impl Driver {
         let woken = Arc::new(Woken(AtomicBool::new(true)));
         let waker = Waker::from(Arc::clone(&woken));
         let (task, desk) = (Mutex::new(Some(task)), Mutex::default());
+        // A server that did not like what it was shown has said so by now, and takes nothing.
+        socket.may_be_read();
         Self { task, ended: AtomicBool::new(false), woken, waker, desk, socket, clock }
     }
 

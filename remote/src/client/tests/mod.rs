@@ -6,7 +6,7 @@ mod sharing;
 mod tls;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use libkmss::clock::{Clock, SystemClock};
@@ -164,13 +164,27 @@ fn of_two_servers_under_load_one_is_killed_and_no_call_fails() {
     let (first, second) = (Fake::tcp("first"), Fake::tcp("second"));
     let config = RemoteConfig { routing: Routing::Balanced, ..config(&[first.uri(), second.uri()]) };
     let fleet = Fleet::new(&config, Arc::new(SystemClock::default())).unwrap();
+    let stop = AtomicBool::new(false);
     std::thread::scope(|s| {
-        let callers: Vec<_> =
-            (0..4).map(|_| s.spawn(|| (0..250).map(|_| ask(&fleet, b"data")).filter(Result::is_err).count())).collect();
-        std::thread::sleep(Duration::from_millis(100));
+        let call = || {
+            let mut failed = 0;
+            while !stop.load(Ordering::SeqCst) {
+                failed += u32::from(ask(&fleet, b"data").is_err());
+            }
+            failed
+        };
+        let callers: Vec<_> = (0..4).map(|_| s.spawn(call)).collect();
+        let wait_for = |server: &Fake, calls| {
+            while server.calls.load(Ordering::SeqCst) < calls {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        };
+        wait_for(&first, 1);
+        wait_for(&second, 1);
         drop(first);
-        let failed: usize = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
+        wait_for(&second, second.calls.load(Ordering::SeqCst) + 250);
+        stop.store(true, Ordering::SeqCst);
+        let failed: u32 = callers.into_iter().map(|caller| caller.join().unwrap()).sum();
         assert_eq!(failed, 0);
     });
-    assert!(second.calls.load(Ordering::SeqCst) > 250, "both were asked");
 }
