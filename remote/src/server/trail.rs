@@ -18,8 +18,6 @@ use crate::proto::{self, verify_audit_response};
 const PART: usize = 256 << 10;
 /// Messages that wait to be fetched.
 const AHEAD: usize = 4;
-/// How long a message waits for whoever asked: a thread is held meanwhile.
-const WAIT: Duration = Duration::from_secs(30);
 /// Bytes after which it is told how far the verification is.
 const STEP: u64 = 4 << 20;
 
@@ -31,15 +29,32 @@ pub(super) struct Outlet<T> {
 }
 
 impl<T: Send> Outlet<T> {
-    /// Hands a message over. Nobody who is gone, or slow for too long, holds the thread.
+    /// Hands a message over. Nobody who is gone, or who takes longer than a call may, holds the thread, and nobody who is slow
+    /// the end of the server.
     pub(super) fn put(&mut self, message: Result<T>) {
-        if self.gone || *self.server.stopping.borrow() {
+        let mut stopping = self.server.stopping.subscribe();
+        if self.gone || *stopping.borrow() {
             self.gone = true;
             return;
         }
-        let handle = tokio::runtime::Handle::current();
-        let sent = handle.block_on(async { tokio::time::timeout(WAIT, self.out.send(message)).await });
-        self.gone = !matches!(sent, Ok(Ok(())));
+        let patience = self.server.config.max_deadline();
+        let sent = tokio::runtime::Handle::current().block_on(async {
+            tokio::select! {
+                sent = tokio::time::timeout(patience, self.out.send(message)) => matches!(sent, Ok(Ok(()))),
+                () = super::listen::stopped(&mut stopping) => false,
+            }
+        });
+        self.gone = !sent;
+    }
+
+    /// What somebody who listens still is told at the end: a stream that was cut off never ends as one that is whole.
+    fn end(&self) -> Result<()> {
+        if self.gone && !self.out.is_closed() {
+            let why = "it was cut off: the server stops, or what it said was not taken in time";
+            tracing::info!(reason = why, "a stream ends early");
+            return Err(Error::new(ErrorKind::Busy, why));
+        }
+        Ok(())
     }
 }
 
@@ -66,7 +81,8 @@ impl Server {
             let read = move || {
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), gone: false };
                 let who = Asked { server: &inner, host: &inner.host, connection: &peer, caller, call: None };
-                work(&who, &mut outlet)
+                work(&who, &mut outlet)?;
+                outlet.end()
             };
             if let Err(error) = server.bridge.cross_at_length(deadline, read).await {
                 let _ = refused.send(Err(error)).await;
@@ -85,7 +101,7 @@ impl Server {
             connection,
             |who| who.auditor(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
-                let (mut part, mut size) = (Vec::new(), 0_usize);
+                let (mut part, mut size, mut count) = (Vec::new(), 0_usize, 0_u64);
                 let tail = who.tail(asked.filter);
                 tail.visit(&mut |entry: &Entry| {
                     // To stop in the middle there is no way; what is left is only read.
@@ -94,12 +110,13 @@ impl Server {
                     }
                     size = size.saturating_add(entry.raw.len());
                     part.push(record(entry.clone()));
+                    count += 1;
                     if size >= PART {
                         size = 0;
-                        outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
+                        outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part), count: None }));
                     }
                 })?;
-                outlet.put(Ok(proto::ReadAuditResponse { records: part }));
+                outlet.put(Ok(proto::ReadAuditResponse { records: part, count: Some(count) }));
                 Ok(())
             },
         )
