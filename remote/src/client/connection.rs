@@ -1,5 +1,6 @@
 //! One connection to one server: a socket, perhaps TLS, HTTP/2, and the tasks that keep it going.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -118,8 +119,9 @@ impl Place {
             });
             Ok(sender)
         };
-        let sender =
-            driver.run(greeting, until).map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
+        let sender = driver
+            .run(greeting, &Cell::new(until))
+            .map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
         let scheme = if edition == 0 { "http" } else { "https" };
         let origin = Uri::builder().scheme(scheme).authority(self.address.authority()).path_and_query("/").build();
         let origin = origin.map_err(|e| Trouble::Unreachable(e.to_string()))?;
@@ -181,7 +183,7 @@ impl Connection {
 
     /// Makes a call by `ask` and waits for the answer until `until`. After any trouble but a refusal the connection is not to
     /// be used again.
-    pub(super) fn call<T, F>(&mut self, until: Duration, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
+    pub(super) fn call<T, F>(&mut self, until: &Cell<Duration>, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {

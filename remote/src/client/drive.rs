@@ -3,6 +3,7 @@
 //! No runtime, no descriptor but the socket, no thread: tasks are polled in turn, and where none can go on the thread waits
 //! for the socket. So a forked child has nothing to stop but one descriptor ([`super::pool`]).
 
+use std::cell::Cell;
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
@@ -78,8 +79,9 @@ impl Driver {
         self.spawned.clone()
     }
 
-    /// Runs `future` with everything it depends on, until it is done or the monotonic time `until` has come.
-    pub(super) fn run<T>(&mut self, future: impl Future<Output = T>, until: Duration) -> Result<T, TimedOut> {
+    /// Runs `future` with everything it depends on, until it is done or the monotonic time `until` has come, which may move
+    /// meanwhile.
+    pub(super) fn run<T>(&mut self, future: impl Future<Output = T>, until: &Cell<Duration>) -> Result<T, TimedOut> {
         let mut future = pin!(future);
         loop {
             let waker = self.waker.clone();
@@ -94,7 +96,8 @@ impl Driver {
             if self.woken.0.load(Ordering::Acquire) {
                 continue;
             }
-            let left = until.checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero()).ok_or(TimedOut)?;
+            let left =
+                until.get().checked_sub(self.clock.monotonic()).filter(|left| !left.is_zero()).ok_or(TimedOut)?;
             // A descriptor that cannot be waited for has failed, which the tasks find out.
             let _ = wait_until_ready(self.socket.as_fd(), self.socket.wants_to_write(), left);
         }

@@ -26,7 +26,7 @@ use crate::status;
 
 /// How long connecting may take at most.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long somebody follows the audit at most: longer than any server runs.
+/// How long somebody waits for what may never come: longer than any server runs.
 const ENDLESS: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How to get to a server.
@@ -40,7 +40,7 @@ pub struct Access {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
-    /// How long a call takes at most; the server has a limit of its own.
+    /// How long a call takes at most, and each message of a stream; the server has a limit of its own.
     pub patience: Duration,
 }
 
@@ -176,12 +176,15 @@ impl Client {
         let until = self.clock.monotonic().saturating_add(self.patience);
         self.anywhere(&matter, &Cell::new(false), |pool| {
             let left = until.saturating_sub(self.clock.monotonic());
-            pool.call((self.connect_until(until), until), |channel| question::send(question.clone(), channel, left))
+            pool.call((self.connect_until(until), &Cell::new(until)), |channel| {
+                question::send(question.clone(), channel, left)
+            })
         })
     }
 
     /// Hands everything that the server says to `stream` over to `take`, until that has enough or the server ends it. Where the
-    /// connection breaks in the middle, that is the end.
+    /// connection breaks in the middle, that is the end, and so is a server that says nothing for longer than a call may take,
+    /// except where there may be nothing to say.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -190,18 +193,23 @@ impl Client {
         stream: &S,
         mut take: impl FnMut(S::Part) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
-        let until = self.clock.monotonic().saturating_add(ENDLESS);
+        let patience = if S::FOLLOWS { ENDLESS } else { self.patience };
+        let later = || self.clock.monotonic().saturating_add(patience);
         let matter = Matter { request: Vec::new(), changes: S::CHANGES, again: !S::CHANGES };
         let begun = Cell::new(false);
         self.anywhere(&matter, &begun, |pool| {
+            let until = &Cell::new(self.clock.monotonic().saturating_add(self.patience));
             let (take, begun) = (&mut take, &begun);
-            pool.call((self.connect_until(until), until), |channel| async move {
+            pool.call((self.connect_until(until.get()), until), |channel| async move {
                 let mut parts = question::open(stream.clone(), channel).await?;
                 begun.set(true);
+                until.set(later());
                 while let Some(part) = parts.message().await? {
                     if take(part).is_break() {
                         break;
                     }
+                    // However long that took.
+                    until.set(later());
                 }
                 Ok(Response::new(()))
             })

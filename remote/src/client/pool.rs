@@ -1,5 +1,6 @@
 //! The connections to one address: a few, used by one thread at a time each, and none of them a forked child's.
 
+use std::cell::Cell;
 use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,17 +49,18 @@ impl Pool {
         &self.place
     }
 
-    /// Makes one call on a connection that is fit for it. `connect_until` bounds the making of a new one.
+    /// Makes one call on a connection that is fit for it. `connect_until` bounds the making of a new one; `until` may move while
+    /// the answer comes.
     pub(super) fn call<T, F>(
         &self,
-        (connect_until, until): (Duration, Duration),
+        (connect_until, until): (Duration, &Cell<Duration>),
         ask: impl FnOnce(Channel) -> F,
     ) -> Result<T, Trouble>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
         let clock: &dyn Clock = &*self.place.clock;
-        if !self.places.enter(until.saturating_sub(clock.monotonic())) {
+        if !self.places.enter(until.get().saturating_sub(clock.monotonic())) {
             return Err(Trouble::Unreachable("all connections to it were in use until the deadline".to_owned()));
         }
         let epoch = libkmss::os::epoch();

@@ -154,6 +154,9 @@ pub trait Stream: Clone + Send + 'static {
     /// What answers it, again and again.
     type Part;
 
+    /// Whether it ends by itself never, and says something only where something happens.
+    const FOLLOWS: bool = false;
+
     /// Whether it changes anything.
     const CHANGES: bool = false;
 
@@ -189,7 +192,7 @@ streams!(admin_service_client::AdminServiceClient {
 });
 
 streams!(audit_service_client::AuditServiceClient {
-    follow_audit: FollowAuditRequest => FollowAuditResponse,
+    follow_audit: FollowAuditRequest => FollowAuditResponse (FOLLOWS),
     read_audit: ReadAuditRequest => ReadAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
 });

@@ -18,6 +18,8 @@ use crate::proto::{self, verify_audit_response};
 const PART: usize = 256 << 10;
 /// Messages that wait to be fetched.
 const AHEAD: usize = 4;
+/// How often whoever listens hears that the work goes on, where there is nothing else to say: an empty message.
+const ALIVE: Duration = Duration::from_secs(1);
 /// Bytes after which it is told how far the verification is.
 const STEP: u64 = 4 << 20;
 
@@ -59,8 +61,9 @@ impl<T: Send> Outlet<T> {
 }
 
 impl Server {
-    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel.
-    pub(super) async fn pour<T: Send + 'static>(
+    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel, with an empty
+    /// message now and then.
+    pub(super) async fn pour<T: Default + Send + 'static>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         admit: fn(&Asked<'_>) -> Result<()>,
@@ -84,7 +87,16 @@ impl Server {
                 work(&who, &mut outlet)?;
                 outlet.end()
             };
-            if let Err(error) = server.bridge.cross_at_length(deadline, read).await {
+            let reading = server.bridge.cross_at_length(deadline, read);
+            tokio::pin!(reading);
+            let ended = loop {
+                tokio::select! {
+                    ended = &mut reading => break ended,
+                    // Where there is no place, there is something to hear already.
+                    () = tokio::time::sleep(ALIVE) => drop(refused.try_send(Ok(T::default()))),
+                }
+            };
+            if let Err(error) = ended {
                 let _ = refused.send(Err(error)).await;
             }
         });

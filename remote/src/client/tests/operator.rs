@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::server::{Fake, Mood};
+use super::server::{Fake, Mood, Proxy};
 use crate::client::{Access, Client, ClientError};
 use crate::proto;
 
@@ -12,7 +12,11 @@ const UNKNOWN: &str = "whether it was done is not known";
 
 fn client(servers: &[&Fake]) -> Client {
     let uris = servers.iter().map(|server| server.uri()).collect();
-    Client::new(&Access { uris, patience: Duration::from_secs(60), ..Access::default() }).unwrap()
+    patient(uris, Duration::from_secs(60))
+}
+
+fn patient(uris: Vec<String>, patience: Duration) -> Client {
+    Client::new(&Access { uris, patience, ..Access::default() }).unwrap()
 }
 
 fn calls(server: &Fake) -> u32 {
@@ -100,4 +104,36 @@ fn a_stream_that_changes_something_is_begun_once() {
     assert_eq!(read(&client(&[&reader, &second])).unwrap(), 1, "what only reads is begun again");
     let told = read(&client(&[&reader])).unwrap_err().to_string();
     assert!(!told.contains(UNKNOWN), "{told}");
+}
+
+#[test]
+fn a_stream_may_take_longer_than_any_of_its_messages() {
+    let server = Fake::tcp("slow").that(Mood::Drips(300));
+    let client = patient(vec![server.uri()], Duration::from_secs(3));
+    let (parts, took) = super::timed(|| read(&client));
+    assert_eq!(parts.unwrap(), 12);
+    assert!(took > Duration::from_secs(3), "{took:?}");
+}
+
+#[test]
+fn a_stream_that_falls_silent_is_given_up_unless_there_may_be_nothing_to_say() {
+    let server = Fake::tcp("slow").that(Mood::Drips(4000));
+    let hasty = patient(vec![server.uri()], Duration::from_millis(1500));
+    let told = read(&hasty).unwrap_err().to_string();
+    assert!(told.contains("no answer came") && !told.contains(UNKNOWN), "{told}");
+    let told = rewrap(&hasty).unwrap_err().to_string();
+    assert!(told.contains("no answer came") && told.contains(UNKNOWN), "{told}");
+    assert!(hasty.listen(&proto::FollowAuditRequest::default(), |_| ControlFlow::Break(())).is_ok());
+}
+
+#[test]
+fn a_network_that_falls_silent_in_the_middle_ends_a_stream() {
+    let server = Fake::tcp("slow").that(Mood::Drips(100));
+    let proxy = Proxy::to(server.address.unwrap());
+    let client = patient(vec![proxy.uri()], Duration::from_secs(3));
+    let told = client.listen(&proto::ReadAuditRequest::default(), |_| {
+        proxy.silent.store(true, Ordering::SeqCst);
+        ControlFlow::Continue(())
+    });
+    assert!(told.unwrap_err().to_string().contains("no answer came"));
 }
