@@ -2,7 +2,7 @@
 
 use libkmss::auth::{Credential, CredentialState};
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::kms::{Holder, Kms};
+use libkmss::kms::{Holder, Kms, MaterialSeal};
 use libkmss::settings::Settings;
 use libkmss::tenant::{BackendId, Namespace};
 
@@ -88,11 +88,9 @@ impl Call for proto::CreateNamespaceRequest {
             return Err(Error::new(ErrorKind::AlreadyExists, "there is a namespace of this name"));
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
-        let namespace = kms.initialize_with(None, name, &officer_pin, (settings, backend))?;
-        if let Some(pin) = user_pin {
-            let officer = kms.login(&kms.enter(&namespace, 0)?, &Credential::OfficerPin(&officer_pin))?;
-            kms.set_user_pin(&officer, "user", &pin)?;
-        }
+        // Both PINs at once: nobody could finish what is half made.
+        let pins = (&officer_pin, user_pin.as_ref());
+        let namespace = kms.initialize_sealed(name, pins, (settings, backend), &MaterialSeal::InMemory)?;
         Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
     }
 }
