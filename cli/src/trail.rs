@@ -140,15 +140,18 @@ impl Trail<'_> {
             Self::Home(tail) => return Ok(tail.visit(visit)?),
             Self::Server(server, filter) => (server, Some(filter.as_ref().clone())),
         };
-        let mut outcome = Ok(());
+        let (mut outcome, mut came, mut count) = (Ok::<_, Failure>(()), 0_u64, None);
         server.listen(&proto::ReadAuditRequest { filter }, |part| {
+            count = part.count.or(count);
             outcome = part.records.into_iter().try_for_each(|record| {
                 visit(&entry(record)?);
+                came += 1;
                 Ok(())
             });
             if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        outcome
+        outcome?;
+        if count == Some(came) { Ok(()) } else { Err("the server ended before it had given all records".into()) }
     }
 
     /// The same, from this time on at the latest.

@@ -152,7 +152,7 @@ impl Tokens for HomeTokens {
         user_pin: Option<&Secret>,
     ) -> Result<Namespace, Failure> {
         let (settings, backend, seal) = made;
-        let namespace = self.0.initialize_sealed(None, label, so_pin, (settings, backend), seal)?;
+        let namespace = self.0.initialize_sealed(None, label, (so_pin, None), (settings, backend), seal)?;
         if let Some(user_pin) = user_pin {
             self.0.set_user_pin(&self.officer(&namespace, so_pin)?, "user", user_pin)?;
         }

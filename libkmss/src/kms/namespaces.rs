@@ -40,7 +40,8 @@ impl Kms {
     }
 
     /// As [`Self::initialize_with`], a new namespace whose key material is sealed as `seal` says. With `by` it is that
-    /// caller's deed, in whatever namespace that is, and not the process's.
+    /// caller's deed, in whatever namespace that is, and not the process's. With `user_pin` the default user has that PIN from the
+    /// beginning.
     ///
     /// # Errors
     /// As [`Self::initialize`]; [`ErrorKind::BackendUnavailable`] where the device is not there that is to seal it,
@@ -49,11 +50,11 @@ impl Kms {
         &self,
         by: Option<&Caller>,
         name: &str,
-        officer_pin: &Secret,
+        (officer_pin, user_pin): (&Secret, Option<&Secret>),
         (settings, backend): (Settings, BackendId),
         seal: &MaterialSeal,
     ) -> Result<Namespace> {
-        self.establish((None, by), name, officer_pin, (settings, backend), seal)
+        self.establish((None, by), name, (officer_pin, user_pin), (settings, backend), seal)
     }
 
     /// As [`Self::initialize`] with settings and the backend that makes its keys; otherwise a new namespace has the defaults,
@@ -69,14 +70,14 @@ impl Kms {
         (settings, backend): (Settings, BackendId),
     ) -> Result<Namespace> {
         let seal = existing.map_or(Ok(MaterialSeal::InMemory), |namespace| self.material_seal(namespace))?;
-        self.establish((existing, None), name, officer_pin, (settings, backend), &seal)
+        self.establish((existing, None), name, (officer_pin, None), (settings, backend), &seal)
     }
 
     fn establish(
         &self,
         (existing, by): (Option<&Namespace>, Option<&Caller>),
         name: &str,
-        officer_pin: &Secret,
+        (officer_pin, user_pin): (&Secret, Option<&Secret>),
         (settings, backend): (Settings, BackendId),
         seal: &MaterialSeal,
     ) -> Result<Namespace> {
@@ -98,7 +99,7 @@ impl Kms {
                     self.renew(namespace, name, officer_pin, (settings, backend), key.cloned())
                 })
             }
-            None => self.with_wrapping_key(seal, |key| self.add(planned, officer_pin, key)),
+            None => self.with_wrapping_key(seal, |key| self.add(planned, (officer_pin, user_pin), key)),
         })?;
         if existing.is_some()
             && let Err(error) = self.destroy_over(&caller, &made)
@@ -129,11 +130,16 @@ impl Kms {
         }
     }
 
-    fn add(&self, planned: Namespace, officer_pin: &Secret, device: Option<&WrappingKey>) -> Result<Namespace> {
+    fn add(
+        &self,
+        planned: Namespace,
+        pins: (&Secret, Option<&Secret>),
+        device: Option<&WrappingKey>,
+    ) -> Result<Namespace> {
         let mut namespace = planned;
         let mut attempt = 0;
         loop {
-            let credentials = self.auth.prepare_initialize(&namespace, officer_pin, (device.cloned(), Vec::new()))?;
+            let credentials = self.auth.prepare_initialize(&namespace, pins, (device.cloned(), Vec::new()))?;
             attempt += 1;
             match self.catalog().put_namespace(None, &namespace, credentials) {
                 Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {
@@ -161,7 +167,7 @@ impl Kms {
             backend,
             ..namespace.clone()
         };
-        let credentials = self.auth.prepare_initialize(&next, officer_pin, (device, over.clone()))?;
+        let credentials = self.auth.prepare_initialize(&next, (officer_pin, None), (device, over.clone()))?;
         // Rotated since they were looked at: a key of the last version would be forgotten.
         if self.auth.device_keys(namespace)? != over {
             return Err(Error::new(ErrorKind::Conflict, "the domain key was rotated meanwhile: try again"));

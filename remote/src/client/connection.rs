@@ -1,5 +1,6 @@
 //! One connection to one server: a socket, perhaps TLS, HTTP/2, and the task that keeps it going for all who call over it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -205,8 +206,8 @@ impl Connection {
         self.socket.number()
     }
 
-    /// Makes a call by `ask`, beside those of others, and waits for the answer until `until`.
-    pub(super) fn call<T, F>(&self, until: Duration, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
+    /// Makes a call by `ask`, beside those of others, and waits for the answer until `until`, which may move while it comes.
+    pub(super) fn call<T, F>(&self, until: &Cell<Duration>, ask: impl FnOnce(Channel) -> F) -> Result<T, Trouble>
     where
         F: Future<Output = Result<tonic::Response<T>, Status>>,
     {

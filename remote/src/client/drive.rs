@@ -7,6 +7,7 @@
 //!
 //! The locks are the standard library's: a forked child never comes here ([`super::pool`]).
 
+use std::cell::Cell;
 use std::future::Future;
 use std::os::fd::AsFd as _;
 use std::pin::{Pin, pin};
@@ -137,8 +138,9 @@ impl Driver {
         self.ended.load(Ordering::Relaxed)
     }
 
-    /// Runs `future`, a call over this connection, until it is done or the monotonic time `until` has come.
-    pub(super) fn run<T>(&self, future: impl Future<Output = T>, until: Duration) -> Result<T, TimedOut> {
+    /// Runs `future`, a call over this connection, until it is done or the monotonic time `until` has come, which may move
+    /// meanwhile.
+    pub(super) fn run<T>(&self, future: impl Future<Output = T>, until: &Cell<Duration>) -> Result<T, TimedOut> {
         let caller = Arc::new(Caller { called: AtomicBool::new(true), ..Caller::default() });
         let outcome = self.wait_for(&caller, future, until);
         // What its end left to be sent goes out: that it was given up, or that there is room again.
@@ -151,7 +153,7 @@ impl Driver {
         &self,
         caller: &Arc<Caller>,
         future: impl Future<Output = T>,
-        until: Duration,
+        until: &Cell<Duration>,
     ) -> Result<T, TimedOut> {
         let mut future = pin!(future);
         let waker = Waker::from(Arc::clone(caller));
@@ -164,7 +166,7 @@ impl Driver {
                 self.advance();
                 continue;
             }
-            let left = left(&*self.clock, until)?;
+            let left = left(&*self.clock, until.get())?;
             let (leads, write) = (self.leads(caller), self.socket.wants_to_write());
             if leads || write {
                 let _ = wait_until_ready(self.socket.as_fd(), write, left.min(GLANCE));

@@ -1,5 +1,6 @@
 //! The addresses of one server, or of several that share a store: which one a call goes to, and when it goes to another.
 
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,7 +151,7 @@ impl Fleet {
         let end = if others { now.saturating_add(share) } else { until };
         let left = end.saturating_sub(now);
         health.begin();
-        let result = pool.call((end, end), |channel| ask(channel, left));
+        let result = pool.call((end, &Cell::new(end)), |channel| ask(channel, left));
         let after = self.clock.monotonic();
         match &result {
             Ok(_) | Err(Trouble::Refused(_)) => {

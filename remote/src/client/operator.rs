@@ -3,6 +3,7 @@
 //! It is no backend: nothing is copied, nothing is remembered, and where nobody answers it says so at once instead of waiting
 //! for a server that may come back (docs/command.md, "Against a server").
 
+use std::cell::Cell;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use libkmss::backend::Backend;
 use libkmss::clock::{Clock, SystemClock};
-use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::error::{Error, ErrorClass, ErrorKind, Result};
 use libkmss::kms;
 use tonic::{Response, Status};
 
@@ -25,7 +26,7 @@ use crate::status;
 
 /// How long connecting may take at most.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long somebody follows the audit at most: longer than any server runs.
+/// How long somebody waits for what may never come: longer than any server runs.
 const ENDLESS: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// How to get to a server.
@@ -39,7 +40,7 @@ pub struct Access {
     pub certificate: Option<PathBuf>,
     /// Its private key, PEM.
     pub key: Option<PathBuf>,
-    /// How long a call takes at most; the server has a limit of its own.
+    /// How long a call takes at most, and each message of a stream; the server has a limit of its own.
     pub patience: Duration,
 }
 
@@ -69,6 +70,8 @@ pub enum ClientError {
         error: Error,
         /// The id of the request, 16 bytes in hex; empty where it had none.
         request: String,
+        /// Whether what was asked for may have been done all the same, by an earlier try or in part.
+        doubtful: bool,
     },
 }
 
@@ -88,20 +91,37 @@ impl fmt::Display for ClientError {
         match self {
             Self::Silent { address, why, doubtful } => {
                 write!(f, "the server at `{address}` does not serve: {why}")?;
-                if *doubtful { f.write_str("; whether it was done is not known") } else { Ok(()) }
+                doubt(f, *doubtful)
             }
-            Self::Refused { error, request } => {
+            Self::Refused { error, request, doubtful } => {
                 write!(f, "the server says: {error}")?;
                 let rule = error.rule().map(|rule| format!("rule {rule}"));
                 let request = (!request.is_empty()).then(|| format!("request {request}"));
                 let known: Vec<String> = rule.into_iter().chain(request).collect();
-                if known.is_empty() { Ok(()) } else { write!(f, " ({})", known.join(", ")) }
+                if !known.is_empty() {
+                    write!(f, " ({})", known.join(", "))?;
+                }
+                doubt(f, *doubtful)
             }
         }
     }
 }
 
+fn doubt(f: &mut fmt::Formatter<'_>, doubtful: bool) -> fmt::Result {
+    if doubtful { f.write_str("; whether it was done is not known: look before you try again") } else { Ok(()) }
+}
+
 impl std::error::Error for ClientError {}
+
+/// What is asked, as far as trying it again goes.
+struct Matter {
+    /// Its id; empty where it has none.
+    request: Vec<u8>,
+    /// Whether it changes anything.
+    changes: bool,
+    /// Whether it may be asked again where it is not known what became of it.
+    again: bool,
+}
 
 impl Client {
     /// Nothing is read or connected yet.
@@ -140,26 +160,31 @@ impl Client {
         self.clock.now()
     }
 
-    /// Asks the server something. What changes anything gets an id, so that it may be asked again where a connection breaks:
-    /// the server does it once.
+    /// Asks the server something. Where the connection breaks, what only looks is asked again, and so is what makes objects: the
+    /// server, and others that share its store, find by the id of the request what was made. Of any other change only the very
+    /// process that did it would know, so that it is not asked again.
     ///
     /// # Errors
     /// See [`ClientError`].
     pub fn ask<Q: Question>(&self, mut question: Q) -> Result<Q::Answer, ClientError> {
-        let mut request = Vec::new();
+        let mut matter = Matter { request: Vec::new(), changes: false, again: true };
         if let Some(place) = question.request_id() {
-            let id = self.fresh_id().map_err(|error| ClientError::Refused { error, request: String::new() })?;
-            request = id.to_vec();
-            place.clone_from(&request);
+            let id = self.fresh_id().map_err(|error| refusal(error, &[], false))?;
+            matter = Matter { request: id.to_vec(), changes: true, again: Q::IS_FOUND_AGAIN };
+            place.clone_from(&matter.request);
         }
         let until = self.clock.monotonic().saturating_add(self.patience);
-        self.anywhere(&request, until, |pool, left| {
-            pool.call((self.connect_until(until), until), |channel| question::send(question.clone(), channel, left))
+        self.anywhere(&matter, &Cell::new(false), |pool| {
+            let left = until.saturating_sub(self.clock.monotonic());
+            pool.call((self.connect_until(until), &Cell::new(until)), |channel| {
+                question::send(question.clone(), channel, left)
+            })
         })
     }
 
     /// Hands everything that the server says to `stream` over to `take`, until that has enough or the server ends it. Where the
-    /// connection breaks in the middle, that is the end.
+    /// connection breaks in the middle, that is the end, and so is a server that says nothing for longer than a call may take,
+    /// except where there may be nothing to say.
     ///
     /// # Errors
     /// See [`ClientError`].
@@ -168,28 +193,26 @@ impl Client {
         stream: &S,
         mut take: impl FnMut(S::Part) -> ControlFlow<()>,
     ) -> Result<(), ClientError> {
-        let until = self.clock.monotonic().saturating_add(ENDLESS);
-        let (mut begun, mut refused) = (false, None::<Box<Status>>);
-        self.anywhere(&[], until, |pool, _| {
-            if begun {
-                let cut_off = || Trouble::Broken { why: "it was cut off".to_owned(), again: false };
-                return Err(refused.clone().map_or_else(cut_off, Trouble::Refused));
-            }
-            let (take, begun) = (&mut take, &mut begun);
-            let heard = pool.call((self.connect_until(until), until), |channel| async move {
+        let patience = if S::FOLLOWS { ENDLESS } else { self.patience };
+        let later = || self.clock.monotonic().saturating_add(patience);
+        let matter = Matter { request: Vec::new(), changes: S::CHANGES, again: !S::CHANGES };
+        let begun = Cell::new(false);
+        self.anywhere(&matter, &begun, |pool| {
+            let until = &Cell::new(self.clock.monotonic().saturating_add(self.patience));
+            let (take, begun) = (&mut take, &begun);
+            pool.call((self.connect_until(until.get()), until), |channel| async move {
                 let mut parts = question::open(stream.clone(), channel).await?;
-                *begun = true;
+                begun.set(true);
+                until.set(later());
                 while let Some(part) = parts.message().await? {
                     if take(part).is_break() {
                         break;
                     }
+                    // However long that took.
+                    until.set(later());
                 }
                 Ok(Response::new(()))
-            });
-            if let Err(Trouble::Refused(status)) = &heard {
-                refused = Some(status.clone());
-            }
-            heard
+            })
         })
     }
 
@@ -197,39 +220,46 @@ impl Client {
         self.clock.monotonic().saturating_add(CONNECT).min(until)
     }
 
-    /// Makes a call at the first address that answers. Where a connection broke, each is tried once more.
+    /// Makes a call at the first address that answers. Where a connection broke, each is tried once more, as far as `matter`
+    /// allows; nothing is tried again of which something came, as `begun` tells.
     fn anywhere<T>(
         &self,
-        request: &[u8],
-        until: Duration,
-        mut call: impl FnMut(&Pool, Duration) -> Result<T, Trouble>,
+        matter: &Matter,
+        begun: &Cell<bool>,
+        mut call: impl FnMut(&Pool) -> Result<T, Trouble>,
     ) -> Result<T, ClientError> {
-        let mut last = None;
+        // Once it is not known whether something was done, no later answer tells.
+        let (mut last, mut doubtful) = (None::<(String, Trouble)>, false);
         for pool in self.addresses.iter().chain(&self.addresses) {
+            let address = pool.place().address.to_string();
             // Where nobody is, nobody will be a moment later.
-            if matches!(last, Some((_, Trouble::Late { .. }))) {
+            if matches!(&last, Some((at, Trouble::Unreachable(_))) if *at == address) {
                 break;
             }
-            let again = last.as_ref().is_some_and(|(address, _)| *address == pool.place().address.to_string());
-            if again && matches!(last, Some((_, Trouble::Unreachable(_)))) {
-                break;
-            }
-            match call(pool, until.saturating_sub(self.clock.monotonic())) {
+            let trouble = match call(pool) {
                 Ok(answer) => return Ok(answer),
-                Err(Trouble::Refused(status)) if !is_elsewhere(&status) => return Err(refused(&status, request)),
-                Err(trouble) => last = Some((pool.place().address.to_string(), trouble)),
+                Err(trouble) => trouble,
+            };
+            let (unknown, again) = match &trouble {
+                Trouble::Unreachable(_) => (false, true),
+                Trouble::Broken { .. } => (true, matter.again),
+                Trouble::Late { .. } => (true, false),
+                Trouble::Refused(status) => (begun.get() && is_trouble(status), is_elsewhere(status)),
+            };
+            doubtful |= unknown && matter.changes;
+            last = Some((address, trouble));
+            if !again || begun.get() {
+                break;
             }
         }
-        let Some((address, trouble)) = last else {
-            let error = Error::new(ErrorKind::Config, "no server is named");
-            return Err(ClientError::Refused { error, request: String::new() });
-        };
-        Err(match trouble {
-            Trouble::Refused(status) => refused(&status, request),
-            Trouble::Unreachable(_) => ClientError::Silent { address, why: trouble.to_string(), doubtful: false },
-            Trouble::Broken { .. } | Trouble::Late { .. } => {
-                ClientError::Silent { address, why: trouble.to_string(), doubtful: !request.is_empty() }
+        Err(match last {
+            None => refusal(Error::new(ErrorKind::Config, "no server is named"), &[], false),
+            Some((_, Trouble::Refused(status))) => {
+                let said = status::detail_of(&status).map(|detail| detail.request_id).unwrap_or_default();
+                let id = if said.is_empty() { &matter.request } else { &said };
+                refusal(status::error(&status), id, doubtful)
             }
+            Some((address, trouble)) => ClientError::Silent { address, why: trouble.to_string(), doubtful },
         })
     }
 }
@@ -239,9 +269,13 @@ fn is_elsewhere(status: &Status) -> bool {
     status::error(status).kind() == ErrorKind::Busy
 }
 
-fn refused(status: &Status, request: &[u8]) -> ClientError {
-    let said = status::detail_of(status).map(|detail| detail.request_id).unwrap_or_default();
-    let id = if said.is_empty() { request } else { said.as_slice() };
+/// Whether the server failed in what it had begun, instead of refusing it.
+fn is_trouble(status: &Status) -> bool {
+    let kind = status::error(status).kind();
+    kind.is_transient() || matches!(kind.class(), ErrorClass::Environment | ErrorClass::Bug)
+}
+
+fn refusal(error: Error, id: &[u8], doubtful: bool) -> ClientError {
     let request = id.iter().take(REQUEST_ID).map(|byte| format!("{byte:02x}")).collect();
-    ClientError::Refused { error: status::error(status), request }
+    ClientError::Refused { error, request, doubtful }
 }

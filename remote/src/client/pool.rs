@@ -1,5 +1,6 @@
 //! The connections to one address: a few that all threads share, and none of them a forked child's.
 
+use std::cell::Cell;
 use std::mem;
 use std::os::fd::RawFd;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -141,16 +142,17 @@ impl Pool {
         &self.place
     }
 
-    /// Makes one call on a connection that is fit for it. `connect_until` bounds the making of a new one.
+    /// Makes one call on a connection that is fit for it. `connect_until` bounds the making of a new one; `until` may move while
+    /// the answer comes.
     pub(super) fn call<T, F>(
         &self,
-        (connect_until, until): (Duration, Duration),
+        (connect_until, until): (Duration, &Cell<Duration>),
         ask: impl FnOnce(Channel) -> F,
     ) -> Result<T, Trouble>
     where
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
-        let connection = self.connection(connect_until, until)?;
+        let connection = self.connection(connect_until, until.get())?;
         let result = connection.call(until, ask);
         self.leave(connection);
         result

@@ -16,6 +16,9 @@ pub trait Question: Clone + Send + 'static {
     /// What answers it.
     type Answer;
 
+    /// Whether it makes objects that any server of the same store finds by the id of the request, where it comes again.
+    const IS_FOUND_AGAIN: bool = false;
+
     /// Where its id goes, where such calls have one.
     fn request_id(&mut self) -> Option<&mut Vec<u8>> {
         None
@@ -53,10 +56,11 @@ macro_rules! client {
     }};
 }
 
-/// The questions of one service; those behind `once` carry an id.
+/// The questions of one service; those behind `once` carry an id, and of those behind `made` what they made is found again.
 macro_rules! questions {
     ($service:ident :: $client:ident { $($method:ident: $question:ident => $answer:ident,)* }
-     once { $($once:ident: $change:ident => $done:ident,)* }) => {
+     once { $($once:ident: $change:ident => $done:ident,)* }
+     $(made { $($make:ident: $maker:ident => $made:ident,)* })?) => {
         $(impl Question for proto::$question {
             type Answer = proto::$answer;
 
@@ -75,6 +79,19 @@ macro_rules! questions {
                 client!($service::$client, channel).$once(timed(self, left)).await
             }
         })*
+        $($(impl Question for proto::$maker {
+            type Answer = proto::$made;
+
+            const IS_FOUND_AGAIN: bool = true;
+
+            fn request_id(&mut self) -> Option<&mut Vec<u8>> {
+                Some(&mut self.request_id)
+            }
+
+            async fn send(self, channel: Channel, left: Duration) -> Result<Response<proto::$made>, Status> {
+                client!($service::$client, channel).$make(timed(self, left)).await
+            }
+        })*)?
     };
 }
 
@@ -83,13 +100,14 @@ questions!(key_service_client::KeyServiceClient {
     get_object: GetObjectRequest => GetObjectResponse,
     list_objects: ListObjectsRequest => ListObjectsResponse,
 } once {
+    update_object: UpdateObjectRequest => UpdateObjectResponse,
+    rename_key: RenameKeyRequest => RenameKeyResponse,
+    destroy_object: DestroyObjectRequest => DestroyObjectResponse,
+} made {
     generate_key: GenerateKeyRequest => GenerateKeyResponse,
     generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
     import_key: ImportKeyRequest => ImportKeyResponse,
     import_document: ImportDocumentRequest => ImportDocumentResponse,
-    update_object: UpdateObjectRequest => UpdateObjectResponse,
-    rename_key: RenameKeyRequest => RenameKeyResponse,
-    destroy_object: DestroyObjectRequest => DestroyObjectResponse,
 });
 
 questions!(crypto_service_client::CryptoServiceClient {
@@ -162,6 +180,12 @@ pub trait Stream: Clone + Send + 'static {
     /// What answers it, again and again.
     type Part;
 
+    /// Whether it ends by itself never, and says something only where something happens.
+    const FOLLOWS: bool = false;
+
+    /// Whether it changes anything.
+    const CHANGES: bool = false;
+
     /// Asks it.
     #[doc(hidden)]
     fn open(self, channel: Channel) -> impl Future<Output = Result<Streaming<Self::Part>, Status>> + Send;
@@ -175,9 +199,11 @@ pub(super) fn open<S: Stream>(
 }
 
 macro_rules! streams {
-    ($service:ident :: $client:ident { $($method:ident: $request:ident => $part:ident,)* }) => {
+    ($service:ident :: $client:ident { $($method:ident: $request:ident => $part:ident $(($is:ident))?,)* }) => {
         $(impl Stream for proto::$request {
             type Part = proto::$part;
+
+            $(const $is: bool = true;)?
 
             async fn open(self, channel: Channel) -> Result<Streaming<proto::$part>, Status> {
                 let mut client = client!($service::$client, channel);
@@ -189,11 +215,11 @@ macro_rules! streams {
 
 streams!(admin_service_client::AdminServiceClient {
     replay_policy: ReplayPolicyRequest => ReplayPolicyResponse,
-    rewrap_domain: RewrapDomainRequest => RewrapDomainResponse,
+    rewrap_domain: RewrapDomainRequest => RewrapDomainResponse (CHANGES),
 });
 
 streams!(audit_service_client::AuditServiceClient {
-    follow_audit: FollowAuditRequest => FollowAuditResponse,
+    follow_audit: FollowAuditRequest => FollowAuditResponse (FOLLOWS),
     read_audit: ReadAuditRequest => ReadAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
     explain_record: ExplainRecordRequest => ExplainRecordResponse,

@@ -11,11 +11,15 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use libkmss::clock::Clock;
-use socket2::{Domain, SockAddr, Type};
+use socket2::{Domain, SockAddr, TcpKeepalive, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// How long to wait before a Unix socket whose queue is full is tried again.
 const QUEUE: Duration = Duration::from_millis(2);
+
+/// After how long of silence the kernel asks whether the other host is there, and how often then. After nine times without an
+/// answer (tcp(7)) the connection is broken: whoever waits for what may never come hears of it.
+const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
 
 /// A connected socket.
 pub(super) struct Socket {
@@ -59,6 +63,7 @@ impl Socket {
         inner.connect_timeout(&address.into(), left)?;
         inner.set_nonblocking(true)?;
         inner.set_tcp_nodelay(true)?;
+        inner.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1))?;
         Ok(Self::of(inner))
     }
 
@@ -177,5 +182,22 @@ impl AsyncWrite for Wire {
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let _ = self.0.inner.shutdown(std::net::Shutdown::Write);
         Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use libkmss::clock::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn the_kernel_asks_whether_a_silent_host_is_there() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let clock = SystemClock::default();
+        let until = clock.monotonic().saturating_add(Duration::from_secs(60));
+        let socket = Socket::to_address(listener.local_addr().unwrap(), until, &clock).unwrap();
+        assert!(socket.inner.keepalive().unwrap());
     }
 }

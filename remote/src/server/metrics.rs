@@ -59,7 +59,7 @@ pub(super) struct Metrics {
     pub(super) overloaded: Counter,
     /// How often certificates were read anew.
     pub(super) reloads: Counter,
-    /// Spans that the collector did not take.
+    /// Spans that the collector did not take, and those for which there was no room.
     pub(super) untraced: Counter,
 }
 
@@ -73,7 +73,11 @@ impl Metrics {
         registry.register("hsm_calls_abandoned", "Calls of HSMs that hung and were given up", abandoned.clone());
         registry.register("hsm_calls_hanging", "Calls of HSMs that were given up and are not back", hanging.clone());
         let untraced = Counter::default();
-        registry.register("spans_dropped", "Spans that the collector did not take", untraced.clone());
+        registry.register(
+            "spans_dropped",
+            "Spans that the collector did not take, or that did not fit the queue before it",
+            untraced.clone(),
+        );
         registry.register("calls", "Calls by method and result", calls.clone());
         registry.register("call_duration_seconds", "How long calls took", durations.clone());
         registry.register("connections", "Open connections", connections.clone());

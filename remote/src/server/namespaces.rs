@@ -92,11 +92,9 @@ impl Call for proto::CreateNamespaceRequest {
         }
         let backend = some(self.backend).map_or_else(BackendId::soft, |name| BackendId(name.into()));
         let seal: MaterialSeal = some(self.seal).map_or(Ok(MaterialSeal::InMemory), |seal| seal.parse())?;
-        let namespace = kms.initialize_sealed(Some(&asked.caller), name, &officer_pin, (settings, backend), &seal)?;
-        if let Some(pin) = user_pin {
-            let officer = kms.login(&asked.visitor(&namespace)?, &Credential::OfficerPin(&officer_pin))?;
-            kms.set_user_pin(&officer, "user", &pin)?;
-        }
+        // Both PINs at once: nobody could finish what is half made.
+        let pins = (&officer_pin, user_pin.as_ref());
+        let namespace = kms.initialize_sealed(Some(&asked.caller), name, pins, (settings, backend), &seal)?;
         Ok(proto::CreateNamespaceResponse { namespace: Some((&namespace).into()) })
     }
 }

@@ -3,9 +3,10 @@
 //! Spans say which method, which namespace that is served here, what kind of peer, and how it ended: no names of keys, no
 //! principals, no data. Nobody waits for a collector: what it does not take is dropped (docs/adr/0045-traces.md).
 
+use std::fmt;
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -19,7 +20,8 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{
-    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, SpanData, SpanExporter,
+    BatchConfigBuilder, BatchSpanProcessor, Sampler, SdkTracer, SdkTracerProvider, Span as RecordingSpan, SpanData,
+    SpanExporter, SpanProcessor,
 };
 
 use super::Server;
@@ -59,9 +61,11 @@ impl Traces {
         let exporter = otlp.build().map_err(|e| {
             Error::new(ErrorKind::Config, format!("no traces can be sent to `{collector}`")).with_source(e)
         })?;
-        let exporter = Watched { exporter, failing: AtomicBool::new(false), metrics: Arc::clone(metrics) };
+        let waiting = Arc::new(Waiting { count: AtomicUsize::new(0), metrics: Arc::clone(metrics) });
+        let exporter = Watched { exporter, failing: AtomicBool::new(false), waiting: Arc::clone(&waiting) };
         let batches = BatchConfigBuilder::default().with_max_queue_size(QUEUE).with_scheduled_delay(PACE);
         let batches = BatchSpanProcessor::builder(exporter).with_batch_config(batches.build()).build();
+        let batches = Queue { batches, waiting };
         let version = KeyValue::new("service.version", env!("CARGO_PKG_VERSION"));
         let resource = Resource::builder().with_service_name("kmssd").with_attribute(version).build();
         // What a caller samples is sampled here, so that its trace is whole.
@@ -163,12 +167,63 @@ impl Span {
     }
 }
 
+/// Spans that ended and were neither sent nor dropped.
+struct Waiting {
+    count: AtomicUsize,
+    metrics: Arc<Metrics>,
+}
+
+impl Waiting {
+    fn dropped(&self, count: usize) {
+        self.metrics.untraced.inc_by(count.try_into().unwrap_or(u64::MAX));
+    }
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Waiting").field(&self.count).finish()
+    }
+}
+
+/// The queue before the exporter. It drops what does not fit itself, for the one behind it tells nobody how much it dropped.
+#[derive(Debug)]
+struct Queue {
+    batches: BatchSpanProcessor,
+    waiting: Arc<Waiting>,
+}
+
+impl SpanProcessor for Queue {
+    fn on_start(&self, span: &mut RecordingSpan, scope: &Scope) {
+        self.batches.on_start(span, scope);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        let one_more = |count: usize| (count < QUEUE).then_some(count + 1);
+        match self.waiting.count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more) {
+            Ok(_) => self.batches.on_end(span),
+            Err(_) => self.waiting.dropped(1),
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.batches.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.batches.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.batches.set_resource(resource);
+    }
+}
+
 /// An exporter that says when it fails.
 #[derive(Debug)]
 struct Watched {
     exporter: Otlp,
     failing: AtomicBool,
-    metrics: Arc<Metrics>,
+    waiting: Arc<Waiting>,
 }
 
 impl SpanExporter for Watched {
@@ -176,8 +231,9 @@ impl SpanExporter for Watched {
         let len = batch.len();
         let sent = self.exporter.export(batch).await;
         let failed = sent.is_err();
+        self.waiting.count.fetch_sub(len, Ordering::Relaxed);
         if failed {
-            self.metrics.untraced.inc_by(len.try_into().unwrap_or(u64::MAX));
+            self.waiting.dropped(len);
         }
         if self.failing.swap(failed, Ordering::Relaxed) != failed {
             match &sent {

@@ -22,8 +22,8 @@ use crate::proto::{self, verify_audit_response};
 pub(super) const PART: usize = 256 << 10;
 /// Messages that wait to be fetched.
 const AHEAD: usize = 4;
-/// How long a message waits for whoever asked: a thread is held meanwhile.
-const WAIT: Duration = Duration::from_secs(30);
+/// How often whoever listens hears that the work goes on, where there is nothing else to say: an empty message.
+const ALIVE: Duration = Duration::from_secs(1);
 /// Bytes after which it is told how far something is.
 pub(super) const STEP: u64 = 4 << 20;
 
@@ -42,14 +42,34 @@ pub(super) struct Outlet<T> {
 }
 
 impl<T: Send> Outlet<T> {
-    /// Hands a message over. Nobody who is gone, or slow for too long, holds the thread.
+    /// Hands a message over. Nobody who is gone, or who takes longer than a call may, holds the thread, and nobody who is slow
+    /// the end of the server.
     pub(super) fn put(&mut self, message: Result<T>) {
+        let mut stopping = self.server.stopping.subscribe();
         if !self.wanted() {
             return;
         }
-        let handle = tokio::runtime::Handle::current();
-        let sent = handle.block_on(async { tokio::time::timeout(WAIT, self.out.send(message)).await });
-        self.gone = !matches!(sent, Ok(Ok(())));
+        let patience = self.server.config.max_deadline();
+        let sent = tokio::runtime::Handle::current().block_on(async {
+            tokio::select! {
+                sent = tokio::time::timeout(patience, self.out.send(message)) => matches!(sent, Ok(Ok(()))),
+                () = super::listen::stopped(&mut stopping) => false,
+            }
+        });
+        self.gone = !sent;
+    }
+
+    /// What somebody who listens still is told at the end: a stream that was cut off never ends as one that is whole.
+    fn end(&self) -> Result<()> {
+        if !self.gone || self.out.is_closed() {
+            return Ok(());
+        }
+        let why = match self.late {
+            true => "the deadline passed before it was done",
+            false => "it was cut off: the server stops, or what it said was not taken in time",
+        };
+        tracing::info!(reason = why, "a stream ends early");
+        Err(Error::new(ErrorKind::Busy, why))
     }
 
     /// Whether somebody waits for more still, and the server is to go on.
@@ -63,9 +83,10 @@ impl<T: Send> Outlet<T> {
 }
 
 impl Server {
-    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel. `max_deadline_ms`
-    /// is for its turn; the work itself has the caller's deadline, where there is one, and ends when the caller goes away.
-    pub(super) async fn pour<T: Send + 'static>(
+    /// Does `work` among what takes long, for whom `admit` admits; what it puts out is fetched from the channel, with an empty
+    /// message now and then. `max_deadline_ms` is for its turn; the work itself has the caller's deadline, where there is one, and
+    /// ends when the caller goes away.
+    pub(super) async fn pour<T: Default + Send + 'static>(
         self: &Arc<Self>,
         (method, context): (&'static str, &Context),
         way: Way,
@@ -93,14 +114,18 @@ impl Server {
                 let _share = share;
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
-                let done = work(&who, &mut outlet);
-                if outlet.late {
-                    Err(Error::new(ErrorKind::Busy, "the deadline passed before it was done"))
-                } else {
-                    done
+                work(&who, &mut outlet)?;
+                outlet.end()
+            };
+            let reading = server.bridge.cross_beside(way, deadline, read);
+            tokio::pin!(reading);
+            let done = loop {
+                tokio::select! {
+                    done = &mut reading => break done,
+                    // Where there is no place, there is something to hear already.
+                    () = tokio::time::sleep(ALIVE) => drop(refused.try_send(Ok(T::default()))),
                 }
             };
-            let done = server.bridge.cross_beside(way, deadline, read).await;
             told.end(&done);
             if let Err(error) = done {
                 let _ = refused.send(Err(error)).await;
@@ -120,21 +145,23 @@ impl Server {
             Way::Long,
             |who| who.auditor(),
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
-                let (mut part, mut size) = (Vec::new(), 0_usize);
+                let (mut part, mut size, mut count) = (Vec::new(), 0_usize, 0_u64);
                 // Whether anybody listens is looked at with every record, wanted or not.
                 let (wanted, tail) = (super::audit::filter_of(asked.filter), who.tail(None));
                 tail.visit_while(&mut |entry: &Entry| {
                     if wanted.matches(&entry.record) {
                         size = size.saturating_add(entry.raw.len());
                         part.push(record(entry.clone()));
+                        count += 1;
                         if size >= PART {
                             size = 0;
-                            outlet.put(Ok(proto::ReadAuditResponse { records: std::mem::take(&mut part) }));
+                            let records = std::mem::take(&mut part);
+                            outlet.put(Ok(proto::ReadAuditResponse { records, count: None }));
                         }
                     }
                     if outlet.wanted() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
                 })?;
-                outlet.put(Ok(proto::ReadAuditResponse { records: part }));
+                outlet.put(Ok(proto::ReadAuditResponse { records: part, count: Some(count) }));
                 Ok(())
             },
         )

@@ -65,6 +65,52 @@ fn an_auditor_reads_verifies_and_proves_the_servers_audit() {
     me.kmss("audit verify --archive nowhere").fail().mentions("a folder of the server's host");
 }
 
+/// A server with more audit than there is room for on the way to whoever reads it, and such a reader.
+fn much_to_read(settings: &str) -> (Kmssd, Operator) {
+    let server = Kmssd::start(settings, &myself());
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate k --token web --type aes:256").succeed();
+    let folder = server.home.path().join("audit");
+    let segments = fs::read_dir(&folder).unwrap().flatten().map(|one| one.path());
+    let mut records = segments.filter_map(|path| fs::read_to_string(path).ok());
+    let records = records.find(|text| text.contains("\"generate\"")).unwrap();
+    let many = records.repeat((24 << 20) / records.len());
+    fs::write(folder.join("1000000000000-0000000000000000.jsonl"), many).unwrap();
+    (server, me)
+}
+
+#[test]
+fn an_export_that_is_cut_off_by_the_end_of_the_server_does_not_succeed() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let (mut server, me) = much_to_read("");
+    let mut export = me.slowly("audit export --format csv").keep_running();
+    export.wait_until("its first records", || me.folder.file("begun").exists());
+    let mut running = server.running.take().unwrap();
+    running.signal(libc::SIGTERM);
+    export.wait_until("the end of the server", || running.said().contains("\"stopping\""));
+    me.file("go", "");
+    assert_eq!(export.wait_end().code(), Some(1), "{}", export.said());
+    assert!(export.said().contains("it was cut off: the server stops"), "{}", export.said());
+    assert!(running.wait_end().success(), "{}", running.said());
+}
+
+#[test]
+fn an_export_whose_reader_pauses_for_too_long_does_not_succeed() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let (mut server, me) = much_to_read("max_deadline_ms = 1000\n");
+    let mut export = me.slowly("audit export --format csv").keep_running();
+    export.wait_until("its first records", || me.folder.file("begun").exists());
+    let running = server.running.take().unwrap();
+    export.wait_until("being cut off", || running.said().contains("a stream ends early"));
+    me.file("go", "");
+    assert_eq!(export.wait_end().code(), Some(1), "{}", export.said());
+    assert!(export.said().contains("was not taken in time"), "{}", export.said());
+}
+
 #[test]
 fn the_audit_is_for_auditors_and_administrators() {
     if built::only_kmss("--server") {

@@ -61,6 +61,14 @@ impl Operator {
         program.env("KMSS_SO_PIN", SO_PIN).env("KMSS_PIN", PIN).args(&self.server).words(words)
     }
 
+    /// The command with these words, whose output is taken slowly: `begun` says that some of it was, and the rest waits for `go`.
+    pub(crate) fn slowly(&self, words: &str) -> Program {
+        let reader = "head -c 100000 > /dev/null; touch begun; until [ -e go ]; do sleep 0.05; done; cat > /dev/null";
+        let script = format!("set -o pipefail; \"$0\" \"$@\" | {{ {reader}; }}");
+        let program = Program::new("bash").envs(&self.folder.variables()).within(self.folder.folder());
+        program.arg("-c").arg(script).arg(built::command()).args(&self.server).words(words)
+    }
+
     /// What it prints as JSON.
     pub(crate) fn json(&self, words: &str) -> Vec<Value> {
         json_items(&self.kmss(&format!("{words} --json")).succeed())

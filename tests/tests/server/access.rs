@@ -1,7 +1,7 @@
 //! Who is let in, and as whom.
 
 use kmss_tests::built;
-use kmss_tests::home::SO_PIN;
+use kmss_tests::home::{PIN, SO_PIN};
 use remote::proto;
 use remote::status;
 use tonic::Code;
@@ -182,13 +182,18 @@ fn administration_is_for_admins_and_the_officers_pin() {
     app.wait(app.admin().change_key_state(state(SO_PIN))).unwrap();
     let refused = app.wait(app.crypto().sign(sign(&pair, b"m", &[]))).err().unwrap();
     assert_eq!(status::error(&refused).kind(), libkmss::error::ErrorKind::KeyState);
-    let made = ops.wait(ops.admin().create_namespace(proto::CreateNamespaceRequest {
+    let second = |user_pin: &str| proto::CreateNamespaceRequest {
         name: "second".into(),
         officer_pin: SO_PIN.into(),
-        user_pin: Some("user-1234".into()),
+        user_pin: Some(user_pin.into()),
         ..proto::CreateNamespaceRequest::default()
-    }));
+    };
+    // A user's PIN that is not taken leaves no namespace that waits for one for ever.
+    let refused = ops.wait(ops.admin().create_namespace(second("1"))).err().unwrap();
+    assert_eq!(status::error(&refused).kind(), libkmss::error::ErrorKind::PinInvalid);
+    let made = ops.wait(ops.admin().create_namespace(second(PIN)));
     assert_eq!(made.unwrap().into_inner().namespace.unwrap().name, "second");
+    server.home.kmss("key generate k --token second --type aes:256").succeed();
     // It is not served: that takes the configuration.
     let elsewhere =
         proto::GenerateKeyRequest { namespace: "second".into(), draft: Some(named("x")), ..Default::default() };

@@ -146,6 +146,13 @@ fn a_signature_is_a_span_of_its_callers_trace() {
     assert!(!text.contains("secret message") && !text.contains("told to nobody") && !text.contains("made-up"));
 }
 
+/// Spans that the server says it dropped.
+fn dropped(server: &Kmssd) -> u64 {
+    let metrics = server.metrics();
+    let line = metrics.lines().find_map(|line| line.strip_prefix("kmssd_spans_dropped_total "));
+    line.and_then(|count| count.trim().parse().ok()).unwrap_or_else(|| panic!("it is not counted: {metrics}"))
+}
+
 #[test]
 fn a_collector_that_does_not_answer_holds_up_no_call_and_no_end() {
     if built::only_kmss("a server") {
@@ -166,6 +173,9 @@ fn a_collector_that_does_not_answer_holds_up_no_call_and_no_end() {
         eprintln!("4000 signatures took {} ms", began.elapsed().as_millis());
         // Calls that waited for the collector, a second or more each, would take an hour.
         assert!(began.elapsed() < LONG);
+        // Each has three spans, none was taken, and no more wait than the queue has room for.
+        let (all, room) = (12_000, 8_192);
+        assert!(dropped(&server) >= all - room, "{}", server.metrics());
         drop(client);
         let mut running = server.running.take().unwrap();
         let began = Instant::now();

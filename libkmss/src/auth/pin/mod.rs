@@ -93,20 +93,24 @@ impl PinAuthenticator {
         Self { devices, ..self }
     }
 
-    /// The batch that gives `namespace` fresh domain keys and the security officer a PIN, and removes every credential
-    /// and domain key from before: what they sealed can never be opened again. For whoever writes the namespace's own
+    /// The batch that gives `namespace` fresh domain keys, the security officer a PIN and, where it comes along, the default user
+    /// another, and removes every credential and domain key from before: what they sealed can never be opened again. For whoever writes the namespace's own
     /// record in the same commit. `device` is the key in a device that seals key material, where one does; those of before are
     /// to be destroyed ([`Self::keys_over`]).
     ///
     /// # Errors
-    /// [`ErrorKind::PinInvalid`]; those of the store and the seal.
+    /// [`ErrorKind::PinInvalid`]; [`ErrorKind::ActionProhibited`] for a user's PIN where the namespace works without; those of the
+    /// store and the seal.
     pub fn prepare_initialize(
         &self,
         namespace: &Namespace,
-        so_pin: &Secret,
+        (so_pin, user_pin): (&Secret, Option<&Secret>),
         (device, over): (Option<WrappingKey>, Vec<WrappingKey>),
     ) -> Result<Batch> {
         self.accept_pin(so_pin)?;
+        if let Some(pin) = user_pin {
+            self.accept_user_pin(namespace, pin)?;
+        }
         let mut batch = self.prepare_remove(namespace)?;
         let place = domain::key(namespace)?;
         let secret = Secret::filled(DomainKey::SECRET_LEN, |b| self.random.fill(b))?;
@@ -116,6 +120,10 @@ impl PinAuthenticator {
         batch.ops.push(Op::Put(place, record));
         let officer = self.fresh(namespace, Holder::Officer, so_pin, &private)?;
         batch.ops.push(self.write(&domain, &credential::key(namespace, &domain, Holder::Officer)?, &officer)?);
+        if let Some(pin) = user_pin {
+            let user = self.fresh(namespace, Holder::DEFAULT_USER, pin, &private)?;
+            batch.ops.push(self.write(&domain, &credential::key(namespace, &domain, Holder::DEFAULT_USER)?, &user)?);
+        }
         if namespace.settings.pinless {
             batch
                 .ops
@@ -131,7 +139,7 @@ impl PinAuthenticator {
     /// # Errors
     /// As [`Self::prepare_initialize`]; [`ErrorKind::Conflict`] when somebody else did so at the same time.
     pub fn initialize(&self, namespace: &Namespace, so_pin: &Secret) -> Result<()> {
-        self.apply(&self.prepare_initialize(namespace, so_pin, (None, Vec::new()))?)
+        self.apply(&self.prepare_initialize(namespace, (so_pin, None), (None, Vec::new()))?)
     }
 
     /// The batch that removes the domain keys of `namespace` as they are now, with as many credentials as fit. The others are sealed under
@@ -200,12 +208,8 @@ impl PinAuthenticator {
         user: &str,
         new_pin: &Secret,
     ) -> Result<()> {
-        self.accept_pin(new_pin)?;
         accept_name(user)?;
-        if namespace.settings.pinless {
-            let why = format!("the namespace `{namespace}` works without PINs: its users have none");
-            return Err(Error::new(ErrorKind::ActionProhibited, why));
-        }
+        self.accept_user_pin(namespace, new_pin)?;
         let domain = self.domain(namespace)?;
         domain.admits(namespace, officer)?;
         let mut record = self.fresh(namespace, Holder::User(user), new_pin, &officer.private)?;
@@ -221,6 +225,15 @@ impl PinAuthenticator {
         })?;
         if let Err(error) = self.sweep(namespace, &domain) {
             tracing::warn!(namespace = %namespace.id, %error, "credentials of a former edition were left behind");
+        }
+        Ok(())
+    }
+
+    fn accept_user_pin(&self, namespace: &Namespace, pin: &Secret) -> Result<()> {
+        self.accept_pin(pin)?;
+        if namespace.settings.pinless {
+            let why = format!("the namespace `{namespace}` works without PINs: its users have none");
+            return Err(Error::new(ErrorKind::ActionProhibited, why));
         }
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Connections that break in every way there is, and what the caller sees of it: nothing, or the cause within the deadline.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod operator;
 mod server;
 mod sharing;
 mod tls;

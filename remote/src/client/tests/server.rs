@@ -14,22 +14,63 @@ use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
 use crate::proto;
 
-/// An answer: one message and how it ended.
-struct Answer(Vec<Frame<Bytes>>);
+/// What a server does with the calls that come from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Answers them.
+    Well,
+    /// Takes the next one and drops its connection.
+    Breaks,
+    /// Takes one and is gone, as a killed process.
+    Dies,
+    /// Denies them.
+    Refuses,
+    /// Answers with twelve messages, each so many milliseconds after the one before.
+    Drips(u64),
+}
+
+/// An answer: messages and how it ended, one after the other.
+struct Answer {
+    frames: Vec<Frame<Bytes>>,
+    pace: Duration,
+    waits: Option<Pin<Box<tokio::time::Sleep>>>,
+}
 
 impl Body for Answer {
     type Data = Bytes;
     type Error = std::convert::Infallible;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready((!self.0.is_empty()).then(|| Ok(self.0.remove(0))))
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        if !self.pace.is_zero() {
+            let pace = self.pace;
+            let waits = self.waits.get_or_insert_with(|| Box::pin(tokio::time::sleep(pace)));
+            if waits.as_mut().poll(context).is_pending() {
+                return Poll::Pending;
+            }
+            self.waits = None;
+        }
+        Poll::Ready((!self.frames.is_empty()).then(|| Ok(self.frames.remove(0))))
     }
+}
+
+/// What one server and its connections share.
+#[derive(Clone)]
+struct Shared {
+    name: &'static str,
+    calls: Arc<AtomicU32>,
+    mood: Arc<Mutex<Mood>>,
+    gone: Arc<Notify>,
+    /// Whether calls that say `wait` are answered.
+    open: Arc<AtomicBool>,
 }
 
 /// Where a server listens.
@@ -43,8 +84,9 @@ pub(super) enum Listen {
 pub(super) struct Fake {
     stop: Option<oneshot::Sender<()>>,
     thread: Option<std::thread::JoinHandle<()>>,
-    /// Calls that were answered.
+    /// Calls that were taken.
     pub(super) calls: Arc<AtomicU32>,
+    mood: Arc<Mutex<Mood>>,
     /// Connections that were accepted.
     pub(super) connections: Arc<AtomicU32>,
     /// Whether calls that say `wait` are answered.
@@ -58,8 +100,16 @@ impl Fake {
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (calls, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let (mood, gone) = (Arc::new(Mutex::new(Mood::Well)), Arc::new(Notify::new()));
         let open = Arc::new(AtomicBool::new(false));
-        let (counted, accepted) = ((Arc::clone(&calls), Arc::clone(&open)), Arc::clone(&connections));
+        let shared = Shared {
+            name,
+            calls: Arc::clone(&calls),
+            mood: Arc::clone(&mood),
+            gone: Arc::clone(&gone),
+            open: Arc::clone(&open),
+        };
+        let accepted = Arc::clone(&connections);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
             runtime.block_on(async move {
@@ -72,7 +122,7 @@ impl Fake {
                             loop {
                                 let (stream, _) = listener.accept().await.unwrap();
                                 accepted.fetch_add(1, Ordering::SeqCst);
-                                tokio::spawn(serve(stream, name, counted.clone()));
+                                tokio::spawn(serve(stream, shared.clone()));
                             }
                         }
                         Listen::Tcp(address, tls) => {
@@ -81,13 +131,13 @@ impl Fake {
                             loop {
                                 let (stream, _) = listener.accept().await.unwrap();
                                 accepted.fetch_add(1, Ordering::SeqCst);
-                                let (tls, counted) = (tls.clone(), counted.clone());
+                                let (tls, shared) = (tls.clone(), shared.clone());
                                 tokio::spawn(async move {
                                     match tls {
-                                        None => serve(stream, name, counted).await,
+                                        None => serve(stream, shared).await,
                                         Some(tls) => {
                                             if let Ok(stream) = TlsAcceptor::from(tls).accept(stream).await {
-                                                serve(stream, name, counted).await;
+                                                serve(stream, shared).await;
                                             }
                                         }
                                     }
@@ -96,13 +146,13 @@ impl Fake {
                         }
                     }
                 };
-                tokio::select! { () = serving => {}, _ = stopped => {} }
+                tokio::select! { () = serving => {}, _ = stopped => {}, () = gone.notified() => {} }
             });
             // As a killed process: nobody says goodbye.
             runtime.shutdown_background();
         });
         let address = is_ready.recv().unwrap();
-        Self { stop: Some(stop), thread: Some(thread), calls, connections, open, address }
+        Self { stop: Some(stop), thread: Some(thread), calls, mood, connections, open, address }
     }
 
     pub(super) fn unix(path: &Path) -> Self {
@@ -116,6 +166,12 @@ impl Fake {
     pub(super) fn uri(&self) -> String {
         format!("http://{}", self.address.unwrap())
     }
+
+    /// The same, in this mood.
+    pub(super) fn that(self, mood: Mood) -> Self {
+        *self.mood.lock().unwrap() = mood;
+        self
+    }
 }
 
 impl Drop for Fake {
@@ -125,37 +181,54 @@ impl Drop for Fake {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(
-    stream: S,
-    name: &'static str,
-    (calls, open): (Arc<AtomicU32>, Arc<AtomicBool>),
-) {
+async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, shared: Shared) {
+    let broken = Arc::new(Notify::new());
+    let breaks = Arc::clone(&broken);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
-        let (calls, open) = (Arc::clone(&calls), Arc::clone(&open));
+        let (shared, breaks) = (shared.clone(), Arc::clone(&breaks));
         async move {
+            let signs = request.uri().path().ends_with("/Sign");
             let message = whole(request.into_body()).await;
-            calls.fetch_add(1, Ordering::SeqCst);
+            shared.calls.fetch_add(1, Ordering::SeqCst);
+            let mood = *shared.mood.lock().unwrap();
+            if mood == Mood::Breaks {
+                *shared.mood.lock().unwrap() = Mood::Well;
+                breaks.notify_one();
+                std::future::pending::<()>().await;
+            }
+            if mood == Mood::Dies {
+                shared.gone.notify_one();
+                std::future::pending::<()>().await;
+            }
             let asked = proto::SignRequest::decode(message.get(5..).unwrap_or_default()).unwrap_or_default();
-            while asked.data == b"wait" && !open.load(Ordering::SeqCst) {
+            while asked.data == b"wait" && !shared.open.load(Ordering::SeqCst) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            let refused = asked.data == b"refuse";
+            let refused = mood == Mood::Refuses || signs && asked.data == b"refuse";
             let mut trailers = HeaderMap::new();
             trailers.insert("grpc-status", HeaderValue::from_static(if refused { "7" } else { "0" }));
-            let signature = proto::SignResponse { signature: name.as_bytes().to_vec(), key_version: 1 }.encode_to_vec();
+            let signature = proto::SignResponse { signature: shared.name.as_bytes().to_vec(), key_version: 1 };
+            // Other answers are empty, which every message may be.
+            let answer = if signs { signature.encode_to_vec() } else { Vec::new() };
             let mut data = vec![0];
-            data.extend_from_slice(&u32::try_from(signature.len()).unwrap().to_be_bytes());
-            data.extend_from_slice(&signature);
-            let mut frames = vec![Frame::trailers(trailers)];
-            if !refused {
-                frames.insert(0, Frame::data(Bytes::from(data)));
-            }
-            let response = Response::builder().header("content-type", "application/grpc").body(Answer(frames));
+            data.extend_from_slice(&u32::try_from(answer.len()).unwrap().to_be_bytes());
+            data.extend_from_slice(&answer);
+            let (count, pace) = match mood {
+                Mood::Drips(pace) => (12, pace),
+                _ => (usize::from(!refused), 0),
+            };
+            let messages = std::iter::repeat_n(Bytes::from(data), count).map(Frame::data);
+            let frames = messages.chain([Frame::trailers(trailers)]).collect();
+            let body = Answer { frames, pace: Duration::from_millis(pace), waits: None };
+            let response = Response::builder().header("content-type", "application/grpc").body(body);
             Ok::<_, std::convert::Infallible>(response.unwrap())
         }
     });
     let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
-    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+    tokio::select! {
+        _ = builder.serve_connection(TokioIo::new(stream), service) => {}
+        () = broken.notified() => {}
+    }
 }
 
 async fn whole(mut body: Incoming) -> Vec<u8> {

@@ -234,7 +234,7 @@ fn a_namespace_with_many_users_can_be_initialised_anew_and_removed() {
         bench.auth.set_user_pin(&bench.namespace, &officer, &format!("user{n}"), &pin(PIN)).unwrap();
     }
     let again = Namespace { incarnation: 2, ..bench.namespace.clone() };
-    let renewal = bench.auth.prepare_initialize(&again, &pin(SO_PIN), (None, Vec::new())).unwrap();
+    let renewal = bench.auth.prepare_initialize(&again, (&pin(SO_PIN), None), (None, Vec::new())).unwrap();
     // With the namespace's own record, the marker of its end and what else comes to it.
     assert!(renewal.ops.len() + 8 <= Batch::MAX_OPS, "{}", renewal.ops.len());
     assert!(matches!(bench.store.commit(&renewal).unwrap(), Commit::Committed(_)));
@@ -251,8 +251,8 @@ fn a_namespace_with_many_users_can_be_initialised_anew_and_removed() {
 #[test]
 fn of_two_who_initialise_at_once_one_is_told_so() {
     let bench = Bench::with_user();
-    let one = bench.auth.prepare_initialize(&bench.namespace, &pin(SO_PIN), (None, Vec::new())).unwrap();
-    let other = bench.auth.prepare_initialize(&bench.namespace, &pin(SO_PIN), (None, Vec::new())).unwrap();
+    let one = bench.auth.prepare_initialize(&bench.namespace, (&pin(SO_PIN), None), (None, Vec::new())).unwrap();
+    let other = bench.auth.prepare_initialize(&bench.namespace, (&pin(SO_PIN), None), (None, Vec::new())).unwrap();
     assert!(matches!(bench.store.commit(&one).unwrap(), Commit::Committed(_)));
     assert_eq!(bench.store.commit(&other).unwrap(), Commit::Conflict);
     bench.officer();
