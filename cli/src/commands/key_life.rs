@@ -131,7 +131,7 @@ fn tombstones(context: &Context, token: &str) -> Result<(), Failure> {
     let row = |stone: &Tombstone| {
         [
             output::plain(&stone.name),
-            key::class_name(stone.class).to_owned(),
+            report::class_name(stone.class).to_owned(),
             stone.key_type.name().to_owned(),
             output::time(stone.destroyed.0),
             output::plain(&stone.by),

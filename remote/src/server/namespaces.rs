@@ -1,6 +1,6 @@
 //! Namespaces, their PINs and users: for administrators, and for the security officer of each.
 
-use libkmss::auth::{Credential, CredentialState};
+use libkmss::auth::CredentialState;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::Action;
 use libkmss::kms::{Holder, Kms, MaterialSeal};
