@@ -9,8 +9,9 @@ use std::time::Duration;
 use remote::client::{Access, Client};
 
 use crate::args::{
-    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
-    PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
+    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, FileCommand, Global,
+    KeyCommand, PolicyCommand, QuotaCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand,
+    VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -80,8 +81,18 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
+        Command::Encrypt(_)
+        | Command::Decrypt(_)
+        | Command::Reencrypt(_)
+        | Command::Datakey(_)
+        | Command::Sign(_)
+        | Command::Verify(_)
+        | Command::Mac(_)
+        | Command::Random(_)
+        | Command::File(FileCommand::Seal(_) | FileCommand::Open(_)) => Place::Either,
         Command::Alarm(AlarmCommand::List { .. }) => Place::Either,
         Command::Approve(_)
+        | Command::Hash(_)
         | Command::Home(_)
         | Command::Report(_)
         | Command::Store(_)
@@ -89,7 +100,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::Migrate(_)
         | Command::Config(_)
         | Command::Doctor(_) => Place::Home,
-        Command::Probe { .. } | Command::Completions { .. } | Command::Man { .. } => Place::Files,
+        Command::Inspect(_) | Command::Probe { .. } | Command::Completions { .. } | Command::Man { .. } => Place::Files,
     }
 }
 

@@ -12,6 +12,7 @@ mod home_domain;
 mod identities;
 mod in_device;
 mod keeping;
+mod messages;
 mod namespaces;
 mod officer;
 pub mod past;

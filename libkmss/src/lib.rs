@@ -12,6 +12,7 @@ pub mod clock;
 pub mod config;
 pub mod device;
 mod domain;
+pub mod envelope;
 pub mod error;
 pub mod home;
 pub mod key;

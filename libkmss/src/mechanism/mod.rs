@@ -9,6 +9,7 @@ mod ec;
 mod hash;
 mod kdf;
 mod mac;
+mod native;
 mod nonce;
 mod pqc;
 mod rsa;
@@ -21,6 +22,7 @@ pub use ec::{Curve, EcMechanism, EcdhKdf};
 pub use hash::Hash;
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
+pub use native::{EncryptionContext, MAGIC, Native, NativeAlgorithm, NativeHeader, undecipherable};
 pub use nonce::Nonce;
 pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
@@ -54,6 +56,8 @@ pub enum Mechanism {
     Tls(TlsMechanism),
     /// Post-quantum signatures and key encapsulation (FIPS 203 to 205).
     Pqc(PqcMechanism),
+    /// Encryption in our own format, whose ciphertexts say of themselves what they are.
+    Native(Native),
 }
 
 impl Mechanism {
@@ -73,6 +77,7 @@ impl Mechanism {
             Self::Dh(m) => m.name(),
             Self::Tls(m) => m.name(),
             Self::Pqc(m) => m.name(),
+            Self::Native(m) => m.algorithm.name(),
         }
     }
 

@@ -94,6 +94,12 @@ questions!(key_service_client::KeyServiceClient {
 
 questions!(crypto_service_client::CryptoServiceClient {} once {
     sign: SignRequest => SignResponse,
+    verify: VerifyRequest => VerifyResponse,
+    encrypt_message: EncryptMessageRequest => EncryptMessageResponse,
+    decrypt_message: DecryptMessageRequest => DecryptMessageResponse,
+    reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
+    generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
+    generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {
@@ -170,3 +176,7 @@ streams!(audit_service_client::AuditServiceClient {
     read_audit: ReadAuditRequest => ReadAuditResponse,
     verify_audit: VerifyAuditRequest => VerifyAuditResponse,
 });
+
+questions!(random_service_client::RandomServiceClient {
+    generate_random: GenerateRandomRequest => GenerateRandomResponse,
+} once {});

@@ -26,6 +26,7 @@ impl From<&Mechanism> for proto::Mechanism {
             }
             Mechanism::Tls(tls) => Kind::Tls(tls.into()),
             Mechanism::Pqc(pqc) => Kind::Pqc(pqc.into()),
+            Mechanism::Native(native) => Kind::Native(native.into()),
         };
         Self { kind: Some(kind) }
     }
@@ -57,6 +58,7 @@ impl TryFrom<proto::Mechanism> for Mechanism {
             },
             Kind::Tls(tls) => Self::Tls(tls.try_into()?),
             Kind::Pqc(pqc) => Self::Pqc(pqc.try_into()?),
+            Kind::Native(native) => Self::Native(native.try_into()?),
         })
     }
 }

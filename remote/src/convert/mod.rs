@@ -9,6 +9,7 @@ mod derivation;
 mod draft;
 mod mechanism;
 mod names;
+mod native;
 mod object;
 mod pqc;
 mod symmetric;
@@ -18,6 +19,7 @@ use libkmss::tenant::ObjectId;
 
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
+pub use self::native::{context_entries, encryption_context, native_algorithm, native_algorithm_number};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 use crate::proto;
 

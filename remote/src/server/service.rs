@@ -181,6 +181,11 @@ service!(CryptoService {
     derive_data: DeriveDataRequest => DeriveDataResponse,
     encapsulate: EncapsulateRequest => EncapsulateResponse,
     decapsulate: DecapsulateRequest => DecapsulateResponse,
+    encrypt_message: EncryptMessageRequest => EncryptMessageResponse,
+    decrypt_message: DecryptMessageRequest => DecryptMessageResponse,
+    reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
+    generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
+    generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

@@ -7,6 +7,7 @@ mod kit;
 
 mod audit;
 mod keys;
+mod messages;
 mod operator;
 mod places;
 mod rules;

@@ -110,6 +110,18 @@ const COMMANDS: &[(&str, &str, Where)] = &[
     ("migrate softhsm", "--from old --token web", Where::Host),
     ("config", "nginx", Where::Host),
     ("doctor", "", Where::Host),
+    ("encrypt", "k --token web p.kmss", Where::Server),
+    ("decrypt", "--token web p.kmss", Where::Server),
+    ("reencrypt", "k --token web p.kmss", Where::Server),
+    ("datakey", "k --token web", Where::Server),
+    ("sign", "k --token web p.kmss", Where::Server),
+    ("verify", "k --token web p.kmss --signature p.kmss", Where::Server),
+    ("mac", "k --token web p.kmss", Where::Server),
+    ("random", "8 --token web --hex", Where::Server),
+    ("file seal", "p.kmss --token web --key k --out x", Where::Server),
+    ("file open", "sealed --token web --out x", Where::Server),
+    ("hash", "sha256 --token web p.kmss", Where::Host),
+    ("inspect", "p.kmss", Where::Files),
     ("completions", "bash", Where::Files),
 ];
 

@@ -24,6 +24,7 @@ mod mac;
 mod material;
 mod mldsa;
 mod mlkem;
+pub(super) mod native;
 mod pqc;
 mod pqc_pkcs8;
 mod prehash;
@@ -54,7 +55,7 @@ use self::mac::MacOperation;
 use self::rng::Generator;
 use super::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material, PublicComponents};
 use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism, TlsMechanism};
 use crate::permit::Permit;
 use crate::random::Random;
@@ -161,6 +162,11 @@ impl Backend for SoftBackend {
         Ok((material::seal(permit, &pair)?, material::describe(&pair)?))
     }
 
+    fn release_pair(&self, _permit: &Permit, spec: &KeySpec) -> Result<(Secret, PublicComponents)> {
+        let pair = in_vault(|| generate::pair(spec))?;
+        Ok((wrap::pkcs8(&pair)?, material::public_of(&pair)?))
+    }
+
     fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
         let key = in_vault(|| material::from_components(components))?;
         match components {
@@ -251,11 +257,17 @@ fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dy
     match (&*keys::first(permit)?, mechanism) {
         (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(key, *block, mode, encrypt),
         (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(key, m, encrypt),
+        (Parsed::Secret(key), Mechanism::Native(m)) => native::start(key, permit.key()?, m, encrypt),
         (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(Arc::clone(key), m, !encrypt),
         (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(Arc::clone(key), m, !encrypt),
-        (_, Mechanism::Cipher(..) | Mechanism::ChaCha20Poly1305(_) | Mechanism::Rsa(_) | Mechanism::Sm2(_)) => {
-            Err(wrong_key())
-        }
+        (
+            _,
+            Mechanism::Cipher(..)
+            | Mechanism::ChaCha20Poly1305(_)
+            | Mechanism::Rsa(_)
+            | Mechanism::Sm2(_)
+            | Mechanism::Native(_),
+        ) => Err(wrong_key()),
         _ => Err(unfit(false)),
     }
 }
