@@ -160,7 +160,7 @@ pub(super) fn mac(key: &Key, asked: Option<&str>) -> Result<MacMechanism, Failur
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     #[test]

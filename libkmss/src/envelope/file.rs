@@ -365,6 +365,7 @@ fn nonce(number: u64, last: bool) -> Option<Nonce> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     struct Sevens;

@@ -269,6 +269,7 @@ pub fn undecipherable() -> Error {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn pairs(all: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -35,7 +35,8 @@ fn a_deactivated_key_encrypts_no_more_and_still_decrypts() {
     let key = flat.aes(&user, Storage::Stored, "k");
     let ciphertext = encrypt(&flat, &user, &key).unwrap();
     let change = ChangeState { key: ObjectRef::from(&key), state: KeyState::Deactivated };
-    flat.kms.perform(&flat.officer(), change).unwrap();
+    let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
+    flat.kms.perform(&officer, change).unwrap();
     assert_eq!(encrypt(&flat, &user, &key).unwrap_err().kind(), ErrorKind::KeyState);
     assert_eq!(decrypt(&flat, &user, &ciphertext).unwrap(), TEXT);
 }
@@ -136,7 +137,8 @@ fn what_changes_in_the_home_ends_what_is_held() {
     let first = make().unwrap();
     assert!(Arc::ptr_eq(&first, &make().unwrap()));
     let change = ChangeState { key: key.clone(), state: KeyState::Deactivated };
-    flat.kms.perform(&flat.officer(), change).unwrap();
+    let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
+    flat.kms.perform(&officer, change).unwrap();
     assert_eq!(make().unwrap_err().kind(), ErrorKind::KeyState);
     assert!(cache.is_empty());
     assert!(DataKeyCache::new(CacheLimits { uses: 0, ..limits() }).is_err());
