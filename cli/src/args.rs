@@ -4,6 +4,7 @@ mod audit;
 mod compat;
 mod domain;
 mod exchange;
+mod file;
 mod global;
 mod hsm;
 mod hsm_probe;
@@ -13,6 +14,7 @@ mod policy;
 mod quota;
 mod report;
 mod seal;
+mod service;
 mod tokenize;
 
 use std::path::PathBuf;
@@ -23,8 +25,9 @@ pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
 pub(crate) use self::compat::{CompatCommand, CompatEncryptArgs, UserKeyFor};
-pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand};
-pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, PublicFormat};
+pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand, StoreCommand};
+pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, MigrateCommand, PublicFormat};
+pub(crate) use self::file::{ChunkAlgorithm, FileCommand, FileOpenArgs, FileSealArgs};
 pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
@@ -39,6 +42,10 @@ pub(crate) use self::policy::{
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
+pub(crate) use self::service::{
+    DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs, MessageAlgorithm,
+    OutputArgs, RandomArgs, ReencryptArgs, SignDataArgs, SignatureArgs, VerifyDataArgs,
+};
 pub(crate) use self::tokenize::{DetokenizeArgs, TokenizeArgs, TokensArgs};
 
 /// What scripts may rely on.
@@ -87,6 +94,29 @@ pub(crate) enum Command {
     /// Rotating keys that are due
     #[command(subcommand)]
     Rotate(RotateCommand),
+    /// Encrypt a message under a key
+    Encrypt(EncryptArgs),
+    /// Decrypt a message; it says itself under which key
+    Decrypt(DecryptArgs),
+    /// Encrypt a message anew, under another key, algorithm or context; its plaintext is shown to nobody
+    Reencrypt(ReencryptArgs),
+    /// Make a key for whoever encrypts on its own, in clear and encrypted
+    Datakey(DataKeyArgs),
+    /// Sign a message, or its digest
+    Sign(SignDataArgs),
+    /// Verify a signature
+    Verify(VerifyDataArgs),
+    /// Compute or check a message authentication code
+    Mac(MacArgs),
+    /// Hash what comes in
+    Hash(HashArgs),
+    /// Draw random bytes
+    Random(RandomArgs),
+    /// Files of any length, sealed for one or several keys (`kmss seal` is about the root key)
+    #[command(subcommand)]
+    File(FileCommand),
+    /// Say as JSON what a ciphertext says of itself; no key is needed
+    Inspect(InputArgs),
     /// Certificates and certificate requests
     #[command(subcommand)]
     Cert(CertCommand),
@@ -529,25 +559,6 @@ pub(crate) enum AuditCommand {
     Archive(ArchiveArgs),
     /// Remove segments that are older than they must be kept; the hashes of their records stay, and a record says what went
     Prune(PruneArgs),
-}
-
-/// `kmss store …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum StoreCommand {
-    /// Check the whole home: the database, every record, index and name, and the store against the audit
-    /// (exit code 0 whole, 3 damaged, 1 could not check)
-    Check {
-        /// Also open what is private in this token, which takes its user PIN; may be repeated
-        #[arg(long = "token", value_name = "LABEL")]
-        tokens: Vec<String>,
-    },
-}
-
-/// `kmss migrate …`
-#[derive(Debug, Subcommand)]
-pub(crate) enum MigrateCommand {
-    /// Read a SoftHSM2 token through its module: keys, certificates and data, with their attributes
-    Softhsm(MigrateArgs),
 }
 
 /// `kmss config …`

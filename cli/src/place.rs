@@ -9,9 +9,9 @@ use std::time::Duration;
 use remote::client::{Access, Client};
 
 use crate::args::{
-    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, Global, KeyCommand,
-    LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs, ShowArgs, SignArgs, TokenCommand,
-    TrustCommand, VerifyArgs,
+    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, FileCommand, Global,
+    KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs, ShowArgs, SignArgs,
+    TokenCommand, TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -82,19 +82,29 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Audit(command) => audit(command),
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
-        Command::Alarm(AlarmCommand::List { .. })
+        Command::Encrypt(_)
+        | Command::Decrypt(_)
+        | Command::Reencrypt(_)
+        | Command::Datakey(_)
+        | Command::Sign(_)
+        | Command::Verify(_)
+        | Command::Mac(_)
+        | Command::Random(_)
+        | Command::File(FileCommand::Seal(_) | FileCommand::Open(_))
+        | Command::Alarm(AlarmCommand::List { .. })
         | Command::Approve(_)
         | Command::Compat(_)
         | Command::Detokenize(_)
         | Command::Report(_)
         | Command::Tokenize(_) => Place::Either,
-        Command::Home(_)
+        Command::Hash(_)
+        | Command::Home(_)
         | Command::Store(_)
         | Command::Hsm(_)
         | Command::Migrate(_)
         | Command::Config(_)
         | Command::Doctor(_) => Place::Home,
-        Command::Probe { .. } | Command::Completions { .. } | Command::Man { .. } => Place::Files,
+        Command::Inspect(_) | Command::Probe { .. } | Command::Completions { .. } | Command::Man { .. } => Place::Files,
     }
 }
 

@@ -14,6 +14,7 @@ mod identities;
 mod in_device;
 mod keeping;
 mod life;
+mod messages;
 mod namespaces;
 mod officer;
 pub mod past;

@@ -13,6 +13,7 @@ pub mod compat;
 pub mod config;
 pub mod device;
 mod domain;
+pub mod envelope;
 pub mod error;
 pub mod home;
 pub mod key;

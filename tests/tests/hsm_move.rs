@@ -216,6 +216,40 @@ fn a_key_moves_through_all_places_and_stays_the_same_key() {
 }
 
 #[test]
+fn a_message_decrypts_wherever_its_key_is() {
+    if skip() {
+        return;
+    }
+    let vault = scene();
+    let home = &vault.home;
+    home.kmss("key generate box --token pay --type aes:256 --extractable").succeed();
+    let kmss = |words: &str| home.kmss(words).within(home.folder());
+    fs::write(home.file("msg"), "text").unwrap();
+    let places = ["soft", "vault", "other"];
+    let how = ["aes-256-gcm", "chacha20-poly1305", "deterministic-aes-siv"];
+    let mut made = Vec::new();
+    for place in places {
+        if place != "soft" {
+            go(home, "box", place);
+        }
+        for algorithm in how {
+            let file = format!("{algorithm}.{place}");
+            kmss(&format!("encrypt box --token pay --algorithm {algorithm} --context a=1 msg --out {file}")).succeed();
+            made.push(file);
+        }
+        for file in &made {
+            let opened = kmss(&format!("decrypt --token pay --context a=1 {file}")).succeed();
+            assert_eq!(opened.text(), "text", "{file} in {place}");
+            kmss(&format!("decrypt --token pay {file}")).fail().mentions("does not decrypt");
+        }
+    }
+    // The same wherever it was made.
+    let bytes = |place: &str| fs::read(home.file(&format!("deterministic-aes-siv.{place}"))).unwrap();
+    assert_eq!(bytes("soft"), bytes("vault"));
+    is_clean(home);
+}
+
+#[test]
 fn what_a_device_does_not_let_go_stays_and_nothing_changes() {
     if skip() {
         return;

@@ -71,3 +71,15 @@ pub(crate) fn holding(text: &str) -> Result<Holding, String> {
         _ => Err("write `file`, or `hsm:NAME`".to_owned()),
     }
 }
+
+/// `kmss store …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Check the whole home: the database, every record, index and name, and the store against the audit
+    /// (exit code 0 whole, 3 damaged, 1 could not check)
+    Check {
+        /// Also open what is private in this token, which takes its user PIN; may be repeated
+        #[arg(long = "token", value_name = "LABEL")]
+        tokens: Vec<String>,
+    },
+}

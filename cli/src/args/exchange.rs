@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::TokenArg;
 
@@ -109,4 +109,11 @@ pub(crate) struct MigrateArgs {
     /// Read the other token's PIN from the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "from_pin_env")]
     pub from_pin_file: Option<PathBuf>,
+}
+
+/// `kmss migrate …`
+#[derive(Debug, Subcommand)]
+pub(crate) enum MigrateCommand {
+    /// Read a SoftHSM2 token through its module: keys, certificates and data, with their attributes
+    Softhsm(MigrateArgs),
 }

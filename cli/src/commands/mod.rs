@@ -15,6 +15,8 @@ mod compat_server;
 mod config;
 mod doctor;
 mod domain;
+mod encrypt;
+mod file;
 mod home;
 mod hsm;
 mod hsm_clone;
@@ -35,8 +37,11 @@ mod quota;
 mod report;
 mod seal;
 mod shell;
+mod sign;
+mod signature;
 mod sm2_signer;
 mod store;
+mod stream;
 mod subject;
 mod token;
 mod token_key;
@@ -68,6 +73,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Man { directory } => return shell::man(&directory).map(|()| ExitCode::SUCCESS),
             Command::Probe { module } => return probe::run(&module).map(|()| ExitCode::SUCCESS),
             Command::Doctor(args) => return doctor::run(global, &args),
+            Command::Inspect(input) => return encrypt::inspect(&input).map(|()| ExitCode::SUCCESS),
             _ => Context::new(global)?,
         },
     };
@@ -82,6 +88,16 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Domain(command) => return domain::run(context, command),
         Command::Key(command) => return key::run(context, command),
         Command::Rotate(RotateCommand::Due(args)) => return key_rotate::due(context, &args),
+        Command::Encrypt(args) => encrypt::encrypt(context, &args)?,
+        Command::Decrypt(args) => encrypt::decrypt(context, &args)?,
+        Command::Reencrypt(args) => encrypt::reencrypt(context, &args)?,
+        Command::Datakey(args) => encrypt::data_key(context, &args)?,
+        Command::Sign(args) => sign::sign(context, &args)?,
+        Command::Verify(args) => return sign::verify(context, &args),
+        Command::Mac(args) => return sign::mac(context, &args),
+        Command::Hash(args) => sign::hash(context, &args)?,
+        Command::Random(args) => sign::random(context, &args)?,
+        Command::File(command) => file::run(context, command)?,
         Command::Cert(command) => cert::run(context, command)?,
         Command::Policy(command) => return policy::run(context, command),
         Command::Approve(args) => approve::run(context, &args)?,
@@ -98,7 +114,11 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Tokenize(args) => tokenize::tokenize(context, &args)?,
         Command::Detokenize(args) => tokenize::detokenize(context, &args)?,
         // Done before there is a context.
-        Command::Completions { .. } | Command::Man { .. } | Command::Probe { .. } | Command::Doctor(_) => {}
+        Command::Completions { .. }
+        | Command::Man { .. }
+        | Command::Probe { .. }
+        | Command::Doctor(_)
+        | Command::Inspect(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -5,17 +5,19 @@ use std::sync::Arc;
 use libkmss::caller::Caller;
 use libkmss::catalog::{ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
+use libkmss::error::ErrorKind;
 use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation, Kms};
-use libkmss::mechanism::Mechanism;
+use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{
-    ChangeLife, ChangeState, Chosen, Decrypt, Destroy, Detokenize, Draft, Encrypt, Find, GeneratePair, GenerateSecret,
-    Import, ImportDocument, ObjectRef, Rename, SetAudit, Sign, Tag, Tokenize, Turn, Update,
+    ChangeLife, ChangeState, Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Find,
+    GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
+    SetAudit, Sign, Tag, Tokenize, Turn, Update, Verify,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
-use super::{Objects, Vaulted, in_line};
+use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
 use crate::output::Failure;
 
 /// The objects of a token of a home.
@@ -141,6 +143,67 @@ impl Objects for HomeObjects {
             let (cipher, format, token) = (how.cipher, how.format.clone(), token.to_vec());
             self.kms.perform(&self.caller, Detokenize { key: ObjectRef::from(key), cipher, format, token, masked })
         })
+    }
+
+    fn verify(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Failure> {
+        let operation = Verify { key: ObjectRef::from(key), how: mechanism.clone().into() };
+        let verified = self.kms.begin(&self.caller, operation)?.finish(message, |running| {
+            running.update(message)?;
+            running.finish(signature)
+        });
+        match verified {
+            Ok(()) => Ok(true),
+            Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        let Native { algorithm, context } = native;
+        let operation = EncryptMessage::new(ObjectRef::from(key), algorithm, context, plaintext);
+        Ok(self.kms.perform(&self.caller, operation)?)
+    }
+
+    fn decrypt_message(&self, ciphertext: &[u8], context: EncryptionContext) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        Ok(self.kms.perform(&self.caller, DecryptMessage::new(ciphertext, context))?)
+    }
+
+    fn reencrypt_message(
+        &self,
+        ciphertext: &[u8],
+        context: EncryptionContext,
+        (key, native): (&Arc<Object>, Native),
+    ) -> Result<Vec<u8>, Failure> {
+        let to = (ObjectRef::from(key), native);
+        Ok(self.kms.reencrypt_message(&self.caller, ciphertext, context, to)?)
+    }
+
+    fn data_key(&self, key: &Arc<Object>, native: Native, len: usize, shown: bool) -> Result<DataKeyMade, Failure> {
+        let Native { algorithm, context } = native;
+        let operation = GenerateDataKey::new(ObjectRef::from(key), algorithm, context, len);
+        let made = self.kms.perform(&self.caller, operation)?;
+        let plaintext = shown.then(|| Zeroizing::new(made.plaintext.expose().to_vec()));
+        Ok(DataKeyMade { plaintext, ciphertext: made.ciphertext })
+    }
+
+    fn data_key_pair(
+        &self,
+        key: &Arc<Object>,
+        native: Native,
+        spec: KeySpec,
+        shown: bool,
+    ) -> Result<DataPairMade, Failure> {
+        let Native { algorithm, context } = native;
+        let operation = GenerateDataKeyPair::new(ObjectRef::from(key), algorithm, context, spec);
+        let made = self.kms.perform(&self.caller, operation)?;
+        let private = shown.then(|| Zeroizing::new(made.private.expose().to_vec()));
+        Ok(DataPairMade { public: made.public, private, ciphertext: made.ciphertext })
     }
 
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {

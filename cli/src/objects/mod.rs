@@ -9,7 +9,7 @@ use libkmss::catalog::{ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
 use libkmss::kms::{Doomed, DueRotation};
-use libkmss::mechanism::{BlockCipher, Format, Mechanism};
+use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -20,6 +20,24 @@ use self::server::ServerObjects;
 pub(crate) use self::server::{namespaces, text};
 use crate::context::Context;
 use crate::output::Failure;
+
+/// A data key that was made.
+pub(crate) struct DataKeyMade {
+    /// The key, where it was to be shown.
+    pub(crate) plaintext: Option<Zeroizing<Vec<u8>>>,
+    /// The same encrypted.
+    pub(crate) ciphertext: Vec<u8>,
+}
+
+/// A pair of data keys that was made.
+pub(crate) struct DataPairMade {
+    /// SubjectPublicKeyInfo.
+    pub(crate) public: Vec<u8>,
+    /// PKCS #8, where it was to be shown.
+    pub(crate) private: Option<Zeroizing<Vec<u8>>>,
+    /// The private half encrypted.
+    pub(crate) ciphertext: Vec<u8>,
+}
 
 /// The objects of a token, for whoever has logged in. Every error is the home's or the server's own.
 pub(crate) trait Objects {
@@ -115,6 +133,41 @@ pub(crate) trait Objects {
 
     /// Does what is due about the rotation of one key or of all, or says what that is.
     fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
+
+    /// Whether a signature or MAC of a message holds.
+    fn verify(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Failure>;
+
+    /// Encrypts a message in our own format.
+    fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure>;
+
+    /// Decrypts a message with the key that it names.
+    fn decrypt_message(&self, ciphertext: &[u8], context: EncryptionContext) -> Result<Zeroizing<Vec<u8>>, Failure>;
+
+    /// Encrypts a message anew, whose plaintext stays there.
+    fn reencrypt_message(
+        &self,
+        ciphertext: &[u8],
+        context: EncryptionContext,
+        to: (&Arc<Object>, Native),
+    ) -> Result<Vec<u8>, Failure>;
+
+    /// Makes a data key of `len` bytes.
+    fn data_key(&self, key: &Arc<Object>, native: Native, len: usize, shown: bool) -> Result<DataKeyMade, Failure>;
+
+    /// Makes a pair of data keys.
+    fn data_key_pair(
+        &self,
+        key: &Arc<Object>,
+        native: Native,
+        spec: KeySpec,
+        shown: bool,
+    ) -> Result<DataPairMade, Failure>;
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;

@@ -7,7 +7,7 @@ use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation};
-use libkmss::mechanism::Mechanism;
+use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, ObjectId};
@@ -16,7 +16,7 @@ use remote::convert;
 use remote::proto::{self, get_object_request::Which, import_document_request as document};
 use zeroize::Zeroizing;
 
-use super::{Objects, Vaulted, in_line};
+use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
 use crate::context;
 use crate::output::Failure;
 
@@ -304,6 +304,99 @@ impl Objects for ServerObjects<'_> {
             take(self.server.ask(request)?.results, part.len(), &mut made)?;
         }
         Ok(made)
+    }
+
+    fn verify(
+        &self,
+        key: &Arc<Object>,
+        mechanism: &Mechanism,
+        message: &[u8],
+        signature: &[u8],
+    ) -> Result<bool, Failure> {
+        let request = proto::VerifyRequest {
+            key: self.reference(key),
+            mechanism: Some(mechanism.into()),
+            data: message.to_vec(),
+            signature: signature.to_vec(),
+            request_id: Vec::new(),
+        };
+        match self.server.ask(request) {
+            Ok(_) => Ok(true),
+            Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
+        let request = proto::EncryptMessageRequest {
+            key: self.reference(key),
+            algorithm: convert::native_algorithm_number(native.algorithm),
+            context: convert::context_entries(&native.context),
+            plaintext: plaintext.to_vec(),
+            request_id: Vec::new(),
+        };
+        Ok(self.server.ask(request)?.ciphertext)
+    }
+
+    fn decrypt_message(&self, ciphertext: &[u8], context: EncryptionContext) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let request = proto::DecryptMessageRequest {
+            namespace: self.place(),
+            ciphertext: ciphertext.to_vec(),
+            context: convert::context_entries(&context),
+            request_id: Vec::new(),
+        };
+        Ok(Zeroizing::new(self.server.ask(request)?.plaintext))
+    }
+
+    fn reencrypt_message(
+        &self,
+        ciphertext: &[u8],
+        context: EncryptionContext,
+        (key, native): (&Arc<Object>, Native),
+    ) -> Result<Vec<u8>, Failure> {
+        let request = proto::ReencryptMessageRequest {
+            ciphertext: ciphertext.to_vec(),
+            context: convert::context_entries(&context),
+            key: self.reference(key),
+            algorithm: convert::native_algorithm_number(native.algorithm),
+            new_context: convert::context_entries(&native.context),
+            request_id: Vec::new(),
+        };
+        Ok(self.server.ask(request)?.ciphertext)
+    }
+
+    fn data_key(&self, key: &Arc<Object>, native: Native, len: usize, shown: bool) -> Result<DataKeyMade, Failure> {
+        let request = proto::GenerateDataKeyRequest {
+            key: self.reference(key),
+            algorithm: convert::native_algorithm_number(native.algorithm),
+            context: convert::context_entries(&native.context),
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+            without_plaintext: !shown,
+            request_id: Vec::new(),
+        };
+        let made = self.server.ask(request)?;
+        let plaintext = shown.then(|| Zeroizing::new(made.plaintext));
+        Ok(DataKeyMade { plaintext, ciphertext: made.ciphertext })
+    }
+
+    fn data_key_pair(
+        &self,
+        key: &Arc<Object>,
+        native: Native,
+        spec: KeySpec,
+        shown: bool,
+    ) -> Result<DataPairMade, Failure> {
+        let request = proto::GenerateDataKeyPairRequest {
+            key: self.reference(key),
+            algorithm: convert::native_algorithm_number(native.algorithm),
+            context: convert::context_entries(&native.context),
+            spec: Some((&spec).into()),
+            without_plaintext: !shown,
+            request_id: Vec::new(),
+        };
+        let made = self.server.ask(request)?;
+        let private = shown.then(|| Zeroizing::new(made.private_key));
+        Ok(DataPairMade { public: made.public_key, private, ciphertext: made.ciphertext })
     }
 
     fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {

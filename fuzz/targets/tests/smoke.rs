@@ -5,8 +5,8 @@ mod dice;
 
 use dice::{around, random};
 use fuzz_targets::{
-    archive, audit, bundle, checkpoint, compat, parameter, policy_language, policy_request, policy_response, proof,
-    record, template, wrapped,
+    archive, audit, bundle, checkpoint, compat, message, parameter, policy_language, policy_request, policy_response,
+    proof, record, sealed_file, template, wrapped,
 };
 
 #[test]
@@ -17,6 +17,18 @@ fn no_template_brings_the_door_down() {
 #[test]
 fn no_parameter_brings_the_door_down() {
     random(parameter::run, 1500, 200);
+}
+
+#[test]
+fn no_ciphertext_brings_its_reader_down() {
+    random(message::run, 4000, 200);
+    around(message::run, 20_000, &message::seed());
+}
+
+#[test]
+fn no_file_brings_its_reader_down_and_none_opens_that_was_not_sealed() {
+    random(sealed_file::run, 2000, 400);
+    around(sealed_file::run, 5000, sealed_file::seed());
 }
 
 #[test]

@@ -12,7 +12,7 @@ pub use custody::{Changes, Custody};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
     BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Object, Protection,
-    Usage,
+    PublicComponents, Usage,
 };
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
@@ -103,6 +103,14 @@ pub trait Backend: Send + Sync {
     /// [`KeySize`](crate::error::ErrorKind::KeySize) and [`CurveUnsupported`](crate::error::ErrorKind::CurveUnsupported)
     /// for what is not offered.
     fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)>;
+
+    /// Makes a key pair that is given out and kept nowhere: PKCS #8 of the private half (RFC 5958, DER), and the public half.
+    ///
+    /// # Errors
+    /// As [`Self::generate_pair`]; [`Unsupported`](crate::error::ErrorKind::Unsupported) where that is for others to do.
+    fn release_pair(&self, _permit: &Permit, _spec: &KeySpec) -> Result<(Secret, PublicComponents)> {
+        Err(Error::new(ErrorKind::Unsupported, "the backend gives no keys out"))
+    }
 
     /// Takes a key in. Components are checked for consistency (a point on its curve, a modulus that is the product of
     /// its primes) and completed where they may be incomplete.

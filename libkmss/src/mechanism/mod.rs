@@ -10,6 +10,7 @@ mod fpe;
 mod hash;
 mod kdf;
 mod mac;
+mod native;
 mod nonce;
 mod pqc;
 mod rsa;
@@ -23,6 +24,7 @@ pub use fpe::{Ff1, Format, Template};
 pub use hash::Hash;
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
+pub use native::{EncryptionContext, MAGIC, Native, NativeAlgorithm, NativeHeader, undecipherable};
 pub use nonce::Nonce;
 pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};
@@ -58,6 +60,8 @@ pub enum Mechanism {
     Pqc(PqcMechanism),
     /// Format-preserving encryption (SP 800-38G).
     Ff1(Ff1),
+    /// Encryption in our own format, whose ciphertexts say of themselves what they are.
+    Native(Native),
 }
 
 impl Mechanism {
@@ -78,6 +82,7 @@ impl Mechanism {
             Self::Tls(m) => m.name(),
             Self::Pqc(m) => m.name(),
             Self::Ff1(m) => m.name(),
+            Self::Native(m) => m.algorithm.name(),
         }
     }
 

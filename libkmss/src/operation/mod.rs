@@ -3,6 +3,7 @@
 mod adopt;
 mod changes;
 mod copy;
+mod data_key;
 mod derive;
 mod destroy;
 mod digest;
@@ -16,6 +17,7 @@ mod import;
 mod life;
 mod make;
 mod manage;
+mod message;
 mod random;
 mod recover;
 mod relocate;
@@ -31,6 +33,7 @@ use std::sync::Arc;
 pub use adopt::{Adopt, Survey};
 pub use changes::ListChanges;
 pub use copy::Copy;
+pub use data_key::{DataKey, DataKeyPair, GenerateDataKey, GenerateDataKeyPair};
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
 pub use destroy::Destroy;
 pub use digest::Digest;
@@ -44,6 +47,7 @@ pub use import::{Import, ImportDocument};
 pub use life::ChangeLife;
 pub use make::Make;
 pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
+pub use message::{DecryptMessage, EncryptMessage};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use relocate::{Move, Moved, is_left_by};
@@ -126,6 +130,8 @@ pub struct Request {
     /// The encryption context: what the caller says of the data, for policies and the audit. Sorted by name; names are
     /// unique.
     pub context: Vec<(String, String)>,
+    /// What it is part of, where its records are to say so: a tag of theirs.
+    pub part_of: Option<&'static str>,
 }
 
 impl Request {
@@ -142,6 +148,7 @@ impl Request {
             data_len: None,
             recovery: false,
             context: Vec::new(),
+            part_of: None,
         }
     }
 
@@ -190,9 +197,14 @@ impl From<Mechanism> for Chosen {
 impl Chosen {
     /// A request to use `key` by this mechanism.
     fn request(&self, action: Action, key: &ObjectRef) -> Request {
+        let context = match &self.mechanism {
+            Mechanism::Native(native) => native.context.pairs().to_vec(),
+            _ => Vec::new(),
+        };
         Request {
             mechanism: Some(self.mechanism.clone()),
             mechanism_number: self.number,
+            context,
             ..Request::new(action, Target::Object(key.clone()))
         }
     }

@@ -295,7 +295,8 @@ impl Pipeline {
                 (verdict, decided) = (Verdict::default(), Ok(()));
             }
         }
-        (trace.rule, trace.tags) = (verdict.rule.take(), std::mem::take(&mut verdict.tags));
+        trace.rule = verdict.rule.take();
+        trace.tags.append(&mut verdict.tags);
         (trace.seen, trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
         let reservation = self.reserve(free, caller, resolved, asked, moment, &verdict.limits);
@@ -525,6 +526,7 @@ impl Trace {
         Self {
             mechanism: request.mechanism.as_ref().map(Mechanism::name),
             bytes: request.data_len.unwrap_or(0),
+            tags: request.part_of.map(str::to_owned).into_iter().collect(),
             ..Self::new(request.action, started)
         }
     }

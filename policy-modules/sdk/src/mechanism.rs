@@ -11,7 +11,7 @@ impl Mechanism {
     /// One that has no number yet.
     pub const UNNUMBERED: Self = Self(u32::MAX);
 
-    /// The family: 3 RSA, 4 elliptic curves, 5 SM2, 6 AES, 7 SM4, 9 MACs, 10 key derivation, 13 post-quantum …
+    /// The family: 3 RSA, 4 elliptic curves, 5 SM2, 6 AES, 7 SM4, 9 MACs, 10 key derivation, 13 post-quantum, 14 our own format …
     #[must_use]
     pub const fn family(self) -> u32 {
         self.0 >> 8
@@ -209,4 +209,8 @@ numbers! { Mechanism:
     HASH_SLH_DSA_SHA3_512 = 0x0D2B "HASH_SLH_DSA_SHA3_512",
     HASH_SLH_DSA_SHAKE128 = 0x0D2D "HASH_SLH_DSA_SHAKE128",
     HASH_SLH_DSA_SHAKE256 = 0x0D2E "HASH_SLH_DSA_SHAKE256",
+    NATIVE_AES_256_GCM = 0x0E01 "NATIVE_AES_256_GCM",
+    NATIVE_CHACHA20_POLY1305 = 0x0E02 "NATIVE_CHACHA20_POLY1305",
+    NATIVE_SM4_GCM = 0x0E03 "NATIVE_SM4_GCM",
+    NATIVE_DETERMINISTIC_AES_SIV = 0x0E04 "NATIVE_DETERMINISTIC_AES_SIV",
 }

@@ -120,6 +120,12 @@ questions!(crypto_service_client::CryptoServiceClient {
     encrypt_compat: EncryptCompatRequest => EncryptCompatResponse,
     decrypt_compat: DecryptCompatRequest => DecryptCompatResponse,
     mac_compat: MacCompatRequest => MacCompatResponse,
+    verify: VerifyRequest => VerifyResponse,
+    encrypt_message: EncryptMessageRequest => EncryptMessageResponse,
+    decrypt_message: DecryptMessageRequest => DecryptMessageResponse,
+    reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
+    generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
+    generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {
@@ -225,3 +231,7 @@ streams!(audit_service_client::AuditServiceClient {
     explain_record: ExplainRecordRequest => ExplainRecordResponse,
     make_report: MakeReportRequest => MakeReportResponse,
 });
+
+questions!(random_service_client::RandomServiceClient {
+    generate_random: GenerateRandomRequest => GenerateRandomResponse,
+} once {});

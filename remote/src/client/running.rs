@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libkmss::backend::{Ciphering, Signing, Verifying};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{Key, PublicComponents};
-use libkmss::mechanism::{CipherMode, Curve, EcMechanism, Mechanism, PqcSet, Sm2Mechanism, TlsMechanism};
+use libkmss::mechanism::{CipherMode, Curve, EcMechanism, Mechanism, NativeHeader, PqcSet, Sm2Mechanism, TlsMechanism};
 use libkmss::permit::Permit;
 use zeroize::Zeroize as _;
 
@@ -213,6 +213,7 @@ const fn tag_len(mechanism: &Mechanism) -> usize {
         Mechanism::Cipher(_, CipherMode::Gcm(gcm)) => gcm.tag_len,
         Mechanism::Cipher(_, CipherMode::Ccm(ccm)) => ccm.tag_len,
         Mechanism::ChaCha20Poly1305(_) => 16,
+        Mechanism::Native(_) => NativeHeader::OVERHEAD,
         _ => 0,
     }
 }
@@ -244,6 +245,9 @@ impl Ciphering for Cipher {
 
     fn finish_apart(&mut self, input: &[u8], out: &mut [u8], tag: &mut [u8]) -> Result<usize> {
         match tag_len(&self.mechanism) {
+            _ if matches!(self.mechanism, Mechanism::Native(_)) => {
+                return Err(Error::new(ErrorKind::MechanismUnsupported, "the mechanism has no tag of its own"));
+            }
             0 => return Err(Error::new(ErrorKind::MechanismUnsupported, "the mechanism has no tag")),
             len if len != tag.len() => {
                 return Err(Error::new(

@@ -19,6 +19,7 @@ mod limits;
 mod listen;
 mod log;
 mod making;
+mod messages;
 mod metrics;
 mod namespaces;
 mod notify;

@@ -7,6 +7,9 @@ use libkmss::mechanism::Mechanism;
 
 /// The standard's number of `mechanism` (PKCS#11 3.2, pkcs11t.h).
 pub(super) fn number(mechanism: &Mechanism) -> Option<u64> {
+    if let Mechanism::Native(native) = mechanism {
+        return Some(native.number());
+    }
     let place = NUMBERS.binary_search_by_key(&mechanism.name(), |(name, _)| name).ok()?;
     NUMBERS.get(place).map(|(_, number)| *number)
 }

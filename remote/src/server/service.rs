@@ -233,6 +233,11 @@ service!(CryptoService {
     encrypt_compat: EncryptCompatRequest => EncryptCompatResponse,
     decrypt_compat: DecryptCompatRequest => DecryptCompatResponse,
     mac_compat: MacCompatRequest => MacCompatResponse,
+    encrypt_message: EncryptMessageRequest => EncryptMessageResponse,
+    decrypt_message: DecryptMessageRequest => DecryptMessageResponse,
+    reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
+    generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
+    generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

@@ -15,6 +15,7 @@ pub mod faulty;
 mod keys;
 mod limits;
 mod macs;
+mod messages;
 mod pqc;
 mod rsa;
 mod side;
@@ -48,6 +49,7 @@ pub fn suite() -> Vec<Behaviour> {
         curves::behaviours(),
         symmetric::behaviours(),
         macs::behaviours(),
+        messages::behaviours(),
         derivation::behaviours(),
         wrapping::behaviours(),
         pqc::behaviours(),

@@ -11,6 +11,7 @@ use super::source::{CrateSource, Module, SourceError, read_text};
 
 /// The floors of `libkmss`, from the top.
 pub const FLOORS: &[(u8, &[&str])] = &[
+    (10, &["envelope"]),
     (9, &["kms"]),
     (8, &["pipeline"]),
     (7, &["operation"]),

@@ -8,6 +8,7 @@ mod kit;
 mod approvals;
 mod audit;
 mod keys;
+mod messages;
 mod operator;
 mod past;
 mod places;

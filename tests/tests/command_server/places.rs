@@ -116,6 +116,18 @@ const COMMANDS: &[(&str, &str, Where)] = &[
     ("compat encrypt", "k --token web --short", Where::Server),
     ("compat decrypt", "--token web", Where::Server),
     ("compat mac", "--token web --user-key user.json --purpose hmac-sm3", Where::Server),
+    ("encrypt", "k --token web p.kmss", Where::Server),
+    ("decrypt", "--token web p.kmss", Where::Server),
+    ("reencrypt", "k --token web p.kmss", Where::Server),
+    ("datakey", "k --token web", Where::Server),
+    ("sign", "k --token web p.kmss", Where::Server),
+    ("verify", "k --token web p.kmss --signature p.kmss", Where::Server),
+    ("mac", "k --token web p.kmss", Where::Server),
+    ("random", "8 --token web --hex", Where::Server),
+    ("file seal", "p.kmss --token web --key k --out x", Where::Server),
+    ("file open", "sealed --token web --out x", Where::Server),
+    ("hash", "sha256 --token web p.kmss", Where::Host),
+    ("inspect", "p.kmss", Where::Files),
     ("completions", "bash", Where::Files),
 ];
 

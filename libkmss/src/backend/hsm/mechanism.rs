@@ -109,7 +109,7 @@ pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered)
             RsaMechanism::Pkcs => [Some((S::Pkcs, I::Padded(11))), None],
             RsaMechanism::X509 => [Some((S::Raw, I::Filled)), None],
             RsaMechanism::PkcsHash(hash) => {
-                let raw = digest_info(*hash).is_some().then_some((S::Pkcs, I::DigestInfo(*hash)));
+                let raw = hash.digest_info().is_some().then_some((S::Pkcs, I::DigestInfo(*hash)));
                 [raw, Some((S::PkcsHash(*hash), I::Message))]
             }
             RsaMechanism::Pss { pss, message: false } => [Some((S::Pss(*pss), I::Exactly(pss.hash.len()))), None],
@@ -136,33 +136,6 @@ pub(super) fn signer(mechanism: &Mechanism, key_type: KeyType, device: &Entered)
         _ => [None, None],
     };
     ways.into_iter().flatten().find(|(signer, _)| signer.is_offered(device)).ok_or_else(unsupported)
-}
-
-/// The DER of a DigestInfo up to the digest (RFC 8017, 9.2, note 1).
-pub(super) fn digest_info(hash: Hash) -> Option<Vec<u8>> {
-    let (oid, len): (&[u8], u8) = match hash {
-        Hash::Sha1 => {
-            return Some(vec![
-                0x30, 0x21, 0x30, 0x09, 0x06, 0x05, 0x2b, 0x0e, 0x03, 0x02, 0x1a, 0x05, 0x00, 0x04, 0x14,
-            ]);
-        }
-        Hash::Sha256 => (&[1], 32),
-        Hash::Sha384 => (&[2], 48),
-        Hash::Sha512 => (&[3], 64),
-        Hash::Sha224 => (&[4], 28),
-        Hash::Sha512_224 => (&[5], 28),
-        Hash::Sha512_256 => (&[6], 32),
-        Hash::Sha3_224 => (&[7], 28),
-        Hash::Sha3_256 => (&[8], 32),
-        Hash::Sha3_384 => (&[9], 48),
-        Hash::Sha3_512 => (&[10], 64),
-        Hash::Sm3 => return None,
-    };
-    // SEQUENCE { SEQUENCE { OID 2.16.840.1.101.3.4.2.x, NULL }, OCTET STRING }
-    let mut der = vec![0x30, 0x11 + len, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02];
-    der.extend_from_slice(oid);
-    der.extend_from_slice(&[0x05, 0x00, 0x04, len]);
-    Some(der)
 }
 
 /// The hash itself.
@@ -322,24 +295,4 @@ pub(super) fn unsupported() -> Error {
 
 pub(super) fn wrong_key() -> Error {
     Error::new(ErrorKind::KeyType, "the key does not fit the mechanism")
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
-    use super::*;
-
-    #[test]
-    fn a_digest_info_is_as_long_as_it_says() {
-        for hash in Hash::ALL {
-            let Some(der) = digest_info(hash) else { continue };
-            assert_eq!(usize::from(der[1]) + 2, der.len() + hash.len(), "{}", hash.name());
-            assert_eq!(usize::from(*der.last().unwrap()), hash.len());
-        }
-        let sha256 = [
-            0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
-            0x20,
-        ];
-        assert_eq!(digest_info(Hash::Sha256).unwrap(), sha256);
-    }
 }

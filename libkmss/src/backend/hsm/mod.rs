@@ -30,6 +30,7 @@ use self::place::Place;
 use self::route::Route;
 use self::sign::Signature;
 use super::soft::buffer::Buffer;
+use super::soft::native;
 use super::{Backend, Ciphering, Digesting, Foreign, Signing, Verifying};
 use crate::device::{Device, Effort, Lent, Trouble, Use};
 use crate::error::{Error, ErrorKind, Result};
@@ -37,7 +38,7 @@ use crate::key::{
     BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, PublicComponents,
     Storage,
 };
-use crate::mechanism::{Curve, Hash, KeyType, MacMechanism, Mechanism};
+use crate::mechanism::{Curve, Hash, KeyType, MacMechanism, Mechanism, Native};
 use crate::permit::{Granted, Permit};
 use crate::random::Random;
 use crate::secret::Secret;
@@ -127,6 +128,9 @@ impl HsmBackend {
                 self.software.decrypt(permit, mechanism)
             };
         }
+        if let Mechanism::Native(native) = mechanism {
+            return self.native(granted, place, permit, native, encrypt);
+        }
         let (key_type, device) = (granted.key.key_type, self.route.entered(&[&place])?);
         // What cannot work is told at the beginning.
         check(mechanism, &device.quirks)?;
@@ -139,6 +143,34 @@ impl HsmBackend {
         };
         let (route, mechanism) = (self.route.clone(), mechanism.clone());
         Ok(Box::new(Cipher { route, place, mechanism, key_type, unit, encrypt, data: Arc::default() }))
+    }
+}
+
+impl HsmBackend {
+    /// Starts an encryption or decryption in our own format: the device computes the MACs that a message's key is derived by.
+    fn native(
+        &self,
+        granted: Granted<'_>,
+        place: Place,
+        permit: &Permit,
+        native: &Native,
+        encrypt: bool,
+    ) -> Result<Box<dyn Ciphering>> {
+        let bytes = usize::try_from(granted.version.bits / 8).unwrap_or_default();
+        native::check(native.algorithm, granted.key.key_type, bytes)?;
+        if !granted.key.usage.sign {
+            let why = "our own format takes a key of an HSM that may compute MACs (CKA_SIGN): keys of messages are derived by AES-CMAC";
+            return Err(Error::new(ErrorKind::KeyUsage, why));
+        }
+        let mac = native::mac(native.algorithm).ok_or_else(unsupported)?;
+        // What cannot work is told at the beginning.
+        let ready = self.signature(granted, place, permit, &Mechanism::Mac(mac))?;
+        let prf = move |data: &[u8], out: &mut [u8]| {
+            let mut signature = ready.anew();
+            Signing::update(&mut signature, data)?;
+            Signing::finish(&mut signature, out).map(|_| ())
+        };
+        Ok(native::with(Box::new(prf), granted, native, encrypt))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use subtle::ConstantTimeEq;
 
-use super::mechanism::{Input, Signer, digest_info};
+use super::mechanism::{Input, Signer};
 use super::place::Place;
 use super::route::Route;
 use crate::backend::soft::buffer::{Buffer, MAX_HELD};
@@ -29,6 +29,21 @@ pub(super) struct Signature {
 }
 
 impl Signature {
+    /// Another one like it, of a message that is not hashed here, with nothing in it yet.
+    pub(super) fn anew(&self) -> Self {
+        Self {
+            route: self.route.clone(),
+            place: self.place.clone(),
+            signer: self.signer,
+            input: self.input,
+            digest: None,
+            unit: self.unit,
+            len: self.len,
+            shortened: self.shortened,
+            data: Buffer::default(),
+        }
+    }
+
     fn add(&mut self, data: &[u8]) -> Result<()> {
         if let Some(digest) = &mut self.digest {
             return digest.update(data);
@@ -51,7 +66,7 @@ impl Signature {
             let len = digest.finish(&[], &mut out)?;
             out.truncate(len);
             if let Input::DigestInfo(hash) = self.input {
-                let mut info = digest_info(hash).unwrap_or_default();
+                let mut info = hash.digest_info().unwrap_or_default();
                 info.extend_from_slice(&out);
                 return Ok(info);
             }

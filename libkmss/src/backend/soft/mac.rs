@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use cmac::Cmac as CmacOf;
 use hmac::{HmacReset, KeyInit, Mac};
 use sm3::Sm3;
+use sm4::Sm4;
 use subtle::ConstantTimeEq;
 
 use super::awslc::{AeadEncrypt, AeadKind, Cmac, Hmac};
@@ -22,6 +24,7 @@ enum State {
     Hmac(Lent<Hmac>),
     HmacSm3(Box<HmacReset<Sm3>>),
     Cmac(Cmac),
+    CmacSm4(Box<CmacOf<Sm4>>),
     Gmac(AeadEncrypt),
 }
 
@@ -73,7 +76,11 @@ impl MacOperation {
                 State::Gmac(AeadEncrypt::new(AeadKind::AesGcm, key.value.expose(), iv, &[])?)
             }
             MacMechanism::Cmac { cipher: BlockCipher::Sm4, .. } => {
-                return Err(Error::new(ErrorKind::MechanismUnsupported, "CMAC is not offered with SM4"));
+                if key.key_type != KeyType::Sm4 {
+                    return Err(wrong_key());
+                }
+                let keyed = CmacOf::new_from_slice(key.value.expose());
+                State::CmacSm4(Box::new(keyed.map_err(|_| Error::new(ErrorKind::KeySize, "an SM4 key has 16 bytes"))?))
             }
         };
         Ok(Self { state, len: mechanism.len() })
@@ -84,6 +91,7 @@ impl MacOperation {
             State::Hmac(hmac) => hmac.get()?.update(data)?,
             State::HmacSm3(hmac) => hmac.update(data),
             State::Cmac(cmac) => cmac.update(data)?,
+            State::CmacSm4(cmac) => cmac.update(data),
             State::Gmac(gmac) => gmac.authenticate(data)?,
         }
         Ok(())
@@ -101,6 +109,7 @@ impl MacOperation {
                 front(&mut mac, bytes.len())?.copy_from_slice(&bytes);
             }
             State::Cmac(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finish()?),
+            State::CmacSm4(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finalize_reset().into_bytes()),
             State::Gmac(gmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&gmac.finish()?),
         }
         Ok(mac)

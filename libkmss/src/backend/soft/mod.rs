@@ -25,6 +25,7 @@ mod mac;
 mod material;
 mod mldsa;
 mod mlkem;
+pub(super) mod native;
 mod pqc;
 mod pqc_pkcs8;
 mod prehash;
@@ -55,7 +56,7 @@ use self::mac::MacOperation;
 use self::rng::Generator;
 use super::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material, PublicComponents};
 use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism, TlsMechanism};
 use crate::permit::Permit;
 use crate::random::Random;
@@ -162,6 +163,11 @@ impl Backend for SoftBackend {
         Ok((material::seal(permit, &pair)?, material::describe(&pair)?))
     }
 
+    fn release_pair(&self, _permit: &Permit, spec: &KeySpec) -> Result<(Secret, PublicComponents)> {
+        let pair = in_vault(|| generate::pair(spec))?;
+        Ok((wrap::pkcs8(&pair)?, material::public_of(&pair)?))
+    }
+
     fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
         let key = in_vault(|| material::from_components(components))?;
         match components {
@@ -253,6 +259,7 @@ fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dy
         (Parsed::Secret(key), Mechanism::Cipher(block, mode)) => cipher::start(key, *block, mode, encrypt),
         (Parsed::Secret(key), Mechanism::ChaCha20Poly1305(m)) => aead::chacha(key, m, encrypt),
         (Parsed::Secret(key), Mechanism::Ff1(m)) => ff1::start(key, m, encrypt),
+        (Parsed::Secret(key), Mechanism::Native(m)) => native::start(key, permit.key()?, m, encrypt),
         (Parsed::Rsa(key), Mechanism::Rsa(m)) => rsa::cipher(Arc::clone(key), m, !encrypt),
         (Parsed::Sm2(key), Mechanism::Sm2(m)) => sm2::cipher(Arc::clone(key), m, !encrypt),
         (
@@ -261,7 +268,8 @@ fn crypt(permit: &Permit, mechanism: &Mechanism, encrypt: bool) -> Result<Box<dy
             | Mechanism::ChaCha20Poly1305(_)
             | Mechanism::Rsa(_)
             | Mechanism::Sm2(_)
-            | Mechanism::Ff1(_),
+            | Mechanism::Ff1(_)
+            | Mechanism::Native(_),
         ) => Err(wrong_key()),
         _ => Err(unfit(false)),
     }

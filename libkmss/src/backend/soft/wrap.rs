@@ -52,6 +52,11 @@ pub(super) fn wrap(key: &Parsed, mechanism: &Mechanism, target: &Parsed) -> Resu
     }
 }
 
+/// PKCS #8 of a private key (RFC 5958, DER).
+pub(super) fn pkcs8(key: &Parsed) -> Result<Secret> {
+    Ok(Secret::copy_of(plaintext(key)?.expose()))
+}
+
 /// Unwraps a key of type `key_type` (a secret of `len` bytes, where that is known) with `key`.
 pub(super) fn unwrap(
     key: &Parsed,

@@ -300,6 +300,10 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x0D2B, "HASH_SLH_DSA_SHA3_512"),
     (0x0D2D, "HASH_SLH_DSA_SHAKE128"),
     (0x0D2E, "HASH_SLH_DSA_SHAKE256"),
+    (0x0E01, "NATIVE_AES_256_GCM"),
+    (0x0E02, "NATIVE_CHACHA20_POLY1305"),
+    (0x0E03, "NATIVE_SM4_GCM"),
+    (0x0E04, "NATIVE_DETERMINISTIC_AES_SIV"),
 ];
 
 /// Room for the mechanisms and as much again, so that most are found at the first look.

@@ -1,0 +1,7 @@
+//! Envelopes: data under keys that are given out, which are themselves encrypted under keys of ours. Stands above
+//! [`Kms`](crate::kms::Kms) and uses it as any door does.
+
+mod cache;
+pub mod file;
+
+pub use cache::{CacheLimits, CachedDataKey, DataKeyCache};
