@@ -243,8 +243,7 @@ pub(super) fn changes(report: &Report) -> Markup {
 pub(super) fn weak(report: &Report) -> Markup {
     let rows = report.weak_mechanisms.rows.iter().map(|row| {
         let key = &row.key;
-        let mut cells =
-            vec![row.value.count.to_string(), key.mechanism.clone(), key.why.clone(), key.action.clone()];
+        let mut cells = vec![row.value.count.to_string(), key.mechanism.clone(), key.why.clone(), key.action.clone()];
         cells.extend([key.token.clone(), key.key.clone(), key.principal.clone(), moment(row.value.last)]);
         cells
     });
