@@ -1,6 +1,7 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
 mod adopt;
+mod alias;
 mod changes;
 mod copy;
 mod derive;
@@ -28,6 +29,7 @@ mod wrap;
 use std::sync::Arc;
 
 pub use adopt::{Adopt, Survey};
+pub use alias::SetAlias;
 pub use changes::ListChanges;
 pub use copy::Copy;
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};

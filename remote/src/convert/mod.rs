@@ -19,7 +19,7 @@ use libkmss::tenant::ObjectId;
 
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
-pub use self::life::{doomed, due_rotation, tombstone, transition};
+pub use self::life::{doomed, due_rotation, purpose, purpose_number, tombstone, transition};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 use crate::proto;
 
