@@ -33,7 +33,8 @@ pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
 pub(crate) use self::life::{
-    DeleteArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs, ScheduleArgs,
+    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs,
+    ScheduleArgs,
 };
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
@@ -390,6 +391,15 @@ pub(crate) enum KeyCommand {
         /// The token
         #[command(flatten)]
         token: TokenArg,
+        /// Only those of this owner
+        #[arg(long, value_name = "TEXT")]
+        owner: Option<String>,
+        /// Only those of this purpose
+        #[arg(long, value_name = "PURPOSE")]
+        purpose: Option<String>,
+        /// Only those with this tag; may be repeated
+        #[arg(long = "tag", value_name = "TAG")]
+        tags: Vec<String>,
     },
     /// Import a key: PEM, PKCS #8 (also encrypted), PKCS #1, SEC 1, PKCS #12 with its certificates, JWK
     Import(ImportArgs),

@@ -141,7 +141,9 @@ const fn life(command: &LifeCommand) -> Place {
         | LifeCommand::Rotate(_)
         | LifeCommand::Activate(_)
         | LifeCommand::Versions(_)
-        | LifeCommand::Rotation(_) => Place::Either,
+        | LifeCommand::Rotation(_)
+        | LifeCommand::Describe(_)
+        | LifeCommand::Alias(_) => Place::Either,
     }
 }
 

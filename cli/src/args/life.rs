@@ -38,6 +38,43 @@ pub(crate) enum LifeCommand {
     Versions(NamedKey),
     /// Say how often a key is rotated by itself (by the SO)
     Rotation(RotationArgs),
+    /// Say whose a key is and what it is for (by the SO)
+    Describe(DescribeArgs),
+    /// Let a key have another name beside its own, or take that away; one that a key has goes over at once
+    Alias(AliasArgs),
+}
+
+/// `kmss key describe`
+#[derive(Args, Debug)]
+pub(crate) struct DescribeArgs {
+    /// The key
+    #[command(flatten)]
+    pub key: NamedKey,
+    /// Whose it is; empty for nobody's
+    #[arg(long, value_name = "TEXT")]
+    pub owner: Option<String>,
+    /// The one thing that it does from now on: sign, encrypt, wrap, derive, encapsulate, or any
+    #[arg(long, value_name = "PURPOSE")]
+    pub purpose: Option<String>,
+    /// A sentence about it; empty for none
+    #[arg(long, value_name = "TEXT")]
+    pub description: Option<String>,
+}
+
+/// `kmss key alias`
+#[derive(Args, Debug)]
+pub(crate) struct AliasArgs {
+    /// The alias
+    pub alias: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// The key that has it from now on
+    #[arg(long, value_name = "NAME", required_unless_present = "remove", conflicts_with = "remove")]
+    pub to: Option<String>,
+    /// No key has it any more
+    #[arg(long)]
+    pub remove: bool,
 }
 
 /// `kmss rotate …`

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use libkmss::catalog::ObjectKind;
+use libkmss::catalog::{Facet, ObjectKind};
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
 use libkmss::operation::Draft;
@@ -30,7 +30,10 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Fa
         }
         KeyCommand::Import(args) => key_import::run(context, &args),
         KeyCommand::ExportPublic { key, format, out } => key_export::run(context, &key, format, out.as_deref()),
-        KeyCommand::List { token } => list(context, &token.token),
+        KeyCommand::List { token, owner, purpose, tags } => {
+            let facets = facets(owner, purpose.as_deref(), tags)?;
+            list(context, &token.token, &facets)
+        }
         KeyCommand::Show(key) => show(context, &key),
         KeyCommand::Label { key, label } => key_name::label(context, &key, &label),
         KeyCommand::Rename { key, new_name } => key_name::rename(context, &key, &new_name),
@@ -110,13 +113,23 @@ fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> 
     Ok(draft)
 }
 
-fn list(context: &Context, token: &str) -> Result<(), Failure> {
+/// What listed keys are to have.
+fn facets(owner: Option<String>, purpose: Option<&str>, tags: Vec<String>) -> Result<Vec<(Facet, Vec<u8>)>, Failure> {
+    let mut facets: Vec<_> = tags.into_iter().map(|tag| (Facet::Tag, tag.into_bytes())).collect();
+    facets.extend(owner.map(|owner| (Facet::Owner, owner.into_bytes())));
+    if let Some(purpose) = purpose {
+        facets.push((Facet::Purpose, key_life::purpose(purpose)?.name().into()));
+    }
+    Ok(facets)
+}
+
+fn list(context: &Context, token: &str, facets: &[(Facet, Vec<u8>)]) -> Result<(), Failure> {
     let objects = context.objects(token)?;
     let mut keys = Vec::new();
     for kind in
         [ObjectKind::Key(KeyClass::Private), ObjectKind::Key(KeyClass::Secret), ObjectKind::Key(KeyClass::Public)]
     {
-        keys.extend(objects.all(kind)?);
+        keys.extend(objects.having(kind, facets)?);
     }
     // A pair is one line: its public half is shown only where it stands alone.
     let private: Vec<String> = names(&keys, KeyClass::Private);
@@ -174,7 +187,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
         ] {
             output::line(&format!("{name:<12} {value}"))?;
         }
-        for (name, value) in key_life::lines(&key.lifecycle) {
+        for (name, value) in key_life::said(&key.metadata).into_iter().chain(key_life::lines(&key.lifecycle)) {
             output::line(&format!("{name:<12} {value}"))?;
         }
         output::line("")?;
@@ -308,6 +321,10 @@ fn describe_at(object: &Object, now: Option<Timestamp>) -> Value {
         "type": report::describe(key),
         "state": now.map_or(key.state.name(), |now| key.state_word(now)),
         "lifecycle": key.lifecycle,
+        "owner": key.metadata.owner,
+        "purpose": key.metadata.purpose,
+        "description": key.metadata.description,
+        "aliases": key.metadata.aliases,
         "tags": key.tags,
         "audit": key.audit.name(),
         "backend": backend(key),

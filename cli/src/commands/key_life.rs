@@ -4,12 +4,14 @@ use std::process::ExitCode;
 
 use libkmss::catalog::Tombstone;
 use libkmss::clock::Timestamp;
-use libkmss::key::{Lifecycle, Transition};
+use libkmss::key::{Description, Lifecycle, Metadata, Purpose, Transition};
 use libkmss::kms::{Doomed, Fate};
 use serde_json::{Value, json};
 
 use super::{key, key_rotate};
-use crate::args::{DeleteArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs};
+use crate::args::{
+    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs,
+};
 use crate::context::Context;
 use crate::moment;
 use crate::objects::Objects;
@@ -42,6 +44,8 @@ pub(super) fn run(context: &Context, command: LifeCommand) -> Result<ExitCode, F
         LifeCommand::Rotate(args) => key_rotate::rotate(context, &args),
         LifeCommand::Activate(key) => key_rotate::activate(context, &key),
         LifeCommand::Versions(key) => key_rotate::versions(context, &key),
+        LifeCommand::Describe(args) => describe(context, args),
+        LifeCommand::Alias(args) => alias(context, &args),
         LifeCommand::Rotation(RotationArgs { key, every }) => {
             change(context, &key, &Transition::Rotate(key_rotate::rule(&every)?))
         }
@@ -68,6 +72,55 @@ fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Resul
         output::line(&format!("{name:<12} {value}"))?;
     }
     Ok(())
+}
+
+fn describe(context: &Context, args: DescribeArgs) -> Result<(), Failure> {
+    let DescribeArgs { key, owner, purpose, description } = args;
+    if owner.is_none() && purpose.is_none() && description.is_none() {
+        return Err("say what changes: --owner, --purpose or --description".into());
+    }
+    let purpose =
+        purpose.map(|name| if name == "any" { Ok(None) } else { self::purpose(&name).map(Some) }).transpose()?;
+    change(context, &key, &Transition::Describe(Description { owner, description, purpose }))
+}
+
+/// The purpose of that name.
+///
+/// # Errors
+/// There is none.
+pub(super) fn purpose(name: &str) -> Result<Purpose, Failure> {
+    let names = Purpose::ALL.map(Purpose::name).join(", ");
+    Purpose::from_name(name).ok_or_else(|| format!("`{name}` is no purpose: {names}").into())
+}
+
+fn alias(context: &Context, args: &AliasArgs) -> Result<(), Failure> {
+    let objects = context.objects(&args.token.token)?;
+    objects.set_alias(&args.alias, args.to.as_deref())?;
+    objects.close()?;
+    if context.global.json {
+        return output::json(&json!({ "alias": args.alias, "name": args.to }));
+    }
+    let alias = output::plain(&args.alias);
+    match &args.to {
+        Some(name) => output::line(&format!("`{alias}` is key `{}` from now on.", output::plain(name))),
+        None => output::line(&format!("`{alias}` is no key any more.")),
+    }
+}
+
+/// What people say of a key, as lines.
+pub(super) fn said(metadata: &Metadata) -> Vec<(&'static str, String)> {
+    let mut lines = Vec::new();
+    if !metadata.owner.is_empty() {
+        lines.push(("Owner", output::plain(&metadata.owner)));
+    }
+    lines.extend(metadata.purpose.map(|purpose| ("Purpose", purpose.name().to_owned())));
+    if !metadata.description.is_empty() {
+        lines.push(("Description", output::plain(&metadata.description)));
+    }
+    if !metadata.aliases.is_empty() {
+        lines.push(("Aliases", output::plain(&metadata.aliases.join(", "))));
+    }
+    lines
 }
 
 /// What there is to a key's life beyond its state, as lines.

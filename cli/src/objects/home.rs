@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use libkmss::caller::Caller;
-use libkmss::catalog::{ObjectKind, Query, Tombstone};
+use libkmss::catalog::{Facet, ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation, Kms};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{
-    ChangeLife, ChangeState, Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Find,
-    GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
-    SetAudit, Sign, Tag, Tokenize, Turn, Update, Verify,
+    ChangeLife, ChangeState, Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage,
+    Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef,
+    Rename, SetAudit, Sign, Tag, Tokenize, Turn, Update, Verify,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -50,9 +50,10 @@ impl Objects for HomeObjects {
         Ok(self.kms.key(&self.caller, name, class)?)
     }
 
-    fn all(&self, kind: ObjectKind) -> Result<Vec<Arc<Object>>, Failure> {
+    fn having(&self, kind: ObjectKind, facets: &[(Facet, Vec<u8>)]) -> Result<Vec<Arc<Object>>, Failure> {
         let mut all = Vec::new();
-        all_in(&self.kms, &self.caller, kind, &mut all)?;
+        let query = Query { kind: Some(kind), facets: facets.to_vec(), ..Query::default() };
+        found_in(&self.kms, &self.caller, &query, &mut all)?;
         Ok(all)
     }
 
@@ -259,6 +260,11 @@ impl Objects for HomeObjects {
         Ok(self.kms.rotate_due(&self.caller, only, dry_run)?)
     }
 
+    fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure> {
+        self.kms.set_alias(&self.caller, alias, to)?;
+        Ok(())
+    }
+
     fn close(&self) -> Result<(), Failure> {
         Ok(self.kms.close()?)
     }
@@ -293,11 +299,14 @@ pub(crate) fn parts_in(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc
 /// # Errors
 /// The store cannot be read.
 pub(crate) fn all_in(kms: &Kms, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
+    found_in(kms, caller, &Query { kind: Some(kind), ..Query::default() }, into)
+}
+
+fn found_in(kms: &Kms, caller: &Caller, query: &Query, into: &mut Vec<Arc<Object>>) -> Result<(), Failure> {
     const PAGE: usize = 256;
-    let query = Query { kind: Some(kind), ..Query::default() };
     let mut after = None;
     loop {
-        let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
+        let page = kms.perform(caller, Find { query, after, limit: PAGE })?;
         for found in &page {
             into.push(kms.object(caller, found.id)?);
         }

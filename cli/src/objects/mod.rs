@@ -5,7 +5,7 @@ mod server;
 
 use std::sync::Arc;
 
-use libkmss::catalog::{ObjectKind, Tombstone};
+use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
 use libkmss::kms::{Doomed, DueRotation};
@@ -54,7 +54,12 @@ pub(crate) trait Objects {
     fn key(&self, name: &str, class: KeyClass) -> Result<Option<Arc<Object>>, Failure>;
 
     /// Every stored object of a kind.
-    fn all(&self, kind: ObjectKind) -> Result<Vec<Arc<Object>>, Failure>;
+    fn all(&self, kind: ObjectKind) -> Result<Vec<Arc<Object>>, Failure> {
+        self.having(kind, &[])
+    }
+
+    /// Those that have all of these.
+    fn having(&self, kind: ObjectKind, facets: &[(Facet, Vec<u8>)]) -> Result<Vec<Arc<Object>>, Failure>;
 
     /// Makes a pair; its private half.
     fn generate_pair(&self, spec: KeySpec, private: Draft, public: Draft) -> Result<Arc<Object>, Failure>;
@@ -133,6 +138,9 @@ pub(crate) trait Objects {
 
     /// Does what is due about the rotation of one key or of all, or says what that is.
     fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
+
+    /// Gives an alias to a key, or takes it away.
+    fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure>;
 
     /// Whether a signature or MAC of a message holds.
     fn verify(

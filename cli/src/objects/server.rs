@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use libkmss::catalog::{ObjectKind, Tombstone};
+use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
-use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
+use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Purpose, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
@@ -144,13 +144,24 @@ impl Objects for ServerObjects<'_> {
         }
     }
 
-    fn all(&self, kind: ObjectKind) -> Result<Vec<Arc<Object>>, Failure> {
+    fn having(&self, kind: ObjectKind, facets: &[(Facet, Vec<u8>)]) -> Result<Vec<Arc<Object>>, Failure> {
         let mut wanted = proto::ListObjectsRequest {
             namespace: self.place(),
             kind: kind_number(kind).into(),
             page_size: PAGE,
             ..proto::ListObjectsRequest::default()
         };
+        for (facet, value) in facets {
+            let text = String::from_utf8_lossy(value).into_owned();
+            match facet {
+                Facet::Owner => wanted.owner = Some(text),
+                Facet::Tag => wanted.tags.push(text),
+                Facet::Purpose => {
+                    wanted.purpose = Purpose::from_name(&text).map(|one| convert::purpose_number(Some(one)))
+                }
+                Facet::Deletion | Facet::Rotation => return Err("a server is not asked for that".into()),
+            }
+        }
         let mut all = Vec::new();
         loop {
             let page = self.server.ask(wanted.clone())?;
@@ -473,6 +484,12 @@ impl Objects for ServerObjects<'_> {
         let (namespace, name) = (self.place(), only.unwrap_or_default().to_owned());
         let request = proto::RotateDueKeysRequest { namespace, name, dry_run, request_id: Vec::new() };
         self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?)).collect()
+    }
+
+    fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure> {
+        let (namespace, alias, name) = (self.place(), alias.to_owned(), to.unwrap_or_default().to_owned());
+        self.server.ask(proto::SetAliasRequest { namespace, alias, name, request_id: Vec::new() })?;
+        Ok(())
     }
 
     fn close(&self) -> Result<(), Failure> {

@@ -133,7 +133,7 @@ impl Walk<'_> {
             self.wanted.insert(self.paths.entry(term, id)?);
         }
         if let Some(key) = object.key() {
-            let guards = name::guards(&self.caller.keyring.public, &self.paths, key.class, &key.name)?;
+            let guards = name::all_guards(&self.caller.keyring.public, &self.paths, key)?;
             self.wanted.extend(guards);
         }
         Ok(())

@@ -70,6 +70,9 @@ pub(super) fn kind(key: &DomainKey, kind: ObjectKind) -> Result<Term> {
     key.index_term("kind", &[kind.number()]).map(Term::of)
 }
 
+/// Most tags of a key that are in the index: what changes together has its bounds.
+const MOST_TAGS: usize = 4;
+
 /// What else a key is found by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Facet {
@@ -77,6 +80,12 @@ pub enum Facet {
     Deletion,
     /// It is rotated by itself, or has a version that was made ahead; the value is empty.
     Rotation,
+    /// Its owner.
+    Owner,
+    /// The name of its purpose.
+    Purpose,
+    /// One of its tags; found are those that were given since there is this index.
+    Tag,
 }
 
 impl Facet {
@@ -84,6 +93,9 @@ impl Facet {
         match self {
             Self::Deletion => "deletion",
             Self::Rotation => "rotation",
+            Self::Owner => "owner",
+            Self::Purpose => "purpose",
+            Self::Tag => "tag",
         }
     }
 
@@ -95,6 +107,14 @@ impl Facet {
         }
         if key.lifecycle.rotation.is_some() || key.lifecycle.next.is_some() {
             all.push((Self::Rotation, Vec::new()));
+        }
+        let metadata = &key.metadata;
+        if !metadata.owner.is_empty() {
+            all.push((Self::Owner, metadata.owner.clone().into_bytes()));
+        }
+        all.extend(metadata.purpose.map(|purpose| (Self::Purpose, purpose.name().into())));
+        if metadata.tags_found {
+            all.extend(key.tags.iter().take(MOST_TAGS).map(|tag| (Self::Tag, tag.clone().into_bytes())));
         }
         all
     }

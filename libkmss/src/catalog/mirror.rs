@@ -14,7 +14,7 @@ use super::{Catalog, key_for};
 use crate::caller::Caller;
 use crate::domain::Rewrapped;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Object, Storage};
+use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Metadata, Object, Storage};
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::{BackendId, ObjectId};
 
@@ -84,6 +84,7 @@ impl Catalog {
             found => Some(found?),
         };
         let Some(current) = current else {
+            let object = without_aliases(object);
             let with = self.moved(caller, bookmark)?;
             let mut made = self.create_with(caller, &mut [object], &[], &with)?;
             self.advance(caller, bookmark)?;
@@ -223,6 +224,12 @@ fn followed(current: &Object, object: Object) -> Result<Object> {
             origin: old.origin.clone(),
             copy_of: old.copy_of.clone(),
             tags: old.tags.clone(),
+            // Aliases are names, which are ours; so are the tags.
+            metadata: Metadata {
+                aliases: old.metadata.aliases.clone(),
+                tags_found: old.metadata.tags_found,
+                ..new.metadata.clone()
+            },
             audit: old.audit,
             ..Key { versions: new.versions.into_iter().map(|version| dated(version, old)).collect(), ..*new }
         })),
@@ -237,6 +244,13 @@ fn followed(current: &Object, object: Object) -> Result<Object> {
         uses: current.uses.clone(),
         ..object
     })
+}
+
+fn without_aliases(mut object: Object) -> Object {
+    if let Body::Key(key) = &mut object.body {
+        key.metadata.aliases.clear();
+    }
+    object
 }
 
 /// A version that is known, with the time at which it came to be known.

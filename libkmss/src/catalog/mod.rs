@@ -38,7 +38,7 @@ use self::path::Paths;
 use self::record::{Domain, Header};
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{DomainKey, KeyClass, Keyring, Object, Storage};
+use crate::key::{DomainKey, Key, KeyClass, Keyring, Object, Storage};
 use crate::os::{Lock, Rank};
 use crate::random::Random;
 use crate::settings::Settings;
@@ -146,7 +146,7 @@ impl Catalog {
         visible(&caller.keyring, &object)
     }
 
-    /// The key with this name, of this class.
+    /// The key with this name or alias, of this class.
     ///
     /// # Errors
     /// As [`Catalog::get`].
@@ -158,9 +158,9 @@ impl Catalog {
         let id = name::read(&caller.keyring.public, &guard, &entry.value)?;
         let object = self.get(caller, id)?;
         match object.key() {
-            Some(key) if key.name == name && key.class == class => Ok(object),
+            Some(key) if is_called(key, name) && key.class == class => Ok(object),
             // A secret key takes the places of both halves, so this is no damage.
-            Some(key) if key.name == name => Err(not_found()),
+            Some(key) if is_called(key, name) => Err(not_found()),
             _ => Err(damaged(id, "another name leads to it")),
         }
     }
@@ -189,6 +189,10 @@ impl std::fmt::Debug for Catalog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Catalog(..)")
     }
+}
+
+fn is_called(key: &Key, name: &str) -> bool {
+    key.name == name || key.metadata.aliases.iter().any(|alias| alias == name)
 }
 
 fn not_found() -> Error {

@@ -51,6 +51,12 @@ pub(super) fn guards(key: &DomainKey, paths: &Paths, class: KeyClass, name: &str
     Place::of(class).iter().map(|place| guard(key, paths, *place, name)).collect()
 }
 
+/// Paths of all guards that `key` needs: for its name, and for its aliases.
+pub(super) fn all_guards(domain: &DomainKey, paths: &Paths, key: &Key) -> Result<Vec<StoreKey>> {
+    let names = std::iter::once(&key.name).chain(&key.metadata.aliases);
+    Ok(names.map(|name| guards(domain, paths, key.class, name)).collect::<Result<Vec<_>>>()?.concat())
+}
+
 /// What the guard at `path` holds for the object `id`.
 pub(super) fn content(key: &DomainKey, path: &StoreKey, id: ObjectId) -> Result<Vec<u8>> {
     let Term(mac) = proof(key, path, &id.0)?;

@@ -12,6 +12,9 @@ use crate::key::{Body, DeviceObject, DomainKey, DomainVersion, KeyClass, Object,
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
+/// What was changed, and what was made, as they are stored now.
+pub type Reshaped = (Vec<Arc<Object>>, Vec<Arc<Object>>);
+
 /// How often a name is chosen anew when others take it at the same moment.
 pub(super) const ATTEMPTS: usize = 100;
 
@@ -174,7 +177,7 @@ impl Catalog {
         changed: &[Object],
         made: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
-    ) -> Result<(Vec<Arc<Object>>, Vec<Arc<Object>>)> {
+    ) -> Result<Reshaped> {
         let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
         let ids: Vec<ObjectId> = changed.iter().map(|object| object.id).collect();
         for _ in 0..ATTEMPTS {
@@ -264,12 +267,14 @@ impl Catalog {
             }
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
             batch.ops.push(self.write(key_of(caller, &new)?, paths, &mut new)?);
-            batch.ops.extend(guards_of(public, paths, &old)?.into_iter().map(Op::Delete));
+            let had = guards_of(public, paths, &old)?;
+            batch.ops.extend(had.iter().cloned().map(Op::Delete));
             for guard in guards_of(public, paths, &new)? {
-                if from != to && self.store.get(&guard)?.is_some() {
+                let gains = !had.contains(&guard);
+                if gains && self.store.get(&guard)?.is_some() {
                     return Err(Error::new(ErrorKind::AlreadyExists, format!("the name `{to}` is taken")));
                 }
-                if from != to {
+                if gains {
                     batch.conditions.push(Condition::Absent(guard.clone()));
                 }
                 let content = name::content(public, &guard, new.id)?;
@@ -429,7 +434,7 @@ pub(super) fn key_of<'a>(caller: &'a Caller, object: &Object) -> Result<(&'a Dom
 
 /// `object` as the next edition of `old`.
 fn same_again(old: &Object, object: &Object) -> Result<Object> {
-    let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.class));
+    let name = |o: &Object| o.key().map(|k| (k.name.clone(), k.metadata.aliases.clone(), k.class));
     let same = old.namespace == object.namespace && old.private == object.private && name(old) == name(object);
     if !same || index::ObjectKind::of(old) != index::ObjectKind::of(object) {
         return Err(Error::new(ErrorKind::Internal, "an update would change what never changes"));
@@ -438,7 +443,7 @@ fn same_again(old: &Object, object: &Object) -> Result<Object> {
 }
 
 fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {
-    object.key().map_or_else(|| Ok(Vec::new()), |key| name::guards(public, paths, key.class, &key.name))
+    object.key().map_or_else(|| Ok(Vec::new()), |key| name::all_guards(public, paths, key))
 }
 
 pub(super) fn next_edition(old: &Object) -> Result<u64> {

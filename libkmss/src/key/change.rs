@@ -35,6 +35,8 @@ pub fn alterations(old: &Object, new: &Object) -> Vec<Alteration> {
     compare("name", &|object| object.key().map(|key| key.name.clone()).unwrap_or_default());
     compare("state", &|object| object.key().map(|key| key.state.name().to_owned()).unwrap_or_default());
     compare("life", &|object| object.key().map(|key| life(&key.lifecycle)).unwrap_or_default());
+    compare("owner", &|object| object.key().map(|key| key.metadata.owner.clone()).unwrap_or_default());
+    compare("aliases", &|object| object.key().map(|key| key.metadata.aliases.join(" ")).unwrap_or_default());
     compare("usage", &|object| object.key().map(|key| usage(key.usage)).unwrap_or_default());
     compare("protection", &|object| object.key().map(|key| protection(key.protection)).unwrap_or_default());
     compare("tags", &|object| object.key().map(|key| key.tags.join(" ")).unwrap_or_default());

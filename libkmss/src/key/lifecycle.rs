@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::object::{Date, Key};
-use super::{Action, KeyState};
+use super::{Action, Description, KeyState, Purpose};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -262,6 +262,8 @@ pub enum Transition {
     Keep,
     /// It is rotated by itself, or not any more.
     Rotate(Option<Rotation>),
+    /// Something else is said of it.
+    Describe(Description),
 }
 
 /// In words, for the audit.
@@ -286,6 +288,14 @@ impl fmt::Display for Transition {
             Self::Delete { days, why } => write!(f, "destroy after {days} days: {why}"),
             Self::Keep => f.write_str("do not destroy"),
             Self::Rotate(None) => f.write_str("rotate never"),
+            Self::Describe(Description { owner, description, purpose }) => {
+                f.write_str("describe:")?;
+                owner.iter().try_for_each(|owner| write!(f, " owner `{owner}`"))?;
+                purpose
+                    .iter()
+                    .try_for_each(|purpose| write!(f, " purpose {}", purpose.map_or("any", Purpose::name)))?;
+                description.iter().try_for_each(|text| write!(f, " description `{text}`"))
+            }
             Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
         }
     }
@@ -418,6 +428,7 @@ impl Key {
                 _ => Err(Error::new(ErrorKind::KeyState, "the key is not to be destroyed")),
             },
             Transition::Rotate(rule) => self.rotate_by(rule.as_ref()),
+            Transition::Describe(description) => self.metadata.describe(description),
         }
     }
 

@@ -26,6 +26,7 @@ fn key(state: KeyState) -> Key {
         audit: AuditMode::Normal,
         left: Vec::new(),
         lifecycle: Lifecycle::default(),
+        metadata: crate::key::Metadata::default(),
         start: None,
         end: None,
         primary: 1,

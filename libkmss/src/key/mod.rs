@@ -5,6 +5,7 @@ mod change;
 mod device_object;
 mod domain;
 mod lifecycle;
+mod metadata;
 mod object;
 mod spec;
 mod spki;
@@ -18,6 +19,7 @@ pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
 pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, Transition};
+pub use metadata::{Description, Metadata, Purpose};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,

@@ -10,7 +10,7 @@ use once_cell::race::OnceBox;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use super::{Attachment, KeyState, Lifecycle, Protection, Usage};
+use super::{Attachment, KeyState, Lifecycle, Metadata, Protection, Usage};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{Curve, DhGroup, KeyType, PqcSet};
@@ -202,6 +202,9 @@ pub struct Key {
     /// What there is to its life beyond the state.
     #[serde(default, skip_serializing_if = "Lifecycle::is_plain")]
     pub lifecycle: Lifecycle,
+    /// What people say of it.
+    #[serde(default, skip_serializing_if = "Metadata::is_empty")]
+    pub metadata: Metadata,
     /// First day of use.
     pub start: Option<Date>,
     /// Last day of use.

@@ -8,7 +8,7 @@ use crate::catalog::{Facet, ObjectKind, Query};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Body, Key, KeyClass, Object, spki_of_certificate};
-use crate::operation::{Activate, Find, Rotate, Rotated, Turn};
+use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn};
 use crate::tenant::ObjectId;
 
 /// Objects looked at at once.
@@ -117,10 +117,28 @@ impl Kms {
             if number == key.version_number() {
                 all.extend(known.halves.first().cloned());
             } else {
-                all.extend(self.halves(caller, &format!("{name}@{number}"))?.into_iter().next());
+                all.extend(self.halves(caller, &format!("{}@{number}", key.name))?.into_iter().next());
             }
         }
         Ok(all)
+    }
+
+    /// Gives the alias `alias` to the key `to`, or takes it away where that is `None`; the halves that have it now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] where there is no such key, or no key has the alias that is to be taken away;
+    /// [`ErrorKind::AlreadyExists`] where a key is named so; those of [`SetAlias`].
+    pub fn set_alias(&self, caller: &Caller, alias: &str, to: Option<&str>) -> Result<Vec<Arc<Object>>> {
+        let from = self.halves(caller, alias)?;
+        let is_name = from.iter().filter_map(|half| half.key()).any(|key| key.name == alias);
+        if is_name {
+            return Err(Error::new(ErrorKind::AlreadyExists, format!("a key is named `{alias}`: that is no alias")));
+        }
+        let to = to.map_or_else(|| Ok(Vec::new()), |name| self.versions_of(caller, name).map(|known| known.halves))?;
+        if to.iter().map(|half| half.id).eq(from.iter().map(|half| half.id)) {
+            return if to.is_empty() { Err(Error::new(ErrorKind::NotFound, "no key has this alias")) } else { Ok(to) };
+        }
+        self.perform(caller, SetAlias { alias: alias.to_owned(), to, from })
     }
 
     /// Does what is due about the rotation of every key of the caller's namespace, each step once whoever else tries it at the same
@@ -214,8 +232,9 @@ impl Kms {
     /// The key `name` and the version that is pending.
     fn versions_of(&self, caller: &Caller, name: &str) -> Result<Known> {
         let halves = self.halves(caller, name)?;
-        let next = halves.first().and_then(|half| half.key()?.lifecycle.next);
-        let pending = next.map_or_else(|| Ok(Vec::new()), |next| self.halves(caller, &format!("{name}@{next}")))?;
+        let first = halves.first().and_then(|half| half.key());
+        let (next, own) = (first.and_then(|key| key.lifecycle.next), first.map_or(name, |key| key.name.as_str()));
+        let pending = next.map_or_else(|| Ok(Vec::new()), |next| self.halves(caller, &format!("{own}@{next}")))?;
         let known = Known { halves, pending };
         known.key()?;
         Ok(known)

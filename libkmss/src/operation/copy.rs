@@ -64,6 +64,7 @@ impl Operation for Copy {
             copied.key_type = key.key_type;
             copied.state = key.state;
             copied.lifecycle = key.lifecycle.of_copy();
+            copied.metadata = key.metadata.without_aliases();
             key.policy_name().clone_into(&mut copied.origin);
             copied.tags.clone_from(&key.tags);
             // It is the same key: its uses are recorded as those of its source.

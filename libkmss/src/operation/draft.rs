@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
     Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Lifecycle, Material,
-    Object, Protection, Storage, Usage,
+    Metadata, Object, Protection, Storage, Usage,
 };
 use crate::permit::{NewObject, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
@@ -194,6 +194,7 @@ impl Draft {
             audit: AuditMode::Normal,
             left: Vec::new(),
             lifecycle: Lifecycle::default(),
+            metadata: Metadata::default(),
             start: self.start,
             end: self.end,
             primary: 1,

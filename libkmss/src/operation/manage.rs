@@ -168,6 +168,7 @@ impl Operation for Tag {
             return Err(Error::new(ErrorKind::Arguments, "only keys have tags"));
         };
         key.tags = in_order(&self.tags);
+        key.metadata.tags_found = true;
         hall.catalog.update(permit.caller(), &changed)
     }
 }
@@ -233,7 +234,7 @@ fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
         || material(old) != material(new)
         || old.allowed_mechanisms != new.allowed_mechanisms
         || (&old.tags, &old.copy_of, &old.left, old.audit) != (&new.tags, &new.copy_of, &new.left, new.audit)
-        || old.lifecycle != new.lifecycle
+        || (&old.lifecycle, &old.metadata) != (&new.lifecycle, &new.metadata)
     {
         return Err(Error::new(
             ErrorKind::AttributeReadOnly,

@@ -1,6 +1,7 @@
 //! Operations: one file per verb. Each says what it is about to do ([`Request`]) and, once permitted, does it.
 
 mod adopt;
+mod alias;
 mod changes;
 mod copy;
 mod data_key;
@@ -31,6 +32,7 @@ mod wrap;
 use std::sync::Arc;
 
 pub use adopt::{Adopt, Survey};
+pub use alias::SetAlias;
 pub use changes::ListChanges;
 pub use copy::Copy;
 pub use data_key::{DataKey, DataKeyPair, GenerateDataKey, GenerateDataKeyPair};

@@ -206,7 +206,7 @@ impl Operation for Activate {
 }
 
 /// The halves as they were read, unless somebody changed them since.
-fn unchanged(permit: &Permit, read: &[Arc<Object>]) -> Result<Vec<Arc<Object>>> {
+pub(super) fn unchanged(permit: &Permit, read: &[Arc<Object>]) -> Result<Vec<Arc<Object>>> {
     let now: Vec<_> = permit.other_keys()?.into_iter().map(|granted| Arc::clone(granted.object)).collect();
     if now.iter().map(|o| (o.id, o.edition)).eq(read.iter().map(|o| (o.id, o.edition))) {
         Ok(now)
@@ -215,7 +215,7 @@ fn unchanged(permit: &Permit, read: &[Arc<Object>]) -> Result<Vec<Arc<Object>>> 
     }
 }
 
-fn changed_meanwhile() -> Error {
+pub(super) fn changed_meanwhile() -> Error {
     Error::new(ErrorKind::Conflict, "the key was changed meanwhile: look at it again")
 }
 
@@ -296,9 +296,13 @@ fn version(
     key.tags.clone_from(&old.tags);
     key.copy_of.clone_from(&old.copy_of);
     key.audit = old.audit;
+    key.metadata = old.metadata.without_aliases();
     key.lifecycle = Lifecycle { version: number, since: Some(now(permit)), ..Lifecycle::default() };
     match turn {
-        Turn::Now => key.lifecycle.rotation.clone_from(&old.lifecycle.rotation),
+        Turn::Now => {
+            key.lifecycle.rotation.clone_from(&old.lifecycle.rotation);
+            key.metadata.aliases.clone_from(&old.metadata.aliases);
+        }
         Turn::Later(activation) => {
             // The private half signs the request for its certificate.
             key.state = if old.class == KeyClass::Secret { KeyState::PreActive } else { KeyState::Active };
@@ -321,6 +325,7 @@ fn retired(half: &Object, now: Timestamp) -> Result<Object> {
         key.state = KeyState::Deactivated;
         key.lifecycle.retirement.get_or_insert(Retirement::Rotated);
     }
+    key.metadata.aliases.clear();
     let life = &mut key.lifecycle;
     (life.version, life.role, life.next, life.rotation) = (number, Some(Role::Former), None, None);
     key.name = format!("{}@{number}", key.name);
@@ -344,6 +349,7 @@ fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     let number = key.version_number();
     key.name.clone_from(&old.name);
     key.state = KeyState::Active;
+    key.metadata.clone_from(&old.metadata);
     let life = &mut key.lifecycle;
     (life.role, life.activation, life.since) = (None, None, Some(now));
     life.rotation.clone_from(&old.lifecycle.rotation);

@@ -348,6 +348,10 @@ fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Resul
     if !allowed {
         return Err(Error::new(ErrorKind::KeyUsage, format!("the key's attributes do not allow {}", action.name())));
     }
+    if let Some(purpose) = key.metadata.purpose.filter(|purpose| !purpose.serves(action)) {
+        let why = format!("the key's purpose is to {}, and not {}", purpose.name(), action.name());
+        return Err(Error::new(ErrorKind::KeyUsage, why));
+    }
     key.check_state(action, now)
 }
 

@@ -89,8 +89,8 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Most conditions and most changes of one batch.
-    pub const MAX_OPS: usize = 32;
+    /// Most conditions and most changes of one batch: the rotation of a pair with aliases and tags takes about forty.
+    pub const MAX_OPS: usize = 64;
     /// Most bytes of values in one batch.
     pub const MAX_BYTES: usize = 256 << 10;
 

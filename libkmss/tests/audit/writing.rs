@@ -441,6 +441,7 @@ pub(crate) fn a_key(name: &str, origin: &str) -> Key {
         audit: AuditMode::Normal,
         left: Vec::new(),
         lifecycle: libkmss::key::Lifecycle::default(),
+        metadata: libkmss::key::Metadata::default(),
         start: None,
         end: None,
         primary: 3,

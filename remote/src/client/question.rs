@@ -171,6 +171,7 @@ questions!(lifecycle_service_client::LifecycleServiceClient {
     release_key_name: ReleaseKeyNameRequest => ReleaseKeyNameResponse,
     rotate_key: RotateKeyRequest => RotateKeyResponse,
     activate_key: ActivateKeyRequest => ActivateKeyResponse,
+    set_alias: SetAliasRequest => SetAliasResponse,
     rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 

@@ -3,7 +3,9 @@
 use libkmss::catalog::Tombstone;
 use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{Deletion, Lifecycle, Retirement, Revocation, Role, Rotation, Transition};
+use libkmss::key::{
+    Deletion, Description, Lifecycle, Metadata, Purpose, Retirement, Revocation, Role, Rotation, Transition,
+};
 use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep};
 use proto::transition::Kind;
 
@@ -122,6 +124,12 @@ impl From<&Transition> for proto::Transition {
             }
             Transition::Delete { days, why } => Self { days: u32::from(*days), why: why.clone(), ..of(Kind::Delete) },
             Transition::Keep => of(Kind::Keep),
+            Transition::Describe(said) => Self {
+                owner: said.owner.clone(),
+                description: said.description.clone(),
+                purpose: said.purpose.map(purpose_number),
+                ..of(Kind::Describe)
+            },
             Transition::Rotate(rule) => {
                 Self { rotation_days: rule.as_ref().map_or(0, |rule| rule.days), ..of(Kind::Rotate) }
             }
@@ -149,6 +157,11 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
         },
         Ok(Kind::Delete) => Transition::Delete { days: u16::try_from(asked.days).unwrap_or(u16::MAX), why: asked.why },
         Ok(Kind::Keep) => Transition::Keep,
+        Ok(Kind::Describe) => Transition::Describe(Description {
+            owner: asked.owner,
+            description: asked.description,
+            purpose: asked.purpose.map(purpose).transpose()?,
+        }),
         Ok(Kind::Rotate) => Transition::Rotate(rule(asked.rotation_days)),
         Ok(Kind::Unspecified) | Err(_) => return Err(unknown()),
     })
@@ -249,4 +262,55 @@ pub fn due_rotation(due: proto::DueRotation) -> Result<DueRotation> {
         _ => return Err(Error::new(ErrorKind::Arguments, "what was done about the key is not known")),
     };
     Ok(DueRotation { name: due.name, version: due.version, due: due.due_ms.map(Timestamp), step })
+}
+
+impl From<&Metadata> for proto::Metadata {
+    fn from(metadata: &Metadata) -> Self {
+        Self {
+            owner: metadata.owner.clone(),
+            description: metadata.description.clone(),
+            purpose: purpose_number(metadata.purpose),
+            aliases: metadata.aliases.clone(),
+        }
+    }
+}
+
+pub(super) fn metadata(metadata: proto::Metadata) -> Result<Metadata> {
+    Ok(Metadata {
+        owner: metadata.owner,
+        description: metadata.description,
+        purpose: purpose(metadata.purpose)?,
+        aliases: metadata.aliases,
+        ..Metadata::default()
+    })
+}
+
+/// The number of a purpose.
+#[must_use]
+pub fn purpose_number(purpose: Option<Purpose>) -> i32 {
+    match purpose {
+        None => proto::Purpose::Unspecified,
+        Some(Purpose::Sign) => proto::Purpose::Sign,
+        Some(Purpose::Encrypt) => proto::Purpose::Encrypt,
+        Some(Purpose::Wrap) => proto::Purpose::Wrap,
+        Some(Purpose::Derive) => proto::Purpose::Derive,
+        Some(Purpose::Encapsulate) => proto::Purpose::Encapsulate,
+    }
+    .into()
+}
+
+/// The purpose with this number; `None` for whatever a key's attributes allow.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for one that is not known.
+pub fn purpose(number: i32) -> Result<Option<Purpose>> {
+    Ok(match proto::Purpose::try_from(number) {
+        Ok(proto::Purpose::Unspecified) => None,
+        Ok(proto::Purpose::Sign) => Some(Purpose::Sign),
+        Ok(proto::Purpose::Encrypt) => Some(Purpose::Encrypt),
+        Ok(proto::Purpose::Wrap) => Some(Purpose::Wrap),
+        Ok(proto::Purpose::Derive) => Some(Purpose::Derive),
+        Ok(proto::Purpose::Encapsulate) => Some(Purpose::Encapsulate),
+        Err(_) => return Err(Error::new(ErrorKind::Arguments, "the purpose is not known")),
+    })
 }

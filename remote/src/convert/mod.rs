@@ -25,7 +25,7 @@ use libkmss::tenant::ObjectId;
 pub use self::approval::{approval, approval_id, sha256};
 pub use self::components::public_key;
 pub use self::draft::{document_draft, key_draft};
-pub use self::life::{doomed, due_rotation, tombstone, transition};
+pub use self::life::{doomed, due_rotation, purpose, purpose_number, tombstone, transition};
 pub use self::native::{context_entries, encryption_context, native_algorithm, native_algorithm_number};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 pub use self::past::{explanation, replay_change, replayed};

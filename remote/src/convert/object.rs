@@ -95,6 +95,7 @@ impl From<&Key> for proto::Key {
             end: digits(key.end),
             primary: key.primary,
             versions: key.versions.iter().map(Into::into).collect(),
+            metadata: (!key.metadata.is_empty()).then(|| (&key.metadata).into()),
             lifecycle: (!key.lifecycle.is_plain()).then(|| (&key.lifecycle).into()),
         }
     }
@@ -193,6 +194,7 @@ fn key(key: proto::Key, backend: &BackendId, locator: impl Fn(u32) -> Vec<u8>) -
         tags: key.tags,
         audit: Numbered::of(key.audit)?,
         left: Vec::new(),
+        metadata: key.metadata.map(super::life::metadata).transpose()?.unwrap_or_default(),
         lifecycle: key.lifecycle.map(super::life::lifecycle).transpose()?.unwrap_or_default(),
         start: date(&key.start)?,
         end: date(&key.end)?,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use libkmss::catalog::{ObjectKind, Query};
+use libkmss::catalog::{Facet, ObjectKind, Query};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{KeyClass, Object};
 use libkmss::operation::{Destroy, Export, Find, ListChanges, ObjectRef, Rename, Update};
@@ -19,6 +19,8 @@ use crate::proto;
 /// Objects of a page where nothing is said, and most of them.
 const PAGE: usize = 100;
 const MAX_PAGE: usize = 1000;
+/// Most of what a key is to have.
+const MOST_FACETS: usize = 8;
 /// How often whoever waits for a change looks.
 const PACE: Duration = Duration::from_millis(20);
 /// Longest wait for a change.
@@ -127,8 +129,15 @@ impl Call for proto::ListObjectsRequest {
         };
         let limit = page(self.page_size);
         let revision = kms.revision()?;
-        let query =
-            Query { label: self.label, identifier: self.identifier, kind: kind(self.kind)?, ..Query::default() };
+        let mut facets: Vec<_> = self.tags.into_iter().map(|tag| (Facet::Tag, tag.into_bytes())).collect();
+        facets.extend(self.owner.map(|owner| (Facet::Owner, owner.into_bytes())));
+        if let Some(purpose) = self.purpose.map(convert::purpose).transpose()?.flatten() {
+            facets.push((Facet::Purpose, purpose.name().into()));
+        }
+        if facets.len() > MOST_FACETS {
+            return Err(argument("that is too much to look for at once"));
+        }
+        let query = Query { label: self.label, identifier: self.identifier, kind: kind(self.kind)?, facets };
         let found = kms.perform(&asked.caller, Find { query: &query, after, limit })?;
         let next = if found.len() < limit { None } else { found.last().map(|last| last.id.0.to_vec()) };
         let mut objects = Vec::with_capacity(found.len());

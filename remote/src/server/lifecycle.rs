@@ -171,6 +171,25 @@ impl Call for proto::RotateDueKeysRequest {
     }
 }
 
+impl Call for proto::SetAliasRequest {
+    type Answer = proto::SetAliasResponse;
+    const METHOD: &'static str = "SetAlias";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::SetAliasResponse> {
+        let to = (!self.name.is_empty()).then_some(self.name.as_str());
+        let keys = asked.host.kms.set_alias(&asked.caller, &self.alias, to)?;
+        Ok(proto::SetAliasResponse { keys: keys.iter().map(|key| key.as_ref().into()).collect() })
+    }
+}
+
 /// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once.
 pub(super) async fn watch(shared: Arc<Server>) {
     let pace = Duration::from_secs(shared.config.lifecycle_s.into());

@@ -114,6 +114,7 @@ service!(LifecycleService {
     rotate_key: RotateKeyRequest => RotateKeyResponse,
     activate_key: ActivateKeyRequest => ActivateKeyResponse,
     list_versions: ListVersionsRequest => ListVersionsResponse,
+    set_alias: SetAliasRequest => SetAliasResponse,
     rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 

@@ -1,6 +1,7 @@
 //! Keys and certificates.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use kmss_tests::built;
 use kmss_tests::home::json_items;
@@ -163,4 +164,42 @@ fn over_tls_the_certificate_says_who_asks_and_a_policy_of_the_server_decides() {
     stranger.kmss("key list --token web --server-ca").arg(&ca).fail().mentions("does not serve");
     let other = stranger.file("other.pem", &kit::Authority::new().pem());
     stranger.kmss("key list --token web --server-ca").arg(&other).fail().mentions("does not serve");
+}
+
+#[test]
+fn the_life_of_a_servers_keys_is_theirs_who_ask_for_it() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("lifecycle_s = 1", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate pay --token web --type ec:p256").succeed();
+    me.kmss("key suspend pay --token web").succeed().mentions("suspended");
+    me.kmss("key enable pay --token web").succeed();
+    me.kmss("key revoke pay --token web --reason superseded --why old").succeed().mentions("revoked");
+    me.kmss("key delete pay --token web --days 8").succeed().mentions("pending-deletion");
+    assert!(me.json("key purge --token web --dry-run").iter().all(|key| key["fate"] == "waits"));
+    me.kmss("key restore pay --token web").succeed().mentions("revoked");
+    assert!(me.json("key tombstones --token web").is_empty());
+    me.kmss("key release-name pay --token web").fail();
+
+    me.kmss("key generate box --token web --type aes:256").succeed();
+    me.kmss("key rotate box --token web").succeed().mentions("version 2");
+    me.kmss("key rotation box --token web --every 30d").succeed();
+    assert_eq!(me.json("rotate due --token web --dry-run")[0]["step"], "waits");
+    let names = |list: Vec<Value>| list.iter().map(|key| key["name"].clone()).collect::<Vec<_>>();
+    assert_eq!(names(me.json("key versions box --token web")), ["box@1", "box"]);
+    me.kmss("key describe box --token web --owner payments --purpose encrypt").succeed();
+    assert_eq!(names(me.json("key list --token web --owner payments --purpose encrypt")), ["box"]);
+    me.kmss("key alias current --to box --token web").succeed();
+    assert_eq!(me.json("key show current --token web")[0]["name"], "box");
+    // What was made ahead takes the name when its moment has come, without anybody asking.
+    me.kmss("key rotate box --token web --ahead --at 2001-01-01").succeed();
+    let begun = Instant::now();
+    while names(me.json("key versions box --token web")) != ["box@1", "box@2", "box"] {
+        assert!(begun.elapsed() < Duration::from_secs(30), "the server does not look");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    assert_eq!(me.json("key show current --token web")[0]["lifecycle"]["version"], 3);
+    server.home.audit_is_whole();
 }

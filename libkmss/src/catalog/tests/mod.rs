@@ -166,6 +166,7 @@ pub(super) fn key(of: &Caller, name: &str, class: KeyClass) -> Object {
         audit: AuditMode::Normal,
         left: Vec::new(),
         lifecycle: crate::key::Lifecycle::default(),
+        metadata: crate::key::Metadata::default(),
         start: None,
         end: Some(crate::key::Date(*b"20991231")),
         primary: 1,

@@ -115,6 +115,7 @@ pub(super) fn key(name: &str, copy_of: &[&str]) -> Subjects {
         audit: AuditMode::Normal,
         left: Vec::new(),
         lifecycle: crate::key::Lifecycle::default(),
+        metadata: crate::key::Metadata::default(),
         primary: 1,
         versions: Vec::new(),
     };

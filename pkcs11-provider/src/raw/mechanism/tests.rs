@@ -74,6 +74,7 @@ fn a_key_of_another_type_is_refused() {
         audit: AuditMode::Normal,
         left: Vec::new(),
         lifecycle: libkmss::key::Lifecycle::default(),
+        metadata: libkmss::key::Metadata::default(),
         start: None,
         end: None,
         primary: 1,

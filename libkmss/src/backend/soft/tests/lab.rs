@@ -107,6 +107,7 @@ impl Lab {
             audit: AuditMode::Normal,
             left: Vec::new(),
             lifecycle: crate::key::Lifecycle::default(),
+            metadata: crate::key::Metadata::default(),
             start: None,
             end: None,
             primary: 1,
