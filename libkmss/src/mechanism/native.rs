@@ -5,8 +5,8 @@ use super::KeyType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::ObjectId;
 
-/// What every ciphertext begins with.
-pub const MAGIC: [u8; 4] = *b"KMSC";
+/// What every ciphertext begins with: `KMSC`.
+pub const MAGIC: [u8; 4] = [0x4b, 0x4d, 0x53, 0x43];
 /// The version of the format that is written, and the only one there is.
 const FORMAT: u8 = 1;
 /// What in the number of a vendor's mechanism names ours (PKCS#11 3.2: CKM_VENDOR_DEFINED).
