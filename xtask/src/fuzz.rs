@@ -13,7 +13,7 @@ pub(crate) struct Options {
     seconds: u32,
 }
 
-const TARGETS: [&str; 11] = [
+const TARGETS: [&str; 12] = [
     "template",
     "parameter",
     "config",
