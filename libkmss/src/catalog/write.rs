@@ -13,7 +13,7 @@ use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
 /// What was changed, and what was made, as they are stored now.
-pub type Reshaped = (Vec<Arc<Object>>, Vec<Arc<Object>>);
+pub(crate) type Reshaped = (Vec<Arc<Object>>, Vec<Arc<Object>>);
 
 /// How often a name is chosen anew when others take it at the same moment.
 pub(super) const ATTEMPTS: usize = 100;

@@ -126,7 +126,9 @@ impl Purpose {
             | Action::ChangeState
             | Action::Destroy => true,
             Action::Sign | Action::Verify => matches!(self, Self::Sign),
-            Action::Encrypt | Action::Decrypt => matches!(self, Self::Encrypt),
+            Action::Encrypt | Action::Decrypt | Action::Tokenize | Action::Detokenize | Action::ReadMasked => {
+                matches!(self, Self::Encrypt)
+            }
             Action::Wrap | Action::Unwrap => matches!(self, Self::Wrap),
             Action::Derive => matches!(self, Self::Derive),
             Action::Encapsulate | Action::Decapsulate => matches!(self, Self::Encapsulate),
@@ -153,6 +155,8 @@ mod tests {
         for (purpose, uses) in [
             (Purpose::Sign, [Action::Sign, Action::Verify]),
             (Purpose::Encrypt, [Action::Encrypt, Action::Decrypt]),
+            (Purpose::Encrypt, [Action::Tokenize, Action::Detokenize]),
+            (Purpose::Encrypt, [Action::ReadMasked, Action::ReadMasked]),
             (Purpose::Wrap, [Action::Wrap, Action::Unwrap]),
             (Purpose::Derive, [Action::Derive, Action::Derive]),
             (Purpose::Encapsulate, [Action::Encapsulate, Action::Decapsulate]),

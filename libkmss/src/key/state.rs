@@ -94,16 +94,19 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ACTIONS: [Action; 14] = [
+    const ACTIONS: [Action; 17] = [
         Action::Sign,
         Action::Encrypt,
         Action::Wrap,
         Action::Derive,
         Action::Encapsulate,
+        Action::Tokenize,
         Action::Verify,
         Action::Decrypt,
         Action::Unwrap,
         Action::Decapsulate,
+        Action::Detokenize,
+        Action::ReadMasked,
         Action::Export,
         Action::Find,
         Action::Manage,
