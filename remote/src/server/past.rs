@@ -68,7 +68,6 @@ impl Server {
         context: &Context,
         asked: proto::ReplayPolicyRequest,
     ) -> Result<mpsc::Receiver<Result<proto::ReplayPolicyResponse>>> {
-        let candidate = bounded(asked.candidate.ok_or_else(|| argument("there is no policy in the call"))?)?;
         let within = (Timestamp(asked.since_ms.unwrap_or(0)), Timestamp(asked.until_ms.unwrap_or(u64::MAX)));
         self.pour(
             ("ReplayPolicy", context),
@@ -77,7 +76,8 @@ impl Server {
             move |who: &Asked<'_>, outlet: &mut Outlet<_>| {
                 let name = Some(asked.namespace).filter(|name| !name.is_empty());
                 let namespace = name.map(|name| who.named(&name)).transpose()?;
-                let candidate = who.candidate(&candidate)?;
+                let candidate = asked.candidate.ok_or_else(|| argument("there is no policy in the call"))?;
+                let candidate = who.candidate(&bounded(candidate)?)?;
                 let mut told = 0;
                 let mut replayed =
                     who.host.kms.replay_past(&candidate, namespace.as_ref(), within, &mut |bytes, bytes_total| {

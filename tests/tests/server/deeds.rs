@@ -121,6 +121,7 @@ fn administration(client: &Client) -> Vec<(&'static str, Result<(), Status>)> {
         apply_policy ApplyPolicyRequest,
         remove_policy RemovePolicyRequest,
         get_policy GetPolicyRequest,
+        replay_policy ReplayPolicyRequest,
         list_publishers ListPublishersRequest,
         add_publisher AddPublisherRequest,
         remove_publisher RemovePublisherRequest,
@@ -148,6 +149,8 @@ fn auditing(client: &Client) -> Vec<(&'static str, Result<(), Status>)> {
         prove_audit ProveAuditRequest,
         get_audit_keys GetAuditKeysRequest,
         get_audit_checkpoint GetAuditCheckpointRequest,
+        explain_record ExplainRecordRequest,
+        make_report MakeReportRequest,
     )
     .into()
 }
