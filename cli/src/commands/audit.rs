@@ -259,7 +259,7 @@ fn demands(args: &VerifyArgs) -> Result<Demands, Failure> {
     }
     let only = (args.from.is_some() || args.to.is_some()).then_some(span);
     let anchors = anchors.collect::<Result<_, Failure>>()?;
-    Ok(Demands { anchors, key: key.transpose()?, only, archives: args.archives.clone(), ..Demands::default() })
+    Ok(Demands { anchors, key: key.transpose()?, only, archives: args.archives.clone() })
 }
 
 /// A bar that tells how far the work is; hidden where nobody looks.

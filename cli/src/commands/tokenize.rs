@@ -54,7 +54,7 @@ fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
         values.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line)).collect();
     // What ends with a line feed has no line behind it.
     let lines = match lines.split_last() {
-        Some((last, before)) if last.is_empty() => before,
+        Some(([], before)) => before,
         _ => &lines,
     };
     let made = if args.vault {

@@ -86,7 +86,9 @@ fn a_peer_has_some_of_the_calls_and_of_the_memory_and_leaves_the_others() {
         send.try_send(part(start.clone())).unwrap();
         (0..8).for_each(|_| send.try_send(part(sign_stream_request::Part::Data(vec![7; 8000]))).unwrap());
         let mut crypto = greedy.crypto();
-        (send, greedy.wait(async { tokio::spawn(async move { crypto.sign_stream(ReceiverStream::new(parts)).await }) }))
+        let call = async move { crypto.sign_stream(ReceiverStream::new(parts)).await };
+        let [begun] = greedy.wait(async { [tokio::spawn(call)] });
+        (send, begun)
     };
     let mut held = open();
     until("it is under way", &mut || {
