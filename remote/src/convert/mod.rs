@@ -119,7 +119,7 @@ pub fn block_cipher_number(cipher: libkmss::mechanism::BlockCipher) -> i32 {
 /// The block cipher with a number.
 ///
 /// # Errors
-/// [`ErrorKind::MechanismParameter`](libkmss::error::ErrorKind::MechanismParameter) for a number that stands for none.
+/// [`ErrorKind::MechanismParameter`] for a number that stands for none.
 pub fn block_cipher(number: i32) -> Result<libkmss::mechanism::BlockCipher> {
     Numbered::of(number)
 }
