@@ -86,8 +86,7 @@ impl Kms {
             Some(namespace) => namespace.clone(),
             None => Namespace { settings, backend: backend.clone(), ..self.plan(name)? },
         };
-        let as_made = Namespace { backend: backend.clone(), ..planned.clone() };
-        self.require_material(&as_made, seal, existing.is_none())?;
+        self.require_software(&Namespace { backend: backend.clone(), ..planned.clone() }, seal)?;
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned, by)?,
@@ -187,17 +186,8 @@ impl Kms {
         self.pipeline.around(Some(caller), Action::Destroy, || {
             self.may_try(caller, true)?;
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-            let mut attempt = 0;
-            let keys = loop {
-                // In this order: a rotation after it has the commit fail, so that no key is forgotten.
-                let batch = self.auth.prepare_remove(namespace)?;
-                let keys = self.auth.device_keys(namespace)?;
-                attempt += 1;
-                match self.catalog().remove_namespace(namespace, batch) {
-                    Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
-                    removed => break removed.map(|()| keys)?,
-                }
-            };
+            let keys = self.auth.device_keys(namespace)?;
+            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
             self.retire_policies(namespace.id, None);
             Ok(self.destroy_keys(&keys))
         })
