@@ -87,7 +87,7 @@ fn what_an_administrator_does_is_the_administrators_deed_in_the_audit() {
         done.iter().filter(of).map(|record| &record["call"]).collect()
     };
     for (action, namespace, number) in
-        [("initialize", "second", 1), ("set-pin", "second", 1), ("change-state", "web", 4), ("destroy", "second", 5)]
+        [("initialize", "second", 1), ("change-state", "web", 4), ("destroy", "second", 5)]
     {
         let (calls, call) = (calls(action, namespace), Value::from(format!("{number:02x}").repeat(16)));
         assert!(!calls.is_empty() && calls.iter().all(|one| **one == call), "{action}: {calls:?}");

@@ -50,9 +50,11 @@ fn the_samples_of_nist_come_out() {
 fn case(radix: usize, key: &[u8], tweak: &[u8], plain: &[u32], token: &[u32], result: TestResult) -> bool {
     let radix = u32::try_from(radix).unwrap();
     let encrypted = crypt(BlockCipher::Aes, key, tweak, radix, plain, true);
+    // Wycheproof is content with a hundred values, revision 1 of the standard with a million.
+    let few = plain.iter().try_fold(1_u32, |all, _| all.checked_mul(radix)).is_some_and(|all| all < 1_000_000);
     let half_bits = f64::from(radix).log2() * plain.len().div_ceil(2) as f64;
-    if result == TestResult::Invalid || half_bits >= 120.0 {
-        assert!(encrypted.is_err() || result != TestResult::Invalid, "{radix} {}", plain.len());
+    if result == TestResult::Invalid || few || half_bits >= 120.0 {
+        assert!(encrypted.is_err() || result != TestResult::Invalid && !few, "{radix} {}", plain.len());
         return false;
     }
     assert_eq!(encrypted.unwrap(), token);
@@ -127,14 +129,14 @@ fn too_few_values_are_refused_and_sent_to_the_vault() {
     let key = lab.generate(KeyType::Aes, 32).unwrap();
     for (format, value) in [
         ("card-bin-last4", "4111111111111111"),
-        ("card-bin8", "4111111111111"),
+        ("card-bin8", "4111111111119"),
         ("date", "1999-12-31"),
         ("email", "abc@example.com"),
         ("digits", "12345"),
     ] {
         let refused = lab.encrypt(&key, &how(BlockCipher::Aes, format, b""), value.as_bytes()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::DataLength, "{format}");
-        assert!(refused.to_string().contains("vault") || format == "card-bin8", "{refused}");
+        assert!(refused.to_string().contains("vault"), "{format}: {refused}");
     }
     // A million is enough.
     assert!(lab.encrypt(&key, &how(BlockCipher::Aes, "digits", b""), b"123456").is_ok());
