@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kmss_tests::built;
 use kmss_tests::home::{Home, json_items};
@@ -49,8 +50,10 @@ fn state(home: &Home, name: &str) -> Value {
 
 /// Makes `count` keys.
 fn work(home: &Home, count: usize) {
-    for n in 0..count {
-        home.kmss(&format!("key generate k{n}-{} --token {TOKEN} --type aes:256", free_port())).succeed();
+    static MADE: AtomicUsize = AtomicUsize::new(0);
+    for _ in 0..count {
+        let name = MADE.fetch_add(1, Ordering::Relaxed);
+        home.kmss(&format!("key generate k{name} --token {TOKEN} --type aes:256")).succeed();
     }
 }
 

@@ -280,7 +280,7 @@ mod tests {
             ("account", "6222020000000000", "7333131111111111"),
             ("account-last4", "6222020000000000", "7333131111110000"),
             ("date", "1999-12-31", "2000-01-01"),
-            ("email", "a.Zz@example.com", "b.ca@example.com"),
+            ("email", "a.Zz@example.com", "b.a0@example.com"),
             ("hex", "0f1e", "102f"),
             ("digits(first=2,last=1)", "123456", "124566"),
             (
