@@ -51,9 +51,9 @@ fn state(home: &Home, name: &str) -> Value {
 /// Makes `count` keys.
 fn work(home: &Home, count: usize) {
     static MADE: AtomicUsize = AtomicUsize::new(0);
-    for _ in 0..count {
-        let name = MADE.fetch_add(1, Ordering::Relaxed);
-        home.kmss(&format!("key generate k{name} --token {TOKEN} --type aes:256")).succeed();
+    for n in 0..count {
+        let before = MADE.fetch_add(1, Ordering::Relaxed);
+        home.kmss(&format!("key generate k{n}-{before} --token {TOKEN} --type aes:256")).succeed();
     }
 }
 
