@@ -7,6 +7,7 @@ mod marks;
 mod others;
 mod policies;
 mod report;
+mod services;
 
 use crate::error::Error;
 use crate::packages;
@@ -46,6 +47,9 @@ pub(crate) struct Options {
     /// Only keys in HSMs and on servers; docs/BENCHMARKS.md is then left as it is
     #[arg(long)]
     elsewhere: bool,
+    /// Only messages, data keys and tokens; docs/BENCHMARKS.md is then left as it is
+    #[arg(long)]
+    services: bool,
     /// Length of one run of one module [default: 1, with --quick 0.2]
     #[arg(long)]
     seconds: Option<f64>,
@@ -83,6 +87,10 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
         print!("{}", backends.markdown());
         return Ok(());
     }
+    if options.services {
+        print!("{}", services::Services::measure(project, &products, &scratch, &seconds)?.markdown());
+        return Ok(());
+    }
     let tool = build_tool(project)?;
     let modules = Modules {
         kmss: products.module.clone(),
@@ -100,16 +108,18 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let results = measure(project, options, &tool, &modules, true)?;
     let session = measure(project, options, &tool, &modules, false)?;
     let policies = policies::Policies::measure(project, &products, &tool, &scratch, (&seconds, &rounds))?;
+    let services = services::Services::measure(project, &products, &scratch, &seconds)?;
     let backends = backends::Backends::measure(project, &products, &scratch, (&seconds, &rounds))?;
     print!("{}", results.marks_for_people());
     for line in marks::slower_with_session_keys(&session) {
         println!("  session keys: {line}");
     }
-    print!("{}{}", policies.markdown(), backends.markdown());
+    let sections = policies.markdown() + &services.markdown() + &backends.markdown();
+    print!("{sections}");
     if options.only.is_none() {
         let path = project.root.join("docs/BENCHMARKS.md");
         create_folder(&project.root.join("docs"))?;
-        write(&path, &results.markdown(&session, (&policies, &backends), &report::Machine::look(project)?))?;
+        write(&path, &results.markdown(&session, &sections, &report::Machine::look(project)?))?;
         println!("report: {}", path.display());
     }
     Ok(())

@@ -1,8 +1,6 @@
 //! The report of a comparison: the marks of the project, and the table with every figure.
 
-use super::backends::Backends;
 use super::marks::{MARKS, judge, slower_with_session_keys};
-use super::policies::Policies;
 use crate::error::Error;
 use crate::project::{Project, read};
 use serde::Deserialize;
@@ -84,13 +82,8 @@ impl Results {
         text
     }
 
-    /// The whole report; `session` is the run with session keys.
-    pub(super) fn markdown(
-        &self,
-        session: &Results,
-        (policies, backends): (&Policies, &Backends),
-        machine: &Machine,
-    ) -> String {
+    /// The whole report; `session` is the run with session keys, `sections` what was measured otherwise.
+    pub(super) fn markdown(&self, session: &Results, sections: &str, machine: &Machine) -> String {
         let mut text = String::from(
             "# Benchmarks\n\nWritten by `cargo xtask bench`; do not edit. KMSS runs as it is shipped: policy checks and audit \
              trail on, every record in the\nkernel before the result is released.\n\n",
@@ -116,8 +109,7 @@ impl Results {
         slower.iter().for_each(|line| {
             let _ = writeln!(text, "- {line}");
         });
-        text += &policies.markdown();
-        text += &backends.markdown();
+        text += sections;
         text += "\n## Figures with token keys\n\nThe figures are medians over the rounds. Ratios are taken within each round, KMSS \
                  over the other, as median [min max];\nabove 1 KMSS is faster, also for rows in ms. `n/a`: not offered. A `*` \
                  marks rows during which other programs used the machine.\n`switches` are KMSS's voluntary context switches \
@@ -303,6 +295,9 @@ fn grouped(digits: &str) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+    use super::super::backends::Backends;
+    use super::super::policies::Policies;
+    use super::super::services::Services;
     use super::*;
 
     fn results(rows: &str) -> Results {
@@ -339,11 +334,12 @@ mod tests {
         };
         let report = results(&rows).markdown(
             &results(&row("hmac-sha256-1k", "m_bs", 9.0, 0.5)),
-            (&Policies::example(), &Backends::example()),
+            &(Policies::example().markdown() + &Services::example().markdown() + &Backends::example().markdown()),
             &machine,
         );
         assert!(report.contains("- AES-256-GCM of 1 KiB 8 × SoftHSM2: each operation"), "{report}");
         assert!(report.contains("- `hmac-sha256-1k` is 0.50 [0.50 0.50] of softhsm2's"), "{report}");
+        assert!(report.contains("| card numbers by FF1 150,000/s | **not reached** | 140000 /s |"), "{report}");
     }
 
     #[test]

@@ -1,0 +1,155 @@
+//! What messages, data keys and tokens cost, through the whole pipeline, beside what `openssl speed` says of the same ciphers.
+
+use super::{LABEL, PIN, SO_PIN};
+use crate::error::Error;
+use crate::project::{Products, Project};
+use serde::Deserialize;
+use std::fmt::Write as _;
+use tempfile::TempDir;
+
+/// What was measured.
+pub(super) struct Services {
+    ours: Ours,
+    openssl: OpenSsl,
+}
+
+/// Operations a second of one thread, as the example prints them.
+#[derive(Deserialize)]
+struct Ours {
+    encrypt_1k: f64,
+    decrypt_1k: f64,
+    encrypt_16k: f64,
+    sm4_encrypt_16k: f64,
+    data_key: f64,
+    ff1_card: f64,
+    sm2_sign: f64,
+    sm2_verify: f64,
+}
+
+/// What `openssl speed` says.
+struct OpenSsl {
+    /// SM4 in CTR mode, 16 KiB blocks, in bytes a second: Debian's OpenSSL 3.0 has no SM4-GCM.
+    sm4_ctr: Option<f64>,
+    sm2_sign: Option<f64>,
+    sm2_verify: Option<f64>,
+}
+
+impl Services {
+    /// Builds, measures.
+    pub(super) fn measure(
+        project: &Project,
+        products: &Products,
+        scratch: &TempDir,
+        seconds: &str,
+    ) -> Result<Services, Error> {
+        let example = project.build_example("service_speed")?;
+        let home = scratch.path().join("services");
+        let kmss = |words: &[&str]| {
+            let job = project.job(&products.command).env("KMSS_HOME", &home);
+            job.env("KMSS_PIN", PIN).env("KMSS_SO_PIN", SO_PIN).args(words).run()
+        };
+        kmss(&["home", "init"])?;
+        kmss(&["token", "init", LABEL])?;
+        for (kind, name) in [("aes-256", "aes"), ("sm4", "sm4"), ("sm2", "sm2")] {
+            kmss(&["key", "generate", kind, name, "--token", LABEL])?;
+        }
+        let job = project.job(example).env("KMSS_PIN", PIN).arg(&home).args([LABEL, seconds]).limit_seconds(600);
+        let output = job.run()?.stdout;
+        let ours =
+            serde_json::from_str(&output).map_err(|source| Error::Json { what: "the services' figures", source })?;
+        Ok(Services { ours, openssl: OpenSsl::measure(project)? })
+    }
+
+    /// Figures for the tests of the report.
+    #[cfg(test)]
+    pub(super) const fn example() -> Services {
+        let ours = Ours {
+            encrypt_1k: 301_000.0,
+            decrypt_1k: 310_000.0,
+            encrypt_16k: 100_000.0,
+            sm4_encrypt_16k: 6_000.0,
+            data_key: 160_000.0,
+            ff1_card: 140_000.0,
+            sm2_sign: 3_000.0,
+            sm2_verify: 3_000.0,
+        };
+        Services { ours, openssl: OpenSsl { sm4_ctr: Some(110e6), sm2_sign: None, sm2_verify: Some(2_900.0) } }
+    }
+
+    /// The section of the report.
+    pub(super) fn markdown(&self) -> String {
+        let Ours { encrypt_1k, decrypt_1k, encrypt_16k, sm4_encrypt_16k, data_key, ff1_card, sm2_sign, sm2_verify } =
+            self.ours;
+        let mut text = String::from(
+            "\n## Messages, data keys, tokens\n\nOne thread, the best of five rounds, with policy checks and audit on: each \
+             operation is decided and recorded as an operation of its own. `openssl speed` is Debian's.\n\n\
+             | mark | | measured |\n|---|---|---|\n",
+        );
+        let mut line = |words: &str, reached: bool, measured: String| {
+            let verdict = if reached { "reached" } else { "**not reached**" };
+            let _ = writeln!(text, "| {words} | {verdict} | {measured} |");
+        };
+        let often = |rate: f64| format!("{rate:.0} /s");
+        line("1 KiB encrypted with a context 300,000/s", encrypt_1k >= 300_000.0, often(encrypt_1k));
+        line("data keys 150,000/s", data_key >= 150_000.0, often(data_key));
+        line("card numbers by FF1 150,000/s", ff1_card >= 150_000.0, often(ff1_card));
+        let sm4 = sm4_encrypt_16k * f64::from(1 << 14);
+        let beside = |ours: f64, theirs: Option<f64>| theirs.is_some_and(|theirs| ours >= theirs);
+        let megabytes = |rate: Option<f64>| rate.map_or("not measured".to_owned(), |rate| format!("{:.0} MB/s", rate / 1e6));
+        let other = |rate: Option<f64>| rate.map_or("not measured".to_owned(), often);
+        let OpenSsl { sm4_ctr, sm2_sign: their_sign, sm2_verify: their_verify } = self.openssl;
+        line(
+            "SM4-GCM of 16 KiB as fast as `openssl speed` in CTR mode",
+            beside(sm4, sm4_ctr),
+            format!("{} beside {}", megabytes(Some(sm4)), megabytes(sm4_ctr)),
+        );
+        let pair = |ours: f64, theirs| format!("{} beside {}", often(ours), other(theirs));
+        line("SM2 signing as fast as `openssl speed`", beside(sm2_sign, their_sign), pair(sm2_sign, their_sign));
+        line("SM2 verifying as fast as `openssl speed`", beside(sm2_verify, their_verify), pair(sm2_verify, their_verify));
+        let _ = writeln!(
+            text,
+            "\nBeside the marks: 1 KiB decrypted {decrypt_1k:.0} /s, 16 KiB encrypted {encrypt_16k:.0} /s ({:.0} MB/s).",
+            encrypt_16k * f64::from(1 << 14) / 1e6,
+        );
+        text
+    }
+}
+
+impl OpenSsl {
+    fn measure(project: &Project) -> Result<OpenSsl, Error> {
+        let speed = |words: &[&str]| {
+            let job = project.job("openssl").args(["speed", "-mr", "-seconds", "1"]).args(words);
+            job.limit_seconds(60).run().map(|output| output.stdout)
+        };
+        let sm4 = speed(&["-bytes", "16384", "-evp", "sm4-ctr"])?;
+        let sm2 = speed(&["sm2"])?;
+        let (sm2_sign, sm2_verify) = signing(&sm2);
+        Ok(OpenSsl { sm4_ctr: bytes_a_second(&sm4), sm2_sign, sm2_verify })
+    }
+}
+
+/// Of the line `+F:NUMBER:NAME:BYTES-A-SECOND`, which is for machines.
+fn bytes_a_second(output: &str) -> Option<f64> {
+    output.lines().find_map(|line| line.strip_prefix("+F:"))?.rsplit(':').next()?.trim().parse().ok()
+}
+
+/// Of the line `+F…:NUMBER:BITS:NAME:SIGNATURES:VERIFICATIONS`: how often a second.
+fn signing(output: &str) -> (Option<f64>, Option<f64>) {
+    let line = output.lines().find(|line| line.starts_with("+F") && line.contains("SM2")).unwrap_or_default();
+    let mut fields = line.rsplit(':').map(|field| field.trim().parse().ok());
+    let verify = fields.next().flatten();
+    (fields.next().flatten(), verify)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{bytes_a_second, signing};
+
+    #[test]
+    fn openssl_says_how_fast_it_is() {
+        assert_eq!(bytes_a_second("+H:16384\n+F:25:SM4-CTR:118700408.16\n"), Some(118_700_408.16));
+        assert_eq!(signing("+F7:0:256:CurveSM2:3076.404494:3381.481481\n"), (Some(3076.404494), Some(3381.481481)));
+        assert_eq!(bytes_a_second("nothing"), None);
+        assert_eq!(signing("nothing"), (None, None));
+    }
+}
