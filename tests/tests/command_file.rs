@@ -1,7 +1,8 @@
 //! `kmss file seal` and `kmss file open`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use kmss_tests::built;
 use kmss_tests::home::Home;
@@ -111,8 +112,52 @@ fn what_was_interrupted_goes_on_where_it_ended() {
     for done in [0, 10, CHUNK, 2 * CHUNK + 77, data.len(), data.len() + 3 * CHUNK] {
         let mut part = data.clone();
         part.resize(done, 0);
-        fs::write(home.file("opened.part"), &part).unwrap();
+        leave(&home, &part);
         open(&home, "--resume").succeed();
         assert_eq!(read(&home, "opened"), data, "{done}");
     }
+}
+
+/// Leaves what an interrupted run has written.
+fn leave(home: &Home, part: &[u8]) {
+    let path = home.file("opened.part");
+    fs::write(&path, part).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+}
+
+#[test]
+fn what_was_left_of_something_else_is_written_anew() {
+    if skip() {
+        return;
+    }
+    let (home, data) = scene(4 * CHUNK + 5);
+    seal(&home);
+    // Of another file, of a range, and what a power loss leaves: the right length, and zeros.
+    for part in [vec![7; 3 * CHUNK], data[CHUNK + 1..].to_vec(), vec![0; data.len()]] {
+        leave(&home, &part);
+        open(&home, "--resume").succeed();
+        assert_eq!(read(&home, "opened"), data);
+    }
+    leave(&home, &data[CHUNK..2 * CHUNK]);
+    open(&home, &format!("--resume --range {}-{}", CHUNK + 3, 3 * CHUNK)).succeed();
+    assert_eq!(read(&home, "opened"), data[CHUNK + 3..3 * CHUNK]);
+}
+
+#[test]
+fn what_is_opened_goes_to_no_file_of_others() {
+    if skip() {
+        return;
+    }
+    let (home, data) = scene(CHUNK);
+    seal(&home);
+    let (part, elsewhere) = (home.file("opened.part"), home.file("elsewhere"));
+    fs::write(&elsewhere, b"theirs").unwrap();
+    symlink(&elsewhere, &part).unwrap();
+    open(&home, "--resume").fail().mentions("opened.part");
+    open(&home, "").succeed();
+    assert_eq!(read(&home, "opened"), data);
+    assert_eq!(read(&home, "elsewhere"), b"theirs");
+    leave(&home, &data[..10]);
+    fs::set_permissions(&part, Permissions::from_mode(0o644)).unwrap();
+    open(&home, "--resume").fail().mentions("leave --resume away");
 }

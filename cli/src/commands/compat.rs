@@ -1,7 +1,5 @@
 //! `kmss compat`: business keys and user keys in the formats of other products.
 
-use std::fs;
-use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,14 +11,15 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::compat_server::There;
+use super::stream::read_from;
 use crate::args::{CompatCommand, CompatEncryptArgs, UserKeyFor};
 use crate::context::Context;
 use crate::output::{self, Failure};
 
 /// Most bytes of a plaintext.
-const MOST: u64 = 64 << 10;
+const MOST: usize = 64 << 10;
 /// Most bytes of a ciphertext, or of a user key.
-const MOST_TEXT: u64 = 256 << 10;
+const MOST_TEXT: usize = 256 << 10;
 
 /// Runs `kmss compat`.
 ///
@@ -53,7 +52,7 @@ pub(super) fn run(context: &Context, command: CompatCommand) -> Result<(), Failu
             output::bytes(&plaintext?)
         }
         CompatCommand::Mac { token, user_key, purpose, input } => {
-            let (data, user) = (read(input.as_deref(), u64::MAX)?, user_key_of(&user_key)?);
+            let (data, user) = (read(input.as_deref(), usize::MAX)?, user_key_of(&user_key)?);
             if let Some(there) = There::of(context, &token.token) {
                 return output::line(&output::hex(&there.mac(&user, kind(purpose), &data)?));
             }
@@ -110,18 +109,6 @@ fn user_key_of(path: &Path) -> Result<UserKey, Failure> {
 }
 
 /// What a file or standard input holds.
-fn read(path: Option<&Path>, most: u64) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    let len = match path {
-        Some(path) => {
-            let unread = |e| format!("cannot read `{}`: {e}", path.display());
-            let file = fs::File::open(path).map_err(unread)?;
-            file.take(most.saturating_add(1)).read_to_end(&mut bytes).map_err(unread)?
-        }
-        None => std::io::stdin().lock().take(most.saturating_add(1)).read_to_end(&mut bytes)?,
-    };
-    match u64::try_from(len) {
-        Ok(len) if len <= most => Ok(bytes),
-        _ => Err(format!("this is too much at once: {most} bytes at most").into()),
-    }
+fn read(path: Option<&Path>, most: usize) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    read_from(path, most, &format!("this is too much at once: {most} bytes at most"))
 }

@@ -60,6 +60,7 @@ impl<'a> There<'a> {
         let request = proto::EncryptCompatRequest {
             namespace,
             key: Some(key),
+            short: application.is_none(),
             application: application.unwrap_or_default(),
             iv_number,
             plaintext: plaintext.to_vec(),

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
@@ -12,6 +12,7 @@ use libkmss::envelope::file::{Chunks, FileAlgorithm, FileHeader, KEY, Layout, Re
 use libkmss::error::ErrorKind;
 use libkmss::key::{KeyClass, Object};
 use libkmss::mechanism::{EncryptionContext, Native, NativeAlgorithm};
+use libkmss::os::effective_ids;
 use libkmss::secret::Secret;
 use remote::client::ClientError;
 use zeroize::{Zeroize as _, Zeroizing};
@@ -119,7 +120,11 @@ fn opened(objects: &dyn Objects, header: &ReadHeader, said: &EncryptionContext) 
     let mut refusal: Failure = "none of the keys that open this file is in the token".into();
     for recipient in header.header.recipients() {
         match objects.decrypt_message(recipient, said.clone()) {
-            Ok(key) => return Ok(header.open(&Secret::copy_of(&key))?),
+            Ok(key) => match header.open(&Secret::copy_of(&key)) {
+                Ok(chunks) => return Ok(chunks),
+                // Another recipient's key may be the one: whoever made the file chose what stands here.
+                Err(error) => refusal = error.into(),
+            },
             Err(error) => {
                 let here = error.downcast_ref::<libkmss::error::Error>().map(libkmss::error::Error::kind);
                 let there = error.downcast_ref::<ClientError>().map(ClientError::kind);
@@ -160,9 +165,7 @@ impl Sealed {
         }
         let mut target = Target::new(out, resume)?;
         let size = self.chunks.size() as u64;
-        let (mut number, end) =
-            (layout.chunk_of(from) + target.keep_whole(size, last)?, layout.chunk_of(to.saturating_sub(1)));
-        bar.inc(number * size);
+        let (mut number, end) = (layout.chunk_of(from), layout.chunk_of(to.saturating_sub(1)));
         while number <= end {
             let count = (end - number + 1).min((EACH * self.threads) as u64);
             let mut batch = Vec::new();
@@ -288,57 +291,116 @@ fn progress(length: Option<u64>, context: &Context) -> ProgressBar {
 }
 
 /// Where it is written: a file gets its name when all of it is there.
-struct Target {
-    to: Option<(PathBuf, PathBuf)>,
-    writer: BufWriter<Box<dyn Write>>,
-    file: Option<File>,
+enum Target {
+    Standard(BufWriter<io::StdoutLock<'static>>),
+    File(Part),
+}
+
+/// The beginning of a file to be.
+struct Part {
+    to: PathBuf,
+    path: PathBuf,
+    file: File,
+    /// Bytes that are there and right.
+    right: u64,
+    /// Bytes of an earlier run, from the beginning: each is compared before it is taken for right.
+    earlier: u64,
 }
 
 impl Target {
     fn new(out: &Path, resume: bool) -> Result<Self, Failure> {
-        if is_standard(out) {
-            if resume {
-                return Err("--resume wants a file to go on with".into());
-            }
-            return Ok(Self { to: None, writer: BufWriter::new(Box::new(io::stdout().lock())), file: None });
+        match (is_standard(out), resume) {
+            (true, true) => Err("--resume wants a file to go on with".into()),
+            (true, false) => Ok(Self::Standard(BufWriter::new(io::stdout().lock()))),
+            (false, _) => Part::new(out, resume).map(Self::File),
         }
-        let mut name = out.as_os_str().to_owned();
-        name.push(".part");
-        let part = PathBuf::from(name);
-        let file = OpenOptions::new().write(true).read(true).create(true).truncate(!resume).mode(0o600).open(&part);
-        let file = file.map_err(|e| format!("cannot write `{}`: {e}", part.display()))?;
-        let writer = BufWriter::new(Box::new(file.try_clone()?) as Box<dyn Write>);
-        Ok(Self { to: Some((part, out.to_owned())), writer, file: Some(file) })
-    }
-
-    /// Keeps the whole chunks that are there, at most `most`; how many they are.
-    fn keep_whole(&mut self, size: u64, most: u64) -> Result<u64, Failure> {
-        let Some(file) = &mut self.file else { return Ok(0) };
-        let whole = (file.metadata()?.len() / size).min(most);
-        file.set_len(whole * size)?;
-        file.seek(SeekFrom::Start(whole * size))?;
-        Ok(whole)
     }
 
     fn write(&mut self, data: &[u8]) -> Result<(), Failure> {
-        self.writer.write_all(data).map_err(|e| match e.kind() {
-            io::ErrorKind::BrokenPipe => output::Unread.into(),
-            _ => format!("cannot write what comes of it: {e}").into(),
-        })
+        let written = match self {
+            Self::Standard(writer) => writer.write_all(data),
+            Self::File(part) => part.write(data),
+        };
+        written.map_err(unwritten)
     }
 
     /// Forgets what was written: something was wrong with it.
     fn abandon(self) {
-        if let Some((part, _)) = &self.to {
-            let _ = fs::remove_file(part);
+        if let Self::File(part) = self {
+            let _ = fs::remove_file(&part.path);
         }
     }
 
-    fn done(mut self) -> Result<(), Failure> {
-        self.write(&[])?;
-        self.writer.flush().map_err(|e| format!("cannot write what comes of it: {e}"))?;
-        let (Some((part, out)), Some(file)) = (self.to, self.file) else { return Ok(()) };
-        file.sync_all()?;
-        fs::rename(&part, &out).map_err(|e| format!("cannot write `{}`: {e}", out.display()).into())
+    fn done(self) -> Result<(), Failure> {
+        match self {
+            Self::Standard(mut writer) => writer.flush().map_err(unwritten),
+            Self::File(part) => part.done(),
+        }
+    }
+}
+
+fn unwritten(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => output::Unread.into(),
+        _ => format!("cannot write what comes of it: {error}").into(),
+    }
+}
+
+impl Part {
+    fn new(out: &Path, resume: bool) -> Result<Self, Failure> {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".part");
+        let path = PathBuf::from(name);
+        let unwritable = |e: io::Error| format!("cannot write `{}`: {e}", path.display());
+        let mut options = OpenOptions::new();
+        // Nobody else's file, and nothing that a link leads to: what is written is secret.
+        options.read(true).write(true).mode(0o600).custom_flags(libc::O_NOFOLLOW);
+        if resume {
+            match options.open(&path) {
+                Ok(file) => return Self::resumed(out, path, file),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                Err(e) => return Err(unwritable(e).into()),
+            }
+        } else if let Err(e) = fs::remove_file(&path)
+            && e.kind() != io::ErrorKind::NotFound
+        {
+            return Err(unwritable(e).into());
+        }
+        let file = options.create_new(true).open(&path).map_err(unwritable)?;
+        Ok(Self { to: out.to_owned(), path, file, right: 0, earlier: 0 })
+    }
+
+    /// Goes on with what an earlier run left.
+    fn resumed(out: &Path, path: PathBuf, file: File) -> Result<Self, Failure> {
+        let found = file.metadata()?;
+        if !found.is_file() || found.uid() != effective_ids().0 || found.mode() & 0o077 != 0 {
+            let why = "is not a file that an earlier run of yours has left: remove it, or leave --resume away";
+            return Err(format!("`{}` {why}", path.display()).into());
+        }
+        Ok(Self { to: out.to_owned(), path, file, right: 0, earlier: found.len() })
+    }
+
+    /// Writes what comes next, or finds it there. What is there and differs goes, with everything behind it.
+    fn write(&mut self, data: &[u8]) -> io::Result<()> {
+        let held = usize::try_from(self.earlier - self.right).unwrap_or(usize::MAX).min(data.len());
+        let (there, mut rest) = data.split_at(held);
+        let mut found = Zeroizing::new(vec![0; held]);
+        self.file.read_exact(&mut found)?;
+        if found.as_slice() != there {
+            self.file.set_len(self.right)?;
+            self.file.seek(SeekFrom::Start(self.right))?;
+            self.earlier = self.right;
+            rest = data;
+        }
+        self.file.write_all(rest)?;
+        self.right += data.len() as u64;
+        self.earlier = self.earlier.max(self.right);
+        Ok(())
+    }
+
+    fn done(self) -> Result<(), Failure> {
+        self.file.set_len(self.right)?;
+        self.file.sync_all()?;
+        fs::rename(&self.path, &self.to).map_err(|e| format!("cannot write `{}`: {e}", self.to.display()).into())
     }
 }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{IsTerminal as _, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use base64ct::{Base64, Encoding as _};
 use libkmss::mechanism::{MAGIC, Native, NativeHeader};
@@ -19,7 +20,15 @@ const LONGEST: usize = (Native::MAX + NativeHeader::OVERHEAD) * 3 / 2;
 /// # Errors
 /// It cannot be read, or is longer.
 pub(super) fn read(input: &InputArgs, most: usize, why: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let named = input.file.as_deref().filter(|file| file.as_os_str() != "-");
+    read_from(input.file.as_deref(), most, why)
+}
+
+/// As [`read`], from this file; from standard input where it is none, or `-`.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_from(file: Option<&Path>, most: usize, why: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    let named = file.filter(|file| file.as_os_str() != "-");
     let mut source: Box<dyn Read> = match named {
         Some(file) => Box::new(File::open(file).map_err(|e| format!("cannot read `{}`: {e}", file.display()))?),
         None => Box::new(std::io::stdin().lock()),

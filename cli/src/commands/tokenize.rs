@@ -1,20 +1,18 @@
 //! `kmss tokenize` and `kmss detokenize`: one value in a line, one token in a line.
 
-use std::fs;
-use std::io::Read as _;
-
 use libkmss::key::KeyClass;
 use libkmss::mechanism::{BlockCipher, Ff1, KeyType, Mechanism};
 use serde_json::json;
 use zeroize::Zeroizing;
 
+use super::stream::read_from;
 use crate::args::{DetokenizeArgs, TokenizeArgs, TokensArgs};
 use crate::context::Context;
 use crate::objects::Vaulted;
 use crate::output::{self, Failure};
 
 /// Most bytes of values at once.
-const MOST: u64 = 64 << 20;
+const MOST: usize = 64 << 20;
 
 /// Runs `kmss tokenize`.
 ///
@@ -41,7 +39,7 @@ struct Way {
 
 fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
     let Way { encrypt, masked, life } = way;
-    let values = values(args)?;
+    let values = read_from(args.input.as_deref(), MOST, "these are too many values at once: 64 MiB at most")?;
     let objects = context.objects(&args.token.token)?;
     let missing = || format!("no secret key is named `{}`", args.name);
     let key = objects.key(&args.name, KeyClass::Secret)?.ok_or_else(missing)?;
@@ -77,20 +75,4 @@ fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
         text.push(b'\n');
     }
     output::bytes(&text)
-}
-
-/// What the file or standard input holds.
-fn values(args: &TokensArgs) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(Vec::new());
-    match &args.input {
-        Some(path) => {
-            let unread = |e| format!("cannot read `{}`: {e}", path.display());
-            fs::File::open(path).map_err(unread)?.take(MOST + 1).read_to_end(&mut bytes).map_err(unread)?
-        }
-        None => std::io::stdin().lock().take(MOST + 1).read_to_end(&mut bytes)?,
-    };
-    match u64::try_from(bytes.len()) {
-        Ok(len) if len <= MOST => Ok(bytes),
-        _ => Err("these are too many values at once: 64 MiB at most".into()),
-    }
 }

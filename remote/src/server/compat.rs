@@ -48,8 +48,12 @@ impl Call for proto::EncryptCompatRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::EncryptCompatResponse> {
         use encrypt_compat_request::Key;
         let plaintext = Zeroizing::new(self.plaintext);
-        let named = !self.application.is_empty();
-        let application = named.then(|| Application::parse(&self.application)).transpose()?;
+        let application = match (self.short, self.application.as_str()) {
+            (false, "") => return Err(argument("the application is missing; `short` asks for the form without one")),
+            (true, "") => None,
+            (true, _) => return Err(argument("the short form names no application")),
+            (false, application) => Some(Application::parse(application)?),
+        };
         let (kms, caller) = (&asked.host.kms, &asked.caller);
         let ciphertext = match self.key {
             Some(Key::Business(id)) => {

@@ -50,8 +50,8 @@ impl Services {
         };
         kmss(&["home", "init"])?;
         kmss(&["token", "init", LABEL])?;
-        for (kind, name) in [("aes-256", "aes"), ("sm4", "sm4"), ("sm2", "sm2")] {
-            kmss(&["key", "generate", kind, name, "--token", LABEL])?;
+        for (kind, name) in [("aes:256", "aes"), ("sm4", "sm4"), ("sm2", "sm2")] {
+            kmss(&["key", "generate", name, "--token", LABEL, "--type", kind])?;
         }
         let job = project.job(example).env("KMSS_PIN", PIN).arg(&home).args([LABEL, seconds]).limit_seconds(600);
         let output = job.run()?.stdout;
@@ -95,7 +95,8 @@ impl Services {
         line("card numbers by FF1 150,000/s", ff1_card >= 150_000.0, often(ff1_card));
         let sm4 = sm4_encrypt_16k * f64::from(1 << 14);
         let beside = |ours: f64, theirs: Option<f64>| theirs.is_some_and(|theirs| ours >= theirs);
-        let megabytes = |rate: Option<f64>| rate.map_or("not measured".to_owned(), |rate| format!("{:.0} MB/s", rate / 1e6));
+        let megabytes =
+            |rate: Option<f64>| rate.map_or("not measured".to_owned(), |rate| format!("{:.0} MB/s", rate / 1e6));
         let other = |rate: Option<f64>| rate.map_or("not measured".to_owned(), often);
         let OpenSsl { sm4_ctr, sm2_sign: their_sign, sm2_verify: their_verify } = self.openssl;
         line(
@@ -105,7 +106,11 @@ impl Services {
         );
         let pair = |ours: f64, theirs| format!("{} beside {}", often(ours), other(theirs));
         line("SM2 signing as fast as `openssl speed`", beside(sm2_sign, their_sign), pair(sm2_sign, their_sign));
-        line("SM2 verifying as fast as `openssl speed`", beside(sm2_verify, their_verify), pair(sm2_verify, their_verify));
+        line(
+            "SM2 verifying as fast as `openssl speed`",
+            beside(sm2_verify, their_verify),
+            pair(sm2_verify, their_verify),
+        );
         let _ = writeln!(
             text,
             "\nBeside the marks: 1 KiB decrypted {decrypt_1k:.0} /s, 16 KiB encrypted {encrypt_16k:.0} /s ({:.0} MB/s).",

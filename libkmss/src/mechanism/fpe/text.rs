@@ -227,11 +227,15 @@ impl Template<'_> {
     }
 
     /// Refuses a value whose check digit is another one than that of its digits, for it would come back as another value.
-    fn check(&self) -> Result<()> {
+    /// `x` goes on as `X`: they are one value, which has one token.
+    fn check(&mut self) -> Result<()> {
         let Some(place) = self.check_place() else { return Ok(()) };
-        let found = self.places.get(place).and_then(|place| self.text.get(*place)).copied();
         let wanted = self.check_digit(&self.text);
-        if wanted.is_some() && found.map(|c| c.to_ascii_uppercase()) == wanted {
+        let found = self.places.get(place).and_then(|place| self.text.get_mut(*place));
+        if let (Some(found), Some(wanted)) = (found, wanted)
+            && found.to_ascii_uppercase() == wanted
+        {
+            *found = wanted;
             return Ok(());
         }
         let why = format!("the value is none of the format `{}`: its check digit is wrong", self.format);
@@ -264,6 +268,14 @@ mod tests {
         let template = format.take(moved.as_bytes()).unwrap();
         assert_eq!(template.numerals(), next, "{name}");
         moved.to_string()
+    }
+
+    #[test]
+    fn an_id_number_is_one_value_however_its_check_digit_is_written() {
+        let format = format("id-number");
+        for value in ["11010519491231002x", "11010519491231002X"] {
+            assert_eq!(*format.take(value.as_bytes()).unwrap().bare(), *"11010519491231002X");
+        }
     }
 
     #[test]
