@@ -49,7 +49,7 @@ fn measured(kms: &Kms, caller: &Caller, time: Duration) -> Result<Map<String, Va
     let ff1 = Ff1::new(BlockCipher::Aes, "card".parse()?, b"orders".to_vec())?;
     let ff1 = Mechanism::Ff1(ff1);
     let mut figures = Map::new();
-    let mut figure = |name: &str, work: &mut dyn FnMut() -> Result<()>| {
+    let mut figure = |name: &str, work: &mut dyn FnMut() -> Result<()>| -> Result<()> {
         figures.insert(name.into(), rate(time, work)?.into());
         Ok(())
     };

@@ -67,7 +67,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
 use crate::key::{Action, Alteration, BackendId, DeviceObject, Object, Storage, Usage, weakness_of_key};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{EncryptionContext, Mechanism};
 use crate::permit::{NewObject, Permit, Subject};
 use crate::settings::{Settings, Weakness};
 use crate::tenant::ObjectId;
@@ -131,7 +131,7 @@ pub struct Request {
     pub recovery: bool,
     /// The encryption context: what the caller says of the data, for policies and the audit. Sorted by name; names are
     /// unique.
-    pub context: Vec<(String, String)>,
+    pub context: EncryptionContext,
     /// What it is part of, where its records are to say so: a tag of theirs.
     pub part_of: Option<&'static str>,
 }
@@ -139,7 +139,7 @@ pub struct Request {
 impl Request {
     /// A request without second object, mechanism or data.
     #[must_use]
-    pub const fn new(action: Action, target: Target) -> Self {
+    pub fn new(action: Action, target: Target) -> Self {
         Self {
             action,
             target,
@@ -149,7 +149,7 @@ impl Request {
             mechanism_number: None,
             data_len: None,
             recovery: false,
-            context: Vec::new(),
+            context: EncryptionContext::default(),
             part_of: None,
         }
     }
@@ -200,8 +200,8 @@ impl Chosen {
     /// A request to use `key` by this mechanism.
     fn request(&self, action: Action, key: &ObjectRef) -> Request {
         let context = match &self.mechanism {
-            Mechanism::Native(native) => native.context.pairs().to_vec(),
-            _ => Vec::new(),
+            Mechanism::Native(native) => native.context.clone(),
+            _ => EncryptionContext::default(),
         };
         Request {
             mechanism: Some(self.mechanism.clone()),

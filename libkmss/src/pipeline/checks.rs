@@ -148,7 +148,7 @@ impl<'a> Resolved<'a> {
             mechanism: self.request.mechanism.as_ref(),
             data_len: asked.data_len,
             time: moment.wall,
-            context: &self.request.context,
+            context: self.request.context.pairs(),
             confirmed: asked.confirmed,
             again: asked.again,
         }

@@ -227,8 +227,8 @@ impl Pipeline {
         at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
         let mut trace = Trace::of(request, moment);
-        if !request.context.is_empty() {
-            trace.context = self.policy.marks(caller, &request.context);
+        if !request.context.pairs().is_empty() {
+            trace.context = self.policy.marks(caller, request.context.pairs());
         }
         let mut subjects = Subjects::NAMESPACE;
         let admission = match self.admit(caller, request, at_once, &mut trace, &mut subjects) {

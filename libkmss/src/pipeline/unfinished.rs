@@ -334,7 +334,7 @@ impl Standing {
         let (request, trace) = (&self.request, &self.trace);
         let plain = request.also.is_none()
             && request.more.is_empty()
-            && request.context.is_empty()
+            && request.context.pairs().is_empty()
             && request.data_len.is_none()
             && !request.recovery;
         plain
