@@ -355,6 +355,28 @@ impl Key {
         Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
     }
 
+    /// Refuses to rotate a key whose name is not to protect anything new: only the security officer undoes what they said of it.
+    /// What is compromised or superseded is replaced by a new version, and by nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`].
+    pub fn check_rotates(&self, now: Timestamp) -> Result<()> {
+        let (state, word) = (self.state_at(now), self.state_word(now));
+        let superseded = self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::Superseded);
+        let why = match state {
+            KeyState::Active | KeyState::Compromised => return Ok(()),
+            KeyState::Deactivated if superseded => return Ok(()),
+            KeyState::Deactivated if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) => {
+                "the moment at which the key is deactivated has passed: the security officer changes that first".to_owned()
+            }
+            KeyState::Suspended | KeyState::Deactivated if self.lifecycle.retirement.is_none() => {
+                format!("a key that is {word} is not rotated: the security officer enables it first")
+            }
+            _ => format!("a key that is {word} is not rotated"),
+        };
+        Err(Error::new(ErrorKind::KeyState, why))
+    }
+
     fn is_expired(&self, now: Timestamp) -> bool {
         self.end.is_some_and(|end| Date::of(now) > end)
     }

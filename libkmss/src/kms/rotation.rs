@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::catalog::{Facet, ObjectKind, Query};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, Key, KeyClass, Object, spki_of_certificate};
+use crate::key::{Body, Key, KeyClass, KeyState, Object, spki_of_certificate};
 use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn};
 use crate::tenant::ObjectId;
 
@@ -40,6 +40,8 @@ pub enum RotationStep {
     Prepare,
     /// The version that is pending takes the name.
     Activate,
+    /// Nothing, though its time has come: the key is not to be used, and why.
+    Held(String),
     /// It could not be done, and why.
     Failed(String),
 }
@@ -54,6 +56,7 @@ impl RotationStep {
             Self::Rotate => "rotate",
             Self::Prepare => "prepare",
             Self::Activate => "activate",
+            Self::Held(_) => "held",
             Self::Failed(_) => "failed",
         }
     }
@@ -201,11 +204,16 @@ impl Kms {
             let ready = come
                 && (self.is_certified(caller, &known.pending)?
                     || (moment.is_some() && !self.is_certified(caller, &known.halves)?));
-            return Ok((moment, if ready { RotationStep::Activate } else { RotationStep::Pending }));
+            let held = held(&known.halves, now).filter(|_| ready);
+            let step = if ready { RotationStep::Activate } else { RotationStep::Pending };
+            return Ok((moment, held.unwrap_or(step)));
         }
         let Some(due) = key.rotates_at(object.created) else { return Ok((None, RotationStep::Waits)) };
         if now < due {
             return Ok((Some(due), RotationStep::Waits));
+        }
+        if let Some(held) = held(&known.halves, now) {
+            return Ok((Some(due), held));
         }
         let certified = self.is_certified(caller, &known.halves)?;
         Ok((Some(due), if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
@@ -264,6 +272,12 @@ impl Kms {
     fn is_certified(&self, caller: &Caller, halves: &[Arc<Object>]) -> Result<bool> {
         Ok(self.certificates(caller, halves)?.iter().any(|one| speaks_for(one, halves)))
     }
+}
+
+/// What keeps a key from being rotated by itself: people rotate one that is compromised, nobody one that is not to be used.
+fn held(halves: &[Arc<Object>], now: Timestamp) -> Option<RotationStep> {
+    let key = halves.iter().filter_map(|half| half.key()).find(|key| key.state_at(now) != KeyState::Active)?;
+    Some(RotationStep::Held(format!("the key is {}", key.state_word(now))))
 }
 
 /// Whether the certificate is one of the public key of this version.

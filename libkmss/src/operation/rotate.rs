@@ -85,7 +85,7 @@ impl Operation for Rotate {
             let why = "the key's versions are kept by its server: rotate it there";
             return Err(Error::new(ErrorKind::ActionProhibited, why));
         }
-        check_rotates(hall, permit, key)?;
+        check_rotates(hall, permit, &former)?;
         let spec = self.spec().ok_or_else(|| {
             let why = format!("keys of type {} whose size is not known are not rotated", key.key_type.name());
             Error::new(ErrorKind::KeyType, why)
@@ -177,6 +177,7 @@ impl Operation for Activate {
         if !fits {
             return Err(Error::new(ErrorKind::Arguments, "this is not the version that is pending"));
         }
+        check_states(&self.halves, now(permit))?;
         if !matches!(new.state, KeyState::PreActive | KeyState::Active) {
             let why = format!("the version that is pending is {}", new.state_word(now(permit)));
             return Err(Error::new(ErrorKind::KeyState, why));
@@ -239,7 +240,8 @@ fn primary(halves: &[Arc<Object>]) -> Result<(&Arc<Object>, &Key)> {
     Ok((object, key))
 }
 
-fn check_rotates(hall: &Hall, permit: &Permit, key: &Key) -> Result<()> {
+fn check_rotates(hall: &Hall, permit: &Permit, former: &[Arc<Object>]) -> Result<()> {
+    let (_, key) = primary(former)?;
     if let Some(next) = key.lifecycle.next {
         let pending = format!("{}@{next}", key.name);
         match hall.catalog.find_by_name(permit.caller(), &pending, key.class) {
@@ -252,11 +254,12 @@ fn check_rotates(hall: &Hall, permit: &Permit, key: &Key) -> Result<()> {
             Err(e) => return Err(e),
         }
     }
-    let state = key.state_at(now(permit));
-    match state {
-        KeyState::Active | KeyState::Deactivated | KeyState::Suspended | KeyState::Compromised => Ok(()),
-        _ => Err(Error::new(ErrorKind::KeyState, format!("a key that is {} is not rotated", state.name()))),
-    }
+    check_states(former, now(permit))
+}
+
+/// Refuses to give the name of these halves to another version while one of them is not to be used.
+fn check_states(halves: &[Arc<Object>], now: Timestamp) -> Result<()> {
+    halves.iter().filter_map(|half| half.key()).try_for_each(|key| key.check_rotates(now))
 }
 
 /// A half of the new version before it exists: everything that the former one has but its material, its days and its history.
@@ -301,6 +304,7 @@ fn version(
     match turn {
         Turn::Now => {
             key.lifecycle.rotation.clone_from(&old.lifecycle.rotation);
+            key.lifecycle.deactivation = old.lifecycle.deactivation;
             key.metadata.aliases.clone_from(&old.metadata.aliases);
         }
         Turn::Later(activation) => {
@@ -353,6 +357,8 @@ fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     let life = &mut key.lifecycle;
     (life.role, life.activation, life.since) = (None, None, Some(now));
     life.rotation.clone_from(&old.lifecycle.rotation);
+    // The end that was set for the name is the end of whatever has it.
+    life.deactivation = life.deactivation.or(old.lifecycle.deactivation);
     half.label = strip(&half.label, number);
     Ok(half)
 }

@@ -239,6 +239,7 @@ impl From<&DueRotation> for proto::DueRotation {
             RotationStep::Rotate => (Step::Rotate, String::new()),
             RotationStep::Prepare => (Step::Prepare, String::new()),
             RotationStep::Activate => (Step::Activate, String::new()),
+            RotationStep::Held(why) => (Step::Held, why.clone()),
             RotationStep::Failed(why) => (Step::Failed, why.clone()),
         };
         let due_ms = due.due.map(|at| at.0);
@@ -258,6 +259,7 @@ pub fn due_rotation(due: proto::DueRotation) -> Result<DueRotation> {
         Ok(Step::Rotate) => RotationStep::Rotate,
         Ok(Step::Prepare) => RotationStep::Prepare,
         Ok(Step::Activate) => RotationStep::Activate,
+        Ok(Step::Held) => RotationStep::Held(due.reason),
         Ok(Step::Failed) => RotationStep::Failed(due.reason),
         _ => return Err(Error::new(ErrorKind::Arguments, "what was done about the key is not known")),
     };

@@ -230,7 +230,7 @@ fn rotate(server: &Server, namespace: &str, caller: &Caller) {
         Ok(keys) => {
             for key in keys {
                 match &key.step {
-                    RotationStep::Waits | RotationStep::Pending => {}
+                    RotationStep::Waits | RotationStep::Pending | RotationStep::Held(_) => {}
                     RotationStep::Failed(reason) => {
                         tracing::warn!(namespace, key = key.name, reason, "a key that is due was not rotated");
                     }

@@ -1,8 +1,8 @@
 //! Rotation in the pipeline: decided as generating and managing, once, and dodging nothing.
 
 use super::*;
-use crate::key::{Action, KeySpec, KeyState, Retirement, Role};
-use crate::operation::{Activate, Encrypt, GeneratePair, Rotate, Rotated, Turn};
+use crate::key::{Action, KeySpec, KeyState, Retirement, RevocationReason, Role, Transition};
+use crate::operation::{Activate, ChangeLife, Encrypt, GeneratePair, Rotate, Rotated, Turn};
 
 fn fresh(house: &House) -> ObjectId {
     house.draft(Storage::Stored).id
@@ -11,6 +11,15 @@ fn fresh(house: &House) -> ObjectId {
 fn rotate(house: &House, halves: &[Arc<Object>], turn: Turn) -> Result<Rotated> {
     let ids = halves.iter().map(|_| fresh(house)).collect();
     house.pipeline.perform(&house.user, Rotate { halves: halves.to_vec(), ids, turn })
+}
+
+fn change(house: &House, halves: &[Arc<Object>], transition: Transition) -> Vec<Arc<Object>> {
+    let (key, other) = (ObjectRef::from(&halves[0]), halves.get(1).map(ObjectRef::from));
+    house.pipeline.perform(&house.officer, ChangeLife { key, other, transition }).unwrap()
+}
+
+fn revoke(reason: RevocationReason) -> Transition {
+    Transition::Revoke { reason, why: String::new() }
 }
 
 fn pair(house: &House) -> Vec<Arc<Object>> {
@@ -103,4 +112,60 @@ fn a_compromised_key_is_rotated_and_stays_compromised() {
     let rotated = rotate(&house, &[key], Turn::Now).unwrap();
     assert_eq!(rotated.former[0].key().unwrap().state, KeyState::Compromised);
     assert_eq!(rotated.made[0].key().unwrap().state, KeyState::Active);
+}
+
+#[test]
+fn what_the_officer_said_of_a_key_is_not_undone_by_rotating_it() {
+    for said in [
+        Transition::Suspend,
+        Transition::Disable,
+        Transition::Archive,
+        revoke(RevocationReason::PrivilegeWithdrawn),
+        revoke(RevocationReason::CertificateHold),
+    ] {
+        let (house, key) = House::with_key();
+        let rotated = rotate(&house, &[key], Turn::Later(None)).unwrap();
+        let halves = change(&house, &rotated.former, said.clone());
+        let activate = Activate { halves: halves.clone(), pending: rotated.made.clone(), certificates: Vec::new() };
+        assert_eq!(kind(house.pipeline.perform(&house.user, activate)), ErrorKind::KeyState, "{said}");
+        house.pipeline.hall.catalog.destroy(&house.user, &rotated.made[0]).unwrap();
+        house.journal.clear();
+        assert_eq!(kind(rotate(&house, &halves, Turn::Now)), ErrorKind::KeyState, "{said}");
+        assert!(!house.happened().iter().any(|line| line == "backend generate"), "{said}");
+    }
+}
+
+#[test]
+fn a_key_that_another_one_is_to_replace_is_rotated() {
+    for reason in [RevocationReason::Superseded, RevocationReason::KeyCompromise] {
+        let (house, key) = House::with_key();
+        let halves = change(&house, &[key], revoke(reason));
+        let rotated = rotate(&house, &halves, Turn::Now).unwrap();
+        assert_eq!(rotated.former[0].key().unwrap().state, reason.state());
+        house.sign(&house.user, &rotated.made[0]).unwrap();
+    }
+}
+
+#[test]
+fn the_end_that_the_officer_set_is_the_end_of_every_version() {
+    let moment = |house: &House| Timestamp(house.clock.now().0 + 86_400_000);
+    let schedule = |at| Transition::Schedule { activation: None, deactivation: Some(Some(at)) };
+    for ahead in [false, true] {
+        let (house, key) = House::with_key();
+        let end = moment(&house);
+        let new = if ahead {
+            let rotated = rotate(&house, &[key], Turn::Later(None)).unwrap();
+            // Said after the version was made.
+            let halves = change(&house, &rotated.former, schedule(end));
+            let activate = Activate { halves, pending: rotated.made, certificates: Vec::new() };
+            house.pipeline.perform(&house.user, activate).unwrap().made
+        } else {
+            let halves = change(&house, &[key], schedule(end));
+            rotate(&house, &halves, Turn::Now).unwrap().made
+        };
+        assert_eq!(new[0].key().unwrap().lifecycle.deactivation, Some(end));
+        house.clock.wall.store(end.0, std::sync::atomic::Ordering::SeqCst);
+        assert_eq!(kind(house.sign(&house.user, &new[0])), ErrorKind::KeyState);
+        assert_eq!(kind(rotate(&house, &new, Turn::Now)), ErrorKind::KeyState);
+    }
 }
