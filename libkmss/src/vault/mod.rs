@@ -22,7 +22,7 @@ use crate::error::Result;
 use crate::key::DomainKey;
 use crate::random::Random;
 use crate::sealed;
-use crate::store::{Batch, Commit, Condition, Entry, Op, Store, StoreKey};
+use crate::store::{Batch, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use crate::tenant::{Namespace, ObjectId, push_hex};
 
 /// Everything of the vault.
@@ -142,18 +142,30 @@ impl Vault {
             }
         }
         held.back = back;
-        let mut batch = Batch { conditions, ops: self.clearing(shelf, now)?, invalidates: false };
-        batch.ops.push(self.sealed(token, &held)?);
-        batch.ops.push(self.sealed(value, &term)?);
+        let mut own = Batch { conditions, ops: vec![self.sealed(token, &held)?], invalidates: false };
+        own.ops.push(self.sealed(value, &term)?);
         if let Some(end) = held.expires {
-            batch.ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
+            own.ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
         }
-        Ok(matches!(self.store.commit(&batch)?, Commit::Committed(_)))
+        let mut both = self.clearing(shelf, now)?;
+        if !both.ops.is_empty() {
+            both.conditions.extend_from_slice(&own.conditions);
+            both.ops.extend_from_slice(&own.ops);
+            if let Commit::Committed(_) = self.store.commit(&both)? {
+                return Ok(true);
+            }
+            // Where somebody else clears the same, or one of them was given out anew, it is left to them.
+        }
+        Ok(matches!(self.store.commit(&own)?, Commit::Committed(_)))
     }
 
-    /// What removes some tokens that are over, with their values.
-    fn clearing(&self, shelf: &Shelf, now: Timestamp) -> Result<Vec<Op>> {
-        let mut ops = Vec::new();
+    /// What removes some tokens that are over, with their values, as long as they are what they were when they were read.
+    fn clearing(&self, shelf: &Shelf, now: Timestamp) -> Result<Batch> {
+        let mut batch = Batch::default();
+        let mut clear = |path: StoreKey, version: Revision| {
+            batch.conditions.push(Condition::Version(path.clone(), version));
+            batch.ops.push(Op::Delete(path));
+        };
         for (path, entry) in self.store.scan(&format!("{}end/", shelf.root), None, CLEARED)? {
             let ended = path.as_str().strip_prefix(&format!("{}end/", shelf.root)).and_then(|rest| rest.get(..16));
             if ended.and_then(|time| u64::from_str_radix(time, 16).ok()).is_none_or(|end| end > now.0) {
@@ -162,19 +174,21 @@ impl Vault {
             let term: String = sealed::open_value(&self.home, &path, &entry.value)?;
             let token = shelf.path("token", &term)?;
             // The place may belong to another token by now.
-            if let Some((held, _)) = self.held(&token)?
+            if let Some((held, there)) = self.held(&token)?
                 && held.is_over(now)
             {
                 let value = shelf.path("value", &held.back)?;
-                let leads = self.store.get(&value)?.map(|entry| sealed::open_value(&self.home, &value, &entry.value));
-                if leads.transpose()?.is_some_and(|leads: String| leads == term) {
-                    ops.push(Op::Delete(value));
+                if let Some(led) = self.store.get(&value)? {
+                    let leads: String = sealed::open_value(&self.home, &value, &led.value)?;
+                    if leads == term {
+                        clear(value, led.version);
+                    }
                 }
-                ops.push(Op::Delete(token));
+                clear(token, there.version);
             }
-            ops.push(Op::Delete(path));
+            clear(path, entry.version);
         }
-        Ok(ops)
+        Ok(batch)
     }
 
     fn held(&self, path: &StoreKey) -> Result<Option<(Held, Entry)>> {
