@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::{Action, KeySpec, KeyState, Retirement, RevocationReason, Role, Transition};
-use crate::operation::{Activate, ChangeLife, Encrypt, GeneratePair, Rotate, Rotated, Turn};
+use crate::operation::{Activate, ChangeLife, Encrypt, GeneratePair, Rotate, Rotated, SetAlias, Turn};
 
 fn fresh(house: &House) -> ObjectId {
     house.draft(Storage::Stored).id
@@ -168,4 +168,27 @@ fn the_end_that_the_officer_set_is_the_end_of_every_version() {
         assert_eq!(kind(house.sign(&house.user, &new[0])), ErrorKind::KeyState);
         assert_eq!(kind(rotate(&house, &new, Turn::Now)), ErrorKind::KeyState);
     }
+}
+
+#[test]
+fn an_alias_is_a_name_that_policies_decide_on() {
+    let house = House::new();
+    let (one, two) = (house.key(|_| ()), house.key(|draft| draft.label = b"pay".to_vec()));
+    let set = |to: &[&Arc<Object>], from: &[&Arc<Object>]| {
+        let halves = |keys: &[&Arc<Object>]| keys.iter().map(|key| Arc::clone(key)).collect();
+        let alias = SetAlias { alias: "cur".to_owned(), to: halves(to), from: halves(from) };
+        house.pipeline.perform(&house.user, alias)
+    };
+    *house.policy.dreads.lock().unwrap() = Some("cur");
+    assert_eq!(kind(set(&[&one], &[])), ErrorKind::Denied);
+    *house.policy.dreads.lock().unwrap() = None;
+    let one = set(&[&one], &[]).unwrap().remove(0);
+    *house.policy.dreads.lock().unwrap() = Some("cur");
+    assert_eq!(kind(set(&[&two], &[&one])), ErrorKind::Denied);
+    assert_eq!(kind(set(&[], &[&one])), ErrorKind::Denied);
+    // Who may do nothing with the one key takes nothing of it.
+    *house.policy.dreads.lock().unwrap() = Some("web");
+    assert_eq!(kind(set(&[&two], &[&one])), ErrorKind::Denied);
+    *house.policy.dreads.lock().unwrap() = None;
+    set(&[&two], &[&one]).unwrap();
 }
