@@ -23,6 +23,7 @@ mod quotas;
 mod rotation;
 mod sealing;
 mod seals;
+mod tokens;
 
 use std::any::Any;
 use std::borrow::Cow;

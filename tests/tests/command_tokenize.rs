@@ -92,3 +92,30 @@ fn random_tokens_come_from_the_vault_and_stand_for_their_values_as_long_as_they_
     home.kmss(&format!("key generate cards --token {TOKEN} --type aes:256")).succeed();
     how("detokenize", "cards", "--format card-bin-last4").input(&*tokens).fail().mentions("stands for nothing");
 }
+
+#[test]
+fn tokens_outlive_the_rotation_of_their_key() {
+    if built::only_kmss("tokenize") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.kmss(&format!("key generate cards --token {TOKEN} --type aes:256")).succeed();
+    let how = |verb: &str, key: &str, rest: &str| home.kmss(&format!("{verb} {key} --token {TOKEN} {rest}"));
+    let value = "4111111111111111\n";
+    let token = how("tokenize", "cards", "--format card-bin").input(value).succeed().text();
+    let kept = how("tokenize", "cards", "--format card-bin-last4 --vault").input(value).succeed().text();
+    home.kmss(&format!("key rotate cards --token {TOKEN}")).succeed();
+    for verb in ["tokenize", "detokenize"] {
+        how(verb, "cards", "--format card-bin").input(&*token).fail().mentions("was rotated");
+    }
+    let former = |key: &str, rest: &str| how("detokenize", key, &format!("--format card-bin {rest}")).input(&*token);
+    assert_eq!(former("cards", "--key-version 1").succeed().text(), value);
+    assert_eq!(former("cards@1", "").succeed().text(), value);
+    former("cards", "--key-version 3").fail().mentions("no version 3");
+    assert_ne!(how("tokenize", "cards", "--format card-bin --key-version 2").input(value).succeed().text(), token);
+    assert_eq!(how("tokenize", "cards", "--format card-bin-last4 --vault").input(value).succeed().text(), kept);
+    for key in ["cards", "cards@1"] {
+        assert_eq!(how("detokenize", key, "--format card-bin-last4 --vault").input(&*kept).succeed().text(), value);
+    }
+    home.kmss("store check").succeed();
+}

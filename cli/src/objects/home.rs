@@ -142,7 +142,8 @@ impl Objects for HomeObjects {
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
         each(tokens, |token| {
             let (cipher, format, token) = (how.cipher, how.format.clone(), token.to_vec());
-            self.kms.perform(&self.caller, Detokenize { key: ObjectRef::from(key), cipher, format, token, masked })
+            let key = ObjectRef::from(key);
+            self.kms.detokenize(&self.caller, Detokenize { key, cipher, format, token, masked })
         })
     }
 

@@ -9,6 +9,7 @@ use super::object::{Date, Key};
 use super::{Action, Description, KeyState, Purpose};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::ObjectId;
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
@@ -43,6 +44,9 @@ pub struct Lifecycle {
     /// The version that was made ahead and is to take the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u32>,
+    /// The first version, where it is not that itself: tokens of the vault are those of all versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<ObjectId>,
     /// Since when it has the name, where it is not the first version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -88,7 +92,7 @@ impl Lifecycle {
     /// What a copy of the key has of it: everything that bounds its use.
     #[must_use]
     pub fn of_copy(&self) -> Self {
-        Self { version: 0, role: None, next: None, since: None, rotation: None, ..self.clone() }
+        Self { version: 0, role: None, next: None, line: None, since: None, rotation: None, ..self.clone() }
     }
 
     /// Whether the clock alone may change what the key does.

@@ -300,7 +300,8 @@ fn version(
     key.copy_of.clone_from(&old.copy_of);
     key.audit = old.audit;
     key.metadata = old.metadata.without_aliases();
-    key.lifecycle = Lifecycle { version: number, since: Some(now(permit)), ..Lifecycle::default() };
+    let line = (old.class == KeyClass::Secret).then(|| old.lifecycle.line.unwrap_or(former.id));
+    key.lifecycle = Lifecycle { version: number, line, since: Some(now(permit)), ..Lifecycle::default() };
     match turn {
         Turn::Now => {
             key.lifecycle.rotation.clone_from(&old.lifecycle.rotation);

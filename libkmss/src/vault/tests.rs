@@ -31,7 +31,8 @@ fn shelf(key: u8) -> Shelf {
 }
 
 fn held(token: &str, value: &[u8], expires: Option<u64>) -> Held {
-    Held::new("digits".to_owned(), token.to_owned(), value.to_vec(), expires.map(Timestamp))
+    let sealed = (value.to_vec(), ObjectId([1; 16]));
+    Held::new("digits".to_owned(), token.to_owned(), sealed, expires.map(Timestamp))
 }
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -151,4 +152,18 @@ fn what_was_given_out_anew_meanwhile_is_not_cleared_away() {
         assert_eq!(*one.by_token(&mine, "digits", again, later).unwrap().unwrap().value, b"b");
         assert_eq!(one.by_value(&mine, "digits", b"888", later).unwrap().unwrap().token, "333");
     }
+}
+
+#[test]
+fn what_nobody_can_open_gives_its_place_away() {
+    let (vault, _) = vault();
+    let mine = shelf(1);
+    assert!(vault.put(&mine, held("111", b"a", None), b"999", NOW).unwrap());
+    let lost = vault.by_value(&mine, "digits", b"999", NOW).unwrap().unwrap();
+    vault.forget(&mine, &lost).unwrap();
+    assert!(vault.by_token(&mine, "digits", "111", NOW).unwrap().is_none());
+    assert!(vault.put(&mine, held("111", b"b", None), b"999", NOW).unwrap());
+    // What was forgotten before is not what is there now.
+    vault.forget(&mine, &lost).unwrap();
+    assert_eq!(*vault.by_value(&mine, "digits", b"999", NOW).unwrap().unwrap().value, b"b");
 }

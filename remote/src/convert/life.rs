@@ -83,6 +83,8 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
         version: life.version,
         role,
         next: life.next,
+        // The vault is where the key is.
+        line: None,
         since: life.since_ms.map(Timestamp),
         rotation: rule(life.rotation_days),
         activation: life.activation_ms.map(Timestamp),
