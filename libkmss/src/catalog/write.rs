@@ -17,6 +17,8 @@ pub(crate) type Reshaped = (Vec<Arc<Object>>, Vec<Arc<Object>>);
 
 /// How often a name is chosen anew when others take it at the same moment.
 pub(super) const ATTEMPTS: usize = 100;
+/// Numbers of versions that are looked at together.
+const VERSIONS: u32 = 32;
 
 impl Catalog {
     /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
@@ -214,7 +216,7 @@ impl Catalog {
             for (guard, id) in taken {
                 if !left.contains(&guard) {
                     if self.store.get(&guard)?.is_some() {
-                        let why = "another key has the name of one of the versions: destroy that first";
+                        let why = "another key, or one that was destroyed and keeps its name, is called so";
                         return Err(Error::new(ErrorKind::AlreadyExists, why));
                     }
                     batch.conditions.push(Condition::Absent(guard.clone()));
@@ -228,6 +230,28 @@ impl Catalog {
             }
         }
         Err(conflict())
+    }
+
+    /// The lowest number from `from` on, above all that versions of a key called `name` have or had: living ones, and those whose
+    /// tombstones keep their names.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn next_version(&self, caller: &Caller, name: &str, from: u32) -> Result<u32> {
+        let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
+        let (mut free, mut begin) = (from, from);
+        loop {
+            let block = begin..begin.saturating_add(VERSIONS);
+            let guards = block.clone().map(|n| name::guards(public, &paths, KeyClass::Secret, &format!("{name}@{n}")));
+            let guards: Vec<_> = guards.collect::<Result<_>>()?;
+            let found = self.store.get_many(&guards.concat())?;
+            let taken = |guards: &[_]| guards.iter().any(Option::is_some);
+            // A name has two places.
+            let Some((last, _)) = block.clone().zip(found.chunks(2)).filter(|(_, guards)| taken(guards)).last() else {
+                return Ok(free);
+            };
+            (free, begin) = (last.saturating_add(1), block.end);
+        }
     }
 
     /// Renames a key; both halves of a pair go together.

@@ -90,29 +90,31 @@ impl Operation for Rotate {
             let why = format!("keys of type {} whose size is not known are not rotated", key.key_type.name());
             Error::new(ErrorKind::KeyType, why)
         })?;
-        let number = key.newest_number().checked_add(1).ok_or_else(ran_out)?;
+        let drafts = self.drafts();
+        if drafts.len() != former.len() {
+            return Err(Error::new(ErrorKind::Arguments, "a pair is rotated with both its halves"));
+        }
+        check_makes(hall, permit, &former)?;
+        let numbers = numbers(hall, permit, key)?;
         let backend = hall.backend(&key.primary()?.backend)?;
         let material: Vec<Material> = match key.class {
             KeyClass::Secret => vec![backend.generate(permit, &spec)?],
             _ => <[Material; 2]>::from(backend.generate_pair(permit, &spec)?).into(),
         };
-        let mut made = Vec::with_capacity(2);
-        for ((draft, half), material) in self.drafts().into_iter().zip(&former).zip(material) {
-            made.push(version(draft, half, (material, number), self.turn, permit)?);
+        let mut made = Unkept { hall, permit, halves: Vec::with_capacity(2) };
+        for ((draft, half), material) in drafts.into_iter().zip(&former).zip(material) {
+            made.halves.extend(version(draft, half, (material, numbers.1), self.turn, permit));
         }
-        if made.len() != former.len() {
-            return Err(Error::new(ErrorKind::Arguments, "a pair is rotated with both its halves"));
-        }
-        hall.check_made(permit, &made)?;
-        let held = hall.held_by(&made)?;
+        hall.check_made(permit, &made.halves)?;
+        let held = hall.held_by(&made.halves)?;
         let next = former.iter().map(|half| match self.turn {
-            Turn::Now => retired(half, now(permit)),
-            Turn::Later(_) => awaiting(half, number),
+            Turn::Now => retired(half, numbers.0, now(permit)),
+            Turn::Later(_) => awaiting(half, numbers),
         });
         let changed: Vec<Object> = next.collect::<Result<_>>()?;
-        let committed = hall.catalog.reshape(permit.caller(), &changed, &mut made, &held);
-        let (former, made) = committed.inspect_err(|_| give_up(hall, permit, &made))?;
-        Ok(Rotated { made, former })
+        let (former, kept) = hall.catalog.reshape(permit.caller(), &changed, &mut made.halves, &held)?;
+        made.halves.clear();
+        Ok(Rotated { made: kept, former })
     }
 
     fn made(rotated: &Rotated) -> impl Iterator<Item = &Arc<Object>> {
@@ -185,7 +187,7 @@ impl Operation for Activate {
         let (from, to) = (first.identifier.clone(), self.halves.first().map(|half| half.identifier.clone()));
         let mut changed = Vec::new();
         for half in &self.halves {
-            changed.push(retired(half, now(permit))?);
+            changed.push(retired(half, old.version_number(), now(permit))?);
         }
         for (half, before) in self.pending.iter().zip(&self.halves) {
             changed.push(raised(half, before, now(permit))?);
@@ -283,6 +285,31 @@ fn draft(half: &Object, id: ObjectId, ids: &[ObjectId]) -> Option<Draft> {
     })
 }
 
+/// What can say no to the new version without its material, so that none is made in vain: it is what the former one is.
+fn check_makes(hall: &Hall, permit: &Permit, former: &[Arc<Object>]) -> Result<()> {
+    let alike: Vec<Object> = former.iter().map(|half| Object::clone(half)).collect();
+    let trusted = alike.iter().any(|half| half.key().is_some_and(|key| key.protection.trusted));
+    hall.check_made(permit, &alike).map_err(|refused| match refused.kind() {
+        ErrorKind::AttributeReadOnly if trusted => {
+            let why = "the key is trusted, which only the security officer says of a key: make another one, and let the \
+                       officer call that trusted";
+            Error::new(ErrorKind::AttributeReadOnly, why)
+        }
+        _ => refused,
+    })
+}
+
+/// The numbers of the former version and of the new one: what a key that had the name before left behind keeps its own.
+fn numbers(hall: &Hall, permit: &Permit, key: &Key) -> Result<(u32, u32)> {
+    let free = |from| hall.catalog.next_version(permit.caller(), &key.name, from);
+    let former = match key.lifecycle.version {
+        0 if key.lifecycle.next.is_none() => free(1)?,
+        _ => key.version_number(),
+    };
+    let newest = former.max(key.newest_number()).checked_add(1).ok_or_else(ran_out)?;
+    Ok((former, free(newest)?))
+}
+
 /// A half of the new version.
 fn version(
     draft: Draft,
@@ -290,12 +317,12 @@ fn version(
     (material, number): (Material, u32),
     turn: Turn,
     permit: &Permit,
-) -> Result<Object> {
-    let old = former.key().ok_or_else(changed_meanwhile)?;
+) -> Option<Object> {
+    let old = former.key()?;
     let protection = if old.class == KeyClass::Public { draft.protection } else { draft.generated() };
-    let backend = old.primary()?.backend.clone();
+    let backend = draft.backend.clone()?;
     let mut made = draft.key(permit.caller().namespace.id, &backend, old.class, protection, material, now(permit));
-    let Body::Key(key) = &mut made.body else { return Err(changed_meanwhile()) };
+    let Body::Key(key) = &mut made.body else { return None };
     key.tags.clone_from(&old.tags);
     key.copy_of.clone_from(&old.copy_of);
     key.audit = old.audit;
@@ -317,14 +344,13 @@ fn version(
             made.label = numbered(&made.label, number);
         }
     }
-    Ok(made)
+    Some(made)
 }
 
 /// A half that gives the name up.
-fn retired(half: &Object, now: Timestamp) -> Result<Object> {
+fn retired(half: &Object, number: u32, now: Timestamp) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
-    let number = key.version_number();
     // What is suspended or compromised stays so.
     if matches!(key.state_at(now), KeyState::Active | KeyState::Deactivated) {
         key.state = KeyState::Deactivated;
@@ -339,10 +365,10 @@ fn retired(half: &Object, now: Timestamp) -> Result<Object> {
 }
 
 /// A half that knows of a version made ahead.
-fn awaiting(half: &Object, number: u32) -> Result<Object> {
+fn awaiting(half: &Object, (number, next): (u32, u32)) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
-    key.lifecycle.next = Some(number);
+    (key.lifecycle.version, key.lifecycle.next) = (number, Some(next));
     Ok(half)
 }
 
@@ -377,10 +403,22 @@ fn ran_out() -> Error {
     Error::new(ErrorKind::Internal, "the versions of the key ran out")
 }
 
-/// Destroys material in a device whose version came to nothing.
-fn give_up(hall: &Hall, permit: &Permit, made: &[Object]) {
-    for object in made {
-        // What is left there all the same has the identity of a key that never was: the device lists it as foreign.
-        let _ = hall.destroy_material(permit, &Arc::new(object.clone()));
+/// The halves of a version that nothing tells of yet. Unless it comes to be kept, a device has their material no more.
+struct Unkept<'a> {
+    hall: &'a Hall,
+    permit: &'a Permit,
+    halves: Vec<Object>,
+}
+
+impl Drop for Unkept<'_> {
+    fn drop(&mut self) {
+        for half in self.halves.drain(..) {
+            // A commit may have been made though its answer was an error: what is told of is left alone.
+            let untold = self.hall.catalog.get(self.permit.caller(), half.id);
+            if untold.is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+                // What is left there all the same has the identity of a key that never was: the device lists it as foreign.
+                let _ = self.hall.destroy_material(self.permit, &Arc::new(half));
+            }
+        }
     }
 }

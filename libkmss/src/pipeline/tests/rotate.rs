@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::{Action, KeySpec, KeyState, Retirement, RevocationReason, Role, Transition};
-use crate::operation::{Activate, ChangeLife, Encrypt, GeneratePair, Rotate, Rotated, SetAlias, Turn};
+use crate::operation::{Activate, ChangeLife, Encrypt, GeneratePair, Rotate, Rotated, SetAlias, Turn, Update};
 
 fn fresh(house: &House) -> ObjectId {
     house.draft(Storage::Stored).id
@@ -191,4 +191,52 @@ fn an_alias_is_a_name_that_policies_decide_on() {
     assert_eq!(kind(set(&[&two], &[&one])), ErrorKind::Denied);
     *house.policy.dreads.lock().unwrap() = None;
     set(&[&two], &[&one]).unwrap();
+}
+
+fn generates(house: &House) -> bool {
+    house.happened().iter().any(|line| line.starts_with("backend generate"))
+}
+
+#[test]
+fn what_would_be_refused_is_refused_before_anything_is_made() {
+    let house = House::new();
+    let key = house.key(|_| ());
+    let mut trusted = Object::clone(&key);
+    let crate::key::Body::Key(body) = &mut trusted.body else { panic!() };
+    body.protection.trusted = true;
+    let update = Update { current: ObjectRef::from(&key), object: trusted };
+    let key = house.pipeline.perform(&house.officer, update).unwrap();
+    house.journal.clear();
+    assert_eq!(kind(rotate(&house, &[key], Turn::Now)), ErrorKind::AttributeReadOnly);
+    assert!(!generates(&house));
+}
+
+#[test]
+fn material_that_came_to_nothing_is_destroyed_and_what_is_told_of_stays() {
+    let (house, key) = House::with_key();
+    house.journal.clear();
+    house.store.full.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(kind(rotate(&house, &[Arc::clone(&key)], Turn::Now)), ErrorKind::Storage);
+    let happened = house.happened();
+    let at = |what: &str| happened.iter().position(|line| line == what);
+    assert!(at("backend generate").is_some() && at("backend generate") < at("backend destroy"), "{happened:?}");
+    house.store.full.store(false, std::sync::atomic::Ordering::SeqCst);
+    rotate(&house, &[key], Turn::Now).unwrap();
+    assert!(!house.happened().contains(&"backend destroy".to_owned()));
+}
+
+#[test]
+fn versions_that_another_key_of_the_name_left_behind_stay_what_they_are() {
+    let (house, key) = House::with_key();
+    let first = rotate(&house, &[key], Turn::Now).unwrap();
+    house.pipeline.hall.catalog.destroy(&house.user, &first.made[0]).unwrap();
+    let another = house.key(|_| ());
+    let rotated = rotate(&house, &[another], Turn::Now).unwrap();
+    let name = |key: &Arc<Object>| key.key().unwrap().name.clone();
+    assert_eq!((name(&rotated.former[0]), rotated.made[0].key().unwrap().version_number()), ("web@2".to_owned(), 3));
+    let left = house.pipeline.hall.catalog.get(&house.user, first.former[0].id).unwrap();
+    assert_eq!(name(&left), "web@1");
+    // Made ahead as well.
+    let ahead = rotate(&house, &rotated.made, Turn::Later(None)).unwrap();
+    assert_eq!((name(&ahead.made[0]), name(&ahead.former[0])), ("web@4".to_owned(), "web".to_owned()));
 }
