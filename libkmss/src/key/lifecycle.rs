@@ -471,7 +471,7 @@ impl Key {
         if current != state && !current.successors().contains(&state) {
             return refused(format!("a key that is {} does not become {}", self.state_word(now), state.name()));
         }
-        if let (KeyState::Active, Some(retirement)) = (state, self.lifecycle.retirement) {
+        if let (KeyState::Active, Some(retirement)) = (state, self.retired()) {
             return refused(format!("the key is {}, for good", retirement.name()));
         }
         if state == KeyState::PendingDeletion || state == KeyState::Destroyed {
@@ -481,12 +481,25 @@ impl Key {
         Ok(())
     }
 
+    /// Why it does not come back: a version that had the name never does, whatever state it was in then.
+    fn retired(&self) -> Option<Retirement> {
+        let former = (self.lifecycle.role == Some(Role::Former)).then_some(Retirement::Rotated);
+        self.lifecycle.retirement.or(former)
+    }
+
     fn enable(&mut self, now: Timestamp) -> Result<()> {
         if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) {
             let why = "the moment at which the key is deactivated has passed: change that first";
             return Err(Error::new(ErrorKind::KeyState, why));
         }
-        self.enter(KeyState::Active, now)?;
+        // What another version took the place of comes back from being on hold to what it was.
+        let suspended = self.state_at(now) == KeyState::Suspended;
+        if let Some(retirement) = self.retired().filter(|_| suspended) {
+            self.enter(KeyState::Deactivated, now)?;
+            self.lifecycle.retirement = Some(retirement);
+        } else {
+            self.enter(KeyState::Active, now)?;
+        }
         self.lifecycle.activation = None;
         // What was on hold is not.
         if self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::CertificateHold) {

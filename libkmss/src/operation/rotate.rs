@@ -351,11 +351,11 @@ fn version(
 fn retired(half: &Object, number: u32, now: Timestamp) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
-    // What is suspended or compromised stays so.
+    // What is compromised stays so.
     if matches!(key.state_at(now), KeyState::Active | KeyState::Deactivated) {
         key.state = KeyState::Deactivated;
-        key.lifecycle.retirement.get_or_insert(Retirement::Rotated);
     }
+    key.lifecycle.retirement.get_or_insert(Retirement::Rotated);
     key.metadata.aliases.clear();
     let life = &mut key.lifecycle;
     (life.version, life.role, life.next, life.rotation) = (number, Some(Role::Former), None, None);
