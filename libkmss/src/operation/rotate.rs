@@ -372,7 +372,7 @@ fn awaiting(half: &Object, (number, next): (u32, u32)) -> Result<Object> {
     Ok(half)
 }
 
-/// A half that takes the name.
+/// A half that takes the name, and with it what was said of the key since this version was made. What either may not, it may not.
 fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
@@ -381,12 +381,19 @@ fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     key.name.clone_from(&old.name);
     key.state = KeyState::Active;
     key.metadata.clone_from(&old.metadata);
+    key.tags.clone_from(&old.tags);
+    key.audit = old.audit;
+    key.usage = key.usage.and(old.usage);
+    key.protection = key.protection.and(old.protection);
     let life = &mut key.lifecycle;
     (life.role, life.activation, life.since) = (None, None, Some(now));
     life.rotation.clone_from(&old.lifecycle.rotation);
     // The end that was set for the name is the end of whatever has it.
     life.deactivation = life.deactivation.or(old.lifecycle.deactivation);
     half.label = strip(&half.label, number);
+    half.modifiable &= before.modifiable;
+    half.copyable &= before.copyable;
+    half.destroyable &= before.destroyable;
     Ok(half)
 }
 

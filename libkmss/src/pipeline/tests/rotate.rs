@@ -240,3 +240,26 @@ fn versions_that_another_key_of_the_name_left_behind_stay_what_they_are() {
     let ahead = rotate(&house, &rotated.made, Turn::Later(None)).unwrap();
     assert_eq!((name(&ahead.made[0]), name(&ahead.former[0])), ("web@4".to_owned(), "web".to_owned()));
 }
+
+#[test]
+fn what_was_said_of_the_key_since_a_version_was_made_holds_for_it() {
+    use crate::key::AuditMode;
+    use crate::operation::{SetAudit, Tag};
+    let (house, key) = House::with_key();
+    let rotated = rotate(&house, &[key], Turn::Later(None)).unwrap();
+    let of = |key: &Arc<Object>| ObjectRef::from(key);
+    let tag = Tag { key: of(&rotated.former[0]), tags: vec!["restricted".into()] };
+    let key = house.pipeline.perform(&house.officer, tag).unwrap();
+    let key = house.pipeline.perform(&house.officer, SetAudit { key: of(&key), mode: AuditMode::Sync }).unwrap();
+    let mut wanted = Object::clone(&key);
+    (wanted.copyable, wanted.destroyable) = (false, false);
+    let crate::key::Body::Key(body) = &mut wanted.body else { panic!() };
+    (body.usage.decrypt, body.protection.extractable) = (false, false);
+    let key = house.pipeline.perform(&house.user, Update { current: of(&key), object: wanted }).unwrap();
+    let activate = Activate { halves: vec![key], pending: rotated.made, certificates: Vec::new() };
+    let new = house.pipeline.perform(&house.user, activate).unwrap().made.remove(0);
+    let key = new.key().unwrap();
+    assert_eq!((key.tags.as_slice(), key.audit), (["restricted".to_owned()].as_slice(), AuditMode::Sync));
+    assert!(!key.usage.decrypt && key.usage.encrypt && !key.protection.extractable);
+    assert!(!new.copyable && !new.destroyable && new.modifiable);
+}
