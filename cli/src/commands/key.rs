@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
+use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use report::{class_name, uses};
@@ -197,9 +197,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
 
 fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_state(&object, state)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::into_state(state)?)?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "state": state.name() }));
@@ -209,9 +207,7 @@ fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<
 
 fn tag(context: &Context, named: &NamedKey, tags: &[String]) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_tags(&object, tags)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::Tag(tags.to_vec()))?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "tags": tags }));
@@ -226,9 +222,7 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
         AuditModeArg::Sync => AuditMode::Sync,
     };
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_audit(&object, mode)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::Audit(mode))?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "audit": mode.name() }));
@@ -273,6 +267,14 @@ pub(super) fn parts(objects: &dyn Objects, name: &str) -> Result<Vec<Arc<Object>
 /// There is no such key.
 pub(super) fn require(objects: &dyn Objects, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
     some(parts(objects, &named.name)?, named)
+}
+
+/// The half that stands for a key.
+///
+/// # Errors
+/// There is none.
+pub(super) fn first(halves: &[Arc<Object>]) -> Result<&Arc<Object>, Failure> {
+    halves.first().ok_or_else(|| "the key is gone".into())
 }
 
 /// `found`, unless there is nothing.

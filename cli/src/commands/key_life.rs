@@ -59,7 +59,7 @@ fn moment_or_never(text: &str) -> Result<Option<Timestamp>, Failure> {
 
 fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    let changed = objects.change_life(&key::require(&*objects, named)?, transition)?;
+    let changed = objects.change_life(key::first(&key::require(&*objects, named)?)?, transition)?;
     let now = objects.now()?;
     objects.close()?;
     let key = changed.first().and_then(|object| object.key()).ok_or("the key is gone")?;

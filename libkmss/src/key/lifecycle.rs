@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use super::object::{Date, Key};
-use super::{Action, Description, KeyState, Purpose};
+use super::{Action, AuditMode, Description, KeyState, Purpose};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::ObjectId;
@@ -15,6 +15,10 @@ use crate::tenant::ObjectId;
 const DAY: u64 = 86_400_000;
 /// Longest sentence that is kept with a change, in bytes.
 const LONGEST_WHY: usize = 500;
+/// Most tags of a key.
+const MOST_TAGS: usize = 32;
+/// Longest tag in bytes.
+const LONGEST_TAG: usize = 64;
 
 /// What there is to a key's life beyond its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -268,6 +272,37 @@ pub enum Transition {
     Rotate(Option<Rotation>),
     /// Something else is said of it.
     Describe(Description),
+    /// It has these tags and no others: policies choose keys by them.
+    Tag(Vec<String>),
+    /// Records of its uses are kept so.
+    Audit(AuditMode),
+}
+
+impl Transition {
+    /// What puts a key into `state`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`] for states that a key is made in, or that it comes to by being destroyed.
+    pub fn into_state(state: KeyState) -> Result<Self> {
+        match state {
+            KeyState::Active => Ok(Self::Enable),
+            KeyState::Deactivated => Ok(Self::Disable),
+            KeyState::Suspended => Ok(Self::Suspend),
+            KeyState::Compromised => {
+                Ok(Self::Revoke { reason: RevocationReason::KeyCompromise, why: String::new() })
+            }
+            KeyState::PreActive | KeyState::PendingDeletion | KeyState::Destroyed => {
+                let why = format!("nobody puts a key into the state {} by that", state.name());
+                Err(Error::new(ErrorKind::KeyState, why))
+            }
+        }
+    }
+
+    /// Whether it is said of all versions of a key: what it is for, whose it is, and what policies choose it by.
+    #[must_use]
+    pub const fn is_of_all_versions(&self) -> bool {
+        matches!(self, Self::Describe(_) | Self::Tag(_))
+    }
 }
 
 /// In words, for the audit.
@@ -300,6 +335,8 @@ impl fmt::Display for Transition {
                     .try_for_each(|purpose| write!(f, " purpose {}", purpose.map_or("any", Purpose::name)))?;
                 description.iter().try_for_each(|text| write!(f, " description `{text}`"))
             }
+            Self::Tag(tags) => write!(f, "tags {}", tags.join(" ")),
+            Self::Audit(mode) => write!(f, "audit {}", mode.name()),
             Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
         }
     }
@@ -455,7 +492,28 @@ impl Key {
             },
             Transition::Rotate(rule) => self.rotate_by(rule.as_ref()),
             Transition::Describe(description) => self.metadata.describe(description),
+            Transition::Tag(tags) => self.tag(tags),
+            Transition::Audit(mode) => {
+                self.audit = *mode;
+                Ok(())
+            }
         }
+    }
+
+    fn tag(&mut self, tags: &[String]) -> Result<()> {
+        let plain = |tag: &String| {
+            let word = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b));
+            word && (1..=LONGEST_TAG).contains(&tag.len())
+        };
+        if tags.len() > MOST_TAGS || !tags.iter().all(plain) {
+            let why = format!(
+                "a key has at most {MOST_TAGS} tags, each of 1 to {LONGEST_TAG} letters, digits, `-`, `_`, `.`, `:` or `=`"
+            );
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        self.tags = tags_in_order(tags);
+        self.metadata.tags_found = true;
+        Ok(())
     }
 
     /// Puts the key into `state`, where that may follow. The one it is in already is no change.
@@ -565,6 +623,15 @@ impl Key {
         self.state = KeyState::PendingDeletion;
         Ok(())
     }
+}
+
+/// Tags as a key has them: sorted, each once.
+#[must_use]
+pub fn tags_in_order(tags: &[String]) -> Vec<String> {
+    let mut tags = tags.to_vec();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 fn sentence(why: &str) -> Result<String> {

@@ -7,8 +7,8 @@ use crate::caller::{Caller, Login};
 use crate::catalog::{Facet, Query, Tombstone};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Object};
-use crate::operation::{Destroy, Find, ObjectRef};
+use crate::key::{Action, Key, Object, Transition};
+use crate::operation::{ChangeLife, Destroy, Find, ObjectRef};
 use crate::tenant::ObjectId;
 
 /// Keys looked at at once.
@@ -84,6 +84,51 @@ impl Kms {
             },
         };
         Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
+    }
+
+    /// Changes the life of a key: of both halves of a pair, whichever is named, in one commit. What is said of all its versions
+    /// is said of each in a commit of its own, of the named one first. For the security officer, logged in. The halves of the
+    /// named version.
+    ///
+    /// # Errors
+    /// Those of [`ChangeLife`]; what it says of one version does not take back what was changed before.
+    pub fn change_life(&self, officer: &Caller, key: ObjectRef, transition: &Transition) -> Result<Vec<Arc<Object>>> {
+        let named = match &key {
+            ObjectRef::Stored(id) => self.object(officer, *id).ok(),
+            ObjectRef::Ephemeral(_) => None,
+        };
+        let known = named.as_ref().and_then(|object| Some((object.id, object.key()?)));
+        let Some((id, named)) = known else {
+            // Whoever is refused is told, and recorded.
+            return self.perform(officer, ChangeLife { key, other: None, transition: transition.clone() });
+        };
+        let change = |halves: &[Arc<Object>]| {
+            let (named, others): (Vec<_>, Vec<_>) = halves.iter().partition(|half| half.id == id);
+            let mut all = named.into_iter().chain(others).map(ObjectRef::from);
+            let key = all.next().unwrap_or_else(|| key.clone());
+            self.perform(officer, ChangeLife { key, other: all.next(), transition: transition.clone() })
+        };
+        let changed = change(&self.halves(officer, &named.name)?)?;
+        if transition.is_of_all_versions() {
+            for name in self.other_versions(officer, named)? {
+                let halves = self.halves(officer, &name)?;
+                if !halves.is_empty() {
+                    change(&halves)?;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the other versions of a key may be called.
+    fn other_versions(&self, caller: &Caller, key: &Key) -> Result<Vec<String>> {
+        let base = key.base_name();
+        let primary = self.halves(caller, base)?.into_iter().next();
+        let newest = primary.as_ref().and_then(|object| object.key()).map_or(0, Key::newest_number);
+        let newest = newest.max(key.newest_number());
+        let numbered = (1..=newest).map(|number| format!("{base}@{number}"));
+        let all = std::iter::once(base.to_owned()).chain(numbered);
+        Ok(all.filter(|name| *name != key.name).collect())
     }
 
     /// What is known of destroyed keys of the caller's namespace, in the order of their identities.

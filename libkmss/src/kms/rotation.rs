@@ -249,7 +249,7 @@ impl Kms {
     }
 
     /// The halves of the key `name`, the secret one first.
-    fn halves(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+    pub(super) fn halves(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
         let mut halves = Vec::with_capacity(2);
         for class in [KeyClass::Secret, KeyClass::Private, KeyClass::Public] {
             halves.extend(self.key(caller, name, class)?);

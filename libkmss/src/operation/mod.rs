@@ -48,7 +48,7 @@ pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
 pub use life::ChangeLife;
 pub use make::Make;
-pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
+pub use manage::{Rename, Update};
 pub use message::{DecryptMessage, EncryptMessage};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};

@@ -7,7 +7,7 @@ use super::*;
 use libkmss::envelope::{CacheLimits, DataKeyCache};
 use libkmss::key::{KeyState, Protection};
 use libkmss::mechanism::{EncryptionContext, Native, NativeAlgorithm, NativeHeader};
-use libkmss::operation::{ChangeState, DecryptMessage, EncryptMessage, GenerateDataKey, GenerateDataKeyPair};
+use libkmss::operation::{DecryptMessage, EncryptMessage, GenerateDataKey, GenerateDataKeyPair};
 
 const TEXT: &[u8] = b"pay 100 to somebody";
 
@@ -34,7 +34,7 @@ fn a_deactivated_key_encrypts_no_more_and_still_decrypts() {
     let user = flat.user();
     let key = flat.aes(&user, Storage::Stored, "k");
     let ciphertext = encrypt(&flat, &user, &key).unwrap();
-    let change = ChangeState { key: ObjectRef::from(&key), state: KeyState::Deactivated };
+    let change = turned(&key, KeyState::Deactivated);
     let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
     flat.kms.perform(&officer, change).unwrap();
     assert_eq!(encrypt(&flat, &user, &key).unwrap_err().kind(), ErrorKind::KeyState);
@@ -136,7 +136,7 @@ fn what_changes_in_the_home_ends_what_is_held() {
     let make = || cache.make((&flat.kms, &user), &key, &native("a"), (32, 1));
     let first = make().unwrap();
     assert!(Arc::ptr_eq(&first, &make().unwrap()));
-    let change = ChangeState { key: key.clone(), state: KeyState::Deactivated };
+    let change = turned(&object, KeyState::Deactivated);
     let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
     flat.kms.perform(&officer, change).unwrap();
     assert_eq!(make().unwrap_err().kind(), ErrorKind::KeyState);

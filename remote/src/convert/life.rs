@@ -9,7 +9,7 @@ use libkmss::key::{
 use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep};
 use proto::transition::Kind;
 
-use super::{Numbered, object_id};
+use super::{Numbered, audit_mode, audit_mode_number, object_id};
 use crate::proto;
 
 impl From<&Lifecycle> for proto::Lifecycle {
@@ -132,6 +132,8 @@ impl From<&Transition> for proto::Transition {
                 purpose: said.purpose.map(purpose_number),
                 ..of(Kind::Describe)
             },
+            Transition::Tag(tags) => Self { tags: tags.clone(), ..of(Kind::Tag) },
+            Transition::Audit(mode) => Self { audit: audit_mode_number(*mode), ..of(Kind::Audit) },
             Transition::Rotate(rule) => {
                 Self { rotation_days: rule.as_ref().map_or(0, |rule| rule.days), ..of(Kind::Rotate) }
             }
@@ -164,6 +166,8 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
             description: asked.description,
             purpose: asked.purpose.map(purpose).transpose()?,
         }),
+        Ok(Kind::Tag) => Transition::Tag(asked.tags),
+        Ok(Kind::Audit) => Transition::Audit(audit_mode(asked.audit)?),
         Ok(Kind::Rotate) => Transition::Rotate(rule(asked.rotation_days)),
         Ok(Kind::Unspecified) | Err(_) => return Err(unknown()),
     })

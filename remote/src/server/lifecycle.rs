@@ -8,7 +8,7 @@ use libkmss::clock::Timestamp;
 use libkmss::error::{ErrorKind, Result};
 use libkmss::key::Object;
 use libkmss::kms::{Fate, RotationStep};
-use libkmss::operation::{ChangeLife, Rotated, Turn};
+use libkmss::operation::{Rotated, Turn};
 
 use super::Server;
 use super::call::{Asked, Call};
@@ -29,10 +29,9 @@ impl Call for proto::ChangeKeyLifeRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ChangeKeyLifeResponse> {
         let key = asked.object(self.key.as_ref())?;
-        let other = self.other.as_ref().map(|other| asked.object(Some(other))).transpose()?;
         let transition = convert::transition(self.transition)?;
         let officer = asked.officer(self.officer_pin)?;
-        let keys = asked.host.kms.perform(&officer, ChangeLife { key, other, transition })?;
+        let keys = asked.host.kms.change_life(&officer, key, &transition)?;
         Ok(proto::ChangeKeyLifeResponse { keys: keys.iter().map(|key| key.as_ref().into()).collect() })
     }
 }

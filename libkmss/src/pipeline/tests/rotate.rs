@@ -107,9 +107,9 @@ fn a_policy_against_generating_or_managing_the_key_is_one_against_rotating_it() 
 #[test]
 fn a_compromised_key_is_rotated_and_stays_compromised() {
     let (house, key) = House::with_key();
-    let change = crate::operation::ChangeState { key: ObjectRef::from(&key), state: KeyState::Compromised };
-    let key = house.pipeline.perform(&house.officer, change).unwrap();
-    let rotated = rotate(&house, &[key], Turn::Now).unwrap();
+    let change = turned(&key, KeyState::Compromised);
+    let halves = house.pipeline.perform(&house.officer, change).unwrap();
+    let rotated = rotate(&house, &halves, Turn::Now).unwrap();
     assert_eq!(rotated.former[0].key().unwrap().state, KeyState::Compromised);
     assert_eq!(rotated.made[0].key().unwrap().state, KeyState::Active);
 }
@@ -244,18 +244,15 @@ fn versions_that_another_key_of_the_name_left_behind_stay_what_they_are() {
 #[test]
 fn what_was_said_of_the_key_since_a_version_was_made_holds_for_it() {
     use crate::key::AuditMode;
-    use crate::operation::{SetAudit, Tag};
     let (house, key) = House::with_key();
     let rotated = rotate(&house, &[key], Turn::Later(None)).unwrap();
-    let of = |key: &Arc<Object>| ObjectRef::from(key);
-    let tag = Tag { key: of(&rotated.former[0]), tags: vec!["restricted".into()] };
-    let key = house.pipeline.perform(&house.officer, tag).unwrap();
-    let key = house.pipeline.perform(&house.officer, SetAudit { key: of(&key), mode: AuditMode::Sync }).unwrap();
+    let tagged = change(&house, &rotated.former, Transition::Tag(vec!["restricted".into()]));
+    let key = change(&house, &tagged, Transition::Audit(AuditMode::Sync)).remove(0);
     let mut wanted = Object::clone(&key);
     (wanted.copyable, wanted.destroyable) = (false, false);
     let crate::key::Body::Key(body) = &mut wanted.body else { panic!() };
     (body.usage.decrypt, body.protection.extractable) = (false, false);
-    let key = house.pipeline.perform(&house.user, Update { current: of(&key), object: wanted }).unwrap();
+    let key = house.pipeline.perform(&house.user, Update { current: ObjectRef::from(&key), object: wanted }).unwrap();
     let activate = Activate { halves: vec![key], pending: rotated.made, certificates: Vec::new() };
     let new = house.pipeline.perform(&house.user, activate).unwrap().made.remove(0);
     let key = new.key().unwrap();

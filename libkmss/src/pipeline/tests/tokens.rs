@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::mechanism::Ff1;
-use crate::operation::{ChangeState, Detokenize, Encrypt, Rotate, Rotated, Tokenize, Turn};
+use crate::operation::{Detokenize, Encrypt, Rotate, Rotated, Tokenize, Turn};
 
 fn ff1() -> Ff1 {
     Ff1::new(BlockCipher::Aes, "digits".parse().unwrap(), Vec::new()).unwrap()
@@ -73,7 +73,7 @@ fn usage_and_state_hold_for_tokens_as_for_ciphertexts() {
     assert_eq!(kind(detokenize(&house, &key, true, &token)), ErrorKind::KeyUsage);
     let (house, key) = House::with_key();
     let token = tokenize(&house, &key).unwrap();
-    let change = ChangeState { key: ObjectRef::from(&key), state: crate::key::KeyState::Deactivated };
+    let change = turned(&key, crate::key::KeyState::Deactivated);
     house.pipeline.perform(&house.officer, change).unwrap();
     assert_eq!(kind(tokenize(&house, &key)), ErrorKind::KeyState);
     assert!(detokenize(&house, &key, false, &token).is_ok());
