@@ -288,6 +288,8 @@ impl Catalog {
             let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
             if let Some(key) = name::key_mut(&mut new) {
                 key.name = to.to_owned();
+                // What it was called beside its name is its name now: one guard is one thing.
+                key.metadata.aliases.retain(|alias| alias != to);
             }
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
             batch.ops.push(self.write(key_of(caller, &new)?, paths, &mut new)?);
