@@ -24,17 +24,20 @@ mod rotation;
 mod sealing;
 mod seals;
 mod tokens;
+mod tries;
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use self::compat::{BusinessForm, UserKey, UserKeyKind};
 pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};
 use self::identities::Identities;
+use self::tries::Tries;
 pub use self::in_device::MaterialSeal;
 pub use self::life::{Doomed, Fate};
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
@@ -112,6 +115,9 @@ pub struct Kms {
     /// The user whom the home belongs to.
     owner: u32,
     devices: Arc<Devices>,
+    /// Whether the store's log may hold what was destroyed: before the first look nobody knows.
+    unscrubbed: AtomicBool,
+    tries: Tries,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -253,6 +259,8 @@ impl Kms {
             hall: Hall { catalog, backends, vault },
         };
         Ok(Self {
+            unscrubbed: AtomicBool::new(true),
+            tries: Tries::default(),
             principal: CurrentPrincipal::new(pipeline.clock.monotonic()),
             pipeline: Arc::new(pipeline),
             config: config.clone(),

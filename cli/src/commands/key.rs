@@ -238,15 +238,28 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
 fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
     let objects = context.objects(&named.token.token)?;
     let found = require(&*objects, named)?;
-    token::confirm(yes, &format!("Destroy key `{}`, for good?", named.name))?;
+    let left = versions_beside(&*objects, &found)?;
+    let stay = if left.is_empty() { String::new() } else { format!(" {} stay, and decrypt what they did.", left.join(", ")) };
+    token::confirm(yes, &format!("Destroy key `{}`, for good?{stay}", named.name))?;
     for object in &found {
         objects.destroy(object)?;
     }
     objects.close()?;
     if context.global.json {
-        return output::json(&json!({ "destroyed": named.name, "objects": found.len() }));
+        return output::json(&json!({ "destroyed": named.name, "objects": found.len(), "left": left }));
     }
-    output::line(&format!("Destroyed key `{}` ({} objects).", named.name, found.len()))
+    output::line(&format!("Destroyed key `{}` ({} objects).{stay}", named.name, found.len()))
+}
+
+/// The names of other versions of a key that has the name.
+fn versions_beside(objects: &dyn Objects, halves: &[Arc<Object>]) -> Result<Vec<String>, Failure> {
+    let Some(key) = halves.first().and_then(|half| half.key()) else { return Ok(Vec::new()) };
+    if key.lifecycle.role.is_some() || key.newest_number() == 1 {
+        return Ok(Vec::new());
+    }
+    let versions = objects.versions(&key.name)?;
+    let names = versions.iter().filter_map(|version| version.key()).map(|version| &version.name);
+    Ok(names.filter(|name| **name != key.name).map(|name| output::plain(name)).collect())
 }
 
 /// All parts of a key: private and public half, or the secret key.

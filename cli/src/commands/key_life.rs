@@ -71,6 +71,11 @@ fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Resul
     for (name, value) in lines(&key.lifecycle) {
         output::line(&format!("{name:<12} {value}"))?;
     }
+    let due = changed.first().and_then(|object| key.rotates_at(object.created)).filter(|due| *due <= now);
+    if let (Transition::Rotate(Some(_)), Some(due)) = (transition, due) {
+        let since = output::time(due.0);
+        output::line(&format!("It is due since {since}: kmssd rotates it within a minute, or `kmss rotate due`."))?;
+    }
     Ok(())
 }
 

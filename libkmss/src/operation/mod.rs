@@ -54,6 +54,7 @@ pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
+pub(crate) use rotate::is_activable;
 pub use rotate::{Activate, Rotate, Rotated, Turn};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
@@ -351,7 +352,7 @@ impl Hall {
     }
 
     /// The keeper that has a record of `object`.
-    fn keeper_of(&self, caller: &Caller, object: &Object) -> Result<Option<&dyn Custody>> {
+    pub(crate) fn keeper_of(&self, caller: &Caller, object: &Object) -> Result<Option<&dyn Custody>> {
         match object.key() {
             _ if object.storage == Storage::Ephemeral => Ok(None),
             Some(key) if key.primary()?.backend != caller.namespace.backend => Ok(None),

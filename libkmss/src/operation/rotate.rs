@@ -180,7 +180,7 @@ impl Operation for Activate {
             return Err(Error::new(ErrorKind::Arguments, "this is not the version that is pending"));
         }
         check_states(&self.halves, now(permit))?;
-        if !matches!(new.state, KeyState::PreActive | KeyState::Active) {
+        if !is_activable(&self.halves, &self.pending, now(permit)) {
             let why = format!("the version that is pending is {}", new.state_word(now(permit)));
             return Err(Error::new(ErrorKind::KeyState, why));
         }
@@ -246,17 +246,30 @@ fn check_rotates(hall: &Hall, permit: &Permit, former: &[Arc<Object>]) -> Result
     let (_, key) = primary(former)?;
     if let Some(next) = key.lifecycle.next {
         let pending = format!("{}@{next}", key.name);
-        match hall.catalog.find_by_name(permit.caller(), &pending, key.class) {
-            // Somebody destroyed it.
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Ok(_) => {
-                let why = format!("`{pending}` is pending already: activate or destroy it first");
-                return Err(Error::new(ErrorKind::KeyState, why));
+        let mut made = Vec::with_capacity(2);
+        for half in former.iter().filter_map(|half| half.key()) {
+            match hall.catalog.find_by_name(permit.caller(), &pending, half.class) {
+                // Somebody destroyed it.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                found => made.push(found?),
             }
-            Err(e) => return Err(e),
+        }
+        // What cannot take the name, whole as it was made, waits for nothing.
+        if is_activable(former, &made, now(permit)) {
+            let why = format!("`{pending}` is pending already: activate or destroy it first");
+            return Err(Error::new(ErrorKind::KeyState, why));
         }
     }
     check_states(former, now(permit))
+}
+
+/// Whether the version `pending` can take the name of `halves`: all of it is there, and was not put on hold, disabled or more than
+/// that.
+pub(crate) fn is_activable(halves: &[Arc<Object>], pending: &[Arc<Object>], now: Timestamp) -> bool {
+    let waits = |half: &Arc<Object>| {
+        half.key().is_some_and(|key| matches!(key.state_at(now), KeyState::PreActive | KeyState::Active))
+    };
+    pending.len() == halves.len() && pending.iter().all(waits)
 }
 
 /// Refuses to give the name of these halves to another version while one of them is not to be used.

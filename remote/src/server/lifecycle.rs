@@ -204,7 +204,7 @@ fn look(server: &Server) {
     for (namespace, caller) in server.host.own() {
         let seen = caller.and_then(|caller| {
             rotate(server, &namespace, &caller);
-            server.host.kms.destroy_due(&caller, false)
+            server.host.kms.tend_destructions(&caller)
         });
         match seen {
             Ok(keys) => {
@@ -225,7 +225,7 @@ fn look(server: &Server) {
 }
 
 fn rotate(server: &Server, namespace: &str, caller: &Caller) {
-    match server.host.kms.rotate_due(caller, None, false) {
+    match server.host.kms.tend_rotations(caller) {
         Ok(keys) => {
             for key in keys {
                 match &key.step {

@@ -260,3 +260,18 @@ fn what_was_said_of_the_key_since_a_version_was_made_holds_for_it() {
     assert!(!key.usage.decrypt && key.usage.encrypt && !key.protection.extractable);
     assert!(!new.copyable && !new.destroyable && new.modifiable);
 }
+
+#[test]
+fn a_pending_version_that_can_take_no_name_waits_for_nothing() {
+    let (house, key) = House::with_key();
+    let ahead = rotate(&house, &[key], Turn::Later(None)).unwrap();
+    change(&house, &ahead.made, Transition::Suspend);
+    let rotated = rotate(&house, &ahead.former, Turn::Now).unwrap();
+    assert_eq!(rotated.made[0].key().unwrap().version_number(), 3);
+    let house = House::new();
+    let ahead = rotate(&house, &pair(&house), Turn::Later(None)).unwrap();
+    // One half is no version.
+    house.pipeline.hall.catalog.destroy(&house.user, &ahead.made[0]).unwrap();
+    let rotated = rotate(&house, &ahead.former, Turn::Now).unwrap();
+    assert_eq!(rotated.made[0].key().unwrap().version_number(), 3);
+}
