@@ -273,12 +273,12 @@ impl Kms {
     fn activate_known(&self, caller: &Caller, known: Known) -> Result<Rotated> {
         let Known { halves, pending } = known;
         let mut certificates = Vec::new();
-        for (version, is_new) in [(&pending, true), (&halves, false)] {
-            let label = version.first().map(|half| half.label.clone()).unwrap_or_default();
-            let found = self.certificates(caller, version)?.into_iter();
-            // Of each version the one that is called as it is; a chain has labels of its own.
-            certificates
-                .extend(found.filter(|one| one.label == label && (!is_new || speaks_for(one, version))).take(1));
+        for version in [&pending, &halves] {
+            let mut found = self.certificates(caller, version)?;
+            found.retain(|one| speaks_for(one, version));
+            // Of each version one: that which is called as it is, where there are several.
+            found.sort_by_key(|one| !version.iter().any(|half| is_called_as(one, half)));
+            certificates.extend(found.into_iter().take(1));
         }
         self.perform(caller, Activate { halves, pending, certificates })
     }
@@ -344,6 +344,12 @@ fn speaks_for(certificate: &Object, halves: &[Arc<Object>]) -> bool {
     let Body::Certificate { value } = &certificate.body else { return false };
     let ours = halves.iter().filter_map(|half| half.key()?.primary().ok()?.public.spki());
     spki_of_certificate(value).is_some_and(|theirs| ours.into_iter().any(|spki| spki == theirs))
+}
+
+/// Whether a certificate is labelled as a half of a key is, or by its name.
+fn is_called_as(certificate: &Object, half: &Object) -> bool {
+    let name = half.key().map(|key| key.name.as_bytes());
+    !certificate.label.is_empty() && (certificate.label == half.label || Some(&*certificate.label) == name)
 }
 
 /// The step that was taken, or why it was not. Somebody who was faster is no failure.

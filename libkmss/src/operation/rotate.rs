@@ -184,7 +184,8 @@ impl Operation for Activate {
             let why = format!("the version that is pending is {}", new.state_word(now(permit)));
             return Err(Error::new(ErrorKind::KeyState, why));
         }
-        let (from, to) = (first.identifier.clone(), self.halves.first().map(|half| half.identifier.clone()));
+        let from = first.identifier.clone();
+        let former = self.halves.first().ok_or_else(changed_meanwhile)?;
         let mut changed = Vec::new();
         for half in &self.halves {
             changed.push(retired(half, old.version_number(), now(permit))?);
@@ -194,10 +195,15 @@ impl Operation for Activate {
         }
         for certificate in &self.certificates {
             let mut certificate = Object::clone(certificate);
+            let labelled = |half: &Object, certificate: &Object| match half.label.is_empty() {
+                true => certificate.label.clone(),
+                false => half.label.clone(),
+            };
+            // As its key is; where that has no label, as it was.
             if certificate.identifier == from {
-                certificate.label = strip(&certificate.label, new.version_number());
-            } else if to.as_ref() == Some(&certificate.identifier) {
-                certificate.label = numbered(&certificate.label, old.version_number());
+                certificate.label = strip(&labelled(first, &certificate), new.version_number());
+            } else if certificate.identifier == former.identifier {
+                certificate.label = numbered(&labelled(former, &certificate), old.version_number());
             }
             changed.push(certificate);
         }
