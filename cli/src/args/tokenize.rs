@@ -14,7 +14,7 @@ pub(crate) struct TokenizeArgs {
     #[command(flatten)]
     pub how: TokensArgs,
     /// With --vault: for how long a token stands for its value, in seconds; for ever where it is not said
-    #[arg(long, value_name = "SECONDS", requires = "vault")]
+    #[arg(long, value_name = "SECONDS", requires = "vault", value_parser = clap::value_parser!(u64).range(1..))]
     pub expires: Option<u64>,
 }
 

@@ -37,7 +37,7 @@ pub struct Tokenize {
     pub format: Format,
     /// The value, UTF-8.
     pub value: Zeroizing<Vec<u8>>,
-    /// For how many seconds the token stands for the value; for ever where it is absent. A token that there is keeps its time.
+    /// For how many seconds, one at least, the token stands for the value; for ever where it is absent. A token that there is keeps its time.
     pub life: Option<u64>,
 }
 
@@ -69,6 +69,10 @@ impl Operation for Tokenize {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Zeroizing<String>> {
         let vault = vault_of(hall, permit)?;
+        if self.life == Some(0) {
+            let why = "a token that ends at once stands for nothing: let it live a second at least";
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
         let template = self.format.take(&self.value)?;
         let (value, format) = (template.bare(), self.format.to_string());
         let (shelf, now) = (shelf_of(permit)?, permit.issued());

@@ -106,9 +106,13 @@ fn tokens_of_a_rotated_key_are_asked_for_by_their_version() {
 }
 
 fn keep(house: &House, key: &Arc<Object>) -> Result<String> {
+    keep_for(house, key, None)
+}
+
+fn keep_for(house: &House, key: &Arc<Object>, life: Option<u64>) -> Result<String> {
     let (key, format) = (ObjectRef::from(key), "digits".parse().unwrap());
     let value = Zeroizing::new(b"1234567".to_vec());
-    let operation = Tokenize { key, cipher: BlockCipher::Aes, format, value, life: None };
+    let operation = Tokenize { key, cipher: BlockCipher::Aes, format, value, life };
     house.pipeline.perform(&house.user, operation).map(|token| token.to_string())
 }
 
@@ -138,4 +142,12 @@ fn the_vault_is_that_of_all_versions_of_a_key() {
     assert_eq!(kind(read(&house, new, &token)), ErrorKind::EncryptedDataInvalid);
     let another = keep(&house, new).unwrap();
     assert_eq!(read(&house, new, &another).unwrap(), "1234567");
+}
+
+#[test]
+fn no_token_is_given_out_that_has_ended() {
+    let (house, key) = House::with_key();
+    assert_eq!(kind(keep_for(&house, &key, Some(0))), ErrorKind::Arguments);
+    let token = keep_for(&house, &key, Some(1)).unwrap();
+    assert_eq!(read(&house, &key, &token).unwrap(), "1234567");
 }
