@@ -32,4 +32,4 @@ pub use spki::spki_of_certificate;
 pub use state::KeyState;
 pub use transition::Transition;
 pub use usage::{Action, Protection, Usage};
-pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_use};
+pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_spec, weakness_of_use};

@@ -402,11 +402,7 @@ impl Hall {
         }
         let settings = self.catalog.settings_for(permit.caller())?;
         for key in objects.iter().filter_map(Object::key) {
-            if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
-                let why = format!("the settings of the namespace forbid `{}`", weakness.name());
-                let size = matches!(weakness, Weakness::ShortRsa | Weakness::ShortSecrets);
-                return Err(Error::new(if size { ErrorKind::KeySize } else { ErrorKind::TemplateInconsistent }, why));
-            }
+            forbidden(weakness_of_key(settings.forbid, key, key.primary()?))?;
         }
         // The halves of a pair count as one key: what one wraps, the other reads.
         let any = |may: fn(&Usage) -> bool| objects.iter().filter_map(Object::key).any(|key| may(&key.usage));
@@ -442,6 +438,14 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// Refuses a key that the settings forbid.
+fn forbidden(weakness: Option<Weakness>) -> Result<()> {
+    let Some(weakness) = weakness else { return Ok(()) };
+    let why = format!("the settings of the namespace forbid `{}`", weakness.name());
+    let size = matches!(weakness, Weakness::ShortRsa | Weakness::ShortSecrets);
+    Err(Error::new(if size { ErrorKind::KeySize } else { ErrorKind::TemplateInconsistent }, why))
 }
 
 /// Why two keys do nothing together.

@@ -188,3 +188,22 @@ fn messages_in_a_second() {
     }
     println!("{} data keys a second", 100_000_000 / began.elapsed().as_millis());
 }
+
+#[test]
+fn pairs_of_data_keys_are_made_by_the_rules_of_their_namespace() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let key = flat.aes(&user, Storage::Stored, "k");
+    let pair = |bits| {
+        let spec = KeySpec::Rsa { bits, exponent: vec![1, 0, 1] };
+        let pair = GenerateDataKeyPair::new(ObjectRef::from(&key), NativeAlgorithm::Aes256Gcm, context("a"), spec);
+        flat.kms.perform(&user, pair).map(drop)
+    };
+    let forbid = "short-rsa".parse().unwrap();
+    let settings = libkmss::settings::Settings { forbid, ..libkmss::settings::Settings::default() };
+    flat.kms.configure(&flat.officer(), settings).unwrap();
+    let refused = pair(1024).unwrap_err();
+    assert!(refused.message().contains("settings of the namespace forbid"), "{}", refused.message());
+    assert_eq!(pair(8192).unwrap_err().kind(), ErrorKind::KeySize);
+    pair(2048).unwrap();
+}
