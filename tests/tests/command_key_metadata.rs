@@ -72,7 +72,10 @@ fn a_key_does_nothing_beside_its_purpose() {
         let halves = items(&home, &format!("key show {name}"));
         assert_eq!(halves.len(), 2);
         for half in halves {
-            assert_eq!((&half["purpose"], &half["owner"], &half["tags"][0]), (&"encrypt".into(), &"shop".into(), &"pci".into()));
+            assert_eq!(
+                (&half["purpose"], &half["owner"], &half["tags"][0]),
+                (&"encrypt".into(), &"shop".into(), &"pci".into())
+            );
         }
     }
     kmss(&home, "key describe pay --purpose any").succeed();

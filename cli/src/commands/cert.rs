@@ -126,9 +126,7 @@ fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
         None => args.name.clone().into_bytes(),
     };
     objects.close()?;
-    found.retain(|o| {
-        o.label == label && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier)
-    });
+    found.retain(|o| o.label == label && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier));
     let Some(newest) = found.iter().max_by_key(|o| o.created.0) else {
         let token = &args.token.token;
         return Err(

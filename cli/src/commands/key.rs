@@ -239,7 +239,8 @@ fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure
     let objects = context.objects(&named.token.token)?;
     let found = require(&*objects, named)?;
     let left = versions_beside(&*objects, &found)?;
-    let stay = if left.is_empty() { String::new() } else { format!(" {} stay, and decrypt what they did.", left.join(", ")) };
+    let stay =
+        if left.is_empty() { String::new() } else { format!(" {} stay, and decrypt what they did.", left.join(", ")) };
     token::confirm(yes, &format!("Destroy key `{}`, for good?{stay}", named.name))?;
     for object in &found {
         objects.destroy(object)?;

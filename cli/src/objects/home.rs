@@ -10,9 +10,9 @@ use libkmss::key::{Body, KeyClass, KeyComponents, KeySpec, Object, Storage, Tran
 use libkmss::kms::{Doomed, DueRotation, Kms};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{
-    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage,
-    Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef,
-    Rename, Sign, Tokenize, Turn, Update, Verify,
+    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Find, GenerateDataKey,
+    GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename, Sign, Tokenize, Turn,
+    Update, Verify,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;

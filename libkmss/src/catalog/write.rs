@@ -180,10 +180,22 @@ impl Catalog {
         made: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
     ) -> Result<Reshaped> {
+        self.reshape_with(caller, changed, made, held, &Batch::default())
+    }
+
+    /// As [`Self::reshape`], with `with` in the same commit.
+    pub(super) fn reshape_with(
+        &self,
+        caller: &Caller,
+        changed: &[Object],
+        made: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+        with: &Batch,
+    ) -> Result<Reshaped> {
         let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
         let ids: Vec<ObjectId> = changed.iter().map(|object| object.id).collect();
-        for _ in 0..ATTEMPTS {
-            let mut batch = open_batch(&paths, &Batch::default())?;
+        for _ in 0..attempts(with) {
+            let mut batch = open_batch(&paths, with)?;
             self.give(&caller.namespace, held, &mut batch)?;
             let (mut left, mut taken, mut written) = (Vec::new(), Vec::new(), Vec::with_capacity(changed.len()));
             for object in changed {

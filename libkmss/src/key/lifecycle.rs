@@ -298,7 +298,8 @@ impl Key {
             KeyState::Active | KeyState::Compromised => return Ok(()),
             KeyState::Deactivated if superseded => return Ok(()),
             KeyState::Deactivated if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) => {
-                "the moment at which the key is deactivated has passed: the security officer changes that first".to_owned()
+                "the moment at which the key is deactivated has passed: the security officer changes that first"
+                    .to_owned()
             }
             KeyState::Suspended | KeyState::Deactivated if self.lifecycle.retirement.is_none() => {
                 format!("a key that is {word} is not rotated: the security officer enables it first")

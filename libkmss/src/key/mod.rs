@@ -19,9 +19,7 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
-pub use lifecycle::{
-    Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, tags_in_order,
-};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, tags_in_order};
 pub use metadata::{Description, Metadata, Purpose};
 pub(crate) use object::material_context;
 pub use object::{

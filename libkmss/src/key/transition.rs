@@ -60,9 +60,7 @@ impl Transition {
             KeyState::Active => Ok(Self::Enable),
             KeyState::Deactivated => Ok(Self::Disable),
             KeyState::Suspended => Ok(Self::Suspend),
-            KeyState::Compromised => {
-                Ok(Self::Revoke { reason: RevocationReason::KeyCompromise, why: String::new() })
-            }
+            KeyState::Compromised => Ok(Self::Revoke { reason: RevocationReason::KeyCompromise, why: String::new() }),
             KeyState::PreActive | KeyState::PendingDeletion | KeyState::Destroyed => {
                 let why = format!("nobody puts a key into the state {} by that", state.name());
                 Err(Error::new(ErrorKind::KeyState, why))

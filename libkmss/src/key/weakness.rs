@@ -45,10 +45,7 @@ pub fn weakness_of_spec(forbidden: Weaknesses, spec: &KeySpec) -> Option<Weaknes
     weakness_of(forbidden, (spec.key_type(), bits, curve))
 }
 
-fn weakness_of(
-    forbidden: Weaknesses,
-    (key_type, bits, curve): (KeyType, u32, Option<Curve>),
-) -> Option<Weakness> {
+fn weakness_of(forbidden: Weaknesses, (key_type, bits, curve): (KeyType, u32, Option<Curve>)) -> Option<Weakness> {
     forbidden.iter().find(|weakness| match weakness {
         Weakness::ShortRsa => key_type == KeyType::Rsa && bits < SHORTEST_RSA,
         Weakness::ShortSecrets => key_type.is_generic() && bits < SHORTEST_SECRET,

@@ -327,7 +327,8 @@ fn awaited(ready: bool, late: Option<Timestamp>, number: u32) -> RotationStep {
         None => RotationStep::Pending,
         Some(since) => {
             let since = since.utc();
-            let why = format!("due since {since}, and version {number} waits for its certificate, or for being activated");
+            let why =
+                format!("due since {since}, and version {number} waits for its certificate, or for being activated");
             RotationStep::Failed(why)
         }
     }
@@ -369,6 +370,8 @@ mod tests {
     fn a_version_that_waits_while_its_key_is_overdue_is_told_of() {
         assert_eq!(awaited(true, Some(Timestamp(0)), 2), RotationStep::Activate);
         assert_eq!(awaited(false, None, 2), RotationStep::Pending);
-        assert!(matches!(awaited(false, Some(Timestamp(0)), 2), RotationStep::Failed(why) if why.contains("version 2")));
+        assert!(
+            matches!(awaited(false, Some(Timestamp(0)), 2), RotationStep::Failed(why) if why.contains("version 2"))
+        );
     }
 }

@@ -77,7 +77,9 @@ fn require_whole(hall: &Hall, permit: &Permit, halves: &[Arc<Object>]) -> Result
     match hall.catalog.find_by_name(permit.caller(), &key.name, class) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
-        Ok(_) => Err(Error::new(ErrorKind::Arguments, "both halves of a pair change together: name the other one, too")),
+        Ok(_) => {
+            Err(Error::new(ErrorKind::Arguments, "both halves of a pair change together: name the other one, too"))
+        }
     }
 }
 

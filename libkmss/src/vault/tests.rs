@@ -140,7 +140,8 @@ fn what_was_given_out_anew_meanwhile_is_not_cleared_away() {
     // The value gets another token, or the same once more, while somebody clears its old one away.
     for again in ["222", "111"] {
         let (one, store) = vault();
-        let other = Vault { store: Arc::clone(&store) as _, random: Arc::clone(&one.random), home: Arc::clone(&one.home) };
+        let other =
+            Vault { store: Arc::clone(&store) as _, random: Arc::clone(&one.random), home: Arc::clone(&one.home) };
         let (mine, later) = (shelf(1), Timestamp(2_000));
         assert!(one.put(&mine, held("111", b"a", Some(2_000)), b"999", NOW).unwrap());
         let happens: Box<dyn FnOnce() + Send> =

@@ -3,9 +3,7 @@
 use super::*;
 use crate::key::{Alteration, Body, KeyClass, KeySpec, KeyState, Storage};
 use crate::mechanism::{Curve, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat};
-use crate::operation::{
-    Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Update, Wrap,
-};
+use crate::operation::{Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Update, Wrap};
 use std::sync::atomic::Ordering;
 
 fn aes(house: &House, storage: Storage) -> GenerateSecret {
