@@ -23,11 +23,14 @@ mod quotas;
 mod rotation;
 mod sealing;
 mod seals;
+mod tokens;
+mod tries;
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
@@ -39,6 +42,7 @@ pub use self::life::{Doomed, Fate};
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 pub use self::rotation::{DueRotation, RotationStep};
 pub use self::seals::SealReport;
+use self::tries::Tries;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};
 pub use crate::auth::Holder;
@@ -111,6 +115,9 @@ pub struct Kms {
     /// The user whom the home belongs to.
     owner: u32,
     devices: Arc<Devices>,
+    /// Whether the store's log may hold what was destroyed: before the first look nobody knows.
+    unscrubbed: AtomicBool,
+    tries: Tries,
 }
 
 /// The software engine's generator, as the core draws from it.
@@ -252,6 +259,8 @@ impl Kms {
             hall: Hall { catalog, backends, vault },
         };
         Ok(Self {
+            unscrubbed: AtomicBool::new(true),
+            tries: Tries::default(),
             principal: CurrentPrincipal::new(pipeline.clock.monotonic()),
             pipeline: Arc::new(pipeline),
             config: config.clone(),

@@ -65,6 +65,19 @@ fn a_key_does_nothing_beside_its_purpose() {
     // New versions have it, too.
     kmss(&home, "key rotate pay").succeed();
     assert_eq!(items(&home, "key show pay")[0]["purpose"], "sign");
+    // What is said later holds for the former ones as well, whichever is named, and for both halves.
+    kmss(&home, "key describe pay --purpose encrypt --owner shop").succeed();
+    kmss(&home, "key tag pay@1 pci").succeed();
+    for name in ["pay", "pay@1"] {
+        let halves = items(&home, &format!("key show {name}"));
+        assert_eq!(halves.len(), 2);
+        for half in halves {
+            assert_eq!(
+                (&half["purpose"], &half["owner"], &half["tags"][0]),
+                (&"encrypt".into(), &"shop".into(), &"pci".into())
+            );
+        }
+    }
     kmss(&home, "key describe pay --purpose any").succeed();
     assert!(items(&home, "key show pay")[0]["purpose"].is_null());
 }

@@ -174,3 +174,62 @@ fn a_key_that_is_to_be_rotated_is_named_with_its_day() {
     kmss(&home, "key rotation pay --every never").succeed();
     assert!(items(&home, "rotate due").is_empty());
 }
+
+#[test]
+fn a_key_that_cannot_be_read_keeps_no_other_one_from_its_rotation() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    for (name, id) in [("one", "01"), ("two", "02")] {
+        home.generate(TOKEN, name, "aes:256", id);
+        kmss(&home, &format!("key rotate {name} --ahead --at 2001-01-01")).succeed();
+    }
+    let id = |name: &str| items(&home, &format!("key show {name}"))[0]["id"].as_str().unwrap().to_owned();
+    // The one that is looked at first.
+    let (first, second) = if id("one") < id("two") { ("one", "two") } else { ("two", "one") };
+    let program = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1])\nn = c.execute(sys.argv[2]).rowcount\nc.commit()\nprint(n)";
+    let statement = format!("UPDATE kv SET value = zeroblob(200) WHERE key LIKE 'ns/%/obj/{}'", id(first));
+    let done = Program::new("python3").args(["-c", program]).arg(home.path().join("store.db")).arg(statement).run();
+    if !done.success() {
+        built::skipped("there is no python3 with sqlite3 to damage a store with");
+        return;
+    }
+    assert_eq!(done.text().trim(), "1", "{done}");
+    let due = kmss(&home, "rotate due --json").run();
+    assert!(!due.success() && due.text().contains("activate") && due.text().contains("failed"), "{due}");
+    assert_eq!(versions(&home, second).len(), 2);
+}
+
+#[test]
+fn certificates_are_called_as_their_keys_are() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "web", "ec:p256", "01");
+    // By the name, before the key got a label of its own.
+    kmss(&home, "cert self-sign web --subject CN=one").succeed();
+    kmss(&home, "key label web Web").succeed();
+    kmss(&home, "key rotate web --ahead").succeed();
+    kmss(&home, "cert self-sign web@2 --subject CN=two").succeed();
+    let certificates = items(&home, "cert list");
+    let label = |subject: &str| certificates.iter().find(|one| one["subject"] == subject).unwrap()["label"].clone();
+    assert_eq!((label("CN=two"), label("CN=one")), ("Web".into(), "Web@1".into()));
+    kmss(&home, "cert export web").succeed().mentions("BEGIN CERTIFICATE");
+}
+
+#[test]
+fn a_certificate_that_changes_no_name_says_why() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "web", "ec:p256", "01");
+    kmss(&home, "cert self-sign web --subject CN=one").succeed();
+    kmss(&home, "key rotate web --ahead").succeed();
+    kmss(&home, "key suspend web").succeed();
+    kmss(&home, "cert self-sign web@2 --subject CN=two").fail().mentions("suspended");
+    kmss(&home, "key enable web").succeed();
+    assert_eq!(items(&home, "rotate due")[0]["step"], "activate");
+}

@@ -80,9 +80,16 @@ fn random_tokens_come_from_the_vault_and_stand_for_their_values_as_long_as_they_
     // Another key has other tokens, and another format too.
     how("detokenize", "other", "--format card-bin-last4").input(&*tokens).fail().mentions("stands for nothing");
     how("detokenize", "cards", "--format card").input(&*tokens).fail().mentions("stands for nothing");
-    let date = how("tokenize", "cards", "--format date --expires 0").input("1999-12-31").succeed().text();
+    how("tokenize", "cards", "--format date --expires 0").input("1999-12-31").fail();
+    let date = how("tokenize", "cards", "--format date --expires 1").input("1999-12-31").succeed().text();
     assert!(date.len() == 11 && date != "1999-12-31\n", "{date}");
-    how("detokenize", "cards", "--format date").input(date).fail().mentions("stands for nothing");
+    let read = || how("detokenize", "cards", "--format date").input(&*date).run();
+    let begun = std::time::Instant::now();
+    while read().success() {
+        assert!(begun.elapsed().as_secs() < 60, "the token does not end");
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    assert!(read().all().contains("stands for nothing"));
     let short = how("tokenize", "cards", "--format email").input("ab@example.com").succeed().text();
     assert!(short.ends_with("@example.com\n") && short.len() == 15, "{short}");
     assert_eq!(how("detokenize", "cards", "--format email").input(short).succeed().text(), "ab@example.com\n");
@@ -91,4 +98,31 @@ fn random_tokens_come_from_the_vault_and_stand_for_their_values_as_long_as_they_
     home.kmss(&format!("key destroy cards --token {TOKEN} --yes")).succeed();
     home.kmss(&format!("key generate cards --token {TOKEN} --type aes:256")).succeed();
     how("detokenize", "cards", "--format card-bin-last4").input(&*tokens).fail().mentions("stands for nothing");
+}
+
+#[test]
+fn tokens_outlive_the_rotation_of_their_key() {
+    if built::only_kmss("tokenize") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.kmss(&format!("key generate cards --token {TOKEN} --type aes:256")).succeed();
+    let how = |verb: &str, key: &str, rest: &str| home.kmss(&format!("{verb} {key} --token {TOKEN} {rest}"));
+    let value = "4111111111111111\n";
+    let token = how("tokenize", "cards", "--format card-bin").input(value).succeed().text();
+    let kept = how("tokenize", "cards", "--format card-bin-last4 --vault").input(value).succeed().text();
+    home.kmss(&format!("key rotate cards --token {TOKEN}")).succeed();
+    for verb in ["tokenize", "detokenize"] {
+        how(verb, "cards", "--format card-bin").input(&*token).fail().mentions("was rotated");
+    }
+    let former = |key: &str, rest: &str| how("detokenize", key, &format!("--format card-bin {rest}")).input(&*token);
+    assert_eq!(former("cards", "--key-version 1").succeed().text(), value);
+    assert_eq!(former("cards@1", "").succeed().text(), value);
+    former("cards", "--key-version 3").fail().mentions("no version 3");
+    assert_ne!(how("tokenize", "cards", "--format card-bin --key-version 2").input(value).succeed().text(), token);
+    assert_eq!(how("tokenize", "cards", "--format card-bin-last4 --vault").input(value).succeed().text(), kept);
+    for key in ["cards", "cards@1"] {
+        assert_eq!(how("detokenize", key, "--format card-bin-last4 --vault").input(&*kept).succeed().text(), value);
+    }
+    home.kmss("store check").succeed();
 }

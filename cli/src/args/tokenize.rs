@@ -14,7 +14,7 @@ pub(crate) struct TokenizeArgs {
     #[command(flatten)]
     pub how: TokensArgs,
     /// With --vault: for how long a token stands for its value, in seconds; for ever where it is not said
-    #[arg(long, value_name = "SECONDS", requires = "vault")]
+    #[arg(long, value_name = "SECONDS", requires = "vault", value_parser = clap::value_parser!(u64).range(1..))]
     pub expires: Option<u64>,
 }
 
@@ -49,6 +49,9 @@ pub(crate) struct TokensArgs {
     /// What tells uses of one key apart (a table, a tenant), as text; the same to get values back
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub tweak: String,
+    /// Without --vault: which version of the key, where it was rotated; tokens do not say which one made them
+    #[arg(long, value_name = "NUMBER", conflicts_with = "vault")]
+    pub key_version: Option<u32>,
     /// The values, one in a line; else from standard input. They are not taken from the command line, where other users could
     /// read them
     #[arg(long = "in", value_name = "FILE")]

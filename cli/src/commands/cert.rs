@@ -1,10 +1,12 @@
 //! `kmss cert`: requests and certificates, signed inside the token.
 
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use libkmss::catalog::ObjectKind;
 use libkmss::key::{Body, KeyClass, Object, Role};
+use libkmss::kms::RotationStep;
 use libkmss::mechanism::KeyType;
 use rcgen::SerialNumber;
 use serde_json::{Value, json};
@@ -13,6 +15,7 @@ use x509_cert::der::pem::{LineEnding, encode_string};
 use x509_cert::der::{Decode as _, DecodePem as _, Encode as _};
 
 use super::key;
+use super::key_life::IN_PART;
 use super::sm2_signer::Sm2Signer;
 use super::subject::Subject;
 use super::token_key::TokenKey;
@@ -25,14 +28,17 @@ use crate::output::{self, Failure};
 ///
 /// # Errors
 /// A sentence for standard error.
-pub(super) fn run(context: &Context, command: CertCommand) -> Result<(), Failure> {
+pub(super) fn run(context: &Context, command: CertCommand) -> Result<ExitCode, Failure> {
     match command {
         CertCommand::Request { key, subject, out } => request(context, &key, &subject, out.as_deref()),
-        CertCommand::SelfSign { key, subject, days, out } => self_sign(context, &key, &subject, days, out.as_deref()),
-        CertCommand::Import { file, token, name } => import(context, &file, &token.token, &name),
+        CertCommand::SelfSign { key, subject, days, out } => {
+            return self_sign(context, &key, &subject, days, out.as_deref());
+        }
+        CertCommand::Import { file, token, name } => return import(context, &file, &token.token, &name),
         CertCommand::Export(args) => export(context, &args),
         CertCommand::List { token } => list(context, &token.token),
-    }
+    }?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn request(context: &Context, named: &NamedKey, subject: &SubjectArgs, out: Option<&Path>) -> Result<(), Failure> {
@@ -62,7 +68,7 @@ fn self_sign(
     subject: &SubjectArgs,
     days: u32,
     out: Option<&Path>,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let subject = Subject::parse(subject)?;
     let objects = context.objects(&named.token.token)?;
     let key = private(&*objects, &named.name)?;
@@ -79,16 +85,26 @@ fn self_sign(
         let signer = TokenKey::new(&*objects, &key)?;
         params.self_signed(&signer).map_err(|e| signer.failure(e))?.der().to_vec()
     };
-    let stored = store(&*objects, &der, &named.name, Some(&key))?;
+    let (stored, kept) = store(&*objects, &der, &named.name, Some(&key))?;
     objects.close()?;
     if let Some(path) = out {
         write(path, encode_string("CERTIFICATE", LineEnding::LF, &der)?.as_bytes())?;
     }
     report(
         context,
-        &json!({ "certificate": named.name, "cka_id": output::hex(&stored.identifier), "file": out }),
+        &json!({ "certificate": named.name, "cka_id": output::hex(&stored.identifier), "file": out, "waits": kept }),
         &format!("Signed a certificate for key `{}` with the key itself and stored it beside it.", named.name),
-    )
+    )?;
+    ended(context, kept)
+}
+
+/// Says why a version did not take its name.
+fn ended(context: &Context, kept: Option<String>) -> Result<ExitCode, Failure> {
+    let Some(why) = kept else { return Ok(ExitCode::SUCCESS) };
+    if !context.global.json {
+        output::line(&format!("The version does not have the name of its key yet: {}.", output::plain(&why)))?;
+    }
+    Ok(ExitCode::from(IN_PART))
 }
 
 fn private(objects: &dyn Objects, name: &str) -> Result<Arc<Object>, Failure> {
@@ -103,10 +119,14 @@ fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
     let identifier = args.id.as_deref().map(key::parse_hex).transpose()?;
     let objects = context.objects(&args.token.token)?;
     let mut found = objects.all(ObjectKind::Certificate)?;
+    // Certificates are labelled as their keys are; a key is also known by its name.
+    let labelled = |label: &[u8]| found.iter().any(|certificate| certificate.label == label);
+    let label = match key::parts(&*objects, &args.name)?.first().filter(|_| !labelled(args.name.as_bytes())) {
+        Some(key) => key.label.clone(),
+        None => args.name.clone().into_bytes(),
+    };
     objects.close()?;
-    found.retain(|o| {
-        o.label == args.name.as_bytes() && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier)
-    });
+    found.retain(|o| o.label == label && identifier.as_ref().is_none_or(|identifier| *identifier == o.identifier));
     let Some(newest) = found.iter().max_by_key(|o| o.created.0) else {
         let token = &args.token.token;
         return Err(
@@ -127,21 +147,22 @@ fn export(context: &Context, args: &CertExportArgs) -> Result<(), Failure> {
     )
 }
 
-fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<(), Failure> {
+fn import(context: &Context, file: &Path, token: &str, name: &str) -> Result<ExitCode, Failure> {
     let bytes = std::fs::read(file).map_err(|e| format!("cannot read `{}`: {e}", file.display()))?;
     let certificate = Certificate::from_pem(&bytes)
         .or_else(|_| Certificate::from_der(&bytes))
         .map_err(|e| format!("`{}` is no X.509 certificate in PEM or DER: {e}", file.display()))?;
     let objects = context.objects(token)?;
     let parts = key::parts(&*objects, name)?;
-    let stored = store(&*objects, &certificate.to_der()?, name, parts.first())?;
+    let (stored, kept) = store(&*objects, &certificate.to_der()?, name, parts.first())?;
     objects.close()?;
     let beside = if parts.is_empty() { "no key has that name" } else { "it shares the CKA_ID of its key" };
     report(
         context,
-        &json!({ "certificate": name, "cka_id": output::hex(&stored.identifier), "key": !parts.is_empty() }),
-        &format!("Stored the certificate as `{name}` ({beside})."),
-    )
+        &json!({ "certificate": name, "cka_id": output::hex(&stored.identifier), "key": !parts.is_empty(), "waits": kept }),
+        &format!("Stored the certificate as `{}` ({beside}).", output::plain(&String::from_utf8_lossy(&stored.label))),
+    )?;
+    ended(context, kept)
 }
 
 fn list(context: &Context, token: &str) -> Result<(), Failure> {
@@ -179,19 +200,30 @@ fn describe(object: &Object) -> Value {
     value
 }
 
-/// Stores a certificate under `label` with the CKA_ID of `key`.
-fn store(objects: &dyn Objects, der: &[u8], label: &str, key: Option<&Arc<Object>>) -> Result<Arc<Object>, Failure> {
+/// Stores a certificate with label and CKA_ID of `key`; under `name` where there is none, or it has no label. Why a version that
+/// was made ahead did not take its name now that it has a certificate, where it did not.
+fn store(
+    objects: &dyn Objects,
+    der: &[u8],
+    name: &str,
+    key: Option<&Arc<Object>>,
+) -> Result<(Arc<Object>, Option<String>), Failure> {
     let mut draft = objects.draft()?;
-    draft.label = label.as_bytes().to_vec();
+    draft.label = key.map(|key| key.label.clone()).filter(|label| !label.is_empty()).unwrap_or_else(|| name.into());
     if let Some(key) = key {
         draft.identifier.clone_from(&key.identifier);
     }
     let stored = objects.import_certificate(der, draft)?;
-    // A version that was made ahead takes its name now that it has a certificate.
-    if let Some(key) = key.and_then(|part| part.key()).filter(|key| key.lifecycle.role == Some(Role::Pending)) {
-        objects.rotate_due(Some(key.base_name()), false)?;
-    }
-    Ok(stored)
+    let pending = key.and_then(|part| part.key()).filter(|key| key.lifecycle.role == Some(Role::Pending));
+    let due = match pending {
+        Some(key) => objects.rotate_due(Some(key.base_name()), false)?,
+        None => Vec::new(),
+    };
+    let kept = due.into_iter().find_map(|due| match due.step {
+        RotationStep::Failed(why) | RotationStep::Held(why) => Some(why),
+        _ => None,
+    });
+    Ok((stored, kept))
 }
 
 /// A positive random serial number of 16 bytes (RFC 5280, 4.1.2.2).

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Usage};
+use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use report::{class_name, uses};
@@ -197,9 +197,7 @@ fn show(context: &Context, named: &NamedKey) -> Result<(), Failure> {
 
 fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_state(&object, state)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::into_state(state)?)?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "state": state.name() }));
@@ -209,9 +207,7 @@ fn change_state(context: &Context, named: &NamedKey, state: KeyState) -> Result<
 
 fn tag(context: &Context, named: &NamedKey, tags: &[String]) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_tags(&object, tags)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::Tag(tags.to_vec()))?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "tags": tags }));
@@ -226,9 +222,7 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
         AuditModeArg::Sync => AuditMode::Sync,
     };
     let objects = context.managed_objects(&named.token.token)?;
-    for object in require(&*objects, named)? {
-        objects.set_audit(&object, mode)?;
-    }
+    objects.change_life(first(&require(&*objects, named)?)?, &Transition::Audit(mode))?;
     objects.close()?;
     if context.global.json {
         return output::json(&json!({ "name": named.name, "audit": mode.name() }));
@@ -244,15 +238,29 @@ fn audit(context: &Context, named: &NamedKey, mode: AuditModeArg) -> Result<(), 
 fn destroy(context: &Context, named: &NamedKey, yes: bool) -> Result<(), Failure> {
     let objects = context.objects(&named.token.token)?;
     let found = require(&*objects, named)?;
-    token::confirm(yes, &format!("Destroy key `{}`, for good?", named.name))?;
+    let left = versions_beside(&*objects, &found)?;
+    let stay =
+        if left.is_empty() { String::new() } else { format!(" {} stay, and decrypt what they did.", left.join(", ")) };
+    token::confirm(yes, &format!("Destroy key `{}`, for good?{stay}", named.name))?;
     for object in &found {
         objects.destroy(object)?;
     }
     objects.close()?;
     if context.global.json {
-        return output::json(&json!({ "destroyed": named.name, "objects": found.len() }));
+        return output::json(&json!({ "destroyed": named.name, "objects": found.len(), "left": left }));
     }
-    output::line(&format!("Destroyed key `{}` ({} objects).", named.name, found.len()))
+    output::line(&format!("Destroyed key `{}` ({} objects).{stay}", named.name, found.len()))
+}
+
+/// The names of other versions of a key that has the name.
+fn versions_beside(objects: &dyn Objects, halves: &[Arc<Object>]) -> Result<Vec<String>, Failure> {
+    let Some(key) = halves.first().and_then(|half| half.key()) else { return Ok(Vec::new()) };
+    if key.lifecycle.role.is_some() || key.newest_number() == 1 {
+        return Ok(Vec::new());
+    }
+    let versions = objects.versions(&key.name)?;
+    let names = versions.iter().filter_map(|version| version.key()).map(|version| &version.name);
+    Ok(names.filter(|name| **name != key.name).map(|name| output::plain(name)).collect())
 }
 
 /// All parts of a key: private and public half, or the secret key.
@@ -273,6 +281,14 @@ pub(super) fn parts(objects: &dyn Objects, name: &str) -> Result<Vec<Arc<Object>
 /// There is no such key.
 pub(super) fn require(objects: &dyn Objects, named: &NamedKey) -> Result<Vec<Arc<Object>>, Failure> {
     some(parts(objects, &named.name)?, named)
+}
+
+/// The half that stands for a key.
+///
+/// # Errors
+/// There is none.
+pub(super) fn first(halves: &[Arc<Object>]) -> Result<&Arc<Object>, Failure> {
+    halves.first().ok_or_else(|| "the key is gone".into())
 }
 
 /// `found`, unless there is nothing.

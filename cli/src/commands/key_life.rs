@@ -59,7 +59,7 @@ fn moment_or_never(text: &str) -> Result<Option<Timestamp>, Failure> {
 
 fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Result<(), Failure> {
     let objects = context.managed_objects(&named.token.token)?;
-    let changed = objects.change_life(&key::require(&*objects, named)?, transition)?;
+    let changed = objects.change_life(key::first(&key::require(&*objects, named)?)?, transition)?;
     let now = objects.now()?;
     objects.close()?;
     let key = changed.first().and_then(|object| object.key()).ok_or("the key is gone")?;
@@ -70,6 +70,11 @@ fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Resul
     output::line(&format!("Key `{}` is {word}. Every process sees it from its next operation.", output::plain(name)))?;
     for (name, value) in lines(&key.lifecycle) {
         output::line(&format!("{name:<12} {value}"))?;
+    }
+    let due = changed.first().and_then(|object| key.rotates_at(object.created)).filter(|due| *due <= now);
+    if let (Transition::Rotate(Some(_)), Some(due)) = (transition, due) {
+        let since = output::time(due.0);
+        output::line(&format!("It is due since {since}: kmssd rotates it within a minute, or `kmss rotate due`."))?;
     }
     Ok(())
 }

@@ -123,7 +123,7 @@ pub(super) fn due(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failu
 
 fn step(step: &RotationStep) -> String {
     match step {
-        RotationStep::Failed(why) => format!("failed: {}", output::plain(why)),
+        RotationStep::Held(why) | RotationStep::Failed(why) => format!("{}: {}", step.name(), output::plain(why)),
         step => step.name().to_owned(),
     }
 }

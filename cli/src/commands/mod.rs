@@ -98,7 +98,7 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Hash(args) => sign::hash(context, &args)?,
         Command::Random(args) => sign::random(context, &args)?,
         Command::File(command) => file::run(context, command)?,
-        Command::Cert(command) => cert::run(context, command)?,
+        Command::Cert(command) => return cert::run(context, command),
         Command::Policy(command) => return policy::run(context, command),
         Command::Approve(args) => approve::run(context, &args)?,
         Command::Block(command) => block::run(context, command)?,

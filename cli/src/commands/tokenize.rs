@@ -42,7 +42,14 @@ fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
     let values = read_from(args.input.as_deref(), MOST, "these are too many values at once: 64 MiB at most")?;
     let objects = context.objects(&args.token.token)?;
     let missing = || format!("no secret key is named `{}`", args.name);
-    let key = objects.key(&args.name, KeyClass::Secret)?.ok_or_else(missing)?;
+    let mut key = objects.key(&args.name, KeyClass::Secret)?.ok_or_else(missing)?;
+    if let (Some(version), Some(named)) = (args.key_version, key.key())
+        && version != named.version_number()
+    {
+        let missing = || format!("`{}` has no version {version}", args.name);
+        let version = format!("{}@{version}", named.base_name());
+        key = objects.key(&version, KeyClass::Secret)?.ok_or_else(missing)?;
+    }
     let cipher = match key.key().map(|key| key.key_type) {
         Some(KeyType::Aes) => BlockCipher::Aes,
         Some(KeyType::Sm4) => BlockCipher::Sm4,
@@ -60,6 +67,7 @@ fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
         if encrypt { objects.tokenize(&key, &how, lines) } else { objects.detokenize(&key, &how, masked, lines) }
     } else {
         let how = Ff1::new(cipher, args.format.clone(), args.tweak.clone().into_bytes())?;
+        let how = args.key_version.map_or(how.clone(), |version| how.by_version(version));
         let mechanism = Mechanism::Ff1(if masked { how.masked() } else { how });
         objects.crypt_each(&key, &mechanism, encrypt, lines)
     };

@@ -6,13 +6,13 @@ use libkmss::caller::Caller;
 use libkmss::catalog::{Facet, ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
-use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
+use libkmss::key::{Body, KeyClass, KeyComponents, KeySpec, Object, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation, Kms};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{
-    ChangeLife, ChangeState, Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage,
-    Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef,
-    Rename, SetAudit, Sign, Tag, Tokenize, Turn, Update, Verify,
+    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Find, GenerateDataKey,
+    GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename, Sign, Tokenize, Turn,
+    Update, Verify,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -142,7 +142,8 @@ impl Objects for HomeObjects {
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
         each(tokens, |token| {
             let (cipher, format, token) = (how.cipher, how.format.clone(), token.to_vec());
-            self.kms.perform(&self.caller, Detokenize { key: ObjectRef::from(key), cipher, format, token, masked })
+            let key = ObjectRef::from(key);
+            self.kms.detokenize(&self.caller, Detokenize { key, cipher, format, token, masked })
         })
     }
 
@@ -207,26 +208,8 @@ impl Objects for HomeObjects {
         Ok(DataPairMade { public: made.public, private, ciphertext: made.ciphertext })
     }
 
-    fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {
-        self.kms.perform(&self.caller, ChangeState { key: ObjectRef::from(key), state })?;
-        Ok(())
-    }
-
-    fn set_tags(&self, key: &Arc<Object>, tags: &[String]) -> Result<(), Failure> {
-        self.kms.perform(&self.caller, Tag { key: ObjectRef::from(key), tags: tags.to_vec() })?;
-        Ok(())
-    }
-
-    fn set_audit(&self, key: &Arc<Object>, mode: AuditMode) -> Result<(), Failure> {
-        self.kms.perform(&self.caller, SetAudit { key: ObjectRef::from(key), mode })?;
-        Ok(())
-    }
-
-    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
-        let mut halves = halves.iter().map(ObjectRef::from);
-        let key = halves.next().ok_or("the key is gone")?;
-        let change = ChangeLife { key, other: halves.next(), transition: transition.clone() };
-        Ok(self.kms.perform(&self.caller, change)?)
+    fn change_life(&self, key: &Arc<Object>, transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.change_life(&self.caller, ObjectRef::from(key), transition)?)
     }
 
     fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {

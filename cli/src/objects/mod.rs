@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
+use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Transition};
 use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
@@ -106,17 +106,8 @@ pub(crate) trait Objects {
         tokens: &[&[u8]],
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure>;
 
-    /// Changes the state of a key (by the security officer).
-    fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure>;
-
-    /// Gives a key these tags (by the security officer).
-    fn set_tags(&self, key: &Arc<Object>, tags: &[String]) -> Result<(), Failure>;
-
-    /// Says how the records of a key's uses are kept (by the security officer).
-    fn set_audit(&self, key: &Arc<Object>, mode: AuditMode) -> Result<(), Failure>;
-
-    /// Changes the life of a key, in all its halves (by the security officer).
-    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure>;
+    /// Changes the life of a key, in both its halves whichever is named (by the security officer).
+    fn change_life(&self, key: &Arc<Object>, transition: &Transition) -> Result<Vec<Arc<Object>>, Failure>;
 
     /// Destroys the keys that are due, or says which are.
     fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure>;

@@ -410,32 +410,9 @@ impl Objects for ServerObjects<'_> {
         Ok(DataPairMade { public: made.public_key, private, ciphertext: made.ciphertext })
     }
 
-    fn set_state(&self, key: &Arc<Object>, state: KeyState) -> Result<(), Failure> {
-        let (key, state) = (self.reference(key), convert::key_state_number(state));
-        let officer_pin = self.pin();
-        self.server.ask(proto::ChangeKeyStateRequest { key, state, officer_pin, request_id: Vec::new() })?;
-        Ok(())
-    }
-
-    fn set_tags(&self, key: &Arc<Object>, tags: &[String]) -> Result<(), Failure> {
-        let (key, tags) = (self.reference(key), tags.to_vec());
-        let officer_pin = self.pin();
-        self.server.ask(proto::SetKeyTagsRequest { key, tags, officer_pin, request_id: Vec::new() })?;
-        Ok(())
-    }
-
-    fn set_audit(&self, key: &Arc<Object>, mode: AuditMode) -> Result<(), Failure> {
-        let (key, mode) = (self.reference(key), convert::audit_mode_number(mode));
-        let officer_pin = self.pin();
-        self.server.ask(proto::SetKeyAuditRequest { key, mode, officer_pin, request_id: Vec::new() })?;
-        Ok(())
-    }
-
-    fn change_life(&self, halves: &[Arc<Object>], transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
-        let mut halves = halves.iter().map(|half| self.reference(half));
+    fn change_life(&self, key: &Arc<Object>, transition: &Transition) -> Result<Vec<Arc<Object>>, Failure> {
         let request = proto::ChangeKeyLifeRequest {
-            key: halves.next().flatten(),
-            other: halves.next().flatten(),
+            key: self.reference(key),
             transition: Some(transition.into()),
             officer_pin: self.pin(),
             request_id: Vec::new(),

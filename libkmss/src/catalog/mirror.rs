@@ -91,23 +91,35 @@ impl Catalog {
             return made.pop().map(Taken::Made).ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was made"));
         };
         let wanted = object.key().map(|key| key.name.clone()).unwrap_or_default();
+        // Which version has a name is the keeper's to say; what is called otherwise for once is called so again.
+        let versioned = object.key().is_some_and(|key| key.lifecycle.role.is_some() || key.lifecycle.version != 0);
         let next = followed(&current, object)?;
-        let mut changed = None;
-        if encoded(&next)? != encoded(&current)? {
-            let with = self.moved(caller, bookmark)?;
-            changed = Some(self.update_with(caller, &next, &with)?);
-            self.advance(caller, bookmark)?;
-        }
         let name = current.key().map(|key| key.name.as_str()).unwrap_or_default();
-        if !wanted.is_empty() && wanted != name && !is_numbered(name, &wanted) {
-            match self.rename(caller, name, &wanted) {
-                Ok(renamed) => changed = renamed.into_iter().find(|half| half.id == current.id).or(changed),
-                // It is taken here, or the other half is not seen.
-                Err(e) if matches!(e.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => {}
+        if !wanted.is_empty() && wanted != name && (versioned || !is_numbered(name, &wanted)) {
+            // A half by itself, for the other one may not be seen: with what it is to its name, in one commit.
+            let mut named = next.clone();
+            if let Some(key) = super::name::key_mut(&mut named) {
+                key.metadata.aliases.retain(|alias| *alias != wanted);
+                key.name = wanted;
+            }
+            let with = self.moved(caller, bookmark)?;
+            match self.reshape_with(caller, &[named], &mut [], &[], &with) {
+                Ok((mut changed, _)) => {
+                    self.advance(caller, bookmark)?;
+                    return Ok(changed.pop().map_or(Taken::Known, Taken::Changed));
+                }
+                // It is taken here.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(e),
             }
         }
-        Ok(changed.map_or(Taken::Known, Taken::Changed))
+        if encoded(&next)? == encoded(&current)? {
+            return Ok(Taken::Known);
+        }
+        let with = self.moved(caller, bookmark)?;
+        let changed = self.update_with(caller, &next, &with)?;
+        self.advance(caller, bookmark)?;
+        Ok(Taken::Changed(changed))
     }
 
     /// Forgets the copy of `id`, which its keeper has no more; returns it where there was one that the caller may see.

@@ -63,7 +63,8 @@ impl Catalog {
             batch.ops.extend(index::changes(key_of(caller, &old)?.0, &paths, Some(&old), None)?);
             let sealed = sealed::seal_value(&self.home, &*self.random, &place, &stone)?;
             batch.ops.push(Op::Put(place, sealed));
-            for alias in old.key().map(|key| key.metadata.aliases.as_slice()).unwrap_or_default() {
+            let aliases = old.key().map(|key| key.metadata.aliases.as_slice()).unwrap_or_default();
+            for alias in aliases.iter().filter(|alias| **alias != stone.name) {
                 let guards = name::guards(&caller.keyring.public, &paths, stone.class, alias)?;
                 batch.ops.extend(guards.into_iter().map(Op::Delete));
             }

@@ -17,6 +17,8 @@ pub(crate) type Reshaped = (Vec<Arc<Object>>, Vec<Arc<Object>>);
 
 /// How often a name is chosen anew when others take it at the same moment.
 pub(super) const ATTEMPTS: usize = 100;
+/// Numbers of versions that are looked at together.
+const VERSIONS: u32 = 32;
 
 impl Catalog {
     /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
@@ -178,10 +180,22 @@ impl Catalog {
         made: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
     ) -> Result<Reshaped> {
+        self.reshape_with(caller, changed, made, held, &Batch::default())
+    }
+
+    /// As [`Self::reshape`], with `with` in the same commit.
+    pub(super) fn reshape_with(
+        &self,
+        caller: &Caller,
+        changed: &[Object],
+        made: &mut [Object],
+        held: &[(ObjectId, DeviceObject)],
+        with: &Batch,
+    ) -> Result<Reshaped> {
         let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
         let ids: Vec<ObjectId> = changed.iter().map(|object| object.id).collect();
-        for _ in 0..ATTEMPTS {
-            let mut batch = open_batch(&paths, &Batch::default())?;
+        for _ in 0..attempts(with) {
+            let mut batch = open_batch(&paths, with)?;
             self.give(&caller.namespace, held, &mut batch)?;
             let (mut left, mut taken, mut written) = (Vec::new(), Vec::new(), Vec::with_capacity(changed.len()));
             for object in changed {
@@ -214,7 +228,7 @@ impl Catalog {
             for (guard, id) in taken {
                 if !left.contains(&guard) {
                     if self.store.get(&guard)?.is_some() {
-                        let why = "another key has the name of one of the versions: destroy that first";
+                        let why = "another key, or one that was destroyed and keeps its name, is called so";
                         return Err(Error::new(ErrorKind::AlreadyExists, why));
                     }
                     batch.conditions.push(Condition::Absent(guard.clone()));
@@ -228,6 +242,28 @@ impl Catalog {
             }
         }
         Err(conflict())
+    }
+
+    /// The lowest number from `from` on, above all that versions of a key called `name` have or had: living ones, and those whose
+    /// tombstones keep their names.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn next_version(&self, caller: &Caller, name: &str, from: u32) -> Result<u32> {
+        let (paths, public) = (Paths::of(&caller.namespace), &caller.keyring.public);
+        let (mut free, mut begin) = (from, from);
+        loop {
+            let block = begin..begin.saturating_add(VERSIONS);
+            let guards = block.clone().map(|n| name::guards(public, &paths, KeyClass::Secret, &format!("{name}@{n}")));
+            let guards: Vec<_> = guards.collect::<Result<_>>()?;
+            let found = self.store.get_many(&guards.concat())?;
+            let taken = |guards: &[_]| guards.iter().any(Option::is_some);
+            // A name has two places.
+            let Some((last, _)) = block.clone().zip(found.chunks(2)).filter(|(_, guards)| taken(guards)).last() else {
+                return Ok(free);
+            };
+            (free, begin) = (last.saturating_add(1), block.end);
+        }
     }
 
     /// Renames a key; both halves of a pair go together.
@@ -264,6 +300,8 @@ impl Catalog {
             let mut new = Object { edition: next_edition(&old)?, ..Object::clone(&old) };
             if let Some(key) = name::key_mut(&mut new) {
                 key.name = to.to_owned();
+                // What it was called beside its name is its name now: one guard is one thing.
+                key.metadata.aliases.retain(|alias| alias != to);
             }
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
             batch.ops.push(self.write(key_of(caller, &new)?, paths, &mut new)?);

@@ -1,19 +1,22 @@
 //! What there is to a key's life beyond its state: moments at which that changes by itself, why it was revoked, and when it is
-//! destroyed; and the changes that people make.
-
-use std::fmt;
+//! destroyed; and what the changes that people make do to it.
 
 use serde::{Deserialize, Serialize};
 
 use super::object::{Date, Key};
-use super::{Action, Description, KeyState, Purpose};
+use super::{Action, KeyState, Transition};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::ObjectId;
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
 /// Longest sentence that is kept with a change, in bytes.
 const LONGEST_WHY: usize = 500;
+/// Most tags of a key.
+const MOST_TAGS: usize = 32;
+/// Longest tag in bytes.
+const LONGEST_TAG: usize = 64;
 
 /// What there is to a key's life beyond its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +46,9 @@ pub struct Lifecycle {
     /// The version that was made ahead and is to take the name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<u32>,
+    /// The first version, where it is not that itself: tokens of the vault are those of all versions.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<ObjectId>,
     /// Since when it has the name, where it is not the first version.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
@@ -88,7 +94,7 @@ impl Lifecycle {
     /// What a copy of the key has of it: everything that bounds its use.
     #[must_use]
     pub fn of_copy(&self) -> Self {
-        Self { version: 0, role: None, next: None, since: None, rotation: None, ..self.clone() }
+        Self { version: 0, role: None, next: None, line: None, since: None, rotation: None, ..self.clone() }
     }
 
     /// Whether the clock alone may change what the key does.
@@ -226,81 +232,6 @@ impl Deletion {
     pub const DAYS: (u16, u16, u16) = (7, 30, 30);
 }
 
-/// A change that people make in a key's life.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Transition {
-    /// It may be used.
-    Enable,
-    /// It protects nothing new.
-    Disable,
-    /// It does nothing for the time being.
-    Suspend,
-    /// It protects nothing new, for good.
-    Archive,
-    /// It is revoked.
-    Revoke {
-        /// Why.
-        reason: RevocationReason,
-        /// A sentence of it.
-        why: String,
-    },
-    /// Its moments are others; what is absent stays as it is.
-    Schedule {
-        /// When it becomes active; `Some(None)` for never by itself.
-        activation: Option<Option<Timestamp>>,
-        /// When it is deactivated.
-        deactivation: Option<Option<Timestamp>>,
-    },
-    /// It is destroyed after so many days.
-    Delete {
-        /// See [`Deletion::DAYS`].
-        days: u16,
-        /// A sentence of it.
-        why: String,
-    },
-    /// It is not destroyed after all.
-    Keep,
-    /// It is rotated by itself, or not any more.
-    Rotate(Option<Rotation>),
-    /// Something else is said of it.
-    Describe(Description),
-}
-
-/// In words, for the audit.
-impl fmt::Display for Transition {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let moment = |f: &mut fmt::Formatter<'_>, what: &str, moment: &Option<Option<Timestamp>>| match moment {
-            None => Ok(()),
-            Some(None) => write!(f, " {what} never"),
-            Some(Some(at)) => write!(f, " {what} {}", at.utc()),
-        };
-        match self {
-            Self::Enable => f.write_str("enable"),
-            Self::Disable => f.write_str("disable"),
-            Self::Suspend => f.write_str("suspend"),
-            Self::Archive => f.write_str("archive"),
-            Self::Revoke { reason, why } => write!(f, "revoke for {}: {why}", reason.name()),
-            Self::Schedule { activation, deactivation } => {
-                f.write_str("schedule:")?;
-                moment(f, "activated", activation)?;
-                moment(f, "deactivated", deactivation)
-            }
-            Self::Delete { days, why } => write!(f, "destroy after {days} days: {why}"),
-            Self::Keep => f.write_str("do not destroy"),
-            Self::Rotate(None) => f.write_str("rotate never"),
-            Self::Describe(Description { owner, description, purpose }) => {
-                f.write_str("describe:")?;
-                owner.iter().try_for_each(|owner| write!(f, " owner `{owner}`"))?;
-                purpose
-                    .iter()
-                    .try_for_each(|purpose| write!(f, " purpose {}", purpose.map_or("any", Purpose::name)))?;
-                description.iter().try_for_each(|text| write!(f, " description `{text}`"))
-            }
-            Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
-        }
-    }
-}
-
 impl Key {
     /// The state that the key is in at `now`: as it was put, but for moments that have come.
     #[must_use]
@@ -353,6 +284,29 @@ impl Key {
         let days = u64::from(self.lifecycle.rotation.as_ref()?.days);
         let since = self.lifecycle.since.unwrap_or(created);
         Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
+    }
+
+    /// Refuses to rotate a key whose name is not to protect anything new: only the security officer undoes what they said of it.
+    /// What is compromised or superseded is replaced by a new version, and by nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyState`].
+    pub fn check_rotates(&self, now: Timestamp) -> Result<()> {
+        let (state, word) = (self.state_at(now), self.state_word(now));
+        let superseded = self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::Superseded);
+        let why = match state {
+            KeyState::Active | KeyState::Compromised => return Ok(()),
+            KeyState::Deactivated if superseded => return Ok(()),
+            KeyState::Deactivated if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) => {
+                "the moment at which the key is deactivated has passed: the security officer changes that first"
+                    .to_owned()
+            }
+            KeyState::Suspended | KeyState::Deactivated if self.lifecycle.retirement.is_none() => {
+                format!("a key that is {word} is not rotated: the security officer enables it first")
+            }
+            _ => format!("a key that is {word} is not rotated"),
+        };
+        Err(Error::new(ErrorKind::KeyState, why))
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
@@ -429,7 +383,28 @@ impl Key {
             },
             Transition::Rotate(rule) => self.rotate_by(rule.as_ref()),
             Transition::Describe(description) => self.metadata.describe(description),
+            Transition::Tag(tags) => self.tag(tags),
+            Transition::Audit(mode) => {
+                self.audit = *mode;
+                Ok(())
+            }
         }
+    }
+
+    fn tag(&mut self, tags: &[String]) -> Result<()> {
+        let plain = |tag: &String| {
+            let word = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b));
+            word && (1..=LONGEST_TAG).contains(&tag.len())
+        };
+        if tags.len() > MOST_TAGS || !tags.iter().all(plain) {
+            let why = format!(
+                "a key has at most {MOST_TAGS} tags, each of 1 to {LONGEST_TAG} letters, digits, `-`, `_`, `.`, `:` or `=`"
+            );
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        self.tags = tags_in_order(tags);
+        self.metadata.tags_found = true;
+        Ok(())
     }
 
     /// Puts the key into `state`, where that may follow. The one it is in already is no change.
@@ -445,7 +420,7 @@ impl Key {
         if current != state && !current.successors().contains(&state) {
             return refused(format!("a key that is {} does not become {}", self.state_word(now), state.name()));
         }
-        if let (KeyState::Active, Some(retirement)) = (state, self.lifecycle.retirement) {
+        if let (KeyState::Active, Some(retirement)) = (state, self.retired()) {
             return refused(format!("the key is {}, for good", retirement.name()));
         }
         if state == KeyState::PendingDeletion || state == KeyState::Destroyed {
@@ -455,12 +430,25 @@ impl Key {
         Ok(())
     }
 
+    /// Why it does not come back: a version that had the name never does, whatever state it was in then.
+    fn retired(&self) -> Option<Retirement> {
+        let former = (self.lifecycle.role == Some(Role::Former)).then_some(Retirement::Rotated);
+        self.lifecycle.retirement.or(former)
+    }
+
     fn enable(&mut self, now: Timestamp) -> Result<()> {
         if self.lifecycle.deactivation.is_some_and(|moment| moment <= now) {
             let why = "the moment at which the key is deactivated has passed: change that first";
             return Err(Error::new(ErrorKind::KeyState, why));
         }
-        self.enter(KeyState::Active, now)?;
+        // What another version took the place of comes back from being on hold to what it was.
+        let suspended = self.state_at(now) == KeyState::Suspended;
+        if let Some(retirement) = self.retired().filter(|_| suspended) {
+            self.enter(KeyState::Deactivated, now)?;
+            self.lifecycle.retirement = Some(retirement);
+        } else {
+            self.enter(KeyState::Active, now)?;
+        }
         self.lifecycle.activation = None;
         // What was on hold is not.
         if self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::CertificateHold) {
@@ -526,6 +514,15 @@ impl Key {
         self.state = KeyState::PendingDeletion;
         Ok(())
     }
+}
+
+/// Tags as a key has them: sorted, each once.
+#[must_use]
+pub fn tags_in_order(tags: &[String]) -> Vec<String> {
+    let mut tags = tags.to_vec();
+    tags.sort_unstable();
+    tags.dedup();
+    tags
 }
 
 fn sentence(why: &str) -> Result<String> {

@@ -212,3 +212,12 @@ fn a_key_is_rotated_so_many_days_after_it_took_its_name() {
     key.lifecycle.role = Some(Role::Former);
     assert_eq!(kind(key.transit(&Transition::Rotate(None), "officer", NOW)), ErrorKind::Arguments);
 }
+
+#[test]
+fn a_former_version_that_was_on_hold_protects_nothing_new() {
+    let mut key = key(KeyState::Suspended);
+    key.lifecycle.role = Some(Role::Former);
+    key.transit(&Transition::Enable, "officer", NOW).unwrap();
+    assert_eq!((key.state, key.state_word(NOW)), (KeyState::Deactivated, "rotated"));
+    assert_eq!(kind(key.transit(&Transition::Enable, "officer", NOW)), ErrorKind::KeyState);
+}

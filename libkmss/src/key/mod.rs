@@ -10,6 +10,7 @@ mod object;
 mod spec;
 mod spki;
 mod state;
+mod transition;
 mod usage;
 mod weakness;
 
@@ -18,7 +19,7 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
-pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, Transition};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, tags_in_order};
 pub use metadata::{Description, Metadata, Purpose};
 pub(crate) use object::material_context;
 pub use object::{
@@ -27,5 +28,6 @@ pub use object::{
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use spki::spki_of_certificate;
 pub use state::KeyState;
+pub use transition::Transition;
 pub use usage::{Action, Protection, Usage};
-pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_use};
+pub use weakness::{SHORTEST_RSA, weakness_of_key, weakness_of_spec, weakness_of_use};

@@ -158,6 +158,24 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// What both allow.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            encrypt: self.encrypt && other.encrypt,
+            decrypt: self.decrypt && other.decrypt,
+            sign: self.sign && other.sign,
+            sign_recover: self.sign_recover && other.sign_recover,
+            verify: self.verify && other.verify,
+            verify_recover: self.verify_recover && other.verify_recover,
+            wrap: self.wrap && other.wrap,
+            unwrap: self.unwrap && other.unwrap,
+            derive: self.derive && other.derive,
+            encapsulate: self.encapsulate && other.encapsulate,
+            decapsulate: self.decapsulate && other.decapsulate,
+        }
+    }
+
     /// Everything a key of this type and class can do: what a key gets whose maker names no usage.
     #[must_use]
     pub const fn all_for(key_type: KeyType, class: KeyClass) -> Self {
@@ -301,6 +319,19 @@ pub struct Protection {
 }
 
 impl Protection {
+    /// The same, and no weaker than `other` is in anything that may only grow stricter.
+    #[must_use]
+    pub const fn and(self, other: Self) -> Self {
+        Self {
+            sensitive: self.sensitive || other.sensitive,
+            extractable: self.extractable && other.extractable,
+            trusted: self.trusted && other.trusted,
+            wrap_with_trusted: self.wrap_with_trusted || other.wrap_with_trusted,
+            always_authenticate: self.always_authenticate || other.always_authenticate,
+            ..self
+        }
+    }
+
     /// Whether it protects less than `other` did, in what may only grow stricter.
     #[must_use]
     pub const fn is_weaker_than(&self, other: Self) -> bool {

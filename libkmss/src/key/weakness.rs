@@ -3,7 +3,7 @@
 //! What is approved is listed and everything else is not, so that a mechanism that nobody judged is refused where only
 //! approved ones are wanted.
 
-use super::{Action, Key, KeyVersion, PublicComponents};
+use super::{Action, Key, KeySpec, KeyVersion, PublicComponents};
 use crate::mechanism::{
     BlockCipher, CipherMode, Curve, EcMechanism, EcdhKdf, Hash, KdfMechanism, KeyType, MacMechanism, MasterBinding,
     Mechanism, Pss, RsaMechanism, TlsMechanism,
@@ -26,11 +26,26 @@ pub fn weakness_of_use(forbidden: Weaknesses, action: Action, mechanism: &Mechan
 /// What of `forbidden` a version of a key falls under.
 #[must_use]
 pub fn weakness_of_key(forbidden: Weaknesses, key: &Key, version: &KeyVersion) -> Option<Weakness> {
-    let (key_type, bits) = (key.key_type, version.bits);
     let curve = match &version.public {
         PublicComponents::Ec { curve, .. } => Some(*curve),
         _ => None,
     };
+    weakness_of(forbidden, (key.key_type, version.bits, curve))
+}
+
+/// What of `forbidden` a key that is to be made falls under.
+#[must_use]
+pub fn weakness_of_spec(forbidden: Weaknesses, spec: &KeySpec) -> Option<Weakness> {
+    let (bits, curve) = match spec {
+        KeySpec::Rsa { bits, .. } => (*bits, None),
+        KeySpec::Ec(curve) => (0, Some(*curve)),
+        KeySpec::Secret { len, .. } => (u32::try_from(len.saturating_mul(8)).unwrap_or(u32::MAX), None),
+        KeySpec::Dh { .. } | KeySpec::Pqc(_) => (0, None),
+    };
+    weakness_of(forbidden, (spec.key_type(), bits, curve))
+}
+
+fn weakness_of(forbidden: Weaknesses, (key_type, bits, curve): (KeyType, u32, Option<Curve>)) -> Option<Weakness> {
     forbidden.iter().find(|weakness| match weakness {
         Weakness::ShortRsa => key_type == KeyType::Rsa && bits < SHORTEST_RSA,
         Weakness::ShortSecrets => key_type.is_generic() && bits < SHORTEST_SECRET,

@@ -1,14 +1,16 @@
 //! Keys whose time has come, and what is known of those that are gone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::Kms;
 use crate::caller::{Caller, Login};
 use crate::catalog::{Facet, Query, Tombstone};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Object};
-use crate::operation::{Destroy, Find, ObjectRef};
+use crate::key::{Action, Key, Object, Transition};
+use crate::operation::{ChangeLife, Destroy, Find, ObjectRef};
 use crate::tenant::ObjectId;
 
 /// Keys looked at at once.
@@ -48,16 +50,32 @@ impl Kms {
     /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be destroyed is
     /// in the report.
     pub fn destroy_due(&self, caller: &Caller, dry_run: bool) -> Result<Vec<Doomed>> {
+        self.destroy_each(caller, dry_run, false)
+    }
+
+    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone for a while.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_due`].
+    pub fn tend_destructions(&self, caller: &Caller) -> Result<Vec<Doomed>> {
+        self.destroy_each(caller, false, true)
+    }
+
+    fn destroy_each(&self, caller: &Caller, dry_run: bool, patient: bool) -> Result<Vec<Doomed>> {
         let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
         let (mut after, mut all) = (None, Vec::new());
         loop {
             let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
             for found in &page {
                 match self.object(caller, found.id) {
-                    Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run))),
+                    Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run, patient))),
                     // Somebody was faster.
                     Err(e) if e.kind() == ErrorKind::NotFound => {}
-                    Err(e) => return Err(e),
+                    // One that cannot be read keeps no other one from its end.
+                    Err(e) => {
+                        let (id, fate) = (found.id, Fate::Failed(e.sentence()));
+                        all.push(Doomed { id, name: id.to_string(), due: now, fate });
+                    }
                 }
             }
             after = page.last().map(|found| found.id);
@@ -65,25 +83,102 @@ impl Kms {
                 break;
             }
         }
-        if all.iter().any(|one| one.fate == Fate::Destroyed) {
-            self.scrub()?;
+        let destroyed = all.iter().any(|one| one.fate == Fate::Destroyed);
+        if destroyed {
+            self.unscrubbed.store(true, Ordering::SeqCst);
+        }
+        if !dry_run && self.unscrubbed.load(Ordering::SeqCst) {
+            match self.scrub() {
+                // Where others read just now, the next look tries it again.
+                Ok(whole) => self.unscrubbed.store(!whole, Ordering::SeqCst),
+                Err(e) if !destroyed => return Err(e),
+                // What was destroyed is told of first.
+                Err(_) => {}
+            }
         }
         Ok(all)
     }
 
-    fn doomed(&self, caller: &Caller, object: &Arc<Object>, (now, dry_run): (Timestamp, bool)) -> Option<Doomed> {
+    fn doomed(
+        &self,
+        caller: &Caller,
+        object: &Arc<Object>,
+        (now, dry_run, patient): (Timestamp, bool, bool),
+    ) -> Option<Doomed> {
+        let (what, moment) = ((object.id, object.edition), self.monotonic());
         let key = object.key()?;
         let due = key.lifecycle.deletion.as_ref()?.due;
         let fate = match (due <= now, dry_run) {
             (false, _) => Fate::Waits,
             (true, true) => Fate::Due,
-            (true, false) => match self.perform(caller, Destroy { object: ObjectRef::from(object) }) {
-                Ok(()) => Fate::Destroyed,
-                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => return None,
-                Err(e) => Fate::Failed(e.sentence()),
+            (true, false) => match self.tries.resting(what, moment).filter(|_| patient) {
+                Some(why) => Fate::Failed(why),
+                None => self.destroy_doomed(caller, object, what, moment)?,
             },
         };
         Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
+    }
+
+    fn destroy_doomed(
+        &self,
+        caller: &Caller,
+        object: &Arc<Object>,
+        what: (ObjectId, u64),
+        moment: Duration,
+    ) -> Option<Fate> {
+        let done = self.perform(caller, Destroy { object: ObjectRef::from(object) });
+        let why = done.as_ref().err().map(Error::sentence);
+        self.tries.note(what, why.as_deref(), moment);
+        match done {
+            Ok(()) => Some(Fate::Destroyed),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => None,
+            Err(_) => why.map(Fate::Failed),
+        }
+    }
+
+    /// Changes the life of a key: of both halves of a pair, whichever is named, in one commit. What is said of all its versions
+    /// is said of each in a commit of its own, of the named one first. For the security officer, logged in. The halves of the
+    /// named version.
+    ///
+    /// # Errors
+    /// Those of [`ChangeLife`]; what it says of one version does not take back what was changed before.
+    pub fn change_life(&self, officer: &Caller, key: ObjectRef, transition: &Transition) -> Result<Vec<Arc<Object>>> {
+        let named = match &key {
+            ObjectRef::Stored(id) => self.object(officer, *id).ok(),
+            ObjectRef::Ephemeral(_) => None,
+        };
+        let known = named.as_ref().and_then(|object| Some((object.id, object.key()?)));
+        let Some((id, named)) = known else {
+            // Whoever is refused is told, and recorded.
+            return self.perform(officer, ChangeLife { key, other: None, transition: transition.clone() });
+        };
+        let change = |halves: &[Arc<Object>]| {
+            let (named, others): (Vec<_>, Vec<_>) = halves.iter().partition(|half| half.id == id);
+            let mut all = named.into_iter().chain(others).map(ObjectRef::from);
+            let key = all.next().unwrap_or_else(|| key.clone());
+            self.perform(officer, ChangeLife { key, other: all.next(), transition: transition.clone() })
+        };
+        let changed = change(&self.halves(officer, &named.name)?)?;
+        if transition.is_of_all_versions() {
+            for name in self.other_versions(officer, named)? {
+                let halves = self.halves(officer, &name)?;
+                if !halves.is_empty() {
+                    change(&halves)?;
+                }
+            }
+        }
+        Ok(changed)
+    }
+
+    /// What the other versions of a key may be called.
+    fn other_versions(&self, caller: &Caller, key: &Key) -> Result<Vec<String>> {
+        let base = key.base_name();
+        let primary = self.halves(caller, base)?.into_iter().next();
+        let newest = primary.as_ref().and_then(|object| object.key()).map_or(0, Key::newest_number);
+        let newest = newest.max(key.newest_number());
+        let numbered = (1..=newest).map(|number| format!("{base}@{number}"));
+        let all = std::iter::once(base.to_owned()).chain(numbered);
+        Ok(all.filter(|name| *name != key.name).collect())
     }
 
     /// What is known of destroyed keys of the caller's namespace, in the order of their identities.

@@ -7,8 +7,8 @@ use crate::caller::Caller;
 use crate::catalog::{Facet, ObjectKind, Query};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, Key, KeyClass, Object, spki_of_certificate};
-use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn};
+use crate::key::{Body, Key, KeyClass, KeyState, Object, spki_of_certificate};
+use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn, is_activable};
 use crate::tenant::ObjectId;
 
 /// Objects looked at at once.
@@ -40,6 +40,8 @@ pub enum RotationStep {
     Prepare,
     /// The version that is pending takes the name.
     Activate,
+    /// Nothing, though its time has come: the key is not to be used, and why.
+    Held(String),
     /// It could not be done, and why.
     Failed(String),
 }
@@ -54,9 +56,19 @@ impl RotationStep {
             Self::Rotate => "rotate",
             Self::Prepare => "prepare",
             Self::Activate => "activate",
+            Self::Held(_) => "held",
             Self::Failed(_) => "failed",
         }
     }
+}
+
+/// How due keys are looked for.
+#[derive(Clone, Copy)]
+struct Look {
+    /// Nothing is done.
+    dry_run: bool,
+    /// What failed is left alone for a while.
+    patient: bool,
 }
 
 /// A key with the version that was made ahead, where there is one.
@@ -69,6 +81,11 @@ impl Known {
     fn key(&self) -> Result<(&Arc<Object>, &Key)> {
         let first = self.halves.first().and_then(|object| Some((object, object.key()?)));
         first.ok_or_else(|| Error::new(ErrorKind::NotFound, "there is no such key"))
+    }
+
+    /// Whether the version that was made ahead can take the name, now or later.
+    fn is_activable(&self, now: Timestamp) -> bool {
+        is_activable(&self.halves, &self.pending, now)
     }
 }
 
@@ -148,16 +165,32 @@ impl Kms {
     /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be rotated is in
     /// the report.
     pub fn rotate_due(&self, caller: &Caller, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>> {
+        self.rotate_each(caller, only, Look { dry_run, patient: false })
+    }
+
+    /// As [`Self::rotate_due`] of all keys, for those who look again and again: what failed is left alone for a while.
+    ///
+    /// # Errors
+    /// As [`Self::rotate_due`].
+    pub fn tend_rotations(&self, caller: &Caller) -> Result<Vec<DueRotation>> {
+        self.rotate_each(caller, None, Look { dry_run: false, patient: true })
+    }
+
+    fn rotate_each(&self, caller: &Caller, only: Option<&str>, look: Look) -> Result<Vec<DueRotation>> {
         let query = Query { facets: vec![(Facet::Rotation, Vec::new())], ..Query::default() };
         let (mut after, mut all) = (None, Vec::new());
         loop {
             let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
             for found in &page {
-                match self.look_after(caller, found.id, only, dry_run) {
+                match self.look_after(caller, found.id, only, look) {
                     Ok(seen) => all.extend(seen),
                     // Somebody was faster.
                     Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
-                    Err(e) => return Err(e),
+                    // One that cannot be looked at keeps no other one from being rotated.
+                    Err(e) => {
+                        let (name, step) = (found.id.to_string(), RotationStep::Failed(e.sentence()));
+                        all.push(DueRotation { name, version: 0, due: None, step });
+                    }
                 }
             }
             after = page.last().map(|found| found.id);
@@ -172,16 +205,25 @@ impl Kms {
         caller: &Caller,
         id: ObjectId,
         only: Option<&str>,
-        dry_run: bool,
+        Look { dry_run, patient }: Look,
     ) -> Result<Option<DueRotation>> {
         let object = self.object(caller, id)?;
         let Some(key) = object.key().filter(|key| key.class != KeyClass::Public) else { return Ok(None) };
         if key.lifecycle.role.is_some() || only.is_some_and(|only| only != key.name) {
             return Ok(None);
         }
+        // What a server keeps, it rotates.
+        if self.pipeline.hall.keeper_of(caller, &object)?.is_some() {
+            return Ok(None);
+        }
         let (name, version, now) = (key.name.clone(), key.version_number(), self.now());
         let known = self.versions_of(caller, &name)?;
         let (due, step) = self.step(caller, &known, now)?;
+        let (what, moment) = ((object.id, object.edition), self.monotonic());
+        let acts = !dry_run && matches!(step, RotationStep::Rotate | RotationStep::Prepare | RotationStep::Activate);
+        if let Some(why) = self.tries.resting(what, moment).filter(|_| acts && patient) {
+            return Ok(Some(DueRotation { name, version, due, step: RotationStep::Failed(why) }));
+        }
         let step = match step {
             step if dry_run => step,
             RotationStep::Rotate => said(self.rotate_known(caller, known, Turn::Now), step)?,
@@ -189,23 +231,35 @@ impl Kms {
             RotationStep::Activate => said(self.activate_known(caller, known), step)?,
             step => step,
         };
+        if acts {
+            let failed = if let RotationStep::Failed(why) = &step { Some(why.as_str()) } else { None };
+            self.tries.note(what, failed, moment);
+        }
         Ok(Some(DueRotation { name, version, due, step }))
     }
 
     fn step(&self, caller: &Caller, known: &Known, now: Timestamp) -> Result<(Option<Timestamp>, RotationStep)> {
         let (object, key) = known.key()?;
-        if let Some(next) = known.pending.first().and_then(|half| half.key()) {
+        let overdue = key.rotates_at(object.created).filter(|due| *due <= now);
+        // One that nobody can activate stands in nobody's way.
+        if let Some(next) = known.pending.first().and_then(|half| half.key()).filter(|_| known.is_activable(now)) {
             let moment = next.lifecycle.activation;
             let come = moment.is_none_or(|moment| moment <= now);
             // Without a certificate or a moment it waits for somebody.
             let ready = come
                 && (self.is_certified(caller, &known.pending)?
                     || (moment.is_some() && !self.is_certified(caller, &known.halves)?));
-            return Ok((moment, if ready { RotationStep::Activate } else { RotationStep::Pending }));
+            let late = moment.map_or(overdue, |moment| come.then_some(moment));
+            let held = held(&known.halves, now).filter(|_| ready || late.is_some());
+            let step = awaited(ready, late, next.version_number());
+            return Ok((moment, held.unwrap_or(step)));
         }
         let Some(due) = key.rotates_at(object.created) else { return Ok((None, RotationStep::Waits)) };
         if now < due {
             return Ok((Some(due), RotationStep::Waits));
+        }
+        if let Some(held) = held(&known.halves, now) {
+            return Ok((Some(due), held));
         }
         let certified = self.is_certified(caller, &known.halves)?;
         Ok((Some(due), if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
@@ -219,12 +273,12 @@ impl Kms {
     fn activate_known(&self, caller: &Caller, known: Known) -> Result<Rotated> {
         let Known { halves, pending } = known;
         let mut certificates = Vec::new();
-        for (version, is_new) in [(&pending, true), (&halves, false)] {
-            let label = version.first().map(|half| half.label.clone()).unwrap_or_default();
-            let found = self.certificates(caller, version)?.into_iter();
-            // Of each version the one that is called as it is; a chain has labels of its own.
-            certificates
-                .extend(found.filter(|one| one.label == label && (!is_new || speaks_for(one, version))).take(1));
+        for version in [&pending, &halves] {
+            let mut found = self.certificates(caller, version)?;
+            found.retain(|one| speaks_for(one, version));
+            // Of each version one: that which is called as it is, where there are several.
+            found.sort_by_key(|one| !version.iter().any(|half| is_called_as(one, half)));
+            certificates.extend(found.into_iter().take(1));
         }
         self.perform(caller, Activate { halves, pending, certificates })
     }
@@ -241,7 +295,7 @@ impl Kms {
     }
 
     /// The halves of the key `name`, the secret one first.
-    fn halves(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+    pub(super) fn halves(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
         let mut halves = Vec::with_capacity(2);
         for class in [KeyClass::Secret, KeyClass::Private, KeyClass::Public] {
             halves.extend(self.key(caller, name, class)?);
@@ -266,11 +320,37 @@ impl Kms {
     }
 }
 
+/// What is done about a version that was made ahead, `late` since when it was to have the name.
+fn awaited(ready: bool, late: Option<Timestamp>, number: u32) -> RotationStep {
+    match late {
+        _ if ready => RotationStep::Activate,
+        None => RotationStep::Pending,
+        Some(since) => {
+            let since = since.utc();
+            let why =
+                format!("due since {since}, and version {number} waits for its certificate, or for being activated");
+            RotationStep::Failed(why)
+        }
+    }
+}
+
+/// What keeps a key from being rotated by itself: people rotate one that is compromised, nobody one that is not to be used.
+fn held(halves: &[Arc<Object>], now: Timestamp) -> Option<RotationStep> {
+    let key = halves.iter().filter_map(|half| half.key()).find(|key| key.state_at(now) != KeyState::Active)?;
+    Some(RotationStep::Held(format!("the key is {}", key.state_word(now))))
+}
+
 /// Whether the certificate is one of the public key of this version.
 fn speaks_for(certificate: &Object, halves: &[Arc<Object>]) -> bool {
     let Body::Certificate { value } = &certificate.body else { return false };
     let ours = halves.iter().filter_map(|half| half.key()?.primary().ok()?.public.spki());
     spki_of_certificate(value).is_some_and(|theirs| ours.into_iter().any(|spki| spki == theirs))
+}
+
+/// Whether a certificate is labelled as a half of a key is, or by its name.
+fn is_called_as(certificate: &Object, half: &Object) -> bool {
+    let name = half.key().map(|key| key.name.as_bytes());
+    !certificate.label.is_empty() && (certificate.label == half.label || Some(&*certificate.label) == name)
 }
 
 /// The step that was taken, or why it was not. Somebody who was faster is no failure.
@@ -279,5 +359,19 @@ fn said(done: Result<Rotated>, step: RotationStep) -> Result<RotationStep> {
         Ok(_) => Ok(step),
         Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => Err(e),
         Err(e) => Ok(RotationStep::Failed(e.sentence())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_waits_while_its_key_is_overdue_is_told_of() {
+        assert_eq!(awaited(true, Some(Timestamp(0)), 2), RotationStep::Activate);
+        assert_eq!(awaited(false, None, 2), RotationStep::Pending);
+        assert!(
+            matches!(awaited(false, Some(Timestamp(0)), 2), RotationStep::Failed(why) if why.contains("version 2"))
+        );
     }
 }

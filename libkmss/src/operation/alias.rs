@@ -12,7 +12,8 @@ use crate::permit::{Permit, Subject};
 /// Longest alias in bytes.
 const LONGEST: usize = 256;
 
-/// Gives an alias to a key, or takes it away. Policies decide on it as on changing each key that it concerns.
+/// Gives an alias to a key, or takes it away. Policies decide on it as on changing each key that it concerns, and as on giving
+/// a key that name: whoever asks for it gets the key behind it.
 #[derive(Debug)]
 pub struct SetAlias {
     /// The alias.
@@ -30,7 +31,10 @@ impl Operation for SetAlias {
         let manage = |half: &Arc<Object>| (Action::Manage, Target::Object(ObjectRef::from(half)));
         let mut all = self.to.iter().chain(&self.from).map(manage);
         let (_, first) = all.next().unwrap_or((Action::Manage, Target::Namespace));
-        Request { more: all.collect(), ..Request::new(Action::Manage, first) }
+        // What leads nowhere is refused at the start; there is nothing to be called so.
+        let named = matches!(first, Target::Object(_));
+        let also = named.then(|| (Action::Manage, Target::Renamed(self.alias.clone())));
+        Request { more: all.collect(), also, ..Request::new(Action::Manage, first) }
     }
 
     fn alterations(&self, _: &Subject) -> Vec<Alteration> {

@@ -4,7 +4,7 @@
 use super::message::{chosen, sealed};
 use super::{Chosen, Hall, ObjectRef, Operation, Request};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, KeySpec};
+use crate::key::{Action, KeySpec, weakness_of_spec};
 use crate::mechanism::{EncryptionContext, NativeAlgorithm};
 use crate::permit::Permit;
 use crate::secret::Secret;
@@ -81,6 +81,9 @@ pub struct DataKeyPair {
 }
 
 impl GenerateDataKeyPair {
+    /// The longest modulus of RSA in bits: whoever may encrypt asks for pairs, and longer ones take minutes.
+    const LONGEST_RSA: u32 = 4096;
+
     /// A pair whose private half is encrypted under `key` with `context`.
     #[must_use]
     pub fn new(key: ObjectRef, algorithm: NativeAlgorithm, context: EncryptionContext, spec: KeySpec) -> Self {
@@ -96,6 +99,12 @@ impl Operation for GenerateDataKeyPair {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<DataKeyPair> {
+        // It is no key of the namespace, and made by its rules all the same.
+        let settings = hall.catalog.settings_for(permit.caller())?;
+        super::forbidden(weakness_of_spec(settings.forbid, &self.spec))?;
+        if matches!(&self.spec, KeySpec::Rsa { bits, .. } if *bits > Self::LONGEST_RSA) {
+            return Err(Error::new(ErrorKind::KeySize, "a pair of data keys of RSA has at most 4096 bits"));
+        }
         let (private, public) = hall.software()?.release_pair(permit, &self.spec)?;
         let unknown =
             || Error::new(ErrorKind::Unsupported, "no standard says how the public half of such a pair is encoded");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Hall, ObjectRef, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage, Transition};
+use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage, Transition, tags_in_order};
 use crate::permit::{Permit, Subject};
 
 /// Changes the life of a key. The pipeline admits the security officer only.
@@ -12,7 +12,7 @@ use crate::permit::{Permit, Subject};
 pub struct ChangeLife {
     /// The key: the secret key, or a half of the pair.
     pub key: ObjectRef,
-    /// The other half, where there is one.
+    /// The other half, where there is one: a pair changes whole. [`Kms::change_life`](crate::kms::Kms::change_life) finds it.
     pub other: Option<ObjectRef>,
     /// What is to become of it.
     pub transition: Transition,
@@ -31,15 +31,24 @@ impl Operation for ChangeLife {
 
     fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
         let Subject::Object(object) = subject else { return Vec::new() };
-        let state = object.key().map(|key| key.state.name().to_owned()).unwrap_or_default();
-        Alteration::between("life", state, self.transition.to_string()).into_iter().collect()
+        let Some(key) = object.key() else { return Vec::new() };
+        let altered = match &self.transition {
+            Transition::Tag(tags) => Alteration::between("tags", key.tags.join(" "), tags_in_order(tags).join(" ")),
+            Transition::Audit(mode) => Alteration::between("audit", key.audit.name().into(), mode.name().into()),
+            other => Alteration::between("life", key.state.name().to_owned(), other.to_string()),
+        };
+        altered.into_iter().collect()
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let (caller, by) = (permit.caller(), &permit.caller().principal.name);
         let mut changed = Vec::with_capacity(2);
-        for object in halves(permit)? {
-            if hall.keeper_of(caller, &object)?.is_some() {
+        // Tags and the mode of the audit are ours also where a server has the key.
+        let ours = matches!(self.transition, Transition::Tag(_) | Transition::Audit(_));
+        let halves = halves(permit)?;
+        require_whole(hall, permit, &halves)?;
+        for object in halves {
+            if !ours && hall.keeper_of(caller, &object)?.is_some() {
                 let why = "the key's state is kept by its server: change it there";
                 return Err(Error::new(ErrorKind::ActionProhibited, why));
             }
@@ -53,6 +62,24 @@ impl Operation for ChangeLife {
             changed.push(object);
         }
         hall.catalog.update_all(caller, &changed)
+    }
+}
+
+/// Refuses one half of a pair that has both.
+fn require_whole(hall: &Hall, permit: &Permit, halves: &[Arc<Object>]) -> Result<()> {
+    let [half] = halves else { return Ok(()) };
+    let other = half.key().and_then(|key| match key.class {
+        KeyClass::Private => Some((key, KeyClass::Public)),
+        KeyClass::Public => Some((key, KeyClass::Private)),
+        KeyClass::Secret => None,
+    });
+    let Some((key, class)) = other else { return Ok(()) };
+    match hall.catalog.find_by_name(permit.caller(), &key.name, class) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(_) => {
+            Err(Error::new(ErrorKind::Arguments, "both halves of a pair change together: name the other one, too"))
+        }
     }
 }
 

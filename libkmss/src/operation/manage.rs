@@ -1,12 +1,12 @@
-//! Changing attributes, names and states.
+//! Changing attributes and names.
 
 use std::sync::Arc;
 
 use super::draft::check_name;
-use super::{Hall, ObjectRef, Operation, Request, Target, now, separated};
+use super::{Hall, ObjectRef, Operation, Request, Target, separated};
 use crate::caller::{Caller, Login};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, AuditMode, Body, Key, KeyState, Object, Storage, Transition, alterations};
+use crate::key::{Action, Alteration, Key, Object, Storage, alterations};
 use crate::permit::{Permit, Subject};
 
 /// Replaces an object's attributes. The caller read it, changed it, and gives it back whole.
@@ -89,120 +89,6 @@ impl Operation for Rename {
     }
 }
 
-/// Moves a key to another state. The pipeline admits the security officer only.
-#[derive(Debug)]
-pub struct ChangeState {
-    /// The key.
-    pub key: ObjectRef,
-    /// The new state.
-    pub state: KeyState,
-}
-
-impl Operation for ChangeState {
-    type Running = Arc<Object>;
-
-    fn request(&self) -> Request {
-        Request::new(Action::ChangeState, Target::Object(self.key.clone()))
-    }
-
-    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
-        altered(subject, "state", |key| key.state.name().to_owned(), self.state.name().to_owned())
-    }
-
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        let permit_object = object(permit)?;
-        let mut changed = Object::clone(permit_object);
-        let Body::Key(key) = &mut changed.body else {
-            return Err(Error::new(ErrorKind::Arguments, "only keys have a state"));
-        };
-        if hall.keeper_of(permit.caller(), permit_object)?.is_some() {
-            let why = "the key's state is kept by its server: change it there";
-            return Err(Error::new(ErrorKind::ActionProhibited, why));
-        }
-        match self.state {
-            KeyState::Active => key.transit(&Transition::Enable, &permit.caller().principal.name, now(permit))?,
-            state => key.enter(state, now(permit))?,
-        }
-        hall.catalog.update(permit.caller(), &changed)
-    }
-}
-
-/// Gives a key these tags and no others. Policies choose keys by them, so the pipeline admits the security officer only.
-#[derive(Debug)]
-pub struct Tag {
-    /// The key.
-    pub key: ObjectRef,
-    /// The new tags.
-    pub tags: Vec<String>,
-}
-
-/// Most tags of a key.
-const MAX_TAGS: usize = 32;
-/// Longest tag in bytes.
-const MAX_TAG: usize = 64;
-
-impl Operation for Tag {
-    type Running = Arc<Object>;
-
-    fn request(&self) -> Request {
-        Request::new(Action::ChangeState, Target::Object(self.key.clone()))
-    }
-
-    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
-        altered(subject, "tags", |key| key.tags.join(" "), in_order(&self.tags).join(" "))
-    }
-
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        let plain = |tag: &String| {
-            let word = tag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:=".contains(&b));
-            word && (1..=MAX_TAG).contains(&tag.len())
-        };
-        if self.tags.len() > MAX_TAGS || !self.tags.iter().all(plain) {
-            let why = format!(
-                "a key has at most {MAX_TAGS} tags, each of 1 to {MAX_TAG} letters, digits, `-`, `_`, `.`, `:` or `=`"
-            );
-            return Err(Error::new(ErrorKind::Arguments, why));
-        }
-        let mut changed = Object::clone(object(permit)?);
-        let Body::Key(key) = &mut changed.body else {
-            return Err(Error::new(ErrorKind::Arguments, "only keys have tags"));
-        };
-        key.tags = in_order(&self.tags);
-        key.metadata.tags_found = true;
-        hall.catalog.update(permit.caller(), &changed)
-    }
-}
-
-/// Says how records of a key's uses are kept. The pipeline admits the security officer only.
-#[derive(Debug)]
-pub struct SetAudit {
-    /// The key.
-    pub key: ObjectRef,
-    /// How.
-    pub mode: AuditMode,
-}
-
-impl Operation for SetAudit {
-    type Running = Arc<Object>;
-
-    fn request(&self) -> Request {
-        Request::new(Action::ChangeState, Target::Object(self.key.clone()))
-    }
-
-    fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
-        altered(subject, "audit", |key| key.audit.name().to_owned(), self.mode.name().to_owned())
-    }
-
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        let mut changed = Object::clone(object(permit)?);
-        let Body::Key(key) = &mut changed.body else {
-            return Err(Error::new(ErrorKind::Arguments, "only uses of keys are recorded otherwise"));
-        };
-        key.audit = self.mode;
-        hall.catalog.update(permit.caller(), &changed)
-    }
-}
-
 /// Stores `new` in the place of `current`, where a keeper has the record there first.
 fn update(hall: &Hall, permit: &Permit, current: &Object, new: &Object) -> Result<Arc<Object>> {
     let caller = permit.caller();
@@ -215,14 +101,7 @@ fn update(hall: &Hall, permit: &Permit, current: &Object, new: &Object) -> Resul
     }
 }
 
-fn in_order(tags: &[String]) -> Vec<String> {
-    let mut tags = tags.to_vec();
-    tags.sort_unstable();
-    tags.dedup();
-    tags
-}
-
-/// An update changes what its owner may choose: never the state (see [`ChangeState`]), the material or its history, and
+/// An update changes what its owner may choose: never the state (see [`ChangeLife`](super::ChangeLife)), the material or its history, and
 /// protection only to the stricter side.
 fn check_change(caller: &Caller, old: &Key, new: &Key) -> Result<()> {
     let fixed = |k: &Key| (k.state, k.key_type, k.class, k.primary, k.versions.len());

@@ -48,12 +48,13 @@ pub use generate::{GeneratePair, GenerateSecret};
 pub use import::{Import, ImportDocument};
 pub use life::ChangeLife;
 pub use make::Make;
-pub use manage::{ChangeState, Rename, SetAudit, Tag, Update};
+pub use manage::{Rename, Update};
 pub use message::{DecryptMessage, EncryptMessage};
 pub use random::{DrawRandom, SeedRandom};
 pub use recover::{SignRecover, VerifyRecover};
 pub use relocate::{Move, Moved, is_left_by};
 pub use replicate::Replicate;
+pub(crate) use rotate::is_activable;
 pub use rotate::{Activate, Rotate, Rotated, Turn};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
@@ -351,7 +352,7 @@ impl Hall {
     }
 
     /// The keeper that has a record of `object`.
-    fn keeper_of(&self, caller: &Caller, object: &Object) -> Result<Option<&dyn Custody>> {
+    pub(crate) fn keeper_of(&self, caller: &Caller, object: &Object) -> Result<Option<&dyn Custody>> {
         match object.key() {
             _ if object.storage == Storage::Ephemeral => Ok(None),
             Some(key) if key.primary()?.backend != caller.namespace.backend => Ok(None),
@@ -401,11 +402,7 @@ impl Hall {
         }
         let settings = self.catalog.settings_for(permit.caller())?;
         for key in objects.iter().filter_map(Object::key) {
-            if let Some(weakness) = weakness_of_key(settings.forbid, key, key.primary()?) {
-                let why = format!("the settings of the namespace forbid `{}`", weakness.name());
-                let size = matches!(weakness, Weakness::ShortRsa | Weakness::ShortSecrets);
-                return Err(Error::new(if size { ErrorKind::KeySize } else { ErrorKind::TemplateInconsistent }, why));
-            }
+            forbidden(weakness_of_key(settings.forbid, key, key.primary()?))?;
         }
         // The halves of a pair count as one key: what one wraps, the other reads.
         let any = |may: fn(&Usage) -> bool| objects.iter().filter_map(Object::key).any(|key| may(&key.usage));
@@ -441,6 +438,14 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// Refuses a key that the settings forbid.
+fn forbidden(weakness: Option<Weakness>) -> Result<()> {
+    let Some(weakness) = weakness else { return Ok(()) };
+    let why = format!("the settings of the namespace forbid `{}`", weakness.name());
+    let size = matches!(weakness, Weakness::ShortRsa | Weakness::ShortSecrets);
+    Err(Error::new(if size { ErrorKind::KeySize } else { ErrorKind::TemplateInconsistent }, why))
 }
 
 /// Why two keys do nothing together.

@@ -85,34 +85,36 @@ impl Operation for Rotate {
             let why = "the key's versions are kept by its server: rotate it there";
             return Err(Error::new(ErrorKind::ActionProhibited, why));
         }
-        check_rotates(hall, permit, key)?;
+        check_rotates(hall, permit, &former)?;
         let spec = self.spec().ok_or_else(|| {
             let why = format!("keys of type {} whose size is not known are not rotated", key.key_type.name());
             Error::new(ErrorKind::KeyType, why)
         })?;
-        let number = key.newest_number().checked_add(1).ok_or_else(ran_out)?;
+        let drafts = self.drafts();
+        if drafts.len() != former.len() {
+            return Err(Error::new(ErrorKind::Arguments, "a pair is rotated with both its halves"));
+        }
+        check_makes(hall, permit, &former)?;
+        let numbers = numbers(hall, permit, key)?;
         let backend = hall.backend(&key.primary()?.backend)?;
         let material: Vec<Material> = match key.class {
             KeyClass::Secret => vec![backend.generate(permit, &spec)?],
             _ => <[Material; 2]>::from(backend.generate_pair(permit, &spec)?).into(),
         };
-        let mut made = Vec::with_capacity(2);
-        for ((draft, half), material) in self.drafts().into_iter().zip(&former).zip(material) {
-            made.push(version(draft, half, (material, number), self.turn, permit)?);
+        let mut made = Unkept { hall, permit, halves: Vec::with_capacity(2) };
+        for ((draft, half), material) in drafts.into_iter().zip(&former).zip(material) {
+            made.halves.extend(version(draft, half, (material, numbers.1), self.turn, permit));
         }
-        if made.len() != former.len() {
-            return Err(Error::new(ErrorKind::Arguments, "a pair is rotated with both its halves"));
-        }
-        hall.check_made(permit, &made)?;
-        let held = hall.held_by(&made)?;
+        hall.check_made(permit, &made.halves)?;
+        let held = hall.held_by(&made.halves)?;
         let next = former.iter().map(|half| match self.turn {
-            Turn::Now => retired(half, now(permit)),
-            Turn::Later(_) => awaiting(half, number),
+            Turn::Now => retired(half, numbers.0, now(permit)),
+            Turn::Later(_) => awaiting(half, numbers),
         });
         let changed: Vec<Object> = next.collect::<Result<_>>()?;
-        let committed = hall.catalog.reshape(permit.caller(), &changed, &mut made, &held);
-        let (former, made) = committed.inspect_err(|_| give_up(hall, permit, &made))?;
-        Ok(Rotated { made, former })
+        let (former, kept) = hall.catalog.reshape(permit.caller(), &changed, &mut made.halves, &held)?;
+        made.halves.clear();
+        Ok(Rotated { made: kept, former })
     }
 
     fn made(rotated: &Rotated) -> impl Iterator<Item = &Arc<Object>> {
@@ -177,24 +179,31 @@ impl Operation for Activate {
         if !fits {
             return Err(Error::new(ErrorKind::Arguments, "this is not the version that is pending"));
         }
-        if !matches!(new.state, KeyState::PreActive | KeyState::Active) {
+        check_states(&self.halves, now(permit))?;
+        if !is_activable(&self.halves, &self.pending, now(permit)) {
             let why = format!("the version that is pending is {}", new.state_word(now(permit)));
             return Err(Error::new(ErrorKind::KeyState, why));
         }
-        let (from, to) = (first.identifier.clone(), self.halves.first().map(|half| half.identifier.clone()));
+        let from = first.identifier.clone();
+        let former = self.halves.first().ok_or_else(changed_meanwhile)?;
         let mut changed = Vec::new();
         for half in &self.halves {
-            changed.push(retired(half, now(permit))?);
+            changed.push(retired(half, old.version_number(), now(permit))?);
         }
         for (half, before) in self.pending.iter().zip(&self.halves) {
             changed.push(raised(half, before, now(permit))?);
         }
         for certificate in &self.certificates {
             let mut certificate = Object::clone(certificate);
+            let labelled = |half: &Object, certificate: &Object| match half.label.is_empty() {
+                true => certificate.label.clone(),
+                false => half.label.clone(),
+            };
+            // As its key is; where that has no label, as it was.
             if certificate.identifier == from {
-                certificate.label = strip(&certificate.label, new.version_number());
-            } else if to.as_ref() == Some(&certificate.identifier) {
-                certificate.label = numbered(&certificate.label, old.version_number());
+                certificate.label = strip(&labelled(first, &certificate), new.version_number());
+            } else if certificate.identifier == former.identifier {
+                certificate.label = numbered(&labelled(former, &certificate), old.version_number());
             }
             changed.push(certificate);
         }
@@ -239,24 +248,39 @@ fn primary(halves: &[Arc<Object>]) -> Result<(&Arc<Object>, &Key)> {
     Ok((object, key))
 }
 
-fn check_rotates(hall: &Hall, permit: &Permit, key: &Key) -> Result<()> {
+fn check_rotates(hall: &Hall, permit: &Permit, former: &[Arc<Object>]) -> Result<()> {
+    let (_, key) = primary(former)?;
     if let Some(next) = key.lifecycle.next {
         let pending = format!("{}@{next}", key.name);
-        match hall.catalog.find_by_name(permit.caller(), &pending, key.class) {
-            // Somebody destroyed it.
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Ok(_) => {
-                let why = format!("`{pending}` is pending already: activate or destroy it first");
-                return Err(Error::new(ErrorKind::KeyState, why));
+        let mut made = Vec::with_capacity(2);
+        for half in former.iter().filter_map(|half| half.key()) {
+            match hall.catalog.find_by_name(permit.caller(), &pending, half.class) {
+                // Somebody destroyed it.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                found => made.push(found?),
             }
-            Err(e) => return Err(e),
+        }
+        // What cannot take the name, whole as it was made, waits for nothing.
+        if is_activable(former, &made, now(permit)) {
+            let why = format!("`{pending}` is pending already: activate or destroy it first");
+            return Err(Error::new(ErrorKind::KeyState, why));
         }
     }
-    let state = key.state_at(now(permit));
-    match state {
-        KeyState::Active | KeyState::Deactivated | KeyState::Suspended | KeyState::Compromised => Ok(()),
-        _ => Err(Error::new(ErrorKind::KeyState, format!("a key that is {} is not rotated", state.name()))),
-    }
+    check_states(former, now(permit))
+}
+
+/// Whether the version `pending` can take the name of `halves`: all of it is there, and was not put on hold, disabled or more than
+/// that.
+pub(crate) fn is_activable(halves: &[Arc<Object>], pending: &[Arc<Object>], now: Timestamp) -> bool {
+    let waits = |half: &Arc<Object>| {
+        half.key().is_some_and(|key| matches!(key.state_at(now), KeyState::PreActive | KeyState::Active))
+    };
+    pending.len() == halves.len() && pending.iter().all(waits)
+}
+
+/// Refuses to give the name of these halves to another version while one of them is not to be used.
+fn check_states(halves: &[Arc<Object>], now: Timestamp) -> Result<()> {
+    halves.iter().filter_map(|half| half.key()).try_for_each(|key| key.check_rotates(now))
 }
 
 /// A half of the new version before it exists: everything that the former one has but its material, its days and its history.
@@ -280,6 +304,31 @@ fn draft(half: &Object, id: ObjectId, ids: &[ObjectId]) -> Option<Draft> {
     })
 }
 
+/// What can say no to the new version without its material, so that none is made in vain: it is what the former one is.
+fn check_makes(hall: &Hall, permit: &Permit, former: &[Arc<Object>]) -> Result<()> {
+    let alike: Vec<Object> = former.iter().map(|half| Object::clone(half)).collect();
+    let trusted = alike.iter().any(|half| half.key().is_some_and(|key| key.protection.trusted));
+    hall.check_made(permit, &alike).map_err(|refused| match refused.kind() {
+        ErrorKind::AttributeReadOnly if trusted => {
+            let why = "the key is trusted, which only the security officer says of a key: make another one, and let the \
+                       officer call that trusted";
+            Error::new(ErrorKind::AttributeReadOnly, why)
+        }
+        _ => refused,
+    })
+}
+
+/// The numbers of the former version and of the new one: what a key that had the name before left behind keeps its own.
+fn numbers(hall: &Hall, permit: &Permit, key: &Key) -> Result<(u32, u32)> {
+    let free = |from| hall.catalog.next_version(permit.caller(), &key.name, from);
+    let former = match key.lifecycle.version {
+        0 if key.lifecycle.next.is_none() => free(1)?,
+        _ => key.version_number(),
+    };
+    let newest = former.max(key.newest_number()).checked_add(1).ok_or_else(ran_out)?;
+    Ok((former, free(newest)?))
+}
+
 /// A half of the new version.
 fn version(
     draft: Draft,
@@ -287,20 +336,22 @@ fn version(
     (material, number): (Material, u32),
     turn: Turn,
     permit: &Permit,
-) -> Result<Object> {
-    let old = former.key().ok_or_else(changed_meanwhile)?;
+) -> Option<Object> {
+    let old = former.key()?;
     let protection = if old.class == KeyClass::Public { draft.protection } else { draft.generated() };
-    let backend = old.primary()?.backend.clone();
+    let backend = draft.backend.clone()?;
     let mut made = draft.key(permit.caller().namespace.id, &backend, old.class, protection, material, now(permit));
-    let Body::Key(key) = &mut made.body else { return Err(changed_meanwhile()) };
+    let Body::Key(key) = &mut made.body else { return None };
     key.tags.clone_from(&old.tags);
     key.copy_of.clone_from(&old.copy_of);
     key.audit = old.audit;
     key.metadata = old.metadata.without_aliases();
-    key.lifecycle = Lifecycle { version: number, since: Some(now(permit)), ..Lifecycle::default() };
+    let line = (old.class == KeyClass::Secret).then(|| old.lifecycle.line.unwrap_or(former.id));
+    key.lifecycle = Lifecycle { version: number, line, since: Some(now(permit)), ..Lifecycle::default() };
     match turn {
         Turn::Now => {
             key.lifecycle.rotation.clone_from(&old.lifecycle.rotation);
+            key.lifecycle.deactivation = old.lifecycle.deactivation;
             key.metadata.aliases.clone_from(&old.metadata.aliases);
         }
         Turn::Later(activation) => {
@@ -312,19 +363,18 @@ fn version(
             made.label = numbered(&made.label, number);
         }
     }
-    Ok(made)
+    Some(made)
 }
 
 /// A half that gives the name up.
-fn retired(half: &Object, now: Timestamp) -> Result<Object> {
+fn retired(half: &Object, number: u32, now: Timestamp) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
-    let number = key.version_number();
-    // What is suspended or compromised stays so.
+    // What is compromised stays so.
     if matches!(key.state_at(now), KeyState::Active | KeyState::Deactivated) {
         key.state = KeyState::Deactivated;
-        key.lifecycle.retirement.get_or_insert(Retirement::Rotated);
     }
+    key.lifecycle.retirement.get_or_insert(Retirement::Rotated);
     key.metadata.aliases.clear();
     let life = &mut key.lifecycle;
     (life.version, life.role, life.next, life.rotation) = (number, Some(Role::Former), None, None);
@@ -334,14 +384,14 @@ fn retired(half: &Object, now: Timestamp) -> Result<Object> {
 }
 
 /// A half that knows of a version made ahead.
-fn awaiting(half: &Object, number: u32) -> Result<Object> {
+fn awaiting(half: &Object, (number, next): (u32, u32)) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
-    key.lifecycle.next = Some(number);
+    (key.lifecycle.version, key.lifecycle.next) = (number, Some(next));
     Ok(half)
 }
 
-/// A half that takes the name.
+/// A half that takes the name, and with it what was said of the key since this version was made. What either may not, it may not.
 fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     let mut half = Object::clone(half);
     let Body::Key(key) = &mut half.body else { return Err(changed_meanwhile()) };
@@ -350,10 +400,19 @@ fn raised(half: &Object, before: &Object, now: Timestamp) -> Result<Object> {
     key.name.clone_from(&old.name);
     key.state = KeyState::Active;
     key.metadata.clone_from(&old.metadata);
+    key.tags.clone_from(&old.tags);
+    key.audit = old.audit;
+    key.usage = key.usage.and(old.usage);
+    key.protection = key.protection.and(old.protection);
     let life = &mut key.lifecycle;
     (life.role, life.activation, life.since) = (None, None, Some(now));
     life.rotation.clone_from(&old.lifecycle.rotation);
+    // The end that was set for the name is the end of whatever has it.
+    life.deactivation = life.deactivation.or(old.lifecycle.deactivation);
     half.label = strip(&half.label, number);
+    half.modifiable &= before.modifiable;
+    half.copyable &= before.copyable;
+    half.destroyable &= before.destroyable;
     Ok(half)
 }
 
@@ -370,10 +429,22 @@ fn ran_out() -> Error {
     Error::new(ErrorKind::Internal, "the versions of the key ran out")
 }
 
-/// Destroys material in a device whose version came to nothing.
-fn give_up(hall: &Hall, permit: &Permit, made: &[Object]) {
-    for object in made {
-        // What is left there all the same has the identity of a key that never was: the device lists it as foreign.
-        let _ = hall.destroy_material(permit, &Arc::new(object.clone()));
+/// The halves of a version that nothing tells of yet. Unless it comes to be kept, a device has their material no more.
+struct Unkept<'a> {
+    hall: &'a Hall,
+    permit: &'a Permit,
+    halves: Vec<Object>,
+}
+
+impl Drop for Unkept<'_> {
+    fn drop(&mut self) {
+        for half in self.halves.drain(..) {
+            // A commit may have been made though its answer was an error: what is told of is left alone.
+            let untold = self.hall.catalog.get(self.permit.caller(), half.id);
+            if untold.is_err_and(|e| e.kind() == ErrorKind::NotFound) {
+                // What is left there all the same has the identity of a key that never was: the device lists it as foreign.
+                let _ = self.hall.destroy_material(self.permit, &Arc::new(half));
+            }
+        }
     }
 }

@@ -3,17 +3,21 @@
 //! The same actions as with FF1 ([`Action::of_cipher`](crate::key::Action::of_cipher)); the key seals the values, so that its
 //! owner, its policies and its end are those of the tokens.
 
+use std::sync::Arc;
+
 use serde_bytes::ByteBuf;
 use zeroize::Zeroizing;
 
 use super::{Hall, ObjectRef, Operation, Request, Target};
 use crate::backend::Ciphering;
+use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::Action;
+use crate::key::{Action, Object};
 use crate::mechanism::{BlockCipher, CipherMode, Format, Gcm, Mechanism, Template};
 use crate::permit::Permit;
 use crate::random::Random;
+use crate::tenant::ObjectId;
 use crate::vault::{Held, Shelf, Vault};
 
 /// How many tokens are tried before the vault is called full.
@@ -33,13 +37,14 @@ pub struct Tokenize {
     pub format: Format,
     /// The value, UTF-8.
     pub value: Zeroizing<Vec<u8>>,
-    /// For how many seconds the token stands for the value; for ever where it is absent. A token that there is keeps its time.
+    /// For how many seconds, one at least, the token stands for the value; for ever where it is absent. A token that there is keeps its time.
     pub life: Option<u64>,
 }
 
-/// Gets the value of a token back.
+/// Gets the value of a token back: [`Kms::detokenize`](crate::kms::Kms::detokenize), which finds the version of the key that sealed
+/// it.
 pub struct Detokenize {
-    /// The key that sealed the value.
+    /// The version of the key that sealed the value: to another one the token stands for nothing.
     pub key: ObjectRef,
     /// Its cipher.
     pub cipher: BlockCipher,
@@ -64,6 +69,10 @@ impl Operation for Tokenize {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Zeroizing<String>> {
         let vault = vault_of(hall, permit)?;
+        if self.life == Some(0) {
+            let why = "a token that ends at once stands for nothing: let it live a second at least";
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
         let template = self.format.take(&self.value)?;
         let (value, format) = (template.bare(), self.format.to_string());
         let (shelf, now) = (shelf_of(permit)?, permit.issued());
@@ -71,7 +80,10 @@ impl Operation for Tokenize {
         let entropy = hall.software()?.entropy();
         for _ in 0..TRIES {
             if let Some(held) = vault.by_value(&shelf, &format, value.as_bytes(), now)? {
-                return Ok(template.dressed(&held.token));
+                if is_there(hall, permit.caller(), held.by)? {
+                    return Ok(template.dressed(&held.token));
+                }
+                vault.forget(&shelf, &held)?;
             }
             let token = drawn(&template, entropy)?;
             let bare = self.format.take(token.as_bytes())?.bare();
@@ -79,6 +91,7 @@ impl Operation for Tokenize {
                 continue;
             }
             let sealed = sealed(hall, permit, self.cipher, &bare, value.as_bytes())?;
+            let sealed = (sealed, permit.key()?.object.id);
             let held = Held::new(format.clone(), bare.to_string(), sealed, self.life.map(end));
             if vault.put(&shelf, held, value.as_bytes(), now)? {
                 return Ok(token);
@@ -108,12 +121,45 @@ impl Operation for Detokenize {
         let unknown = || Error::new(ErrorKind::EncryptedDataInvalid, "the token stands for nothing here");
         let template = self.format.take(&self.token).map_err(|_| unknown())?;
         let (token, format) = (template.bare(), self.format.to_string());
-        let held = vault.by_token(&shelf_of(permit)?, &format, &token, permit.issued())?.ok_or_else(unknown)?;
+        let held = vault.by_token(&shelf_of(permit)?, &format, &token, permit.issued())?;
+        let held = held.filter(|held| permit.key().is_ok_and(|key| key.object.id == held.by)).ok_or_else(unknown)?;
         let value = opened(hall, permit, self.cipher, &token, &held.value)?;
         let value = std::str::from_utf8(&value).map_err(|_| unknown())?;
         let value = template.dressed(value);
         Ok(if self.masked { self.format.take(value.as_bytes())?.masked() } else { value })
     }
+}
+
+impl Detokenize {
+    /// The same with the version of the key that sealed the value of the token, where that is another one and there still.
+    pub(crate) fn by_its_version(self, hall: &Hall, caller: &Caller, now: Timestamp) -> Result<Self> {
+        let ObjectRef::Stored(id) = self.key else { return Ok(self) };
+        let Some(object) = found(hall, caller, id)? else { return Ok(self) };
+        let elsewhere = object.key().is_none_or(|key| key.lifecycle.line.is_none() && key.lifecycle.role.is_none());
+        let Ok(template) = self.format.take(&self.token) else { return Ok(self) };
+        if elsewhere {
+            return Ok(self);
+        }
+        let (shelf, format) = (Shelf::of(&caller.namespace, &object), self.format.to_string());
+        let held = hall.vault.by_token(&shelf, &format, &template.bare(), now)?;
+        match held.map(|held| held.by) {
+            Some(by) if by != id && is_there(hall, caller, by)? => Ok(Self { key: ObjectRef::Stored(by), ..self }),
+            _ => Ok(self),
+        }
+    }
+}
+
+fn found(hall: &Hall, caller: &Caller, id: ObjectId) -> Result<Option<Arc<Object>>> {
+    match hall.catalog.get(caller, id) {
+        Ok(object) => Ok(Some(object)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Whether the version of a key that sealed a value was not destroyed.
+fn is_there(hall: &Hall, caller: &Caller, version: ObjectId) -> Result<bool> {
+    found(hall, caller, version).map(|found| found.is_some())
 }
 
 /// The vault of this home, where the key is one of this home.
@@ -126,7 +172,7 @@ fn vault_of<'a>(hall: &'a Hall, permit: &Permit) -> Result<&'a Vault> {
 }
 
 fn shelf_of(permit: &Permit) -> Result<Shelf> {
-    Ok(Shelf::of(&permit.caller().namespace, permit.key()?.object.id))
+    Ok(Shelf::of(&permit.caller().namespace, permit.key()?.object))
 }
 
 /// A random text in the place of the value's.

@@ -59,6 +59,7 @@ impl Pipeline {
         let mut bookmark = self.hall.catalog.bookmark(caller, &caller.namespace.backend, private)?;
         let mut cursor = bookmark.cursor.clone();
         let mut whole = cursor.is_empty().then(BTreeSet::new);
+        let mut later: Vec<Object> = Vec::new();
         loop {
             let Changes { objects, gone, cursor: next, more, reset } = keeper.changes(&caller.namespace, &cursor)?;
             if reset {
@@ -66,24 +67,33 @@ impl Pipeline {
                     return Err(Error::new(ErrorKind::BackendUnavailable, "the server does not list what it has"));
                 }
                 (cursor, whole) = (Vec::new(), Some(BTreeSet::new()));
+                later.clear();
                 continue;
             }
             let mut objects: Vec<Object> = objects.into_iter().filter(|object| object.private == private).collect();
-            // Who gives a name up comes before who takes it.
             objects.sort_by_key(|object| object.key().is_none_or(|key| key.lifecycle.role != Some(Role::Former)));
             for object in objects {
                 if let Some(seen) = &mut whole {
                     seen.insert(object.id);
                 }
-                self.take_over(caller, &mut bookmark, object)?;
+                later.retain(|known| known.id != object.id);
+                // Who gives a name up comes before who takes it, on whichever page either is.
+                match takes_a_name(&object) {
+                    true => later.push(object),
+                    false => self.take_over(caller, &mut bookmark, object)?,
+                }
             }
             for id in gone {
+                later.retain(|known| known.id != id);
                 self.forget(caller, &mut bookmark, id)?;
             }
             cursor = next;
             if !more {
                 break;
             }
+        }
+        for object in later {
+            self.take_over(caller, &mut bookmark, object)?;
         }
         if let Some(seen) = whole {
             self.forget_others(caller, &mut bookmark, private, &seen)?;
@@ -142,4 +152,9 @@ impl Pipeline {
         let subjects = Subjects { subject: Subject::Object(object), also: None, more: Vec::new() };
         self.record_for(Some(caller), &trace, &subjects, Outcome::Success, "")
     }
+}
+
+/// Whether it is a version that has a name which another one had.
+fn takes_a_name(object: &Object) -> bool {
+    object.key().is_some_and(|key| key.lifecycle.role.is_none() && key.lifecycle.version > 1)
 }

@@ -1,13 +1,14 @@
 //! The vault: random tokens and what they stand for, in the store of a home.
 //!
 //! ```text
-//! vault/<namespace>/<incarnation>/<key>/token/<term>   a token, its value as ciphertext, and when it expires
+//! vault/<namespace>/<incarnation>/<key>/token/<term>   a token, its value as ciphertext, under which version, and when it expires
 //! vault/<namespace>/<incarnation>/<key>/value/<term>   the term of the token that a value has
 //! vault/<namespace>/<incarnation>/<key>/end/<time>/<term>   tokens in the order in which they expire
 //! ```
 //! Terms are MACs under the home's domain key, and records are sealed under it to their places: whoever has the store learns
 //! neither tokens nor values, and cannot move one to the other. The value is ciphertext under the key of the tokens besides:
-//! with the key go all values.
+//! with the key go all values. `<key>` is the first version of a key: the tokens of all versions are on one shelf, so that no
+//! token stands for two values and no value has two tokens whichever of them made it.
 
 #[cfg(test)]
 mod tests;
@@ -19,10 +20,10 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::key::DomainKey;
+use crate::key::{DomainKey, Object};
 use crate::random::Random;
 use crate::sealed;
-use crate::store::{Batch, Commit, Condition, Entry, Op, Store, StoreKey};
+use crate::store::{Batch, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
 use crate::tenant::{Namespace, ObjectId, push_hex};
 
 /// Everything of the vault.
@@ -37,16 +38,17 @@ pub struct Vault {
     home: Arc<DomainKey>,
 }
 
-/// The tokens of one key.
+/// The tokens of one key, of all its versions.
 #[derive(Clone, Debug)]
 pub struct Shelf {
     root: String,
 }
 
 impl Shelf {
-    /// Those of the key `key` in `namespace`.
+    /// Those of the key of which `object` is a version, in `namespace`.
     #[must_use]
-    pub fn of(namespace: &Namespace, key: ObjectId) -> Self {
+    pub fn of(namespace: &Namespace, object: &Object) -> Self {
+        let key = object.key().and_then(|key| key.lifecycle.line).unwrap_or(object.id);
         Self { root: format!("{VAULT}{}/{}/{key}/", namespace.id, namespace.incarnation) }
     }
 
@@ -64,6 +66,8 @@ pub struct Held {
     pub token: String,
     /// The value, as ciphertext under the key.
     pub value: ByteBuf,
+    /// The version of the key that sealed the value.
+    pub by: ObjectId,
     /// When it stands for nothing any more, in milliseconds since the epoch; `None` for never.
     pub expires: Option<u64>,
     /// Where the value leads here.
@@ -71,10 +75,11 @@ pub struct Held {
 }
 
 impl Held {
-    /// A token of `format`, with its value as ciphertext.
+    /// A token of `format`, with its value as ciphertext under the version `by`.
     #[must_use]
-    pub fn new(format: String, token: String, value: Vec<u8>, expires: Option<Timestamp>) -> Self {
-        Self { format, token, value: ByteBuf::from(value), expires: expires.map(|time| time.0), back: String::new() }
+    pub fn new(format: String, token: String, (value, by): (Vec<u8>, ObjectId), expires: Option<Timestamp>) -> Self {
+        let (value, expires) = (ByteBuf::from(value), expires.map(|time| time.0));
+        Self { format, token, value, by, expires, back: String::new() }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
@@ -142,18 +147,55 @@ impl Vault {
             }
         }
         held.back = back;
-        let mut batch = Batch { conditions, ops: self.clearing(shelf, now)?, invalidates: false };
-        batch.ops.push(self.sealed(token, &held)?);
-        batch.ops.push(self.sealed(value, &term)?);
+        let mut own = Batch { conditions, ops: vec![self.sealed(token, &held)?], invalidates: false };
+        own.ops.push(self.sealed(value, &term)?);
         if let Some(end) = held.expires {
-            batch.ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
+            own.ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
         }
-        Ok(matches!(self.store.commit(&batch)?, Commit::Committed(_)))
+        let mut both = self.clearing(shelf, now)?;
+        if !both.ops.is_empty() {
+            both.conditions.extend_from_slice(&own.conditions);
+            both.ops.extend_from_slice(&own.ops);
+            if let Commit::Committed(_) = self.store.commit(&both)? {
+                return Ok(true);
+            }
+            // Where somebody else clears the same, or one of them was given out anew, it is left to them.
+        }
+        Ok(matches!(self.store.commit(&own)?, Commit::Committed(_)))
     }
 
-    /// What removes some tokens that are over, with their values.
-    fn clearing(&self, shelf: &Shelf, now: Timestamp) -> Result<Vec<Op>> {
-        let mut ops = Vec::new();
+    /// Takes away a token whose value nobody can open any more, unless it is another one by now.
+    ///
+    /// # Errors
+    /// As [`Self::by_token`].
+    pub fn forget(&self, shelf: &Shelf, lost: &Held) -> Result<()> {
+        let term = self.term(shelf, "token", &lost.format, lost.token.as_bytes())?;
+        let (token, value) = (shelf.path("token", &term)?, shelf.path("value", &lost.back)?);
+        let Some((_, there)) = self.held(&token)?.filter(|(held, _)| held.by == lost.by && held.value == lost.value)
+        else {
+            return Ok(());
+        };
+        let mut batch = Batch::default();
+        if let Some(led) = self.store.get(&value)?
+            && sealed::open_value::<String>(&self.home, &value, &led.value)? == term
+        {
+            batch.conditions.push(Condition::Version(value.clone(), led.version));
+            batch.ops.push(Op::Delete(value));
+        }
+        batch.conditions.push(Condition::Version(token.clone(), there.version));
+        batch.ops.push(Op::Delete(token));
+        // Who was faster has seen to it.
+        let (Commit::Committed(_) | Commit::Conflict) = self.store.commit(&batch)?;
+        Ok(())
+    }
+
+    /// What removes some tokens that are over, with their values, as long as they are what they were when they were read.
+    fn clearing(&self, shelf: &Shelf, now: Timestamp) -> Result<Batch> {
+        let mut batch = Batch::default();
+        let mut clear = |path: StoreKey, version: Revision| {
+            batch.conditions.push(Condition::Version(path.clone(), version));
+            batch.ops.push(Op::Delete(path));
+        };
         for (path, entry) in self.store.scan(&format!("{}end/", shelf.root), None, CLEARED)? {
             let ended = path.as_str().strip_prefix(&format!("{}end/", shelf.root)).and_then(|rest| rest.get(..16));
             if ended.and_then(|time| u64::from_str_radix(time, 16).ok()).is_none_or(|end| end > now.0) {
@@ -162,19 +204,21 @@ impl Vault {
             let term: String = sealed::open_value(&self.home, &path, &entry.value)?;
             let token = shelf.path("token", &term)?;
             // The place may belong to another token by now.
-            if let Some((held, _)) = self.held(&token)?
+            if let Some((held, there)) = self.held(&token)?
                 && held.is_over(now)
             {
                 let value = shelf.path("value", &held.back)?;
-                let leads = self.store.get(&value)?.map(|entry| sealed::open_value(&self.home, &value, &entry.value));
-                if leads.transpose()?.is_some_and(|leads: String| leads == term) {
-                    ops.push(Op::Delete(value));
+                if let Some(led) = self.store.get(&value)? {
+                    let leads: String = sealed::open_value(&self.home, &value, &led.value)?;
+                    if leads == term {
+                        clear(value, led.version);
+                    }
                 }
-                ops.push(Op::Delete(token));
+                clear(token, there.version);
             }
-            ops.push(Op::Delete(path));
+            clear(path, entry.version);
         }
-        Ok(ops)
+        Ok(batch)
     }
 
     fn held(&self, path: &StoreKey) -> Result<Option<(Held, Entry)>> {

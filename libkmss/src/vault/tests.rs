@@ -1,7 +1,10 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
+use std::sync::Mutex;
+use std::time::Duration;
+
 use super::*;
-use crate::store::MemoryStore;
+use crate::store::{Change, MemoryStore};
 use crate::suite::Suite;
 use crate::tenant::NamespaceId;
 
@@ -28,7 +31,8 @@ fn shelf(key: u8) -> Shelf {
 }
 
 fn held(token: &str, value: &[u8], expires: Option<u64>) -> Held {
-    Held::new("digits".to_owned(), token.to_owned(), value.to_vec(), expires.map(Timestamp))
+    let sealed = (value.to_vec(), ObjectId([1; 16]));
+    Held::new("digits".to_owned(), token.to_owned(), sealed, expires.map(Timestamp))
 }
 
 const NOW: Timestamp = Timestamp(1_000);
@@ -93,4 +97,74 @@ fn a_record_that_was_moved_is_found_out() {
     let _ = store.commit(&Batch { ops: swapped, ..Batch::default() }).unwrap();
     let error = vault.by_token(&mine, "digits", "111", NOW).err().unwrap();
     assert_eq!(error.kind(), crate::error::ErrorKind::Damaged);
+}
+
+/// A store in which something happens between what is read and the first commit.
+struct Meanwhile {
+    store: Arc<MemoryStore>,
+    happens: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+impl Store for Meanwhile {
+    fn get_many(&self, keys: &[StoreKey]) -> Result<Vec<Option<Entry>>> {
+        self.store.get_many(keys)
+    }
+
+    fn scan(&self, prefix: &str, after: Option<&StoreKey>, limit: usize) -> Result<Vec<(StoreKey, Entry)>> {
+        self.store.scan(prefix, after, limit)
+    }
+
+    fn commit(&self, batch: &Batch) -> Result<Commit> {
+        let happens = self.happens.lock().unwrap().take();
+        if let Some(happens) = happens {
+            happens();
+        }
+        self.store.commit(batch)
+    }
+
+    fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
+        self.store.changes(since, limit)
+    }
+
+    fn wait(&self, since: Revision, timeout: Duration) -> Result<Revision> {
+        self.store.wait(since, timeout)
+    }
+
+    fn generation(&self) -> u64 {
+        self.store.generation()
+    }
+}
+
+#[test]
+fn what_was_given_out_anew_meanwhile_is_not_cleared_away() {
+    // The value gets another token, or the same once more, while somebody clears its old one away.
+    for again in ["222", "111"] {
+        let (one, store) = vault();
+        let other =
+            Vault { store: Arc::clone(&store) as _, random: Arc::clone(&one.random), home: Arc::clone(&one.home) };
+        let (mine, later) = (shelf(1), Timestamp(2_000));
+        assert!(one.put(&mine, held("111", b"a", Some(2_000)), b"999", NOW).unwrap());
+        let happens: Box<dyn FnOnce() + Send> =
+            Box::new(move || assert!(other.put(&shelf(1), held(again, b"b", None), b"999", later).unwrap()));
+        let meanwhile = Meanwhile { store, happens: Mutex::new(Some(happens)) };
+        let slow = Vault { store: Arc::new(meanwhile), random: Arc::clone(&one.random), home: Arc::clone(&one.home) };
+        assert!(slow.put(&mine, held("333", b"c", None), b"888", later).unwrap());
+        assert_eq!(one.by_value(&mine, "digits", b"999", later).unwrap().unwrap().token, again);
+        assert_eq!(*one.by_token(&mine, "digits", again, later).unwrap().unwrap().value, b"b");
+        assert_eq!(one.by_value(&mine, "digits", b"888", later).unwrap().unwrap().token, "333");
+    }
+}
+
+#[test]
+fn what_nobody_can_open_gives_its_place_away() {
+    let (vault, _) = vault();
+    let mine = shelf(1);
+    assert!(vault.put(&mine, held("111", b"a", None), b"999", NOW).unwrap());
+    let lost = vault.by_value(&mine, "digits", b"999", NOW).unwrap().unwrap();
+    vault.forget(&mine, &lost).unwrap();
+    assert!(vault.by_token(&mine, "digits", "111", NOW).unwrap().is_none());
+    assert!(vault.put(&mine, held("111", b"b", None), b"999", NOW).unwrap());
+    // What was forgotten before is not what is there now.
+    vault.forget(&mine, &lost).unwrap();
+    assert_eq!(*vault.by_value(&mine, "digits", b"999", NOW).unwrap().unwrap().value, b"b");
 }

@@ -132,3 +132,9 @@ fn name(object: &Object) -> &str {
 fn kind<T>(result: Result<T>) -> ErrorKind {
     result.err().unwrap().kind()
 }
+
+/// What puts a key that has no other half into a state.
+fn turned(key: &Arc<Object>, state: libkmss::key::KeyState) -> libkmss::operation::ChangeLife {
+    let transition = libkmss::key::Transition::into_state(state).unwrap();
+    libkmss::operation::ChangeLife { key: ObjectRef::from(key), other: None, transition }
+}

@@ -7,7 +7,7 @@ use super::*;
 use libkmss::envelope::{CacheLimits, DataKeyCache};
 use libkmss::key::{KeyState, Protection};
 use libkmss::mechanism::{EncryptionContext, Native, NativeAlgorithm, NativeHeader};
-use libkmss::operation::{ChangeState, DecryptMessage, EncryptMessage, GenerateDataKey, GenerateDataKeyPair};
+use libkmss::operation::{DecryptMessage, EncryptMessage, GenerateDataKey, GenerateDataKeyPair};
 
 const TEXT: &[u8] = b"pay 100 to somebody";
 
@@ -34,7 +34,7 @@ fn a_deactivated_key_encrypts_no_more_and_still_decrypts() {
     let user = flat.user();
     let key = flat.aes(&user, Storage::Stored, "k");
     let ciphertext = encrypt(&flat, &user, &key).unwrap();
-    let change = ChangeState { key: ObjectRef::from(&key), state: KeyState::Deactivated };
+    let change = turned(&key, KeyState::Deactivated);
     let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
     flat.kms.perform(&officer, change).unwrap();
     assert_eq!(encrypt(&flat, &user, &key).unwrap_err().kind(), ErrorKind::KeyState);
@@ -136,7 +136,7 @@ fn what_changes_in_the_home_ends_what_is_held() {
     let make = || cache.make((&flat.kms, &user), &key, &native("a"), (32, 1));
     let first = make().unwrap();
     assert!(Arc::ptr_eq(&first, &make().unwrap()));
-    let change = ChangeState { key: key.clone(), state: KeyState::Deactivated };
+    let change = turned(&object, KeyState::Deactivated);
     let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
     flat.kms.perform(&officer, change).unwrap();
     assert_eq!(make().unwrap_err().kind(), ErrorKind::KeyState);
@@ -187,4 +187,23 @@ fn messages_in_a_second() {
         flat.kms.perform(&user, make).unwrap();
     }
     println!("{} data keys a second", 100_000_000 / began.elapsed().as_millis());
+}
+
+#[test]
+fn pairs_of_data_keys_are_made_by_the_rules_of_their_namespace() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let key = flat.aes(&user, Storage::Stored, "k");
+    let pair = |bits| {
+        let spec = KeySpec::Rsa { bits, exponent: vec![1, 0, 1] };
+        let pair = GenerateDataKeyPair::new(ObjectRef::from(&key), NativeAlgorithm::Aes256Gcm, context("a"), spec);
+        flat.kms.perform(&user, pair).map(drop)
+    };
+    let forbid = "short-rsa".parse().unwrap();
+    let settings = libkmss::settings::Settings { forbid, ..libkmss::settings::Settings::default() };
+    flat.kms.configure(&flat.officer(), settings).unwrap();
+    let refused = pair(1024).unwrap_err();
+    assert!(refused.message().contains("settings of the namespace forbid"), "{}", refused.message());
+    assert_eq!(pair(8192).unwrap_err().kind(), ErrorKind::KeySize);
+    pair(2048).unwrap();
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use libkmss::key::KeyState;
-use libkmss::operation::{ChangeState, Destroy};
+use libkmss::operation::Destroy;
 
 #[test]
 fn a_home_is_there_once_it_was_made_and_remembers_its_suite() {
@@ -80,7 +80,7 @@ fn two_openings_of_a_home_see_each_others_changes_at_the_next_operation() {
         // What the other has under way does not survive the key's disabling here.
         let mut signing = other.begin(&there, Sign { key: ObjectRef::from(&key), how: cmac() }).unwrap();
         let admin = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
-        let change = |state| ChangeState { key: ObjectRef::from(&key), state };
+        let change = |state| turned(&key, state);
         flat.kms.perform(&admin, change(KeyState::Deactivated)).unwrap();
         assert_eq!(kind(signing.finish(&[0; 0], |_| Ok(()))), ErrorKind::KeyState);
         assert_eq!(kind(sign(&other, &there, &key, b"data")), ErrorKind::KeyState);

@@ -4,7 +4,7 @@ use super::*;
 use libkmss::caller::Login;
 use libkmss::key::KeyState;
 use libkmss::kms::Holder;
-use libkmss::operation::{ChangeState, Destroy};
+use libkmss::operation::Destroy;
 
 #[test]
 fn wrong_pins_are_counted_lock_the_user_and_a_right_one_starts_anew() {
@@ -81,7 +81,7 @@ fn the_administrator_disables_and_destroys_private_keys_without_using_them() {
         assert_eq!(kind(flat.kms.administer(&flat.public(), &pin(b"wrong"))), ErrorKind::PinIncorrect);
         let admin = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
         assert_eq!(kind(sign(&flat.kms, &admin, &key, b"data")), ErrorKind::Denied);
-        let change = |state| ChangeState { key: ObjectRef::from(&key), state };
+        let change = |state| turned(&key, state);
         assert_eq!(kind(flat.kms.perform(&user, change(KeyState::Suspended))), ErrorKind::Denied);
         flat.kms.perform(&admin, change(KeyState::Deactivated)).unwrap();
         assert_eq!(kind(sign(&flat.kms, &user, &key, b"data")), ErrorKind::KeyState);

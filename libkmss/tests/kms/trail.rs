@@ -3,7 +3,7 @@
 use super::*;
 use libkmss::audit::{AuditTail, Filter, Verdict};
 use libkmss::key::KeyState;
-use libkmss::operation::{ChangeState, Destroy, DrawRandom};
+use libkmss::operation::{Destroy, DrawRandom};
 
 /// Action, outcome and key of every event.
 fn told(config: &Config) -> Vec<(String, String, String)> {
@@ -33,7 +33,7 @@ fn the_trail_tells_exactly_what_was_done_and_verifies() {
         assert!(flat.try_login(b"wrong-pin").is_err());
         let admin = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
         let state = KeyState::Deactivated;
-        flat.kms.perform(&admin, ChangeState { key: ObjectRef::from(&key), state }).unwrap();
+        flat.kms.perform(&admin, turned(&key, state)).unwrap();
         assert!(sign(&flat.kms, &user, &key, b"secret text").is_err());
         flat.kms.perform(&admin, Destroy { object: ObjectRef::from(&key) }).unwrap();
         assert!(sign(&flat.kms, &user, &key, b"secret text").is_err());

@@ -9,7 +9,7 @@ use libkmss::key::{
 use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep};
 use proto::transition::Kind;
 
-use super::{Numbered, object_id};
+use super::{Numbered, audit_mode, audit_mode_number, object_id};
 use crate::proto;
 
 impl From<&Lifecycle> for proto::Lifecycle {
@@ -83,6 +83,8 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
         version: life.version,
         role,
         next: life.next,
+        // The vault is where the key is.
+        line: None,
         since: life.since_ms.map(Timestamp),
         rotation: rule(life.rotation_days),
         activation: life.activation_ms.map(Timestamp),
@@ -130,6 +132,8 @@ impl From<&Transition> for proto::Transition {
                 purpose: said.purpose.map(purpose_number),
                 ..of(Kind::Describe)
             },
+            Transition::Tag(tags) => Self { tags: tags.clone(), ..of(Kind::Tag) },
+            Transition::Audit(mode) => Self { audit: audit_mode_number(*mode), ..of(Kind::Audit) },
             Transition::Rotate(rule) => {
                 Self { rotation_days: rule.as_ref().map_or(0, |rule| rule.days), ..of(Kind::Rotate) }
             }
@@ -162,6 +166,8 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
             description: asked.description,
             purpose: asked.purpose.map(purpose).transpose()?,
         }),
+        Ok(Kind::Tag) => Transition::Tag(asked.tags),
+        Ok(Kind::Audit) => Transition::Audit(audit_mode(asked.audit)?),
         Ok(Kind::Rotate) => Transition::Rotate(rule(asked.rotation_days)),
         Ok(Kind::Unspecified) | Err(_) => return Err(unknown()),
     })
@@ -239,6 +245,7 @@ impl From<&DueRotation> for proto::DueRotation {
             RotationStep::Rotate => (Step::Rotate, String::new()),
             RotationStep::Prepare => (Step::Prepare, String::new()),
             RotationStep::Activate => (Step::Activate, String::new()),
+            RotationStep::Held(why) => (Step::Held, why.clone()),
             RotationStep::Failed(why) => (Step::Failed, why.clone()),
         };
         let due_ms = due.due.map(|at| at.0);
@@ -258,6 +265,7 @@ pub fn due_rotation(due: proto::DueRotation) -> Result<DueRotation> {
         Ok(Step::Rotate) => RotationStep::Rotate,
         Ok(Step::Prepare) => RotationStep::Prepare,
         Ok(Step::Activate) => RotationStep::Activate,
+        Ok(Step::Held) => RotationStep::Held(due.reason),
         Ok(Step::Failed) => RotationStep::Failed(due.reason),
         _ => return Err(Error::new(ErrorKind::Arguments, "what was done about the key is not known")),
     };

@@ -143,7 +143,8 @@ impl TryFrom<proto::MacMechanism> for MacMechanism {
 impl From<&Ff1> for proto::Ff1 {
     fn from(ff1: &Ff1) -> Self {
         let (cipher, format) = (ff1.cipher.number(), ff1.format.to_string());
-        Self { cipher, format, tweak: ff1.tweak().to_vec(), masked: ff1.is_masked() }
+        let (masked, key_version) = (ff1.is_masked(), ff1.version().unwrap_or_default());
+        Self { cipher, format, tweak: ff1.tweak().to_vec(), masked, key_version }
     }
 }
 
@@ -152,6 +153,7 @@ impl TryFrom<proto::Ff1> for Ff1 {
 
     fn try_from(ff1: proto::Ff1) -> Result<Self> {
         let how = Self::new(Numbered::of(ff1.cipher)?, ff1.format.parse()?, ff1.tweak)?;
+        let how = if ff1.key_version == 0 { how } else { how.by_version(ff1.key_version) };
         Ok(if ff1.masked { how.masked() } else { how })
     }
 }

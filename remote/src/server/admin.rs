@@ -1,11 +1,13 @@
 //! What administrators do; `namespaces.rs`, `policies.rs` and `limits.rs` have the rest of it. Who is one, the configuration
 //! says (`[policy] admins`); what is the security officer's takes the officer's PIN.
 
+use std::sync::Arc;
+
 use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::Action;
-use libkmss::operation::{ChangeState, SetAudit, Tag};
+use libkmss::key::{Action, Object, Transition};
+use libkmss::operation::ObjectRef;
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
 
@@ -114,11 +116,17 @@ impl Call for proto::ChangeKeyStateRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ChangeKeyStateResponse> {
         let key = asked.object(self.key.as_ref())?;
-        let state = convert::key_state(self.state)?;
-        let officer = asked.officer(self.officer_pin)?;
-        let key = asked.host.kms.perform(&officer, ChangeState { key, state })?;
+        let transition = Transition::into_state(convert::key_state(self.state)?)?;
+        let key = changed(asked, (key, self.officer_pin), &transition)?;
         Ok(proto::ChangeKeyStateResponse { key: Some(key.as_ref().into()) })
     }
+}
+
+/// The named half of a key whose life the officer of this PIN changed.
+fn changed(asked: &Asked<'_>, (key, pin): (ObjectRef, String), transition: &Transition) -> Result<Arc<Object>> {
+    let officer = asked.officer(pin)?;
+    let halves = asked.host.kms.change_life(&officer, key, transition)?;
+    halves.into_iter().next().ok_or_else(|| Error::new(ErrorKind::NotFound, "the key is gone"))
 }
 
 impl Call for proto::SetKeyTagsRequest {
@@ -135,8 +143,7 @@ impl Call for proto::SetKeyTagsRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::SetKeyTagsResponse> {
         let key = asked.object(self.key.as_ref())?;
-        let officer = asked.officer(self.officer_pin)?;
-        let key = asked.host.kms.perform(&officer, Tag { key, tags: self.tags })?;
+        let key = changed(asked, (key, self.officer_pin), &Transition::Tag(self.tags))?;
         Ok(proto::SetKeyTagsResponse { key: Some(key.as_ref().into()) })
     }
 }
@@ -156,8 +163,7 @@ impl Call for proto::SetKeyAuditRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::SetKeyAuditResponse> {
         let key = asked.object(self.key.as_ref())?;
         let mode = convert::audit_mode(self.mode)?;
-        let officer = asked.officer(self.officer_pin)?;
-        let key = asked.host.kms.perform(&officer, SetAudit { key, mode })?;
+        let key = changed(asked, (key, self.officer_pin), &Transition::Audit(mode))?;
         Ok(proto::SetKeyAuditResponse { key: Some(key.as_ref().into()) })
     }
 }

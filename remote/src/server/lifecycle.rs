@@ -8,7 +8,7 @@ use libkmss::clock::Timestamp;
 use libkmss::error::{ErrorKind, Result};
 use libkmss::key::Object;
 use libkmss::kms::{Fate, RotationStep};
-use libkmss::operation::{ChangeLife, Rotated, Turn};
+use libkmss::operation::{Rotated, Turn};
 
 use super::Server;
 use super::call::{Asked, Call};
@@ -29,10 +29,9 @@ impl Call for proto::ChangeKeyLifeRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ChangeKeyLifeResponse> {
         let key = asked.object(self.key.as_ref())?;
-        let other = self.other.as_ref().map(|other| asked.object(Some(other))).transpose()?;
         let transition = convert::transition(self.transition)?;
         let officer = asked.officer(self.officer_pin)?;
-        let keys = asked.host.kms.perform(&officer, ChangeLife { key, other, transition })?;
+        let keys = asked.host.kms.change_life(&officer, key, &transition)?;
         Ok(proto::ChangeKeyLifeResponse { keys: keys.iter().map(|key| key.as_ref().into()).collect() })
     }
 }
@@ -205,7 +204,7 @@ fn look(server: &Server) {
     for (namespace, caller) in server.host.own() {
         let seen = caller.and_then(|caller| {
             rotate(server, &namespace, &caller);
-            server.host.kms.destroy_due(&caller, false)
+            server.host.kms.tend_destructions(&caller)
         });
         match seen {
             Ok(keys) => {
@@ -226,11 +225,11 @@ fn look(server: &Server) {
 }
 
 fn rotate(server: &Server, namespace: &str, caller: &Caller) {
-    match server.host.kms.rotate_due(caller, None, false) {
+    match server.host.kms.tend_rotations(caller) {
         Ok(keys) => {
             for key in keys {
                 match &key.step {
-                    RotationStep::Waits | RotationStep::Pending => {}
+                    RotationStep::Waits | RotationStep::Pending | RotationStep::Held(_) => {}
                     RotationStep::Failed(reason) => {
                         tracing::warn!(namespace, key = key.name, reason, "a key that is due was not rotated");
                     }

@@ -54,7 +54,7 @@ impl Call for proto::DetokenizeRequest {
         let (cipher, masked) = (convert::block_cipher(self.cipher)?, self.masked);
         let one = |token: Vec<u8>| {
             let (key, format) = (key.clone(), format.clone());
-            asked.host.kms.perform(&asked.caller, Detokenize { key, cipher, format, token, masked })
+            asked.host.kms.detokenize(&asked.caller, Detokenize { key, cipher, format, token, masked })
         };
         let results = self.tokens.into_iter().map(|token| result(one(token), &self.request_id)).collect();
         Ok(proto::DetokenizeResponse { results })

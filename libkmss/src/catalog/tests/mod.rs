@@ -4,6 +4,7 @@
 mod check;
 mod damage;
 mod find;
+mod mirror;
 mod namespace;
 mod objects;
 mod rehome;

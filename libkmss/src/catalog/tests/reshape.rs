@@ -63,6 +63,20 @@ fn of_two_who_rotate_at_once_one_does() {
 }
 
 #[test]
+fn numbers_of_versions_go_on_behind_all_that_there_were() {
+    for bench in both() {
+        let next = |from| bench.another().next_version(&bench.user, "pay", from).unwrap();
+        assert_eq!((next(1), next(7)), (1, 7));
+        for name in ["pay@2", "pay@33", "pay@x", "paying@9"] {
+            bench.make(key(&bench.user, name, KeyClass::Public));
+        }
+        assert_eq!((next(1), next(2), next(34)), (34, 34, 34));
+        bench.make(key(&bench.user, "pay@70", KeyClass::Private));
+        assert_eq!((next(34), next(71)), (71, 71));
+    }
+}
+
+#[test]
 fn a_name_that_somebody_else_has_is_not_taken() {
     for bench in both() {
         let old = bench.make(key(&bench.user, "pay", KeyClass::Secret));

@@ -46,6 +46,29 @@ fn a_tombstone_tells_of_the_key_and_keeps_its_name() {
 }
 
 #[test]
+fn a_name_that_was_an_alias_is_kept_by_the_tombstone() {
+    for bench in both() {
+        let made = bench.make(key(&bench.user, "pay", KeyClass::Secret));
+        let mut called = Object::clone(&made);
+        let Body::Key(body) = &mut called.body else { panic!() };
+        body.metadata.aliases = vec!["cur".into(), "other".into()];
+        bench.catalog.reshape(&bench.user, &[called], &mut [], &[]).unwrap();
+        let renamed = bench.catalog.rename(&bench.user, "pay", "cur").unwrap().remove(0);
+        assert_eq!(renamed.key().unwrap().metadata.aliases, ["other"]);
+        assert_eq!(bench.another().find_by_name(&bench.user, "cur", KeyClass::Secret).unwrap().id, made.id);
+        assert_eq!(complaints(&bench), Vec::<String>::new());
+        let mut object = Object::clone(&renamed);
+        let Body::Key(body) = &mut object.body else { panic!() };
+        body.transit(&Transition::Delete { days: 7, why: String::new() }, "user:officer", NOW).unwrap();
+        let object = bench.catalog.update_all(&bench.user, &[object]).unwrap().remove(0);
+        bench.catalog.bury(&bench.user, &object, &[], NOW).unwrap();
+        assert_eq!(name_of(&bench.make(key(&bench.user, "cur", KeyClass::Secret))), "cur-2");
+        assert_eq!(name_of(&bench.make(key(&bench.user, "other", KeyClass::Secret))), "other");
+        assert_eq!(bench.catalog.release_name(&bench.user, "cur").unwrap(), 1);
+    }
+}
+
+#[test]
 fn a_released_name_is_free_and_the_tombstone_stays() {
     for bench in both() {
         let private = doomed(&bench, "pay", KeyClass::Private);

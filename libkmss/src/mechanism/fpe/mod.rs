@@ -25,6 +25,8 @@ pub struct Ff1 {
     tweak: Vec<u8>,
     /// Decrypting: most of the value is hidden before it is given out.
     masked: bool,
+    /// Which version of its key.
+    version: Option<u32>,
 }
 
 impl Ff1 {
@@ -44,13 +46,27 @@ impl Ff1 {
         if tweak.len() > Self::MAX_TWEAK {
             return Err(Error::new(ErrorKind::MechanismParameter, "a tweak of FF1 has at most 256 bytes"));
         }
-        Ok(Self { cipher, format, tweak, masked: false })
+        Ok(Self { cipher, format, tweak, masked: false, version: None })
     }
 
     /// The same, decrypting to what may be shown to many.
     #[must_use]
     pub fn masked(self) -> Self {
         Self { masked: true, ..self }
+    }
+
+    /// The same by this version of its key and no other. Tokens do not say which one made them, and every text is the token of
+    /// something: a key that was rotated is used by whoever says so.
+    #[must_use]
+    pub const fn by_version(mut self, version: u32) -> Self {
+        self.version = Some(version);
+        self
+    }
+
+    /// Which version of its key it asks for.
+    #[must_use]
+    pub const fn version(&self) -> Option<u32> {
+        self.version
     }
 
     /// Whether it shows only parts of what it decrypts.

@@ -43,6 +43,8 @@ impl Journal {
 pub(super) struct Judge {
     journal: Arc<Journal>,
     denied: Mutex<HashSet<&'static str>>,
+    /// The name of keys that it allows nothing on.
+    pub(super) dreads: Mutex<Option<&'static str>>,
     obligations: Mutex<Vec<Obligation>>,
     /// The lengths it was told, latest last.
     pub(super) lengths: Mutex<Vec<Option<u64>>>,
@@ -62,6 +64,7 @@ impl Judge {
         Self {
             journal,
             denied,
+            dreads: Mutex::default(),
             obligations,
             lengths,
             silent: AtomicBool::default(),
@@ -99,7 +102,8 @@ impl PolicyEngine for Judge {
         self.lengths.lock().unwrap().push(request.data_len);
         let least = self.least.load(Ordering::SeqCst);
         let short = least > 0 && request.data_len.is_none_or(|len| len < least);
-        if short || self.denied.lock().unwrap().contains(request.action.name()) {
+        let dreaded = self.dreads.lock().unwrap().is_some_and(|dreads| dreads == name);
+        if short || dreaded || self.denied.lock().unwrap().contains(request.action.name()) {
             return Decision::Deny {
                 rule: Some("rule-no".into()),
                 reason: "the rule says no".into(),

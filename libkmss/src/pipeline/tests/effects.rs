@@ -3,9 +3,7 @@
 use super::*;
 use crate::key::{Alteration, Body, KeyClass, KeySpec, KeyState, Storage};
 use crate::mechanism::{Curve, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat};
-use crate::operation::{
-    ChangeState, Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Update, Wrap,
-};
+use crate::operation::{Derive, Destroy, Expected, GeneratePair, GenerateSecret, Rename, Unwrap, Update, Wrap};
 use std::sync::atomic::Ordering;
 
 fn aes(house: &House, storage: Storage) -> GenerateSecret {
@@ -213,9 +211,9 @@ fn the_records_of_a_change_share_a_number_and_say_what_was_and_what_is_to_be() {
         ("usage", "encrypt decrypt sign verify wrap unwrap derive", "encrypt decrypt verify wrap unwrap derive");
     assert_eq!(said, [("label", "web", "other"), usage]);
     assert_eq!(done.changes, intent.changes);
-    let state = ChangeState { key: ObjectRef::from(&key), state: KeyState::Suspended };
+    let state = turned(&key, KeyState::Suspended);
     house.pipeline.perform(&house.officer, state).unwrap();
-    let change = Alteration { what: "state", old: "enabled".to_owned(), new: "suspended".to_owned() };
+    let change = Alteration { what: "life", old: "enabled".to_owned(), new: "suspend".to_owned() };
     assert_eq!(house.last().changes, [change]);
     assert_ne!(house.last().request, done.request);
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::key::{KeyClass, KeySpec, PublicComponents};
 use crate::mechanism::{MlKemSet, PqcMechanism, PqcSet};
-use crate::operation::{ChangeState, Decapsulate, Encapsulate, Expected, GeneratePair};
+use crate::operation::{Decapsulate, Encapsulate, Expected, GeneratePair};
 
 const GENERIC: Expected = Expected { key_type: KeyType::GenericSecret, len: None };
 
@@ -74,10 +74,12 @@ fn what_is_denied_for_either_key_does_not_happen() {
 fn a_deactivated_pair_recovers_secrets_and_makes_none() {
     let (house, private, public) = with_pair();
     let (_, ciphertext) = encapsulate(&house, &public).unwrap();
-    for key in [&private, &public] {
-        let change = ChangeState { key: ObjectRef::from(key), state: crate::key::KeyState::Deactivated };
-        house.pipeline.perform(&house.officer, change).unwrap();
-    }
+    let change = turned(&private, crate::key::KeyState::Deactivated);
+    // A pair changes whole or not at all.
+    assert_eq!(kind(house.pipeline.perform(&house.officer, change)), ErrorKind::Arguments);
+    let both = turned(&private, crate::key::KeyState::Deactivated);
+    let both = crate::operation::ChangeLife { other: Some(ObjectRef::from(&public)), ..both };
+    house.pipeline.perform(&house.officer, both).unwrap();
     assert_eq!(kind(encapsulate(&house, &public)), ErrorKind::KeyState);
     assert!(decapsulate(&house, &private, &ciphertext).is_ok());
 }

@@ -151,7 +151,7 @@ impl House {
 
     fn disable(&self, key: &Arc<Object>) {
         let state = crate::key::KeyState::Deactivated;
-        let change = crate::operation::ChangeState { key: ObjectRef::from(key), state };
+        let change = turned(key, state);
         self.pipeline.perform(&self.officer, change).unwrap();
     }
 }
@@ -186,4 +186,10 @@ fn signed(signing: &mut Unfinished<Box<dyn crate::backend::Signing>>, data: &[u8
 
 fn kind<T>(result: Result<T>) -> ErrorKind {
     result.err().unwrap().kind()
+}
+
+/// What puts a key that has no other half into a state.
+fn turned(key: &Arc<Object>, state: crate::key::KeyState) -> crate::operation::ChangeLife {
+    let transition = crate::key::Transition::into_state(state).unwrap();
+    crate::operation::ChangeLife { key: ObjectRef::from(key), other: None, transition }
 }

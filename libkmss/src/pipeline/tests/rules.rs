@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::key::{Body, Date, KeySpec, KeyState};
-use crate::operation::{ChangeState, Copy, Destroy, Encrypt, Export, GenerateSecret, Rename, Update, Wrap};
+use crate::operation::{Copy, Destroy, Encrypt, Export, GenerateSecret, Rename, Update, Wrap};
 
 type Outcomes = Vec<(Action, Result<()>)>;
 
@@ -52,7 +52,9 @@ fn each_state_allows_what_its_table_says() {
     ] {
         let house = House::new();
         let key = house.key(|draft| draft.pre_active = state == KeyState::PreActive);
-        house.pipeline.perform(&house.officer, ChangeState { key: ObjectRef::from(&key), state }).unwrap();
+        if state != KeyState::PreActive {
+            house.pipeline.perform(&house.officer, turned(&key, state)).unwrap();
+        }
         assert_eq!(allowed(used(&house, &house.user, &key), ErrorKind::KeyState), expected, "{}", state.name());
         house.pipeline.perform(&house.user, Destroy { object: ObjectRef::from(&key) }).unwrap();
     }
@@ -133,7 +135,7 @@ fn whoever_is_not_logged_in_makes_nothing_private() {
 #[test]
 fn only_the_security_officer_changes_states_and_nobody_in_passing() {
     let (house, key) = House::with_key();
-    let change = ChangeState { key: ObjectRef::from(&key), state: KeyState::Compromised };
+    let change = turned(&key, KeyState::Compromised);
     assert_eq!(kind(house.pipeline.perform(&house.user, change)), ErrorKind::Denied);
     assert_eq!(house.happened()[..2], ["policy change-state web", "reserve change-state"]);
     assert_eq!(house.last().outcome, Outcome::Denied(ErrorKind::Denied));
