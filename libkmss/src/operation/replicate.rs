@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use super::relocate::clear_remains;
 use super::{Hall, ObjectRef, Operation, Request, Target};
-use crate::backend::Replication;
+use crate::backend::{Backend, Replicating, Replication};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Body, Object};
+use crate::key::{Action, Alteration, Body, Key, KeyClass, KeyVersion, Object};
 use crate::permit::{Permit, Subject};
 
 /// Says in which devices of its backend a key is, and brings it to the others.
@@ -13,8 +14,11 @@ use crate::permit::{Permit, Subject};
 pub struct Replicate {
     /// The key.
     pub key: ObjectRef,
-    /// Whether it is brought to those that lack it; otherwise they are only told.
+    /// Whether it is brought to those that lack it, and closed where all have it; otherwise they are only told.
     pub make: bool,
+    /// Locators of what earlier attempts left in the devices: objects that [`is_left_by`](super::is_left_by) tells the key of.
+    /// They are destroyed first.
+    pub remains: Vec<Vec<u8>>,
 }
 
 impl Operation for Replicate {
@@ -30,6 +34,12 @@ impl Operation for Replicate {
         }
     }
 
+    fn altered(told: &Self::Running) -> Vec<Alteration> {
+        let Some(told) = told else { return Vec::new() };
+        let places = [told.present.as_slice(), &told.made].concat();
+        Alteration::between("replicas", told.present.join(" "), places.join(" ")).into_iter().collect()
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Option<Replication>> {
         let object = match (permit.subject(), &self.key) {
             (Subject::Object(object), _) => Arc::clone(object),
@@ -37,14 +47,17 @@ impl Operation for Replicate {
             (_, ObjectRef::Ephemeral(_)) => return Ok(None),
         };
         let Some(key) = object.key() else { return Ok(None) };
-        let version = key.primary()?;
-        let (backend, before) = (hall.backend(&version.backend)?, &version.locator);
-        let told = backend.replicate(permit, &object, self.make)?;
+        let backend = hall.backend(&key.primary()?.backend)?;
         if !self.make {
-            return Ok(told);
+            return backend.replicate(permit, &object, Replicating::Look);
         }
-        let told = told.ok_or_else(|| Error::new(ErrorKind::Arguments, "the key is in one place by its nature"))?;
+        let (cleared_of, cleared) = clear_remains(hall, permit, backend, &self.remains, vec![Arc::clone(&object)])?;
+        let object = cleared_of.into_iter().next().unwrap_or(object);
+        let beside = private_half(hall, permit, &object);
+        let told = backend.replicate(permit, &object, Replicating::Bring(beside.as_deref()))?;
+        let mut told = told.ok_or_else(|| Error::new(ErrorKind::Arguments, "the key is in one place by its nature"))?;
         if told.made.is_empty()
+            && cleared == 0
             && let Some((hsm, why)) = told.lacking.first()
         {
             return Err(Error::new(
@@ -52,24 +65,58 @@ impl Operation for Replicate {
                 format!("the HSM `{hsm}` lacks the key still: {why}"),
             ));
         }
-        let mut changed = Object::clone(&object);
-        if let Body::Key(key) = &mut changed.body {
-            for version in key.versions.iter_mut().filter(|version| version.locator == *before) {
-                version.locator.clone_from(&told.locator);
-            }
+        let written = written_down(hall, permit, (backend, &object), &told)?;
+        // Only now, when the record names every replica: it is not taken back.
+        if let Some(closed) = backend.replicate(permit, &written, Replicating::Close)? {
+            told.open = closed.open;
         }
-        let had = backend.device_objects(before)?;
-        let mut held = backend.device_objects(&told.locator)?;
-        held.retain(|held| !had.contains(held));
-        match hall.catalog.update_on(permit.caller(), &changed, &held) {
-            Ok(_) => Ok(Some(told)),
-            Err(e) => {
-                // What nobody wrote down is nobody's: it goes.
-                if let Err(left) = backend.forsake(permit, &told.locator, before) {
-                    return Err(Error::new(e.kind(), format!("{}; {}", e.sentence(), left.sentence())));
-                }
-                Err(e)
-            }
+        Ok(Some(told))
+    }
+}
+
+/// Has the record name what was made, or takes it back.
+fn written_down(
+    hall: &Hall,
+    permit: &Permit,
+    (backend, object): (&Arc<dyn Backend>, &Arc<Object>),
+    told: &Replication,
+) -> Result<Arc<Object>> {
+    let before = version_of(object)?.locator.clone();
+    let mut changed = Object::clone(object);
+    if let Body::Key(key) = &mut changed.body {
+        for version in key.versions.iter_mut().filter(|version| version.locator == before) {
+            version.locator.clone_from(&told.locator);
         }
     }
+    let had = backend.device_objects(&before)?;
+    let mut held = backend.device_objects(&told.locator)?;
+    held.retain(|held| !had.contains(held));
+    hall.catalog.update_on(permit.caller(), &changed, &held).map_err(|e| {
+        // The commit may have come about although it was said to have failed, and what the record names stays.
+        let now = match hall.catalog.get(permit.caller(), object.id) {
+            Ok(now) => {
+                version_of(&now).ok().filter(|version| version.backend == *backend.id()).map(|v| v.locator.clone())
+            }
+            Err(gone) if gone.kind() == ErrorKind::NotFound => None,
+            // Not known: what is nobody's is cleared by the next one.
+            Err(_) => return e,
+        };
+        match backend.forsake(permit, &told.locator, &now.unwrap_or(before)) {
+            Ok(()) => e,
+            Err(left) => Error::new(e.kind(), format!("{}; {}", e.sentence(), left.sentence())),
+        }
+    })
+}
+
+fn version_of(object: &Object) -> Result<&KeyVersion> {
+    object.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?.primary()
+}
+
+/// Where the private half is of a public key, where that is in the same backend.
+fn private_half(hall: &Hall, permit: &Permit, object: &Object) -> Option<Vec<u8>> {
+    let public = object.key().filter(|key| key.class == KeyClass::Public)?;
+    let private = hall.catalog.find_by_name(permit.caller(), &public.name, KeyClass::Private).ok()?;
+    let of = |key: &Key| key.primary().ok().map(|version| (version.backend.clone(), version.public.clone()));
+    let key = private.key().filter(|key| of(key) == of(public))?;
+    Some(key.primary().ok()?.locator.clone())
 }

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use super::Hall;
 use super::proof::{Side, prove};
-use super::{Hall, KNOWN};
 use crate::backend::Backend;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{
@@ -135,8 +135,11 @@ impl<'a> Carrier<'a> {
                 .and_then(|components| self.target.import(&self.making(new.clone()), &components));
             // A device that takes nothing in clear may take it wrapped.
             return match given {
-                Err(e) if e.kind().class() == ErrorClass::Request => {
-                    self.under_transport_key(source, here, new).map_err(|_| e)
+                Err(first) if first.kind().class() == ErrorClass::Request => {
+                    self.under_transport_key(source, here, new).map_err(|e| {
+                        // A device that is down is no fault of the key's.
+                        if e.kind().class() == ErrorClass::Environment { e } else { first.with_source(e) }
+                    })
                 }
                 given => given,
             };
@@ -150,7 +153,7 @@ impl<'a> Carrier<'a> {
         let key = here.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?;
         let mut id = here.id;
         if *self.target.id() != BackendId::soft()
-            && let Some(chance) = id.0.get_mut(KNOWN..)
+            && let Some(chance) = id.0.get_mut(ObjectId::KNOWN..)
         {
             self.target.entropy().fill(chance)?;
         }
@@ -171,7 +174,9 @@ impl<'a> Carrier<'a> {
         let pair = self.transport_pair()?;
         let made = self.draft(Usage { wrap: true, ..Usage::default() }, true)?;
         let spec = KeySpec::Secret { key_type: KeyType::Aes, len: TRANSPORT_LEN };
-        let material = source.generate(&self.making(NewObject::clone(&made.subject())), &spec)?;
+        // Where the key is that it is to wrap, of a source that has several places.
+        let making = self.permit.step_of_move(Subject::New(made.subject()), Some(subject(here)));
+        let material = source.generate(&making, &spec)?;
         let wrapping = self.object(made, source, (KeyClass::Secret, material));
         let mut refused = Error::new(ErrorKind::MechanismUnsupported, "there is no hash for OAEP");
         for hash in HASHES {
