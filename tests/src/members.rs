@@ -171,7 +171,7 @@ impl Member {
     /// # Panics
     /// Where that fails.
     pub fn import(&self, pem: &str, id: &str) {
-        let words = ["--import", pem, "--token", &self.label, "--label", "tls", "--pin", HSM_PIN, "--id"];
+        let words = ["--import", pem, "--force", "--token", &self.label, "--label", "tls", "--pin", HSM_PIN, "--id"];
         tool(&words, id);
     }
 }

@@ -127,8 +127,8 @@ impl GroupBackend {
         };
         if key.class == KeyClass::Public {
             let private = beside.map(Replicas::parse).transpose()?;
-            let serial = &self.member(to)?.device.entered()?.serial;
-            let id = private.and_then(|private| private.at(serial).map(|place| place.id.clone()));
+            let entered = self.member(to)?.device.entered()?;
+            let id = private.and_then(|private| private.at(&entered.serial).map(|place| place.id.clone()));
             return self.put_public(to, &new, &id.map_or_else(|| self.attempt(&new), Ok)?, &material);
         }
         let mut last = Error::new(ErrorKind::BackendUnavailable, "no member that can be reached has the key");
