@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use kmss_tests::built;
@@ -65,6 +66,17 @@ impl Scene {
         (json_items(&said).swap_remove(0), said.code())
     }
 
+    /// The files in which SoftHSM2 keeps the objects of a member.
+    fn files(&self, name: &str) -> Vec<PathBuf> {
+        let padded = format!("{}     ", self.member(name).label).into_bytes();
+        let mut folders = fs::read_dir(world().folder.path().join("tokens")).unwrap().map(|entry| entry.unwrap().path());
+        let is_it = |folder: &PathBuf| {
+            fs::read(folder.join("token.object")).unwrap().windows(padded.len()).any(|bytes| bytes == padded)
+        };
+        let all = fs::read_dir(folders.find(is_it).unwrap()).unwrap().map(|entry| entry.unwrap().path());
+        all.filter(|file| file.extension().is_some_and(|e| e == "object") && !file.ends_with("token.object")).collect()
+    }
+
     /// Kills a command at the first call of `function` in a member.
     fn killed_at(&self, member: &str, function: &str, words: &str) {
         let member = self.member(member);
@@ -76,8 +88,8 @@ impl Scene {
             assert!(running.ended().is_none() && begun.elapsed() < Duration::from_secs(60), "{}", running.said());
             std::thread::sleep(Duration::from_millis(20));
         }
-        // Ends it by SIGKILL.
-        drop(running);
+        running.signal(libc::SIGKILL);
+        running.wait_end();
         member.revive();
     }
 }
@@ -154,6 +166,30 @@ fn what_a_clone_that_is_killed_leaves_goes_with_the_next_one() {
     // The record says where it went.
     let told = Value::Array(scene.home.audit(50)).to_string();
     assert!(told.contains("\"new\":\"a b\",\"old\":\"a\""), "{told}");
+    scene.kmss("store check --token pay").succeed();
+}
+
+#[test]
+fn a_replica_that_an_hsm_loses_is_brought_again_and_goes_when_it_is_found_again() {
+    if skip() {
+        return;
+    }
+    let _turn = world().turn();
+    let scene = Scene::new(&["a", "b"]);
+    scene.kmss("token init --backend pair pay").succeed();
+    scene.kmss("key generate one --token pay --type ec:p256 --extractable").succeed();
+    let lost = scene.files("b");
+    assert_eq!(lost.len(), 2, "the halves of the pair");
+    lost.iter().for_each(|file| fs::rename(file, file.with_extension("lost")).unwrap());
+    assert_eq!(scene.keys("b").len(), 0);
+    let (told, code) = scene.clone("");
+    assert!(code == Some(0) && told["brought_to"] == serde_json::json!(["b"]), "{told}");
+    lost.iter().for_each(|file| fs::rename(file.with_extension("lost"), file).unwrap());
+    let mut outcomes: Vec<_> = scene.keys("b").iter().map(|key| key["outcome"].to_string()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["\"NOT ADOPTED\"", "\"there already\""]);
+    let (_, code) = scene.clone("");
+    assert_eq!((code, scene.keys("b").len(), scene.files("b").len()), (Some(0), 1, 2));
     scene.kmss("store check --token pay").succeed();
 }
 

@@ -31,12 +31,10 @@ impl Operation for Survey {
             let owners = owners(hall, &backend.device_objects(&foreign.material.locator)?)?;
             let here = permit.caller().namespace.id;
             foreign.owner = owners.iter().find(|(namespace, _)| *namespace == here).map(|(_, key)| *key);
-            if foreign.refusal.is_some() {
-                continue;
-            }
             if !owners.is_empty() {
-                foreign.refusal = Some("a key of this home stands on it already".to_owned());
+                foreign.refusal.get_or_insert_with(|| "a key of this home stands on it already".to_owned());
             } else if is_of_a_key(hall, foreign)? {
+                // Whatever else is the matter with it: this says what becomes of it.
                 foreign.refusal = Some(OF_A_KEY.to_owned());
             }
         }
@@ -68,13 +66,13 @@ impl Operation for Adopt {
         let found = backend.foreign(permit, Some(&self.locator))?;
         // Which of several with one CKA_ID it is was said when it was listed.
         let foreign = found.into_iter().next().ok_or_else(gone)?;
-        if let Some(refusal) = &foreign.refusal {
-            return Err(Error::new(ErrorKind::ActionProhibited, refusal.clone()));
-        }
         // What made it may be under way, and may take it back. What has a record is told of below: it is called as keys are
         // that are made there.
         if owners(hall, &backend.device_objects(&self.locator)?)?.is_empty() && is_of_a_key(hall, &foreign)? {
             return Err(Error::new(ErrorKind::ActionProhibited, OF_A_KEY));
+        }
+        if let Some(refusal) = &foreign.refusal {
+            return Err(Error::new(ErrorKind::ActionProhibited, refusal.clone()));
         }
         let mut material = foreign.material;
         material.locator = self.locator;

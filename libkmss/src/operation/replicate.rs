@@ -6,8 +6,9 @@ use super::relocate::clear_remains;
 use super::{Hall, ObjectRef, Operation, Request, Target};
 use crate::backend::{Backend, Replicating, Replication};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, Body, Key, KeyClass, KeyVersion, Object};
+use crate::key::{Action, Alteration, Body, DeviceObject, Key, KeyClass, KeyVersion, Object};
 use crate::permit::{Permit, Subject};
+use crate::tenant::ObjectId;
 
 /// Says in which devices of its backend a key is, and brings it to the others.
 #[derive(Debug)]
@@ -88,10 +89,19 @@ fn written_down(
             version.locator.clone_from(&told.locator);
         }
     }
-    let had = backend.device_objects(&before)?;
-    let mut held = backend.device_objects(&told.locator)?;
-    held.retain(|held| !had.contains(held));
-    hall.catalog.update_on(permit.caller(), &changed, &held).map_err(|e| {
+    if told.locator == before {
+        return Ok(Arc::clone(object));
+    }
+    let of_it = |locator| -> Result<Vec<(ObjectId, DeviceObject)>> {
+        Ok(backend.device_objects(locator)?.into_iter().map(|place| (object.id, place)).collect())
+    };
+    let (had, has) = (of_it(&before)?, of_it(&told.locator)?);
+    let beyond = |some: &[(ObjectId, DeviceObject)], others: &[(ObjectId, DeviceObject)]| -> Vec<_> {
+        some.iter().filter(|place| !others.contains(place)).cloned().collect()
+    };
+    // What a device had lost is nobody's if that finds it again.
+    let (gained, lost) = (beyond(&has, &had), beyond(&had, &has));
+    let written = hall.catalog.rehome(permit.caller(), &[changed], (&gained, &lost)).map_err(|e| {
         // The commit may have come about although it was said to have failed, and what the record names stays.
         let now = match hall.catalog.get(permit.caller(), object.id) {
             Ok(now) => {
@@ -105,7 +115,8 @@ fn written_down(
             Ok(()) => e,
             Err(left) => Error::new(e.kind(), format!("{}; {}", e.sentence(), left.sentence())),
         }
-    })
+    })?;
+    written.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was written"))
 }
 
 fn version_of(object: &Object) -> Result<&KeyVersion> {

@@ -60,7 +60,14 @@ impl GroupBackend {
 
     /// The member that makes something: one that holds what is `at`, and can be used now. It has been asked nothing yet.
     fn choose(&self, at: &[&Place]) -> Result<usize> {
-        let device = self.pool.call(Use::Other, at, |device, _| Ok(Arc::clone(device)))?;
+        let keys: Vec<Place> = at.iter().copied().filter(|key| !matches!(key, Place::Here)).cloned().collect();
+        let device = self.pool.call(Use::Other, at, move |device, lent| {
+            // A member that was not entered before may turn out to have none of it.
+            for key in &keys {
+                key.handle(device, lent)?;
+            }
+            Ok(Arc::clone(device))
+        })?;
         let place = self.members.iter().position(|member| Arc::ptr_eq(&member.device, &device));
         place.ok_or_else(|| Error::new(ErrorKind::Internal, "a call went to no member of the group"))
     }
