@@ -69,7 +69,8 @@ impl Scene {
     /// The files in which SoftHSM2 keeps the objects of a member.
     fn files(&self, name: &str) -> Vec<PathBuf> {
         let padded = format!("{}     ", self.member(name).label).into_bytes();
-        let mut folders = fs::read_dir(world().folder.path().join("tokens")).unwrap().map(|entry| entry.unwrap().path());
+        let mut folders =
+            fs::read_dir(world().folder.path().join("tokens")).unwrap().map(|entry| entry.unwrap().path());
         let is_it = |folder: &PathBuf| {
             fs::read(folder.join("token.object")).unwrap().windows(padded.len()).any(|bytes| bytes == padded)
         };

@@ -381,6 +381,19 @@ fn a_replica_whose_answer_is_lost_is_nobodys_and_breaks_nothing() {
 }
 
 #[test]
+fn a_member_that_fails_while_it_shows_a_replica_goes_without_and_gets_it_later() {
+    let scene = Scene::new(Routing::Priority, false);
+    scene.pair().unwrap();
+    scene.b.command("C_SignInit CKR_DEVICE_ERROR 1");
+    let (private, _) = scene.pair().unwrap();
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    assert_eq!((scene.held("a"), scene.held("b")), ((2, 1), (1, 0)));
+    assert_eq!(scene.replicate(&private).unwrap().made, ["b"]);
+    assert_eq!((scene.held("a"), scene.held("b")), ((2, 0), (2, 0)));
+}
+
+#[test]
 fn a_record_that_changes_while_a_replica_is_brought_costs_nothing_but_another_try() {
     let scene = Scene::new(Routing::Priority, false);
     scene.b.kill();

@@ -208,11 +208,17 @@ impl GroupBackend {
             let replica = Locator::new(class, &lent.entered().serial, &id, None)?;
             let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
             // From here on nothing may fail in a way that has it done again.
-            let same = match key {
-                (KeyClass::Private, _, usage) => {
-                    is_half(lent, made, (usage, &original), (&chance, authenticated)).unwrap_or(false)
+            let shows = match key {
+                (KeyClass::Private, _, usage) => is_half(lent, made, (usage, &original), (&chance, authenticated)),
+                _ => shown(lent, made, key, &chance).map(|here| here == proof && is_same(lent, made, &original)),
+            };
+            let same = match shows {
+                Err(trouble) if trouble.fault() != Fault::Request => {
+                    let _ = lent.ask(|session| session.destroy_object(made));
+                    let again = trouble.fault().is_void();
+                    return Err(if again { trouble.into_error(device.name(), Use::Other).into() } else { trouble });
                 }
-                _ => shown(lent, made, key, &chance).is_ok_and(|here| here == proof) && is_same(lent, made, &original),
+                shows => shows.unwrap_or(false),
             };
             if !same {
                 let _ = lent.ask(|session| session.destroy_object(made));
