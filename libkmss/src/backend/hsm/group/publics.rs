@@ -40,8 +40,8 @@ impl GroupBackend {
         Ok(Material { locator: made.bytes, ..public })
     }
 
-    /// Makes an object of a public half in one member, as `id` where nothing else is called so there; returns where it is.
-    pub(super) fn put_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
+    /// Has a public half in one member, as `id` where nothing else is called so there; returns where it is.
+    pub(super) fn bring_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
         let (wanted, key_type, public) = (id.to_vec(), material.key_type, material.public.clone());
         let found = call(&self.member(to)?.device, Effort::Usual, move |_, lent| {
             let halves =
@@ -54,10 +54,14 @@ impl GroupBackend {
         })?;
         match found {
             // It came with an answer that was lost.
-            Some(Some(serial)) => return Locator::new(KeyClass::Public, &serial, id, None),
-            Some(None) => return self.put_public(to, new, &self.attempt(new)?, material),
-            None => {}
+            Some(Some(serial)) => Locator::new(KeyClass::Public, &serial, id, None),
+            Some(None) => self.put_public(to, new, &self.attempt(new)?, material),
+            None => self.put_public(to, new, id, material),
         }
+    }
+
+    /// Makes an object of a public half in one member, as `id`, which nothing is called there; returns where it is.
+    fn put_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
         let device = &self.member(to)?.device;
         let entered = device.entered()?;
         let new = NewObject { storage: Storage::Stored, ..new.clone() };

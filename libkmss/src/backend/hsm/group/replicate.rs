@@ -129,7 +129,7 @@ impl GroupBackend {
             let private = beside.map(Replicas::parse).transpose()?;
             let entered = self.member(to)?.device.entered()?;
             let id = private.and_then(|private| private.at(&entered.serial).map(|place| place.id.clone()));
-            return self.put_public(to, &new, &id.map_or_else(|| self.attempt(&new), Ok)?, &material);
+            return self.bring_public(to, &new, &id.map_or_else(|| self.attempt(&new), Ok)?, &material);
         }
         let mut last = Error::new(ErrorKind::BackendUnavailable, "no member that can be reached has the key");
         for (from, place) in sources {
