@@ -3,7 +3,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use kmss_tests::built;
@@ -192,6 +193,32 @@ fn a_replica_that_an_hsm_loses_is_brought_again_and_goes_when_it_is_found_again(
     let (_, code) = scene.clone("");
     assert_eq!((code, scene.keys("b").len(), scene.files("b").len()), (Some(0), 1, 2));
     scene.kmss("store check --token pay").succeed();
+}
+
+#[test]
+fn a_home_that_is_older_than_a_replica_does_not_destroy_the_only_other_one() {
+    if skip() {
+        return;
+    }
+    let _turn = world().turn();
+    let scene = Scene::new(&["a", "b"]);
+    scene.kmss("token init --backend pair pay").succeed();
+    scene.member("b").kill();
+    scene.kmss("key generate one --token pay --type ec:p256").succeed();
+    scene.member("b").revive();
+    let (home, copy) = (scene.home.path(), scene.home.file("copy"));
+    let copied = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
+    copied(&home, &copy);
+    let (_, code) = scene.clone("");
+    assert_eq!((code, scene.keys("b").len()), (Some(0), 1));
+    fs::remove_dir_all(&home).unwrap();
+    copied(&copy, &home);
+    // The key is closed by now: nothing brings it again.
+    let (told, code) = scene.clone("");
+    assert!(code == Some(4) && told["error"].as_str().unwrap().contains("lacks the key still"), "{told}");
+    assert_eq!(scene.keys("b").len(), 1, "the replica is destroyed");
 }
 
 #[test]

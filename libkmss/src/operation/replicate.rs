@@ -18,7 +18,7 @@ pub struct Replicate {
     /// Whether it is brought to those that lack it, and closed where all have it; otherwise they are only told.
     pub make: bool,
     /// Locators of what earlier attempts left in the devices: objects that [`is_left_by`](super::is_left_by) tells the key of.
-    /// They are destroyed first.
+    /// They are destroyed once the key was brought, or is everywhere.
     pub remains: Vec<Vec<u8>>,
 }
 
@@ -52,15 +52,13 @@ impl Operation for Replicate {
         if !self.make {
             return backend.replicate(permit, &object, Replicating::Look);
         }
-        let (cleared_of, cleared) = clear_remains(hall, permit, backend, &self.remains, vec![Arc::clone(&object)])?;
-        let object = cleared_of.into_iter().next().unwrap_or(object);
         let beside = private_half(hall, permit, &object);
         let told = backend.replicate(permit, &object, Replicating::Bring(beside.as_deref()))?;
         let mut told = told.ok_or_else(|| Error::new(ErrorKind::Arguments, "the key is in one place by its nature"))?;
         if told.made.is_empty()
-            && cleared == 0
             && let Some((hsm, why)) = told.lacking.first()
         {
+            // What is left there may be the only other replica, of a record that is older than it: it stays.
             return Err(Error::new(
                 ErrorKind::BackendUnavailable,
                 format!("the HSM `{hsm}` lacks the key still: {why}"),
@@ -71,6 +69,7 @@ impl Operation for Replicate {
         if let Some(closed) = backend.replicate(permit, &written, Replicating::Close)? {
             told.open = closed.open;
         }
+        clear_remains(hall, permit, backend, &self.remains, vec![written])?;
         Ok(Some(told))
     }
 }
