@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use backend_contract::Group;
 use kmss_tests::contract::{Lab, OFFICER, all_hold, offered};
 use kmss_tests::members::{Member, world};
-use libkmss::auth::Credential;
 use libkmss::backend::{Foreign, Replication, within};
 use libkmss::caller::Caller;
 use libkmss::config::{HsmGroupConfig, Routing};
@@ -19,7 +18,7 @@ use libkmss::error::{ErrorKind, Result};
 use libkmss::key::{KeyClass, KeySpec, Object, Protection, Storage, Usage};
 use libkmss::mechanism::{BlockCipher, CipherMode, Curve, EcMechanism, Hash, KeyType, Mechanism};
 use libkmss::operation::{
-    Adopt, Chosen, Destroy, Draft, Encrypt, GeneratePair, GenerateSecret, ObjectRef, Replicate, Sign, Survey, Tag,
+    Adopt, Chosen, Destroy, Draft, Encrypt, GeneratePair, GenerateSecret, ObjectRef, Replicate, Sign, Survey, Update,
     Verify, is_left_by,
 };
 use libkmss::secret::Secret;
@@ -63,12 +62,6 @@ impl Scene {
             deadline_ms: u32::try_from(DEADLINE.as_millis()).unwrap(),
             clonable,
         }];
-    }
-
-    fn officer(&self) -> Caller {
-        let pin = Secret::copy_of(OFFICER);
-        let caller = self.lab.kms.enter(&self.caller.namespace, 2).unwrap();
-        self.lab.kms.login(&caller, &Credential::OfficerPin(&pin)).unwrap()
     }
 
     fn draft(&self, key_type: KeyType, class: KeyClass) -> Draft {
@@ -407,8 +400,9 @@ fn a_record_that_changes_while_a_replica_is_brought_costs_nothing_but_another_tr
         while scene.b.calls("C_UnwrapKey") == 0 {
             std::thread::sleep(Duration::from_millis(5));
         }
-        let tag = Tag { key: ObjectRef::from(&private), tags: vec!["payment".to_owned()] };
-        scene.lab.kms.perform(&scene.officer(), tag).unwrap();
+        let current = scene.lab.kms.object(&scene.caller, private.id).unwrap();
+        let object = Object { label: b"payment".to_vec(), ..Object::clone(&current) };
+        scene.lab.kms.perform(&scene.caller, Update { current: ObjectRef::from(&current), object }).unwrap();
         cloning.join().unwrap()
     });
     assert_eq!(error.kind(), ErrorKind::Conflict, "{}", error.sentence());

@@ -366,14 +366,14 @@ fn a_session_of_a_program_uses_keys_of_all_places_and_goes_on_when_they_move() {
     home.kmss("key generate inner --token pay --type aes:256 --id 05 --backend other --extractable").succeed();
     let (wraps, inner) = (find(&session, ObjectClass::PUBLIC_KEY, 4), find(&session, ObjectClass::SECRET_KEY, 5));
     session.wrap_key(&Mechanism::RsaPkcs, wraps, inner).unwrap();
-    // A key whose length is no multiple of what AES key wrap fills up to keeps it from device to device: 29 bytes and 3 of
-    // padding are two blocks, 32 would be three.
-    fs::write(home.file("odd"), [7_u8; 29]).unwrap();
+    // A key whose length is no multiple of what AES key wrap fills up to keeps it from device to device: 45 bytes and 3 of
+    // padding are three blocks, 48 would be four.
+    fs::write(home.file("odd"), [7_u8; 45]).unwrap();
     let import = home.kmss("key import --raw --type hmac --token pay --name odd --id 06 --extractable");
     import.arg(home.file("odd")).succeed();
     home.kmss("key generate box --token pay --type aes:256 --id 07").succeed();
     ["vault", "other", "soft"].into_iter().for_each(|to| drop(go(home, "odd", to)));
     let (kek, odd) = (find(&session, ObjectClass::SECRET_KEY, 7), find(&session, ObjectClass::SECRET_KEY, 6));
-    assert_eq!(session.wrap_key(&Mechanism::AesCbcPad([0; 16]), kek, odd).unwrap().len(), 32);
+    assert_eq!(session.wrap_key(&Mechanism::AesCbcPad([0; 16]), kek, odd).unwrap().len(), 48);
     is_clean(home);
 }
