@@ -5,6 +5,8 @@ mod trouble;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
 
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::mechanism::Mechanism;
@@ -289,6 +291,30 @@ fn what_a_device_does_not_let_go_stays_and_nothing_changes() {
     // A key that software made not extractable went in, and does not come out.
     home.kmss("key move goes --token pay --to soft").fail().mentions("does not let it go");
     is_clean(home);
+}
+
+#[test]
+fn a_home_that_is_older_than_a_move_does_not_destroy_what_the_move_made() {
+    if skip() {
+        return;
+    }
+    let vault = scene();
+    let home = &vault.home;
+    for key in ["there", "again"] {
+        home.kmss(&format!("key generate {key} --token pay --type ec:p256 --backend vault --extractable")).succeed();
+    }
+    let (path, copy) = (home.path(), home.file("copy"));
+    let copied = |from: &Path, to: &Path| {
+        assert!(Command::new("cp").arg("-a").args([from, to]).status().unwrap().success());
+    };
+    copied(&path, &copy);
+    go(home, "there", "other");
+    ["soft", "vault"].into_iter().for_each(|to| drop(go(home, "again", to)));
+    fs::remove_dir_all(&path).unwrap();
+    copied(&copy, &path);
+    home.kmss("key move there --token pay --to other").fail().mentions("does not hold the key");
+    home.kmss("key move again --token pay --to vault").fail().mentions("does not hold the key");
+    assert_eq!((within(home, "other", "there"), within(home, "vault", "again")), (1, 1), "the only copy is destroyed");
 }
 
 #[test]

@@ -87,9 +87,17 @@ impl Operation for Move {
         let moves = hall.would_move(permit.caller(), &halves, &self.to)?;
         let target = hall.backend(&self.to)?;
         target.ready()?;
-        let (halves, cleared) = clear_remains(hall, permit, target, &self.remains, halves)?;
         let kept = if moves { rehome(hall, permit, target, &halves)? } else { halves };
-        let LetGo { halves: objects, destroyed, remaining, forgotten } = let_go(hall, permit, kept, self.forget);
+        if !moves && !self.remains.is_empty() {
+            holds(permit, target, &kept)?;
+        }
+        // Not before: of a home that was restored from an older copy it may be all that there is of the key.
+        let (kept, cleared, uncleared) = match clear_remains(hall, permit, target, &self.remains, kept.clone()) {
+            Err(e) if moves => (kept, 0, Some(format!("in `{}`: {}", self.to.0, e.sentence()))),
+            cleared => cleared.map(|(kept, cleared)| (kept, cleared, None))?,
+        };
+        let LetGo { halves: objects, destroyed, mut remaining, forgotten } = let_go(hall, permit, kept, self.forget);
+        remaining.extend(uncleared);
         // Nothing is called done that left the record as it was.
         if !moves && cleared + destroyed == 0 && forgotten.is_empty() {
             let why = if remaining.is_empty() {
@@ -175,8 +183,23 @@ fn halves(permit: &Permit) -> Result<Vec<Arc<Object>>> {
     Ok(std::iter::once(first.object).chain(others).cloned().collect())
 }
 
+/// Refuses where the target does not have what the record says that it has.
+fn holds(permit: &Permit, target: &Arc<dyn Backend>, halves: &[Arc<Object>]) -> Result<()> {
+    let keys = halves.iter().filter_map(|half| half.key()).filter(|key| key.class != KeyClass::Public);
+    for version in keys.flat_map(|key| &key.versions).filter(|version| version.backend == *target.id()) {
+        if !version.locator.is_empty() && target.foreign(permit, Some(&version.locator))?.is_empty() {
+            let why = format!(
+                "`{}` does not hold the key where the record says: what else of it is there may be all that there is, and stays",
+                target.id().0
+            );
+            return Err(Error::new(ErrorKind::BackendUnavailable, why));
+        }
+    }
+    Ok(())
+}
+
 /// Destroys what earlier attempts left in the target. The record moves on first: none that began before commits any more, so
-/// that nothing is taken from under it.
+/// that nothing is taken from under it. Whoever calls it knows that the key is somewhere else.
 pub(super) fn clear_remains(
     hall: &Hall,
     permit: &Permit,
