@@ -129,6 +129,12 @@ impl Default for BackendId {
     }
 }
 
+impl ObjectId {
+    /// How many bytes of an identifier that a device knows a key by tell whose it is, where one key is brought to devices more
+    /// than once; the others are random, so that no two attempts make one object.
+    pub const KNOWN: usize = 12;
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -17,7 +17,7 @@ use crate::program::{needs, needs_file};
 const SOFTHSM: &str = "/usr/lib/softhsm/libsofthsm2.so";
 const HSM_PIN: &str = "hsm-1234";
 /// So many tokens are made before the module is loaded: two for each test, and more.
-const TOKENS: usize = 30;
+const TOKENS: usize = 40;
 /// One SoftHSM2 for the process.
 pub struct World {
     /// Where its tokens are, and its `softhsm2.conf`.
@@ -171,7 +171,7 @@ impl Member {
     /// # Panics
     /// Where that fails.
     pub fn import(&self, pem: &str, id: &str) {
-        let words = ["--import", pem, "--token", &self.label, "--label", "tls", "--pin", HSM_PIN, "--id"];
+        let words = ["--import", pem, "--force", "--token", &self.label, "--label", "tls", "--pin", HSM_PIN, "--id"];
         tool(&words, id);
     }
 }

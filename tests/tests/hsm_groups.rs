@@ -3,17 +3,13 @@
 //! The tests take turns: both copies forward to one SoftHSM2, which this process is told of once.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant};
 
 use backend_contract::Group;
-use kmss_tests::built;
 use kmss_tests::contract::{Lab, OFFICER, all_hold, offered};
-use kmss_tests::home::Home;
 use kmss_tests::members::{Member, world};
 use libkmss::backend::{Foreign, Replication, within};
 use libkmss::caller::Caller;
@@ -22,7 +18,8 @@ use libkmss::error::{ErrorKind, Result};
 use libkmss::key::{KeyClass, KeySpec, Object, Protection, Storage, Usage};
 use libkmss::mechanism::{BlockCipher, CipherMode, Curve, EcMechanism, Hash, KeyType, Mechanism};
 use libkmss::operation::{
-    Adopt, Chosen, Destroy, Draft, Encrypt, GeneratePair, GenerateSecret, ObjectRef, Replicate, Sign, Survey, Verify,
+    Adopt, Chosen, Destroy, Draft, Encrypt, GeneratePair, GenerateSecret, ObjectRef, Replicate, Sign, Survey, Update,
+    Verify, is_left_by,
 };
 use libkmss::secret::Secret;
 use libkmss::settings::Settings;
@@ -117,12 +114,28 @@ impl Scene {
     }
 
     fn replicas(&self, key: &Arc<Object>) -> Replication {
-        self.lab.kms.perform(&self.caller, Replicate { key: ObjectRef::from(key), make: false }).unwrap().unwrap()
+        self.lab.kms.perform(&self.caller, Self::asked(key, false, Vec::new())).unwrap().unwrap()
     }
 
     fn replicate(&self, key: &Arc<Object>) -> Result<Replication> {
-        let made = self.lab.kms.perform(&self.caller, Replicate { key: ObjectRef::from(key), make: true });
-        made.map(Option::unwrap)
+        // What is left in either member is destroyed first, as the command has it.
+        let of_it = |found: &&Foreign| found.owner.is_none() && is_left_by(&found.identifier, key.id);
+        let survey =
+            |member: &'static str| self.lab.kms.perform(&self.caller, Survey { backend: BackendId(member.into()) });
+        let there: Vec<Foreign> = ["a", "b"].into_iter().filter_map(|member| survey(member).ok()).flatten().collect();
+        let remains = there.iter().filter(of_it).map(|found| found.material.locator.clone()).collect();
+        self.lab.kms.perform(&self.caller, Self::asked(key, true, remains)).map(Option::unwrap)
+    }
+
+    fn asked(key: &Arc<Object>, make: bool, remains: Vec<Vec<u8>>) -> Replicate {
+        Replicate { key: ObjectRef::from(key), make, remains }
+    }
+
+    /// How many private keys a member holds, and how many of them it would let out.
+    fn held(&self, member: &'static str) -> (usize, usize) {
+        let found = self.found(member);
+        let keys = || found.iter().filter(|found| found.class == KeyClass::Private);
+        (keys().count(), keys().filter(|found| found.protection.extractable).count())
     }
 
     fn found(&self, backend: &'static str) -> Vec<Foreign> {
@@ -330,6 +343,115 @@ fn a_key_that_is_made_while_a_member_is_away_gets_its_replica_later() {
 }
 
 #[test]
+fn a_replica_whose_answer_is_lost_is_nobodys_and_breaks_nothing() {
+    let scene = Scene::new(Routing::Priority, false);
+    // From here on a transport key is there, and what is unwrapped is the key.
+    scene.pair().unwrap();
+    scene.b.command("C_UnwrapKey after:CKR_DEVICE_ERROR 1");
+    let (private, public) = scene.pair().unwrap();
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    assert_eq!((scene.held("a"), scene.held("b")), ((2, 1), (2, 0)));
+    let mut found = scene.found("b");
+    found.retain(|foreign| foreign.class == KeyClass::Private && foreign.owner.is_none());
+    assert!(found.len() == 1 && is_left_by(&found[0].identifier, private.id), "{found:?}");
+    scene.adopt("b", &found[0]).unwrap_err();
+    let told = scene.replicate(&private).unwrap();
+    assert_eq!((told.made, told.lacking, told.open), (vec!["b".to_owned()], Vec::new(), Vec::new()));
+    assert_eq!(
+        (scene.held("a"), scene.held("b")),
+        ((2, 0), (2, 0)),
+        "what was left is destroyed, and no key stays open"
+    );
+    // It is found by whoever enters anew.
+    scene.b.kill();
+    scene.replicas(&private);
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    scene.a.kill();
+    let signature = scene.sign(&private, b"data").unwrap();
+    scene.verify(&public, b"data", &signature).unwrap();
+}
+
+#[test]
+fn a_member_that_fails_while_it_shows_a_replica_goes_without_and_gets_it_later() {
+    let scene = Scene::new(Routing::Priority, false);
+    scene.pair().unwrap();
+    scene.b.command("C_SignInit CKR_DEVICE_ERROR 1");
+    let (private, _) = scene.pair().unwrap();
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    assert_eq!((scene.held("a"), scene.held("b")), ((2, 1), (1, 0)));
+    assert_eq!(scene.replicate(&private).unwrap().made, ["b"]);
+    assert_eq!((scene.held("a"), scene.held("b")), ((2, 0), (2, 0)));
+}
+
+#[test]
+fn a_record_that_changes_while_a_replica_is_brought_costs_nothing_but_another_try() {
+    let scene = Scene::new(Routing::Priority, false);
+    scene.b.kill();
+    let (private, public) = scene.pair().unwrap();
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    scene.b.note_calls();
+    scene.b.command("C_UnwrapKey hang:3000 1");
+    let error = std::thread::scope(|scope| {
+        let cloning = scope.spawn(|| scene.replicate(&private).unwrap_err());
+        while scene.b.calls("C_UnwrapKey") == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let current = scene.lab.kms.object(&scene.caller, private.id).unwrap();
+        let object = Object { label: b"payment".to_vec(), ..Object::clone(&current) };
+        scene.lab.kms.perform(&scene.caller, Update { current: ObjectRef::from(&current), object }).unwrap();
+        cloning.join().unwrap()
+    });
+    assert_eq!(error.kind(), ErrorKind::Conflict, "{}", error.sentence());
+    assert_eq!((scene.held("a"), scene.held("b")), ((1, 1), (0, 0)), "the key is closed, or a replica is nobody's");
+    assert_eq!(scene.replicate(&private).unwrap().made, ["b"]);
+    assert_eq!((scene.held("a"), scene.held("b")), ((1, 0), (1, 0)));
+    scene.a.kill();
+    let signature = scene.sign(&private, b"data").unwrap();
+    scene.verify(&public, b"data", &signature).unwrap();
+}
+
+#[test]
+fn a_key_that_a_member_does_not_close_is_told_of_until_it_does() {
+    let scene = Scene::new(Routing::Priority, false);
+    scene.b.kill();
+    let (private, _) = scene.pair().unwrap();
+    scene.b.revive();
+    std::thread::sleep(AWHILE);
+    scene.a.command("C_SetAttributeValue CKR_FUNCTION_FAILED");
+    let told = scene.replicate(&private).unwrap();
+    assert_eq!((told.made, told.open), (vec!["b".to_owned()], vec!["a".to_owned()]));
+    scene.a.revive();
+    assert_eq!(scene.replicas(&private).open, ["a"]);
+    assert_eq!(scene.replicate(&private).unwrap().open, Vec::<String>::new());
+    assert_eq!((scene.replicas(&private).open, scene.held("a")), (Vec::new(), (1, 0)));
+}
+
+#[test]
+fn what_is_wrong_with_one_replica_is_not_wrong_with_the_others() {
+    let scene = Scene::new(Routing::Priority, false);
+    let (private, public) = scene.pair().unwrap();
+    let found = scene.found("a");
+    let own = found.iter().find(|found| found.class == KeyClass::Private).unwrap();
+    let id: String = own.identifier.iter().map(|byte| format!("{byte:02x}")).collect();
+    scene.a.import(&pem("another.pem"), &id);
+    scene.a.kill();
+    scene.sign(&private, b"data").unwrap();
+    scene.a.revive();
+    std::thread::sleep(AWHILE);
+    // Entered anew, the first finds two.
+    scene.found("a");
+    scene.b.note_calls();
+    let signature = scene.sign(&private, b"data").unwrap();
+    scene.verify(&public, b"data", &signature).unwrap();
+    // C_Sign is called for the length as well.
+    assert_eq!((scene.b.calls("C_SignInit"), scene.b.calls("C_Sign")), (1, 2));
+}
+
+#[test]
 fn keys_of_a_group_are_extractable_no_longer_than_until_every_member_has_them() {
     for clonable in [false, true] {
         let scene = Scene::new(Routing::Priority, clonable);
@@ -447,52 +569,4 @@ fn a_group_keeps_the_contract_of_backends() {
     for member in ["a", "b"] {
         assert!(scene.found(member).is_empty(), "keys are left in {member}");
     }
-}
-
-#[test]
-fn the_command_shows_a_group_and_brings_it_what_it_lacks() {
-    if built::only_kmss("groups of HSMs") {
-        return;
-    }
-    let _turn = world().turn();
-    let (a, b) = (Member::new(), Member::new());
-    let home = Home::new();
-    let folder = home.path();
-    fs::create_dir_all(&folder).unwrap();
-    fs::set_permissions(&folder, fs::Permissions::from_mode(0o700)).unwrap();
-    let hsm = |name: &str, member: &Member| {
-        let (module, pin) = (member.file("libfaulty_module.so"), member.file("pin"));
-        format!(
-            "[[hsm]]\nname = \"{name}\"\nmodule = \"{}\"\ntoken = \"{}\"\npin = {{ file = \"{}\" }}\n",
-            module.display(),
-            member.label,
-            pin.display()
-        )
-    };
-    let write = |group: &str| {
-        let text = format!("{}{}[[hsm_group]]\nname = \"pair\"\n{group}\n", hsm("a", &a), hsm("b", &b));
-        let file = folder.join("kmss.toml");
-        fs::write(&file, text).unwrap();
-        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
-    };
-    let conf = world().folder.path().join("softhsm2.conf");
-    let kmss = |words: &str| home.kmss(words).env("SOFTHSM2_CONF", &conf);
-    write("members = [\"a\", \"c\"]");
-    kmss("hsm list").fail().mentions("no [[hsm]] is called so");
-    write("members = [\"a\", \"b\"]");
-    kmss("hsm list").succeed().mentions("group pair").mentions("a can be used, b can be used");
-    kmss("token init --backend pair pay").succeed();
-    b.kill();
-    kmss("hsm list").fail().mentions("b CANNOT BE USED");
-    kmss("key generate one --token pay --type ec:p256").succeed();
-    kmss("hsm clone pair --token pay --dry-run").fail().mentions("one");
-    b.revive();
-    kmss("hsm clone pair --token pay").succeed().mentions("of 2 keys").mentions("b");
-    kmss("hsm clone pair --token pay").succeed().mentions("No key lacks a replica");
-    kmss("hsm keys pair --token pay").succeed().mentions("there already");
-    kmss("hsm clone nobody --token pay").fail().mentions("no group");
-    a.kill();
-    kmss("key show one --token pay").succeed();
-    kmss("key destroy one --token pay --yes").fail().mentions("is left");
-    kmss("store check --token pay").succeed();
 }

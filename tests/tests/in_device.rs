@@ -147,6 +147,30 @@ fn a_token_made_anew_has_a_new_key_in_the_hsm_and_one_of_another_backend_has_non
     assert_eq!(keys_inside(&vault), after, "what failed left no key");
 }
 
+#[test]
+fn a_token_with_sealed_material_rotates_and_is_made_anew_wherever_its_next_keys_are_made() {
+    if built::only_kmss("key material in an HSM") {
+        return;
+    }
+    let vault = Vault::new("");
+    let home = &vault.home;
+    init(&vault, &format!("in-device:{HSM}"));
+    home.generate(TOKEN, "k", "ec:p256", "01");
+    home.kmss(&format!("token backend {TOKEN} {HSM}")).succeed();
+    home.kmss(&format!("domain rotate {TOKEN}")).succeed().mentions("version 2");
+    home.kmss(&format!("domain rewrap {TOKEN}")).succeed();
+    sign(&vault).succeed();
+    let anew = home.program("pkcs11-tool").arg("--module").arg(built::module());
+    anew.args(["--token-label", TOKEN, "--init-token", "--label", TOKEN, "--so-pin", SO_PIN]).succeed();
+    assert_eq!(keys_inside(&vault).len(), 1);
+    // The other way round: keys in software beside those of the HSM, whose material goes into its care.
+    home.kmss(&format!("token init --backend {HSM} other")).succeed();
+    home.kmss("key generate soft --token other --type aes:256 --backend soft").succeed();
+    home.kmss(&format!("domain rotate other --seal in-device:{HSM} --rewrap")).succeed();
+    assert_eq!(keys_inside(&vault).len(), 2);
+    home.audit_is_whole();
+}
+
 /// A process that works all the time, with the MAC of every key.
 struct Worker {
     session: Session,

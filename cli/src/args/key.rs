@@ -29,6 +29,9 @@ pub(crate) struct MoveArgs {
     /// Every key of the token
     #[arg(long)]
     pub all: bool,
+    /// Give up what the key left in HSMs that are not in the configuration any more: nothing destroys it there
+    #[arg(long)]
+    pub forget: bool,
     /// Say what would be moved, and what not and why
     #[arg(long)]
     pub dry_run: bool,

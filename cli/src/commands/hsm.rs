@@ -11,8 +11,8 @@ use libkmss::config::{HsmConfig, HsmGroupConfig, Routing};
 use libkmss::device::{Device, SeenToken, survey};
 use libkmss::key::{KeyClass, Object, Storage};
 use libkmss::kms::Kms;
-use libkmss::operation::{Adopt, Find, Survey};
-use libkmss::tenant::BackendId;
+use libkmss::operation::{Adopt, Find, Survey, is_left_by};
+use libkmss::tenant::{BackendId, ObjectId};
 use report::class_name;
 use serde_json::{Value, json};
 
@@ -235,8 +235,8 @@ fn named(context: &Context, hsm: &str) -> Result<BackendId, Failure> {
 /// What the token knows of an HSM.
 #[derive(Default)]
 struct Known {
-    /// The names of its keys there, by where they are.
-    keys: BTreeMap<Vec<u8>, String>,
+    /// The names of its keys.
+    keys: BTreeMap<ObjectId, String>,
     /// Those that were moved away and are not destroyed there yet.
     left: BTreeMap<Vec<u8>, String>,
 }
@@ -245,12 +245,35 @@ fn known(kms: &Kms, caller: &Caller, backend: &BackendId) -> Result<Known, Failu
     let mut known = Known::default();
     each_key(kms, caller, |object| {
         let Some(key) = object.key() else { return };
-        let versions = key.versions.iter().filter(|version| version.backend == *backend);
-        known.keys.extend(versions.map(|version| (version.locator.clone(), key.name.clone())));
+        known.keys.insert(object.id, key.name.clone());
         let left = key.left.iter().filter(|left| left.backend == *backend);
         known.left.extend(left.map(|left| (left.locator.clone(), key.name.clone())));
     })?;
     Ok(known)
+}
+
+/// What an HSM holds, or each member of a group by itself, so that what was left there is known. A member that does not say
+/// holds nothing up.
+pub(super) fn survey_of(
+    context: &Context,
+    kms: &Kms,
+    caller: &Caller,
+    backend: &BackendId,
+) -> Result<Vec<Foreign>, Failure> {
+    let config = context.config()?;
+    if config.hsms.iter().any(|hsm| *hsm.name == *backend.0) {
+        return Ok(kms.perform(caller, Survey { backend: backend.clone() })?);
+    }
+    let group = config.hsm_groups.iter().find(|group| *group.name == *backend.0);
+    let members = group.map(|group| group.members.as_slice()).unwrap_or_default();
+    let each = members.iter().map(|member| kms.perform(caller, Survey { backend: BackendId(member.clone().into()) }));
+    Ok(each.filter_map(Result::ok).flatten().collect())
+}
+
+/// What attempts that did not come to their end left of the key `id`, among what is `there`.
+pub(super) fn remains(there: &[Foreign], id: ObjectId) -> Vec<Vec<u8>> {
+    let of_it = |foreign: &&Foreign| foreign.owner.is_none() && is_left_by(&foreign.identifier, id);
+    there.iter().filter(of_it).map(|foreign| foreign.material.locator.clone()).collect()
 }
 
 /// Calls `f` with every key of the token.
@@ -278,7 +301,7 @@ fn standing(known: &Known, foreign: &Foreign) -> Outcome {
         let why = format!("`{name}` was moved away from here: `kmss key move` it again, and this is destroyed");
         return Outcome::Refused(why);
     }
-    match (known.keys.get(&foreign.material.locator), &foreign.refusal) {
+    match (foreign.owner.and_then(|owner| known.keys.get(&owner)), &foreign.refusal) {
         (Some(name), _) => Outcome::Present(name.clone()),
         (None, Some(why)) => Outcome::Refused(why.clone()),
         (None, None) => Outcome::Possible,

@@ -9,11 +9,11 @@ use libkmss::caller::Caller;
 use libkmss::catalog::ObjectKind;
 use libkmss::key::{Key, KeyClass, Object};
 use libkmss::kms::Kms;
-use libkmss::operation::{Move, Moved, ObjectRef, Survey, is_left_by};
+use libkmss::operation::{Move, Moved, ObjectRef};
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
 
-use super::key;
+use super::{hsm, key};
 use crate::args::{MoveArgs, NamedKey};
 use crate::context::Context;
 use crate::objects::{all_in, parts_in};
@@ -33,6 +33,7 @@ enum Outcome {
     WouldMove,
     Present,
     Cleared,
+    Forgotten,
     Refused(String),
 }
 
@@ -60,10 +61,10 @@ pub(super) fn run(context: &Context, args: &MoveArgs) -> Result<ExitCode, Failur
         }
         None => pairs(everything(&kms, &officer)?),
     };
-    let there = found(context, &kms, &officer, &to)?;
+    let there = hsm::survey_of(context, &kms, &officer, &to)?;
     let mut rows = Vec::with_capacity(asked.len());
     for (number, one) in asked.iter().enumerate() {
-        let row = one.moved(&kms, &officer, (&to, &there), args.dry_run);
+        let row = one.moved(&kms, &officer, (&to, &there), args);
         if args.all && !context.global.json && std::io::stderr().is_terminal() {
             let _ = writeln!(std::io::stderr(), "{} of {}: {} {}", number + 1, asked.len(), row.words().0, row.name);
         }
@@ -76,14 +77,6 @@ pub(super) fn run(context: &Context, args: &MoveArgs) -> Result<ExitCode, Failur
     report(context, &rows, &to)?;
     let whole = rows.iter().all(|row| !matches!(row.outcome, Outcome::Refused(_)) && row.remaining.is_empty());
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(IN_PART) })
-}
-
-/// What an HSM holds, so that what earlier moves left there is known.
-fn found(context: &Context, kms: &Kms, officer: &Caller, to: &BackendId) -> Result<Vec<Foreign>, Failure> {
-    if !context.config()?.hsms.iter().any(|hsm| *hsm.name == *to.0) {
-        return Ok(Vec::new());
-    }
-    Ok(kms.perform(officer, Survey { backend: to.clone() })?)
 }
 
 /// Every key of the token, private halves first.
@@ -123,21 +116,8 @@ impl Asked {
                 .is_some_and(|key| (key.class, &key.name) == (KeyClass::Private, &public.name) && of(key) == of(public))
     }
 
-    /// What moves that did not come to their end left of it in the target.
-    fn remains(&self, there: &[Foreign]) -> Vec<Vec<u8>> {
-        let stands_on = |locator: &Vec<u8>| {
-            let keys = self.halves.iter().filter_map(|half| half.key());
-            keys.into_iter().any(|key| {
-                key.versions.iter().any(|version| version.locator == *locator)
-                    || key.left.iter().any(|left| left.locator == *locator)
-            })
-        };
-        let Some(first) = self.halves.first() else { return Vec::new() };
-        let of_it = |foreign: &&Foreign| is_left_by(&foreign.identifier, first.id);
-        there.iter().filter(of_it).map(|f| f.material.locator.clone()).filter(|l| !stands_on(l)).collect()
-    }
-
-    fn moved(&self, kms: &Kms, officer: &Caller, (to, there): (&BackendId, &[Foreign]), dry_run: bool) -> Row {
+    fn moved(&self, kms: &Kms, officer: &Caller, (to, there): (&BackendId, &[Foreign]), args: &MoveArgs) -> Row {
+        let (dry_run, forget) = (args.dry_run, args.forget);
         let (name, kind, from) = self
             .key()
             .map_or_else(Default::default, |k| (k.name.clone(), report::describe(k), key::backend(k).to_owned()));
@@ -148,7 +128,7 @@ impl Asked {
             // Refused where refusals are recorded.
             Err(_) => true,
         };
-        let remains = self.remains(there);
+        let remains = self.halves.first().map(|first| hsm::remains(there, first.id)).unwrap_or_default();
         let left = self.halves.iter().filter_map(|half| half.key()).any(|key| !key.left.is_empty());
         if !moves && !left && remains.is_empty() {
             return row(Outcome::Present, Vec::new());
@@ -158,7 +138,12 @@ impl Asked {
         }
         let mut halves = self.halves.iter().map(ObjectRef::from);
         let Some(key) = halves.next() else { return row(Outcome::Present, Vec::new()) };
-        match kms.perform(officer, Move { key, public: halves.next(), to: to.clone(), remains }) {
+        match kms.perform(officer, Move { key, public: halves.next(), to: to.clone(), remains, forget }) {
+            Ok(Moved { moved, remaining, forgotten, .. })
+                if !moved && remaining.is_empty() && !forgotten.is_empty() =>
+            {
+                row(Outcome::Forgotten, remaining)
+            }
             Ok(Moved { moved, remaining, .. }) => row(if moved { Outcome::Moved } else { Outcome::Cleared }, remaining),
             Err(e) => row(Outcome::Refused(e.sentence()), Vec::new()),
         }
@@ -176,6 +161,7 @@ impl Row {
             Outcome::WouldMove => ("would be moved", String::new()),
             Outcome::Present => ("there already", String::new()),
             Outcome::Cleared => ("there already", if self.remaining.is_empty() { CLEARED.to_owned() } else { still() }),
+            Outcome::Forgotten => ("there already", FORGOTTEN.to_owned()),
             Outcome::Refused(why) => ("NOT MOVED", why.clone()),
         }
     }
@@ -196,6 +182,9 @@ impl Row {
 
 /// Said of a key that was where it is to be, with something left of an earlier move.
 const CLEARED: &str = "what earlier moves left is destroyed";
+
+/// Said of a key of which something was left in an HSM that is not in the configuration.
+const FORGOTTEN: &str = "what was left in HSMs that are gone is given up";
 
 fn report(context: &Context, rows: &[Row], to: &BackendId) -> Result<(), Failure> {
     if context.global.json {

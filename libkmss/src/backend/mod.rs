@@ -18,6 +18,7 @@ use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
 use crate::secret::Secret;
+use crate::tenant::ObjectId;
 
 /// A verb that a mechanism can be offered for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -233,21 +234,21 @@ pub trait Backend: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Where `key` is, of a backend that keeps keys in several devices; with `make` it is brought to those that lack it, as far
-    /// as they can be reached. `None` of what is in one place.
+    /// Where `key` is, of a backend that keeps keys in several devices, and what [`Replicating`] says, as far as they can be
+    /// reached. `None` of what is in one place.
     ///
     /// # Errors
     /// See the trait. What stands in the way at one device alone is told in the result.
-    fn replicate(&self, _permit: &Permit, _key: &Object, _make: bool) -> Result<Option<Replication>> {
+    fn replicate(&self, _permit: &Permit, _key: &Object, _how: Replicating<'_>) -> Result<Option<Replication>> {
         Ok(None)
     }
 
-    /// Takes back what [`Self::replicate`] made, where it could not be written down: `made` is its locator, `before` the one of
-    /// the record.
+    /// Takes back what [`Self::replicate`] made, where it could not be written down: `made` is its locator, `record` the one of
+    /// the record as it is now.
     ///
     /// # Errors
     /// [`BackendUnavailable`](crate::error::ErrorKind::BackendUnavailable) with what is left where.
-    fn forsake(&self, _permit: &Permit, _made: &[u8], _before: &[u8]) -> Result<()> {
+    fn forsake(&self, _permit: &Permit, _made: &[u8], _record: &[u8]) -> Result<()> {
         Ok(())
     }
 
@@ -282,6 +283,17 @@ pub fn within(room: usize, written: Result<usize>) -> Result<usize> {
     }
 }
 
+/// What [`Backend::replicate`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Replicating<'a> {
+    /// It looks, and changes nothing.
+    Look,
+    /// It brings the key to the devices that lack it; a public half goes beside the private one at this locator.
+    Bring(Option<&'a [u8]>),
+    /// Where every device has the key, it has them let it out no more. Nothing takes that back: the record names all of them.
+    Close,
+}
+
 /// In which devices a key is, and in which it is not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replication {
@@ -293,6 +305,8 @@ pub struct Replication {
     pub made: Vec<String>,
     /// Those that lack it, and why.
     pub lacking: Vec<(String, String)>,
+    /// Those that would let it out, though its attributes do not.
+    pub open: Vec<String>,
 }
 
 /// A key that a device holds, whether there is a record of it or not.
@@ -302,6 +316,8 @@ pub struct Foreign {
     pub material: Material,
     /// Which half it is.
     pub class: KeyClass,
+    /// The key of the caller's namespace that stands on it, where one does. Only [`Survey`](crate::operation::Survey) says so.
+    pub owner: Option<ObjectId>,
     /// Its label there.
     pub label: Vec<u8>,
     /// Its identifier there (CKA_ID).

@@ -40,7 +40,15 @@ impl Catalog {
     /// # Errors
     /// [`ErrorKind::Damaged`] and those of the store.
     pub fn has_owner(&self, object: &DeviceObject) -> Result<bool> {
-        Ok(self.owners(object)?.have(object))
+        Ok(self.owner(object)?.is_some())
+    }
+
+    /// The key of this home that has `object`.
+    ///
+    /// # Errors
+    /// As [`Self::has_owner`].
+    pub fn owner(&self, object: &DeviceObject) -> Result<Option<(NamespaceId, ObjectId)>> {
+        Ok(self.owners(object)?.of(object).map(|owner| (owner.namespace, owner.object)))
     }
 
     /// Whether an object of this home, of whatever namespace, has an identity that begins with `known`.
@@ -67,7 +75,7 @@ impl Catalog {
     ) -> Result<()> {
         for (id, object) in objects {
             let mut owners = self.owners(object)?;
-            if owners.have(object) {
+            if owners.of(object).is_some() {
                 let why = "a key of this home stands on this object of the HSM already: each is one key's alone";
                 return Err(Error::new(ErrorKind::AlreadyExists, why));
             }
@@ -136,8 +144,8 @@ impl Catalog {
 }
 
 impl Owners {
-    /// Whether one of them may be the owner of `object`.
-    fn have(&self, object: &DeviceObject) -> bool {
-        self.all.iter().any(|owner| object.may_be(owner.label.as_ref().map(|label| label.as_slice())))
+    /// The one that may be the owner of `object`.
+    fn of(&self, object: &DeviceObject) -> Option<&Owner> {
+        self.all.iter().find(|owner| object.may_be(owner.label.as_ref().map(|label| label.as_slice())))
     }
 }

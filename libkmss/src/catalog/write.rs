@@ -105,33 +105,13 @@ impl Catalog {
         self.update_with(caller, object, &Batch::default())
     }
 
-    /// As [`Self::update`], of a key that stands on more objects of devices from now on (`held`).
-    ///
-    /// # Errors
-    /// As [`Self::update`]; [`ErrorKind::AlreadyExists`] where a key of this home has one of them.
-    pub fn update_on(&self, caller: &Caller, object: &Object, held: &[DeviceObject]) -> Result<Arc<Object>> {
-        let held: Vec<_> = held.iter().map(|held| (object.id, held.clone())).collect();
-        self.update_having(caller, object, &held, &Batch::default())
-    }
-
     /// As [`Self::update`], with `with` in the same commit.
     pub(super) fn update_with(&self, caller: &Caller, object: &Object, with: &Batch) -> Result<Arc<Object>> {
-        self.update_having(caller, object, &[], with)
-    }
-
-    fn update_having(
-        &self,
-        caller: &Caller,
-        object: &Object,
-        held: &[(ObjectId, DeviceObject)],
-        with: &Batch,
-    ) -> Result<Arc<Object>> {
         let paths = Paths::of(&caller.namespace);
         for _ in 0..attempts(with) {
             let old = self.current(caller, object)?;
             let mut new = same_again(&old, object)?;
             let mut batch = open_batch(&paths, with)?;
-            self.give(&caller.namespace, held, &mut batch)?;
             batch.conditions.push(Condition::Version(paths.object(old.id)?, Revision(old.revision)));
             let key = key_of(caller, &new)?;
             batch.ops.push(self.write(key, &paths, &mut new)?);

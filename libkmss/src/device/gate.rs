@@ -61,12 +61,17 @@ impl Device {
         f: impl FnMut(&Lent) -> Result<R, Trouble> + Send + 'static,
     ) -> Result<R, Failure> {
         let Some(tries) = self.admit(patience.longest).map_err(Failure::Refused)? else { return Err(Failure::Busy) };
-        let progress = Arc::new(Progress::new(effort.patience(patience.within)));
+        let progress = Arc::new(Progress::new(patience.within, effort));
         let place = Arc::new(Place { progress, given_up: AtomicBool::new(false), tries });
         let (ending, (sender, answer)) = (Ending(Some((Arc::clone(self), Arc::clone(&place)))), sync_channel(1));
         let (device, progress) = (Arc::clone(self), Arc::clone(&place.progress));
         let job = move || {
-            let made = progress.watch(|| device.lent(patience, f));
+            let mut made = progress.watch(|| device.lent(patience, f));
+            if ending.is_given_up() {
+                // What it holds is destroyed at once, not by whoever calls next: there may be nobody.
+                made = Err(Failure::Busy);
+                device.sweep();
+            }
             if ending.end() {
                 let _ = sender.send(made);
             }
@@ -258,6 +263,14 @@ impl Gate {
 struct Ending(Option<(Arc<Device>, Arc<Place>)>);
 
 impl Ending {
+    /// Whether nobody waits for it any more.
+    fn is_given_up(&self) -> bool {
+        self.0.as_ref().is_some_and(|(device, place)| {
+            let _gate = device.gate.lock();
+            place.given_up.load(Ordering::Relaxed)
+        })
+    }
+
     /// Ends it; whether somebody waits for what was made.
     fn end(mut self) -> bool {
         self.0.take().is_some_and(|(device, place)| device.came_back(&place))

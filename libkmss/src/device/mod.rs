@@ -81,12 +81,6 @@ impl Entered {
     pub fn offers(&self, mechanism: MechanismType) -> bool {
         self.mechanisms.binary_search(&*mechanism).is_ok() && self.quirks.means(*mechanism)
     }
-
-    /// What the module says of a mechanism, where it offers it.
-    #[must_use]
-    pub fn mechanism_info(&self, mechanism: MechanismType) -> Option<cryptoki::mechanism::MechanismInfo> {
-        self.library.get_mechanism_info(self.slot, mechanism).ok()
-    }
 }
 
 /// Why a device was not entered.

@@ -14,7 +14,7 @@ use crate::os::{beside_forks, epoch};
 
 /// How much longer than a call a login may take: a module that is loaded first connects to its device.
 const ENTERING: u32 = 5;
-/// How much longer than a call the making of a key may take: an RSA key is searched for.
+/// How much longer than a call the making of a pair may take: an RSA key is searched for.
 const MAKING: u32 = 30;
 /// What a device must do at least to be taken for alive, in bytes for each millisecond.
 const PACE: u64 = 1 << 10;
@@ -57,18 +57,15 @@ pub enum Effort {
     Usual,
     /// Something with so many bytes of data.
     Data(usize),
-    /// To make a key.
-    Making,
 }
 
 impl Effort {
-    /// How long one call of the module may take where the usual one has `deadline`.
+    /// How long one call of the module may take for it where the usual one has `deadline`.
     pub(super) fn patience(self, deadline: Duration) -> Duration {
         match self {
             Self::Usual => deadline,
             // Whoever sends much data must not make a device look dead.
             Self::Data(len) => deadline.saturating_add(Duration::from_millis(len as u64 / PACE)),
-            Self::Making => deadline.saturating_mul(MAKING),
         }
     }
 }
@@ -76,6 +73,8 @@ impl Effort {
 /// What whoever waits sees of a call on another thread.
 pub(super) struct Progress {
     clock: SystemClock,
+    /// How long a usual call of the module may take, and how long one for what is asked.
+    deadline: Duration,
     patience: Duration,
     /// Until when the module may take for what it does now, in microseconds of the clock; 0 while it is not in the module.
     until: AtomicU64,
@@ -86,9 +85,10 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn new(patience: Duration) -> Self {
+    pub(super) fn new(deadline: Duration, effort: Effort) -> Self {
+        let patience = effort.patience(deadline);
         let (until, allowed, answered) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
-        Self { clock: SystemClock::default(), patience, until, allowed, answered }
+        Self { clock: SystemClock::default(), deadline, patience, until, allowed, answered }
     }
 
     /// How long the module may take still; `None` while the call is not in the module.
@@ -113,8 +113,7 @@ impl Progress {
         f()
     }
 
-    fn within<R>(&self, times: u32, f: impl FnOnce() -> R) -> R {
-        let allowed = self.patience.saturating_mul(times);
+    fn within<R>(&self, allowed: Duration, f: impl FnOnce() -> R) -> R {
         self.allowed.store(u64::try_from(allowed.as_millis()).unwrap_or(u64::MAX), Ordering::Release);
         let until = self.clock.monotonic().saturating_add(allowed);
         let until = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
@@ -143,17 +142,27 @@ impl Drop for Watched {
 
 /// Runs `f`, which is one call of a vendor's module.
 pub(super) fn in_module<R>(f: impl FnOnce() -> R) -> R {
-    within(1, f)
+    within(|progress| progress.deadline, f)
+}
+
+/// Runs `f`, which is one call of a vendor's module for what is asked of the device, with all its data.
+pub(super) fn asking<R>(f: impl FnOnce() -> R) -> R {
+    within(|progress| progress.patience, f)
+}
+
+/// Runs `f`, which is one call of a vendor's module that makes a pair.
+pub(super) fn making<R>(f: impl FnOnce() -> R) -> R {
+    within(|progress| progress.deadline.saturating_mul(MAKING), f)
 }
 
 /// Runs `f`, which loads and initializes a module and logs in.
 pub(super) fn entering<R>(f: impl FnOnce() -> R) -> R {
-    within(ENTERING, f)
+    within(|progress| progress.deadline.saturating_mul(ENTERING), f)
 }
 
-fn within<R>(times: u32, f: impl FnOnce() -> R) -> R {
+fn within<R>(allowed: impl FnOnce(&Progress) -> Duration, f: impl FnOnce() -> R) -> R {
     match CURRENT.try_with(|current| current.borrow().clone()).ok().flatten() {
-        Some(progress) => progress.within(times, f),
+        Some(progress) => progress.within(allowed(&progress), f),
         None => beside_forks(f),
     }
 }
@@ -163,17 +172,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn much_data_and_new_keys_may_take_longer() {
+    fn much_data_may_take_longer() {
         let deadline = Duration::from_secs(2);
         assert_eq!(Effort::Usual.patience(deadline), deadline);
         assert_eq!(Effort::Data(0).patience(deadline), deadline);
         assert_eq!(Effort::Data(64 << 20).patience(deadline), Duration::from_millis(2_000 + (64 << 10)));
-        assert_eq!(Effort::Making.patience(deadline), Duration::from_secs(60));
     }
 
     #[test]
     fn only_the_time_in_the_module_counts() {
-        let progress = Arc::new(Progress::new(Duration::from_secs(100)));
+        let progress = Arc::new(Progress::new(Duration::from_secs(100), Effort::Usual));
         assert_eq!((progress.left(), progress.is_answered()), (None, false));
         progress.watch(|| {
             in_module(|| {
@@ -184,5 +192,19 @@ mod tests {
             assert_eq!((progress.left(), progress.is_answered()), (None, true));
         });
         in_module(|| assert_eq!(progress.left(), None));
+    }
+
+    #[test]
+    fn a_call_for_much_data_has_no_longer_for_a_login() {
+        let progress = Arc::new(Progress::new(Duration::from_secs(1), Effort::Data(64 << 20)));
+        let allowed = |what: fn(&mut dyn FnMut())| {
+            let mut seen = Duration::ZERO;
+            progress.watch(|| what(&mut || seen = progress.allowed()));
+            seen.as_secs()
+        };
+        assert_eq!(allowed(|f| in_module(f)), 1);
+        assert_eq!(allowed(|f| entering(f)), 5);
+        assert_eq!(allowed(|f| making(f)), 30);
+        assert_eq!(allowed(|f| asking(f)), 66);
     }
 }

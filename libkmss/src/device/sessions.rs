@@ -10,7 +10,7 @@ use cryptoki::session::{Session, SessionState};
 use super::fault::{self, Trouble};
 use super::handles::Handles;
 use super::module::Module;
-use super::runner::{entering, in_module, runner};
+use super::runner::{asking, entering, in_module, making, runner};
 use super::standing::{Patience, Standing, Unlent};
 use super::{Denied, Device, Entered, Entrance};
 use crate::error::{Error, ErrorKind, Result};
@@ -180,7 +180,15 @@ impl Lent {
     /// # Errors
     /// What the device says.
     pub fn ask<R>(&self, f: impl FnOnce(&Session) -> cryptoki::error::Result<R>) -> Result<R, Trouble> {
-        Ok(in_module(|| f(&self.session)).map_err(|cause| fault::meant(cause, &self.entered.quirks))?)
+        Ok(asking(|| f(&self.session)).map_err(|cause| fault::meant(cause, &self.entered.quirks))?)
+    }
+
+    /// As [`Self::ask`], to make a pair: that may take many times as long.
+    ///
+    /// # Errors
+    /// What the device says.
+    pub fn make_pair<R>(&self, f: impl FnOnce(&Session) -> cryptoki::error::Result<R>) -> Result<R, Trouble> {
+        Ok(making(|| f(&self.session))?)
     }
 
     /// Whether the device still knows who is logged in.
@@ -373,7 +381,7 @@ impl Device {
     /// Takes a session back.
     pub(super) fn put_back(&self, lent: Lent) {
         loop {
-            let doomed = {
+            let handle = {
                 let mut state = self.state.lock();
                 if !state.has(&lent) {
                     let close = state.left(&lent);
@@ -381,16 +389,27 @@ impl Device {
                     close_all(if close { vec![lent.session] } else { Vec::new() });
                     return;
                 }
-                if state.doomed.is_empty() {
+                // One at a time: what goes with a session that somebody closes meanwhile must not be asked for any more.
+                let Some((_, handle)) = state.doomed.pop() else {
                     state.idle.push(Numbered { session: lent.session, number: lent.number });
                     return;
-                }
-                std::mem::take(&mut state.doomed)
+                };
+                handle
             };
-            for (_, handle) in doomed {
-                let _ = lent.ask(|session| session.destroy_object(handle));
-            }
+            let _ = lent.ask(|session| session.destroy_object(handle));
         }
+    }
+
+    /// Destroys what nobody knows any more, where a session rests to do it with.
+    pub(super) fn sweep(&self) {
+        let lent = {
+            let mut state = self.state.lock();
+            state.own();
+            let Some(entered) = state.inside.clone().filter(|_| !state.doomed.is_empty()) else { return };
+            let Some(Numbered { session, number }) = state.idle.pop() else { return };
+            Lent { session, number, entered, epoch: state.epoch, entrance: state.entrance }
+        };
+        self.put_back(lent);
     }
 
     /// Closes a session of which nobody knows what it is in the midst of.
@@ -493,14 +512,14 @@ impl Device {
                 return Err(Error::new(ErrorKind::Damaged, why).into());
             }
         };
-        self.remember(lent, name, handle);
+        self.remember((lent.entrance, lent.epoch), name, handle);
         Ok(Some(handle))
     }
 
-    /// Remembers the handle of an object that was just made.
-    pub fn remember(&self, lent: &Lent, name: &[u8], handle: ObjectHandle) {
+    /// Remembers the handle of an object, which holds for this entrance in this process.
+    pub fn remember(&self, (entrance, epoch): (u64, u32), name: &[u8], handle: ObjectHandle) {
         let mut state = self.state.lock();
-        if state.entrance == lent.entrance && state.epoch == lent.epoch {
+        if state.entrance == entrance && state.epoch == epoch {
             state.handles.put(name, handle);
         }
     }
@@ -524,12 +543,8 @@ impl Device {
             }
             let Some(entered) = state.inside.clone() else { return };
             let epoch = state.epoch;
-            if runner().is_some() {
-                // Whoever drops it is nobody whose thread may hang.
-                state.doomed.push((number, handle));
-                return;
-            }
-            let Some(with) = state.idle.pop() else {
+            // With a runner, whoever drops it is nobody whose thread may hang.
+            let Some(with) = state.idle.pop_if(|_| runner().is_none()) else {
                 state.doomed.push((number, handle));
                 return;
             };

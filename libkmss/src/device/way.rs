@@ -99,7 +99,7 @@ impl Way {
     pub(super) fn make(self, device: &Arc<Device>, label: &str) -> Result<bool, Trouble> {
         let (whole, label) = (Arc::clone(device), label.to_owned());
         // A call of its own: what is done again must not make a second key.
-        let made = device.call(Effort::Making, move |lent| {
+        let made = device.call(Effort::Usual, move |lent| {
             if !self.is_offered(lent) {
                 return Ok(None);
             }
@@ -127,7 +127,7 @@ impl Way {
                 let mut private = named();
                 private.extend(guarded());
                 private.push(Attribute::Decrypt(true));
-                lent.ask(|session| session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private))
+                lent.make_pair(|session| session.generate_key_pair(&Mechanism::RsaPkcsKeyPairGen, &public, &private))
                     .map(|(public, private)| vec![public, private])
             }
         }

@@ -112,7 +112,7 @@ impl Kms {
             let rewrap = rewrap.ok_or_else(|| {
                 Error::new(ErrorKind::NotLoggedIn, "only the security officer, logged in, rotates the domain key")
             })?;
-            self.require_software(namespace, &seal)?;
+            self.require_material(namespace, &seal, false)?;
             self.with_wrapping_key(&seal, |key| self.auth.rotate(namespace, rewrap, self.now(), key.cloned()))
         })
     }

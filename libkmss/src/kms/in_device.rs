@@ -79,9 +79,12 @@ impl Kms {
         std::iter::once(&ring.public).chain(&ring.private).find_map(|key| key.sealing_device())
     }
 
-    /// Refuses to seal in a device what is no material of the software engine.
-    pub(super) fn require_software(&self, namespace: &Namespace, seal: &MaterialSeal) -> Result<()> {
-        if *seal == MaterialSeal::InMemory || namespace.backend == BackendId::soft() {
+    /// Refuses to seal in a device what is no material of the software engine: what a server keeps, and of a `fresh` namespace
+    /// what another backend makes. One that has been there may have keys in software beside those.
+    pub(super) fn require_material(&self, namespace: &Namespace, seal: &MaterialSeal, fresh: bool) -> Result<()> {
+        let kept = || self.pipeline.hall.backend(&namespace.backend).is_ok_and(|backend| backend.custody().is_some());
+        let elsewhere = namespace.backend != BackendId::soft() && (fresh || kept());
+        if *seal == MaterialSeal::InMemory || !elsewhere {
             return Ok(());
         }
         let backend = &namespace.backend.0;

@@ -86,7 +86,8 @@ impl Kms {
             Some(namespace) => namespace.clone(),
             None => Namespace { settings, backend: backend.clone(), ..self.plan(name)? },
         };
-        self.require_software(&Namespace { backend: backend.clone(), ..planned.clone() }, seal)?;
+        let as_made = Namespace { backend: backend.clone(), ..planned.clone() };
+        self.require_material(&as_made, seal, existing.is_none())?;
         let caller = match existing {
             Some(namespace) => self.enter(namespace, 0)?,
             None => self.founder(&planned, by)?,
@@ -186,8 +187,17 @@ impl Kms {
         self.pipeline.around(Some(caller), Action::Destroy, || {
             self.may_try(caller, true)?;
             let _ = self.auth.authenticate(namespace, &Credential::OfficerPin(officer_pin))?;
-            let keys = self.auth.device_keys(namespace)?;
-            self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
+            let mut attempt = 0;
+            let keys = loop {
+                // In this order: a rotation after it has the commit fail, so that no key is forgotten.
+                let batch = self.auth.prepare_remove(namespace)?;
+                let keys = self.auth.device_keys(namespace)?;
+                attempt += 1;
+                match self.catalog().remove_namespace(namespace, batch) {
+                    Err(e) if e.kind() == ErrorKind::Conflict && attempt < ATTEMPTS => {}
+                    removed => break removed.map(|()| keys)?,
+                }
+            };
             self.retire_policies(namespace.id, None);
             Ok(self.destroy_keys(&keys))
         })

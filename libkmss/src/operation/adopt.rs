@@ -8,6 +8,7 @@ use crate::backend::Foreign;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, DeviceObject, Object};
 use crate::permit::Permit;
+use crate::tenant::{NamespaceId, ObjectId};
 
 /// What keys a device holds.
 #[derive(Debug)]
@@ -26,11 +27,15 @@ impl Operation for Survey {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Foreign>> {
         let backend = hall.backend(&self.backend)?;
         let mut found = backend.foreign(permit, None)?;
-        for foreign in found.iter_mut().filter(|foreign| foreign.refusal.is_none()) {
-            if is_owned(hall, &backend.device_objects(&foreign.material.locator)?)? {
-                foreign.refusal = Some("a key of this home stands on it already".to_owned());
-            } else if is_of_a_move(hall, foreign)? {
-                foreign.refusal = Some(OF_A_MOVE.to_owned());
+        for foreign in &mut found {
+            let owners = owners(hall, &backend.device_objects(&foreign.material.locator)?)?;
+            let here = permit.caller().namespace.id;
+            foreign.owner = owners.iter().find(|(namespace, _)| *namespace == here).map(|(_, key)| *key);
+            if !owners.is_empty() {
+                foreign.refusal.get_or_insert_with(|| "a key of this home stands on it already".to_owned());
+            } else if is_of_a_key(hall, foreign)? {
+                // Whatever else is the matter with it: this says what becomes of it.
+                foreign.refusal = Some(OF_A_KEY.to_owned());
             }
         }
         Ok(found)
@@ -61,13 +66,13 @@ impl Operation for Adopt {
         let found = backend.foreign(permit, Some(&self.locator))?;
         // Which of several with one CKA_ID it is was said when it was listed.
         let foreign = found.into_iter().next().ok_or_else(gone)?;
+        // What made it may be under way, and may take it back. What has a record is told of below: it is called as keys are
+        // that are made there.
+        if owners(hall, &backend.device_objects(&self.locator)?)?.is_empty() && is_of_a_key(hall, &foreign)? {
+            return Err(Error::new(ErrorKind::ActionProhibited, OF_A_KEY));
+        }
         if let Some(refusal) = &foreign.refusal {
             return Err(Error::new(ErrorKind::ActionProhibited, refusal.clone()));
-        }
-        // The move may be under way, and may take it back. What has a record is told of below: it is called as keys are that
-        // are made there.
-        if !is_owned(hall, &backend.device_objects(&self.locator)?)? && is_of_a_move(hall, &foreign)? {
-            return Err(Error::new(ErrorKind::ActionProhibited, OF_A_MOVE));
         }
         let mut material = foreign.material;
         material.locator = self.locator;
@@ -85,20 +90,16 @@ impl Operation for Adopt {
     }
 }
 
-/// Why nobody adopts what a move made.
-const OF_A_MOVE: &str =
-    "a move made it for a key of this home: `kmss key move` that key here again, and what was left is destroyed";
+/// Why nobody adopts what was made for a key that does not name it.
+const OF_A_KEY: &str = "it was made for a key of this home that does not name it, by a move or as a replica: `kmss key move` that \
+                        key here again, or `kmss hsm clone` the group that it is in, and what was left is destroyed";
 
-/// Whether a key of this home stands on one of `objects`.
-fn is_owned(hall: &Hall, objects: &[DeviceObject]) -> Result<bool> {
-    for object in objects {
-        if hall.catalog.has_owner(object)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// The keys of this home that stand on `objects`.
+fn owners(hall: &Hall, objects: &[DeviceObject]) -> Result<Vec<(NamespaceId, ObjectId)>> {
+    let owners = objects.iter().map(|object| hall.catalog.owner(object)).collect::<Result<Vec<_>>>()?;
+    Ok(owners.into_iter().flatten().collect())
 }
 
-fn is_of_a_move(hall: &Hall, foreign: &Foreign) -> Result<bool> {
+fn is_of_a_key(hall: &Hall, foreign: &Foreign) -> Result<bool> {
     left_by(&foreign.identifier).map_or(Ok(false), |known| hall.catalog.has_kin(known))
 }

@@ -252,6 +252,11 @@ pub trait Operation {
         Vec::new()
     }
 
+    /// What else it changed in that, where only the end tells: it stands in the record of the result.
+    fn altered(_: &Self::Running) -> Vec<Alteration> {
+        Vec::new()
+    }
+
     /// Does it, or starts it. Called once, after the decision.
     ///
     /// # Errors
@@ -414,9 +419,11 @@ impl Hall {
         let mut held = Vec::new();
         for object in objects {
             let Some(key) = object.key() else { continue };
-            let here = key.versions.iter().map(|version| (&version.backend, &version.locator));
-            for (backend, locator) in here.chain(key.left.iter().map(|left| (&left.backend, &left.locator))) {
-                let found = self.backend(backend)?.device_objects(locator)?;
+            let here = key.versions.iter().map(|version| (self.backend(&version.backend), &version.locator));
+            // What was left in a device that is not configured any more holds up nothing.
+            let left = key.left.iter().map(|left| (self.backend(&left.backend), &left.locator));
+            for (backend, locator) in here.chain(left.filter(|(backend, _)| backend.is_ok())) {
+                let found = backend?.device_objects(locator)?;
                 held.extend(found.into_iter().map(|found| (object.id, found)));
             }
         }

@@ -152,6 +152,7 @@ impl Pipeline {
         let request = operation.request();
         let (admission, mut trace, result) = self.start(moment, caller, operation, &request, true)?;
         let subjects = admission.permit.into_subjects().made(O::made(&result));
+        trace.changes.extend(O::altered(&result));
         let recorded = match tally::ended(&trace, &subjects) {
             Some(tally) => tally.end(caller, &trace),
             None => self.record(caller, &mut trace, &subjects, Outcome::Success, ""),

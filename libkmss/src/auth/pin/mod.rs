@@ -113,10 +113,6 @@ impl PinAuthenticator {
         }
         let mut batch = self.prepare_remove(namespace)?;
         let place = domain::key(namespace)?;
-        batch.conditions.push(match self.store.get(&place)? {
-            Some(entry) => Condition::Version(place.clone(), entry.version),
-            None => Condition::Absent(place.clone()),
-        });
         let secret = Secret::filled(DomainKey::SECRET_LEN, |b| self.random.fill(b))?;
         let private = Private { version: FIRST_VERSION, secret };
         let (seal, random) = (self.seal.as_ref(), self.random.as_ref());
@@ -146,17 +142,21 @@ impl PinAuthenticator {
         self.apply(&self.prepare_initialize(namespace, (so_pin, None), (None, Vec::new()))?)
     }
 
-    /// The batch that removes the domain keys of `namespace`, with as many credentials as fit. The others are sealed under
+    /// The batch that removes the domain keys of `namespace` as they are now, with as many credentials as fit. The others are sealed under
     /// the public domain key, so that they die with it; [`Self::set_user_pin`] clears them away.
     ///
     /// # Errors
     /// Those of the store.
     pub fn prepare_remove(&self, namespace: &Namespace) -> Result<Batch> {
         let place = domain::key(namespace)?;
+        let conditions = vec![match self.store.get(&place)? {
+            Some(entry) => Condition::Version(place.clone(), entry.version),
+            None => Condition::Absent(place.clone()),
+        }];
         let found = self.store.scan(&everything_of(namespace), None, REMOVED_AT_ONCE)?;
         let credentials = found.into_iter().map(|(key, _)| key).filter(|key| *key != place);
         let ops = std::iter::once(place.clone()).chain(credentials).map(Op::Delete).collect();
-        Ok(Batch { ops, invalidates: true, ..Batch::default() })
+        Ok(Batch { conditions, ops, invalidates: true })
     }
 
     /// Removes credentials of former editions of `namespace`, which nothing opens any more.

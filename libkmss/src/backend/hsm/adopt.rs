@@ -84,6 +84,7 @@ impl HsmBackend {
         let mut foreign = Foreign {
             material: Material { locator: locator.bytes, ..nothing(key_type) },
             class: key.class,
+            owner: None,
             label: label.to_vec(),
             identifier: id.to_vec(),
             usage,

@@ -85,27 +85,28 @@ impl HsmBackend {
         let mut public_template = new_key(&public, KeyClass::Public, key_type, &id, self.label_limit()?)?;
         public_template.extend(of_kind);
         let stored = private.storage == Storage::Stored;
-        let made = self.call_to_make((Use::Other, &[]), move |device, lent| {
+        let made = self.call(Use::Other, &[], move |device, lent| {
             // Nothing behind it may fail in a way that has it done again.
             let at = |class| Locator::new(class, &lent.entered().serial, &id, None);
             let (private, public) = (at(KeyClass::Private)?, at(KeyClass::Public)?);
             let (theirs, ours) =
-                lent.ask(|s| s.generate_key_pair(&mechanism(), &public_template, &private_template))?;
-            if stored {
-                device.remember(lent, &private.bytes, ours);
-                device.remember(lent, &public.bytes, theirs);
-            }
+                lent.make_pair(|s| s.generate_key_pair(&mechanism(), &public_template, &private_template))?;
+            let held = |handle| SessionKey::new(device, lent, handle, Vec::new());
+            let halves = (held(ours), held(theirs));
             let read = Read::of_new(lent, theirs, public_of(key_type));
-            Ok((private, public, read, SessionKey::new(device, lent, ours, Vec::new())))
+            Ok((private, public, read, halves))
         });
-        let (private, public, read, held) = made?;
+        // One that comes when nobody waits for it any more is destroyed again, and so is the public half of a session's pair:
+        // nothing asks for it.
+        let (private, public, read, (held, half)) = made?;
         let components = read.public(key_type)?;
         let described = self.software.import(permit, &KeyComponents::Public(components))?;
         if !stored {
             let held = HeldKey::new(epoch(), Arc::new(held));
             return Ok((Material { held, ..described.clone() }, described));
         }
-        held.keep();
+        held.keep(&private.bytes);
+        half.keep(&public.bytes);
         Ok((Material { locator: private.bytes, ..described.clone() }, Material { locator: public.bytes, ..described }))
     }
 
@@ -278,14 +279,13 @@ impl HsmBackend {
             return self.session_secret(permit, new, (expected, implied), used, make);
         }
         let id = new.id.0;
-        let (locator, made) = self.call_to_make(used, move |device, lent| {
+        let (locator, made) = self.call(used.0, used.1, move |device, lent| {
             let locator = Locator::new(KeyClass::Secret, &lent.entered().serial, &id, None)?;
             let handle = make(device, lent)?;
-            device.remember(lent, &locator.bytes, handle);
             Ok((locator, SessionKey::new(device, lent, handle, Vec::new())))
         })?;
         // One that comes when nobody waits for it any more is destroyed again.
-        made.keep();
+        made.keep(&locator.bytes);
         // The device may have been entered anew since: the handle is looked up.
         let wanted = locator.clone();
         let described = self.call(Use::Other, &[], move |device, lent| {
@@ -317,7 +317,7 @@ impl HsmBackend {
     ) -> Result<Material> {
         let Expected { key_type, len } = expected;
         let readable = new.protection.extractable && !new.protection.sensitive;
-        let made = self.call_to_make(used, move |device, lent| {
+        let made = self.call(used.0, used.1, move |device, lent| {
             let handle = make(device, lent)?;
             if readable {
                 return give_out(lent, handle).map(Made::Value);
@@ -354,12 +354,9 @@ impl HsmBackend {
         describe: impl Fn(&Read) -> Result<Material>,
     ) -> Result<Material> {
         let (stored, id) = (new.storage == Storage::Stored, new.id.0);
-        let made = self.call_to_make(used, move |device, lent| {
+        let made = self.call(used.0, used.1, move |device, lent| {
             let locator = Locator::new(KeyClass::Private, &lent.entered().serial, &id, None)?;
             let handle = make(device, lent)?;
-            if stored {
-                device.remember(lent, &locator.bytes, handle);
-            }
             let read = Read::of_new(lent, handle, attributes::PUBLIC);
             Ok((locator, read, SessionKey::new(device, lent, handle, Vec::new())))
         });
@@ -368,7 +365,7 @@ impl HsmBackend {
         if !stored {
             return Ok(Material { locator: Vec::new(), held: HeldKey::new(epoch(), Arc::new(held)), ..described });
         }
-        held.keep();
+        held.keep(&locator.bytes);
         Ok(Material { locator: locator.bytes, held: HeldKey::default(), ..described })
     }
 

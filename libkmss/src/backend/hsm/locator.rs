@@ -25,8 +25,10 @@ pub(super) struct Replicas {
 }
 
 impl Replicas {
-    /// The key that is in `places`, which hold one half each, in tokens of their own.
-    pub(super) fn new(places: Vec<Locator>) -> Result<Self> {
+    /// The key that is in `places`, which hold one half each, in tokens of their own. Their order does not matter: the same
+    /// places make the same bytes.
+    pub(super) fn new(mut places: Vec<Locator>) -> Result<Self> {
+        places.sort_by(|one, other| one.serial.cmp(&other.serial));
         let wrong = || Error::new(ErrorKind::Internal, "the replicas of a key are not in tokens of their own");
         let (first, rest) = places.split_first().ok_or_else(wrong)?;
         let class = first.class;
@@ -191,6 +193,9 @@ mod tests {
         assert_eq!(Replicas::parse(&all.bytes).unwrap(), all);
         assert_eq!(all.at("b"), Some(&place("b", KeyClass::Private)));
         assert_eq!(all.at("d"), None);
+        let mut turned = all.places.clone();
+        turned.reverse();
+        assert_eq!(Replicas::new(turned).unwrap(), all);
         for len in 0..all.bytes.len() {
             // Cut between two places, the rest is a key with fewer.
             let cut = Replicas::parse(&all.bytes[..len]);

@@ -70,15 +70,6 @@ impl HsmBackend {
         self.route.call(used, Effort::Usual, at, f)
     }
 
-    /// As [`Self::call`], for what makes a key.
-    fn call_to_make<R: Send + 'static>(
-        &self,
-        (used, at): (Use, &[&Place]),
-        f: impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static,
-    ) -> Result<R> {
-        self.route.call(used, Effort::Making, at, f)
-    }
-
     /// Lets the software engine make something for this process; what it would store is nothing that this backend could read.
     fn with_software<R>(&self, permit: &Permit, f: impl FnOnce(&dyn Backend) -> Result<R>) -> Result<R> {
         if permit.new_objects().any(|new| new.storage == Storage::Stored) {
@@ -204,8 +195,12 @@ impl PublicHalf {
     fn object(&self, device: &Device, lent: &Lent) -> Result<(ObjectHandle, bool), Trouble> {
         let at = self.replicas.as_ref().and_then(|replicas| replicas.at(&lent.entered().serial));
         if let Some(locator) = at {
-            // Anybody may put a public object into a device: it counts only where it is what the record says.
-            if let Some(handle) = place::stored(device, lent, locator)? {
+            // Anybody may put a public object into a device, and several: it counts only where it is what the record says.
+            let found = match place::stored(device, lent, locator) {
+                Err(Trouble::Core(several)) if several.kind() == ErrorKind::Damaged => None,
+                found => found?,
+            };
+            if let Some(handle) = found {
                 let read = Read::of(lent, handle, public_of(self.key_type))?;
                 if read.public(self.key_type).is_ok_and(|public| public == self.public) {
                     return Ok((handle, false));

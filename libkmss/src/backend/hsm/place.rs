@@ -48,8 +48,9 @@ impl SessionKey {
         self.epoch == epoch() && self.entrance == lent.entrance() && self.device.is_live(self.entrance, self.session)
     }
 
-    /// Lets the object be: it is a stored one.
-    pub(super) fn keep(mut self) {
+    /// Lets the object be: it is a stored one, which is called `name`.
+    pub(super) fn keep(mut self, name: &[u8]) {
+        self.device.remember((self.entrance, self.epoch), name, self.handle);
         self.entrance = u64::MAX;
     }
 }

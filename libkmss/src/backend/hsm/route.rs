@@ -90,13 +90,14 @@ impl Members {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         loop {
             let mut busy = false;
-            for place in self.order(at, turn) {
+            let order = self.order(at, turn);
+            for place in order.iter().copied() {
                 let late = self.clock.monotonic() >= until;
                 let Some(member) = self.all.get(place).filter(|_| !late) else { continue };
                 if failures.iter().any(|(failed, _)| *failed == place) {
                     continue;
                 }
-                match self.try_at(member, (used, effort), &f, failures.len()) {
+                match self.try_at(member, (used, effort), &f, failures.len() + 1 >= order.len()) {
                     Tried::Done(result) => {
                         self.settle(place, &blamed);
                         return Ok(result);
@@ -124,7 +125,7 @@ impl Members {
         member: &Member,
         (used, effort): (Use, Effort),
         f: &Arc<impl Fn(&Arc<Device>, &Lent) -> Result<R, Trouble> + Send + Sync + 'static>,
-        failed: usize,
+        last: bool,
     ) -> Tried<R> {
         let device = &member.device;
         match device.standing() {
@@ -139,7 +140,6 @@ impl Members {
         let alone = !self.all.iter().any(|other| matches!(other.device.standing(), Standing::Ready { .. }));
         // One that hangs leaves the next one time to do it. That is a part of the whole deadline, never of what is left of it:
         // whoever has waited must not make a member look dead.
-        let last = failed + 1 >= self.all.len();
         let within = if last { self.deadline.max(SHORTEST) } else { (self.deadline / 2).max(SHORTEST) };
         let (whole, f) = (Arc::clone(device), Arc::clone(f));
         match device.attempt((alone, within), effort, move |lent| f(&whole, lent)) {
@@ -150,7 +150,8 @@ impl Members {
                 // What failed on the way into it is the device's, whatever it is called.
                 let call = trouble.fault() == Fault::Call;
                 let error = trouble.into_error(device.name(), used);
-                if matches!(error.kind(), ErrorKind::BackendUnavailable | ErrorKind::Memory) {
+                // What is wrong with one replica is not wrong with the others.
+                if matches!(error.kind(), ErrorKind::BackendUnavailable | ErrorKind::Memory | ErrorKind::Damaged) {
                     Tried::Next(error, call)
                 } else {
                     Tried::Final(error)

@@ -6,8 +6,8 @@
 
 use std::sync::Arc;
 
+use super::Hall;
 use super::proof::{Side, prove};
-use super::{Hall, KNOWN};
 use crate::backend::Backend;
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{
@@ -23,6 +23,8 @@ use crate::tenant::ObjectId;
 const TRANSPORT_BITS: u32 = 3072;
 /// Length of a transport key in bytes.
 const TRANSPORT_LEN: usize = 32;
+/// AES key wrap fills keys up to multiples of so many bytes (RFC 5649).
+const FILLED_UP_TO: usize = 8;
 /// Number of the version that the software engine seals what it makes as.
 const FIRST_VERSION: u32 = 1;
 
@@ -135,8 +137,11 @@ impl<'a> Carrier<'a> {
                 .and_then(|components| self.target.import(&self.making(new.clone()), &components));
             // A device that takes nothing in clear may take it wrapped.
             return match given {
-                Err(e) if e.kind().class() == ErrorClass::Request => {
-                    self.under_transport_key(source, here, new).map_err(|_| e)
+                Err(first) if first.kind().class() == ErrorClass::Request => {
+                    self.under_transport_key(source, here, new).map_err(|e| {
+                        // A device that is down is no fault of the key's.
+                        if e.kind().class() == ErrorClass::Environment { e } else { first.with_source(e) }
+                    })
                 }
                 given => given,
             };
@@ -150,7 +155,7 @@ impl<'a> Carrier<'a> {
         let key = here.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?;
         let mut id = here.id;
         if *self.target.id() != BackendId::soft()
-            && let Some(chance) = id.0.get_mut(KNOWN..)
+            && let Some(chance) = id.0.get_mut(ObjectId::KNOWN..)
         {
             self.target.entropy().fill(chance)?;
         }
@@ -169,9 +174,18 @@ impl<'a> Carrier<'a> {
 
     fn under_transport_key(&self, source: &Arc<dyn Backend>, here: &Arc<Object>, new: NewObject) -> Result<Material> {
         let pair = self.transport_pair()?;
+        if is_filled_up(here)? {
+            match self.exactly(source, here, (&pair, &new)) {
+                // One that OAEP does not carry is too long, or such that no length is lost.
+                Err(e) if e.kind().class() == ErrorClass::Request => {}
+                carried => return carried,
+            }
+        }
         let made = self.draft(Usage { wrap: true, ..Usage::default() }, true)?;
         let spec = KeySpec::Secret { key_type: KeyType::Aes, len: TRANSPORT_LEN };
-        let material = source.generate(&self.making(NewObject::clone(&made.subject())), &spec)?;
+        // Where the key is that it is to wrap, of a source that has several places.
+        let making = self.permit.step_of_move(Subject::New(made.subject()), Some(subject(here)));
+        let material = source.generate(&making, &spec)?;
         let wrapping = self.object(made, source, (KeyClass::Secret, material));
         let mut refused = Error::new(ErrorKind::MechanismUnsupported, "there is no hash for OAEP");
         for hash in HASHES {
@@ -206,13 +220,35 @@ impl<'a> Carrier<'a> {
         wrapping: &Arc<Object>,
         hash: Hash,
     ) -> Result<Arc<Object>> {
-        let oaep = Mechanism::Rsa(RsaMechanism::Oaep(Oaep { hash, mgf: hash, label: Vec::new() }));
+        let oaep = oaep(hash);
         let both = self.permit.step_of_move(subject(&pair.public), Some(subject(wrapping)));
         let wrapped = source.wrap(&both, &oaep)?;
         let draft = self.draft(Usage { unwrap: true, ..Usage::default() }, false)?;
         let opening = self.permit.step_of_move(subject(&pair.private), Some(Subject::New(draft.subject())));
         let material = self.target.unwrap(&opening, &oaep, &wrapped, KeyType::Aes, Some(TRANSPORT_LEN))?;
         Ok(self.object(draft, self.target, (KeyClass::Secret, material)))
+    }
+
+    /// The key under the public half of the pair itself: nothing is filled up on the way.
+    fn exactly(
+        &self,
+        source: &Arc<dyn Backend>,
+        here: &Arc<Object>,
+        (pair, new): (&Transport, &NewObject),
+    ) -> Result<Material> {
+        let key = here.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?;
+        let len = bytes_of(here)?;
+        let mut refused = Error::new(ErrorKind::MechanismUnsupported, "there is no hash for OAEP");
+        for oaep in HASHES.map(oaep) {
+            let sending = self.permit.step_of_move(subject(&pair.public), Some(subject(here)));
+            let opening = self.permit.step_of_move(subject(&pair.private), Some(Subject::New(Arc::new(new.clone()))));
+            let sent = source.wrap(&sending, &oaep);
+            match sent.and_then(|wrapped| self.target.unwrap(&opening, &oaep, &wrapped, key.key_type, len)) {
+                Err(e) if e.kind().class() == ErrorClass::Request => refused = e,
+                carried => return carried,
+            }
+        }
+        Err(refused)
     }
 
     fn wrapped(
@@ -225,8 +261,7 @@ impl<'a> Carrier<'a> {
         let padded = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad);
         let wrapped = source.wrap(&self.permit.step_of_move(subject(wrapping), Some(subject(here))), &padded)?;
         let key = here.key().ok_or_else(|| Error::new(ErrorKind::Internal, "the object is no key"))?;
-        let bytes = usize::try_from(version_of(here)?.bits / 8).ok();
-        let len = bytes.filter(|len| key.class == KeyClass::Secret && *len > 0);
+        let len = bytes_of(here)?.filter(|_| key.class == KeyClass::Secret);
         let opening = self.permit.step_of_move(subject(unwrapping), Some(Subject::New(Arc::new(new))));
         self.target.unwrap(&opening, &padded, &wrapped, key.key_type, len)
     }
@@ -280,6 +315,21 @@ impl<'a> Carrier<'a> {
 
 fn subject(object: &Arc<Object>) -> Subject {
     Subject::Object(Arc::clone(object))
+}
+
+fn oaep(hash: Hash) -> Mechanism {
+    Mechanism::Rsa(RsaMechanism::Oaep(Oaep { hash, mgf: hash, label: Vec::new() }))
+}
+
+/// How long the key is, where that is known.
+fn bytes_of(here: &Arc<Object>) -> Result<Option<usize>> {
+    Ok(usize::try_from(version_of(here)?.bits / 8).ok().filter(|len| *len > 0))
+}
+
+/// Whether AES key wrap fills the key up: SoftHSM2 takes what that adds for a part of the key, and a MAC does not show it.
+fn is_filled_up(here: &Arc<Object>) -> Result<bool> {
+    let secret = here.key().is_some_and(|key| key.class == KeyClass::Secret);
+    Ok(secret && bytes_of(here)?.is_none_or(|len| len % FILLED_UP_TO != 0))
 }
 
 fn version_of(object: &Arc<Object>) -> Result<&KeyVersion> {

@@ -18,10 +18,6 @@ use crate::key::{Action, Alteration, BackendId, Body, Key, KeyClass, Left, Objec
 use crate::permit::{Permit, Subject};
 use crate::tenant::ObjectId;
 
-/// How many bytes of the identifier that a device knows a moved key by are those of the key's identity. The others are random:
-/// no two moves make one object.
-const KNOWN: usize = 12;
-
 /// Moves a key, with all its versions and both halves, to another backend of its namespace. The pipeline admits the security
 /// officer only, and policies decide on it as a change of state and an export.
 #[derive(Debug)]
@@ -34,6 +30,8 @@ pub struct Move {
     pub to: BackendId,
     /// Locators of what moves that did not come to their end left in the target: objects that [`is_left_by`] tells the key of.
     pub remains: Vec<Vec<u8>>,
+    /// Whether what the key left in backends that are not configured any more is given up: nobody can destroy it from here.
+    pub forget: bool,
 }
 
 /// What became of a key that was to be moved.
@@ -47,9 +45,11 @@ pub struct Moved {
     pub cleared: usize,
     /// What could not be destroyed in its former place, and why. It is the key's until the move is repeated.
     pub remaining: Vec<String>,
+    /// The backends that are not configured any more, and what was left there is given up.
+    pub forgotten: Vec<String>,
 }
 
-/// Whether an object that a device knows by `identifier` was made for the key `id`: by a move, or with the key.
+/// Whether an object that a device knows by `identifier` was made for the key `id`: by a move, as a replica, or with the key.
 #[must_use]
 pub fn is_left_by(identifier: &[u8], id: ObjectId) -> bool {
     left_by(identifier).is_some_and(|known| id.0.starts_with(known))
@@ -57,7 +57,7 @@ pub fn is_left_by(identifier: &[u8], id: ObjectId) -> bool {
 
 /// The beginning of the identity of the key that an object which a device knows by `identifier` was made for, if it was.
 pub(super) fn left_by(identifier: &[u8]) -> Option<&[u8]> {
-    if identifier.len() == size_of::<ObjectId>() { identifier.get(..KNOWN) } else { None }
+    if identifier.len() == size_of::<ObjectId>() { identifier.get(..ObjectId::KNOWN) } else { None }
 }
 
 impl Operation for Move {
@@ -78,16 +78,28 @@ impl Operation for Move {
         Alteration::between("backend", places, self.to.0.to_string()).into_iter().collect()
     }
 
+    fn altered(moved: &Moved) -> Vec<Alteration> {
+        Alteration::between("left", moved.forgotten.join(" "), String::new()).into_iter().collect()
+    }
+
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Moved> {
         let halves = halves(permit)?;
         let moves = hall.would_move(permit.caller(), &halves, &self.to)?;
         let target = hall.backend(&self.to)?;
         target.ready()?;
-        let (halves, cleared) = clear_remains(hall, permit, target, &self.remains, halves)?;
         let kept = if moves { rehome(hall, permit, target, &halves)? } else { halves };
-        let (objects, destroyed, remaining) = let_go(hall, permit, kept);
+        if !moves && !self.remains.is_empty() {
+            holds(permit, target, &kept)?;
+        }
+        // Not before: of a home that was restored from an older copy it may be all that there is of the key.
+        let (kept, cleared, uncleared) = match clear_remains(hall, permit, target, &self.remains, kept.clone()) {
+            Err(e) if moves => (kept, 0, Some(format!("in `{}`: {}", self.to.0, e.sentence()))),
+            cleared => cleared.map(|(kept, cleared)| (kept, cleared, None))?,
+        };
+        let LetGo { halves: objects, destroyed, mut remaining, forgotten } = let_go(hall, permit, kept, self.forget);
+        remaining.extend(uncleared);
         // Nothing is called done that left the record as it was.
-        if !moves && cleared + destroyed == 0 {
+        if !moves && cleared + destroyed == 0 && forgotten.is_empty() {
             let why = if remaining.is_empty() {
                 Error::new(ErrorKind::Arguments, format!("the key is in `{}` already", self.to.0))
             } else {
@@ -96,7 +108,7 @@ impl Operation for Move {
             };
             return Err(why);
         }
-        Ok(Moved { objects, moved: moves, cleared: cleared + destroyed, remaining })
+        Ok(Moved { objects, moved: moves, cleared: cleared + destroyed, remaining, forgotten })
     }
 }
 
@@ -171,9 +183,24 @@ fn halves(permit: &Permit) -> Result<Vec<Arc<Object>>> {
     Ok(std::iter::once(first.object).chain(others).cloned().collect())
 }
 
-/// Destroys what earlier moves left in the target. The record moves on first: no move that began before commits any more, so
-/// that nothing is taken from under it.
-fn clear_remains(
+/// Refuses where the target does not have what the record says that it has.
+fn holds(permit: &Permit, target: &Arc<dyn Backend>, halves: &[Arc<Object>]) -> Result<()> {
+    let keys = halves.iter().filter_map(|half| half.key()).filter(|key| key.class != KeyClass::Public);
+    for version in keys.flat_map(|key| &key.versions).filter(|version| version.backend == *target.id()) {
+        if !version.locator.is_empty() && target.foreign(permit, Some(&version.locator))?.is_empty() {
+            let why = format!(
+                "`{}` does not hold the key where the record says: what else of it is there may be all that there is, and stays",
+                target.id().0
+            );
+            return Err(Error::new(ErrorKind::BackendUnavailable, why));
+        }
+    }
+    Ok(())
+}
+
+/// Destroys what earlier attempts left in the target. The record moves on first: none that began before commits any more, so
+/// that nothing is taken from under it. Whoever calls it knows that the key is somewhere else.
+pub(super) fn clear_remains(
     hall: &Hall,
     permit: &Permit,
     target: &Arc<dyn Backend>,
@@ -203,36 +230,43 @@ fn rehome(hall: &Hall, permit: &Permit, target: &Arc<dyn Backend>, halves: &[Arc
     let mut carrier = Carrier::new(hall, permit, target);
     let moved = halves.iter().map(|half| carrier.moved(half)).collect::<Result<Vec<Object>>>();
     let committed = moved.and_then(|moved| {
-        let gained: Vec<_> = hall.held_by(&moved)?.into_iter().filter(|new| !hall.has(halves, new)).collect();
+        let had: Vec<Object> = halves.iter().map(|object| Object::clone(object)).collect();
+        let (mut gained, had) = (hall.held_by(&moved)?, hall.held_by(&had)?);
+        gained.retain(|new| !had.contains(new));
         hall.catalog.rehome(permit.caller(), &moved, (&gained, &[]))
     });
     committed.inspect_err(|_| carrier.give_up(halves))
 }
 
-impl Hall {
-    /// Whether one of `objects` stands on this object of a device.
-    fn has(&self, objects: &[Arc<Object>], held: &(ObjectId, crate::key::DeviceObject)) -> bool {
-        let objects: Vec<Object> = objects.iter().map(|object| Object::clone(object)).collect();
-        self.held_by(&objects).is_ok_and(|known| known.contains(held))
-    }
+/// What became of the former places of a key.
+struct LetGo {
+    halves: Vec<Arc<Object>>,
+    destroyed: usize,
+    remaining: Vec<String>,
+    forgotten: Vec<String>,
 }
 
-/// Destroys what the key was moved away from, and takes it out of the record. What cannot be destroyed now stays there.
-fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>) -> (Vec<Arc<Object>>, usize, Vec<String>) {
-    let (mut cleared, mut remaining, mut lost) = (0, Vec::new(), Vec::new());
+/// Destroys what the key was moved away from, and takes it out of the record. What cannot be destroyed now stays there; with
+/// `forget` not what is in backends that are not configured.
+fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>, forget: bool) -> LetGo {
+    let (mut destroyed, mut remaining, mut lost, mut forgotten) = (0, Vec::new(), Vec::new(), Vec::new());
     let mut next: Vec<Object> = halves.iter().map(|half| Object::clone(half)).collect();
     for object in &mut next {
         let of = Arc::new(object.clone());
         let Body::Key(key) = &mut object.body else { continue };
         let mut still = Vec::new();
         for left in std::mem::take(&mut key.left) {
+            if forget && hall.backend(&left.backend).is_err() {
+                forgotten.push(left.backend.0.to_string());
+                continue;
+            }
             let gone = hall.backend(&left.backend).and_then(|backend| {
                 destroy(permit, backend, &of, &left.locator)?;
                 backend.device_objects(&left.locator)
             });
             match gone {
                 Ok(places) => {
-                    cleared += 1;
+                    destroyed += 1;
                     lost.extend(places.into_iter().map(|place| (of.id, place)));
                 }
                 Err(e) => {
@@ -243,15 +277,15 @@ fn let_go(hall: &Hall, permit: &Permit, halves: Vec<Arc<Object>>) -> (Vec<Arc<Ob
         }
         key.left = still;
     }
-    if cleared == 0 {
-        return (halves, 0, remaining);
+    if destroyed + forgotten.len() == 0 {
+        return LetGo { halves, destroyed, remaining, forgotten };
     }
     match hall.catalog.rehome(permit.caller(), &next, (&[], &lost)) {
-        Ok(halves) => (halves, cleared, remaining),
+        Ok(halves) => LetGo { halves, destroyed, remaining, forgotten },
         // The key has moved all the same, and its record says what to look after.
         Err(e) => {
             remaining.push(format!("as the record has it: {}", e.sentence()));
-            (halves, 0, remaining)
+            LetGo { halves, destroyed: 0, remaining, forgotten: Vec::new() }
         }
     }
 }

@@ -216,6 +216,16 @@ fn a_namespace_that_is_removed_leaves_nothing() {
 }
 
 #[test]
+fn a_namespace_whose_domain_key_is_rotated_meanwhile_is_not_removed() {
+    let bench = Bench::with_user();
+    let batch = bench.auth.prepare_remove(&bench.namespace).unwrap();
+    bench.auth.rotate(&bench.namespace, &bench.officer(), crate::clock::Timestamp(1), None).unwrap();
+    assert_eq!(bench.store.commit(&batch).unwrap(), Commit::Conflict);
+    let batch = bench.auth.prepare_remove(&bench.namespace).unwrap();
+    assert!(matches!(bench.store.commit(&batch).unwrap(), Commit::Committed(_)));
+}
+
+#[test]
 fn a_namespace_with_many_users_can_be_initialised_anew_and_removed() {
     let bench = Bench::new(Suite::Nist, PinConfig::default());
     let officer = bench.officer();

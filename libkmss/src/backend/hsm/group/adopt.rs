@@ -1,5 +1,5 @@
-//! Keys that members of a group hold already, cloned by their vendor's means: adopted as one key where it is shown that they
-//! are one. A CKA_ID and a label show nothing.
+//! Keys that members of a group hold already, cloned by their vendor's means or left by a token that is gone: adopted as one key
+//! where it is shown that they are one. A CKA_ID and a label show nothing.
 
 use cryptoki::mechanism::Mechanism as Theirs;
 use cryptoki::object::ObjectHandle;
@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::key::{KeyClass, Protection, PublicComponents, Usage};
 use crate::mechanism::KeyType;
 use crate::permit::Permit;
+use crate::tenant::ObjectId;
 
 impl GroupBackend {
     /// Every stored key of the members, those of one CKA_ID and label in several members as one.
@@ -30,17 +31,20 @@ impl GroupBackend {
                     continue;
                 }
             };
-            let name = |foreign: &Foreign| {
-                let key_type = foreign.material.key_type;
-                (foreign.class, foreign.identifier.clone(), foreign.label.clone(), key_type)
-            };
             let before = merged.len();
             for foreign in &found {
-                let alone = found.iter().filter(|other| name(other) == name(foreign)).count() == 1;
-                let same = |all: &&mut Vec<Foreign>| all.first().is_some_and(|first| name(first) == name(foreign));
-                match merged.iter_mut().take(before).find(same) {
-                    Some(all) if alone => all.push(foreign.clone()),
-                    _ => merged.push(vec![foreign.clone()]),
+                // As the vendor cloned it, else as it was made here for one key.
+                let place = [false, true].into_iter().find_map(|kin| {
+                    let like = |other: &Foreign| called(other, kin) == called(foreign, kin);
+                    let mut there =
+                        (0..before).filter(|at| merged.get(*at).and_then(|all| all.first()).is_some_and(like));
+                    let (place, another) = (there.next(), there.next());
+                    let alone = another.is_none() && found.iter().filter(|other| like(other)).count() == 1;
+                    place.filter(|_| alone)
+                });
+                match place.and_then(|place| merged.get_mut(place)) {
+                    Some(all) => all.push(foreign.clone()),
+                    None => merged.push(vec![foreign.clone()]),
                 }
             }
         }
@@ -104,6 +108,13 @@ impl GroupBackend {
         }
         Ok(true)
     }
+}
+
+/// What a key is called in its device; of `kin`, by what the identifiers of all replicas of one key begin with.
+fn called(foreign: &Foreign, kin: bool) -> (KeyClass, &[u8], &[u8], KeyType) {
+    let id = foreign.identifier.as_slice();
+    let known = id.get(..ObjectId::KNOWN).filter(|_| kin && id.len() == size_of::<ObjectId>());
+    (foreign.class, known.unwrap_or(id), &foreign.label, foreign.material.key_type)
 }
 
 /// What the secret key makes of `chance`; `None` where it does nothing that shows it.

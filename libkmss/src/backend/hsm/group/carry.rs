@@ -21,6 +21,7 @@ use crate::key::{KeyClass, Material, Protection, PublicComponents, Usage};
 use crate::mechanism::{Hash, KeyType};
 use crate::os::{Lock, Rank};
 use crate::permit::NewObject;
+use crate::tenant::ObjectId;
 
 /// Size of the RSA key that the transport key comes under: as strong as AES-128 (NIST SP 800-57, part 1, table 2).
 const MODULUS_BITS: u64 = 3072;
@@ -63,7 +64,7 @@ enum Wrapping {
 pub(super) struct Carried<'a> {
     /// Where it is.
     pub(super) place: &'a Locator,
-    /// What the replica gets; its identifier is that of the original.
+    /// What the replica gets.
     pub(super) new: &'a NewObject,
     pub(super) material: &'a Material,
 }
@@ -151,6 +152,13 @@ impl GroupBackend {
         Ok(replica)
     }
 
+    /// An identifier for an object that is made of the key `new`: no two attempts make one object, and whose it is can be told.
+    pub(super) fn attempt(&self, new: &NewObject) -> Result<Vec<u8>> {
+        let mut id = new.id.0;
+        self.pool.software.entropy().fill(id.get_mut(ObjectId::KNOWN..).unwrap_or_default())?;
+        Ok(id.to_vec())
+    }
+
     /// Carries a key through a passage; `None`, and nothing was done, where that is shut.
     fn through(&self, passage: &Passage, (from, to): (&Part, &Part), carried: &Carried<'_>) -> Result<Option<Locator>> {
         let Carried { place, new, material } = carried;
@@ -191,31 +199,37 @@ impl GroupBackend {
             ..new.protection
         };
         let replica_of = NewObject { protection, ..NewObject::clone(new) };
-        let template = new_key(&replica_of, place.class, material.key_type, &place.id, limit)?;
+        let id = self.attempt(new)?;
+        let template = new_key(&replica_of, place.class, material.key_type, &id, limit)?;
         let end = if exact { passage.receiver.clone() } else { passage.to.clone() };
-        let (place, original) = (Locator::clone(place), Material::clone(material));
+        let (class, original) = (place.class, Material::clone(material));
         let arrived = call(&to.device, Effort::Usual, move |device, lent| {
             let Ok(by) = end.handle(device, lent) else { return Ok(None) };
-            let replica = Locator::new(place.class, &lent.entered().serial, &place.id, None)?;
+            let replica = Locator::new(class, &lent.entered().serial, &id, None)?;
             let made = lent.ask(|session| session.unwrap_key(&mechanism(), by, &wrapped, &template))?;
             // From here on nothing may fail in a way that has it done again.
-            let same = match key {
-                (KeyClass::Private, _, usage) => {
-                    is_half(lent, made, (usage, &original), (&chance, authenticated)).unwrap_or(false)
+            let shows = match key {
+                (KeyClass::Private, _, usage) => is_half(lent, made, (usage, &original), (&chance, authenticated)),
+                _ => shown(lent, made, key, &chance).map(|here| here == proof && is_same(lent, made, &original)),
+            };
+            let same = match shows {
+                Err(trouble) if trouble.fault() != Fault::Request => {
+                    let _ = lent.ask(|session| session.destroy_object(made));
+                    let again = trouble.fault().is_void();
+                    return Err(if again { trouble.into_error(device.name(), Use::Other).into() } else { trouble });
                 }
-                _ => shown(lent, made, key, &chance).is_ok_and(|here| here == proof) && is_same(lent, made, &original),
+                shows => shows.unwrap_or(false),
             };
             if !same {
                 let _ = lent.ask(|session| session.destroy_object(made));
                 let why = "what arrived there is another key: the HSMs do not understand each other";
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
             }
-            device.remember(lent, &replica.bytes, made);
             Ok(Some((replica, SessionKey::new(device, lent, made, Vec::new()))))
         })?;
         // One that comes when nobody waits for it any more is destroyed again.
         Ok(arrived.map(|(replica, made)| {
-            made.keep();
+            made.keep(&replica.bytes);
             replica
         }))
     }
@@ -226,9 +240,9 @@ impl GroupBackend {
         let (by, hash) = (wrapping(&here, &there)?, oaep_hash(&here, &there));
         let mut chance = [0; BLOCK];
         self.pool.software.entropy().fill(&mut chance)?;
-        let (receiver, public) = call(&to.device, Effort::Making, receiver)?;
+        let (receiver, public) = call(&to.device, Effort::Usual, receiver)?;
         let half = public.clone();
-        let (transport, sent, proof) = call(&from.device, Effort::Making, move |device, lent| {
+        let (transport, sent, proof) = call(&from.device, Effort::Usual, move |device, lent| {
             let transport = generate(device, lent)?;
             let handle = transport.handle(device, lent)?;
             let proof = lent.ask(|session| session.encrypt(&Theirs::AesEcb, handle, &chance))?;
@@ -372,7 +386,7 @@ fn receiver(device: &Arc<Device>, lent: &Lent) -> Result<(Place, PublicComponent
         Attribute::Extractable(false),
         Attribute::Unwrap(true),
     ];
-    let pair = lent.ask(|session| session.generate_key_pair(&Theirs::RsaPkcsKeyPairGen, &public, &private));
+    let pair = lent.make_pair(|session| session.generate_key_pair(&Theirs::RsaPkcsKeyPairGen, &public, &private));
     let (public, private) = pair?;
     let private = session_key(device, lent, private);
     let told = Read::of_new(lent, public, public_of(KeyType::Rsa)).public(KeyType::Rsa);

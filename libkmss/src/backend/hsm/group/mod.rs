@@ -14,7 +14,7 @@ use super::locator::Replicas;
 use super::place::{Place, stored};
 use super::route::{Members, Route};
 use super::{Backend, Ciphering, Digesting, Foreign, HsmBackend, Signing, Verifying};
-use crate::backend::Replication;
+use crate::backend::{Replicating, Replication};
 use crate::config::HsmGroupConfig;
 use crate::device::{Device, Effort, Use};
 use crate::error::{Error, ErrorKind, Result};
@@ -60,7 +60,14 @@ impl GroupBackend {
 
     /// The member that makes something: one that holds what is `at`, and can be used now. It has been asked nothing yet.
     fn choose(&self, at: &[&Place]) -> Result<usize> {
-        let device = self.pool.call(Use::Other, at, |device, _| Ok(Arc::clone(device)))?;
+        let keys: Vec<Place> = at.iter().copied().filter(|key| !matches!(key, Place::Here)).cloned().collect();
+        let device = self.pool.call(Use::Other, at, move |device, lent| {
+            // A member that was not entered before may turn out to have none of it.
+            for key in &keys {
+                key.handle(device, lent)?;
+            }
+            Ok(Arc::clone(device))
+        })?;
         let place = self.members.iter().position(|member| Arc::ptr_eq(&member.device, &device));
         place.ok_or_else(|| Error::new(ErrorKind::Internal, "a call went to no member of the group"))
     }
@@ -79,7 +86,11 @@ impl GroupBackend {
     ) -> Result<Material> {
         let new = permit.new_object()?;
         if new.storage != Storage::Stored {
-            return make(&self.pool);
+            // What is to wrap another key is made where that is.
+            return match permit.second_key().map(Place::of) {
+                Ok(beside) => make(&self.member(self.choose(&[&beside?])?)?.backend),
+                Err(_) => make(&self.pool),
+            };
         }
         check_new(new)?;
         let source = self.choose(at)?;
@@ -258,12 +269,12 @@ impl Backend for GroupBackend {
         self.pool.device_objects(locator)
     }
 
-    fn replicate(&self, _permit: &Permit, key: &Object, make: bool) -> Result<Option<Replication>> {
-        self.replicated(key, make)
+    fn replicate(&self, _permit: &Permit, key: &Object, how: Replicating<'_>) -> Result<Option<Replication>> {
+        self.replicated(key, how)
     }
 
-    fn forsake(&self, _permit: &Permit, made: &[u8], before: &[u8]) -> Result<()> {
-        self.forsaken(made, before)
+    fn forsake(&self, _permit: &Permit, made: &[u8], record: &[u8]) -> Result<()> {
+        self.forsaken(made, record)
     }
 
     fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {

@@ -1,11 +1,11 @@
 //! Public halves of pairs: beside every replica of the private one, so that what reads the device alone finds both. They are
 //! made of what the record says.
 
-use cryptoki::object::Attribute;
+use cryptoki::object::{Attribute, ObjectClass};
 use der::Encode as _;
 use der::asn1::OctetStringRef;
 
-use super::super::attributes::{ec_params, new_key};
+use super::super::attributes::{Read, ec_params, new_key, public_of};
 use super::super::locator::{Locator, Replicas};
 use super::super::mechanism::unsupported;
 use super::super::place::SessionKey;
@@ -40,8 +40,28 @@ impl GroupBackend {
         Ok(Material { locator: made.bytes, ..public })
     }
 
-    /// Makes an object of a public half in one member; returns where it is there.
-    pub(super) fn put_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
+    /// Has a public half in one member, as `id` where nothing else is called so there; returns where it is.
+    pub(super) fn bring_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
+        let (wanted, key_type, public) = (id.to_vec(), material.key_type, material.public.clone());
+        let found = call(&self.member(to)?.device, Effort::Usual, move |_, lent| {
+            let halves =
+                [Attribute::Class(ObjectClass::PUBLIC_KEY), Attribute::Token(true), Attribute::Id(wanted.clone())];
+            let found = lent.ask(|session| session.find_objects(&halves))?;
+            let [only] = found.as_slice() else { return Ok((!found.is_empty()).then_some(None)) };
+            let read = Read::of(lent, *only, public_of(key_type))?;
+            let same = read.public(key_type).is_ok_and(|there| there == public);
+            Ok(Some(same.then(|| lent.entered().serial.clone())))
+        })?;
+        match found {
+            // It came with an answer that was lost.
+            Some(Some(serial)) => Locator::new(KeyClass::Public, &serial, id, None),
+            Some(None) => self.put_public(to, new, &self.attempt(new)?, material),
+            None => self.put_public(to, new, id, material),
+        }
+    }
+
+    /// Makes an object of a public half in one member, as `id`, which nothing is called there; returns where it is.
+    fn put_public(&self, to: usize, new: &NewObject, id: &[u8], material: &Material) -> Result<Locator> {
         let device = &self.member(to)?.device;
         let entered = device.entered()?;
         let new = NewObject { storage: Storage::Stored, ..new.clone() };
@@ -51,11 +71,10 @@ impl GroupBackend {
         let (half, made) = call(device, Effort::Usual, move |device, lent| {
             let half = Locator::new(KeyClass::Public, &lent.entered().serial, &id, None)?;
             let handle = lent.ask(|session| session.create_object(&template))?;
-            device.remember(lent, &half.bytes, handle);
             Ok((half, SessionKey::new(device, lent, handle, Vec::new())))
         })?;
         // One that comes when nobody waits for it any more is destroyed again.
-        made.keep();
+        made.keep(&half.bytes);
         Ok(half)
     }
 }
