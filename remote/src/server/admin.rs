@@ -31,27 +31,39 @@ impl Asked<'_> {
         self.host.kms.refuse(&self.caller, action, self.method, Error::new(ErrorKind::Denied, why))
     }
 
-    /// Does `work`, which tries a PIN, where the caller may, and not too many were wrong.
-    pub(super) fn try_pin<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if !self.host.may_try_pins(&self.caller) {
-            return self.refuse(Action::Login, "only the namespace's `officers` show PINs here");
+    /// Does `work`, which tries a PIN as `who`, in the namespace whose PIN it is: where that one may, and not too many were
+    /// wrong.
+    pub(super) fn try_pin<T>(&self, who: &Caller, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let kms = &self.host.kms;
+        let refuse = |refusal| kms.refuse(who, Action::Login, self.method, refusal);
+        match self.host.may_try_pins(who) {
+            Some(true) => {}
+            // Administrators do what is done to tokens, served or not.
+            None if kms.is_admin(&self.caller)? => {}
+            _ => return refuse(Error::new(ErrorKind::Denied, "only the namespace's `officers` show PINs here")),
+        }
+        // Rules may give an administrator another name in the namespace: who is blocked under either tries none.
+        if who.principal.name != self.caller.principal.name
+            && let Err(blocked) = kms.unblocked(&self.caller)
+        {
+            return refuse(blocked);
         }
         match self.server.attempts.begin(self.connection.owner()) {
             Ok(attempt) => attempt.end(work()),
-            Err(refusal) => self.host.kms.refuse(&self.caller, Action::Login, self.method, refusal),
+            Err(refusal) => refuse(refusal),
         }
     }
 
     /// The caller as security officer of its namespace, who manages private keys, too.
     pub(super) fn officer(&self, pin: String) -> Result<Caller> {
         let pin = secret(pin)?;
-        self.try_pin(|| self.host.kms.administer(&self.caller, &pin))
+        self.try_pin(&self.caller, || self.host.kms.administer(&self.caller, &pin))
     }
 
     /// `caller` as security officer, who manages PINs, users and settings.
     pub(super) fn logged_in(&self, caller: &Caller, officer_pin: String) -> Result<Caller> {
         let pin = secret(officer_pin)?;
-        self.try_pin(|| self.host.kms.login(caller, &Credential::OfficerPin(&pin)))
+        self.try_pin(caller, || self.host.kms.login(caller, &Credential::OfficerPin(&pin)))
     }
 
     /// The namespace of this name, served or not.

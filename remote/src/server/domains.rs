@@ -44,9 +44,10 @@ fn root_key(root: RootInfo) -> proto::RootKey {
 }
 
 impl Asked<'_> {
-    /// The caller in any namespace, where it is to show the officer's PIN.
+    /// The caller in any namespace, served or not, where it is to show the officer's PIN: as whom rules know it there.
     pub(super) fn visitor(&self, namespace: &Namespace) -> Result<Caller> {
-        let (kms, principal) = (&self.host.kms, Arc::clone(&self.caller.principal));
+        let kms = &self.host.kms;
+        let principal = Arc::new(self.connection.peer.principal(&self.host.config, &namespace.name)?);
         let visitor = kms.enter(namespace, 0)?.introduce(principal, self.connection.number, kms.now());
         Ok(self.call.map_or_else(|| visitor.clone(), |id| visitor.calling(id)))
     }
@@ -147,7 +148,7 @@ impl Server {
                 } else {
                     let visitor = who.visitor(&who.named(&asked.namespace)?)?;
                     let pin = secret(asked.officer_pin)?;
-                    let officer = who.try_pin(|| kms.administer(&visitor, &pin))?;
+                    let officer = who.try_pin(&visitor, || kms.administer(&visitor, &pin))?;
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;

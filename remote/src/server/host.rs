@@ -144,10 +144,10 @@ impl Host {
         })
     }
 
-    /// Whether `caller` may try PINs of its namespace.
-    pub(super) fn may_try_pins(&self, caller: &Caller) -> bool {
-        let officers = self.served.get(&caller.namespace.to_string()).map(|served| &served.config.officers);
-        officers.is_none_or(|officers| officers.is_empty() || officers.contains(&caller.principal.name))
+    /// Whether `caller` may try PINs of its namespace; `None` where that is not served, so that nobody could name officers.
+    pub(super) fn may_try_pins(&self, caller: &Caller) -> Option<bool> {
+        let officers = &self.served.get(&caller.namespace.to_string())?.config.officers;
+        Some(officers.is_empty() || officers.contains(&caller.principal.name))
     }
 
     /// Whether the server itself logs in to `namespace` with the PIN of `user`.
