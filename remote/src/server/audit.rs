@@ -115,8 +115,8 @@ impl Server {
         let begin = move || {
             let _share = share;
             let host = &*server.host;
-            let caller = host.beyond(&peer, None)?;
             let method = "FollowAudit";
+            let caller = host.beyond(&peer, None, method)?;
             let who = Asked { method, server: &server, host, connection: &peer, caller, call: None };
             who.auditor()?;
             let mut tail = who.tail(asked.filter);

@@ -239,8 +239,8 @@ impl Server {
             let _works = span.part("work");
             let host = &*server.host;
             let caller = match C::WIDE {
-                true => host.beyond(&connection, id)?,
-                false => host.caller(&connection, call.namespace(), id)?,
+                true => host.beyond(&connection, id, C::METHOD)?,
+                false => host.caller(&connection, call.namespace(), id, C::METHOD)?,
             };
             let method = C::METHOD;
             call.run(&Asked { method, server: &server, host, connection: &connection, caller, call: id })

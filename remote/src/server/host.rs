@@ -9,7 +9,7 @@ use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{AuditMode, BackendId, KeyVersion, Opener};
+use libkmss::key::{Action, AuditMode, BackendId, KeyVersion, Opener};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
@@ -52,6 +52,15 @@ struct Opened {
     generation: u64,
 }
 
+/// Somebody who is not to use a namespace that they asked for.
+struct KeptOut {
+    /// Whoever it is, in that namespace.
+    caller: Caller,
+    edition: u64,
+    /// What they hear.
+    answer: Error,
+}
+
 impl Host {
     /// Opens every namespace of `served`.
     ///
@@ -74,31 +83,62 @@ impl Host {
         Ok(Self { kms, config, served: all })
     }
 
-    /// The caller that is at the other end of `connection`, in `namespace`, with the request `call`.
+    /// The caller that is at the other end of `connection`, in `namespace`, with the request `call` for `method`. Whoever is
+    /// kept out is recorded.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a namespace that is not served, or not to it; [`ErrorKind::Denied`] for a peer without a name.
-    pub(super) fn caller(&self, connection: &Connection, namespace: &str, call: Option<[u8; 16]>) -> Result<Caller> {
-        let whole = full_name(namespace);
-        let served = self.served.get(&*whole).ok_or_else(|| absent(namespace))?;
-        let opened = served.current(self)?;
-        let caller = match connection.caller(&whole, opened.edition) {
-            Some(caller) => caller,
-            None => {
-                let principal = connection.peer.principal(&self.config, &opened.base.namespace.name)?;
-                let allowed = &served.config.principals;
-                if !allowed.is_empty() && !allowed.contains(&principal.name) {
-                    return Err(absent(namespace));
-                }
-                let caller = opened.base.introduce(Arc::new(principal), connection.number, self.kms.now());
-                connection.remember(&whole, opened.edition, caller.clone());
-                caller
+    pub(super) fn caller(
+        &self,
+        connection: &Connection,
+        namespace: &str,
+        call: Option<[u8; 16]>,
+        method: &str,
+    ) -> Result<Caller> {
+        let caller = self.introduced(connection, namespace)?.or_else(|out| {
+            // Once on each connection: nobody fills the disk by asking. What is not to be used is not there, though the audit
+            // may be away.
+            if connection.is_kept_out(out.caller.namespace.to_string(), out.edition) {
+                let why = "it is not among the `principals` of the namespace";
+                drop(self.kms.refuse::<()>(&out.caller, Action::Find, method, Error::new(ErrorKind::Denied, why)));
             }
-        };
+            Err(out.answer)
+        })?;
         Ok(match call {
             Some(id) => caller.calling(id),
             None => caller,
         })
+    }
+
+    /// As [`Self::caller`], for whoever did not ask for the namespace: nothing is recorded.
+    pub(super) fn known(&self, connection: &Connection, namespace: &str) -> Result<Caller> {
+        self.introduced(connection, namespace)?.map_err(|out| out.answer)
+    }
+
+    fn introduced(
+        &self,
+        connection: &Connection,
+        namespace: &str,
+    ) -> Result<std::result::Result<Caller, Box<KeptOut>>> {
+        let whole = full_name(namespace);
+        let served = self.served.get(&*whole).ok_or_else(|| absent(namespace))?;
+        let Opened { base, edition, .. } = served.current(self)?;
+        if let Some(caller) = connection.caller(&whole, edition) {
+            return Ok(Ok(caller));
+        }
+        let introduce = |principal| base.introduce(Arc::new(principal), connection.number, self.kms.now());
+        let out = |principal, answer| Ok(Err(Box::new(KeptOut { caller: introduce(principal), edition, answer })));
+        let principal = match connection.peer.principal(&self.config, &base.namespace.name) {
+            Ok(principal) => principal,
+            Err(answer) => return out(connection.peer.unnamed(), answer),
+        };
+        let allowed = &served.config.principals;
+        if !allowed.is_empty() && !allowed.contains(&principal.name) {
+            return out(principal, absent(namespace));
+        }
+        let caller = introduce(principal);
+        connection.remember(&whole, edition, caller.clone());
+        Ok(Ok(caller))
     }
 
     /// The server itself in each namespace that it serves.
@@ -111,9 +151,19 @@ impl Host {
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] for a peer without a name.
-    pub(super) fn beyond(&self, connection: &Connection, call: Option<[u8; 16]>) -> Result<Caller> {
-        let principal = connection.peer.principal(&self.config, "*")?;
-        let caller = self.kms.administrator(None)?.introduce(Arc::new(principal), connection.number, self.kms.now());
+    pub(super) fn beyond(&self, connection: &Connection, call: Option<[u8; 16]>, method: &str) -> Result<Caller> {
+        let base = self.kms.administrator(None)?;
+        let introduce = |principal| base.introduce(Arc::new(principal), connection.number, self.kms.now());
+        let caller = match connection.peer.principal(&self.config, "*") {
+            Ok(principal) => introduce(principal),
+            Err(answer) => {
+                if connection.is_kept_out(String::new(), 0) {
+                    let why = Error::new(ErrorKind::Denied, answer.message());
+                    drop(self.kms.refuse::<()>(&introduce(connection.peer.unnamed()), Action::Find, method, why));
+                }
+                return Err(answer);
+            }
+        };
         Ok(match call {
             Some(id) => caller.calling(id),
             None => caller,
@@ -212,7 +262,7 @@ impl Host {
     pub(super) fn namespaces(&self, connection: &Connection) -> Result<Vec<Namespace>> {
         let mut all = Vec::new();
         for name in self.served.keys() {
-            match self.caller(connection, name, None) {
+            match self.known(connection, name) {
                 Ok(caller) => all.push(Namespace::clone(&caller.namespace)),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(e),

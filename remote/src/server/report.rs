@@ -27,7 +27,7 @@ impl Asked<'_> {
     /// A token as the caller may see it: what is private, where it is served to them.
     fn opened(&self, namespace: Namespace) -> Result<Opened> {
         let kms = &self.host.kms;
-        match self.host.caller(self.connection, &namespace.to_string(), None) {
+        match self.host.known(self.connection, &namespace.to_string()) {
             Ok(caller) => Ok(Opened { namespace, caller, closed: None }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let principal = Arc::clone(&self.caller.principal);

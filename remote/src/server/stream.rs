@@ -85,6 +85,10 @@ async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool
     Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
 }
 
+const fn method(encrypts: bool) -> &'static str {
+    if encrypts { "EncryptStream" } else { "DecryptStream" }
+}
+
 /// What of a stream is in memory until its end, of what its peer and the server may hold.
 struct Held {
     bytes: usize,
@@ -135,7 +139,7 @@ fn is_hashed(mechanism: &proto::Mechanism) -> bool {
 
 /// Begins what `start` says; with it come the key's version, and the backend that it crosses to.
 async fn begun<R: Send + 'static>(
-    server: &Arc<Server>,
+    (server, method): (&Arc<Server>, &'static str),
     connection: &Arc<Connection>,
     start: StreamStart,
     begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
@@ -147,8 +151,8 @@ async fn begun<R: Send + 'static>(
     let begin = move || {
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
-        let caller = host.caller(&connection, of(start.key.as_ref()), call)?;
-        let asked = Asked { method: "", server: &whole, host, connection: &connection, caller, call };
+        let caller = host.caller(&connection, of(start.key.as_ref()), call, method)?;
+        let asked = Asked { method, server: &whole, host, connection: &connection, caller, call };
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
@@ -170,7 +174,7 @@ impl Server {
             asked.host.kms.begin(&asked.caller, Sign { key, how })
         };
         let (mut running, key_version, backend): (Unfinished<Box<dyn Signing>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, "SignStream"), connection, start, begin).await?;
         while let Some(part) = next(&mut stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             held.take(data.len())?;
@@ -207,7 +211,7 @@ impl Server {
             asked.host.kms.begin(&asked.caller, Verify { key, how })
         };
         let (mut running, key_version, backend): (Unfinished<Box<dyn Verifying>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, "VerifyStream"), connection, start, begin).await?;
         loop {
             match next(&mut stream).await? {
                 Some(Part::Data(data)) => {
@@ -237,7 +241,7 @@ impl Server {
     ) -> mpsc::Receiver<Result<Vec<u8>>> {
         let (out, results) = mpsc::channel(AHEAD);
         let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
-        let told = self.told(if encrypts { "EncryptStream" } else { "DecryptStream" }, context);
+        let told = self.told(method(encrypts), context);
         tokio::spawn(async move {
             let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out);
             // What comes byte by byte would hold what it holds for ever.
@@ -270,7 +274,7 @@ impl Server {
             }
         };
         let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, method(encrypts)), connection, start, begin).await?;
         let mut held = Held::of(self, connection);
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };

@@ -97,7 +97,7 @@ impl Server {
         let (server, peer, ends) = (Arc::clone(self), Arc::clone(&context.connection), context.ends);
         let admitted = move || {
             let host = &*server.host;
-            let caller = host.beyond(&peer, None)?;
+            let caller = host.beyond(&peer, None, method)?;
             admit(&Asked { method, server: &server, host, connection: &peer, caller: caller.clone(), call: None })?;
             Ok(caller)
         };
