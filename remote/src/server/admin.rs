@@ -8,6 +8,7 @@ use libkmss::key::Action;
 use libkmss::operation::{ChangeState, SetAudit, Tag};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::{Asked, Call};
 use super::host::full_name;
@@ -52,6 +53,12 @@ impl Asked<'_> {
             Ok(attempt) => attempt.end(work()),
             Err(refusal) => refuse(refusal),
         }
+    }
+
+    /// The peer's turn to try PINs, on a thread that may wait for it.
+    pub(super) fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = self.server.attempts.turn(self.connection.owner(), self.server.deadline());
+        tokio::runtime::Handle::current().block_on(turn)
     }
 
     /// The caller as security officer of its namespace, who manages private keys, too.
@@ -115,6 +122,7 @@ impl Call for proto::GetServerInfoRequest {
 impl Call for proto::ChangeKeyStateRequest {
     type Answer = proto::ChangeKeyStateResponse;
     const METHOD: &'static str = "ChangeKeyState";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -136,6 +144,7 @@ impl Call for proto::ChangeKeyStateRequest {
 impl Call for proto::SetKeyTagsRequest {
     type Answer = proto::SetKeyTagsResponse;
     const METHOD: &'static str = "SetKeyTags";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -156,6 +165,7 @@ impl Call for proto::SetKeyTagsRequest {
 impl Call for proto::SetKeyAuditRequest {
     type Answer = proto::SetKeyAuditResponse;
     const METHOD: &'static str = "SetKeyAudit";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()

@@ -54,6 +54,9 @@ pub(super) trait Call: Message + Default + 'static {
     /// Whether it makes keys, whose material is sealed.
     const MAKES: bool = false;
 
+    /// Whether it shows a PIN.
+    const PIN: bool = false;
+
     /// Where it crosses to the core.
     const WAY: Way = Way::Keys;
 
@@ -233,8 +236,9 @@ impl Server {
         // What runs here needs no lane.
         let backend = (!quick).then(|| self.host.backend(&call));
         let (waits, span) = (span.part("wait"), span.clone());
+        let turn = if C::PIN { Some(self.attempts.turn(connection.owner(), deadline).await?) } else { None };
         let work = move || {
-            let _share = share;
+            let _held = (share, turn);
             drop(waits);
             let _works = span.part("work");
             let host = &*server.host;

@@ -77,6 +77,7 @@ impl Call for proto::ListDomainsRequest {
 impl Call for proto::RotateDomainRequest {
     type Answer = proto::RotateDomainResponse;
     const METHOD: &'static str = "RotateDomain";
+    const PIN: bool = true;
     const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
@@ -148,7 +149,9 @@ impl Server {
                 } else {
                     let visitor = who.visitor(&who.named(&asked.namespace)?)?;
                     let pin = secret(asked.officer_pin)?;
+                    let turn = who.turn()?;
                     let officer = who.try_pin(&visitor, || kms.administer(&visitor, &pin))?;
+                    drop(turn);
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;

@@ -18,6 +18,7 @@ use crate::proto;
 impl Call for proto::ChangeKeyLifeRequest {
     type Answer = proto::ChangeKeyLifeResponse;
     const METHOD: &'static str = "ChangeKeyLife";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -77,6 +78,7 @@ impl Call for proto::ListTombstonesRequest {
 impl Call for proto::ReleaseKeyNameRequest {
     type Answer = proto::ReleaseKeyNameResponse;
     const METHOD: &'static str = "ReleaseKeyName";
+    const PIN: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace

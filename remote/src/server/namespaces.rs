@@ -102,6 +102,7 @@ impl Call for proto::CreateNamespaceRequest {
 impl Call for proto::RemoveNamespaceRequest {
     type Answer = proto::RemoveNamespaceResponse;
     const METHOD: &'static str = "RemoveNamespace";
+    const PIN: bool = true;
     const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
@@ -128,6 +129,7 @@ impl Call for proto::RemoveNamespaceRequest {
 impl Call for proto::ChangeNamespaceRequest {
     type Answer = proto::ChangeNamespaceResponse;
     const METHOD: &'static str = "ChangeNamespace";
+    const PIN: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace

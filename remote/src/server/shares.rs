@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::config::ServerConfig;
 
@@ -110,6 +111,8 @@ pub(super) struct Attempts {
     clock: Arc<dyn Clock>,
     most: usize,
     peers: Mutex<HashMap<Arc<str>, Tried>>,
+    /// Of each peer that has calls with PINs under way: they are looked at one after the other.
+    turns: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
 
 #[derive(Default)]
@@ -124,7 +127,26 @@ impl Attempts {
     /// Where `locks` wrong PINs lock a credential.
     pub(super) fn new(locks: u32, clock: Arc<dyn Clock>) -> Self {
         let below = usize::try_from(locks).unwrap_or(usize::MAX).saturating_sub(1);
-        Self { clock, most: WRONG.min(below).max(1), peers: Mutex::default() }
+        Self { clock, most: WRONG.min(below).max(1), peers: Mutex::default(), turns: Mutex::default() }
+    }
+
+    /// Waits until no other call of `peer` tries PINs, at most until `deadline` on the monotonic clock: which of several PINs
+    /// are wrong is known one after the other, and right ones that come at once are no attempt too many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] where its turn did not come in time.
+    pub(super) async fn turn(&self, peer: &Arc<str>, deadline: Duration) -> Result<OwnedSemaphorePermit> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever waits or has their turn holds theirs.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(Arc::clone(peer)).or_insert_with(|| Arc::new(Semaphore::new(1))))
+        };
+        let left = deadline.saturating_sub(self.clock.monotonic());
+        match tokio::time::timeout(left, turn.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::new(ErrorKind::Busy, "other PINs of this peer are looked at: try again")),
+        }
     }
 
     /// Lets `peer` try a PIN.

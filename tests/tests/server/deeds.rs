@@ -331,3 +331,32 @@ fn an_administrator_who_is_no_officer_of_a_token_tries_its_pins_by_no_call() {
     remove(&late, SO_PIN).unwrap();
     server.home.audit_is_whole();
 }
+
+#[test]
+fn right_pins_that_come_at_once_are_looked_at_one_after_the_other() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    // One wrong PIN is as many as a peer may show: two at a time are too many, where they are counted as if they were wrong.
+    let mut server = Kmssd::with_tls("", &format!("[pin]\nmax_attempts = 2\n{RULES}"));
+    let pair = client(&server, "DNS:app.example").pair("tagged");
+    let identity = server.authority.as_ref().unwrap().issue(&["DNS:app.example"], 0);
+    let clients: Vec<_> = (0..8).map(|_| server.tls_client(Some(&identity))).collect();
+    std::thread::scope(|scope| {
+        for client in clients {
+            let pair = &pair;
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let tags = vec![format!("round-{round}")];
+                    let officer_pin = SO_PIN.into();
+                    let tags = proto::SetKeyTagsRequest { key: key(pair), tags, officer_pin, request_id: Vec::new() };
+                    client.wait(client.admin().set_key_tags(tags)).unwrap();
+                }
+            });
+        }
+    });
+    let refused = |r: &Value| r["action"] == "login" && r["outcome"] != "success";
+    assert!(!server.home.audit(5000).iter().any(refused));
+    drop(server.running.take());
+    server.home.audit_is_whole();
+}
