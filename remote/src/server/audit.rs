@@ -9,11 +9,11 @@ use libkmss::clock::Timestamp;
 use libkmss::error::Result;
 use libkmss::key::{Action, BackendId};
 use libkmss::kms::Kms;
-use tokio::sync::mpsc;
 
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, Call};
+use super::queue::Parts;
 use super::route::Context;
 use crate::proto;
 
@@ -104,7 +104,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::FollowAuditRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::FollowAuditResponse>>> {
+    ) -> Result<Parts<proto::FollowAuditResponse>> {
         let told = self.told("FollowAudit", context);
         let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::config::ServerConfig;
 
@@ -20,7 +20,7 @@ pub(super) struct Shares {
     pub(super) calls: Arc<Pool>,
     /// What reads everything there is.
     pub(super) readings: Arc<Pool>,
-    /// Bytes that streams hold until their end.
+    /// Bytes that streams hold until their end, and answers until they were fetched.
     pub(super) bytes: Arc<Pool>,
 }
 
@@ -41,6 +41,8 @@ pub(super) struct Pool {
     of_peer: usize,
     of_all: usize,
     taken: Mutex<Taken>,
+    /// Told when something was given back.
+    freed: Notify,
 }
 
 #[derive(Default)]
@@ -51,13 +53,44 @@ struct Taken {
 
 impl Pool {
     fn new(of_peer: usize, of_all: usize) -> Arc<Self> {
-        Arc::new(Self { of_peer, of_all, taken: Mutex::default() })
+        Arc::new(Self { of_peer, of_all, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// `amount` of it for `peer`, until the share is dropped; `None` where that is more than there is.
     pub(super) fn take(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Option<Share> {
         let mut share = Share { of: Arc::clone(self), peer: Arc::clone(peer), amount: 0 };
         share.grow(amount).then_some(share)
+    }
+
+    /// As [`Self::take`], as soon as there is so much, or, where that can never be, when there is all that `peer` may have.
+    pub(super) async fn take_when_free(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Share {
+        let amount = amount.min(self.of_peer).min(self.of_all);
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // What is given back from now on is heard of.
+            freed.as_mut().enable();
+            if let Some(share) = self.take(peer, amount) {
+                return share;
+            }
+            freed.await;
+        }
+    }
+
+    /// `amount` of it for `peer`, though there may be less: it is there already.
+    pub(super) fn note(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Share {
+        let mut taken = self.locked();
+        taken.all = taken.all.saturating_add(amount);
+        let of = taken.peers.entry(Arc::clone(peer)).or_default();
+        *of = of.saturating_add(amount);
+        drop(taken);
+        Share { of: Arc::clone(self), peer: Arc::clone(peer), amount }
+    }
+
+    /// What `peer` has of it, and whether that is all that it may have.
+    pub(super) fn of(&self, peer: &Arc<str>) -> (usize, bool) {
+        let has = self.locked().peers.get(peer).copied().unwrap_or_default();
+        (has, has >= self.of_peer)
     }
 
     fn locked(&self) -> MutexGuard<'_, Taken> {
@@ -98,6 +131,18 @@ impl Drop for Share {
                 taken.peers.remove(&self.peer);
             }
         }
+        drop(taken);
+        self.of.freed.notify_waiters();
+    }
+}
+
+/// What a call has of the server until the last byte of its answer was taken, or nobody takes it any more.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<Vec<Share>>>);
+
+impl Kept {
+    pub(super) fn keep(&self, share: Share) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(share);
     }
 }
 
@@ -223,6 +268,11 @@ mod tests {
         drop(first);
         assert!(pool.take(&a, 6).is_some());
         drop(other);
+        // What is there already is noted, and leaves nothing to take.
+        let noted = pool.note(&a, 7);
+        assert!(pool.of(&a) == (7, true) && pool.take(&a, 0).is_none() && pool.take(&b, 3).is_some());
+        drop(noted);
+        assert_eq!(pool.of(&a), (0, false));
         assert!(pool.locked().peers.is_empty() && pool.locked().all == 0);
     }
 

@@ -10,7 +10,6 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
 use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
 use libkmss::pipeline::Unfinished;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
 
@@ -19,8 +18,9 @@ use super::bridge::Way;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
+use super::queue::{Inlet, Parts, queue};
 use super::route::Context;
-use super::shares::Share;
+use super::shares::{Kept, Share};
 use crate::convert;
 use crate::proto::{self, StreamStart};
 
@@ -80,9 +80,14 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
 
 /// Hands a part of the output on; whether somebody takes it. Who asks for it and does not fetch it holds it no longer than
 /// who is silent.
-async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool> {
+async fn sent(out: &Inlet<Vec<u8>>, part: Vec<u8>, share: Option<Share>) -> Result<bool> {
     let late = |_| Error::new(ErrorKind::OperationInactive, "the output of the stream was not fetched for too long");
-    Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
+    timeout(SILENCE, out.put(Ok(part), share)).await.map_err(late)
+}
+
+fn full() -> Error {
+    let why = "streams hold as much as the server has for them, or for one peer: try again, or in smaller parts";
+    Error::new(ErrorKind::Busy, why)
 }
 
 const fn method(encrypts: bool) -> &'static str {
@@ -118,9 +123,7 @@ impl Held {
             return Err(Error::new(ErrorKind::DataLength, why));
         }
         if self.share.as_mut().is_some_and(|share| !share.grow(len)) {
-            let why =
-                "streams hold as much as the server has for them, or for one peer: try again, or in smaller parts";
-            return Err(Error::new(ErrorKind::Busy, why));
+            return Err(full());
         }
         Ok(())
     }
@@ -238,19 +241,19 @@ impl Server {
         context: &Context,
         mut stream: Streaming<M>,
         encrypts: bool,
-    ) -> mpsc::Receiver<Result<Vec<u8>>> {
-        let (out, results) = mpsc::channel(AHEAD);
-        let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
+    ) -> Parts<Vec<u8>> {
+        let (out, results) = queue(AHEAD, &context.kept);
+        let (server, connection, kept) = (Arc::clone(self), Arc::clone(&context.connection), context.kept.clone());
         let told = self.told(method(encrypts), context);
         tokio::spawn(async move {
-            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out);
+            let ciphered = server.ciphered((&connection, &kept), &mut stream, encrypts, &out);
             // What comes byte by byte would hold what it holds for ever.
             let most = Duration::from_secs(server.config.max_stream_s.into());
             let late = |_| Err(Error::new(ErrorKind::OperationInactive, "the stream took longer than `max_stream_s`"));
             let ciphered = timeout(most, ciphered).await.unwrap_or_else(late);
             told.end(&ciphered);
             if let Err(error) = ciphered {
-                let _ = out.send(Err(error)).await;
+                out.fail(error);
             }
         });
         results
@@ -258,13 +261,13 @@ impl Server {
 
     async fn ciphered<M: Parted>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        (connection, kept): (&Arc<Connection>, &Kept),
         stream: &mut Streaming<M>,
         encrypts: bool,
-        out: &mpsc::Sender<Result<Vec<u8>>>,
+        out: &Inlet<Vec<u8>>,
     ) -> Result<()> {
         let start = start(stream).await?;
-        let _share = self.share(Way::Keys, connection)?;
+        kept.keep(self.share(Way::Keys, connection)?);
         let begin = move |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             if encrypts {
@@ -279,8 +282,16 @@ impl Server {
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             let len = data.len();
+            let room = running.running().update_len(len);
+            // What comes of it is in memory until it was fetched.
+            let share = match room {
+                0 => None,
+                room => {
+                    let share = self.shares.bytes.take_when_free(connection.owner(), room);
+                    Some(timeout(SILENCE, share).await.map_err(|_| full())?)
+                }
+            };
             let update = move || {
-                let room = running.running().update_len(data.len());
                 let mut made = vec![0; room];
                 let written = if room == 0 {
                     running.update(&data, |ciphering| ciphering.update(&data, &mut made))?
@@ -294,9 +305,13 @@ impl Server {
             running = next;
             if made.is_empty() {
                 held.take(len)?;
-            } else if !sent(out, made).await? {
+            } else if !sent(out, made, share).await? {
                 return Ok(());
             }
+        }
+        // What was held comes out now, and is in memory until it was fetched.
+        if let Some(share) = held.share.take() {
+            kept.keep(share);
         }
         let finish = move || {
             running.finish(&[], |ciphering| {
@@ -309,7 +324,7 @@ impl Server {
         let last = self.bridge.cross(&backend, self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
-            if !sent(out, part.to_vec()).await? {
+            if !sent(out, part.to_vec(), None).await? {
                 return Ok(());
             }
         }
