@@ -29,15 +29,15 @@ struct Answers {
 }
 
 impl Calls {
-    /// Whether a call is under way.
-    pub(super) fn any(&self) -> bool {
-        Arc::strong_count(&self.0) > 2
+    /// Whether a call is under way, other than those that [`Self::untaken`] counts.
+    pub(super) fn any(&self, now: Duration, patience: Duration) -> bool {
+        Arc::strong_count(&self.0).saturating_sub(2) > self.untaken(now, patience)
     }
 
-    /// Whether nothing of an answer was taken for longer than `patience`.
-    pub(super) fn any_untaken(&self, now: Duration, patience: Duration) -> bool {
+    /// How many answers there are of which nothing was taken for longer than `patience`.
+    pub(super) fn untaken(&self, now: Duration, patience: Duration) -> usize {
         let is_late = |since: u64| since > 0 && now.saturating_sub(Duration::from_millis(since)) > patience;
-        self.locked().waits.values().any(|since| is_late(since.load(Ordering::Relaxed)))
+        self.locked().waits.values().filter(|since| is_late(since.load(Ordering::Relaxed))).count()
     }
 
     fn locked(&self) -> MutexGuard<'_, Answers> {

@@ -183,7 +183,7 @@ impl Door {
                 // A peer that only listens while it calls does not hear of it: nobody waits for that.
                 tokio::select! {
                     ended = serving.as_mut() => ended,
-                    () = idle(&calls) => Ok(()),
+                    () = self.idle(&calls) => Ok(()),
                 }
             }
         };
@@ -199,9 +199,18 @@ impl Door {
         let patience = self.server.config.max_deadline().max(PATIENCE);
         loop {
             tokio::time::sleep(patience / 4).await;
-            if calls.any_untaken(self.server.clock.monotonic(), patience) {
+            if calls.untaken(self.server.clock.monotonic(), patience) > 0 {
                 return;
             }
+        }
+    }
+
+    /// Ends when no call was under way for a while, so that every answer has left that somebody takes.
+    async fn idle(&self, calls: &Calls) {
+        let mut quiet = 0;
+        while quiet < 4 {
+            tokio::time::sleep(PAUSE).await;
+            quiet = if calls.any(self.server.clock.monotonic(), PATIENCE) { 0 } else { quiet + 1 };
         }
     }
 
@@ -268,15 +277,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listened<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// Ends when no call was under way for a while, so that every answer has left.
-async fn idle(calls: &Calls) {
-    let mut quiet = 0;
-    while quiet < 4 {
-        tokio::time::sleep(PAUSE).await;
-        quiet = if calls.any() { 0 } else { quiet + 1 };
     }
 }
 
