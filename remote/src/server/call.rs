@@ -36,6 +36,11 @@ pub(super) trait Call: Message + Default + 'static {
         None
     }
 
+    /// What it names otherwise than by such a reference.
+    fn named(&self) -> Named<'_> {
+        Named::Nothing
+    }
+
     /// What is asked of a key that it makes.
     fn draft(&self) -> Option<&proto::Draft> {
         None
@@ -70,6 +75,20 @@ pub(super) trait Call: Message + Default + 'static {
 
     /// Answers it.
     fn run(self, asked: &Asked<'_>) -> Result<Self::Answer>;
+}
+
+/// A key that a call names otherwise than by a reference, so that it goes where that is opened.
+pub(super) enum Named<'a> {
+    /// There is none.
+    Nothing,
+    /// By the identity that a ciphertext bears.
+    Object(ObjectId),
+    /// By its name.
+    Name(&'a str),
+    /// By the id of a business key.
+    Business([u8; 8]),
+    /// It is not known before: it may be any, or several.
+    Any,
 }
 
 /// What a call has beside its message.

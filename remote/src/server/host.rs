@@ -9,13 +9,13 @@ use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{Action, AuditMode, BackendId, KeyVersion, Opener};
+use libkmss::key::{Action, AuditMode, BackendId, KeyClass, KeyVersion, Object, Opener};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
-use super::call::Call;
+use super::call::{Call, Named};
 use super::config::NamespaceConfig;
 use super::peer::Connection;
 use crate::convert;
@@ -50,6 +50,11 @@ struct Opened {
     edition: u64,
     /// The store's generation at which it was found to be the same namespace still.
     generation: u64,
+}
+
+/// The lane of backends that nobody knows, where nobody else is.
+fn elsewhere() -> BackendId {
+    BackendId("".into())
 }
 
 /// Somebody who is not to use a namespace that they asked for.
@@ -141,10 +146,18 @@ impl Host {
         Ok(Ok(caller))
     }
 
-    /// The server itself in each namespace that it serves.
-    pub(super) fn own(&self) -> Vec<(String, Result<Caller>)> {
-        let base = |served: &Served| served.current(self).map(|opened| opened.base);
-        self.served.iter().map(|(name, served)| (name.clone(), base(served))).collect()
+    /// The namespaces that are served.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.served.keys()
+    }
+
+    /// The server itself in a namespace that it serves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; those of opening it anew.
+    pub(super) fn own(&self, namespace: &str) -> Result<Caller> {
+        let served = self.served.get(&*full_name(namespace)).ok_or_else(|| absent(namespace))?;
+        served.current(self).map(|opened| opened.base)
     }
 
     /// The caller at the other end of `connection`, beyond namespaces: for what administrators do, which looks at who it is.
@@ -215,12 +228,17 @@ impl Host {
         if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {
             return BackendId(draft.backend.clone().into());
         }
-        let backend = self.lane_of(call.namespace(), call.key());
-        let seals = || self.kms.sealing_device(&self.base(call.namespace())?);
-        match C::MAKES && backend == BackendId::soft() {
-            true => seals().map_or(backend, |device| BackendId(device.into())),
-            false => backend,
-        }
+        let soft = BackendId::soft();
+        let Some(base) = self.base(call.namespace()) else { return soft };
+        // Any device among those that it may ask.
+        let asked = || [self.lane_of(call.namespace(), call.key()), self.lane_of_named(&base, &call.named())];
+        let makes = || C::MAKES.then(|| self.kms.sealing_device(&base)).flatten();
+        asked().into_iter().chain(makes().map(|device| BackendId(device.into()))).find(|lane| *lane != soft).unwrap_or(soft)
+    }
+
+    /// The lane of a namespace's round by itself: for what is due.
+    pub(super) fn lane_of_round(&self, namespace: &str) -> BackendId {
+        self.base(namespace).map_or_else(elsewhere, |base| self.lane_of_named(&base, &Named::Any))
     }
 
     /// The server itself in `namespace`, as it was last opened.
@@ -232,14 +250,41 @@ impl Host {
     /// Whoever is asked for a use of `key`, or of a namespace's keys: the backend, or the device that has to open it first.
     pub(super) fn lane_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
         let backend = self.backend_of(namespace, key);
-        let opener = || {
+        let object = || {
             let (base, id) = (self.base(namespace)?, convert::object_id(&key?.id).ok()?);
             let object = self.kms.object(&base, id).ok()?;
-            self.kms.opener(&base, &object)
+            Some(self.lane_of_object(&base, &object))
         };
-        match (backend == BackendId::soft()).then(opener).flatten() {
-            Some(Opener::Device(device)) => BackendId(device.into()),
-            _ => backend,
+        (backend == BackendId::soft()).then(object).flatten().unwrap_or(backend)
+    }
+
+    /// The same of a key that is named otherwise.
+    fn lane_of_named(&self, base: &Caller, named: &Named<'_>) -> BackendId {
+        let backend = base.namespace.backend.clone();
+        if backend != BackendId::soft() {
+            return backend;
+        }
+        let object = match named {
+            Named::Nothing => return backend,
+            Named::Any => return self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into())),
+            Named::Object(id) => self.kms.object(base, *id).ok(),
+            Named::Business(id) => self.kms.business_key(base, *id, None).ok(),
+            Named::Name(name) => [KeyClass::Secret, KeyClass::Private, KeyClass::Public]
+                .into_iter()
+                .find_map(|class| self.kms.key(base, name, class).ok().flatten()),
+        };
+        // What is not there is asked of nobody.
+        object.map_or(backend, |object| self.lane_of_object(base, &object))
+    }
+
+    fn lane_of_object(&self, base: &Caller, object: &Object) -> BackendId {
+        let kept = object.key().and_then(|key| key.primary().ok()).map(|version| version.backend.clone());
+        match (kept, self.kms.opener(base, object)) {
+            (Some(backend), _) if backend != BackendId::soft() => backend,
+            (_, Some(Opener::Memory)) => BackendId::soft(),
+            (_, Some(Opener::Device(device))) => BackendId(device.into()),
+            // Another process rotated the domain key: it may be in a device from then on.
+            (_, None) => self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into())),
         }
     }
 

@@ -312,6 +312,12 @@ impl Client {
         proto::audit_service_client::AuditServiceClient::new(self.channel.clone())
     }
 
+    /// See [`Self::keys`].
+    #[allow(dead_code, reason = "the tests of the server use it")]
+    pub(crate) fn lifecycle(&self) -> proto::lifecycle_service_client::LifecycleServiceClient<Channel> {
+        proto::lifecycle_service_client::LifecycleServiceClient::new(self.channel.clone())
+    }
+
     /// A P-256 pair of this name in `web`, the private half.
     pub(crate) fn pair(&self, name: &str) -> proto::Object {
         self.pair_in("web", name)
