@@ -96,6 +96,7 @@ impl Server {
 /// What to tell of how far it is, now and then.
 fn progress(at: At, (verified, read): &mut (u64, u64)) -> Option<Kind> {
     let (told, bytes, bytes_total) = match at {
+        At::Listing(_) => return None,
         At::Verifying(bytes, total) => (verified, bytes, total),
         At::Reading(bytes, total) => (read, bytes, total),
     };
@@ -104,10 +105,7 @@ fn progress(at: At, (verified, read): &mut (u64, u64)) -> Option<Kind> {
     }
     *told = bytes;
     let progress = proto::ReportProgress { bytes, bytes_total };
-    Some(match at {
-        At::Verifying(..) => Kind::Verifying(progress),
-        At::Reading(..) => Kind::Reading(progress),
-    })
+    Some(if matches!(at, At::Verifying(..)) { Kind::Verifying(progress) } else { Kind::Reading(progress) })
 }
 
 /// A report on its way, piece by piece: it never lies in memory as text.
