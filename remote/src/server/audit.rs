@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, Call};
-use super::queue::{Inlet, Parts, queue};
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
 use crate::proto;
 
@@ -105,7 +105,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::FollowAuditRequest,
-    ) -> Result<Parts<proto::FollowAuditResponse>> {
+    ) -> Result<Queued<proto::FollowAuditResponse>> {
         let told = self.told("FollowAudit", context);
         let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);

@@ -50,7 +50,9 @@ impl Call for proto::EncryptCompatRequest {
 
     fn named(&self) -> Named<'_> {
         match &self.key {
-            Some(encrypt_compat_request::Key::Business(id)) => convert::object_id(id).map_or(Named::Nothing, Named::Object),
+            Some(encrypt_compat_request::Key::Business(id)) => {
+                convert::object_id(id).map_or(Named::Nothing, Named::Object)
+            }
             Some(encrypt_compat_request::Key::User(user)) => wrapped_in(Some(user)),
             None => Named::Nothing,
         }

@@ -12,7 +12,7 @@ use super::Server;
 use super::admin::secret;
 use super::bridge::Way;
 use super::call::{Asked, Call, argument};
-use super::queue::Parts;
+use super::queue::Queued;
 use super::route::Context;
 use super::trail::Outlet;
 use crate::proto::{self, rewrap_domain_response::Kind};
@@ -130,7 +130,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::RewrapDomainRequest,
-    ) -> Result<Parts<proto::RewrapDomainResponse>> {
+    ) -> Result<Queued<proto::RewrapDomainResponse>> {
         self.pour(
             ("RewrapDomain", context),
             Way::Home,

@@ -171,7 +171,7 @@ impl Host {
             Ok(principal) => introduce(principal),
             Err(answer) => {
                 if connection.is_kept_out(String::new(), 0) {
-                    let why = Error::new(ErrorKind::Denied, answer.message());
+                    let why = Error::new(ErrorKind::Denied, answer.message().to_owned());
                     drop(self.kms.refuse::<()>(&introduce(connection.peer.unnamed()), Action::Find, method, why));
                 }
                 return Err(answer);
@@ -233,7 +233,11 @@ impl Host {
         // Any device among those that it may ask.
         let asked = || [self.lane_of(call.namespace(), call.key()), self.lane_of_named(&base, &call.named())];
         let makes = || C::MAKES.then(|| self.kms.sealing_device(&base)).flatten();
-        asked().into_iter().chain(makes().map(|device| BackendId(device.into()))).find(|lane| *lane != soft).unwrap_or(soft)
+        asked()
+            .into_iter()
+            .chain(makes().map(|device| BackendId(device.into())))
+            .find(|lane| *lane != soft)
+            .unwrap_or(soft)
     }
 
     /// The lane of a namespace's round by itself: for what is due.
@@ -266,7 +270,9 @@ impl Host {
         }
         let object = match named {
             Named::Nothing => return backend,
-            Named::Any => return self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into())),
+            Named::Any => {
+                return self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into()));
+            }
             Named::Object(id) => self.kms.object(base, *id).ok(),
             Named::Business(id) => self.kms.business_key(base, *id, None).ok(),
             Named::Name(name) => [KeyClass::Secret, KeyClass::Private, KeyClass::Public]

@@ -21,9 +21,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::Server;
+use super::answer::Calls;
 use super::config::ServerConfig;
 use super::peer::{Connection, Peer};
-use super::answer::Calls;
 use super::route::Router;
 use super::shares::Share;
 use super::tls::{Tls, names};

@@ -22,7 +22,7 @@ pub(super) struct Inlet<T> {
 }
 
 /// Where whoever fetches them takes them out; with them come the shares of the call, which are had for as long.
-pub(super) struct Parts<T> {
+pub(super) struct Queued<T> {
     parts: mpsc::Receiver<Part<T>>,
     end: End,
     /// Of the part that was taken last: it is on its way until the next one is asked for.
@@ -31,10 +31,10 @@ pub(super) struct Parts<T> {
 }
 
 /// A queue with `ahead` places.
-pub(super) fn queue<T>(ahead: usize, kept: &Kept) -> (Inlet<T>, Parts<T>) {
+pub(super) fn queue<T>(ahead: usize, kept: &Kept) -> (Inlet<T>, Queued<T>) {
     let (end, (into, parts)) = (End::default(), mpsc::channel(ahead));
     let inlet = Inlet { parts: into, end: Arc::clone(&end) };
-    (inlet, Parts { parts, end, last: None, _kept: kept.clone() })
+    (inlet, Queued { parts, end, last: None, _kept: kept.clone() })
 }
 
 impl<T> Clone for Inlet<T> {
@@ -70,7 +70,7 @@ impl<T> Inlet<T> {
     }
 }
 
-impl<T> Stream for Parts<T> {
+impl<T> Stream for Queued<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {

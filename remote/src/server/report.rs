@@ -11,7 +11,7 @@ use report::{Opened, Order, Period, Step as At};
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, argument};
-use super::queue::Parts;
+use super::queue::Queued;
 use super::route::Context;
 use super::trail::{Outlet, PART, STEP};
 use crate::proto::{self, make_report_response::Kind};
@@ -46,7 +46,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::MakeReportRequest,
-    ) -> Result<Parts<proto::MakeReportResponse>> {
+    ) -> Result<Queued<proto::MakeReportResponse>> {
         if asked.tokens.len() > MOST_TOKENS {
             return Err(argument("a report names at most 1024 tokens: name none, and it is about all"));
         }

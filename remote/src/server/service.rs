@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, Streaming};
 
 use super::Server;
 use super::call::Call;
-use super::queue::Parts;
+use super::queue::Queued;
 use super::route::Context;
 use crate::proto;
 use crate::proto::admin_service_server::AdminService;
@@ -52,9 +52,7 @@ fn plain(error: &libkmss::error::Error) -> Status {
 }
 
 /// What is fetched from a channel, as a stream.
-fn streamed<T: Send + 'static>(
-    parts: libkmss::error::Result<Parts<T>>,
-) -> Answer<Outgoing<T>> {
+fn streamed<T: Send + 'static>(parts: libkmss::error::Result<Queued<T>>) -> Answer<Outgoing<T>> {
     let parts = parts.map_err(|e| plain(&e))?;
     Ok(Response::new(Box::pin(parts.map(|part| part.map_err(|e| plain(&e))))))
 }

@@ -18,7 +18,7 @@ use super::bridge::Way;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
-use super::queue::{Inlet, Parts, queue};
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
 use super::shares::{Kept, Share};
 use crate::convert;
@@ -26,7 +26,7 @@ use crate::proto::{self, StreamStart};
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Parts of output that wait to be fetched.
+/// Queued of output that wait to be fetched.
 const AHEAD: usize = 4;
 
 /// A part of a stream.
@@ -241,7 +241,7 @@ impl Server {
         context: &Context,
         mut stream: Streaming<M>,
         encrypts: bool,
-    ) -> Parts<Vec<u8>> {
+    ) -> Queued<Vec<u8>> {
         let (out, results) = queue(AHEAD, &context.kept);
         let (server, connection, kept) = (Arc::clone(self), Arc::clone(&context.connection), context.kept.clone());
         let told = self.told(method(encrypts), context);

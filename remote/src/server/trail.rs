@@ -14,7 +14,7 @@ use super::Server;
 use super::audit::record;
 use super::bridge::Way;
 use super::call::{Asked, Call, argument};
-use super::queue::{Inlet, Parts, queue};
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
@@ -92,7 +92,7 @@ impl Server {
         way: Way,
         admit: impl FnOnce(&Asked<'_>) -> Result<()> + Send + 'static,
         work: impl FnOnce(&Asked<'_>, &mut Outlet<T>) -> Result<()> + Send + 'static,
-    ) -> Result<Parts<T>> {
+    ) -> Result<Queued<T>> {
         let told = self.told(method, context);
         let (server, peer, ends) = (Arc::clone(self), Arc::clone(&context.connection), context.ends);
         let admitted = move || {
@@ -141,7 +141,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::ReadAuditRequest,
-    ) -> Result<Parts<proto::ReadAuditResponse>> {
+    ) -> Result<Queued<proto::ReadAuditResponse>> {
         self.pour(
             ("ReadAudit", context),
             Way::Long,
@@ -175,7 +175,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::VerifyAuditRequest,
-    ) -> Result<Parts<proto::VerifyAuditResponse>> {
+    ) -> Result<Queued<proto::VerifyAuditResponse>> {
         let demands = demands(asked)?;
         self.pour(
             ("VerifyAudit", context),

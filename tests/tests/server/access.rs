@@ -213,7 +213,8 @@ fn whoever_is_kept_out_of_a_namespace_hears_that_there_is_none_and_is_in_the_aud
     server.run();
     let authority = server.authority.as_ref().unwrap();
     let long = format!("DNS:{}.example", ["x"; 75].join(".x"));
-    let [order, pay, nameless] = ["URI:spiffe://example/order", "DNS:pay.example", long.as_str()].map(|name| authority.issue(&[name], 0));
+    let [order, pay, nameless] =
+        ["URI:spiffe://example/order", "DNS:pay.example", long.as_str()].map(|name| authority.issue(&[name], 0));
     let draw = |client: &Client, namespace: &str| {
         let draw = proto::GenerateRandomRequest { namespace: namespace.into(), len: 8 };
         client.wait(client.random().generate_random(draw)).map(drop).map_err(|e| (e.code(), e.message().to_owned()))
@@ -223,7 +224,8 @@ fn whoever_is_kept_out_of_a_namespace_hears_that_there_is_none_and_is_in_the_aud
             (&r["action"], &r["outcome"], &r["namespace"]) == (&"find".into(), &"denied".into(), &"web".into())
         };
         let all = server.home.audit(5000).into_iter().filter(kept_out);
-        let mut all: Vec<_> = all.map(|r| (r["principal"].as_str().unwrap().to_owned(), r["tags"].to_string())).collect();
+        let mut all: Vec<_> =
+            all.map(|r| (r["principal"].as_str().unwrap().to_owned(), r["tags"].to_string())).collect();
         all.sort();
         all
     };
