@@ -197,29 +197,39 @@ pub(crate) struct Measure {
 }
 
 impl Ledger {
-    /// Reads `tokens`, at most so many objects of them.
+    /// Reads `tokens`, at most so many objects of them. `go_on` hears of every object before it is read; `None` where it says
+    /// no.
     ///
     /// # Errors
     /// A store that cannot be read.
-    pub(crate) fn read(kms: &Kms, tokens: Vec<Opened>, measure: Measure, most: usize) -> Result<Self> {
+    pub(crate) fn read(
+        kms: &Kms,
+        tokens: Vec<Opened>,
+        measure: Measure,
+        most: usize,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Option<Self>> {
         let now = measure.now;
         let blocks = kms.blocks()?.into_iter().filter(|block| block.holds(now)).collect();
         let in_force = InForce { policies: kms.policies()?, blocks };
-        let (mut ledger, mut room) = (Self::default(), most);
+        let (mut ledger, mut reading) = (Self::default(), Reading { kms, room: most, go_on });
         for token in tokens {
-            ledger.add(kms, &token, &in_force, measure, &mut room)?;
+            if !ledger.add(&mut reading, &token, &in_force, measure)? {
+                return Ok(None);
+            }
         }
-        Ok(ledger)
+        Ok(Some(ledger))
     }
 
+    /// Adds a token; whether to go on.
     fn add(
         &mut self,
-        kms: &Kms,
+        reading: &mut Reading<'_>,
         opened: &Opened,
         in_force: &InForce,
         measure: Measure,
-        room: &mut usize,
-    ) -> Result<()> {
+    ) -> Result<bool> {
+        let kms = reading.kms;
         let (policies, namespace) = (&in_force.policies, &opened.namespace);
         let token = namespace.to_string();
         if let Some(why) = &opened.closed {
@@ -235,9 +245,10 @@ impl Ledger {
             ObjectKind::Key(KeyClass::Public),
             ObjectKind::Certificate,
         ] {
-            match all_in(kms, &opened.caller, kind, room, &mut objects) {
-                Ok(true) => {}
-                Ok(false) => {
+            match reading.all_in(&opened.caller, kind, &mut objects) {
+                Ok(Read::All) => {}
+                Ok(Read::GivenUp) => return Ok(false),
+                Ok(Read::TooMany) => {
                     let many = format!("Not all objects of token `{}` are listed: there are too many.", plain(&token));
                     self.missing.push(many);
                     break;
@@ -276,8 +287,12 @@ impl Ledger {
         self.certificates.extend(objects.iter().filter_map(|o| certificate(&token, o, &by_identifier, measure)));
         let mut users = Vec::new();
         for user in kms.users(namespace)? {
-            let roles = kms.user_roles(namespace, &user)?;
-            users.push(User { user, roles });
+            match kms.user_roles(namespace, &user) {
+                Ok(roles) => users.push(User { user, roles }),
+                // Removed meanwhile.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
         }
         self.tokens.push(Token {
             opened: opened.closed.is_none(),
@@ -292,7 +307,7 @@ impl Ledger {
             certificates: (self.certificates.len() - certificates) as u64,
             token,
         });
-        Ok(())
+        Ok(true)
     }
 }
 
@@ -316,21 +331,48 @@ impl InForce {
     }
 }
 
-/// Every stored object of a kind, as far as there is `room`; whether that was all.
-fn all_in(kms: &Kms, caller: &Caller, kind: ObjectKind, room: &mut usize, into: &mut Vec<Arc<Object>>) -> Result<bool> {
-    const PAGE: usize = 256;
-    let query = Query { kind: Some(kind), ..Query::default() };
-    let mut after = None;
-    loop {
-        let page = kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
-        for found in &page {
-            let Some(left) = room.checked_sub(1) else { return Ok(false) };
-            *room = left;
-            into.push(kms.object(caller, found.id)?);
-        }
-        after = page.last().map(|found| found.id);
-        if page.len() < PAGE {
-            return Ok(true);
+/// The reading of all tokens.
+struct Reading<'a> {
+    kms: &'a Kms,
+    /// Objects that may still be listed.
+    room: usize,
+    go_on: &'a mut dyn FnMut() -> bool,
+}
+
+/// How far the reading of a kind came.
+enum Read {
+    All,
+    TooMany,
+    GivenUp,
+}
+
+impl Reading<'_> {
+    /// Every stored object of a kind, as far as there is room.
+    fn all_in(&mut self, caller: &Caller, kind: ObjectKind, into: &mut Vec<Arc<Object>>) -> Result<Read> {
+        const PAGE: usize = 256;
+        let query = Query { kind: Some(kind), ..Query::default() };
+        let mut after = None;
+        loop {
+            let page = self.kms.perform(caller, Find { query: &query, after, limit: PAGE })?;
+            for found in &page {
+                if !(self.go_on)() {
+                    return Ok(Read::GivenUp);
+                }
+                let Some(left) = self.room.checked_sub(1) else { return Ok(Read::TooMany) };
+                match self.kms.object(caller, found.id) {
+                    Ok(object) => {
+                        self.room = left;
+                        into.push(object);
+                    }
+                    // Destroyed since it was found: the others are there still.
+                    Err(e) if e.kind() == ErrorKind::NotFound => {}
+                    Err(e) => return Err(e),
+                }
+            }
+            after = page.last().map(|found| found.id);
+            if page.len() < PAGE {
+                return Ok(Read::All);
+            }
         }
     }
 }

@@ -37,16 +37,18 @@ pub struct Order {
     pub most_objects: usize,
 }
 
-/// How far it is, in bytes of how many.
+/// How far it is.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// Verifying the trail.
+    /// Listing what there is: before this object.
+    Listing(u64),
+    /// Verifying the trail, bytes of how many.
     Verifying(u64, u64),
-    /// Reading it.
+    /// Reading it, bytes of how many.
     Reading(u64, u64),
 }
 
-/// Makes a report about `tokens`. `go_on` hears how far it is, after every record at most; `None` where it says no.
+/// Makes a report about `tokens`. `go_on` hears how far it is, with every object and every record; `None` where it says no.
 ///
 /// # Errors
 /// Those of the store and of reading the audit.
@@ -58,7 +60,12 @@ pub fn make(
 ) -> Result<Option<Report>> {
     let Order { now, period, max_age_days, .. } = order;
     let measure = Measure { now, max_age_days };
-    let ledger = Ledger::read(kms, tokens, measure, order.most_objects)?;
+    let mut objects = 0;
+    let listing = &mut || {
+        objects += 1;
+        go_on(Step::Listing(objects))
+    };
+    let Some(ledger) = Ledger::read(kms, tokens, measure, order.most_objects, listing)? else { return Ok(None) };
     let audit = if order.verify { verified(kms, go_on) } else { Some(Audit::default()) };
     let Some(mut audit) = audit else { return Ok(None) };
     let Ledger { tokens, mut keys, certificates, missing, known } = ledger;

@@ -2,11 +2,21 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use libkmss::audit::Record;
+use libkmss::auth::Credential;
 use libkmss::clock::Timestamp;
+use libkmss::config::{AuditConfig, Config, Explanation, HomeSource, PinConfig, PolicyConfig, StoreConfig};
+use libkmss::key::{KeyClass, KeySpec, Storage, Usage};
+use libkmss::kms::Kms;
+use libkmss::mechanism::KeyType;
+use libkmss::operation::{Destroy, GenerateSecret, ObjectRef};
+use libkmss::secret::Secret;
+use libkmss::suite::Suite;
 use serde_json::{Value, json};
 
 use super::changes::Kind;
 use super::known::Known;
+use super::ledger::Opened;
+use super::make::{Order, Step, make};
 use super::period::{DAY, Period};
 use super::trail::{Trail, UseKey};
 
@@ -129,4 +139,80 @@ fn recoveries_lost_operations_and_wrong_pins_are_counted() {
     let value = &logins.rows[0].value;
     assert_eq!((value.succeeded, value.wrong_pin, value.locked, value.other), (1, 2, 1, 0));
     assert_eq!(trail.denials.by(|times| times.count).rows[0].value.count, 2);
+}
+
+#[test]
+fn a_key_that_is_destroyed_meanwhile_is_missing_and_nothing_else_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path().join("home"));
+    let kms = Kms::create(&config, None).unwrap();
+    let (officer, pin) = (Secret::copy_of(b"so-12345"), Secret::copy_of(b"user-1234"));
+    let namespace = kms.initialize(None, "t", &officer).unwrap();
+    let public = kms.enter(&namespace, 1).unwrap();
+    let officer = kms.login(&public, &Credential::OfficerPin(&officer)).unwrap();
+    kms.set_user_pin(&officer, "user", &pin).unwrap();
+    let caller = kms.login(&public, &Credential::UserPin { name: "user", pin: &pin }).unwrap();
+    let keys: Vec<_> = (0..3)
+        .map(|number| {
+            let mut draft = kms.draft(Storage::Stored).unwrap();
+            (draft.private, draft.label) = (true, format!("k{number}").into());
+            draft.usage = Usage::all_for(KeyType::Aes, KeyClass::Secret);
+            let spec = KeySpec::Secret { key_type: KeyType::Aes, len: 32 };
+            kms.perform(&caller, GenerateSecret { spec, draft }).unwrap()
+        })
+        .collect();
+    let order = Order {
+        now: kms.now(),
+        period: PERIOD,
+        tokens: Vec::new(),
+        max_age_days: 365,
+        verify: false,
+        home: "home".to_owned(),
+        most_objects: 100,
+    };
+    let opened = || vec![Opened { namespace: namespace.clone(), caller: caller.clone(), closed: None }];
+    // Found are all three, and before the first of them is read another one goes.
+    let destroyed = keys.iter().max_by_key(|key| key.id.0).unwrap();
+    let report = make(&kms, order.clone(), opened(), &mut |step| {
+        if matches!(step, Step::Listing(1)) {
+            kms.perform(&caller, Destroy { object: ObjectRef::Stored(destroyed.id) }).unwrap();
+        }
+        true
+    });
+    let report = report.unwrap().unwrap();
+    let named = |key: &&std::sync::Arc<libkmss::key::Object>| key.id != destroyed.id;
+    let left: Vec<_> = keys.iter().filter(named).map(|key| key.key().unwrap().name.clone()).collect();
+    assert_eq!(report.keys.iter().map(|row| row.name.clone()).collect::<Vec<_>>(), left);
+    assert!(report.missing.is_empty(), "{:?}", report.missing);
+    // Whoever wants nothing more has it end with the next object, not with the trail.
+    let mut asked = 0;
+    let given_up = make(&kms, order, opened(), &mut |_| {
+        asked += 1;
+        asked < 2
+    });
+    assert!(given_up.unwrap().is_none() && asked == 2);
+}
+
+fn config(home: std::path::PathBuf) -> Config {
+    Config {
+        home,
+        suite: Suite::Nist,
+        pin: PinConfig::default(),
+        store: StoreConfig::default(),
+        audit: AuditConfig::default(),
+        policy: PolicyConfig::default(),
+        principals: Vec::new(),
+        quotas: Vec::new(),
+        hsms: Vec::new(),
+        hsm_groups: Vec::new(),
+        remotes: Vec::new(),
+        explanation: Explanation {
+            environment_ignored: false,
+            considered: Vec::new(),
+            home: HomeSource::Caller,
+            file_owner: None,
+            rules_ignored: None,
+        },
+        text: "".into(),
+    }
 }

@@ -109,7 +109,10 @@ impl Kms {
     }
 
     /// Refuses whoever is blocked to log in.
-    pub(super) fn unblocked(&self, caller: &Caller) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`ErrorKind::Blocked`]; those of the store.
+    pub fn unblocked(&self, caller: &Caller) -> Result<()> {
         if self.pipeline.quota.is_silent(caller, self.generation()) {
             return Ok(());
         }

@@ -208,8 +208,12 @@ impl Kms {
         if sealed.algorithm == SM4_CBC { Ok((sealed, key)) } else { Err(refused()) }
     }
 
-    /// The business key with this id; of several the one that `check` fits.
-    fn business_key(&self, caller: &Caller, id: [u8; 8], check: Option<[u8; 4]>) -> Result<Arc<Object>> {
+    /// The business key with this id; of several the one that `check` fits, or the first. Nothing is asked of it, and nothing
+    /// recorded.
+    ///
+    /// # Errors
+    /// That of [`refused`] where there is none; those of the store.
+    pub fn business_key(&self, caller: &Caller, id: [u8; 8], check: Option<[u8; 4]>) -> Result<Arc<Object>> {
         self.pipeline.follow(caller)?;
         let kind = Some(ObjectKind::Key(KeyClass::Secret));
         let query = Query { identifier: Some(id.to_vec()), kind, ..Query::default() };

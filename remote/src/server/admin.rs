@@ -10,6 +10,7 @@ use libkmss::key::{Action, Object, Transition};
 use libkmss::operation::ObjectRef;
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, NamespaceId};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::call::{Asked, Call};
 use super::host::full_name;
@@ -33,27 +34,45 @@ impl Asked<'_> {
         self.host.kms.refuse(&self.caller, action, self.method, Error::new(ErrorKind::Denied, why))
     }
 
-    /// Does `work`, which tries a PIN, where the caller may, and not too many were wrong.
-    pub(super) fn try_pin<T>(&self, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        if !self.host.may_try_pins(&self.caller) {
-            return self.refuse(Action::Login, "only the namespace's `officers` show PINs here");
+    /// Does `work`, which tries a PIN as `who`, in the namespace whose PIN it is: where that one may, and not too many were
+    /// wrong.
+    pub(super) fn try_pin<T>(&self, who: &Caller, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let kms = &self.host.kms;
+        let refuse = |refusal| kms.refuse(who, Action::Login, self.method, refusal);
+        match self.host.may_try_pins(who) {
+            Some(true) => {}
+            // Administrators do what is done to tokens, served or not.
+            None if kms.is_admin(&self.caller)? => {}
+            _ => return refuse(Error::new(ErrorKind::Denied, "only the namespace's `officers` show PINs here")),
+        }
+        // Rules may give an administrator another name in the namespace: who is blocked under either tries none.
+        if who.principal.name != self.caller.principal.name
+            && let Err(blocked) = kms.unblocked(&self.caller)
+        {
+            return refuse(blocked);
         }
         match self.server.attempts.begin(self.connection.owner()) {
             Ok(attempt) => attempt.end(work()),
-            Err(refusal) => self.host.kms.refuse(&self.caller, Action::Login, self.method, refusal),
+            Err(refusal) => refuse(refusal),
         }
+    }
+
+    /// The peer's turn to try PINs, on a thread that may wait for it.
+    pub(super) fn turn(&self) -> Result<OwnedSemaphorePermit> {
+        let turn = self.server.attempts.turn(self.connection.owner(), self.server.deadline());
+        tokio::runtime::Handle::current().block_on(turn)
     }
 
     /// The caller as security officer of its namespace, who manages private keys, too.
     pub(super) fn officer(&self, pin: String) -> Result<Caller> {
         let pin = secret(pin)?;
-        self.try_pin(|| self.host.kms.administer(&self.caller, &pin))
+        self.try_pin(&self.caller, || self.host.kms.administer(&self.caller, &pin))
     }
 
     /// `caller` as security officer, who manages PINs, users and settings.
     pub(super) fn logged_in(&self, caller: &Caller, officer_pin: String) -> Result<Caller> {
         let pin = secret(officer_pin)?;
-        self.try_pin(|| self.host.kms.login(caller, &Credential::OfficerPin(&pin)))
+        self.try_pin(caller, || self.host.kms.login(caller, &Credential::OfficerPin(&pin)))
     }
 
     /// The namespace of this name, served or not.
@@ -105,6 +124,7 @@ impl Call for proto::GetServerInfoRequest {
 impl Call for proto::ChangeKeyStateRequest {
     type Answer = proto::ChangeKeyStateResponse;
     const METHOD: &'static str = "ChangeKeyState";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -132,6 +152,7 @@ fn changed(asked: &Asked<'_>, (key, pin): (ObjectRef, String), transition: &Tran
 impl Call for proto::SetKeyTagsRequest {
     type Answer = proto::SetKeyTagsResponse;
     const METHOD: &'static str = "SetKeyTags";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -151,6 +172,7 @@ impl Call for proto::SetKeyTagsRequest {
 impl Call for proto::SetKeyAuditRequest {
     type Answer = proto::SetKeyAuditResponse;
     const METHOD: &'static str = "SetKeyAudit";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()

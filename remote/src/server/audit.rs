@@ -6,14 +6,15 @@ use std::time::Duration;
 use audit_archive::Packed;
 use libkmss::audit::{AuditTail, Codec, Entry, Filter, use_codec};
 use libkmss::clock::Timestamp;
-use libkmss::error::Result;
-use libkmss::key::{Action, BackendId};
+use libkmss::error::{Error, ErrorKind, Result};
+use libkmss::key::Action;
 use libkmss::kms::Kms;
-use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, Call};
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
 use crate::proto;
 
@@ -104,59 +105,82 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::FollowAuditRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::FollowAuditResponse>>> {
+    ) -> Result<Queued<proto::FollowAuditResponse>> {
         let told = self.told("FollowAudit", context);
         let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         let before = usize::try_from(asked.before).unwrap_or(MAX_RECORDS).min(MAX_RECORDS);
-        let share = match self.share(Way::Long, &context.connection) {
-            Ok(share) => share,
+        // For as long as it follows, and until the last record was fetched.
+        match self.share(Way::Follow, &context.connection) {
+            Ok(share) => context.kept.keep(share),
             Err(refusal) => return told.refused(refusal),
-        };
+        }
+        let kept = context.kept.clone();
         let begin = move || {
-            let _share = share;
+            let _kept = kept;
             let host = &*server.host;
-            let caller = host.beyond(&peer, None)?;
             let method = "FollowAudit";
+            let caller = host.beyond(&peer, None, method)?;
             let who = Asked { method, server: &server, host, connection: &peer, caller, call: None };
             who.auditor()?;
             let mut tail = who.tail(asked.filter);
             let first = tail.last(before)?;
             Ok((tail, first))
         };
-        let (mut tail, mut entries) = match self.bridge.cross_beside(Way::Long, context.deadline, begin).await {
+        let begun = self.bridge.cross_beside(Way::Long, context.deadline, begin).await;
+        let (tail, entries) = match begun {
             Ok(begun) => begun,
             Err(refusal) => return told.refused(refusal),
         };
-        let (out, records) = mpsc::channel(AHEAD);
-        let (server, mut stopping) = (Arc::clone(self), self.stopping.subscribe());
+        let (out, records) = queue(AHEAD, &context.kept);
+        let (server, context) = (Arc::clone(self), context.clone());
         tokio::spawn(async move {
-            loop {
-                for entry in entries {
-                    let answer = proto::FollowAuditResponse { record: Some(record(entry)) };
-                    if out.send(Ok(answer)).await.is_err() {
-                        return told.end(&Ok(()));
-                    }
-                }
-                tokio::select! {
-                    () = tokio::time::sleep(PACE) => {}
-                    () = out.closed() => return told.end(&Ok(())),
-                    () = super::listen::stopped(&mut stopping) => return told.end(&Ok(())),
-                }
-                let poll = move || {
-                    let entries = tail.poll()?;
-                    Ok((tail, entries))
-                };
-                match server.bridge.cross(&BackendId::soft(), server.deadline(), poll).await {
-                    Ok((again, found)) => (tail, entries) = (again, found),
-                    Err(error) => {
-                        let failed: Result<()> = Err(error);
-                        told.end(&failed);
-                        let _ = out.send(failed.map(|()| proto::FollowAuditResponse::default())).await;
-                        return;
-                    }
-                }
+            let followed = server.followed(&context, (tail, entries), &out).await;
+            told.end(&followed);
+            if let Err(error) = followed {
+                out.fail(error);
             }
         });
         Ok(records)
+    }
+
+    /// Hands records over until nobody takes them, or the server stops: that ends it as it would end a file.
+    async fn followed(
+        self: &Arc<Self>,
+        context: &Context,
+        (mut tail, mut entries): (AuditTail, Vec<Entry>),
+        out: &Inlet<proto::FollowAuditResponse>,
+    ) -> Result<()> {
+        let (mut stopping, patience) = (self.stopping.subscribe(), self.config.max_deadline());
+        loop {
+            // They are all in memory, until the last one is in the queue.
+            let bytes = entries.iter().map(|entry| entry.raw.len()).sum();
+            let room = self.shares.bytes.take(context.connection.owner(), bytes);
+            let Some(_room) = room else {
+                return Err(Error::new(ErrorKind::Busy, "more records came than there is memory for: follow anew"));
+            };
+            for entry in entries {
+                let len = entry.raw.len();
+                let answer = proto::FollowAuditResponse { record: Some(record(entry)) };
+                let share = self.shares.bytes.note(context.connection.owner(), len);
+                tokio::select! {
+                    put = timeout(patience, out.put(Ok(answer), Some(share))) => match put {
+                        Ok(true) => {}
+                        Ok(false) => return Ok(()),
+                        Err(_) => return Err(Error::new(ErrorKind::Busy, "records were not taken in time: follow anew")),
+                    },
+                    () = super::listen::stopped(&mut stopping) => return Ok(()),
+                }
+            }
+            tokio::select! {
+                () = tokio::time::sleep(PACE) => {}
+                () = out.closed() => return Ok(()),
+                () = super::listen::stopped(&mut stopping) => return Ok(()),
+            }
+            let poll = move || {
+                let entries = tail.poll()?;
+                Ok((tail, entries))
+            };
+            (tail, entries) = self.bridge.cross_beside(Way::Follow, self.deadline(), poll).await?;
+        }
     }
 }

@@ -21,6 +21,8 @@ use super::config::ServerConfig;
 
 /// Threads for what reads or seals everything there is: whoever asks for that waits for others who do, and nobody else does.
 pub(super) const LONG: usize = 4;
+/// Threads for those who follow the audit.
+const FOLLOW: usize = 2;
 /// Threads for what administrators do to the home: it may ask devices, and seal everything anew.
 const HOME: usize = 4;
 /// Threads for what does not cross here: files that are looked at, names that are resolved.
@@ -33,6 +35,8 @@ pub(super) enum Way {
     Keys,
     /// Among what reads everything there is.
     Long,
+    /// Among those who follow the audit: they look four times a second, and nobody waits for them.
+    Follow,
     /// Among what administrators do to namespaces and domains, which no reader holds up.
     Home,
 }
@@ -45,6 +49,7 @@ pub(super) struct Bridge {
     other: Lane,
     /// For what takes minutes, and as long as somebody takes to fetch it.
     long: Lane,
+    follow: Lane,
     home: Lane,
     lanes: HashMap<String, Lane>,
     clock: Arc<dyn Clock>,
@@ -81,7 +86,7 @@ fn lanes<'a>(config: &'a Config, server: &ServerConfig) -> impl Iterator<Item = 
 /// Threads that the runtime is to have for what blocks, so that no lane waits for another.
 pub(super) fn threads(config: &Config, server: &ServerConfig) -> usize {
     let own: usize = lanes(config, server).map(|(_, threads)| threads).sum();
-    BESIDE + LONG + HOME + 2 * number(server.blocking) + own
+    BESIDE + LONG + FOLLOW + HOME + 2 * number(server.blocking) + own
 }
 
 impl Bridge {
@@ -93,6 +98,7 @@ impl Bridge {
             usual: lane(),
             other: lane(),
             long: Lane::new(LONG, server.queue),
+            follow: Lane::new(FOLLOW, server.queue),
             home: Lane::new(HOME, server.queue),
             lanes: lanes(config, server).map(own).collect(),
             clock,
@@ -130,6 +136,7 @@ impl Bridge {
         let lane = match way {
             Way::Keys => &self.usual,
             Way::Long => &self.long,
+            Way::Follow => &self.follow,
             Way::Home => &self.home,
         };
         self.along(lane, deadline, work).await

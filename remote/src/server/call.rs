@@ -21,6 +21,9 @@ use super::traces::Span;
 use crate::convert;
 use crate::proto;
 
+/// Bytes of an answer that nobody counts: a connection takes as much for the call itself.
+const SHORT: usize = 1 << 10;
+
 /// A message that is answered by one other.
 pub(super) trait Call: Message + Default + 'static {
     type Answer: Message + Default + 'static;
@@ -31,6 +34,11 @@ pub(super) trait Call: Message + Default + 'static {
     /// The key that it uses, or uses first.
     fn key(&self) -> Option<&proto::KeyRef> {
         None
+    }
+
+    /// What it names otherwise than by such a reference.
+    fn named(&self) -> Named<'_> {
+        Named::Nothing
     }
 
     /// What is asked of a key that it makes.
@@ -54,6 +62,9 @@ pub(super) trait Call: Message + Default + 'static {
     /// Whether it makes keys, whose material is sealed.
     const MAKES: bool = false;
 
+    /// Whether it shows a PIN.
+    const PIN: bool = false;
+
     /// Where it crosses to the core.
     const WAY: Way = Way::Keys;
 
@@ -64,6 +75,20 @@ pub(super) trait Call: Message + Default + 'static {
 
     /// Answers it.
     fn run(self, asked: &Asked<'_>) -> Result<Self::Answer>;
+}
+
+/// A key that a call names otherwise than by a reference, so that it goes where that is opened.
+pub(super) enum Named<'a> {
+    /// There is none.
+    Nothing,
+    /// By the identity that a ciphertext bears.
+    Object(ObjectId),
+    /// By its name.
+    Name(&'a str),
+    /// By the id of a business key.
+    Business([u8; 8]),
+    /// It is not known before: it may be any, or several.
+    Any,
 }
 
 /// What a call has beside its message.
@@ -195,11 +220,44 @@ impl Server {
     /// # Errors
     /// [`ErrorKind::Busy`] where it has as many as it may.
     pub(super) fn share(&self, way: Way, connection: &Connection) -> Result<Share> {
+        self.room(connection)?;
         let pool = if way == Way::Long { &self.shares.readings } else { &self.shares.calls };
         pool.take(connection.owner(), 1).ok_or_else(|| {
             self.metrics.overloaded.inc();
             Error::new(ErrorKind::Busy, "as many calls of this peer are under way as may be: try again")
         })
+    }
+
+    /// Refuses a call of a peer whose answers fill the memory that it has.
+    fn room(&self, connection: &Connection) -> Result<()> {
+        if !self.shares.bytes.of(connection.owner()).1 {
+            return Ok(());
+        }
+        self.metrics.overloaded.inc();
+        Err(Error::new(ErrorKind::Busy, "answers to this peer that it has not fetched take the memory that it has"))
+    }
+
+    /// Counts what `answer` takes of its peer's memory until it was fetched.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] for a long one where there is no room for it; what was done, is done.
+    pub(super) fn counted<A: Message>(&self, context: &Context, answer: A) -> Result<A> {
+        let (len, pool, peer) = (answer.encoded_len(), &self.shares.bytes, context.connection.owner());
+        if len <= SHORT {
+            return Ok(answer);
+        }
+        // Everybody has one answer, however long, and those that what changes something has.
+        if len <= super::requests::LONGEST || pool.of(peer).0 == 0 {
+            context.kept.keep(pool.note(peer, len));
+            return Ok(answer);
+        }
+        let Some(share) = pool.take(peer, len) else {
+            self.metrics.overloaded.inc();
+            let why = "answers that were not fetched take the memory that there is for them: try again";
+            return Err(Error::new(ErrorKind::Busy, why));
+        };
+        context.kept.keep(share);
+        Ok(answer)
     }
 
     async fn do_once<C: Call>(
@@ -229,18 +287,22 @@ impl Server {
         (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
-        let share = if quick { None } else { Some(self.share(C::WAY, &connection)?) };
+        let share = match quick {
+            true => self.room(&connection).map(|()| None)?,
+            false => Some(self.share(C::WAY, &connection)?),
+        };
         // What runs here needs no lane.
         let backend = (!quick).then(|| self.host.backend(&call));
         let (waits, span) = (span.part("wait"), span.clone());
+        let turn = if C::PIN { Some(self.attempts.turn(connection.owner(), deadline).await?) } else { None };
         let work = move || {
-            let _share = share;
+            let _held = (share, turn);
             drop(waits);
             let _works = span.part("work");
             let host = &*server.host;
             let caller = match C::WIDE {
-                true => host.beyond(&connection, id)?,
-                false => host.caller(&connection, call.namespace(), id)?,
+                true => host.beyond(&connection, id, C::METHOD)?,
+                false => host.caller(&connection, call.namespace(), id, C::METHOD)?,
             };
             let method = C::METHOD;
             call.run(&Asked { method, server: &server, host, connection: &connection, caller, call: id })

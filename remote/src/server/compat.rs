@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use libkmss::compat::{Application, Business};
+use libkmss::compat::{Application, Business, Message};
 use libkmss::error::Result;
 use libkmss::key::Object;
 use libkmss::kms::{BusinessForm, UserKey, UserKeyKind};
 use zeroize::Zeroizing;
 
-use super::call::{Asked, Call, argument};
+use super::call::{Asked, Call, Named, argument};
 use crate::convert;
 use crate::proto::{self, encrypt_compat_request};
+
+/// Bytes of a text that is read where it came in, to see which key it names.
+const QUICK: usize = 16 << 10;
 
 impl Call for proto::MakeUserKeyRequest {
     type Answer = proto::MakeUserKeyResponse;
@@ -43,6 +46,16 @@ impl Call for proto::EncryptCompatRequest {
 
     fn request_id(&self) -> &[u8] {
         &self.request_id
+    }
+
+    fn named(&self) -> Named<'_> {
+        match &self.key {
+            Some(encrypt_compat_request::Key::Business(id)) => {
+                convert::object_id(id).map_or(Named::Nothing, Named::Object)
+            }
+            Some(encrypt_compat_request::Key::User(user)) => wrapped_in(Some(user)),
+            None => Named::Nothing,
+        }
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::EncryptCompatResponse> {
@@ -79,6 +92,10 @@ impl Call for proto::DecryptCompatRequest {
         &self.request_id
     }
 
+    fn named(&self) -> Named<'_> {
+        inside(&self.ciphertext, self.user.as_ref())
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::DecryptCompatResponse> {
         let user = self.user.map(|user| user_key(Some(user))).transpose()?;
         let mut plaintext = asked.host.kms.decrypt_compat(&asked.caller, &self.ciphertext, user.as_ref())?;
@@ -98,9 +115,36 @@ impl Call for proto::MacCompatRequest {
         &self.request_id
     }
 
+    fn named(&self) -> Named<'_> {
+        wrapped_in(self.user.as_ref())
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::MacCompatResponse> {
         let (user, kind) = (user_key(self.user)?, kind(self.kind)?);
         Ok(proto::MacCompatResponse { mac: asked.host.kms.mac_user(&asked.caller, &user, kind, &self.data)? })
+    }
+}
+
+/// The business key that a user key is wrapped under.
+fn wrapped_in(user: Option<&proto::UserKey>) -> Named<'static> {
+    let Some(text) = user.map(|user| user.ciphertext.as_bytes()) else { return Named::Nothing };
+    if text.len() > QUICK {
+        return Named::Any;
+    }
+    Business::parse(text).map_or(Named::Nothing, |wrapped| Named::Business(wrapped.key))
+}
+
+/// The business key that a ciphertext names, itself or by its user key.
+fn inside(ciphertext: &[u8], user: Option<&proto::UserKey>) -> Named<'static> {
+    if ciphertext.len() > QUICK {
+        return Named::Any;
+    }
+    match Message::parse(ciphertext) {
+        Ok(Message::Business(business)) => Named::Business(business.key),
+        Ok(Message::Short { key, .. }) => Named::Business(key.to_be_bytes()),
+        Ok(Message::User { long: Some((_, wrapped)), .. }) => Named::Business(wrapped.key),
+        Ok(Message::User { long: None, .. }) => wrapped_in(user),
+        Err(_) => Named::Nothing,
     }
 }
 

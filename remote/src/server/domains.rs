@@ -7,12 +7,12 @@ use libkmss::error::Result;
 use libkmss::kms::{DomainStatus, MaterialSeal, RewrapReport};
 use libkmss::seal::RootInfo;
 use libkmss::tenant::Namespace;
-use tokio::sync::mpsc;
 
 use super::Server;
 use super::admin::secret;
 use super::bridge::Way;
 use super::call::{Asked, Call, argument};
+use super::queue::Queued;
 use super::route::Context;
 use super::trail::Outlet;
 use crate::proto::{self, rewrap_domain_response::Kind};
@@ -44,9 +44,10 @@ fn root_key(root: RootInfo) -> proto::RootKey {
 }
 
 impl Asked<'_> {
-    /// The caller in any namespace, where it is to show the officer's PIN.
+    /// The caller in any namespace, served or not, where it is to show the officer's PIN: as whom rules know it there.
     pub(super) fn visitor(&self, namespace: &Namespace) -> Result<Caller> {
-        let (kms, principal) = (&self.host.kms, Arc::clone(&self.caller.principal));
+        let kms = &self.host.kms;
+        let principal = Arc::new(self.connection.peer.principal(&self.host.config, &namespace.name)?);
         let visitor = kms.enter(namespace, 0)?.introduce(principal, self.connection.number, kms.now());
         Ok(self.call.map_or_else(|| visitor.clone(), |id| visitor.calling(id)))
     }
@@ -76,6 +77,7 @@ impl Call for proto::ListDomainsRequest {
 impl Call for proto::RotateDomainRequest {
     type Answer = proto::RotateDomainResponse;
     const METHOD: &'static str = "RotateDomain";
+    const PIN: bool = true;
     const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
@@ -128,7 +130,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::RewrapDomainRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::RewrapDomainResponse>>> {
+    ) -> Result<Queued<proto::RewrapDomainResponse>> {
         self.pour(
             ("RewrapDomain", context),
             Way::Home,
@@ -147,7 +149,9 @@ impl Server {
                 } else {
                     let visitor = who.visitor(&who.named(&asked.namespace)?)?;
                     let pin = secret(asked.officer_pin)?;
-                    let officer = who.try_pin(|| kms.administer(&visitor, &pin))?;
+                    let turn = who.turn()?;
+                    let officer = who.try_pin(&visitor, || kms.administer(&visitor, &pin))?;
+                    drop(turn);
                     kms.rewrap_domain(&officer, &mut progress)?
                 };
                 let RewrapReport { version, records, erased, kept, damaged, left_in_device: left } = report;

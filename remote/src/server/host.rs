@@ -9,13 +9,13 @@ use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
 use libkmss::error::{Error, ErrorKind, Result};
-use libkmss::key::{AuditMode, BackendId, KeyVersion, Opener};
+use libkmss::key::{Action, AuditMode, BackendId, KeyClass, KeyVersion, Object, Opener};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
-use super::call::Call;
+use super::call::{Call, Named};
 use super::config::NamespaceConfig;
 use super::peer::Connection;
 use crate::convert;
@@ -52,6 +52,20 @@ struct Opened {
     generation: u64,
 }
 
+/// The lane of backends that nobody knows, where nobody else is.
+fn elsewhere() -> BackendId {
+    BackendId("".into())
+}
+
+/// Somebody who is not to use a namespace that they asked for.
+struct KeptOut {
+    /// Whoever it is, in that namespace.
+    caller: Caller,
+    edition: u64,
+    /// What they hear.
+    answer: Error,
+}
+
 impl Host {
     /// Opens every namespace of `served`.
     ///
@@ -74,46 +88,95 @@ impl Host {
         Ok(Self { kms, config, served: all })
     }
 
-    /// The caller that is at the other end of `connection`, in `namespace`, with the request `call`.
+    /// The caller that is at the other end of `connection`, in `namespace`, with the request `call` for `method`. Whoever is
+    /// kept out is recorded.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] for a namespace that is not served, or not to it; [`ErrorKind::Denied`] for a peer without a name.
-    pub(super) fn caller(&self, connection: &Connection, namespace: &str, call: Option<[u8; 16]>) -> Result<Caller> {
-        let whole = full_name(namespace);
-        let served = self.served.get(&*whole).ok_or_else(|| absent(namespace))?;
-        let opened = served.current(self)?;
-        let caller = match connection.caller(&whole, opened.edition) {
-            Some(caller) => caller,
-            None => {
-                let principal = connection.peer.principal(&self.config, &opened.base.namespace.name)?;
-                let allowed = &served.config.principals;
-                if !allowed.is_empty() && !allowed.contains(&principal.name) {
-                    return Err(absent(namespace));
-                }
-                let caller = opened.base.introduce(Arc::new(principal), connection.number, self.kms.now());
-                connection.remember(&whole, opened.edition, caller.clone());
-                caller
+    pub(super) fn caller(
+        &self,
+        connection: &Connection,
+        namespace: &str,
+        call: Option<[u8; 16]>,
+        method: &str,
+    ) -> Result<Caller> {
+        let caller = self.introduced(connection, namespace)?.or_else(|out| {
+            // Once on each connection: nobody fills the disk by asking. What is not to be used is not there, though the audit
+            // may be away.
+            if connection.is_kept_out(out.caller.namespace.to_string(), out.edition) {
+                let why = "it is not among the `principals` of the namespace";
+                drop(self.kms.refuse::<()>(&out.caller, Action::Find, method, Error::new(ErrorKind::Denied, why)));
             }
-        };
+            Err(out.answer)
+        })?;
         Ok(match call {
             Some(id) => caller.calling(id),
             None => caller,
         })
     }
 
-    /// The server itself in each namespace that it serves.
-    pub(super) fn own(&self) -> Vec<(String, Result<Caller>)> {
-        let base = |served: &Served| served.current(self).map(|opened| opened.base);
-        self.served.iter().map(|(name, served)| (name.clone(), base(served))).collect()
+    /// As [`Self::caller`], for whoever did not ask for the namespace: nothing is recorded.
+    pub(super) fn known(&self, connection: &Connection, namespace: &str) -> Result<Caller> {
+        self.introduced(connection, namespace)?.map_err(|out| out.answer)
+    }
+
+    fn introduced(
+        &self,
+        connection: &Connection,
+        namespace: &str,
+    ) -> Result<std::result::Result<Caller, Box<KeptOut>>> {
+        let whole = full_name(namespace);
+        let served = self.served.get(&*whole).ok_or_else(|| absent(namespace))?;
+        let Opened { base, edition, .. } = served.current(self)?;
+        if let Some(caller) = connection.caller(&whole, edition) {
+            return Ok(Ok(caller));
+        }
+        let introduce = |principal| base.introduce(Arc::new(principal), connection.number, self.kms.now());
+        let out = |principal, answer| Ok(Err(Box::new(KeptOut { caller: introduce(principal), edition, answer })));
+        let principal = match connection.peer.principal(&self.config, &base.namespace.name) {
+            Ok(principal) => principal,
+            Err(answer) => return out(connection.peer.unnamed(), answer),
+        };
+        let allowed = &served.config.principals;
+        if !allowed.is_empty() && !allowed.contains(&principal.name) {
+            return out(principal, absent(namespace));
+        }
+        let caller = introduce(principal);
+        connection.remember(&whole, edition, caller.clone());
+        Ok(Ok(caller))
+    }
+
+    /// The namespaces that are served.
+    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+        self.served.keys()
+    }
+
+    /// The server itself in a namespace that it serves.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; those of opening it anew.
+    pub(super) fn own(&self, namespace: &str) -> Result<Caller> {
+        let served = self.served.get(&*full_name(namespace)).ok_or_else(|| absent(namespace))?;
+        served.current(self).map(|opened| opened.base)
     }
 
     /// The caller at the other end of `connection`, beyond namespaces: for what administrators do, which looks at who it is.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] for a peer without a name.
-    pub(super) fn beyond(&self, connection: &Connection, call: Option<[u8; 16]>) -> Result<Caller> {
-        let principal = connection.peer.principal(&self.config, "*")?;
-        let caller = self.kms.administrator(None)?.introduce(Arc::new(principal), connection.number, self.kms.now());
+    pub(super) fn beyond(&self, connection: &Connection, call: Option<[u8; 16]>, method: &str) -> Result<Caller> {
+        let base = self.kms.administrator(None)?;
+        let introduce = |principal| base.introduce(Arc::new(principal), connection.number, self.kms.now());
+        let caller = match connection.peer.principal(&self.config, "*") {
+            Ok(principal) => introduce(principal),
+            Err(answer) => {
+                if connection.is_kept_out(String::new(), 0) {
+                    let why = Error::new(ErrorKind::Denied, answer.message().to_owned());
+                    drop(self.kms.refuse::<()>(&introduce(connection.peer.unnamed()), Action::Find, method, why));
+                }
+                return Err(answer);
+            }
+        };
         Ok(match call {
             Some(id) => caller.calling(id),
             None => caller,
@@ -144,10 +207,10 @@ impl Host {
         })
     }
 
-    /// Whether `caller` may try PINs of its namespace.
-    pub(super) fn may_try_pins(&self, caller: &Caller) -> bool {
-        let officers = self.served.get(&caller.namespace.to_string()).map(|served| &served.config.officers);
-        officers.is_none_or(|officers| officers.is_empty() || officers.contains(&caller.principal.name))
+    /// Whether `caller` may try PINs of its namespace; `None` where that is not served, so that nobody could name officers.
+    pub(super) fn may_try_pins(&self, caller: &Caller) -> Option<bool> {
+        let officers = &self.served.get(&caller.namespace.to_string())?.config.officers;
+        Some(officers.is_empty() || officers.contains(&caller.principal.name))
     }
 
     /// Whether the server itself logs in to `namespace` with the PIN of `user`.
@@ -165,12 +228,21 @@ impl Host {
         if let Some(draft) = call.draft().filter(|draft| !draft.backend.is_empty()) {
             return BackendId(draft.backend.clone().into());
         }
-        let backend = self.lane_of(call.namespace(), call.key());
-        let seals = || self.kms.sealing_device(&self.base(call.namespace())?);
-        match C::MAKES && backend == BackendId::soft() {
-            true => seals().map_or(backend, |device| BackendId(device.into())),
-            false => backend,
-        }
+        let soft = BackendId::soft();
+        let Some(base) = self.base(call.namespace()) else { return soft };
+        // Any device among those that it may ask.
+        let asked = || [self.lane_of(call.namespace(), call.key()), self.lane_of_named(&base, &call.named())];
+        let makes = || C::MAKES.then(|| self.kms.sealing_device(&base)).flatten();
+        asked()
+            .into_iter()
+            .chain(makes().map(|device| BackendId(device.into())))
+            .find(|lane| *lane != soft)
+            .unwrap_or(soft)
+    }
+
+    /// The lane of a namespace's round by itself: for what is due.
+    pub(super) fn lane_of_round(&self, namespace: &str) -> BackendId {
+        self.base(namespace).map_or_else(elsewhere, |base| self.lane_of_named(&base, &Named::Any))
     }
 
     /// The server itself in `namespace`, as it was last opened.
@@ -182,14 +254,43 @@ impl Host {
     /// Whoever is asked for a use of `key`, or of a namespace's keys: the backend, or the device that has to open it first.
     pub(super) fn lane_of(&self, namespace: &str, key: Option<&proto::KeyRef>) -> BackendId {
         let backend = self.backend_of(namespace, key);
-        let opener = || {
+        let object = || {
             let (base, id) = (self.base(namespace)?, convert::object_id(&key?.id).ok()?);
             let object = self.kms.object(&base, id).ok()?;
-            self.kms.opener(&base, &object)
+            Some(self.lane_of_object(&base, &object))
         };
-        match (backend == BackendId::soft()).then(opener).flatten() {
-            Some(Opener::Device(device)) => BackendId(device.into()),
-            _ => backend,
+        (backend == BackendId::soft()).then(object).flatten().unwrap_or(backend)
+    }
+
+    /// The same of a key that is named otherwise.
+    fn lane_of_named(&self, base: &Caller, named: &Named<'_>) -> BackendId {
+        let backend = base.namespace.backend.clone();
+        if backend != BackendId::soft() {
+            return backend;
+        }
+        let object = match named {
+            Named::Nothing => return backend,
+            Named::Any => {
+                return self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into()));
+            }
+            Named::Object(id) => self.kms.object(base, *id).ok(),
+            Named::Business(id) => self.kms.business_key(base, *id, None).ok(),
+            Named::Name(name) => [KeyClass::Secret, KeyClass::Private, KeyClass::Public]
+                .into_iter()
+                .find_map(|class| self.kms.key(base, name, class).ok().flatten()),
+        };
+        // What is not there is asked of nobody.
+        object.map_or(backend, |object| self.lane_of_object(base, &object))
+    }
+
+    fn lane_of_object(&self, base: &Caller, object: &Object) -> BackendId {
+        let kept = object.key().and_then(|key| key.primary().ok()).map(|version| version.backend.clone());
+        match (kept, self.kms.opener(base, object)) {
+            (Some(backend), _) if backend != BackendId::soft() => backend,
+            (_, Some(Opener::Memory)) => BackendId::soft(),
+            (_, Some(Opener::Device(device))) => BackendId(device.into()),
+            // Another process rotated the domain key: it may be in a device from then on.
+            (_, None) => self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into())),
         }
     }
 
@@ -212,7 +313,7 @@ impl Host {
     pub(super) fn namespaces(&self, connection: &Connection) -> Result<Vec<Namespace>> {
         let mut all = Vec::new();
         for name in self.served.keys() {
-            match self.caller(connection, name, None) {
+            match self.known(connection, name) {
                 Ok(caller) => all.push(Namespace::clone(&caller.namespace)),
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 Err(e) => return Err(e),

@@ -1,23 +1,26 @@
 //! The life of keys: what the security officer changes in it, and what the server does by itself when a moment has come.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use libkmss::caller::Caller;
 use libkmss::clock::Timestamp;
 use libkmss::error::{ErrorKind, Result};
-use libkmss::key::Object;
+use libkmss::key::{BackendId, Object};
 use libkmss::kms::{Fate, RotationStep};
 use libkmss::operation::{Rotated, Turn};
+use tokio::task::JoinHandle;
 
 use super::Server;
-use super::call::{Asked, Call};
+use super::call::{Asked, Call, Named};
 use crate::convert;
 use crate::proto;
 
 impl Call for proto::ChangeKeyLifeRequest {
     type Answer = proto::ChangeKeyLifeResponse;
     const METHOD: &'static str = "ChangeKeyLife";
+    const PIN: bool = true;
 
     fn key(&self) -> Option<&proto::KeyRef> {
         self.key.as_ref()
@@ -48,6 +51,10 @@ impl Call for proto::DestroyDueKeysRequest {
         &self.request_id
     }
 
+    fn named(&self) -> Named<'_> {
+        Named::Any
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::DestroyDueKeysResponse> {
         let keys = asked.host.kms.destroy_due(&asked.caller, self.dry_run)?;
         Ok(proto::DestroyDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
@@ -76,6 +83,7 @@ impl Call for proto::ListTombstonesRequest {
 impl Call for proto::ReleaseKeyNameRequest {
     type Answer = proto::ReleaseKeyNameResponse;
     const METHOD: &'static str = "ReleaseKeyName";
+    const PIN: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -95,6 +103,7 @@ impl Call for proto::ReleaseKeyNameRequest {
 impl Call for proto::RotateKeyRequest {
     type Answer = proto::RotateKeyResponse;
     const METHOD: &'static str = "RotateKey";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -102,6 +111,10 @@ impl Call for proto::RotateKeyRequest {
 
     fn request_id(&self) -> &[u8] {
         &self.request_id
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named::Name(&self.name)
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::RotateKeyResponse> {
@@ -115,6 +128,7 @@ impl Call for proto::RotateKeyRequest {
 impl Call for proto::ActivateKeyRequest {
     type Answer = proto::ActivateKeyResponse;
     const METHOD: &'static str = "ActivateKey";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -122,6 +136,10 @@ impl Call for proto::ActivateKeyRequest {
 
     fn request_id(&self) -> &[u8] {
         &self.request_id
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named::Name(&self.name)
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ActivateKeyResponse> {
@@ -154,6 +172,7 @@ impl Call for proto::ListVersionsRequest {
 impl Call for proto::RotateDueKeysRequest {
     type Answer = proto::RotateDueKeysResponse;
     const METHOD: &'static str = "RotateDueKeys";
+    const MAKES: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -161,6 +180,10 @@ impl Call for proto::RotateDueKeysRequest {
 
     fn request_id(&self) -> &[u8] {
         &self.request_id
+    }
+
+    fn named(&self) -> Named<'_> {
+        Named::Any
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::RotateDueKeysResponse> {
@@ -189,38 +212,60 @@ impl Call for proto::SetAliasRequest {
     }
 }
 
-/// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once.
+/// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once. A device that
+/// does not answer holds up the keys that it has to do with, and no others.
 pub(super) async fn watch(shared: Arc<Server>) {
     let pace = Duration::from_secs(shared.config.lifecycle_s.into());
+    let mut rounds: HashMap<BackendId, JoinHandle<()>> = HashMap::new();
     loop {
         tokio::time::sleep(pace).await;
-        let server = Arc::clone(&shared);
-        // What goes wrong is told, and tried again.
-        let _ = tokio::task::spawn_blocking(move || look(&server)).await;
+        let mut lanes: HashMap<BackendId, Vec<String>> = HashMap::new();
+        for name in shared.host.names() {
+            lanes.entry(shared.host.lane_of_round(name)).or_default().push(name.clone());
+        }
+        rounds.retain(|_, round| !round.is_finished());
+        for (lane, namespaces) in lanes {
+            if !rounds.contains_key(&lane) {
+                let round = round(Arc::clone(&shared), lane.clone(), namespaces);
+                rounds.insert(lane, tokio::spawn(round));
+            }
+        }
     }
 }
 
-fn look(server: &Server) {
-    for (namespace, caller) in server.host.own() {
-        let seen = caller.and_then(|caller| {
-            rotate(server, &namespace, &caller);
-            server.host.kms.tend_destructions(&caller)
-        });
-        match seen {
-            Ok(keys) => {
-                for key in keys {
-                    match key.fate {
-                        Fate::Destroyed => tracing::info!(namespace, key = %key.id, "a key was destroyed that was due"),
-                        Fate::Failed(reason) => {
-                            tracing::warn!(namespace, key = %key.id, reason, "a key that is due is still there");
-                        }
-                        Fate::Waits | Fate::Due => {}
+/// Looks at the namespaces of a lane. What goes wrong is told, and tried again.
+async fn round(server: Arc<Server>, lane: BackendId, namespaces: Vec<String>) {
+    for namespace in namespaces {
+        let (inner, name) = (Arc::clone(&server), namespace.clone());
+        let look = move || {
+            look(&inner, &name);
+            Ok(())
+        };
+        if let Err(e) = server.bridge.cross(&lane, server.deadline(), look).await {
+            tracing::warn!(namespace, reason = %e.sentence(), "keys that are due were not looked for");
+        }
+    }
+}
+
+fn look(server: &Server, namespace: &str) {
+    let seen = server.host.own(namespace).and_then(|caller| {
+        rotate(server, namespace, &caller);
+        server.host.kms.tend_destructions(&caller)
+    });
+    match seen {
+        Ok(keys) => {
+            for key in keys {
+                match key.fate {
+                    Fate::Destroyed => tracing::info!(namespace, key = %key.id, "a key was destroyed that was due"),
+                    Fate::Failed(reason) => {
+                        tracing::warn!(namespace, key = %key.id, reason, "a key that is due is still there");
                     }
+                    Fate::Waits | Fate::Due => {}
                 }
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are due were not looked for"),
         }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => tracing::warn!(namespace, reason = %e.sentence(), "keys that are due were not looked for"),
     }
 }
 

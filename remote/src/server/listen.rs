@@ -21,9 +21,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
 use super::Server;
+use super::answer::Calls;
 use super::config::ServerConfig;
 use super::peer::{Connection, Peer};
-use super::route::{Calls, Router};
+use super::route::Router;
 use super::shares::Share;
 use super::tls::{Tls, names};
 
@@ -33,6 +34,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const PREFACE: u64 = 24;
 /// How often a silent peer is asked whether it is there, and how long it may take to answer.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
+/// How long an answer may wait to be taken at least, whatever the longest deadline.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait where no connection can be taken.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -168,14 +171,19 @@ impl Door {
         let ended = tokio::select! {
             ended = serving.as_mut() => ended,
             // From then on pings tell whether anybody is there.
-            () = heard.nothing() => return self.unheard(&connection, (place, share)),
+            () = heard.nothing() => {
+                return self.ends(&connection, "nobody spoke over it from its beginning", (place, share));
+            }
+            () = self.untaken(&calls) => {
+                return self.ends(&connection, "an answer was not taken in time", (place, share));
+            }
             () = stopped(&mut stopping) => {
                 // What came in is answered; nothing more is taken.
                 serving.as_mut().graceful_shutdown();
                 // A peer that only listens while it calls does not hear of it: nobody waits for that.
                 tokio::select! {
                     ended = serving.as_mut() => ended,
-                    () = idle(&calls) => Ok(()),
+                    () = self.idle(&calls) => Ok(()),
                 }
             }
         };
@@ -186,9 +194,29 @@ impl Door {
         drop((place, share, self.alive));
     }
 
-    /// Ends a connection that nobody speaks over.
-    fn unheard(&self, connection: &Connection, place: (OwnedSemaphorePermit, Share)) {
-        tracing::debug!(connection = connection.number, "a connection was silent from its beginning");
+    /// Ends when an answer was not taken for as long as a call may take: what is on its way is in memory.
+    async fn untaken(&self, calls: &Calls) {
+        let patience = self.server.config.max_deadline().max(PATIENCE);
+        loop {
+            tokio::time::sleep(patience / 4).await;
+            if calls.untaken(self.server.clock.monotonic(), patience) > 0 {
+                return;
+            }
+        }
+    }
+
+    /// Ends when no call was under way for a while, so that every answer has left that somebody takes.
+    async fn idle(&self, calls: &Calls) {
+        let mut quiet = 0;
+        while quiet < 4 {
+            tokio::time::sleep(PAUSE).await;
+            quiet = if calls.any(self.server.clock.monotonic(), PATIENCE) { 0 } else { quiet + 1 };
+        }
+    }
+
+    /// Ends a connection over which nobody does what they are to do.
+    fn ends(&self, connection: &Connection, why: &str, place: (OwnedSemaphorePermit, Share)) {
+        tracing::info!(connection = connection.number, peer = ?connection.peer, reason = why, "a connection was closed");
         self.server.metrics.connections.dec();
         drop(place);
     }
@@ -249,15 +277,6 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Listened<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
-    }
-}
-
-/// Ends when no call was under way for a while, so that every answer has left.
-async fn idle(calls: &Calls) {
-    let mut quiet = 0;
-    while quiet < 4 {
-        tokio::time::sleep(PAUSE).await;
-        quiet = if calls.any() { 0 } else { quiet + 1 };
     }
 }
 

@@ -2,11 +2,11 @@
 
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::KeySpec;
-use libkmss::mechanism::{Native, NativeAlgorithm};
+use libkmss::mechanism::{Native, NativeAlgorithm, NativeHeader};
 use libkmss::operation::{DecryptMessage, EncryptMessage, GenerateDataKey, GenerateDataKeyPair, ObjectRef};
 use zeroize::Zeroizing;
 
-use super::call::{Asked, Call};
+use super::call::{Asked, Call, Named};
 use crate::convert;
 use crate::proto;
 
@@ -23,6 +23,11 @@ fn target(asked: &Asked<'_>, key: Option<&proto::KeyRef>, algorithm: i32) -> Res
     let object = asked.host.kms.object(&asked.caller, *id)?;
     let usual = object.key().and_then(|key| NativeAlgorithm::usual(key.key_type));
     Ok((key, usual.ok_or_else(unfit)?))
+}
+
+/// The key that a message names: its header is in clear.
+fn inside(ciphertext: &[u8]) -> Named<'static> {
+    NativeHeader::parse(ciphertext).map_or(Named::Nothing, |(header, _)| Named::Object(header.key))
 }
 
 fn unfit() -> Error {
@@ -66,6 +71,10 @@ impl Call for proto::DecryptMessageRequest {
         &self.request_id
     }
 
+    fn named(&self) -> Named<'_> {
+        inside(&self.ciphertext)
+    }
+
     fn run(self, asked: &Asked<'_>) -> Result<proto::DecryptMessageResponse> {
         let operation = DecryptMessage::new(&self.ciphertext, convert::encryption_context(self.context)?);
         let mut plaintext = asked.host.kms.perform(&asked.caller, operation)?;
@@ -83,6 +92,10 @@ impl Call for proto::ReencryptMessageRequest {
 
     fn request_id(&self) -> &[u8] {
         &self.request_id
+    }
+
+    fn named(&self) -> Named<'_> {
+        inside(&self.ciphertext)
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ReencryptMessageResponse> {

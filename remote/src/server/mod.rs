@@ -1,6 +1,7 @@
 //! kmssd: the services over TLS and a Unix socket, for the same home and the same pipeline as every other door.
 
 mod admin;
+mod answer;
 mod approvals;
 mod audit;
 mod batch;
@@ -27,6 +28,7 @@ mod numbers;
 mod past;
 mod peer;
 mod policies;
+mod queue;
 mod random;
 mod report;
 mod requests;

@@ -102,6 +102,7 @@ impl Call for proto::CreateNamespaceRequest {
 impl Call for proto::RemoveNamespaceRequest {
     type Answer = proto::RemoveNamespaceResponse;
     const METHOD: &'static str = "RemoveNamespace";
+    const PIN: bool = true;
     const WAY: Way = Way::Home;
     const WIDE: bool = true;
 
@@ -117,7 +118,7 @@ impl Call for proto::RemoveNamespaceRequest {
         asked.admin()?;
         let namespace = asked.named(&self.namespace)?;
         let (visitor, pin) = (asked.visitor(&namespace)?, secret(self.officer_pin)?);
-        let left = asked.try_pin(|| asked.host.kms.remove(&visitor, &pin))?;
+        let left = asked.try_pin(&visitor, || asked.host.kms.remove(&visitor, &pin))?;
         for key in &left {
             tracing::warn!(hsm = %key.hsm, key = %key.key, "the key that sealed the material of a removed token is still in the HSM");
         }
@@ -128,6 +129,7 @@ impl Call for proto::RemoveNamespaceRequest {
 impl Call for proto::ChangeNamespaceRequest {
     type Answer = proto::ChangeNamespaceResponse;
     const METHOD: &'static str = "ChangeNamespace";
+    const PIN: bool = true;
 
     fn namespace(&self) -> &str {
         &self.namespace
@@ -152,7 +154,7 @@ impl Call for proto::ChangeNamespaceRequest {
                 }
                 drop(asked.logged_in(&asked.caller, self.officer_pin)?);
             }
-            asked.try_pin(|| kms.change_pin(&asked.caller, holder, &old, &new))?;
+            asked.try_pin(&asked.caller, || kms.change_pin(&asked.caller, holder, &old, &new))?;
             return Ok(proto::ChangeNamespaceResponse { namespace: Some((&namespace).into()) });
         }
         if let Change::Backend(backend) = change {

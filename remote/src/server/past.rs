@@ -7,11 +7,11 @@ use libkmss::error::Result;
 use libkmss::kms::past::{Candidate, Change};
 use libkmss::policy::bundle::BUNDLE_MAX;
 use prost::Message as _;
-use tokio::sync::mpsc;
 
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, argument};
+use super::queue::Queued;
 use super::route::Context;
 use super::trail::{Outlet, PART, STEP};
 use crate::proto::{self, replay_policy_response::Kind};
@@ -42,7 +42,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::ExplainRecordRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::ExplainRecordResponse>>> {
+    ) -> Result<Queued<proto::ExplainRecordResponse>> {
         let candidate = asked.candidate.map(bounded).transpose()?;
         let with_candidate = candidate.is_some();
         self.pour(
@@ -67,7 +67,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::ReplayPolicyRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::ReplayPolicyResponse>>> {
+    ) -> Result<Queued<proto::ReplayPolicyResponse>> {
         let within = (Timestamp(asked.since_ms.unwrap_or(0)), Timestamp(asked.until_ms.unwrap_or(u64::MAX)));
         self.pour(
             ("ReplayPolicy", context),

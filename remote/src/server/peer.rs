@@ -33,6 +33,15 @@ impl Peer {
 }
 
 impl Peer {
+    /// Whoever shows no name that could be a principal's, for the audit alone.
+    pub(super) fn unnamed(&self) -> Principal {
+        let source = match self {
+            Self::Certificate { source, .. } => source.clone(),
+            Self::Process(_) => String::new(),
+        };
+        Principal { source, ..Principal::new("unnamed".to_owned(), Vec::new()) }
+    }
+
     /// How it showed who it is.
     pub(super) const fn kind(&self) -> &'static str {
         match self {
@@ -72,12 +81,14 @@ pub(super) struct Connection {
     identity: Arc<str>,
     owner: Arc<str>,
     callers: Mutex<HashMap<String, (u64, Caller)>>,
+    /// Where it was kept out, as of which opening.
+    kept_out: Mutex<HashMap<String, u64>>,
 }
 
 impl Connection {
     pub(super) fn new(peer: Peer, number: u64) -> Arc<Self> {
         let (identity, owner) = (peer.identity().into(), peer.owner().into());
-        Arc::new(Self { peer, number, identity, owner, callers: Mutex::default() })
+        Arc::new(Self { peer, number, identity, owner, callers: Mutex::default(), kept_out: Mutex::default() })
     }
 
     /// Under which its requests are remembered: the same on a new connection.
@@ -98,6 +109,12 @@ impl Connection {
 
     pub(super) fn remember(&self, namespace: &str, edition: u64, caller: Caller) {
         self.callers.lock().unwrap_or_else(PoisonError::into_inner).insert(namespace.to_owned(), (edition, caller));
+    }
+
+    /// Notes that it is kept out of `namespace`; whether that is new, as of the opening `edition`.
+    pub(super) fn is_kept_out(&self, namespace: String, edition: u64) -> bool {
+        let mut known = self.kept_out.lock().unwrap_or_else(PoisonError::into_inner);
+        known.insert(namespace, edition) != Some(edition)
     }
 }
 

@@ -7,11 +7,11 @@ use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::tenant::Namespace;
 use report::{Opened, Order, Period, Step as At};
-use tokio::sync::mpsc;
 
 use super::Server;
 use super::bridge::Way;
 use super::call::{Asked, argument};
+use super::queue::Queued;
 use super::route::Context;
 use super::trail::{Outlet, PART, STEP};
 use crate::proto::{self, make_report_response::Kind};
@@ -27,7 +27,7 @@ impl Asked<'_> {
     /// A token as the caller may see it: what is private, where it is served to them.
     fn opened(&self, namespace: Namespace) -> Result<Opened> {
         let kms = &self.host.kms;
-        match self.host.caller(self.connection, &namespace.to_string(), None) {
+        match self.host.known(self.connection, &namespace.to_string()) {
             Ok(caller) => Ok(Opened { namespace, caller, closed: None }),
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let principal = Arc::clone(&self.caller.principal);
@@ -46,7 +46,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::MakeReportRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::MakeReportResponse>>> {
+    ) -> Result<Queued<proto::MakeReportResponse>> {
         if asked.tokens.len() > MOST_TOKENS {
             return Err(argument("a report names at most 1024 tokens: name none, and it is about all"));
         }
@@ -96,6 +96,7 @@ impl Server {
 /// What to tell of how far it is, now and then.
 fn progress(at: At, (verified, read): &mut (u64, u64)) -> Option<Kind> {
     let (told, bytes, bytes_total) = match at {
+        At::Listing(_) => return None,
         At::Verifying(bytes, total) => (verified, bytes, total),
         At::Reading(bytes, total) => (read, bytes, total),
     };
@@ -104,10 +105,7 @@ fn progress(at: At, (verified, read): &mut (u64, u64)) -> Option<Kind> {
     }
     *told = bytes;
     let progress = proto::ReportProgress { bytes, bytes_total };
-    Some(match at {
-        At::Verifying(..) => Kind::Verifying(progress),
-        At::Reading(..) => Kind::Reading(progress),
-    })
+    Some(if matches!(at, At::Verifying(..)) { Kind::Verifying(progress) } else { Kind::Reading(progress) })
 }
 
 /// A report on its way, piece by piece: it never lies in memory as text.

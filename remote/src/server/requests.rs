@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 /// Longest answer that is kept, in bytes; a call with a longer one is done again.
-const LONGEST: usize = 64 << 10;
+pub(super) const LONGEST: usize = 64 << 10;
 /// Most bytes of answers that are kept together.
 const MOST_BYTES: usize = 64 << 20;
 

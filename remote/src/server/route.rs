@@ -15,7 +15,9 @@ use tonic::Status;
 use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 
+use super::answer::{Answer, Calls};
 use super::peer::Connection;
+use super::shares::Kept;
 use super::traces;
 
 /// Header of a deadline (gRPC over HTTP/2, Requests).
@@ -34,6 +36,8 @@ pub(super) struct Context {
     pub(super) ends: Option<Duration>,
     /// The caller's span, where calls are traced and it has one.
     pub(super) parent: Option<SpanContext>,
+    /// What the call has until its answer was taken.
+    pub(super) kept: Kept,
 }
 
 /// The services by their names.
@@ -58,45 +62,8 @@ impl Router {
 
     /// The services for one connection, and what tells whether calls of it are under way.
     pub(super) fn for_connection(&self, connection: Arc<Connection>) -> (ConnectionService, Calls) {
-        let calls = Calls(Arc::new(()));
+        let calls = Calls::default();
         (ConnectionService { router: self.clone(), connection, calls: calls.clone() }, calls)
-    }
-}
-
-/// Held by the connection, its service, and each call until the last byte of its answer was taken.
-#[derive(Clone)]
-pub(super) struct Calls(Arc<()>);
-
-impl Calls {
-    /// Whether a call is under way.
-    pub(super) fn any(&self) -> bool {
-        Arc::strong_count(&self.0) > 2
-    }
-}
-
-/// An answer on its way.
-pub(super) struct Answer {
-    body: Body,
-    _call: Calls,
-}
-
-impl hyper::body::Body for Answer {
-    type Data = <Body as hyper::body::Body>::Data;
-    type Error = <Body as hyper::body::Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<Result<hyper::body::Frame<Self::Data>, Self::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> hyper::body::SizeHint {
-        self.body.size_hint()
     }
 }
 
@@ -110,7 +77,7 @@ pub(super) struct ConnectionService {
 
 impl ConnectionService {
     /// Answers `request`, whatever becomes of it.
-    async fn answer(self, mut request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self, mut request: Request<Incoming>, kept: Kept) -> Response<Body> {
         let name = request.uri().path().strip_prefix('/').and_then(|path| path.split_once('/')).map(|(name, _)| name);
         let service = self.router.services.iter().find(|(known, _)| Some(*known) == name).map(|(_, s)| s.clone());
         let Some(service) = service else {
@@ -125,7 +92,7 @@ impl ConnectionService {
         let (now, wait) = (self.router.clock.monotonic(), asked.map_or(allowed, |asked| asked.min(allowed)));
         let (deadline, ends) = (now.saturating_add(wait), asked.map(|asked| now.saturating_add(asked)));
         let parent = if self.router.traced { traces::parent(request.headers()) } else { None };
-        request.extensions_mut().insert(Context { connection: self.connection, deadline, ends, parent });
+        request.extensions_mut().insert(Context { connection: self.connection, deadline, ends, parent, kept });
         match tokio::time::timeout(wait, tower::ServiceExt::oneshot(service, request)).await {
             Ok(Ok(answer)) => answer,
             Err(_) => {
@@ -143,8 +110,8 @@ impl Service<Request<Incoming>> for ConnectionService {
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let service = self.clone();
         Box::pin(async move {
-            let call = service.calls.clone();
-            Ok(service.answer(request).await.map(|body| Answer { body, _call: call }))
+            let (calls, clock, kept) = (service.calls.clone(), Arc::clone(&service.router.clock), Kept::default());
+            Ok(service.answer(request, kept.clone()).await.map(|body| Answer::new(body, calls, kept, clock)))
         })
     }
 }

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
 use tokio_stream::StreamExt as _;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::Server;
 use super::call::Call;
+use super::queue::Queued;
 use super::route::Context;
 use crate::proto;
 use crate::proto::admin_service_server::AdminService;
@@ -32,6 +31,7 @@ impl Services {
         let (context, call) = taken(request)?;
         let known = circumstances(call.request_id());
         let answer = self.0.answer(&context, call).await;
+        let answer = answer.and_then(|answer| self.0.counted(&context, answer));
         answer.map(Response::new).map_err(|e| status::status(&e, &known))
     }
 }
@@ -52,10 +52,8 @@ fn plain(error: &libkmss::error::Error) -> Status {
 }
 
 /// What is fetched from a channel, as a stream.
-fn streamed<T: Send + 'static>(
-    parts: libkmss::error::Result<mpsc::Receiver<libkmss::error::Result<T>>>,
-) -> Answer<Outgoing<T>> {
-    let parts = ReceiverStream::new(parts.map_err(|e| plain(&e))?);
+fn streamed<T: Send + 'static>(parts: libkmss::error::Result<Queued<T>>) -> Answer<Outgoing<T>> {
+    let parts = parts.map_err(|e| plain(&e))?;
     Ok(Response::new(Box::pin(parts.map(|part| part.map_err(|e| plain(&e))))))
 }
 
@@ -93,6 +91,7 @@ service!(KeyService {
     ) -> Answer<proto::ListChangesResponse> {
         let (context, call) = taken(request)?;
         let changes = self.0.changes(&context, call).await;
+        let changes = changes.and_then(|changes| self.0.counted(&context, changes));
         changes.map(Response::new).map_err(|e| plain(&e))
     }
 );
@@ -243,6 +242,7 @@ service!(CryptoService {
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;
         let results = self.0.batch(&context, message).await;
+        let results = results.and_then(|results| self.0.counted(&context, results));
         results.map(Response::new).map_err(|e| plain(&e))
     }
 
@@ -253,6 +253,7 @@ service!(CryptoService {
         let (context, stream) = taken(request)?;
         let told = self.0.told("SignStream", &context);
         let signed = self.0.sign_stream(&context.connection, stream).await;
+        let signed = signed.and_then(|signed| self.0.counted(&context, signed));
         told.end(&signed);
         signed.map(Response::new).map_err(|e| plain(&e))
     }
@@ -275,7 +276,7 @@ service!(CryptoService {
         request: Request<Streaming<proto::EncryptStreamRequest>>,
     ) -> Answer<Self::EncryptStreamStream> {
         let (context, stream) = taken(request)?;
-        let results = ReceiverStream::new(self.0.cipher_stream(&context, stream, true));
+        let results = self.0.cipher_stream(&context, stream, true);
         let results = results
             .map(|part| part.map(|data| proto::EncryptStreamResponse { data }).map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(results)))
@@ -288,7 +289,7 @@ service!(CryptoService {
         request: Request<Streaming<proto::DecryptStreamRequest>>,
     ) -> Answer<Self::DecryptStreamStream> {
         let (context, stream) = taken(request)?;
-        let results = ReceiverStream::new(self.0.cipher_stream(&context, stream, false));
+        let results = self.0.cipher_stream(&context, stream, false);
         let results = results
             .map(|part| part.map(|data| proto::DecryptStreamResponse { data }).map_err(|e| plain(&e)));
         Ok(Response::new(Box::pin(results)))

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use libkmss::clock::Clock;
 use libkmss::error::{Error, ErrorKind, Result};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use super::config::ServerConfig;
 
@@ -19,7 +20,7 @@ pub(super) struct Shares {
     pub(super) calls: Arc<Pool>,
     /// What reads everything there is.
     pub(super) readings: Arc<Pool>,
-    /// Bytes that streams hold until their end.
+    /// Bytes that streams hold until their end, and answers until they were fetched.
     pub(super) bytes: Arc<Pool>,
 }
 
@@ -40,6 +41,8 @@ pub(super) struct Pool {
     of_peer: usize,
     of_all: usize,
     taken: Mutex<Taken>,
+    /// Told when something was given back.
+    freed: Notify,
 }
 
 #[derive(Default)]
@@ -50,13 +53,44 @@ struct Taken {
 
 impl Pool {
     fn new(of_peer: usize, of_all: usize) -> Arc<Self> {
-        Arc::new(Self { of_peer, of_all, taken: Mutex::default() })
+        Arc::new(Self { of_peer, of_all, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// `amount` of it for `peer`, until the share is dropped; `None` where that is more than there is.
     pub(super) fn take(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Option<Share> {
         let mut share = Share { of: Arc::clone(self), peer: Arc::clone(peer), amount: 0 };
         share.grow(amount).then_some(share)
+    }
+
+    /// As [`Self::take`], as soon as there is so much, or, where that can never be, when there is all that `peer` may have.
+    pub(super) async fn take_when_free(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Share {
+        let amount = amount.min(self.of_peer).min(self.of_all);
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // What is given back from now on is heard of.
+            freed.as_mut().enable();
+            if let Some(share) = self.take(peer, amount) {
+                return share;
+            }
+            freed.await;
+        }
+    }
+
+    /// `amount` of it for `peer`, though there may be less: it is there already.
+    pub(super) fn note(self: &Arc<Self>, peer: &Arc<str>, amount: usize) -> Share {
+        let mut taken = self.locked();
+        taken.all = taken.all.saturating_add(amount);
+        let of = taken.peers.entry(Arc::clone(peer)).or_default();
+        *of = of.saturating_add(amount);
+        drop(taken);
+        Share { of: Arc::clone(self), peer: Arc::clone(peer), amount }
+    }
+
+    /// What `peer` has of it, and whether that is all that it may have.
+    pub(super) fn of(&self, peer: &Arc<str>) -> (usize, bool) {
+        let has = self.locked().peers.get(peer).copied().unwrap_or_default();
+        (has, has >= self.of_peer)
     }
 
     fn locked(&self) -> MutexGuard<'_, Taken> {
@@ -97,6 +131,18 @@ impl Drop for Share {
                 taken.peers.remove(&self.peer);
             }
         }
+        drop(taken);
+        self.of.freed.notify_waiters();
+    }
+}
+
+/// What a call has of the server until the last byte of its answer was taken, or nobody takes it any more.
+#[derive(Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<Vec<Share>>>);
+
+impl Kept {
+    pub(super) fn keep(&self, share: Share) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(share);
     }
 }
 
@@ -110,6 +156,8 @@ pub(super) struct Attempts {
     clock: Arc<dyn Clock>,
     most: usize,
     peers: Mutex<HashMap<Arc<str>, Tried>>,
+    /// Of each peer that has calls with PINs under way: they are looked at one after the other.
+    turns: Mutex<HashMap<Arc<str>, Arc<Semaphore>>>,
 }
 
 #[derive(Default)]
@@ -124,7 +172,26 @@ impl Attempts {
     /// Where `locks` wrong PINs lock a credential.
     pub(super) fn new(locks: u32, clock: Arc<dyn Clock>) -> Self {
         let below = usize::try_from(locks).unwrap_or(usize::MAX).saturating_sub(1);
-        Self { clock, most: WRONG.min(below).max(1), peers: Mutex::default() }
+        Self { clock, most: WRONG.min(below).max(1), peers: Mutex::default(), turns: Mutex::default() }
+    }
+
+    /// Waits until no other call of `peer` tries PINs, at most until `deadline` on the monotonic clock: which of several PINs
+    /// are wrong is known one after the other, and right ones that come at once are no attempt too many.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] where its turn did not come in time.
+    pub(super) async fn turn(&self, peer: &Arc<str>, deadline: Duration) -> Result<OwnedSemaphorePermit> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            // Whoever waits or has their turn holds theirs.
+            turns.retain(|_, turn| Arc::strong_count(turn) > 1);
+            Arc::clone(turns.entry(Arc::clone(peer)).or_insert_with(|| Arc::new(Semaphore::new(1))))
+        };
+        let left = deadline.saturating_sub(self.clock.monotonic());
+        match tokio::time::timeout(left, turn.acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Error::new(ErrorKind::Busy, "other PINs of this peer are looked at: try again")),
+        }
     }
 
     /// Lets `peer` try a PIN.
@@ -201,6 +268,11 @@ mod tests {
         drop(first);
         assert!(pool.take(&a, 6).is_some());
         drop(other);
+        // What is there already is noted, and leaves nothing to take.
+        let noted = pool.note(&a, 7);
+        assert!(pool.of(&a) == (7, true) && pool.take(&a, 0).is_none() && pool.take(&b, 3).is_some());
+        drop(noted);
+        assert_eq!(pool.of(&a), (0, false));
         assert!(pool.locked().peers.is_empty() && pool.locked().all == 0);
     }
 

@@ -10,7 +10,6 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
 use libkmss::operation::{Decrypt, Encrypt, Sign, Verify};
 use libkmss::pipeline::Unfinished;
-use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tonic::Streaming;
 
@@ -19,14 +18,15 @@ use super::bridge::Way;
 use super::call::{Asked, argument};
 use super::crypto::{chosen, of};
 use super::peer::Connection;
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
-use super::shares::Share;
+use super::shares::{Kept, Share};
 use crate::convert;
 use crate::proto::{self, StreamStart};
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Parts of output that wait to be fetched.
+/// Queued of output that wait to be fetched.
 const AHEAD: usize = 4;
 
 /// A part of a stream.
@@ -80,9 +80,18 @@ async fn start<M: Parted>(stream: &mut Streaming<M>) -> Result<StreamStart> {
 
 /// Hands a part of the output on; whether somebody takes it. Who asks for it and does not fetch it holds it no longer than
 /// who is silent.
-async fn sent(out: &mpsc::Sender<Result<Vec<u8>>>, part: Vec<u8>) -> Result<bool> {
+async fn sent(out: &Inlet<Vec<u8>>, part: Vec<u8>, share: Option<Share>) -> Result<bool> {
     let late = |_| Error::new(ErrorKind::OperationInactive, "the output of the stream was not fetched for too long");
-    Ok(timeout(SILENCE, out.send(Ok(part))).await.map_err(late)?.is_ok())
+    timeout(SILENCE, out.put(Ok(part), share)).await.map_err(late)
+}
+
+fn full() -> Error {
+    let why = "streams hold as much as the server has for them, or for one peer: try again, or in smaller parts";
+    Error::new(ErrorKind::Busy, why)
+}
+
+const fn method(encrypts: bool) -> &'static str {
+    if encrypts { "EncryptStream" } else { "DecryptStream" }
 }
 
 /// What of a stream is in memory until its end, of what its peer and the server may hold.
@@ -114,9 +123,7 @@ impl Held {
             return Err(Error::new(ErrorKind::DataLength, why));
         }
         if self.share.as_mut().is_some_and(|share| !share.grow(len)) {
-            let why =
-                "streams hold as much as the server has for them, or for one peer: try again, or in smaller parts";
-            return Err(Error::new(ErrorKind::Busy, why));
+            return Err(full());
         }
         Ok(())
     }
@@ -135,7 +142,7 @@ fn is_hashed(mechanism: &proto::Mechanism) -> bool {
 
 /// Begins what `start` says; with it come the key's version, and the backend that it crosses to.
 async fn begun<R: Send + 'static>(
-    server: &Arc<Server>,
+    (server, method): (&Arc<Server>, &'static str),
     connection: &Arc<Connection>,
     start: StreamStart,
     begin: impl FnOnce(&Asked<'_>, StreamStart) -> Result<Unfinished<R>> + Send + 'static,
@@ -147,8 +154,8 @@ async fn begun<R: Send + 'static>(
     let begin = move || {
         let host = &*whole.host;
         let call = convert::request_id(&start.request_id)?;
-        let caller = host.caller(&connection, of(start.key.as_ref()), call)?;
-        let asked = Asked { method: "", server: &whole, host, connection: &connection, caller, call };
+        let caller = host.caller(&connection, of(start.key.as_ref()), call, method)?;
+        let asked = Asked { method, server: &whole, host, connection: &connection, caller, call };
         let version = asked.version(&asked.object(start.key.as_ref())?);
         Ok((begin(&asked, start)?, version))
     };
@@ -170,7 +177,7 @@ impl Server {
             asked.host.kms.begin(&asked.caller, Sign { key, how })
         };
         let (mut running, key_version, backend): (Unfinished<Box<dyn Signing>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, "SignStream"), connection, start, begin).await?;
         while let Some(part) = next(&mut stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             held.take(data.len())?;
@@ -207,7 +214,7 @@ impl Server {
             asked.host.kms.begin(&asked.caller, Verify { key, how })
         };
         let (mut running, key_version, backend): (Unfinished<Box<dyn Verifying>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, "VerifyStream"), connection, start, begin).await?;
         loop {
             match next(&mut stream).await? {
                 Some(Part::Data(data)) => {
@@ -234,19 +241,19 @@ impl Server {
         context: &Context,
         mut stream: Streaming<M>,
         encrypts: bool,
-    ) -> mpsc::Receiver<Result<Vec<u8>>> {
-        let (out, results) = mpsc::channel(AHEAD);
-        let (server, connection) = (Arc::clone(self), Arc::clone(&context.connection));
-        let told = self.told(if encrypts { "EncryptStream" } else { "DecryptStream" }, context);
+    ) -> Queued<Vec<u8>> {
+        let (out, results) = queue(AHEAD, &context.kept);
+        let (server, connection, kept) = (Arc::clone(self), Arc::clone(&context.connection), context.kept.clone());
+        let told = self.told(method(encrypts), context);
         tokio::spawn(async move {
-            let ciphered = server.ciphered(&connection, &mut stream, encrypts, &out);
+            let ciphered = server.ciphered((&connection, &kept), &mut stream, encrypts, &out);
             // What comes byte by byte would hold what it holds for ever.
             let most = Duration::from_secs(server.config.max_stream_s.into());
             let late = |_| Err(Error::new(ErrorKind::OperationInactive, "the stream took longer than `max_stream_s`"));
             let ciphered = timeout(most, ciphered).await.unwrap_or_else(late);
             told.end(&ciphered);
             if let Err(error) = ciphered {
-                let _ = out.send(Err(error)).await;
+                out.fail(error);
             }
         });
         results
@@ -254,13 +261,13 @@ impl Server {
 
     async fn ciphered<M: Parted>(
         self: &Arc<Self>,
-        connection: &Arc<Connection>,
+        (connection, kept): (&Arc<Connection>, &Kept),
         stream: &mut Streaming<M>,
         encrypts: bool,
-        out: &mpsc::Sender<Result<Vec<u8>>>,
+        out: &Inlet<Vec<u8>>,
     ) -> Result<()> {
         let start = start(stream).await?;
-        let _share = self.share(Way::Keys, connection)?;
+        kept.keep(self.share(Way::Keys, connection)?);
         let begin = move |asked: &Asked<'_>, start: StreamStart| {
             let (key, how) = (asked.object(start.key.as_ref())?, chosen(start.mechanism)?);
             if encrypts {
@@ -270,13 +277,21 @@ impl Server {
             }
         };
         let (mut running, _, backend): (Unfinished<Box<dyn Ciphering>>, _, _) =
-            begun(self, connection, start, begin).await?;
+            begun((self, method(encrypts)), connection, start, begin).await?;
         let mut held = Held::of(self, connection);
         while let Some(part) = next(stream).await? {
             let Part::Data(data) = part else { return Err(argument("behind the start of a stream comes data")) };
             let len = data.len();
+            let room = running.running().update_len(len);
+            // What comes of it is in memory until it was fetched.
+            let share = match room {
+                0 => None,
+                room => {
+                    let share = self.shares.bytes.take_when_free(connection.owner(), room);
+                    Some(timeout(SILENCE, share).await.map_err(|_| full())?)
+                }
+            };
             let update = move || {
-                let room = running.running().update_len(data.len());
                 let mut made = vec![0; room];
                 let written = if room == 0 {
                     running.update(&data, |ciphering| ciphering.update(&data, &mut made))?
@@ -290,9 +305,13 @@ impl Server {
             running = next;
             if made.is_empty() {
                 held.take(len)?;
-            } else if !sent(out, made).await? {
+            } else if !sent(out, made, share).await? {
                 return Ok(());
             }
+        }
+        // What was held comes out now, and is in memory until it was fetched.
+        if let Some(share) = held.share.take() {
+            kept.keep(share);
         }
         let finish = move || {
             running.finish(&[], |ciphering| {
@@ -305,7 +324,7 @@ impl Server {
         let last = self.bridge.cross(&backend, self.deadline(), finish).await?;
         // In parts that a peer takes.
         for part in last.chunks(1 << 20) {
-            if !sent(out, part.to_vec()).await? {
+            if !sent(out, part.to_vec(), None).await? {
                 return Ok(());
             }
         }

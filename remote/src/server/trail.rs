@@ -9,12 +9,12 @@ use libkmss::audit::{Entry, Progress};
 use libkmss::clock::Timestamp;
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::BackendId;
-use tokio::sync::mpsc;
 
 use super::Server;
 use super::audit::record;
 use super::bridge::Way;
 use super::call::{Asked, Call, argument};
+use super::queue::{Inlet, Queued, queue};
 use super::route::Context;
 use crate::proto::{self, verify_audit_response};
 
@@ -33,7 +33,7 @@ const LONGEST_NAME: usize = 4096;
 
 /// What goes to somebody who fetches it, message by message, from a thread that reads.
 pub(super) struct Outlet<T> {
-    out: mpsc::Sender<Result<T>>,
+    out: Inlet<T>,
     server: Arc<Server>,
     /// When whoever asked wants nothing more, on the monotonic clock.
     ends: Option<Duration>,
@@ -52,7 +52,7 @@ impl<T: Send> Outlet<T> {
         let patience = self.server.config.max_deadline();
         let sent = tokio::runtime::Handle::current().block_on(async {
             tokio::select! {
-                sent = tokio::time::timeout(patience, self.out.send(message)) => matches!(sent, Ok(Ok(()))),
+                sent = tokio::time::timeout(patience, self.out.put(message, None)) => sent.unwrap_or(false),
                 () = super::listen::stopped(&mut stopping) => false,
             }
         });
@@ -92,12 +92,12 @@ impl Server {
         way: Way,
         admit: impl FnOnce(&Asked<'_>) -> Result<()> + Send + 'static,
         work: impl FnOnce(&Asked<'_>, &mut Outlet<T>) -> Result<()> + Send + 'static,
-    ) -> Result<mpsc::Receiver<Result<T>>> {
+    ) -> Result<Queued<T>> {
         let told = self.told(method, context);
         let (server, peer, ends) = (Arc::clone(self), Arc::clone(&context.connection), context.ends);
         let admitted = move || {
             let host = &*server.host;
-            let caller = host.beyond(&peer, None)?;
+            let caller = host.beyond(&peer, None, method)?;
             admit(&Asked { method, server: &server, host, connection: &peer, caller: caller.clone(), call: None })?;
             Ok(caller)
         };
@@ -106,12 +106,14 @@ impl Server {
             Ok(admitted) => admitted,
             Err(refusal) => return told.refused(refusal),
         };
-        let (out, messages) = mpsc::channel(AHEAD);
+        // Until what it put out was fetched, too.
+        context.kept.keep(share);
+        let ((out, messages), kept) = (queue(AHEAD, &context.kept), context.kept.clone());
         let (server, peer) = (Arc::clone(self), Arc::clone(&context.connection));
         tokio::spawn(async move {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
-                let _share = share;
+                let _kept = kept;
                 let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
                 work(&who, &mut outlet)?;
@@ -123,12 +125,12 @@ impl Server {
                 tokio::select! {
                     done = &mut reading => break done,
                     // Where there is no place, there is something to hear already.
-                    () = tokio::time::sleep(ALIVE) => drop(refused.try_send(Ok(T::default()))),
+                    () = tokio::time::sleep(ALIVE) => refused.offer(T::default()),
                 }
             };
             told.end(&done);
             if let Err(error) = done {
-                let _ = refused.send(Err(error)).await;
+                refused.fail(error);
             }
         });
         Ok(messages)
@@ -139,7 +141,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::ReadAuditRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::ReadAuditResponse>>> {
+    ) -> Result<Queued<proto::ReadAuditResponse>> {
         self.pour(
             ("ReadAudit", context),
             Way::Long,
@@ -173,7 +175,7 @@ impl Server {
         self: &Arc<Self>,
         context: &Context,
         asked: proto::VerifyAuditRequest,
-    ) -> Result<mpsc::Receiver<Result<proto::VerifyAuditResponse>>> {
+    ) -> Result<Queued<proto::VerifyAuditResponse>> {
         let demands = demands(asked)?;
         self.pour(
             ("VerifyAudit", context),

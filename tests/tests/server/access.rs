@@ -199,3 +199,54 @@ fn administration_is_for_admins_and_the_officers_pin() {
         proto::GenerateKeyRequest { namespace: "second".into(), draft: Some(named("x")), ..Default::default() };
     assert_eq!(app.wait(app.keys().generate_key(elsewhere)).err().unwrap().code(), Code::NotFound);
 }
+
+#[test]
+fn whoever_is_kept_out_of_a_namespace_hears_that_there_is_none_and_is_in_the_audit() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let mut server = Kmssd::with_tls("", RULES);
+    let config = server.home.path().join("kmss.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}principals = [\"service:order-v1\"]\n")).unwrap();
+    drop(server.running.take());
+    server.run();
+    let authority = server.authority.as_ref().unwrap();
+    let long = format!("DNS:{}.example", ["x"; 75].join(".x"));
+    let [order, pay, nameless] =
+        ["URI:spiffe://example/order", "DNS:pay.example", long.as_str()].map(|name| authority.issue(&[name], 0));
+    let draw = |client: &Client, namespace: &str| {
+        let draw = proto::GenerateRandomRequest { namespace: namespace.into(), len: 8 };
+        client.wait(client.random().generate_random(draw)).map(drop).map_err(|e| (e.code(), e.message().to_owned()))
+    };
+    let kept_out = || {
+        let kept_out = |r: &serde_json::Value| {
+            (&r["action"], &r["outcome"], &r["namespace"]) == (&"find".into(), &"denied".into(), &"web".into())
+        };
+        let all = server.home.audit(5000).into_iter().filter(kept_out);
+        let mut all: Vec<_> =
+            all.map(|r| (r["principal"].as_str().unwrap().to_owned(), r["tags"].to_string())).collect();
+        all.sort();
+        all
+    };
+    draw(&server.tls_client(Some(&order)), "web").unwrap();
+    assert!(kept_out().is_empty());
+    // Once for each connection, however often it asks; what is not there for anybody is no refusal.
+    for connection in 1..3 {
+        let client = server.tls_client(Some(&pay));
+        let missing = draw(&client, "nowhere").unwrap_err();
+        for _ in 0..3 {
+            let (code, said) = draw(&client, "web").unwrap_err();
+            assert_eq!((code, said), (Code::NotFound, missing.1.replace("nowhere", "web")));
+        }
+        // Asking what there is, is asking for nothing that is not for them.
+        let all = client.wait(client.keys().list_namespaces(proto::ListNamespacesRequest::default())).unwrap();
+        assert!(all.into_inner().namespaces.is_empty());
+        let expected = ("service:pay.example".to_owned(), "[\"GenerateRandom\"]".to_owned());
+        assert_eq!(kept_out(), vec![expected; connection]);
+    }
+    // So is one whose name cannot be that of a principal.
+    assert_eq!(draw(&server.tls_client(Some(&nameless)), "web").unwrap_err().0, Code::PermissionDenied);
+    assert_eq!(kept_out().last().unwrap().0, "unnamed");
+    server.home.audit_is_whole();
+}

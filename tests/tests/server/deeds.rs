@@ -1,7 +1,7 @@
 //! What administrators do: who may, and whose deed it is in the audit.
 
 use kmss_tests::built;
-use kmss_tests::home::{PIN, SO_PIN};
+use kmss_tests::home::{PIN, SO_PIN, json_items};
 use remote::proto;
 use serde_json::Value;
 use tonic::{Code, Response, Status};
@@ -263,5 +263,100 @@ fn wrong_pins_over_the_network_do_not_lock_anybody_out() {
     assert_eq!(changed(&new, "wrong-1234", unlock()).unwrap_err().code(), Code::PermissionDenied);
     assert_eq!(failures(&ops), (0, 0));
     changed(&ops, SO_PIN, unlock()).unwrap();
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn an_administrator_who_is_no_officer_of_a_token_tries_its_pins_by_no_call() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    // The other one is an administrator, whom a rule knows by another name in `web` alone.
+    let rules = format!(
+        "{}\n[[principal]]\nsan = \"DNS:late.example\"\ntoken = \"web\"\nname = \"service:late-of-web\"\n\n\
+         [[principal]]\nsan = \"DNS:late.example\"\nname = \"service:late\"\n",
+        RULES.replace("[\"service:ops\"]", "[\"service:ops\", \"service:late\"]")
+    );
+    let mut server = Kmssd::with_tls("", &rules);
+    let config = server.home.path().join("kmss.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}officers = [\"service:late-of-web\"]\n")).unwrap();
+    drop(server.running.take());
+    server.run();
+    let [ops, late] = ["DNS:ops.example", "DNS:late.example"].map(|name| client(&server, name));
+    let rotate = |client: &Client, pin: &str| {
+        let rotate = proto::RotateDomainRequest {
+            namespace: "web".into(),
+            officer_pin: pin.into(),
+            ..proto::RotateDomainRequest::default()
+        };
+        client.wait(client.admin().rotate_domain(rotate)).map(drop)
+    };
+    let rewrap = |client: &Client, pin: &str| {
+        let rewrap = proto::RewrapDomainRequest { namespace: "web".into(), officer_pin: pin.into() };
+        drained(client, client.wait(client.admin().rewrap_domain(rewrap)))
+    };
+    let remove = |client: &Client, pin: &str| {
+        let remove = proto::RemoveNamespaceRequest {
+            namespace: "web".into(),
+            officer_pin: pin.into(),
+            ..proto::RemoveNamespaceRequest::default()
+        };
+        client.wait(client.admin().remove_namespace(remove)).map(drop)
+    };
+    for pin in [SO_PIN, "wrong-1234"] {
+        for refused in [rotate(&ops, pin), rewrap(&ops, pin), remove(&ops, pin)] {
+            assert_eq!(refused.unwrap_err().code(), Code::PermissionDenied);
+        }
+    }
+    assert_eq!(failures(&ops), (0, 0));
+    // Each is a record of the token whose PIN it was.
+    let refused = |r: &&Value| {
+        (&r["action"], &r["outcome"], &r["principal"], &r["namespace"])
+            == (&"login".into(), &"denied".into(), &"service:ops".into(), &"web".into())
+    };
+    assert_eq!(server.home.audit(5000).iter().filter(refused).count(), 6);
+    // The officer is known by the name that is theirs in the token, and a block on either name holds.
+    rotate(&late, SO_PIN).unwrap();
+    rewrap(&late, SO_PIN).unwrap();
+    for name in ["service:late", "service:late-of-web"] {
+        server.home.kmss(&format!("block add --principal {name} --reason test")).succeed();
+        let said = remove(&late, "wrong-1234").unwrap_err();
+        assert_eq!(remote::status::detail_of(&said).unwrap().kind, i32::from(proto::ErrorKind::Blocked), "{said:?}");
+        assert_eq!(failures(&ops), (0, 0));
+        for block in json_items(&server.home.kmss("block list --json").succeed()) {
+            server.home.kmss(&format!("block release {}", block["id"].as_str().unwrap())).succeed();
+        }
+    }
+    remove(&late, SO_PIN).unwrap();
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn right_pins_that_come_at_once_are_looked_at_one_after_the_other() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    // One wrong PIN is as many as a peer may show: two at a time are too many, where they are counted as if they were wrong.
+    let mut server = Kmssd::with_tls("", &format!("[pin]\nmax_attempts = 2\n{RULES}"));
+    let pair = client(&server, "DNS:app.example").pair("tagged");
+    let identity = server.authority.as_ref().unwrap().issue(&["DNS:app.example"], 0);
+    let clients: Vec<_> = (0..8).map(|_| server.tls_client(Some(&identity))).collect();
+    std::thread::scope(|scope| {
+        for client in clients {
+            let pair = &pair;
+            scope.spawn(move || {
+                for round in 0..3 {
+                    let tags = vec![format!("round-{round}")];
+                    let officer_pin = SO_PIN.into();
+                    let tags = proto::SetKeyTagsRequest { key: key(pair), tags, officer_pin, request_id: Vec::new() };
+                    client.wait(client.admin().set_key_tags(tags)).unwrap();
+                }
+            });
+        }
+    });
+    let refused = |r: &Value| r["action"] == "login" && r["outcome"] != "success";
+    assert!(!server.home.audit(5000).iter().any(refused));
+    drop(server.running.take());
     server.home.audit_is_whole();
 }

@@ -9,7 +9,7 @@ use kmss_tests::module::Module;
 use remote::proto;
 use tonic::{Code, Status};
 
-use crate::kit::{Client, Kmssd, sign};
+use crate::kit::{Client, Kmssd, named, sign};
 
 /// How long something may take that ends by itself.
 const LONG: Duration = Duration::from_secs(120);
@@ -249,4 +249,79 @@ fn a_member_of_a_group_that_hangs_is_given_up_for_the_next_one() {
     }
     pay(&client, &kept).unwrap();
     server.home.audit_is_whole();
+}
+
+#[test]
+fn calls_that_name_their_key_inside_or_by_name_wait_for_its_hsm_and_hold_up_nobody() {
+    if built::only_kmss("HSMs behind it") {
+        return;
+    }
+    let module = Module::softhsm().faulty();
+    // One thread does what blocks: whoever waits on it for the HSM, stops everybody.
+    let mut server = Kmssd::sealed_by(&module, "deadline_ms = 4000\n", "blocking = 1\n");
+    let (ciphertext, soft) = {
+        let client = server.client();
+        let secret = proto::SecretSpec { key_type: proto::KeyType::Aes.into(), len: 32 };
+        let request = |label: &str| proto::GenerateKeyRequest {
+            namespace: "pay".into(),
+            spec: Some(proto::KeySpec { kind: Some(proto::key_spec::Kind::Secret(secret)) }),
+            draft: Some(named(label)),
+            request_id: Vec::new(),
+        };
+        let [first, _] = ["first", "second"]
+            .map(|label| client.wait(client.keys().generate_key(request(label))).unwrap().into_inner().key.unwrap());
+        let encrypt = proto::EncryptMessageRequest {
+            key: Some(proto::KeyRef { namespace: "pay".into(), id: first.id.clone(), version: 0 }),
+            plaintext: b"message".to_vec(),
+            ..proto::EncryptMessageRequest::default()
+        };
+        let encrypted = client.wait(client.crypto().encrypt_message(encrypt)).unwrap().into_inner();
+        (encrypted.ciphertext, client.pair("soft"))
+    };
+    let decrypt = |client: &Client| {
+        let request = proto::DecryptMessageRequest {
+            namespace: "pay".into(),
+            ciphertext: ciphertext.clone(),
+            ..proto::DecryptMessageRequest::default()
+        };
+        client.wait(client.crypto().decrypt_message(in_time(request))).map(drop)
+    };
+    let rotate = |client: &Client| {
+        let request = proto::RotateKeyRequest {
+            namespace: "pay".into(),
+            name: "second".into(),
+            ..proto::RotateKeyRequest::default()
+        };
+        client.wait(client.lifecycle().rotate_key(in_time(request))).map(drop)
+    };
+    let asks: [&(dyn Fn(&Client) -> Result<(), Status> + Sync); 2] = [&decrypt, &rotate];
+    for ask in asks {
+        // Started anew, it has to ask the HSM before it uses the key.
+        drop(server.running.take());
+        server.run();
+        module.command("* stall");
+        std::thread::scope(|scope| {
+            let server = &server;
+            let asked = scope.spawn(move || ask(&server.client()).unwrap_err());
+            let (client, mut slowest) = (server.client(), Duration::ZERO);
+            while !asked.is_finished() {
+                let began = Instant::now();
+                client.wait(client.crypto().sign(sign(&soft, b"message", &[]))).unwrap();
+                let draw = proto::GenerateRandomRequest { namespace: "web".into(), len: 65_536 };
+                client.wait(client.random().generate_random(draw)).unwrap();
+                slowest = slowest.max(began.elapsed());
+            }
+            eprintln!("{:?}; nobody else waited longer than {slowest:?}", asked.join().unwrap());
+            assert!(slowest < Duration::from_secs(3));
+        });
+        module.command("");
+    }
+    server.home.audit_is_whole();
+}
+
+/// With a deadline that is longer than the HSM's.
+fn in_time<T>(request: T) -> tonic::Request<T> {
+    let mut request = tonic::Request::new(request);
+    request.set_timeout(Duration::from_secs(10));
+    request
 }

@@ -136,11 +136,21 @@ impl Kmssd {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
         });
-        Client::new(connect)
+        Client::new(Endpoint::from_static("http://kmssd"), connect)
     }
 
     /// Somebody who talks to it over TLS, with a certificate and its key (PEM), or without.
     pub(crate) fn tls_client(&self, identity: Option<&(String, String)>) -> Client {
+        self.tls_client_of(Endpoint::from_static("http://kmssd"), identity)
+    }
+
+    /// Somebody who asks, and takes nothing of what is answered.
+    #[allow(dead_code, reason = "the tests of the command have none")]
+    pub(crate) fn deaf_client(&self, identity: &(String, String)) -> Client {
+        self.tls_client_of(Endpoint::from_static("http://kmssd").initial_stream_window_size(0), Some(identity))
+    }
+
+    fn tls_client_of(&self, endpoint: Endpoint, identity: Option<&(String, String)>) -> Client {
         let authority = self.authority.as_ref().expect("the server has TLS");
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(authority.pem().as_bytes()).expect("PEM")).expect("a certificate");
@@ -168,7 +178,7 @@ impl Kmssd {
                 connector.connect(name, stream).await.map(TokioIo::new)
             }
         });
-        Client::new(connect)
+        Client::new(endpoint, connect)
     }
 
     /// What it says at its metrics' address.
@@ -258,7 +268,7 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    fn new<C, I>(connect: C) -> Self
+    fn new<C, I>(endpoint: Endpoint, connect: C) -> Self
     where
         C: tower::Service<http::Uri, Response = I, Error = std::io::Error> + Send + 'static,
         C::Future: Send,
@@ -267,7 +277,7 @@ impl Client {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.expect("threads can be made");
         let guard = runtime.enter();
-        let channel = Endpoint::from_static("http://kmssd").connect_with_connector_lazy(connect);
+        let channel = endpoint.connect_with_connector_lazy(connect);
         drop(guard);
         Self { runtime, channel }
     }
@@ -300,6 +310,12 @@ impl Client {
     /// See [`Self::keys`].
     pub(crate) fn audit(&self) -> proto::audit_service_client::AuditServiceClient<Channel> {
         proto::audit_service_client::AuditServiceClient::new(self.channel.clone())
+    }
+
+    /// See [`Self::keys`].
+    #[allow(dead_code, reason = "the tests of the server use it")]
+    pub(crate) fn lifecycle(&self) -> proto::lifecycle_service_client::LifecycleServiceClient<Channel> {
+        proto::lifecycle_service_client::LifecycleServiceClient::new(self.channel.clone())
     }
 
     /// A P-256 pair of this name in `web`, the private half.

@@ -180,3 +180,119 @@ fn readers_of_the_whole_audit_leave_place_for_each_other_and_hold_up_no_administ
     drop(readers);
     until("the readers are gone", &mut || read(&a).is_ok() && read(&b).is_ok());
 }
+
+#[test]
+fn answers_that_nobody_fetches_are_of_their_peers_memory_and_end_its_connection() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("max_peer_held_bytes = 60000\nmax_deadline_ms = 2000\n", "");
+    let authority = server.authority.as_ref().unwrap();
+    let [greedy, modest] = ["DNS:greedy.example", "DNS:modest.example"].map(|name| authority.issue(&[name], 0));
+    let (deaf, greedy, modest) = (server.deaf_client(&greedy), client(&server, &greedy), client(&server, &modest));
+    let draw = |len| proto::GenerateRandomRequest { namespace: "web".into(), len };
+    let drawn = |client: &Client| client.wait(client.random().generate_random(draw(8))).map_err(|e| e.code()).map(drop);
+    assert_eq!((drawn(&greedy), drawn(&modest)), (Ok(()), Ok(())));
+    std::thread::scope(|scope| {
+        let asks = scope.spawn(|| deaf.wait(deaf.random().generate_random(draw(65_536))));
+        until("its answer is counted", &mut || drawn(&greedy) == Err(Code::ResourceExhausted));
+        assert_eq!(drawn(&modest), Ok(()));
+        // Nobody takes it still: the connection is closed, and what it had is given back.
+        asks.join().unwrap().unwrap_err();
+        until("it is given back", &mut || drawn(&greedy) == Ok(()));
+    });
+    assert!(server.running.as_ref().unwrap().said().contains("an answer was not taken in time"));
+}
+
+#[test]
+fn output_of_a_stream_that_nobody_fetches_is_of_its_peers_memory() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("max_peer_held_bytes = 150000\n", "");
+    let authority = server.authority.as_ref().unwrap();
+    let [greedy, modest] = ["DNS:greedy.example", "DNS:modest.example"].map(|name| authority.issue(&[name], 0));
+    let (deaf, greedy, modest) = (server.deaf_client(&greedy), client(&server, &greedy), client(&server, &modest));
+    let secret = aes(&greedy, "data");
+    let part = |part| proto::EncryptStreamRequest { part: Some(part) };
+    let start = || {
+        let start = proto::StreamStart { key: key(&secret), mechanism: gcm(), request_id: Vec::new() };
+        part(encrypt_stream_request::Part::Start(start))
+    };
+    let data = |len| part(encrypt_stream_request::Part::Data(vec![7; len]));
+    // What the server holds of a peer is asked for by holding something more.
+    let encrypted = |client: &Client| {
+        let parts = [start(), data(60_000), data(60_000)];
+        client.wait(async {
+            let mut out = client.crypto().encrypt_stream(tokio_stream::iter(parts)).await?.into_inner();
+            while out.message().await?.is_some() {}
+            Ok::<_, tonic::Status>(())
+        })
+    };
+    encrypted(&greedy).unwrap();
+    let (send, parts) = mpsc::channel(16);
+    for part in [start(), data(60_000), data(60_000), data(60_000)] {
+        send.try_send(part).unwrap();
+    }
+    let unread = deaf.wait(deaf.crypto().encrypt_stream(ReceiverStream::new(parts))).unwrap();
+    let held = || {
+        let request = proto::GenerateRandomRequest { namespace: "web".into(), len: 65_536 };
+        let drawn = |client: &Client| {
+            let deaf = client.random().generate_random(request.clone());
+            client.wait(deaf).map(drop).map_err(|e| e.code())
+        };
+        assert_eq!(drawn(&modest), Ok(()));
+        drawn(&greedy)
+    };
+    until("its output is counted", &mut || {
+        // A connection that nobody drives sends nothing.
+        deaf.wait(tokio::time::sleep(Duration::from_millis(20)));
+        held() == Err(Code::ResourceExhausted)
+    });
+    drop((unread, send, deaf));
+    until("it is given back", &mut || held() == Ok(()));
+    encrypted(&greedy).unwrap();
+}
+
+#[test]
+fn followers_of_the_audit_are_calls_for_as_long_as_they_follow_and_hold_up_no_stop() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let rules = "[[principal]]\nsan = \"DNS:a.example\"\nname = \"service:a\"\nroles = [\"auditor\"]\n";
+    let mut server = Kmssd::with_tls("max_peer_calls = 2\ndrain_s = 100\n", rules);
+    let authority = server.authority.as_ref().unwrap();
+    let [a, b] = ["DNS:a.example", "DNS:b.example"].map(|name| authority.issue(&[name], 0));
+    let (deaf, a, b) = (server.deaf_client(&a), client(&server, &a), client(&server, &b));
+    // More than what is on its way to somebody who does not read.
+    let pair = b.pair("signer");
+    let one = proto::SignRequest { mechanism: ecdsa(), ..sign(&pair, b"m", &[]) };
+    for _ in 0..4 {
+        let calls = vec![proto::BatchCall { call: Some(proto::batch_call::Call::Sign(one.clone())) }; 256];
+        b.wait(b.crypto().batch(proto::BatchRequest { calls })).unwrap();
+    }
+    let follow = |client: &Client, before| {
+        let filter = Some(proto::AuditFilter { all: true, ..proto::AuditFilter::default() });
+        client.wait(client.audit().follow_audit(proto::FollowAuditRequest { filter, before }))
+    };
+    let first = follow(&a, 0).unwrap();
+    let second = follow(&deaf, 1000).unwrap();
+    assert_eq!(follow(&a, 0).err().unwrap().code(), Code::ResourceExhausted);
+    drop(first);
+    until("a follower is gone", &mut || follow(&a, 0).is_ok());
+    let mut running = server.running.take().unwrap();
+    running.signal(libc::SIGTERM);
+    // Its answers to pings are all that it is to say.
+    std::thread::scope(|scope| {
+        let ends = scope.spawn(|| running.wait_end());
+        deaf.wait(async {
+            while !ends.is_finished() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        });
+        assert!(ends.join().unwrap().success());
+    });
+    assert!(running.said().contains("\"drained\":true"), "{}", running.said());
+    drop(second);
+    server.home.audit_is_whole();
+}

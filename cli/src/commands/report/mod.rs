@@ -38,6 +38,8 @@ pub(super) fn run(context: &Context, args: &ReportArgs) -> Result<ExitCode, Fail
     let (verifying, reading) = (bar()?.with_message("verifying"), bar()?.with_message("reading"));
     let report = context.report(&wanted, &mut |step| {
         let (bar, at, size) = match step {
+            // Over before anybody wonders.
+            Step::Listing(_) => return,
             Step::Verifying(at, size) => (&verifying, at, size),
             Step::Reading(at, size) => {
                 verifying.finish_and_clear();
