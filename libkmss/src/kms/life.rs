@@ -53,7 +53,7 @@ impl Kms {
         self.destroy_each(caller, dry_run, false)
     }
 
-    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone for a while.
+    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone, and not told of, for a while.
     ///
     /// # Errors
     /// As [`Self::destroy_due`].
@@ -111,10 +111,8 @@ impl Kms {
         let fate = match (due <= now, dry_run) {
             (false, _) => Fate::Waits,
             (true, true) => Fate::Due,
-            (true, false) => match self.tries.resting(what, moment).filter(|_| patient) {
-                Some(why) => Fate::Failed(why),
-                None => self.destroy_doomed(caller, object, what, moment)?,
-            },
+            (true, false) if patient && self.tries.is_resting(what, moment) => return None,
+            (true, false) => self.destroy_doomed(caller, object, what, moment)?,
         };
         Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
     }
@@ -127,12 +125,11 @@ impl Kms {
         moment: Duration,
     ) -> Option<Fate> {
         let done = self.perform(caller, Destroy { object: ObjectRef::from(object) });
-        let why = done.as_ref().err().map(Error::sentence);
-        self.tries.note(what, why.as_deref(), moment);
+        self.tries.note(what, done.is_err(), moment);
         match done {
             Ok(()) => Some(Fate::Destroyed),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => None,
-            Err(_) => why.map(Fate::Failed),
+            Err(e) => Some(Fate::Failed(e.sentence())),
         }
     }
 
@@ -161,7 +158,9 @@ impl Kms {
         let changed = change(&self.halves(officer, &named.name)?)?;
         if transition.is_of_all_versions() {
             for name in self.other_versions(officer, named)? {
-                let halves = self.halves(officer, &name)?;
+                let mut halves = self.halves(officer, &name)?;
+                // An alias leads to another key.
+                halves.retain(|half| half.key().is_some_and(|key| key.name == name));
                 if !halves.is_empty() {
                     change(&halves)?;
                 }
