@@ -10,7 +10,7 @@ use crate::catalog::{Facet, Query, Tombstone};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Key, Object, Transition};
-use crate::operation::{ChangeLife, Destroy, Find, ObjectRef};
+use crate::operation::{ChangeLife, Destroy, DestroyLeft, Find, ObjectRef};
 use crate::tenant::ObjectId;
 
 /// Keys looked at at once.
@@ -63,7 +63,11 @@ impl Kms {
 
     fn destroy_each(&self, caller: &Caller, dry_run: bool, patient: bool) -> Result<Vec<Doomed>> {
         let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
-        let (mut after, mut all) = (None, Vec::new());
+        // What devices did not give up when its time came.
+        let left = if dry_run { Vec::new() } else { self.catalog().left(caller)? };
+        let mut all: Vec<Doomed> =
+            left.into_iter().filter_map(|object| self.destroy_left(caller, Arc::new(object), patient)).collect();
+        let mut after = None;
         loop {
             let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
             for found in &page {
@@ -114,6 +118,19 @@ impl Kms {
             (true, false) if patient && self.tries.is_resting(what, moment) => return None,
             (true, false) => self.destroy_doomed(caller, object, what, moment)?,
         };
+        Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
+    }
+
+    fn destroy_left(&self, caller: &Caller, object: Arc<Object>, patient: bool) -> Option<Doomed> {
+        let (what, moment) = ((object.id, object.edition), self.monotonic());
+        let key = object.key()?;
+        let due = key.lifecycle.deletion.as_ref()?.due;
+        if patient && self.tries.is_resting(what, moment) {
+            return None;
+        }
+        let done = self.perform(caller, DestroyLeft { object: Arc::clone(&object) });
+        self.tries.note(what, done.is_err(), moment);
+        let fate = done.map_or_else(|e| Fate::Failed(e.sentence()), |()| Fate::Destroyed);
         Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
     }
 
