@@ -67,7 +67,10 @@ fn run(context: &Context, args: &TokensArgs, way: Way) -> Result<(), Failure> {
         if encrypt { objects.tokenize(&key, &how, lines) } else { objects.detokenize(&key, &how, masked, lines) }
     } else {
         let how = Ff1::new(cipher, args.format.clone(), args.tweak.clone().into_bytes())?;
-        let how = args.key_version.map_or(how.clone(), |version| how.by_version(version));
+        let how = match args.key_version {
+            Some(version) => how.by_version(version),
+            None => how,
+        };
         let mechanism = Mechanism::Ff1(if masked { how.masked() } else { how });
         objects.crypt_each(&key, &mechanism, encrypt, lines)
     };

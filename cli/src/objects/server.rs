@@ -5,7 +5,7 @@ use std::sync::Arc;
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
-use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Purpose, Storage, Transition};
+use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Purpose, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};

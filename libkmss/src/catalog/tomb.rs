@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! tomb/<namespace>/<incarnation>/<object>   what there was; sealed under the domain key of the home
+//! tomb/left/<namespace>/<incarnation>/<object>   where devices still have it, until they said that they do not
 //! ```
 //! A tombstone keeps the guards of the key's name, so that nothing else is called so until somebody releases it. It outlives its
 //! namespace.
@@ -52,6 +53,20 @@ impl Catalog {
     /// # Errors
     /// As [`Self::destroy_on`]; [`ErrorKind::KeyState`] where the key is not to be destroyed.
     pub fn bury(&self, caller: &Caller, object: &Object, held: &[DeviceObject], now: Timestamp) -> Result<()> {
+        self.bury_leaving(caller, object, (held, None), now)
+    }
+
+    /// As [`Self::bury`], with `left` noted: what devices have of the key, whose it stays until they have it no more.
+    ///
+    /// # Errors
+    /// As [`Self::bury`].
+    pub fn bury_leaving(
+        &self,
+        caller: &Caller,
+        object: &Object,
+        (held, left): (&[DeviceObject], Option<&Object>),
+        now: Timestamp,
+    ) -> Result<()> {
         let paths = Paths::of(&caller.namespace);
         for _ in 0..ATTEMPTS {
             let old = self.current(caller, object)?;
@@ -68,9 +83,44 @@ impl Catalog {
                 let guards = name::guards(&caller.keyring.public, &paths, stone.class, alias)?;
                 batch.ops.extend(guards.into_iter().map(Op::Delete));
             }
-            self.take((&caller.namespace, old.id), held, &mut batch)?;
+            match left {
+                None => self.take((&caller.namespace, old.id), held, &mut batch)?,
+                Some(left) => {
+                    let place = left_place(&caller.namespace, old.id)?;
+                    let sealed = sealed::seal_value(&self.home, &*self.random, &place, left)?;
+                    batch.ops.push(Op::Put(place, sealed));
+                }
+            }
             if self.apply(caller, &paths, (&batch, &[old.id]))?.is_some() {
                 self.objects.remove(&(caller.namespace.id, caller.namespace.incarnation, old.id));
+                return Ok(());
+            }
+        }
+        Err(conflict())
+    }
+
+    /// What devices may still have of keys that were destroyed: those that the caller may see.
+    ///
+    /// # Errors
+    /// Those of the store; [`ErrorKind::Damaged`].
+    pub fn left(&self, caller: &Caller) -> Result<Vec<Object>> {
+        let found = self.store.scan_all(&left_places(&caller.namespace))?;
+        let all = found.into_iter().map(|(path, entry)| sealed::open_value(&self.home, &path, &entry.value));
+        let mut all: Vec<Object> = all.collect::<Result<_>>()?;
+        all.retain(|object| !object.private || caller.keyring.private.is_some());
+        Ok(all)
+    }
+
+    /// Takes note that no device has anything of a destroyed key (`held`) any more.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forget_left(&self, caller: &Caller, id: ObjectId, held: &[DeviceObject]) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let mut batch = Batch::default();
+            batch.ops.push(Op::Delete(left_place(&caller.namespace, id)?));
+            self.take((&caller.namespace, id), held, &mut batch)?;
+            if let Commit::Committed(_) = self.store.commit(&batch)? {
                 return Ok(());
             }
         }
@@ -169,6 +219,14 @@ fn tombstone(object: &Object, caller: &Caller, now: Timestamp) -> Result<Tombsto
 /// Where the tombstones of a namespace are.
 pub(super) fn places(namespace: &Namespace) -> String {
     format!("tomb/{}/{}/", namespace.id, namespace.incarnation)
+}
+
+fn left_places(namespace: &Namespace) -> String {
+    format!("tomb/left/{}/{}/", namespace.id, namespace.incarnation)
+}
+
+fn left_place(namespace: &Namespace, id: ObjectId) -> Result<StoreKey> {
+    StoreKey::new(format!("{}{id}", left_places(namespace)))
 }
 
 fn place(namespace: &Namespace, id: ObjectId) -> Result<StoreKey> {

@@ -293,7 +293,8 @@ impl Key {
     /// [`ErrorKind::KeyState`].
     pub fn check_rotates(&self, now: Timestamp) -> Result<()> {
         let (state, word) = (self.state_at(now), self.state_word(now));
-        let superseded = self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::Superseded);
+        let superseded = self.lifecycle.retirement == Some(Retirement::Revoked)
+            && self.lifecycle.revocation.as_ref().is_some_and(|r| r.reason == RevocationReason::Superseded);
         let why = match state {
             KeyState::Active | KeyState::Compromised => return Ok(()),
             KeyState::Deactivated if superseded => return Ok(()),

@@ -68,6 +68,19 @@ impl Transition {
         }
     }
 
+    /// The state that it puts a key into, where it is a matter of that.
+    #[must_use]
+    pub const fn state(&self) -> Option<KeyState> {
+        match self {
+            Self::Enable => Some(KeyState::Active),
+            Self::Disable | Self::Archive => Some(KeyState::Deactivated),
+            Self::Suspend => Some(KeyState::Suspended),
+            Self::Revoke { reason, .. } => Some(reason.state()),
+            Self::Delete { .. } => Some(KeyState::PendingDeletion),
+            _ => None,
+        }
+    }
+
     /// Whether it is said of all versions of a key: what it is for, whose it is, and what policies choose it by.
     #[must_use]
     pub const fn is_of_all_versions(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::catalog::{Facet, Query, Tombstone};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Key, Object, Transition};
-use crate::operation::{ChangeLife, Destroy, Find, ObjectRef};
+use crate::operation::{ChangeLife, Destroy, DestroyLeft, Find, ObjectRef};
 use crate::tenant::ObjectId;
 
 /// Keys looked at at once.
@@ -53,7 +53,7 @@ impl Kms {
         self.destroy_each(caller, dry_run, false)
     }
 
-    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone for a while.
+    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone, and not told of, for a while.
     ///
     /// # Errors
     /// As [`Self::destroy_due`].
@@ -63,7 +63,11 @@ impl Kms {
 
     fn destroy_each(&self, caller: &Caller, dry_run: bool, patient: bool) -> Result<Vec<Doomed>> {
         let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
-        let (mut after, mut all) = (None, Vec::new());
+        // What devices did not give up when its time came.
+        let left = if dry_run { Vec::new() } else { self.catalog().left(caller)? };
+        let mut all: Vec<Doomed> =
+            left.into_iter().filter_map(|object| self.destroy_left(caller, Arc::new(object), patient)).collect();
+        let mut after = None;
         loop {
             let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
             for found in &page {
@@ -111,11 +115,22 @@ impl Kms {
         let fate = match (due <= now, dry_run) {
             (false, _) => Fate::Waits,
             (true, true) => Fate::Due,
-            (true, false) => match self.tries.resting(what, moment).filter(|_| patient) {
-                Some(why) => Fate::Failed(why),
-                None => self.destroy_doomed(caller, object, what, moment)?,
-            },
+            (true, false) if patient && self.tries.is_resting(what, moment) => return None,
+            (true, false) => self.destroy_doomed(caller, object, what, moment)?,
         };
+        Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
+    }
+
+    fn destroy_left(&self, caller: &Caller, object: Arc<Object>, patient: bool) -> Option<Doomed> {
+        let (what, moment) = ((object.id, object.edition), self.monotonic());
+        let key = object.key()?;
+        let due = key.lifecycle.deletion.as_ref()?.due;
+        if patient && self.tries.is_resting(what, moment) {
+            return None;
+        }
+        let done = self.perform(caller, DestroyLeft { object: Arc::clone(&object) });
+        self.tries.note(what, done.is_err(), moment);
+        let fate = done.map_or_else(|e| Fate::Failed(e.sentence()), |()| Fate::Destroyed);
         Some(Doomed { id: object.id, name: key.name.clone(), due, fate })
     }
 
@@ -127,12 +142,11 @@ impl Kms {
         moment: Duration,
     ) -> Option<Fate> {
         let done = self.perform(caller, Destroy { object: ObjectRef::from(object) });
-        let why = done.as_ref().err().map(Error::sentence);
-        self.tries.note(what, why.as_deref(), moment);
+        self.tries.note(what, done.is_err(), moment);
         match done {
             Ok(()) => Some(Fate::Destroyed),
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => None,
-            Err(_) => why.map(Fate::Failed),
+            Err(e) => Some(Fate::Failed(e.sentence())),
         }
     }
 
@@ -161,7 +175,9 @@ impl Kms {
         let changed = change(&self.halves(officer, &named.name)?)?;
         if transition.is_of_all_versions() {
             for name in self.other_versions(officer, named)? {
-                let halves = self.halves(officer, &name)?;
+                let mut halves = self.halves(officer, &name)?;
+                // An alias leads to another key.
+                halves.retain(|half| half.key().is_some_and(|key| key.name == name));
                 if !halves.is_empty() {
                     change(&halves)?;
                 }

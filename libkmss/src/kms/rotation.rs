@@ -168,7 +168,7 @@ impl Kms {
         self.rotate_each(caller, only, Look { dry_run, patient: false })
     }
 
-    /// As [`Self::rotate_due`] of all keys, for those who look again and again: what failed is left alone for a while.
+    /// As [`Self::rotate_due`] of all keys, for those who look again and again: what failed is left alone, and not told of, for a while.
     ///
     /// # Errors
     /// As [`Self::rotate_due`].
@@ -219,10 +219,12 @@ impl Kms {
         let (name, version, now) = (key.name.clone(), key.version_number(), self.now());
         let known = self.versions_of(caller, &name)?;
         let (due, step) = self.step(caller, &known, now)?;
-        let (what, moment) = ((object.id, object.edition), self.monotonic());
-        let acts = !dry_run && matches!(step, RotationStep::Rotate | RotationStep::Prepare | RotationStep::Activate);
-        if let Some(why) = self.tries.resting(what, moment).filter(|_| acts && patient) {
-            return Ok(Some(DueRotation { name, version, due, step: RotationStep::Failed(why) }));
+        let acts = matches!(step, RotationStep::Rotate | RotationStep::Prepare | RotationStep::Activate);
+        // A version that waits is one thing to tell of, a step that fails another.
+        let about = if acts { &object } else { known.pending.first().unwrap_or(&object) };
+        let (what, moment) = ((about.id, about.edition), self.monotonic());
+        if patient && self.tries.is_resting(what, moment) {
+            return Ok(None);
         }
         let step = match step {
             step if dry_run => step,
@@ -231,8 +233,8 @@ impl Kms {
             RotationStep::Activate => said(self.activate_known(caller, known), step)?,
             step => step,
         };
-        if acts {
-            let failed = if let RotationStep::Failed(why) = &step { Some(why.as_str()) } else { None };
+        let failed = matches!(step, RotationStep::Failed(_));
+        if patient && (acts || failed) {
             self.tries.note(what, failed, moment);
         }
         Ok(Some(DueRotation { name, version, due, step }))

@@ -12,14 +12,13 @@ const PAUSES: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hou
 /// Keys that are remembered. Those beyond are tried each time.
 const MOST: usize = 10_000;
 
-/// What failed of late, with the edition of the object and the reason.
+/// What failed of late.
 pub(super) struct Tries(Lock<HashMap<ObjectId, Failure>>);
 
 struct Failure {
     edition: u64,
     pause: Duration,
     until: Duration,
-    why: String,
 }
 
 impl Default for Tries {
@@ -29,28 +28,25 @@ impl Default for Tries {
 }
 
 impl Tries {
-    /// Why a step on this edition of an object failed, as long as it is not to be tried again; `now` is monotonic.
-    pub(super) fn resting(&self, (id, edition): (ObjectId, u64), now: Duration) -> Option<String> {
-        let tries = self.0.lock();
-        let failure = tries.get(&id).filter(|failure| failure.edition == edition && now < failure.until)?;
-        Some(failure.why.clone())
+    /// Whether a step on this edition of an object failed, and is not to be tried yet; `now` is monotonic.
+    pub(super) fn is_resting(&self, (id, edition): (ObjectId, u64), now: Duration) -> bool {
+        self.0.lock().get(&id).is_some_and(|failure| failure.edition == edition && now < failure.until)
     }
 
     /// Takes note of what became of a step.
-    pub(super) fn note(&self, (id, edition): (ObjectId, u64), failed: Option<&str>, now: Duration) {
+    pub(super) fn note(&self, (id, edition): (ObjectId, u64), failed: bool, now: Duration) {
         let mut tries = self.0.lock();
-        let Some(why) = failed else {
+        if !failed {
             tries.remove(&id);
             return;
-        };
+        }
         let former = tries.get(&id).filter(|failure| failure.edition == edition);
         let pause = former.map_or(PAUSES.0, |failure| failure.pause.saturating_mul(2).min(PAUSES.1));
         if tries.len() >= MOST && !tries.contains_key(&id) {
             tries.retain(|_, failure| now < failure.until);
         }
         if tries.len() < MOST || tries.contains_key(&id) {
-            let failure = Failure { edition, pause, until: now.saturating_add(pause), why: why.to_owned() };
-            tries.insert(id, failure);
+            tries.insert(id, Failure { edition, pause, until: now.saturating_add(pause) });
         }
     }
 }
@@ -64,15 +60,15 @@ mod tests {
         let (tries, id) = (Tries::default(), ObjectId([1; 16]));
         let mut now = Duration::from_secs(5);
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            tries.note((id, 3), Some("no"), now);
-            assert_eq!(tries.resting((id, 3), now).as_deref(), Some("no"));
-            assert!(tries.resting((id, 4), now).is_none(), "it was changed");
+            tries.note((id, 3), true, now);
+            assert!(tries.is_resting((id, 3), now));
+            assert!(!tries.is_resting((id, 4), now), "it was changed");
             now += Duration::from_mins(minutes);
-            assert!(tries.resting((id, 3), now).is_none());
+            assert!(!tries.is_resting((id, 3), now));
         }
-        tries.note((id, 4), Some("no"), now);
-        assert!(tries.resting((id, 4), now + Duration::from_mins(1)).is_none());
-        tries.note((id, 4), None, now);
-        assert!(tries.resting((id, 4), now).is_none());
+        tries.note((id, 4), true, now);
+        assert!(tries.is_resting((id, 4), now) && !tries.is_resting((id, 4), now + Duration::from_mins(1)));
+        tries.note((id, 4), false, now);
+        assert!(!tries.is_resting((id, 4), now));
     }
 }

@@ -1,8 +1,10 @@
 //! Destroying objects.
 
+use std::sync::Arc;
+
 use super::{Hall, ObjectRef, Operation, Request, Target};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, KeyState, Storage};
+use crate::key::{Action, Body, KeyState, Object, Storage};
 use crate::permit::{Permit, Subject};
 
 /// Destroys an object with all its key material.
@@ -10,6 +12,48 @@ use crate::permit::{Permit, Subject};
 pub struct Destroy {
     /// The object.
     pub object: ObjectRef,
+}
+
+/// Destroys what a device still has of a key that was destroyed: it did not answer then. Decided as destroying the key is.
+#[derive(Debug)]
+pub struct DestroyLeft {
+    /// The key, as [`Catalog::left`](crate::catalog::Catalog::left) tells of it.
+    pub object: Arc<Object>,
+}
+
+impl Operation for DestroyLeft {
+    type Running = ();
+
+    fn request(&self) -> Request {
+        // The store has it no more.
+        Request::new(Action::Destroy, Target::Object(ObjectRef::Ephemeral(Arc::clone(&self.object))))
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<()> {
+        let held = hall.held_by(std::slice::from_ref(&*self.object))?;
+        let held: Vec<_> = held.into_iter().map(|(_, held)| held).collect();
+        hall.destroy_material(permit, &self.object)?;
+        hall.catalog.forget_left(permit.caller(), self.object.id, &held)
+    }
+}
+
+/// A key with what devices have of it, and nothing that could be opened.
+fn in_devices(hall: &Hall, object: &Object) -> Result<Object> {
+    let mut object = object.clone();
+    let Body::Key(key) = &mut object.body else { return Ok(object) };
+    for version in &mut key.versions {
+        if hall.backend(&version.backend)?.device_objects(&version.locator)?.is_empty() {
+            version.locator.clear();
+        }
+    }
+    let mut left = Vec::with_capacity(key.left.len());
+    for one in std::mem::take(&mut key.left) {
+        if !hall.backend(&one.backend)?.device_objects(&one.locator)?.is_empty() {
+            left.push(one);
+        }
+    }
+    key.left = left;
+    Ok(object)
 }
 
 impl Operation for Destroy {
@@ -44,7 +88,12 @@ impl Operation for Destroy {
                     for version in &key.versions {
                         hall.backend(&version.backend)?.ready()?;
                     }
-                    hall.catalog.bury(permit.caller(), object, &held, permit.issued())?;
+                    let left = if held.is_empty() { None } else { Some(in_devices(hall, object)?) };
+                    hall.catalog.bury_leaving(permit.caller(), object, (&held, left.as_ref()), permit.issued())?;
+                    if left.is_some() {
+                        hall.destroy_material(permit, object)?;
+                        return hall.catalog.forget_left(permit.caller(), object.id, &held);
+                    }
                 }
                 None => hall.catalog.destroy_on(permit.caller(), object, &held)?,
             }

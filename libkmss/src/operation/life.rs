@@ -32,12 +32,15 @@ impl Operation for ChangeLife {
     fn alterations(&self, subject: &Subject) -> Vec<Alteration> {
         let Subject::Object(object) = subject else { return Vec::new() };
         let Some(key) = object.key() else { return Vec::new() };
-        let altered = match &self.transition {
+        let state = self.transition.state().map(|next| next.name().to_owned());
+        let state = state.and_then(|next| Alteration::between("state", key.state.name().to_owned(), next));
+        let other = match &self.transition {
+            Transition::Enable | Transition::Disable | Transition::Suspend => None,
             Transition::Tag(tags) => Alteration::between("tags", key.tags.join(" "), tags_in_order(tags).join(" ")),
             Transition::Audit(mode) => Alteration::between("audit", key.audit.name().into(), mode.name().into()),
             other => Alteration::between("life", key.state.name().to_owned(), other.to_string()),
         };
-        altered.into_iter().collect()
+        state.into_iter().chain(other).collect()
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {

@@ -37,7 +37,7 @@ pub use changes::ListChanges;
 pub use copy::Copy;
 pub use data_key::{DataKey, DataKeyPair, GenerateDataKey, GenerateDataKeyPair};
 pub use derive::{Derive, DeriveData, DerivePublic, Derived};
-pub use destroy::Destroy;
+pub use destroy::{Destroy, DestroyLeft};
 pub use digest::Digest;
 pub use draft::{Claims, Draft};
 pub use encapsulate::{Decapsulate, Encapsulate};

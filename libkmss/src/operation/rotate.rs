@@ -105,6 +105,9 @@ impl Operation for Rotate {
         for ((draft, half), material) in drafts.into_iter().zip(&former).zip(material) {
             made.halves.extend(version(draft, half, (material, numbers.1), self.turn, permit));
         }
+        if made.halves.len() != former.len() {
+            return Err(Error::new(ErrorKind::Internal, "half of the new version is missing"));
+        }
         hall.check_made(permit, &made.halves)?;
         let held = hall.held_by(&made.halves)?;
         let next = former.iter().map(|half| match self.turn {

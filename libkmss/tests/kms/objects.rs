@@ -212,3 +212,17 @@ fn documents_are_kept_beside_keys_and_private_ones_are_seen_by_the_user_alone() 
         assert_eq!(found.len(), 1);
     }
 }
+
+#[test]
+fn the_log_is_emptied_by_the_next_look_whoever_destroyed_something() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let key = flat.aes(&user, Storage::Stored, "k");
+    flat.kms.perform(&user, libkmss::operation::Destroy { object: ObjectRef::from(&key) }).unwrap();
+    let log = || std::fs::metadata(flat.config.home.join("store.db-wal")).map_or(0, |log| log.len());
+    assert!(log() > 0);
+    assert!(flat.kms.destroy_due(&user, true).unwrap().is_empty());
+    assert!(log() > 0, "a dry run changes nothing");
+    assert!(flat.kms.destroy_due(&user, false).unwrap().is_empty());
+    assert_eq!(log(), 0);
+}

@@ -12,7 +12,7 @@ use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, BackendId, Derivation, Expected, KeyComponents, KeySpec, Material};
+use crate::key::{Action, Alteration, BackendId, Derivation, DeviceObject, Expected, KeyComponents, KeySpec, Material};
 use crate::mechanism::{Hash, KeyType, Mechanism};
 use crate::permit::{Permit, Subject};
 use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, QuorumRequest, RuleRate};
@@ -423,11 +423,18 @@ pub(super) struct Engine {
     journal: Arc<Journal>,
     inner: SoftBackend,
     pub(super) broken: AtomicBool,
+    /// Whether what it holds stands in a device.
+    pub(super) is_device: AtomicBool,
 }
 
 impl Engine {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self { journal, inner: SoftBackend::new().unwrap(), broken: AtomicBool::new(false) }
+        Self {
+            journal,
+            inner: SoftBackend::new().unwrap(),
+            broken: AtomicBool::new(false),
+            is_device: AtomicBool::new(false),
+        }
     }
 
     fn asked(&self, what: &str) -> Result<&SoftBackend> {
@@ -534,6 +541,11 @@ impl Backend for Engine {
 
     fn destroy(&self, permit: &Permit) -> Result<()> {
         self.asked("destroy")?.destroy(permit)
+    }
+
+    fn device_objects(&self, _: &[u8]) -> Result<Vec<DeviceObject>> {
+        let object = DeviceObject { place: b"slot 1".to_vec(), label: None };
+        Ok(if self.is_device.load(Ordering::SeqCst) { vec![object] } else { Vec::new() })
     }
 
     fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {

@@ -213,7 +213,7 @@ fn the_records_of_a_change_share_a_number_and_say_what_was_and_what_is_to_be() {
     assert_eq!(done.changes, intent.changes);
     let state = turned(&key, KeyState::Suspended);
     house.pipeline.perform(&house.officer, state).unwrap();
-    let change = Alteration { what: "life", old: "enabled".to_owned(), new: "suspend".to_owned() };
+    let change = Alteration { what: "state", old: "enabled".to_owned(), new: "suspended".to_owned() };
     assert_eq!(house.last().changes, [change]);
     assert_ne!(house.last().request, done.request);
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use super::*;
 use crate::key::{KeyState, RevocationReason, Transition};
-use crate::operation::{ChangeLife, Copy, Destroy};
+use crate::operation::{ChangeLife, Copy, Destroy, DestroyLeft};
 
 const DAY: u64 = 86_400_000;
 
@@ -84,4 +84,28 @@ fn halves_of_different_keys_do_not_change_together() {
     };
     assert_eq!(kind(house.pipeline.perform(&house.officer, both)), ErrorKind::Arguments);
     house.sign(&house.user, &key).unwrap();
+}
+
+#[test]
+fn what_a_device_did_not_give_up_is_remembered_until_it_does() {
+    let (house, key) = House::with_key();
+    change(&house, &key, Transition::Delete { days: 7, why: "old".into() }).unwrap();
+    pass(&house, 7);
+    house.engine.is_device.store(true, Ordering::SeqCst);
+    house.engine.broken.store(true, Ordering::SeqCst);
+    let catalog = &house.pipeline.hall.catalog;
+    assert_eq!(kind(destroy(&house, &key)), ErrorKind::BackendUnavailable);
+    assert_eq!(kind(destroy(&house, &key)), ErrorKind::NotFound);
+    assert_eq!(catalog.tombstones(&house.user).unwrap().len(), 1);
+    let left = || catalog.left(&house.user).unwrap();
+    assert!(catalog.left(&house.public).unwrap().is_empty(), "the key is private");
+    let again = || house.pipeline.perform(&house.user, DestroyLeft { object: Arc::new(left().remove(0)) });
+    assert_eq!(kind(again()), ErrorKind::BackendUnavailable);
+    house.policy.deny(crate::key::Action::Destroy);
+    house.engine.broken.store(false, Ordering::SeqCst);
+    assert_eq!(kind(again()), ErrorKind::Denied);
+    assert_eq!(left().len(), 1);
+    house.policy.silent.store(true, Ordering::SeqCst);
+    again().unwrap();
+    assert!(left().is_empty());
 }
