@@ -57,6 +57,7 @@ impl Kms {
         let tags = self.block_tags(RELEASE, &block, (&block.shown(), "none"));
         self.pipeline.around_tagged(Some(caller), Action::ChangeState, tags, || {
             self.may_restrict(caller, block.target.namespace(), false)?;
+            is_not_ones_own(caller, &block.target)?;
             self.book.remove_block(id)?;
             Ok(block)
         })
@@ -181,5 +182,18 @@ impl Kms {
     pub(super) fn namespace_shown(&self, id: NamespaceId) -> String {
         let known = self.namespaces().ok().and_then(|all| all.into_iter().find(|n| n.id == id));
         known.map_or_else(|| id.to_string(), |namespace| namespace.to_string())
+    }
+}
+
+/// Over a door nobody takes off the block that stops themselves: it is what stops whoever has an administrator's certificate. On
+/// the host somebody always may.
+fn is_not_ones_own(caller: &Caller, target: &BlockTarget) -> Result<()> {
+    match target {
+        BlockTarget::Principal { name, .. } if caller.is_introduced() && *name == caller.principal.name => {
+            let why =
+                "nobody releases a block of themselves over the network: another admin does, or somebody on the host";
+            Err(Error::new(ErrorKind::Denied, why))
+        }
+        _ => Ok(()),
     }
 }

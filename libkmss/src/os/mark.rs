@@ -22,7 +22,7 @@ struct Held {
     inode: u64,
     users: usize,
     // INVARIANT: closed before a fork; a child that inherited it would hold the mark of a process that may be gone.
-    _file: OwnedFd,
+    file: OwnedFd,
 }
 
 /// Held as long as this copy uses the home.
@@ -57,8 +57,17 @@ impl ProcessMark {
             }
             other => other.map_err(failed)?,
         }
-        marks.push(Held { device, inode, users: 1, _file: file });
+        marks.push(Held { device, inode, users: 1, file });
         Ok(Self { device, inode })
+    }
+
+    /// Whether no other process has marked the file just now. The caller holds a lock of
+    /// [`Rank::Store`](super::Rank::Store).
+    #[must_use]
+    pub fn is_only(&self) -> bool {
+        let marks = MARKS.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = marks.iter().find(|h| (h.device, h.inode) == (self.device, self.inode));
+        held.is_some_and(|held| is_free_of_others(&held.file))
     }
 }
 
@@ -79,7 +88,8 @@ fn process_number() -> i64 {
     i64::try_from((namespace << 32) | u64::from(std::process::id())).unwrap_or(0)
 }
 
-fn lock_byte(file: &OwnedFd, offset: i64) -> io::Result<()> {
+/// A lock for writing from `start` on, `len` bytes; 0 for all that there may ever be.
+fn range(start: i64, len: i64) -> libc::flock {
     // SAFETY: a zeroed flock is a valid value of this C structure (l_pid must be zero for these locks).
     let mut range: libc::flock = unsafe { std::mem::zeroed() };
     #[expect(clippy::cast_possible_truncation, reason = "the constants are 0, 1 and 2")]
@@ -87,14 +97,26 @@ fn lock_byte(file: &OwnedFd, offset: i64) -> io::Result<()> {
         range.l_type = libc::F_WRLCK as libc::c_short;
         range.l_whence = libc::SEEK_SET as libc::c_short;
     }
-    range.l_start = offset;
-    range.l_len = 1;
+    (range.l_start, range.l_len) = (start, len);
+    range
+}
+
+fn lock_byte(file: &OwnedFd, offset: i64) -> io::Result<()> {
+    let range = range(offset, 1);
     // SAFETY: the descriptor is open and `range` is a filled structure that outlives the call.
     if unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_SETLK, &raw const range) } == 0 {
         Ok(())
     } else {
         Err(io::Error::last_os_error())
     }
+}
+
+/// Whether nobody but whoever has `file` open has a lock on it.
+fn is_free_of_others(file: &OwnedFd) -> bool {
+    let mut found = range(0, 0);
+    // SAFETY: the descriptor is open and `found` is a filled structure that outlives the call, which writes into it.
+    let asked = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut found) };
+    asked == 0 && i32::from(found.l_type) == libc::F_UNLCK
 }
 
 #[cfg(test)]
@@ -129,6 +151,9 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let other = OpenOptions::new().read(true).write(true).open(file.path()).unwrap().into();
         lock_byte(&other, process_number() + 1).unwrap();
-        drop(ProcessMark::take(file.path()).unwrap());
+        let mark = ProcessMark::take(file.path()).unwrap();
+        assert!(!mark.is_only());
+        drop(other);
+        assert!(mark.is_only());
     }
 }

@@ -45,6 +45,10 @@ impl Error for Cut {}
 
 impl From<h2::Error> for Cut {
     fn from(error: h2::Error) -> Self {
+        if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
+            let why = "the server takes no more of this peer's connections (its `max_peer_connections`)";
+            return Self(why.to_owned());
+        }
         Self(chain(&error))
     }
 }

@@ -91,6 +91,8 @@ pub(super) struct Connection {
     is_done: AtomicBool,
     /// Whether a call said that it broke.
     is_told: AtomicBool,
+    /// Whether the server answered anything over it.
+    has_answered: AtomicBool,
 }
 
 impl Place {
@@ -151,6 +153,7 @@ impl Place {
             edition,
             is_done: AtomicBool::new(false),
             is_told: AtomicBool::new(false),
+            has_answered: AtomicBool::new(false),
         })
     }
 
@@ -201,6 +204,11 @@ impl Connection {
         self.epoch == libkmss::os::epoch()
     }
 
+    /// Whether the server answered anything over it.
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered.load(Ordering::Relaxed)
+    }
+
     /// Its socket.
     pub(super) fn number(&self) -> RawFd {
         self.socket.number()
@@ -219,10 +227,16 @@ impl Connection {
                 self.is_done.fetch_or(silent, Ordering::Relaxed);
                 Err(Trouble::Late { silent })
             }
-            Ok(Ok(answer)) => Ok(answer.into_inner()),
+            Ok(Ok(answer)) => {
+                self.has_answered.store(true, Ordering::Relaxed);
+                Ok(answer.into_inner())
+            }
             // What the server says has no cause on this side.
             Ok(Err(status)) => Err(match std::error::Error::source(&status) {
-                None => Trouble::Refused(Box::new(status)),
+                None => {
+                    self.has_answered.store(true, Ordering::Relaxed);
+                    Trouble::Refused(Box::new(status))
+                }
                 Some(_) => {
                     self.is_done.store(true, Ordering::Relaxed);
                     let why = self.failure.cause().unwrap_or_else(|| chain(&status));

@@ -111,6 +111,29 @@ struct Desk {
     parked: Vec<Arc<Caller>>,
 }
 
+/// Gives the lead on at the end of a call, also where it panics: whoever waits for it would wait to their deadline.
+struct Leaving<'a> {
+    driver: &'a Driver,
+    caller: &'a Arc<Caller>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.driver.leave(self.caller);
+    }
+}
+
+/// Ends the connection where its task does, or panics.
+struct Ending<'a>(&'a Driver);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.ended.store(true, Ordering::Relaxed);
+        // Whoever waits for the socket hears of it.
+        self.0.socket.shut_down();
+    }
+}
+
 /// The task of one connection, and the socket that it waits for.
 pub(super) struct Driver {
     /// None once it ended.
@@ -142,10 +165,11 @@ impl Driver {
     /// meanwhile.
     pub(super) fn run<T>(&self, future: impl Future<Output = T>, until: &Cell<Duration>) -> Result<T, TimedOut> {
         let caller = Arc::new(Caller { called: AtomicBool::new(true), ..Caller::default() });
+        let leaving = Leaving { driver: self, caller: &caller };
         let outcome = self.wait_for(&caller, future, until);
         // What its end left to be sent goes out: that it was given up, or that there is room again.
         self.advance();
-        self.leave(&caller);
+        drop(leaving);
         outcome
     }
 
@@ -263,16 +287,14 @@ impl Driver {
     fn turn(&self, task: &mut Option<Task>) {
         let mut context = Context::from_waker(&self.waker);
         while self.woken.take() {
+            let ending = Ending(self);
             // Taken out, so that what panics is not polled again.
             if let Some(mut running) = task.take()
                 && running.as_mut().poll(&mut context).is_pending()
             {
                 *task = Some(running);
-                continue;
+                std::mem::forget(ending);
             }
-            self.ended.store(true, Ordering::Relaxed);
-            // Whoever waits for the socket hears of it.
-            self.socket.shut_down();
         }
     }
 

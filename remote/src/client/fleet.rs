@@ -22,6 +22,8 @@ use crate::status;
 
 /// How long to wait where every address has just failed.
 const BREATH: Duration = Duration::from_millis(10);
+/// How often that doubles from round to round.
+const DOUBLINGS: u32 = 4;
 /// Making keys may take this many times the deadline of a use: an RSA pair takes seconds.
 const MAKING: u32 = 15;
 
@@ -45,6 +47,15 @@ pub(super) struct Fleet {
     turn: AtomicU64,
     /// Forgets in a child what the parent's threads were doing.
     _forks: Lock<Vec<Arc<Health>>>,
+}
+
+/// A call under way at an address: no longer where it panics.
+struct Begun<'a>(&'a Health);
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        self.0.given_up();
+    }
 }
 
 struct Member {
@@ -99,7 +110,7 @@ impl Fleet {
             Patience::Making => self.deadline.saturating_mul(MAKING),
         };
         let until = self.clock.monotonic().saturating_add(deadline);
-        let (mut tried, mut silent) = (0, false);
+        let (mut tried, mut silent, mut rounds) = (0, false, 0_u32);
         let mut last: Option<(usize, Trouble)> = None;
         loop {
             let now = self.clock.monotonic();
@@ -117,7 +128,10 @@ impl Fleet {
                 }
                 // Everybody was asked in this round: after a breath there is another.
                 (tried, silent) = (0, false);
-                std::thread::sleep(BREATH.min(until.saturating_sub(now)));
+                std::thread::sleep(
+                    breath(rounds, self.turn.fetch_add(1, Ordering::Relaxed)).min(until.saturating_sub(now)),
+                );
+                rounds = rounds.saturating_add(1);
                 continue;
             };
             tried |= bit(at);
@@ -151,7 +165,9 @@ impl Fleet {
         let end = if others { now.saturating_add(share) } else { until };
         let left = end.saturating_sub(now);
         health.begin();
+        let begun = Begun(health);
         let result = pool.call((end, &Cell::new(end)), |channel| ask(channel, left));
+        std::mem::forget(begun);
         let after = self.clock.monotonic();
         match &result {
             Ok(_) | Err(Trouble::Refused(_)) => {
@@ -208,6 +224,15 @@ impl Fleet {
         };
         Error::new(ErrorKind::BackendUnavailable, why)
     }
+}
+
+/// How long to wait before another round: longer with each, and not as long as others who wait, that they do not all come at
+/// once to a server that has too much to do.
+fn breath(rounds: u32, turn: u64) -> Duration {
+    let whole = BREATH.saturating_mul(1 << rounds.min(DOUBLINGS));
+    // From half of it to all of it, by the turn: neighbours are far apart.
+    let part = u32::try_from(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60).unwrap_or_default();
+    whole / 2 + whole / 32 * part
 }
 
 /// Whether another address may do better: the server is in trouble itself, or has too much to do.

@@ -63,6 +63,11 @@ impl Health {
         self.busy.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A call ended of which nothing is to be said.
+    pub(super) fn given_up(&self) {
+        self.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// A call was answered; whether that ended a trouble that was told of.
     pub(super) fn answered(&self, took: Duration) -> bool {
         self.busy.fetch_sub(1, Ordering::Relaxed);

@@ -54,8 +54,8 @@ struct Waiting {
 
 /// Where a call gets its connection.
 enum Way {
-    /// This one; where nobody used it just now, it is looked at first.
-    Over(Arc<Connection>, bool),
+    /// This one.
+    Over(Arc<Connection>),
     /// It makes one; beside others, or the first.
     Connect { beside: bool },
     /// Somebody makes one.
@@ -95,13 +95,21 @@ impl Open {
         if self.fit.iter().any(|shared| !shared.connection.is_fit(edition)) {
             self.sort_out(edition);
         }
-        // The first of those with least to do: what few callers need, few connections give.
+        // The first of those with least to do: what few callers need, few connections give. One that nobody used just now is
+        // looked at first, under the lock, which takes microseconds: of those who come together nobody gets one that was closed.
+        while let Some(idle) = self.fit.iter().min_by_key(|shared| shared.calls).filter(|shared| shared.calls == 0) {
+            idle.connection.settle();
+            if idle.connection.is_fit(edition) {
+                break;
+            }
+            self.sort_out(edition);
+        }
         let open = self.fit.len();
         let may_connect = !self.connecting && open < most && (open == 0 || now >= self.enough_until);
         match self.fit.iter_mut().min_by_key(|shared| shared.calls) {
             Some(shared) if shared.calls < SHARE || !may_connect => {
                 shared.calls += 1;
-                Way::Over(Arc::clone(&shared.connection), shared.calls == 1)
+                Way::Over(Arc::clone(&shared.connection))
             }
             _ if may_connect => {
                 self.connecting = true;
@@ -153,8 +161,22 @@ impl Pool {
         F: Future<Output = Result<tonic::Response<T>, tonic::Status>>,
     {
         let connection = self.connection(connect_until, until.get())?;
-        let result = connection.call(until, ask);
-        self.leave(connection);
+        // Left whatever becomes of the call.
+        let leaving = Leaving { pool: self, connection: Some(connection) };
+        let Some(connection) = &leaving.connection else {
+            return Err(Trouble::Unreachable("there is no connection".to_owned()));
+        };
+        let mut result = connection.call(until, ask);
+        if let Err(Trouble::Broken { again, .. }) = &mut result
+            && !connection.has_answered()
+        {
+            // One that never answered anything: the server has as many as it takes, and answers over the others.
+            let mut open = self.open.lock();
+            if open.fit.iter().any(|shared| shared.connection.has_answered()) {
+                open.enough_until = self.place.clock.monotonic().saturating_add(PAUSE);
+                *again = true;
+            }
+        }
         result
     }
 
@@ -175,16 +197,7 @@ impl Pool {
             let (edition, now) = (self.place.edition(), clock.monotonic());
             let way = self.open.lock().way(self.most, edition, now);
             match way {
-                Way::Over(connection, idle) => {
-                    if idle {
-                        connection.settle();
-                        if !connection.is_fit(edition) {
-                            self.leave(connection);
-                            continue;
-                        }
-                    }
-                    return Ok(connection);
-                }
+                Way::Over(connection) => return Ok(connection),
                 Way::Connect { beside: false } => return self.connect(connect_until),
                 Way::Connect { beside: true } => {
                     // Where that fails or takes its time, those that there are do.
@@ -223,6 +236,20 @@ impl Pool {
         };
         drop(connecting);
         made
+    }
+}
+
+/// A call over a connection, which leaves it in the end, also where it panics.
+struct Leaving<'a> {
+    pool: &'a Pool,
+    connection: Option<Arc<Connection>>,
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            self.pool.leave(connection);
+        }
     }
 }
 

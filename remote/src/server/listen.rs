@@ -15,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::principal::ProcessIdentity;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -36,6 +36,8 @@ const PREFACE: u64 = 24;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// How long an answer may wait to be taken at least, whatever the longest deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long it may take to turn a connection away.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// How long to wait where no connection can be taken.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -149,8 +151,8 @@ impl Door {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
         let connection = Connection::new(peer, NUMBER.fetch_add(1, Ordering::Relaxed));
         let Some(share) = self.server.shares.connections.take(connection.owner(), 1) else {
-            return self
-                .refused(&format_args!("{:?}", connection.peer), "it has as many connections as a peer may have");
+            self.refused(&format_args!("{:?}", connection.peer), "it has as many connections as a peer may have");
+            return turn_away(stream, place).await;
         };
         tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
         self.server.metrics.connections.inc();
@@ -220,6 +222,21 @@ impl Door {
         self.server.metrics.connections.dec();
         drop(place);
     }
+}
+
+/// Says over HTTP/2 that there are connections enough: what is closed without a word looks broken, and is made anew at once. It
+/// has a place among all connections for as long as that takes.
+async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, _place: OwnedSemaphorePermit) {
+    let said = async {
+        if let Ok(mut connection) = h2::server::handshake(&mut stream).await {
+            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
+            let _ = std::future::poll_fn(|context| connection.poll_closed(context)).await;
+        }
+        // What is closed with something unread is reset, and what was said is lost.
+        let mut rest = [0; 1024];
+        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+    };
+    let _ = tokio::time::timeout(FAREWELL, said).await;
 }
 
 /// How many bytes came in.

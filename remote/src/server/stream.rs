@@ -26,7 +26,7 @@ use crate::proto::{self, StreamStart};
 
 /// How long a stream may be silent.
 const SILENCE: Duration = Duration::from_secs(30);
-/// Queued of output that wait to be fetched.
+/// Parts of output that wait to be fetched.
 const AHEAD: usize = 4;
 
 /// A part of a stream.

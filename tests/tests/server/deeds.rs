@@ -360,3 +360,22 @@ fn right_pins_that_come_at_once_are_looked_at_one_after_the_other() {
     drop(server.running.take());
     server.home.audit_is_whole();
 }
+
+#[test]
+fn an_administrator_who_is_blocked_does_not_take_the_block_off() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server =
+        Kmssd::with_tls("", &RULES.replace("[\"service:ops\"]", "[\"service:ops\", \"service:late.example\"]"));
+    let [ops, late] = ["DNS:ops.example", "DNS:late.example"].map(|name| client(&server, name));
+    server.home.kmss("block add --principal service:ops --reason test").succeed();
+    let id = json_items(&server.home.kmss("block list --json").succeed())[0]["id"].as_str().unwrap().to_owned();
+    let release = |client: &Client| {
+        let release = proto::ReleaseBlockRequest { id: id.clone(), ..proto::ReleaseBlockRequest::default() };
+        client.wait(client.admin().release_block(release)).map(drop)
+    };
+    assert_eq!(release(&ops).unwrap_err().code(), Code::PermissionDenied);
+    release(&late).unwrap();
+    server.home.audit_is_whole();
+}

@@ -296,3 +296,17 @@ fn followers_of_the_audit_are_calls_for_as_long_as_they_follow_and_hold_up_no_st
     drop(second);
     server.home.audit_is_whole();
 }
+
+#[test]
+fn a_connection_that_is_one_too_many_hears_why() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("max_peer_connections = 1\n", "");
+    let client = server.client();
+    client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {})).unwrap();
+    let list = || server.home.kmss(&format!("--server unix:{} token list", server.socket().display()));
+    list().fail().mentions("max_peer_connections");
+    drop(client);
+    until("its place is free", &mut || list().run().success());
+}

@@ -44,7 +44,7 @@ pub(super) struct Place {
 pub(super) struct Open {
     // INVARIANT: declared before the mark, so that it is closed first.
     connection: Connection,
-    _mark: Option<ProcessMark>,
+    mark: Option<ProcessMark>,
     /// Device and inode of the file.
     pub(super) identity: (u64, u64),
     pub(super) read_only: bool,
@@ -80,7 +80,7 @@ impl Open {
             other => other?,
         };
         let read_only = connection.is_readonly(MAIN_DB).map_err(explain)?;
-        Ok(Self { connection, _mark: mark, identity, read_only })
+        Ok(Self { connection, mark, identity, read_only })
     }
 
     /// Starts a transaction that reads one state of the store.
@@ -148,10 +148,11 @@ impl Open {
     }
 
     /// Closes it, with the log brought into the database and cut off where that is worth its while: who opens the store next, and
-    /// alone, reads the whole log first.
+    /// alone, reads the whole log first. While other processes have the store, nobody will be alone, and they would wait.
     pub(super) fn leave(self, database: &Path) {
         let log = std::fs::symlink_metadata(database.with_extension("db-wal"));
-        if !self.read_only && log.is_ok_and(|log| log.len() > LONG_LOG) {
+        let is_last = self.mark.as_ref().is_some_and(ProcessMark::is_only);
+        if is_last && !self.read_only && log.is_ok_and(|log| log.len() > LONG_LOG) {
             // Where others are in the way, or there is no space, the log stays as it is, and nothing is lost.
             let _ = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
         }

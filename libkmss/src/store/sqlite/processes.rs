@@ -298,3 +298,25 @@ fn who_may_only_read_a_home_reads_it_and_is_told_when_writing() {
         drop(open_elsewhere);
     }
 }
+
+#[test]
+fn who_leaves_while_another_process_has_the_store_leaves_its_log_alone() {
+    const NAME: &str = "who_leaves_while_another_process_has_the_store_leaves_its_log_alone";
+    if let Some((home, _)) = role() {
+        let store = open(&home).unwrap();
+        for i in 0..200_u32 {
+            write(&store, vec![put(&format!("k/{i:03}"), &[1; 9000])]);
+        }
+        drop(store);
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let log = || std::fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
+    let store = open(dir.path()).unwrap();
+    write(&store, vec![put("k/first", b"1")]);
+    let _ = answers(again(NAME, dir.path(), "writer").spawn().unwrap(), "");
+    assert!(log() > 1 << 20, "the log has {} bytes", log());
+    // The last one brings it in.
+    drop(store);
+    assert_eq!(log(), 0);
+}

@@ -1,16 +1,23 @@
 //! Callers that share connections: nobody waits for another one's answer, deadline or trouble.
 
-use std::sync::Arc;
+use std::cell::Cell;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use libkmss::clock::SystemClock;
+use libkmss::clock::{Clock as _, SystemClock};
 use libkmss::config::RemoteConfig;
 use libkmss::error::ErrorKind;
 
+use super::super::address::{Address, Names};
+use super::super::connection::{Place, Trouble};
 use super::super::fleet::Fleet;
+use super::super::pool::Pool;
+use super::super::tls::{TlsFiles, TlsSource};
 use super::server::{Fake, Proxy};
 use super::{ask, config, timed};
+use crate::proto;
+use crate::proto::crypto_service_client::CryptoServiceClient;
 
 /// Long enough for any machine.
 const PATIENT: u32 = 60_000;
@@ -154,4 +161,52 @@ fn whoever_waits_for_anothers_connection_hears_why_there_is_none() {
         assert!(errors.iter().all(|error| error.kind() == ErrorKind::BackendUnavailable));
         assert!(errors.iter().any(|error| error.message().contains("No such file")), "{errors:?}");
     });
+}
+
+/// A pool of at most four connections.
+fn pool(uri: &str) -> Pool {
+    let tls = Arc::new(TlsSource::new(TlsFiles { ca: None, certificate: None, key: None }));
+    let (names, clock) = (Names::new(), Arc::new(SystemClock::default()));
+    Pool::new(Place { address: Address::parse(uri).unwrap(), names, tls, clock }, 4)
+}
+
+/// One call, as it ends.
+fn once(pool: &Pool, data: &[u8]) -> Result<(), Trouble> {
+    let until = pool.place().clock.monotonic() + Duration::from_secs(60);
+    let request = proto::SignRequest { data: data.to_vec(), ..proto::SignRequest::default() };
+    let ask = |channel: super::super::channel::Channel| async move {
+        let origin = channel.origin();
+        CryptoServiceClient::with_origin(channel, origin).sign(request).await
+    };
+    pool.call((until, &Cell::new(until)), ask).map(drop)
+}
+
+#[test]
+fn of_many_who_come_after_a_while_nobody_gets_a_connection_that_was_closed() {
+    let server = Fake::tcp("one");
+    let proxy = Proxy::to(server.address.unwrap());
+    let pool = pool(&proxy.uri());
+    for round in 1..=20 {
+        server.open.store(false, Ordering::SeqCst);
+        let before = server.calls.load(Ordering::SeqCst);
+        std::thread::scope(|s| {
+            (0..64).for_each(|_| drop(s.spawn(|| once(&pool, b"wait").unwrap())));
+            until(|| server.calls.load(Ordering::SeqCst) == before + 64);
+            server.open.store(true, Ordering::SeqCst);
+        });
+        proxy.cut();
+        std::thread::sleep(Duration::from_millis(20));
+        let barrier = Barrier::new(64);
+        std::thread::scope(|s| {
+            let call = || {
+                barrier.wait();
+                once(&pool, b"data")
+            };
+            let callers: Vec<_> = (0..64).map(|_| s.spawn(call)).collect();
+            for caller in callers {
+                let called = caller.join().unwrap();
+                assert!(called.is_ok(), "round {round}: {called:?}");
+            }
+        });
+    }
 }
