@@ -254,7 +254,7 @@ pub unsafe extern "C" fn kmss_reencrypt(
         let contexts = unsafe {
             (crate::boundary::context(context, context_len)?, crate::boundary::context(new_context, new_context_len)?)
         };
-        reencrypt(&*SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
+        reencrypt(&SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -287,7 +287,7 @@ pub unsafe extern "C" fn kmss_reencrypt_alloc(
         let contexts = unsafe {
             (crate::boundary::context(context, context_len)?, crate::boundary::context(new_context, new_context_len)?)
         };
-        reencrypt(&*SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
+        reencrypt(&SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }

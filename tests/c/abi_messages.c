@@ -1,5 +1,7 @@
 /* abi_messages HOME TOKEN: messages, data keys, signatures, MACs, digests, wrapped and derived keys through the C interface. */
 #include "abi.h"
+#include <sys/wait.h>
+#include <unistd.h>
 
 static kmss_session *session;
 static kmss_key *aes;
@@ -240,6 +242,26 @@ static void wrapping(void) {
     for (size_t n = 0; n < sizeof all / sizeof *all; n++) kmss_key_free(all[n]);
 }
 
+/* A child goes on with the handles of its parent, and so does the parent. */
+static void forked(void) {
+    uint8_t sealed[128], *kept = NULL;
+    size_t len = sizeof sealed, kept_len = 0;
+    STATUS(KMSS_OK, kmss_encrypt_alloc(session, aes, 0, context, 2, text, sizeof text, &kept, &kept_len, &error));
+    pid_t child = fork();
+    CHECK(child >= 0);
+    STATUS(KMSS_OK, kmss_encrypt(session, aes, 0, context, 2, text, sizeof text, sealed, &len, &error));
+    uint8_t plain[64];
+    size_t plain_len = sizeof plain;
+    STATUS(KMSS_OK, kmss_decrypt(session, context, 2, kept, kept_len, plain, &plain_len, &error));
+    kmss_free(kept);
+    if (child == 0) {
+        kmss_logout(session);
+        _exit(0);
+    }
+    int ended = -1;
+    CHECK(waitpid(child, &ended, 0) == child && WIFEXITED(ended) && WEXITSTATUS(ended) == 0);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     const char *pin = getenv("KMSS_PIN");
@@ -255,6 +277,7 @@ int main(int argc, char **argv) {
     signatures();
     macs();
     wrapping();
+    forked();
     kmss_key_free(aes);
     kmss_logout(session);
     kmss_close(home);

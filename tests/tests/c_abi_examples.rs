@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use kmss_tests::built;
 use kmss_tests::home::Home;
 use kmss_tests::program::Program;
+use kmss_tests::remote::{Kmssd, client};
 
 const EXAMPLES: [&str; 4] = ["encrypt_file", "sign", "tokenize", "policy_explain"];
 
@@ -119,5 +120,46 @@ fn python_calls_the_interface_by_ctypes() {
     let script = built::workspace().join("tests/python/kmss_ctypes.py");
     let python = Program::new("python3").envs(&home.variables()).arg(script).arg(built::module());
     python.args(["demo", "files"]).succeed().mentions("python holds");
+    home.audit_is_whole();
+}
+
+#[test]
+fn keys_that_a_server_keeps_are_used_as_all_others() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    home.generate("web", "files", "aes:256", "0b");
+    home.generate("web", "signer", "ec:p256", "0c");
+    let script = built::workspace().join("tests/python/kmss_ctypes.py");
+    let python = Program::new("python3").envs(&home.variables()).arg(script).arg(built::module());
+    python.args(["web", "files"]).succeed().mentions("python holds");
+    for (name, args) in [("sign", ["web", "signer", "hello"]), ("tokenize", ["web", "files", "4111111111111111"])] {
+        let out = home.file(name);
+        compile("-std=c99", &examples().join(name).with_extension("c"), &out);
+        on(&home, &out).args(args).succeed();
+    }
+    std::fs::write(home.file("letter"), b"dear server").unwrap();
+    let out = home.file("encrypt_file");
+    compile("-std=c99", &examples().join("encrypt_file.c"), &out);
+    on(&home, &out).args(["web", "files", "letter", "letter.kmss", "letter.again"]).succeed();
+    assert_eq!(std::fs::read(home.file("letter.again")).unwrap(), b"dear server");
+    home.audit_is_whole();
+    server.home.audit_is_whole();
+}
+
+#[test]
+fn messages_and_data_keys_are_made_as_fast_as_somebody_asks() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("demo");
+    home.generate("demo", "files", "aes:256", "01");
+    std::fs::write(home.file("some.policy"), "allow anyone to use any key\n").unwrap();
+    home.kmss("policy apply").arg(home.file("some.policy")).words("--token demo").succeed();
+    let out = home.file("abi_speed");
+    compile("-std=c99", &built::workspace().join("tests/c/abi_speed.c"), &out);
+    on(&home, &out).arg(home.path()).args(["demo", "files", "0.3"]).succeed().mentions("data keys");
     home.audit_is_whole();
 }
