@@ -2,39 +2,52 @@
 #![expect(unsafe_code, reason = "turns raw pointers of C callers into typed values")]
 
 use std::ffi::{CStr, c_char};
+use std::mem::MaybeUninit;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libkmss::error::{Error, ErrorKind};
+use libkmss::mechanism::EncryptionContext;
 use libkmss::secret::Secret;
 
+use crate::error::{ERRORS, Said, kmss_error};
 use crate::failure::Failure;
 use crate::status::kmss_status;
 
 /// Longest output and input a C caller may name, in bytes; larger sizes are mistakes.
 const MAX_LEN: usize = isize::MAX as usize;
+/// Largest struct of options that any KMSS will have, in bytes.
+const LARGEST_OPTIONS: usize = 4096;
 
-/// Runs an entry point: its failure is remembered for `kmss_last_error`, a panic becomes `KMSS_INTERNAL`.
-pub(crate) fn enter(body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
-    match guarded(body) {
-        Ok(()) => kmss_status::KMSS_OK,
-        Err(failure) => {
-            let status = failure.status;
-            failure.remember();
-            status
-        }
+/// Runs an entry point. A failure becomes an error object where the caller wants one; a panic becomes `KMSS_INTERNAL`.
+///
+/// # Safety
+/// `error` is NULL or points to a writable pointer.
+pub(crate) unsafe fn enter(error: *mut *mut kmss_error, body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
+    let (status, made) = match guarded(body) {
+        Ok(()) => (kmss_status::KMSS_OK, std::ptr::null_mut()),
+        Err(failure) if error.is_null() => (failure.status, std::ptr::null_mut()),
+        Err(failure) => (failure.status, ERRORS.insert(Said::from(failure))),
+    };
+    if !error.is_null() {
+        // SAFETY: not NULL, and writable by the contract above.
+        unsafe { error.write(made) };
     }
+    status
 }
 
-/// As [`enter`], for questions about the last failure: theirs takes the place of no other.
-pub(crate) fn enter_unremembered(body: impl FnOnce() -> Result<(), Failure>) -> kmss_status {
-    guarded(body).map_or_else(|failure| failure.status, |()| kmss_status::KMSS_OK)
+/// Runs what frees something: it says nothing of what went wrong.
+pub(crate) fn freeing(body: impl FnOnce()) {
+    let _ = guarded(|| {
+        body();
+        Ok(())
+    });
 }
 
 fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
         // Dropping a payload may panic again; a few leaked bytes per bug may not.
         std::mem::forget(payload);
-        Err(Failure { status: kmss_status::KMSS_INTERNAL, sentence: "a bug in KMSS was caught".to_owned() })
+        Err(Failure::new(kmss_status::KMSS_INTERNAL, "a bug in KMSS was caught"))
     })
 }
 
@@ -88,38 +101,114 @@ pub(crate) unsafe fn put<T>(out: *mut T, value: T, what: &str) -> Result<(), Fai
     Ok(())
 }
 
-/// Delivers `value` by the two-call pattern; see the header.
+/// A string that has to be there.
 ///
 /// # Safety
-/// `len` is NULL or points to a readable, writable `size_t`; `buffer` is NULL or points to `*len` writable bytes.
-pub(crate) unsafe fn deliver(buffer: *mut u8, len: *mut usize, value: &[u8]) -> Result<(), Failure> {
+/// As [`text`].
+pub(crate) unsafe fn word<'a>(given: *const c_char, what: &str) -> Result<&'a str, Failure> {
     // SAFETY: passed on.
-    let room = unsafe { room(buffer, len, value.len()) }?;
-    if let Some(room) = room {
-        // SAFETY: `room` says that `buffer` takes `value.len()` bytes; the two cannot overlap, `value` being ours.
-        unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), room, value.len()) };
-    }
-    Ok(())
+    unsafe { text(given, what) }?.ok_or_else(|| Failure::argument(&format!("{what} is NULL")))
 }
 
-/// Checks the buffer of the two-call pattern for `needed` bytes and writes `*len`. `None` where only the size was asked.
+/// The elements of an array; NULL is allowed for length 0.
 ///
 /// # Safety
-/// As [`deliver`].
-pub(crate) unsafe fn room(buffer: *mut u8, len: *mut usize, needed: usize) -> Result<Option<*mut u8>, Failure> {
-    if len.is_null() {
-        return Err(Failure::argument("the length pointer is NULL"));
+/// `data` points to `len` readable, aligned elements that live for `'a`, or `len` is 0.
+pub(crate) unsafe fn elements<'a, T>(data: *const T, len: usize, what: &str) -> Result<&'a [T], Failure> {
+    if len == 0 {
+        return Ok(&[]);
     }
-    // SAFETY: not NULL, and readable by the contract above.
-    let given = unsafe { len.read() };
-    // SAFETY: as above.
-    unsafe { len.write(needed) };
-    if buffer.is_null() {
-        return Ok(None);
+    if data.is_null() || !data.is_aligned() || len > MAX_LEN / size_of::<T>().max(1) {
+        return Err(Failure::argument(&format!("{what} is NULL or has an impossible length")));
     }
-    if given < needed {
-        let error = Error::new(ErrorKind::BufferTooSmall, format!("the buffer needs {needed} bytes"));
-        return Err(error.into());
+    // SAFETY: not NULL, and readable for `len` elements by the contract above.
+    Ok(unsafe { std::slice::from_raw_parts(data, len) })
+}
+
+/// An encryption context.
+///
+/// # Safety
+/// `pairs` points to `len` pairs of NUL-terminated strings, or `len` is 0.
+pub(crate) unsafe fn context(pairs: *const kmss_pair, len: usize) -> Result<EncryptionContext, Failure> {
+    if len > EncryptionContext::MOST {
+        return Err(Failure::argument("an encryption context has at most 64 pairs"));
     }
-    Ok(Some(buffer))
+    // SAFETY: passed on.
+    let pairs = unsafe { elements(pairs, len, "context") }?;
+    let mut owned = Vec::with_capacity(pairs.len());
+    for pair in pairs {
+        // SAFETY: the strings of a pair are as the contract says.
+        let (name, value) =
+            unsafe { (word(pair.name, "a name of the context")?, word(pair.value, "a value of the context")?) };
+        owned.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(EncryptionContext::new(owned)?)
+}
+
+/// A name and a value. Both are NUL-terminated UTF-8 and stay the caller's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct kmss_pair {
+    /// The name.
+    pub name: *const c_char,
+    /// The value.
+    pub value: *const c_char,
+}
+
+/// Options that begin with their own size in bytes, so that programs made for another KMSS than this one are understood.
+///
+/// # Safety
+/// The type is `repr(C)`, its first field is a `usize`, and all of its bytes may be zero.
+pub(crate) unsafe trait Versioned: Copy {}
+
+/// The options that a caller gave; all zeros for NULL. What its struct lacks is zero; what it has beyond ours must be.
+///
+/// # Safety
+/// `given` is NULL, or points to a struct that begins with its size and has as many readable bytes.
+pub(crate) unsafe fn options<T: Versioned>(given: *const T, what: &str) -> Result<T, Failure> {
+    let mut known = MaybeUninit::<T>::zeroed();
+    if given.is_null() {
+        // SAFETY: all bytes may be zero.
+        return Ok(unsafe { known.assume_init() });
+    }
+    // SAFETY: it begins with its size; nothing is presumed of its alignment.
+    let size = unsafe { given.cast::<usize>().read_unaligned() };
+    if !(size_of::<usize>()..=LARGEST_OPTIONS).contains(&size) {
+        return Err(Failure::argument(&format!("the size of {what} is not set: it is sizeof of its struct")));
+    }
+    let ours = size_of::<T>();
+    // SAFETY: it has `size` readable bytes.
+    let beyond = unsafe { bytes(given.cast::<u8>().wrapping_add(ours), size.saturating_sub(ours), what) }?;
+    if beyond.iter().any(|byte| *byte != 0) {
+        let why = format!("{what} asks for what only a newer KMSS knows");
+        return Err(Error::new(ErrorKind::Unsupported, why).into());
+    }
+    // SAFETY: both have so many bytes, and a struct of ours overlaps nobody's.
+    unsafe { std::ptr::copy_nonoverlapping(given.cast::<u8>(), known.as_mut_ptr().cast::<u8>(), size.min(ours)) };
+    // SAFETY: all bytes are zero or were the caller's, of whom its kind of struct takes any.
+    Ok(unsafe { known.assume_init() })
+}
+
+/// Fills a struct of a caller that begins with its size: what it has no room for is left out, what it has beyond ours is zeroed.
+///
+/// # Safety
+/// `to` is NULL, or points to a struct that begins with its size and has as many writable bytes.
+pub(crate) unsafe fn answer<T: Versioned>(to: *mut T, value: T, what: &str) -> Result<(), Failure> {
+    if to.is_null() {
+        return Err(Failure::argument(&format!("{what} is NULL")));
+    }
+    let header = size_of::<usize>();
+    // SAFETY: it begins with its size; nothing is presumed of its alignment.
+    let size = unsafe { to.cast::<usize>().read_unaligned() };
+    if !(header..=LARGEST_OPTIONS).contains(&size) {
+        return Err(Failure::argument(&format!("the size of {what} is not set: it is sizeof of its struct")));
+    }
+    let known = size.min(size_of::<T>());
+    let (from, into) = ((&raw const value).cast::<u8>(), to.cast::<u8>());
+    // SAFETY: both have so many bytes behind their sizes, which stay as they are; `value` is ours and overlaps nobody's.
+    unsafe {
+        std::ptr::copy_nonoverlapping(from.wrapping_add(header), into.wrapping_add(header), known - header);
+        std::ptr::write_bytes(into.wrapping_add(known), 0, size - known);
+    }
+    Ok(())
 }

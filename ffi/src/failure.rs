@@ -1,46 +1,47 @@
-//! Failures of calls, and the last one of each thread.
-
-use std::cell::RefCell;
+//! Failures of calls, on their way to becoming error objects.
 
 use libkmss::error::Error;
 
 use crate::status::kmss_status;
 
-thread_local! {
-    static LAST: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Why a call failed: a status and a sentence.
+/// Why a call failed.
 pub(crate) struct Failure {
     pub(crate) status: kmss_status,
-    pub(crate) sentence: String,
+    /// What went wrong, in a sentence.
+    pub(crate) message: String,
+    /// What that came of; may be empty.
+    pub(crate) cause: String,
+    /// The rule that refused, where one did; else empty.
+    pub(crate) rule: String,
 }
 
 impl Failure {
-    /// Keeps the sentence for the calling thread; a thread that is ending keeps none.
-    pub(crate) fn remember(self) {
-        let _ = LAST.try_with(|last| *last.borrow_mut() = self.sentence);
+    pub(crate) fn new(status: kmss_status, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), cause: String::new(), rule: String::new() }
     }
 
-    /// The sentence of the calling thread's last failure; empty where nothing failed yet.
-    pub(crate) fn last() -> String {
-        LAST.try_with(|last| last.borrow().clone()).unwrap_or_default()
+    pub(crate) fn argument(message: &str) -> Self {
+        Self::new(kmss_status::KMSS_INVALID_ARGUMENT, message)
     }
 
-    pub(crate) fn argument(sentence: &str) -> Self {
-        Self { status: kmss_status::KMSS_INVALID_ARGUMENT, sentence: sentence.to_owned() }
+    pub(crate) fn not_found(message: String) -> Self {
+        Self::new(kmss_status::KMSS_NOT_FOUND, message)
     }
 }
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let mut sentence = error.to_string();
+        let mut causes = Vec::new();
         let mut cause = std::error::Error::source(&error);
         while let Some(source) = cause {
-            sentence.push_str(": ");
-            sentence.push_str(&source.to_string());
+            causes.push(source.to_string());
             cause = source.source();
         }
-        Self { status: error.kind().into(), sentence }
+        Self {
+            status: error.kind().into(),
+            message: error.message().to_owned(),
+            cause: causes.join(": "),
+            rule: error.rule().unwrap_or_default().to_owned(),
+        }
     }
 }

@@ -41,10 +41,12 @@ impl<T: Send + Sync> Registry<T> {
 
     /// What a handle stands for.
     pub(crate) fn find<H>(&self, handle: *const H) -> Result<Arc<T>, Failure> {
-        self.table().lock().live.get(&handle.addr()).cloned().ok_or_else(|| Failure {
-            status: kmss_status::KMSS_INVALID_HANDLE,
-            sentence: "the handle was freed or never made".to_owned(),
-        })
+        self.table()
+            .lock()
+            .live
+            .get(&handle.addr())
+            .cloned()
+            .ok_or_else(|| Failure::new(kmss_status::KMSS_INVALID_HANDLE, "the handle was freed or never made"))
     }
 
     /// Frees a handle; what it stood for lives until its last call returns.

@@ -1,25 +1,56 @@
 //! The C ABI of KMSS: a second door to the same hall. The header is `include/kmss.h`, written by cbindgen.
 //!
-//! Types and functions carry their C names.
+//! Types and functions carry their C names. What the ABI promises is in docs/adr/0065-the-c-abi.md.
 #![allow(non_camel_case_types, reason = "these are the names of the C interface")]
 
+mod algorithm;
+mod audit;
 mod boundary;
+mod compat;
+mod data_key;
+mod derive;
+mod draft;
 mod error;
 mod failure;
+mod file;
 mod handle;
 mod home;
+mod inspect;
 mod key;
+mod life;
+mod mac;
+mod manage;
+mod message;
+mod out;
+mod policy;
 mod session;
 mod sign;
 mod status;
+mod token;
 mod version;
+mod wrap;
 
-pub use error::kmss_last_error;
-pub use home::{kmss, kmss_close, kmss_open};
-pub use key::{
-    KMSS_KEY_PRIVATE, KMSS_KEY_PUBLIC, KMSS_KEY_SECRET, kmss_find_key, kmss_key, kmss_key_class, kmss_key_free,
-};
-pub use session::{kmss_login, kmss_logout, kmss_session};
+pub use algorithm::*;
+pub use audit::*;
+pub use boundary::kmss_pair;
+pub use compat::*;
+pub use data_key::*;
+pub use derive::*;
+pub use draft::*;
+pub use error::*;
+pub use file::*;
+pub use home::*;
+pub use inspect::*;
+pub use key::*;
+pub use life::*;
+pub use mac::*;
+pub use manage::*;
+pub use message::*;
+pub use out::kmss_free;
+pub use policy::*;
+pub use session::*;
 pub use sign::*;
 pub use status::kmss_status;
+pub use token::*;
 pub use version::kmss_version;
+pub use wrap::*;

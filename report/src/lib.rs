@@ -8,6 +8,7 @@ mod changes;
 mod coverage;
 mod facts;
 mod form;
+pub mod json;
 mod known;
 mod ledger;
 mod make;

@@ -15,6 +15,14 @@ fn include() -> PathBuf {
     folder
 }
 
+/// A C program of the tests against the header, linked with the module.
+fn program(name: &str) -> Program {
+    let (module, include) = (built::module(), include());
+    let include = format!("-I{}", include.display());
+    let program = c::compile(name, &[&include, &module.display().to_string()]);
+    Program::new(program).env("LD_LIBRARY_PATH", module.parent().expect("a file lies in a folder"))
+}
+
 #[test]
 fn a_c_program_opens_logs_in_finds_signs_and_verifies() {
     if built::only_kmss("C interface") {
@@ -22,12 +30,41 @@ fn a_c_program_opens_logs_in_finds_signs_and_verifies() {
     }
     let home = Home::with_token("abi");
     home.generate("abi", "abi", "ec:p256", "01");
-    let (module, include) = (built::module(), include());
-    let include = format!("-I{}", include.display());
-    let program = c::compile("abi", &[&include, &module.display().to_string()]);
-    let folder = module.parent().expect("a file lies in a folder");
-    let run = Program::new(program).envs(&home.variables()).env("LD_LIBRARY_PATH", folder);
-    run.arg(home.path()).args(["abi", "abi"]).arg(&module).succeed().mentions("the C interface holds");
+    let run = program("abi").envs(&home.variables()).arg(home.path()).args(["abi", "abi"]).arg(built::module());
+    run.succeed().mentions("the C interface holds");
+    home.audit_is_whole();
+}
+
+#[test]
+fn messages_signatures_and_wrapped_keys_hold_in_c() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("abi");
+    let run = program("abi_messages").envs(&home.variables()).arg(home.path()).arg("abi");
+    run.succeed().mentions("messages hold");
+    home.audit_is_whole();
+}
+
+#[test]
+fn keys_live_their_lives_in_c() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("abi");
+    let run = program("abi_keys").envs(&home.variables()).arg(home.path()).arg("abi");
+    run.succeed().mentions("keys hold");
+    home.audit_is_whole();
+}
+
+#[test]
+fn tokens_files_policies_and_the_audit_hold_in_c() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("abi");
+    let run = program("abi_services").envs(&home.variables()).arg(home.path()).arg("abi").arg(home.folder());
+    run.succeed().mentions("services hold");
     home.audit_is_whole();
 }
 

@@ -27,6 +27,37 @@ fn only_the_two_faces_are_exported() {
     }
 }
 
+/// The functions that the C interface promises.
+fn promised() -> Vec<String> {
+    let list = std::fs::read_to_string(built::workspace().join("ffi/abi.txt")).expect("the list is checked in");
+    list.lines().filter(|line| !line.starts_with('#')).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_c_interface_is_the_one_that_is_checked_in() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let text = Program::new("nm").words("-D --defined-only").arg(built::module()).succeed().text();
+    let names = text.lines().filter_map(|line| line.split_whitespace().last());
+    let mut exported: Vec<String> = names.filter(|name| name.starts_with("kmss_")).map(str::to_owned).collect();
+    exported.sort();
+    let gone: Vec<_> = promised().into_iter().filter(|name| !exported.contains(name)).collect();
+    assert!(gone.is_empty(), "no longer exported, though programs call them: {gone:?}");
+    assert_eq!(exported, promised(), "new functions go into ffi/abi.txt, in order");
+}
+
+#[test]
+fn every_function_of_the_c_interface_is_in_its_header_and_its_manual() {
+    let file = |name: &str| std::fs::read_to_string(built::workspace().join(name)).expect("the file is checked in");
+    let (header, manual) = (file("include/kmss.h"), file("ffi/kmss.3"));
+    let missing = |text: &str, before: &str| -> Vec<String> {
+        promised().into_iter().filter(|name| !text.contains(&format!("{before}{name}("))).collect()
+    };
+    assert!(missing(&header, "").is_empty(), "not in include/kmss.h: {:?}", missing(&header, ""));
+    assert!(missing(&manual, "").is_empty(), "not in ffi/kmss.3: {:?}", missing(&manual, ""));
+}
+
 #[test]
 fn it_stays_loaded_and_brings_its_own_cryptography() {
     if built::only_kmss("such flags") {

@@ -28,6 +28,7 @@ const CONTENTS: [&str; 19] = [
     "/usr/share/man/man1/kmss-audit-verify.1",
     "/usr/share/man/man1/kmssd.1",
     "/usr/share/man/man1/kmss-key-import.1",
+    "/usr/share/man/man3/kmss.3",
     "/usr/share/bash-completion/completions/kmss",
     "/usr/share/zsh/vendor-completions/_kmss",
     "/usr/share/fish/vendor_completions.d/kmss.fish",

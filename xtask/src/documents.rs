@@ -19,6 +19,18 @@ const OTHERS: [(&str, &str, &str); 4] = [
     ("fish", "share/fish/vendor_completions.d/", ".fish"),
 ];
 
+/// The manual of the C interface.
+const MANUAL: &str = include_str!("../../ffi/kmss.3");
+
+/// Programs against the C interface.
+const PROGRAMS: [(&str, &str); 5] = [
+    ("example.h", include_str!("../../ffi/examples/example.h")),
+    ("encrypt_file.c", include_str!("../../ffi/examples/encrypt_file.c")),
+    ("sign.c", include_str!("../../ffi/examples/sign.c")),
+    ("tokenize.c", include_str!("../../ffi/examples/tokenize.c")),
+    ("policy_explain.c", include_str!("../../ffi/examples/policy_explain.c")),
+];
+
 /// Units of systemd: none is enabled by being installed.
 pub(crate) const UNITS: [(&str, &str); 4] = [
     ("kmss-audit-agent.service", include_str!("../../agent/kmss-audit-agent.service")),
@@ -78,11 +90,19 @@ pub(crate) fn install(
             write(&file, &project.job(other).args(["--generate", what]).run()?.stdout)?;
         }
     }
+    let manual = prefix.join("share/man/man3");
+    create_folder(&manual)?;
+    write(&manual.join("kmss.3"), MANUAL)?;
+    for (name, text) in PROGRAMS {
+        let folder = prefix.join("share/doc/kmss/examples");
+        create_folder(&folder)?;
+        write(&folder.join(name), text)?;
+    }
     let example = prefix.join("share/doc/kmss/kmss.toml");
     create_folder(example.parent().unwrap_or(prefix))?;
     write(&example, EXAMPLE)?;
     let entries = std::fs::read_dir(&pages).map_err(Error::file("read", &pages))?;
-    Ok(entries.count())
+    Ok(entries.count() + 1)
 }
 
 /// Every line is commentary: a package that is only installed changes nothing.

@@ -37,6 +37,8 @@ const NPM: Need = &["npm"];
 // npm compiles the addon.
 const CXX: Need = &["g++"];
 const MAKE: Need = &["make"];
+// Runs C programs against the C interface.
+const VALGRIND: Need = &["valgrind"];
 // Compiles policies in C.
 const CLANG: Need = &["clang", "clang-14", "clang-16", "clang-19"];
 // Receive what the audit's agent sends.
@@ -83,6 +85,7 @@ pub(crate) const ALL: &[Need] = &[
     NPM,
     CXX,
     MAKE,
+    VALGRIND,
     CLANG,
     RSYSLOG,
     RSYSLOG_TLS,

@@ -329,31 +329,7 @@ pub(super) fn describe(object: &Object) -> Value {
 
 /// A key as JSON, in the state that it is in at `now`.
 fn describe_at(object: &Object, now: Option<Timestamp>) -> Value {
-    let Some(key) = object.key() else { return Value::Null };
-    json!({
-        "name": key.name,
-        "label": String::from_utf8_lossy(&object.label),
-        "class": class_name(key.class),
-        "type": report::describe(key),
-        "state": now.map_or(key.state.name(), |now| key.state_word(now)),
-        "lifecycle": key.lifecycle,
-        "owner": key.metadata.owner,
-        "purpose": key.metadata.purpose,
-        "description": key.metadata.description,
-        "aliases": key.metadata.aliases,
-        "tags": key.tags,
-        "audit": key.audit.name(),
-        "backend": backend(key),
-        "uses": uses(&key.usage),
-        "sensitive": key.protection.sensitive,
-        "extractable": key.protection.extractable,
-        "local": key.protection.local,
-        "cka_id": output::hex(&object.identifier),
-        "version": key.primary,
-        "versions": key.versions.len(),
-        "created_ms": object.created.0,
-        "id": object.id,
-    })
+    report::json::key(object, now)
 }
 
 /// Bytes written in hex.

@@ -3,5 +3,6 @@
 
 mod cache;
 pub mod file;
+pub mod stream;
 
 pub use cache::{CacheLimits, CachedDataKey, DataKeyCache};

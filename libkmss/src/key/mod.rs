@@ -8,6 +8,7 @@ mod lifecycle;
 mod metadata;
 mod object;
 mod spec;
+mod spec_text;
 mod spki;
 mod state;
 mod transition;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use libkmss::kms::past::Explanation;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::ask::Ask;
 use super::{content, offline};
@@ -27,7 +27,7 @@ pub(super) fn run(context: &Context, args: &ExplainArgs) -> Result<(), Failure> 
     if !context.global.json {
         return all.iter().try_for_each(tell);
     }
-    let all: Vec<Value> = all.iter().map(described).collect();
+    let all: Vec<Value> = all.iter().map(report::json::explanation).collect();
     match all.as_slice() {
         [one] => output::json(one),
         all => output::json(&all),
@@ -69,34 +69,6 @@ fn tell(said: &Explanation) -> Result<(), Failure> {
     said.others.iter().try_for_each(|one| {
         let (policy, rule, why) = (plain(&one.policy), plain(&one.rule), plain(&one.why));
         output::line(&format!("{policy} line {}: {rule} ({why})", one.line))
-    })
-}
-
-fn described(said: &Explanation) -> Value {
-    let (then, now) = (&said.then, &said.now);
-    let others = said
-        .others
-        .iter()
-        .map(|one| json!({ "policy": one.policy, "line": one.line, "rule": one.rule, "why": one.why }));
-    json!({
-        "record": said.record,
-        "principal": said.principal,
-        "action": said.action,
-        "key": said.names.first(),
-        "decision": now.allowed.map(word),
-        "rule": now.rule,
-        "line": now.line,
-        "text": now.text,
-        "reason": now.reason,
-        "not_recorded": now.not_recorded,
-        "then": {
-            "decision": word(then.allowed),
-            "rule": then.rule,
-            "reason": then.reason,
-            "policies": then.policies,
-        },
-        "same_policies": said.same_policies,
-        "others": others.collect::<Vec<_>>(),
     })
 }
 
