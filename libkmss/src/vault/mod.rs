@@ -9,6 +9,7 @@
 //! neither tokens nor values, and cannot move one to the other. The value is ciphertext under the key of the tokens besides:
 //! with the key go all values.
 
+mod carry;
 #[cfg(test)]
 mod tests;
 
