@@ -32,7 +32,7 @@ pub enum ItemKind {
     /// A record under the domain key of the home, opened: tombstones.
     Home,
     /// A random token and the ciphertext that it stands for (CBOR).
-    Token,
+    Vaulted,
     /// A policy in force (CBOR).
     Policy,
     /// What is no longer at this place.
@@ -50,7 +50,7 @@ impl ItemKind {
         (5, Self::Credential),
         (6, Self::Entry),
         (7, Self::Home),
-        (8, Self::Token),
+        (8, Self::Vaulted),
         (9, Self::Policy),
         (10, Self::Removed),
         (255, Self::End),

@@ -135,7 +135,7 @@ impl Summary {
                 ItemKind::Entry => of.objects += 1,
                 ItemKind::Credential => of.credentials += 1,
                 ItemKind::Home => of.tombstones += 1,
-                ItemKind::Token => of.tokens += 1,
+                ItemKind::Vaulted => of.tokens += 1,
                 _ => {}
             }
         }
@@ -178,7 +178,7 @@ impl Counting {
                 }
                 let counts = match item.kind {
                     ItemKind::Entry => item.place.contains("/obj/"),
-                    kind => matches!(kind, ItemKind::Credential | ItemKind::Home | ItemKind::Token),
+                    kind => matches!(kind, ItemKind::Credential | ItemKind::Home | ItemKind::Vaulted),
                 };
                 if item.kind == ItemKind::Removed {
                     self.places.remove(&item.place);

@@ -313,7 +313,7 @@ impl Kms {
                 let sealed = sealed::seal(&self.home_key, self.random.as_ref(), &key, &item.content)?;
                 Ok(vec![Op::Put(key, sealed)])
             }
-            ItemKind::Token => self.pipeline.hall.vault.unpack(namespace, item),
+            ItemKind::Vaulted => self.pipeline.hall.vault.unpack(namespace, item),
             // What is cleared away of the vault has expired.
             ItemKind::Removed if place.starts_with(&Vault::belongings(namespace)) => Ok(Vec::new()),
             ItemKind::Removed if Catalog::admits(namespace, place) || place.starts_with(&tombs) => {

@@ -24,7 +24,7 @@ impl Vault {
             return Ok(None);
         }
         let held: Held = sealed::open_value(&self.home, key, value)?;
-        Item::of(ItemKind::Token, key.as_str(), &held).map(Some)
+        Item::of(ItemKind::Vaulted, key.as_str(), &held).map(Some)
     }
 
     /// What writes a token of `namespace`.
