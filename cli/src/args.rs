@@ -1,6 +1,7 @@
 //! The command line.
 
 mod audit;
+mod backup;
 mod compat;
 mod domain;
 mod exchange;
@@ -8,6 +9,7 @@ mod file;
 mod global;
 mod hsm;
 mod hsm_probe;
+mod import;
 mod key;
 mod life;
 mod policy;
@@ -25,6 +27,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
+pub(crate) use self::backup::{BackupArgs, BackupCommand, OpenArchiveArgs, RestoreArgs};
 pub(crate) use self::compat::{CompatCommand, CompatEncryptArgs, UserKeyFor};
 pub(crate) use self::domain::{DomainArgs, DomainCommand, SealCommand, StoreCommand};
 pub(crate) use self::exchange::{CertExportArgs, CertFormat, ImportArgs, MigrateArgs, MigrateCommand, PublicFormat};
@@ -32,6 +35,9 @@ pub(crate) use self::file::{ChunkAlgorithm, FileCommand, FileOpenArgs, FileSealA
 pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
+pub(crate) use self::import::{
+    ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType,
+};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
 pub(crate) use self::life::{
     AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs,
@@ -58,10 +64,10 @@ Exit codes:
   1  failed, with a sentence on standard error; for `doctor`: something is wrong; for `hsm
      probe`: the device breaks the contract
   2  wrong usage
-  3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
+  3  tampered with or damaged (`audit verify`, `store check`, `backup verify`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
   4  done in part: something could not be taken over (`migrate`), decided (`policy replay`), brought to an anchor
-     (`audit seal`) or delivered (`audit agent --once`)
+     (`audit seal`), delivered (`audit agent --once`) or restored (`restore`)
   141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
@@ -94,6 +100,11 @@ pub(crate) enum Command {
     /// Keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Bring a key in that its owner wrapped under a key of ours (BYOK)
+    #[command(subcommand)]
+    Import(ImportCommand),
+    /// Give a key out that may leave, wrapped under another
+    Export(ExportKeyArgs),
     /// Rotating keys that are due
     #[command(subcommand)]
     Rotate(RotateCommand),
@@ -142,6 +153,11 @@ pub(crate) enum Command {
     Alarm(AlarmCommand),
     /// Report what keys there are, who used them, what was refused and changed, and what of standards that shows
     Report(ReportArgs),
+    /// Archives of a tenant: everything in it, under a key that is split among custodians
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Restore a tenant from an archive, onto a machine that has nothing of it or beside what is there
+    Restore(RestoreArgs),
     /// The store
     #[command(subcommand)]
     Store(StoreCommand),

@@ -9,9 +9,9 @@ use std::time::Duration;
 use remote::client::{Access, Client};
 
 use crate::args::{
-    AlarmCommand, AuditCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs, FileCommand, Global,
-    KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs, ShowArgs, SignArgs,
-    TokenCommand, TrustCommand, VerifyArgs,
+    AlarmCommand, AuditCommand, BackupCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs,
+    FileCommand, Global, KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs,
+    ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 
@@ -80,6 +80,9 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Block(command) => block(command),
         Command::Quota(command) => quota(command),
         Command::Audit(command) => audit(command),
+        Command::Backup(BackupCommand::Inspect { .. } | BackupCommand::Verify(_)) => Place::Files,
+        Command::Backup(BackupCommand::Create(_) | BackupCommand::Epoch { .. } | BackupCommand::Retire { .. })
+        | Command::Restore(_) => Place::Home,
         Command::Domain(command) => domain(command),
         Command::Seal(command) => seal(command),
         Command::Encrypt(_)
@@ -95,6 +98,8 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::Approve(_)
         | Command::Compat(_)
         | Command::Detokenize(_)
+        | Command::Export(_)
+        | Command::Import(_)
         | Command::Report(_)
         | Command::Tokenize(_) => Place::Either,
         Command::Hash(_)

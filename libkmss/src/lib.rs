@@ -6,6 +6,7 @@
 pub mod audit;
 pub mod auth;
 pub mod backend;
+pub mod backup;
 pub mod caller;
 pub mod catalog;
 pub mod clock;

@@ -45,6 +45,9 @@ pub(crate) struct ImportArgs {
     /// Allow the key to be wrapped by other keys (it stays sensitive)
     #[arg(long)]
     pub extractable: bool,
+    /// Allow it to be read in clear where it is extractable, too (`kmss export --clear`); it stays so for ever
+    #[arg(long, requires = "extractable")]
+    pub not_sensitive: bool,
     /// Where it is kept: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use libkmss::key::{KeyClass, KeyComponents, Object, Protection, Usage};
 use libkmss::mechanism::{Hash, KeyType};
+use libkmss::operation::Draft;
 use libkmss::secret::Secret;
 use libkmss::tenant::BackendId;
 use serde_json::{Value, json};
@@ -57,6 +58,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
             label: args.label.clone().unwrap_or_else(|| name.clone()).into_bytes(),
             name,
             identifier: identifier.clone(),
+            sensitive: !args.not_sensitive,
             extractable: args.extractable,
             backend: key::chosen(context, args.backend.clone())?,
             uses: narrower(found.uses, allowed),
@@ -76,13 +78,14 @@ struct Found {
 }
 
 /// What an imported key gets.
-struct Wanted {
-    name: String,
-    label: Vec<u8>,
-    identifier: Option<Vec<u8>>,
-    extractable: bool,
-    backend: Option<BackendId>,
-    uses: Option<Usage>,
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) label: Vec<u8>,
+    pub(super) identifier: Option<Vec<u8>>,
+    pub(super) sensitive: bool,
+    pub(super) extractable: bool,
+    pub(super) backend: Option<BackendId>,
+    pub(super) uses: Option<Usage>,
 }
 
 /// Keys on one side, certificates on the other.
@@ -116,18 +119,37 @@ fn sort(incoming: Vec<Incoming>, secret_type: Option<KeyType>) -> Result<(Vec<Fo
 }
 
 /// Imports a key; of a private one, the public half as well.
-fn import(objects: &dyn Objects, components: &KeyComponents, wanted: &Wanted) -> Result<Arc<Object>, Failure> {
+///
+/// # Errors
+/// The token refuses it.
+pub(super) fn import(
+    objects: &dyn Objects,
+    components: &KeyComponents,
+    wanted: &Wanted,
+) -> Result<Arc<Object>, Failure> {
     let class = match components {
         KeyComponents::Public(_) => KeyClass::Public,
         KeyComponents::Secret { .. } => KeyClass::Secret,
         _ => KeyClass::Private,
     };
-    let made = put(objects, components.clone(), class, wanted, None)?;
-    if class != KeyClass::Private {
+    let draft = draft(objects, (components.key_type(), class), wanted, None)?;
+    let made = objects.import(components.clone(), draft)?;
+    with_public(objects, made, wanted)
+}
+
+/// Brings in the public half of a key that is here now, where it has one.
+///
+/// # Errors
+/// The token refuses it; the key is gone again then.
+pub(super) fn with_public(objects: &dyn Objects, made: Arc<Object>, wanted: &Wanted) -> Result<Arc<Object>, Failure> {
+    let key = made.key().ok_or("the new object is no key")?;
+    if key.class != KeyClass::Private {
         return Ok(made);
     }
-    let public = made.key().ok_or("the new object is no key")?.primary()?.public.clone();
-    match put(objects, KeyComponents::Public(public), KeyClass::Public, wanted, Some(&made)) {
+    let public = KeyComponents::Public(key.primary()?.public.clone());
+    let kept = draft(objects, (public.key_type(), KeyClass::Public), wanted, Some(&made))
+        .and_then(|draft| objects.import(public, draft));
+    match kept {
         Ok(_) => Ok(made),
         Err(error) => {
             // Half a pair helps nobody.
@@ -137,13 +159,16 @@ fn import(objects: &dyn Objects, components: &KeyComponents, wanted: &Wanted) ->
     }
 }
 
-fn put(
+/// The draft of a key as it is wanted.
+///
+/// # Errors
+/// There is no identity for it.
+pub(super) fn draft(
     objects: &dyn Objects,
-    components: KeyComponents,
-    class: KeyClass,
+    (key_type, class): (KeyType, KeyClass),
     wanted: &Wanted,
     partner: Option<&Arc<Object>>,
-) -> Result<Arc<Object>, Failure> {
+) -> Result<Draft, Failure> {
     let mut draft = objects.draft()?;
     draft.name.clone_from(&wanted.name);
     draft.label.clone_from(&wanted.label);
@@ -153,13 +178,14 @@ fn put(
         (None, Some(partner)) => partner.identifier.clone(),
         (None, None) => draft.id.0.iter().take(8).copied().collect(),
     };
-    let possible = Usage::all_for(components.key_type(), class);
+    let possible = Usage::all_for(key_type, class);
     draft.usage = wanted.uses.map_or(possible, |wanted| both(possible, wanted));
     if class != KeyClass::Public {
         draft.private = true;
-        draft.protection = Protection { sensitive: true, extractable: wanted.extractable, ..Protection::default() };
+        let Wanted { sensitive, extractable, .. } = *wanted;
+        draft.protection = Protection { sensitive, extractable, ..Protection::default() };
     }
-    objects.import(components, draft)
+    Ok(draft)
 }
 
 /// Stores certificates, each under the CKA_ID of the key it belongs to; those of authorities under their own names.
@@ -223,7 +249,10 @@ fn passphrase(args: &ImportArgs) -> Result<Secret, Failure> {
 }
 
 /// The type of a secret key as people write it.
-fn secret_type(text: &str) -> Result<KeyType, Failure> {
+///
+/// # Errors
+/// There is no such type.
+pub(super) fn secret_type(text: &str) -> Result<KeyType, Failure> {
     Ok(match text.to_ascii_lowercase().as_str() {
         "aes" => KeyType::Aes,
         "sm4" => KeyType::Sm4,
@@ -242,7 +271,10 @@ fn secret_type(text: &str) -> Result<KeyType, Failure> {
 }
 
 /// The uses that were named; `None` where none were.
-fn uses(words: &[String]) -> Result<Option<Usage>, Failure> {
+///
+/// # Errors
+/// There is no such use.
+pub(super) fn uses(words: &[String]) -> Result<Option<Usage>, Failure> {
     let mut usage = Usage::default();
     for word in words {
         let place = match word.as_str() {

@@ -8,6 +8,7 @@ mod audit_export;
 pub(crate) mod audit_keep;
 mod audit_seal;
 mod audit_server;
+mod backup;
 mod block;
 mod cert;
 mod compat;
@@ -21,6 +22,7 @@ mod home;
 mod hsm;
 mod hsm_clone;
 mod hsm_probe;
+mod import;
 mod key;
 mod key_export;
 mod key_import;
@@ -51,7 +53,7 @@ mod tokenize;
 
 use std::process::ExitCode;
 
-use crate::args::{Cli, Command, MigrateCommand, RotateCommand};
+use crate::args::{BackupCommand, Cli, Command, MigrateCommand, RotateCommand};
 use crate::context::Context;
 use crate::output::Failure;
 use crate::place::{self, Place};
@@ -73,6 +75,10 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
             Command::Man { directory } => return shell::man(&directory).map(|()| ExitCode::SUCCESS),
             Command::Probe { module } => return probe::run(&module).map(|()| ExitCode::SUCCESS),
             Command::Doctor(args) => return doctor::run(global, &args),
+            Command::Backup(BackupCommand::Inspect { archive }) => {
+                return backup::inspect(global.json, &archive).map(|()| ExitCode::SUCCESS);
+            }
+            Command::Backup(BackupCommand::Verify(args)) => return backup::verify(global.json, &args),
             Command::Inspect(input) => return encrypt::inspect(&input).map(|()| ExitCode::SUCCESS),
             _ => Context::new(global)?,
         },
@@ -87,6 +93,8 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Token(command) => token::run(context, command)?,
         Command::Domain(command) => return domain::run(context, command),
         Command::Key(command) => return key::run(context, command),
+        Command::Import(command) => import::run(context, command)?,
+        Command::Export(args) => import::export(context, &args)?,
         Command::Rotate(RotateCommand::Due(args)) => return key_rotate::due(context, &args),
         Command::Encrypt(args) => encrypt::encrypt(context, &args)?,
         Command::Decrypt(args) => encrypt::decrypt(context, &args)?,
@@ -106,6 +114,8 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Audit(command) => return audit::run(context, command),
         Command::Alarm(command) => alarm::run(context, command)?,
         Command::Report(args) => return report::run(context, &args),
+        Command::Backup(command) => return backup::run(context, command),
+        Command::Restore(args) => return backup::restore(context, &args),
         Command::Store(command) => return store::run(context, command),
         Command::Hsm(command) => return hsm::run(context, command),
         Command::Migrate(MigrateCommand::Softhsm(args)) => return migrate::run(context, &args),

@@ -178,6 +178,60 @@ pub(crate) fn describe(key: &PublicComponents, name: &str) -> Result<serde_json:
     })
 }
 
+/// A key with its secret as a JWK. `public` is its public half, where it has one.
+///
+/// # Errors
+/// No standard says how to write this kind.
+pub(crate) fn describe_private(
+    key: &KeyComponents,
+    public: &PublicComponents,
+    name: &str,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
+    // Built by hand: values of a JSON library are not wiped.
+    let text = |bytes: &Secret| Zeroizing::new(Base64UrlUnpadded::encode_string(bytes.expose()));
+    let mut members: Vec<(&str, Zeroizing<String>)> = Vec::new();
+    let head = match key {
+        KeyComponents::Secret { key_type, value } => {
+            members.push(("k", text(value)));
+            let alg = match key_type {
+                KeyType::Hmac(Hash::Sha256) => Some("HS256"),
+                KeyType::Hmac(Hash::Sha384) => Some("HS384"),
+                KeyType::Hmac(Hash::Sha512) => Some("HS512"),
+                _ => None,
+            };
+            let mut head = serde_json::json!({ "kty": "oct", "kid": name });
+            if let (Some(alg), Some(object)) = (alg, head.as_object_mut()) {
+                object.insert("alg".to_owned(), alg.into());
+            }
+            head
+        }
+        KeyComponents::RsaPrivate {
+            private_exponent, prime_1, prime_2, exponent_1, exponent_2, coefficient, ..
+        } => {
+            let secrets = [private_exponent, prime_1, prime_2, exponent_1, exponent_2, coefficient];
+            let named = ["d", "p", "q", "dp", "dq", "qi"].into_iter().zip(secrets);
+            members.extend(named.map(|(member, value)| (member, text(value))));
+            describe(public, name)?
+        }
+        KeyComponents::EcPrivate { scalar, .. } => {
+            members.push(("d", text(scalar)));
+            describe(public, name)?
+        }
+        KeyComponents::Public(public) => describe(public, name)?,
+        _ => return Err("no standard says how to write such keys as a JSON Web Key".into()),
+    };
+    let head = head.to_string();
+    let mut out = Zeroizing::new(Vec::with_capacity(head.len() + 64 + 2 * 8192));
+    out.extend_from_slice(head.strip_suffix('}').unwrap_or(&head).as_bytes());
+    for (member, value) in &members {
+        for part in [",\"", member, "\":\"", value, "\""] {
+            out.extend_from_slice(part.as_bytes());
+        }
+    }
+    out.extend_from_slice(b"}\n");
+    Ok(out)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -213,6 +267,21 @@ mod tests {
         }
         let sm2 = PublicComponents::Ec { curve: Curve::Sm2, point: vec![4; 65] };
         assert!(describe(&sm2, "k").is_err());
+    }
+
+    #[test]
+    fn what_is_written_with_its_secret_is_read_again() {
+        let public = PublicComponents::Ec { curve: Curve::P256, point: [vec![4], vec![3; 64]].concat() };
+        let key = KeyComponents::EcPrivate { curve: Curve::P256, scalar: Secret::copy_of(&[7; 32]) };
+        let text = describe_private(&key, &public, "a \"name\"").unwrap();
+        let read = parse(&text).unwrap();
+        assert_eq!(read.name.as_deref(), Some("a \"name\""));
+        let Item::Key(KeyComponents::EcPrivate { scalar, .. }) = read.item else { panic!("no key") };
+        assert_eq!(scalar.expose(), [7; 32]);
+        let key = KeyComponents::Secret { key_type: KeyType::Hmac(Hash::Sha384), value: Secret::copy_of(&[9; 48]) };
+        let text = describe_private(&key, &public, "k").unwrap();
+        let Item::Key(KeyComponents::Secret { key_type, value }) = parse(&text).unwrap().item else { panic!("no key") };
+        assert_eq!((key_type, value.expose().len()), (KeyType::Hmac(Hash::Sha384), 48));
     }
 
     #[test]

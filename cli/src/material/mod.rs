@@ -8,6 +8,7 @@ mod jwk;
 mod pem;
 mod pkcs12;
 mod pqc;
+pub(crate) mod sm2_envelope;
 
 use std::io::Read as _;
 use std::path::Path;
@@ -16,7 +17,7 @@ use libkmss::key::{KeyComponents, Usage};
 use libkmss::secret::Secret;
 use zeroize::Zeroizing;
 
-pub(crate) use self::jwk::describe as to_jwk;
+pub(crate) use self::jwk::{describe as to_jwk, describe_private as to_private_jwk};
 use crate::output::Failure;
 
 /// Largest file that is read.

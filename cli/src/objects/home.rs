@@ -8,11 +8,11 @@ use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::key::{Body, KeyClass, KeyComponents, KeySpec, Object, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation, Kms};
-use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
+use libkmss::mechanism::{EncryptionContext, KeyType, Mechanism, Native};
 use libkmss::operation::{
-    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Find, GenerateDataKey,
-    GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename, Sign, Tokenize, Turn,
-    Update, Verify,
+    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected, Export, Find,
+    GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename, Sign,
+    Tokenize, Turn, Unwrap, Update, Verify, Wrap,
 };
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
@@ -67,6 +67,28 @@ impl Objects for HomeObjects {
 
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure> {
         Ok(self.kms.perform(&self.caller, Import { components, draft })?)
+    }
+
+    fn unwrap(
+        &self,
+        with: &Arc<Object>,
+        how: &Chosen,
+        wrapped: &[u8],
+        key_type: KeyType,
+        draft: Draft,
+    ) -> Result<Arc<Object>, Failure> {
+        let (unwrapping, how) = (ObjectRef::from(with), how.clone());
+        let expected = Expected { key_type, len: None };
+        Ok(self.kms.perform(&self.caller, Unwrap { unwrapping, how, wrapped: wrapped.into(), expected, draft })?)
+    }
+
+    fn wrap(&self, with: &Arc<Object>, how: &Chosen, key: &Arc<Object>) -> Result<Vec<u8>, Failure> {
+        let (wrapping, key) = (ObjectRef::from(with), ObjectRef::from(key));
+        Ok(self.kms.perform(&self.caller, Wrap { wrapping, key, how: how.clone() })?)
+    }
+
+    fn export(&self, key: &Arc<Object>) -> Result<KeyComponents, Failure> {
+        Ok(self.kms.perform(&self.caller, Export { key: ObjectRef::from(key) })?)
     }
 
     fn import_certificate(&self, der: &[u8], draft: Draft) -> Result<Arc<Object>, Failure> {

@@ -9,8 +9,8 @@ use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Transition};
 use libkmss::kms::{Doomed, DueRotation};
-use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, Mechanism, Native};
-use libkmss::operation::{Draft, Turn};
+use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, KeyType, Mechanism, Native};
+use libkmss::operation::{Chosen, Draft, Turn};
 use libkmss::tenant::Namespace;
 use zeroize::Zeroizing;
 
@@ -69,6 +69,22 @@ pub(crate) trait Objects {
 
     /// Brings in a key.
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure>;
+
+    /// Unwraps a key under another.
+    fn unwrap(
+        &self,
+        with: &Arc<Object>,
+        how: &Chosen,
+        wrapped: &[u8],
+        key_type: KeyType,
+        draft: Draft,
+    ) -> Result<Arc<Object>, Failure>;
+
+    /// Wraps a key under another.
+    fn wrap(&self, with: &Arc<Object>, how: &Chosen, key: &Arc<Object>) -> Result<Vec<u8>, Failure>;
+
+    /// A key in clear, where it may be read.
+    fn export(&self, key: &Arc<Object>) -> Result<KeyComponents, Failure>;
 
     /// Brings in a certificate (DER).
     fn import_certificate(&self, der: &[u8], draft: Draft) -> Result<Arc<Object>, Failure>;

@@ -7,8 +7,8 @@ use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Purpose, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation};
-use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
-use libkmss::operation::{Draft, Turn};
+use libkmss::mechanism::{EncryptionContext, KeyType, Mechanism, Native};
+use libkmss::operation::{Chosen, Draft, Turn};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, ObjectId};
 use remote::client::{Client, ClientError};
@@ -196,6 +196,43 @@ impl Objects for ServerObjects<'_> {
         let (components, draft) = (Some((&components).into()), Some((&draft).into()));
         let request = proto::ImportKeyRequest { namespace: self.place(), components, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
+    }
+
+    fn unwrap(
+        &self,
+        with: &Arc<Object>,
+        how: &Chosen,
+        wrapped: &[u8],
+        key_type: KeyType,
+        draft: Draft,
+    ) -> Result<Arc<Object>, Failure> {
+        let outcome = Some(proto::new_key::Outcome::Kept((&draft).into()));
+        let request = proto::UnwrapRequest {
+            unwrapping: self.reference(with),
+            mechanism: Some((&how.mechanism).into()),
+            wrapped: wrapped.to_vec(),
+            key: Some(proto::NewKey { key_type: convert::key_type_number(key_type), len: None, outcome }),
+            request_id: Vec::new(),
+        };
+        match self.server.ask(request)?.key.and_then(|made| made.outcome) {
+            Some(proto::made_key::Outcome::Kept(object)) => self.object(Some(object)),
+            _ => Err("the server's answer holds no key".into()),
+        }
+    }
+
+    fn wrap(&self, with: &Arc<Object>, how: &Chosen, key: &Arc<Object>) -> Result<Vec<u8>, Failure> {
+        let request = proto::WrapRequest {
+            wrapping: self.reference(with),
+            key: self.reference(key),
+            mechanism: Some((&how.mechanism).into()),
+            request_id: Vec::new(),
+        };
+        Ok(self.server.ask(request)?.wrapped)
+    }
+
+    fn export(&self, key: &Arc<Object>) -> Result<KeyComponents, Failure> {
+        let answer = self.server.ask(proto::ExportKeyRequest { key: self.reference(key), request_id: Vec::new() })?;
+        Ok(answer.components.ok_or("the server's answer holds no key")?.try_into()?)
     }
 
     fn import_certificate(&self, der: &[u8], draft: Draft) -> Result<Arc<Object>, Failure> {

@@ -7,6 +7,7 @@
 
 pub mod archive;
 pub mod audit;
+pub mod backup;
 pub mod bundle;
 pub mod checkpoint;
 pub mod compat;

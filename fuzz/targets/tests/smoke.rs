@@ -5,8 +5,8 @@ mod dice;
 
 use dice::{around, random};
 use fuzz_targets::{
-    archive, audit, bundle, checkpoint, compat, message, parameter, policy_language, policy_request, policy_response,
-    proof, record, sealed_file, template, wrapped,
+    archive, audit, backup, bundle, checkpoint, compat, message, parameter, policy_language, policy_request,
+    policy_response, proof, record, sealed_file, template, wrapped,
 };
 
 #[test]
@@ -29,6 +29,13 @@ fn no_ciphertext_brings_its_reader_down() {
 fn no_file_brings_its_reader_down_and_none_opens_that_was_not_sealed() {
     random(sealed_file::run, 2000, 400);
     around(sealed_file::run, 5000, sealed_file::seed());
+}
+
+#[test]
+fn no_archive_of_a_tenant_brings_its_reader_down_and_none_opens_that_was_not_written() {
+    random(backup::run, 2000, 400);
+    around(backup::run, 5000, backup::seed());
+    around(backup::run, 2000, backup::share().as_bytes());
 }
 
 #[test]

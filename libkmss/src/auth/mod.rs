@@ -12,6 +12,7 @@ use crate::secret::Secret;
 use crate::tenant::Namespace;
 
 pub use crate::domain::VersionInfo;
+pub(crate) use pin::{Arrival, Departure};
 pub use pin::{Holder, PinAuthenticator};
 pub use rewrap::RewrapToken;
 

@@ -5,6 +5,7 @@
 //! look at the store. Session objects never come here.
 
 mod cache;
+mod carry;
 mod changes;
 mod check;
 mod find;

@@ -19,12 +19,12 @@ use crate::tenant::{Namespace, NamespaceId, ObjectId, push_hex};
 
 /// A key that has an object of a device.
 #[derive(Debug, Serialize, Deserialize)]
-struct Owner {
+pub(super) struct Owner {
     /// What tells the object from others in its place.
     label: Option<ByteBuf>,
-    namespace: NamespaceId,
-    incarnation: u32,
-    object: ObjectId,
+    pub(super) namespace: NamespaceId,
+    pub(super) incarnation: u32,
+    pub(super) object: ObjectId,
 }
 
 /// The owners of what is in one place of a device.

@@ -22,7 +22,7 @@ pub(super) const NAMESPACES: &str = "namespace/";
 /// Positions of namespaces.
 pub(super) const ORDINALS: &str = "ordinal/";
 /// Owners of objects of devices.
-const OWNERS: &str = "hsm/owner/";
+pub(super) const OWNERS: &str = "hsm/owner/";
 /// Last part of the path of a [`Paths::closed`] marker.
 pub(super) const CLOSED: &str = "/closed";
 
@@ -71,6 +71,11 @@ impl Paths {
 
     pub(super) fn in_incarnation(namespace: NamespaceId, incarnation: u32) -> Self {
         Self { root: format!("ns/{namespace}/{incarnation}") }
+    }
+
+    /// What every path of the incarnation begins with.
+    pub(super) fn everything(&self) -> String {
+        format!("{}/", self.root)
     }
 
     pub(super) fn closed(&self) -> Result<StoreKey> {

@@ -287,6 +287,24 @@ impl Versions {
         self.all.iter().filter_map(|version| version.device.as_ref()).chain(&self.over)
     }
 
+    /// Everything, as an archive carries it: whether keys in devices are named (1) ‖ the record's content.
+    pub(crate) fn carried(&self) -> Result<Secret> {
+        let content = self.encode()?;
+        Ok(Secret::of_len(content.len().saturating_add(1), |out| {
+            if let [first, rest @ ..] = out {
+                *first = u8::from(self.name_devices());
+                rest.copy_from_slice(content.expose());
+            }
+        }))
+    }
+
+    /// What [`Self::carried`] made.
+    pub(crate) fn of_carried(suite: Suite, carried: &[u8]) -> Option<Self> {
+        let (flag, content) = carried.split_first()?;
+        (*flag <= 1).then_some(())?;
+        Self::decode(suite, &Secret::copy_of(content), *flag == 1)
+    }
+
     fn name_devices(&self) -> bool {
         self.devices().next().is_some()
     }

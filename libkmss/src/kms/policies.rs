@@ -326,7 +326,7 @@ impl Kms {
     }
 
     /// Commits a policy; where it decides in a namespace, with the seal on the namespace's record.
-    fn commit_policy(&self, site: &Site, role: PolicyRole, batch: Batch) -> Result<()> {
+    pub(super) fn commit_policy(&self, site: &Site, role: PolicyRole, batch: Batch) -> Result<()> {
         match site.place() {
             Some(place) if role == PolicyRole::Active => {
                 let known = self.namespaces()?.into_iter().find(|n| n.id == place.namespace);

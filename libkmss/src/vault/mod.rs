@@ -10,6 +10,7 @@
 //! with the key go all values. `<key>` is the first version of a key: the tokens of all versions are on one shelf, so that no
 //! token stands for two values and no value has two tokens whichever of them made it.
 
+mod carry;
 #[cfg(test)]
 mod tests;
 

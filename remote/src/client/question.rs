@@ -103,6 +103,7 @@ questions!(key_service_client::KeyServiceClient {
     update_object: UpdateObjectRequest => UpdateObjectResponse,
     rename_key: RenameKeyRequest => RenameKeyResponse,
     destroy_object: DestroyObjectRequest => DestroyObjectResponse,
+    export_key: ExportKeyRequest => ExportKeyResponse,
 } made {
     generate_key: GenerateKeyRequest => GenerateKeyResponse,
     generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
@@ -114,6 +115,8 @@ questions!(crypto_service_client::CryptoServiceClient {
     batch: BatchRequest => BatchResponse,
 } once {
     sign: SignRequest => SignResponse,
+    wrap: WrapRequest => WrapResponse,
+    unwrap: UnwrapRequest => UnwrapResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
     detokenize: DetokenizeRequest => DetokenizeResponse,
     make_user_key: MakeUserKeyRequest => MakeUserKeyResponse,

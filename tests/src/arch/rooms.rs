@@ -16,7 +16,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (8, &["pipeline"]),
     (7, &["operation"]),
     (6, &["policy", "quota", "audit", "auth", "backend", "catalog", "vault"]),
-    (5, &["store", "seal", "sealed", "domain"]),
+    (5, &["store", "seal", "sealed", "domain", "backup"]),
     (4, &["permit", "seen"]),
     (3, &["key", "caller", "principal"]),
     (2, &["mechanism", "rates", "device", "compat"]),

@@ -7,6 +7,7 @@ mod kit;
 
 mod approvals;
 mod audit;
+mod imports;
 mod keys;
 mod messages;
 mod operator;

@@ -84,7 +84,12 @@ pub(super) fn users_prefix(namespace: &Namespace, domain: &Domain) -> String {
 
 /// Where all credentials of this edition are.
 pub(super) fn prefix(namespace: &Namespace, domain: &Domain) -> String {
-    format!("auth/{}/{}/", namespace.id, hex(&domain.edition))
+    prefix_of(namespace, &domain.edition)
+}
+
+/// Where all credentials of `edition` are.
+pub(super) fn prefix_of(namespace: &Namespace, edition: &[u8]) -> String {
+    format!("auth/{}/{}/", namespace.id, hex(edition))
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -171,6 +176,30 @@ impl Record {
         let inner = tools.seal.unwrap(&context, &self.wrapped)?;
         self.wrapped = ByteBuf::from(tools.seal.wrap(&context, &inner)?);
         Ok(true)
+    }
+
+    /// Takes the wrapping of the seal away: what the PIN opens is all that is left.
+    ///
+    /// # Errors
+    /// Those of the seal.
+    pub(super) fn unwrap(&mut self, tools: &Tools<'_>) -> Result<()> {
+        let context = context(tools.namespace, self.name.as_deref(), self.version);
+        self.wrapped = ByteBuf::from(tools.seal.unwrap(&context, &self.wrapped)?.expose());
+        Ok(())
+    }
+
+    /// Wraps what [`Self::unwrap`] left. Attempts that were under way elsewhere count as wrong.
+    ///
+    /// # Errors
+    /// Those of the seal.
+    pub(super) fn wrap_again(&mut self, tools: &Tools<'_>) -> Result<()> {
+        let context = context(tools.namespace, self.name.as_deref(), self.version);
+        self.wrapped = ByteBuf::from(tools.seal.wrap(&context, &Secret::copy_of(&self.wrapped))?);
+        if self.limit != u32::MAX {
+            self.failures = self.failures.saturating_add(self.pending).min(self.limit);
+        }
+        self.pending = 0;
+        Ok(())
     }
 
     /// What must be so for it to be written: that the root key which wrapped it is not over.

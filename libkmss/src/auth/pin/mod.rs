@@ -4,6 +4,7 @@
 //! the PIN inside, by the seal outside, so that neither the store nor the root key nor the PIN is enough alone.
 
 mod attempt;
+mod carry;
 mod credential;
 mod domain;
 mod open;
@@ -28,6 +29,7 @@ use crate::secret::Secret;
 use crate::store::{Batch, Commit, Condition, Op, Store, StoreKey};
 use crate::tenant::Namespace;
 use attempt::Outcome;
+pub(crate) use carry::{Arrival, Departure};
 use credential::{Record, Verdict};
 use domain::Domain;
 

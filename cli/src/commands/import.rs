@@ -1,0 +1,241 @@
+//! `kmss import` and `kmss export`: keys that come in wrapped under a key of ours, and keys that go out.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use libkmss::clock::Timestamp;
+use libkmss::key::{BackendId, Date, KeyClass, KeySpec, Object, Protection, PublicComponents, Usage};
+use libkmss::mechanism::{BlockCipher, CipherMode, Curve, Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
+use libkmss::operation::Chosen;
+use serde_json::json;
+use x509_cert::der::pem::{LineEnding, encode_string};
+
+use super::key_import::{self, Wanted};
+use super::{key, key_life};
+use crate::args::{ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType};
+use crate::context::Context;
+use crate::material;
+use crate::material::sm2_envelope::{Envelope, unfit};
+use crate::objects::Objects;
+use crate::output::{self, Failure};
+
+/// CKM_RSA_AES_KEY_WRAP.
+const RSA_AES_KEY_WRAP: u64 = 0x1054;
+/// CKM_AES_KEY_WRAP_PAD of PKCS#11 3.2 (AES-KWP).
+const AES_KEY_WRAP_KWP: u64 = 0x210B;
+/// A day in milliseconds.
+const DAY: u64 = 86_400_000;
+
+/// Runs `kmss import`.
+///
+/// # Errors
+/// A sentence for standard error.
+pub(super) fn run(context: &Context, command: ImportCommand) -> Result<(), Failure> {
+    match command {
+        ImportCommand::Begin(args) => begin(context, &args),
+        ImportCommand::Finish(args) => finish(context, &args),
+    }
+}
+
+fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
+    let objects = context.objects(&args.token.token)?;
+    if !key::parts(&*objects, &args.name)?.is_empty() {
+        return Err(format!("a key named `{}` exists already in token `{}`", args.name, args.token.token).into());
+    }
+    key_life::require_free(&*objects, &args.name)?;
+    let (spec, usage, allowed) = match args.kind {
+        WrappingType::Rsa3072 | WrappingType::Rsa4096 => {
+            let bits = if args.kind == WrappingType::Rsa3072 { 3072 } else { 4096 };
+            let usage = Usage { unwrap: true, ..Usage::default() };
+            (KeySpec::Rsa { bits, exponent: vec![1, 0, 1] }, usage, vec![RSA_AES_KEY_WRAP])
+        }
+        WrappingType::Sm2 => (KeySpec::Ec(Curve::Sm2), Usage { decrypt: true, ..Usage::default() }, Vec::new()),
+    };
+    let end = Date::of(Timestamp(objects.now()?.0.saturating_add(u64::from(args.days) * DAY)));
+    let mut private = objects.draft()?;
+    private.identifier = private.id.0.iter().take(8).copied().collect();
+    (private.private, private.usage, private.allowed_mechanisms) = (true, usage, allowed);
+    private.protection = Protection { sensitive: true, ..Protection::default() };
+    private.backend = Some(BackendId::soft()).filter(|_| context.server().is_none());
+    let mut public = objects.draft()?;
+    public.identifier.clone_from(&private.identifier);
+    public.backend.clone_from(&private.backend);
+    for draft in [&mut private, &mut public] {
+        draft.name.clone_from(&args.name);
+        draft.label = args.name.as_bytes().to_vec();
+        draft.copyable = false;
+        draft.end = Some(end);
+    }
+    let made = objects.generate_pair(spec, private, public)?;
+    objects.close()?;
+    let public = &made.key().ok_or("the new object is no key")?.primary()?.public;
+    let spki = public.spki().ok_or("the public half of the new key is not known")?;
+    let pem = encode_string("PUBLIC KEY", LineEnding::LF, &spki)?;
+    std::fs::write(&args.out, pem).map_err(|e| format!("cannot write `{}`: {e}", args.out.display()))?;
+    let last = String::from_utf8_lossy(&end.0).into_owned();
+    if context.global.json {
+        return output::json(&json!({ "wrapping_key": key::describe(&made), "file": args.out, "last_day": last }));
+    }
+    let name = output::plain(&args.name);
+    output::line(&format!(
+        "Made the wrapping key `{name}`, good until the end of {last} (UTC); its public half is in"
+    ))?;
+    output::line(&format!("`{}`. Wrap a key under it, and bring it in:", args.out.display()))?;
+    output::line(&format!("  kmss import finish FILE --token {} --with {name} --name NAME", args.token.token))
+}
+
+fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
+    let token = &args.token.token;
+    let objects = context.objects(token)?;
+    let absent =
+        || format!("no wrapping key named `{}` in token `{token}`: make one with `kmss import begin`", args.with);
+    let with = objects.key(&args.with, KeyClass::Private)?.ok_or_else(absent)?;
+    let wrapping = with.key().ok_or_else(absent)?;
+    if !key::parts(&*objects, &args.name)?.is_empty() {
+        return Err(format!("a key named `{}` exists already in token `{token}`", args.name).into());
+    }
+    key_life::require_free(&*objects, &args.name)?;
+    let wanted = Wanted {
+        name: args.name.clone(),
+        label: args.label.clone().unwrap_or_else(|| args.name.clone()).into_bytes(),
+        identifier: args.id.as_deref().map(key::parse_hex).transpose()?,
+        sensitive: true,
+        extractable: args.extractable,
+        backend: None,
+        uses: key_import::uses(&args.usage)?,
+    };
+    let wrapped = material::read(&args.file)?;
+    let made = match wrapping.key_type {
+        KeyType::Rsa => {
+            let (key_type, class) = key_type(&args.key_type)?;
+            let how = Chosen { mechanism: rsa_aes(args.oaep, args.aes), number: Some(RSA_AES_KEY_WRAP) };
+            let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
+            let made = objects.unwrap(&with, &how, &wrapped, key_type, draft)?;
+            key_import::with_public(&*objects, made, &wanted)?
+        }
+        KeyType::Sm2 => enveloped(&*objects, &with, &wrapped, &wanted)?,
+        _ => return Err(format!("`{}` is no wrapping key: make one with `kmss import begin`", args.with).into()),
+    };
+    if !args.keep {
+        for half in key::parts(&*objects, &args.with)? {
+            objects.destroy(&half)?;
+        }
+    }
+    objects.close()?;
+    if context.global.json {
+        return output::json(&json!({ "key": key::describe(&made), "wrapping_key_destroyed": !args.keep }));
+    }
+    let kind = made.key().map(report::describe).unwrap_or_default();
+    output::line(&format!("Imported {kind} key `{}` into token `{token}`.", output::plain(&args.name)))?;
+    if args.keep { Ok(()) } else { output::line("The wrapping key is destroyed.") }
+}
+
+/// An SM2 key in an envelope. The envelope is opened here, as files of other formats are.
+fn enveloped(
+    objects: &dyn Objects,
+    with: &Arc<Object>,
+    wrapped: &[u8],
+    wanted: &Wanted,
+) -> Result<Arc<Object>, Failure> {
+    let envelope = Envelope::parse(wrapped)?;
+    let mechanism = Mechanism::Sm2(Sm2Mechanism::Encrypt);
+    let opened = objects.crypt_each(with, &mechanism, false, &[&envelope.wrapped])?;
+    let components = envelope.open(opened.first().ok_or_else(unfit)?)?;
+    let made = key_import::import(objects, &components, wanted)?;
+    let is_right = made.key().and_then(|key| key.primary().ok()).is_some_and(|it| envelope.is_of(&it.public));
+    if !is_right {
+        for half in key::parts(objects, &wanted.name)? {
+            objects.destroy(&half)?;
+        }
+        return Err(unfit());
+    }
+    Ok(made)
+}
+
+/// Runs `kmss export`.
+///
+/// # Errors
+/// The key may not leave, or is in a device; what it was to be written to is gone then.
+pub(super) fn export(context: &Context, args: &ExportKeyArgs) -> Result<(), Failure> {
+    let token = &args.key.token.token;
+    let objects = context.objects(token)?;
+    let found = key::require(&*objects, &args.key)?;
+    let object = found.iter().find(|object| object.key().is_some_and(|key| key.class != KeyClass::Public));
+    let object = object.ok_or("only its public half is there: `kmss key export-public` writes that")?;
+    let held = object.key().ok_or("the object is no key")?.primary()?;
+    if context.server().is_none() && held.backend != BackendId::soft() {
+        let why = "the key is in an HSM or on a server, and does not leave it this way: `kmss key move` and the device's own \
+                   backup are for that";
+        return Err(why.into());
+    }
+    let bytes = match &args.under {
+        Some(under) => zeroize::Zeroizing::new(wrapped(&*objects, object, under, args.oaep)?),
+        None => material::to_private_jwk(&objects.export(object)?, &held.public, &args.key.name)?,
+    };
+    objects.close()?;
+    write(&args.out, &bytes)?;
+    let (name, file) = (output::plain(&args.key.name), args.out.display());
+    if context.global.json {
+        return output::json(&json!({ "name": args.key.name, "file": args.out, "clear": args.clear }));
+    }
+    match &args.under {
+        Some(under) => output::line(&format!("Wrote `{name}`, wrapped under `{}`, to `{file}`.", output::plain(under))),
+        None => {
+            output::line(&format!("Wrote `{name}` IN CLEAR to `{file}` (JSON Web Key): whoever reads it has the key."))
+        }
+    }
+}
+
+/// The key, wrapped under another of the token.
+fn wrapped(objects: &dyn Objects, key: &Arc<Object>, under: &str, oaep: OaepHash) -> Result<Vec<u8>, Failure> {
+    if let Some(secret) = objects.key(under, KeyClass::Secret)? {
+        let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad);
+        let how = Chosen { mechanism, number: Some(AES_KEY_WRAP_KWP) };
+        return objects.wrap(&secret, &how, key);
+    }
+    let public = objects.key(under, KeyClass::Public)?.ok_or_else(|| format!("no key named `{under}` in the token"))?;
+    let is_rsa = matches!(&public.key().ok_or("it is no key")?.primary()?.public, PublicComponents::Rsa { .. });
+    if !is_rsa {
+        return Err(format!("`{under}` is neither an AES key nor an RSA key").into());
+    }
+    let how = Chosen { mechanism: rsa_aes(oaep, 256), number: Some(RSA_AES_KEY_WRAP) };
+    objects.wrap(&public, &how, key)
+}
+
+fn rsa_aes(hash: OaepHash, bits: u16) -> Mechanism {
+    let hash = match hash {
+        OaepHash::Sha1 => Hash::Sha1,
+        OaepHash::Sha256 => Hash::Sha256,
+        OaepHash::Sha384 => Hash::Sha384,
+        OaepHash::Sha512 => Hash::Sha512,
+    };
+    let oaep = Oaep { hash, mgf: hash, label: Vec::new() };
+    Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep, aes_len: usize::from(bits / 8) })
+}
+
+/// The type of a key as people write it, and what part of a key it is.
+fn key_type(text: &str) -> Result<(KeyType, KeyClass), Failure> {
+    let private = match text.to_ascii_lowercase().as_str() {
+        "rsa" => KeyType::Rsa,
+        "ec" => KeyType::Ec,
+        "ed25519" | "ed448" => KeyType::EcEdwards,
+        "x25519" | "x448" => KeyType::EcMontgomery,
+        "sm2" => KeyType::Sm2,
+        "dh" => KeyType::Dh,
+        "ml-dsa" => KeyType::MlDsa,
+        "ml-kem" => KeyType::MlKem,
+        "slh-dsa" => KeyType::SlhDsa,
+        secret => return Ok((key_import::secret_type(secret)?, KeyClass::Secret)),
+    };
+    Ok((private, KeyClass::Private))
+}
+
+/// Writes a file that was not there, for its owner alone.
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let cannot = |e| format!("`{}` cannot be made: {e}", path.display());
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| cannot(e).into())
+}
