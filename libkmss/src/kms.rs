@@ -37,7 +37,7 @@ use self::identities::Identities;
 pub use self::in_device::MaterialSeal;
 pub use self::life::{Doomed, Fate};
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
-pub use self::rotation::{DueRotation, RotationStep};
+pub use self::rotation::{DueRotation, RotationStep, Spent};
 pub use self::seals::SealReport;
 use crate::audit::seal::Sealer;
 use crate::audit::{AuditOptions, SegmentSink};

@@ -104,9 +104,18 @@ pub(crate) struct RotationArgs {
     /// The key
     #[command(flatten)]
     pub key: NamedKey,
-    /// So many days after a version took the name: `90d`, or `never`
-    #[arg(long, value_name = "DAYS")]
-    pub every: String,
+    /// So many days after a version took the name: `90d`; or `never`, which ends every rule
+    #[arg(long, value_name = "DAYS", required_unless_present_any = ["uses", "bytes"])]
+    pub every: Option<String>,
+    /// After so many uses that protect something: sign, encrypt, wrap, derive, encapsulate, tokenize
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub uses: Option<u64>,
+    /// After so many bytes of data in such uses: a number, or one with K, M, G or T behind it (powers of 1024)
+    #[arg(long, value_name = "SIZE")]
+    pub bytes: Option<String>,
+    /// Uses and bytes are bounds: the key is due at nine tenths, and what goes beyond all is refused until it is rotated
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `kmss key revoke`

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{key, key_rotate};
 use crate::args::{
-    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs,
+    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, ScheduleArgs,
 };
 use crate::context::Context;
 use crate::moment;
@@ -46,9 +46,7 @@ pub(super) fn run(context: &Context, command: LifeCommand) -> Result<ExitCode, F
         LifeCommand::Versions(key) => key_rotate::versions(context, &key),
         LifeCommand::Describe(args) => describe(context, args),
         LifeCommand::Alias(args) => alias(context, &args),
-        LifeCommand::Rotation(RotationArgs { key, every }) => {
-            change(context, &key, &Transition::Rotate(key_rotate::rule(&every)?))
-        }
+        LifeCommand::Rotation(args) => change(context, &args.key, &Transition::Rotate(key_rotate::rule(&args)?)),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -133,7 +131,7 @@ pub(super) fn lines(life: &Lifecycle) -> Vec<(&'static str, String)> {
         lines.push(("Version", life.version.to_string()));
     }
     lines.extend(life.next.map(|next| ("Pending", format!("version {next}"))));
-    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", format!("every {} days", rule.days))));
+    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", rule.to_string())));
     if let Some(revocation) = &life.revocation {
         let (when, by, why) = (output::time(revocation.time.0), output::plain(&revocation.by), said(&revocation.why));
         lines.push(("Revoked", format!("{when} for {} by {by}{why}", revocation.reason.name())));

@@ -99,7 +99,7 @@ pub(crate) fn life(life: &Lifecycle) -> String {
         deleted,
         (life.version != 0).then(|| format!("version {}", life.version)),
         life.next.map(|next| format!("version {next} is pending")),
-        life.rotation.as_ref().map(|rule| format!("rotated every {} days", rule.days)),
+        life.rotation.as_ref().map(|rule| format!("rotated {rule}")),
     ]
     .into_iter()
     .flatten()

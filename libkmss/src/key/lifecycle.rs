@@ -5,10 +5,11 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::object::{Date, Key};
+use super::object::{Date, Key, KeyClass};
 use super::{Action, Description, KeyState, Purpose};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
+use crate::tenant::ObjectId;
 
 /// Milliseconds of a day.
 const DAY: u64 = 86_400_000;
@@ -49,6 +50,9 @@ pub struct Lifecycle {
     /// When it is rotated by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// For a copy: the key with whose uses its own are counted, and the rule that bounded that one when it was copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_with: Option<Box<(ObjectId, Rotation)>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
@@ -66,16 +70,81 @@ pub enum Role {
     Pending,
 }
 
-/// When a key is rotated by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// When a key is rotated by itself: by whatever of it comes first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Rotation {
-    /// So many days after a version took the name.
+    /// So many days after a version took the name; 0 where days do not count.
+    #[serde(skip_serializing_if = "is_zero")]
     pub days: u32,
+    /// After so many uses that protect something ([`Action::protects`]).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uses: Option<u64>,
+    /// After so many bytes of data in such uses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// Whether uses and bytes are bounds as well: what goes beyond is refused until the key is rotated.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub strict: bool,
 }
 
 impl Rotation {
     /// Fewest and most days.
     pub const DAYS: (u32, u32) = (1, 36_500);
+
+    /// Every so many days.
+    #[must_use]
+    pub const fn every(days: u32) -> Self {
+        Self { days, uses: None, bytes: None, strict: false }
+    }
+
+    /// Whether uses are counted for it.
+    #[must_use]
+    pub const fn is_counted(&self) -> bool {
+        self.uses.is_some() || self.bytes.is_some()
+    }
+
+    /// What of it does not ask for uses to be counted.
+    #[must_use]
+    pub fn without_counts(self) -> Option<Self> {
+        (self.days != 0).then(|| Self::every(self.days))
+    }
+
+    /// At how much of `limit` the key is due: where that is a bound, early enough that there is time to rotate.
+    #[must_use]
+    pub const fn due_at(&self, limit: u64) -> u64 {
+        if self.strict { limit - limit / 10 } else { limit }
+    }
+
+    fn check(&self) -> Result<()> {
+        let (fewest, most) = Self::DAYS;
+        let bad = |why: String| Err(Error::new(ErrorKind::Arguments, why));
+        if self.days != 0 && !(fewest..=most).contains(&self.days) {
+            return bad(format!("a key is rotated every {fewest} to {most} days"));
+        }
+        if self.uses == Some(0) || self.bytes == Some(0) {
+            return bad("a key is rotated after at least one use or byte".to_owned());
+        }
+        if self.strict && !self.is_counted() {
+            return bad("only a number of uses or bytes is a bound".to_owned());
+        }
+        if self.days == 0 && !self.is_counted() {
+            return bad("it is not said when the key is rotated: after days, uses or bytes".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// In words, behind `rotated`.
+impl fmt::Display for Rotation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let every = (self.days != 0).then(|| format!("every {} days", self.days));
+        let uses = self.uses.map(|uses| format!("after {uses} uses"));
+        let bytes = self.bytes.map(|bytes| format!("after {bytes} bytes"));
+        let parts: Vec<String> = every.into_iter().chain(uses).chain(bytes).collect();
+        f.write_str(&parts.join(" or "))?;
+        if self.strict { f.write_str(", refused beyond") } else { Ok(()) }
+    }
 }
 
 impl Lifecycle {
@@ -89,6 +158,14 @@ impl Lifecycle {
     #[must_use]
     pub fn of_copy(&self) -> Self {
         Self { version: 0, role: None, next: None, since: None, rotation: None, ..self.clone() }
+    }
+
+    /// The same of a copy of the key `id`, whose uses are counted with those of that key.
+    #[must_use]
+    pub fn of_copy_of(&self, id: ObjectId) -> Self {
+        let counted = self.rotation.as_ref().filter(|rule| rule.is_counted());
+        let own = counted.map(|rule| Box::new((id, rule.clone())));
+        Self { counts_with: self.counts_with.clone().or(own), ..self.of_copy() }
     }
 
     /// Whether the clock alone may change what the key does.
@@ -296,7 +373,7 @@ impl fmt::Display for Transition {
                     .try_for_each(|purpose| write!(f, " purpose {}", purpose.map_or("any", Purpose::name)))?;
                 description.iter().try_for_each(|text| write!(f, " description `{text}`"))
             }
-            Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
+            Self::Rotate(Some(rule)) => write!(f, "rotate {rule}"),
         }
     }
 }
@@ -350,9 +427,19 @@ impl Key {
     /// When the key is rotated by itself; `created` is when its object was made.
     #[must_use]
     pub fn rotates_at(&self, created: Timestamp) -> Option<Timestamp> {
-        let days = u64::from(self.lifecycle.rotation.as_ref()?.days);
+        let days = self.lifecycle.rotation.as_ref().map(|rule| u64::from(rule.days)).filter(|days| *days != 0)?;
         let since = self.lifecycle.since.unwrap_or(created);
         Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
+    }
+
+    /// What the uses of the key, whose object is `id`, are counted for, and under the identity of which object. A public half
+    /// is used by others too, where nobody counts.
+    #[must_use]
+    pub fn counted(&self, id: ObjectId) -> Option<(ObjectId, &Rotation)> {
+        let life = &self.lifecycle;
+        let own = life.rotation.as_ref().filter(|rule| rule.is_counted() && self.class != KeyClass::Public);
+        let copied = || life.counts_with.as_deref().map(|(of, rule)| (*of, rule));
+        own.map(|rule| (id, rule)).or_else(copied)
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
@@ -497,11 +584,7 @@ impl Key {
     }
 
     fn rotate_by(&mut self, rule: Option<&Rotation>) -> Result<()> {
-        let (fewest, most) = Rotation::DAYS;
-        if rule.is_some_and(|rule| !(fewest..=most).contains(&rule.days)) {
-            let why = format!("a key is rotated every {fewest} to {most} days");
-            return Err(Error::new(ErrorKind::Arguments, why));
-        }
+        rule.map_or(Ok(()), Rotation::check)?;
         if self.lifecycle.role.is_some() {
             let why = format!("`{}` is a version of `{}`: say that of the key itself", self.name, self.base_name());
             return Err(Error::new(ErrorKind::Arguments, why));

@@ -173,6 +173,8 @@ impl Kms {
         }
         self.catalog().renew(namespace, &next, credentials)?;
         self.retire_policies(namespace.id, Some(next.incarnation));
+        // Identities are never given again: what is left of them misleads nobody.
+        let _ = self.book.forget_keys(namespace.id);
         Ok(next)
     }
 
@@ -189,6 +191,7 @@ impl Kms {
             let keys = self.auth.device_keys(namespace)?;
             self.catalog().remove_namespace(namespace, self.auth.prepare_remove(namespace)?)?;
             self.retire_policies(namespace.id, None);
+            let _ = self.book.forget_keys(namespace.id);
             Ok(self.destroy_keys(&keys))
         })
     }

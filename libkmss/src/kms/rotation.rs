@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::catalog::{Facet, ObjectKind, Query};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, Key, KeyClass, Object, spki_of_certificate};
+use crate::key::{Body, Key, KeyClass, Object, Rotation, spki_of_certificate};
 use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn};
 use crate::tenant::ObjectId;
 
@@ -23,8 +23,21 @@ pub struct DueRotation {
     pub version: u32,
     /// When it is rotated, or its next version takes the name; `None` where that waits for something else.
     pub due: Option<Timestamp>,
+    /// Uses that are counted, of how many.
+    pub uses: Option<Spent>,
+    /// Bytes that are counted, of how many.
+    pub bytes: Option<Spent>,
     /// What is done about it.
     pub step: RotationStep,
+}
+
+/// How much of what a version protects before it is rotated it has protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// So much, with what processes took ahead.
+    pub used: u64,
+    /// Of so much.
+    pub limit: u64,
 }
 
 /// What is done about a key whose rotation is looked after.
@@ -181,7 +194,14 @@ impl Kms {
         }
         let (name, version, now) = (key.name.clone(), key.version_number(), self.now());
         let known = self.versions_of(caller, &name)?;
-        let (due, step) = self.step(caller, &known, now)?;
+        let spent = self.spent(&object)?;
+        let is_over = |rule: &Rotation| {
+            let over = |spent: Option<Spent>| spent.is_some_and(|spent| spent.used >= rule.due_at(spent.limit));
+            over(spent.0) || over(spent.1)
+        };
+        let over = key.lifecycle.rotation.as_ref().is_some_and(is_over);
+        let (due, step) = self.step(caller, &known, (now, over))?;
+        let (uses, bytes) = spent;
         let step = match step {
             step if dry_run => step,
             RotationStep::Rotate => said(self.rotate_known(caller, known, Turn::Now), step)?,
@@ -189,10 +209,23 @@ impl Kms {
             RotationStep::Activate => said(self.activate_known(caller, known), step)?,
             step => step,
         };
-        Ok(Some(DueRotation { name, version, due, step }))
+        Ok(Some(DueRotation { name, version, due, uses, bytes, step }))
     }
 
-    fn step(&self, caller: &Caller, known: &Known, now: Timestamp) -> Result<(Option<Timestamp>, RotationStep)> {
+    /// Uses and bytes of the version, where they are counted.
+    fn spent(&self, object: &Object) -> Result<(Option<Spent>, Option<Spent>)> {
+        let Some((id, rule)) = object.key().and_then(|key| key.counted(object.id)) else { return Ok((None, None)) };
+        let (uses, bytes) = self.book.used_of_key(object.namespace, id)?;
+        let of = |used: u64, limit: Option<u64>| limit.map(|limit| Spent { used, limit });
+        Ok((of(uses, rule.uses), of(bytes, rule.bytes)))
+    }
+
+    fn step(
+        &self,
+        caller: &Caller,
+        known: &Known,
+        (now, over): (Timestamp, bool),
+    ) -> Result<(Option<Timestamp>, RotationStep)> {
         let (object, key) = known.key()?;
         if let Some(next) = known.pending.first().and_then(|half| half.key()) {
             let moment = next.lifecycle.activation;
@@ -203,12 +236,12 @@ impl Kms {
                     || (moment.is_some() && !self.is_certified(caller, &known.halves)?));
             return Ok((moment, if ready { RotationStep::Activate } else { RotationStep::Pending }));
         }
-        let Some(due) = key.rotates_at(object.created) else { return Ok((None, RotationStep::Waits)) };
-        if now < due {
-            return Ok((Some(due), RotationStep::Waits));
+        let due = key.rotates_at(object.created);
+        if !over && due.is_none_or(|due| now < due) {
+            return Ok((due, RotationStep::Waits));
         }
         let certified = self.is_certified(caller, &known.halves)?;
-        Ok((Some(due), if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
+        Ok((due, if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
     }
 
     fn rotate_known(&self, caller: &Caller, known: Known, turn: Turn) -> Result<Rotated> {

@@ -27,7 +27,7 @@ use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
+use crate::quota::{CountedKey, Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
 use crate::seen::Seen;
 use crate::store::Store;
 use crate::tenant::ObjectId;
@@ -329,6 +329,7 @@ impl Pipeline {
             subjects,
             bytes: None,
             limits: &[],
+            counted: &[],
             time: moment.wall,
             again: false,
         })
@@ -344,7 +345,8 @@ impl Pipeline {
         moment: Moment,
         limits: &[Limit],
     ) -> Result<Option<Box<dyn Reservation>>, Refusal> {
-        if free && limits.is_empty() {
+        let counted = if asked.again { Vec::new() } else { counted(caller, resolved.each()) };
+        if free && limits.is_empty() && counted.is_empty() {
             return Ok(None);
         }
         let (action, subjects) = (resolved.request.action, resolved.subjects);
@@ -354,6 +356,7 @@ impl Pipeline {
             subjects,
             bytes: asked.data_len,
             limits,
+            counted: &counted,
             time: moment.wall,
             again: asked.again,
         })
@@ -572,6 +575,20 @@ impl Trace {
         let at = |place| self.seen.partition_point(|seen| seen.place < place);
         self.seen.get(at(places.start)..at(places.end)).unwrap_or_default()
     }
+}
+
+/// The keys whose uses are counted among those that protect something here; nearly always none.
+fn counted<'a>(caller: &Caller, each: impl Iterator<Item = (Action, &'a Subject)>) -> Vec<CountedKey<'a>> {
+    let namespace = caller.namespace.id;
+    each.filter_map(|(action, subject)| match subject {
+        Subject::Object(object) if action.protects() => {
+            let key = object.key()?;
+            let (id, rule) = key.counted(object.id)?;
+            Some(CountedKey { namespace, id, name: key.counted_name(), rule })
+        }
+        _ => None,
+    })
+    .collect()
 }
 
 /// Books what was reserved.
