@@ -21,6 +21,7 @@ pub mod past;
 mod policies;
 mod quotas;
 mod rotation;
+mod rules;
 mod sealing;
 mod seals;
 
@@ -67,6 +68,7 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
+use crate::rules::RuleBook;
 use crate::seal::{Holding, HomeSeal, Seal};
 use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
@@ -242,6 +244,7 @@ impl Kms {
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let vault = Vault::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
+        let rules = Arc::new(RuleBook::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
@@ -249,7 +252,7 @@ impl Kms {
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
-            hall: Hall { catalog, backends, vault },
+            hall: Hall { catalog, backends, vault, rules },
         };
         Ok(Self {
             principal: CurrentPrincipal::new(pipeline.clock.monotonic()),

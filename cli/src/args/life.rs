@@ -40,6 +40,8 @@ pub(crate) enum LifeCommand {
     Rotation(RotationArgs),
     /// Say whose a key is and what it is for (by the SO)
     Describe(DescribeArgs),
+    /// Let another service than its own use a key, or do so no more (by the SO or the service's owner)
+    Grant(GrantArgs),
     /// Let a key have another name beside its own, or take that away; one that a key has goes over at once
     Alias(AliasArgs),
 }
@@ -59,6 +61,26 @@ pub(crate) struct DescribeArgs {
     /// A sentence about it; empty for none
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
+    /// The service that it belongs to (`service:NAME` or NAME), which alone uses it from now on; empty for none
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+}
+
+/// `kmss key grant`
+#[derive(Args, Debug)]
+pub(crate) struct GrantArgs {
+    /// The key
+    #[command(flatten)]
+    pub key: NamedKey,
+    /// The other service: `service:NAME` or NAME
+    #[arg(long, value_name = "SERVICE")]
+    pub service: String,
+    /// It may use it no more
+    #[arg(long)]
+    pub remove: bool,
+    /// As whoever owns the key's service, and not by the SO's PIN
+    #[arg(long)]
+    pub as_owner: bool,
 }
 
 /// `kmss key alias`

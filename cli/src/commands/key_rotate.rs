@@ -62,7 +62,8 @@ fn size(text: &str) -> Result<u64, Failure> {
     };
     let bytes = digits.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
     bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
-        format!("`{}` is no size: write a number of bytes, or one with K, M, G or T behind it", output::plain(text)).into()
+        format!("`{}` is no size: write a number of bytes, or one with K, M, G or T behind it", output::plain(text))
+            .into()
     })
 }
 

@@ -22,7 +22,8 @@ impl Named {
 }
 
 /// What is sealed under the home's domain key, beside the records of namespaces.
-pub(crate) const OF_HOME: [&str; 7] = ["audit/seal/", "block/", "hsm/owner/", "policy/", "quota/", "tomb/", "vault/"];
+pub(crate) const OF_HOME: [&str; 8] =
+    ["audit/seal/", "block/", "hsm/owner/", "policy/", "quota/", "rule/", "tomb/", "vault/"];
 /// Records of namespaces, sealed under the home's domain key.
 pub(crate) const NAMESPACES: &str = "namespace/";
 /// Where the markers of the home's versions are.

@@ -203,10 +203,7 @@ fn a_key_is_rotated_so_many_days_after_it_took_its_name() {
     assert_eq!(key.rotates_at(NOW), Some(after(90)));
     key.lifecycle.since = Some(after(1));
     assert_eq!(key.rotates_at(NOW), Some(after(91)));
-    assert_eq!(
-        kind(key.transit(&Transition::Rotate(Some(Rotation::every(0))), "officer", NOW)),
-        ErrorKind::Arguments
-    );
+    assert_eq!(kind(key.transit(&Transition::Rotate(Some(Rotation::every(0))), "officer", NOW)), ErrorKind::Arguments);
     let copy = key.lifecycle.of_copy();
     assert!(copy.is_plain());
     assert!(key.lifecycle.of_copy_of(ObjectId([1; 16])).is_plain());

@@ -7,6 +7,7 @@ mod domain;
 mod lifecycle;
 mod metadata;
 mod object;
+mod rotation;
 mod spec;
 mod spki;
 mod state;
@@ -18,12 +19,13 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
-pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, Transition};
-pub use metadata::{Description, Metadata, Purpose};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Transition};
+pub use metadata::{Description, Metadata, Purpose, service_name};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,
 };
+pub use rotation::Rotation;
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use spki::spki_of_certificate;
 pub use state::KeyState;

@@ -262,6 +262,11 @@ impl Kms {
         self.perform(caller, Activate { halves, pending, certificates })
     }
 
+    /// The halves of the key `name`, the secret one first.
+    pub(super) fn halves_of(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+        self.versions_of(caller, name).map(|known| known.halves)
+    }
+
     /// The key `name` and the version that is pending.
     fn versions_of(&self, caller: &Caller, name: &str) -> Result<Known> {
         let halves = self.halves(caller, name)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Hall, ObjectRef, Operation, Request, Target, now};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage, Transition};
 use crate::permit::{Permit, Subject};
@@ -37,23 +38,61 @@ impl Operation for ChangeLife {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Arc<Object>>> {
         let (caller, by) = (permit.caller(), &permit.caller().principal.name);
-        let mut changed = Vec::with_capacity(2);
-        for object in halves(permit)? {
-            if hall.keeper_of(caller, &object)?.is_some() {
+        let (mut changed, halves) = (Vec::with_capacity(2), halves(permit)?);
+        for object in &halves {
+            if hall.keeper_of(caller, object)?.is_some() {
                 let why = "the key's state is kept by its server: change it there";
                 return Err(Error::new(ErrorKind::ActionProhibited, why));
             }
             if matches!(self.transition, Transition::Delete { .. }) && !object.destroyable {
                 return Err(Error::new(ErrorKind::ActionProhibited, "the object may not be destroyed"));
             }
-            let mut object = Object::clone(&object);
+            let mut object = Object::clone(object);
             if let Body::Key(key) = &mut object.body {
+                if let Transition::Rotate(rule) = &self.transition {
+                    let own = Some(&*key.metadata.service).filter(|own| !own.is_empty());
+                    hall.rules.current()?.check_rotation(&caller.namespace, own, rule.as_ref())?;
+                }
                 key.transit(&self.transition, by, now(permit))?;
             }
             changed.push(object);
         }
+        if let Transition::Describe(said) = &self.transition {
+            // What people say of a key, they say of all its versions.
+            let mut others = other_versions(hall, caller, &halves)?;
+            for object in &mut others {
+                let Body::Key(key) = &mut object.body else { continue };
+                key.metadata.describe(said)?;
+            }
+            update_parts(hall, caller, &others)?;
+        }
         hall.catalog.update_all(caller, &changed)
     }
+}
+
+/// Versions changed in one commit: what changes together has its bounds.
+const PART: usize = 8;
+
+/// The halves of all other versions of a key than these are of, which policies know by the same name. Of one version that is
+/// named itself there are none.
+pub(super) fn other_versions(hall: &Hall, caller: &Caller, halves: &[Arc<Object>]) -> Result<Vec<Object>> {
+    let mut others = Vec::new();
+    for key in halves.iter().filter_map(|half| half.key()).filter(|key| key.lifecycle.role.is_none()) {
+        for number in (1..=key.newest_number()).filter(|number| *number != key.version_number()) {
+            match hall.catalog.find_by_name(caller, &format!("{}@{number}", key.name), key.class) {
+                Ok(other) => others.push(Object::clone(&other)),
+                // Somebody destroyed it.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// Stores changed versions, some at a time. Whoever is stopped in the middle is told, and asks again.
+pub(super) fn update_parts(hall: &Hall, caller: &Caller, versions: &[Object]) -> Result<()> {
+    versions.chunks(PART).try_for_each(|part| hall.catalog.update_all(caller, part).map(drop))
 }
 
 /// The halves that the permit admits.

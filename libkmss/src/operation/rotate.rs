@@ -66,6 +66,7 @@ impl Operation for Rotate {
         Request {
             mechanism: self.spec().map(|spec| Mechanism::Generate(spec.key_type())),
             more: self.halves.iter().map(manage).collect(),
+            makes: self.spec(),
             also: None,
             ..Request::new(Action::Generate, new.next().unwrap_or(Target::Namespace))
         }
@@ -103,6 +104,7 @@ impl Operation for Rotate {
         if made.len() != former.len() {
             return Err(Error::new(ErrorKind::Arguments, "a pair is rotated with both its halves"));
         }
+        hall.govern(permit.caller(), &mut made)?;
         hall.check_made(permit, &made)?;
         let held = hall.held_by(&made)?;
         let next = former.iter().map(|half| match self.turn {

@@ -17,7 +17,7 @@ pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
 use self::awaited::Awaited;
-use self::checks::{Asked, Prospects, Verdict, refused, unconfirmed};
+use self::checks::{Asked, Prospects, Verdict, counted, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
@@ -27,7 +27,7 @@ use crate::mechanism::Mechanism;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{CountedKey, Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
+use crate::quota::{Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
 use crate::seen::Seen;
 use crate::store::Store;
 use crate::tenant::ObjectId;
@@ -575,20 +575,6 @@ impl Trace {
         let at = |place| self.seen.partition_point(|seen| seen.place < place);
         self.seen.get(at(places.start)..at(places.end)).unwrap_or_default()
     }
-}
-
-/// The keys whose uses are counted among those that protect something here; nearly always none.
-fn counted<'a>(caller: &Caller, each: impl Iterator<Item = (Action, &'a Subject)>) -> Vec<CountedKey<'a>> {
-    let namespace = caller.namespace.id;
-    each.filter_map(|(action, subject)| match subject {
-        Subject::Object(object) if action.protects() => {
-            let key = object.key()?;
-            let (id, rule) = key.counted(object.id)?;
-            Some(CountedKey { namespace, id, name: key.counted_name(), rule })
-        }
-        _ => None,
-    })
-    .collect()
 }
 
 /// Books what was reserved.

@@ -6,7 +6,8 @@
 
 use std::sync::{Arc, Weak};
 
-use super::{Pipeline, counted};
+use super::Pipeline;
+use super::checks::counted;
 use super::unfinished::{Standing, Unfinished};
 use crate::audit::Outcome;
 use crate::caller::Caller;

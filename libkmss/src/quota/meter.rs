@@ -184,8 +184,7 @@ impl Meters {
     /// The counter of `kind` of the budget `instance` of `quota`.
     pub(super) fn meter(&self, quota: &Quota, instance: &Instance, kind: Kind) -> Result<Arc<Meter>> {
         let place = quota.scope.namespace.map_or_else(String::new, |id| id.to_string());
-        let name =
-            MeterName::Budget(quota.serial, format!("{place}\0{}", quota.name), instance.name.clone(), kind);
+        let name = MeterName::Budget(quota.serial, format!("{place}\0{}", quota.name), instance.name.clone(), kind);
         self.known_or(name, || {
             let budget = self.home.index_term("quota budget", instance.name.as_bytes())?;
             let path = StoreKey::new(format!("{}{}/{}", folder(&self.home, quota)?, hex(&budget), kind.name()))?;
@@ -200,11 +199,7 @@ impl Meters {
         })
     }
 
-    fn known_or(
-        &self,
-        name: MeterName,
-        make: impl FnOnce() -> Result<(StoreKey, Kind, String)>,
-    ) -> Result<Arc<Meter>> {
+    fn known_or(&self, name: MeterName, make: impl FnOnce() -> Result<(StoreKey, Kind, String)>) -> Result<Arc<Meter>> {
         if let Some(known) = self.known.lock().get(&name) {
             return Ok(Arc::clone(known));
         }

@@ -86,6 +86,9 @@ impl Server {
         if let Body::Key(key) = &mut object.body {
             // Uses are counted where the key is, for all who ask there.
             key.lifecycle.rotation = key.lifecycle.rotation.take().and_then(Rotation::without_counts);
+            // So is the service that it belongs to looked at: there this host has a name of its own.
+            key.metadata.service.clear();
+            key.metadata.grants.clear();
         }
         Ok(object)
     }

@@ -133,6 +133,7 @@ impl From<&Transition> for proto::Transition {
                 owner: said.owner.clone(),
                 description: said.description.clone(),
                 purpose: said.purpose.map(purpose_number),
+                service: said.service.clone(),
                 ..of(Kind::Describe)
             },
             Transition::Rotate(rule) => {
@@ -168,6 +169,7 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
             owner: asked.owner,
             description: asked.description,
             purpose: asked.purpose.map(purpose).transpose()?,
+            service: asked.service,
         }),
         Ok(Kind::Rotate) => {
             let counted = (asked.rotation_uses, asked.rotation_bytes);
@@ -285,6 +287,8 @@ impl From<&Metadata> for proto::Metadata {
             description: metadata.description.clone(),
             purpose: purpose_number(metadata.purpose),
             aliases: metadata.aliases.clone(),
+            service: metadata.service.clone(),
+            grants: metadata.grants.clone(),
         }
     }
 }
@@ -295,6 +299,8 @@ pub(super) fn metadata(metadata: proto::Metadata) -> Result<Metadata> {
         description: metadata.description,
         purpose: purpose(metadata.purpose)?,
         aliases: metadata.aliases,
+        service: metadata.service,
+        grants: metadata.grants,
         ..Metadata::default()
     })
 }
