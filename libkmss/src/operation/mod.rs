@@ -417,12 +417,13 @@ impl Hall {
         let rules = self.rules.current()?;
         for object in objects.iter_mut().filter(|object| object.storage == Storage::Stored) {
             let Body::Key(key) = &mut object.body else { continue };
-            let is_new = key.copy_of.is_empty() && key.lifecycle.version == 0;
+            // A copy of a session key that came from nothing is new as well.
+            let is_new = key.copy_of.iter().all(String::is_empty) && key.lifecycle.version == 0;
             if is_new && key.metadata.service.is_empty() && rules.keeps_apart(&caller.namespace) {
                 key.metadata.service = caller.principal.service().unwrap_or_default().to_owned();
             }
             let own = Some(&*key.metadata.service).filter(|own| !own.is_empty()).or(caller.principal.service());
-            // What the public half is, its private half is.
+            // What the public half is, its private half is; and public keys of others are not made here.
             if key.class != KeyClass::Public {
                 rules.check(&caller.namespace, own, Made::of_key(key))?;
             }
