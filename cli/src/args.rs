@@ -15,6 +15,7 @@ mod life;
 mod policy;
 mod quota;
 mod report;
+mod rule;
 mod seal;
 mod service;
 mod token;
@@ -40,8 +41,8 @@ pub(crate) use self::import::{
 };
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
 pub(crate) use self::life::{
-    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs,
-    ScheduleArgs,
+    AliasArgs, DeleteArgs, DescribeArgs, GrantArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand,
+    RotationArgs, ScheduleArgs,
 };
 pub(crate) use self::policy::{
     ApplyArgs, ApproveArgs, CompileArgs, ContentArgs, ExplainArgs, FmtArgs, PolicyCommand, ReplayArgs, RequestArgs,
@@ -49,6 +50,7 @@ pub(crate) use self::policy::{
 };
 pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlaceArgs, QuotaSetArgs};
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
+pub(crate) use self::rule::{RuleCommand, RulePlaceArgs, RuleSetArgs};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
 pub(crate) use self::service::{
     DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs, MessageAlgorithm,
@@ -145,6 +147,9 @@ pub(crate) enum Command {
     /// Quotas: how many operations or bytes, for whom
     #[command(subcommand)]
     Quota(QuotaCommand),
+    /// Rules for keys: which types and sizes may be made, how often they rotate, and whether services keep apart
+    #[command(subcommand)]
+    Rule(RuleCommand),
     /// The audit trail
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -234,9 +239,10 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         token: TokenArg,
         /// rsa:2048…8192, ec:p256|p384|p521|secp256k1, ed25519, ed448, x25519, x448, sm2, dh:ffdhe2048…8192, ml-dsa:44|65|87,
-        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS
+        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS [default: what a
+        /// rule prefers]
         #[arg(long = "type", value_name = "TYPE")]
-        key_type: String,
+        key_type: Option<String>,
         /// CKA_ID in hex [default: taken from the key's unique id]
         #[arg(long, value_name = "HEX")]
         id: Option<String>,
@@ -261,6 +267,9 @@ pub(crate) enum KeyCommand {
         /// Only those of this purpose
         #[arg(long, value_name = "PURPOSE")]
         purpose: Option<String>,
+        /// Only those that belong to this service
+        #[arg(long, value_name = "SERVICE")]
+        service: Option<String>,
         /// Only those with this tag; may be repeated
         #[arg(long = "tag", value_name = "TAG")]
         tags: Vec<String>,

@@ -10,7 +10,8 @@ use remote::client::{Access, Client};
 
 use crate::args::{
     AlarmCommand, AuditCommand, BackupCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs,
-    FileCommand, Global, KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, SealCommand, ServerArgs,
+    FileCommand, Global, KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, RuleCommand, SealCommand,
+    ServerArgs,
     ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
@@ -79,6 +80,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         Command::Policy(command) => policy(command),
         Command::Block(command) => block(command),
         Command::Quota(command) => quota(command),
+        Command::Rule(RuleCommand::Set(_) | RuleCommand::List { .. } | RuleCommand::Remove(_)) => Place::Either,
         Command::Audit(command) => audit(command),
         Command::Backup(BackupCommand::Inspect { .. } | BackupCommand::Verify(_)) => Place::Files,
         Command::Backup(BackupCommand::Create(_) | BackupCommand::Epoch { .. } | BackupCommand::Retire { .. })
@@ -148,7 +150,8 @@ const fn life(command: &LifeCommand) -> Place {
         | LifeCommand::Versions(_)
         | LifeCommand::Rotation(_)
         | LifeCommand::Describe(_)
-        | LifeCommand::Alias(_) => Place::Either,
+        | LifeCommand::Alias(_)
+        | LifeCommand::Grant(_) => Place::Either,
     }
 }
 

@@ -28,6 +28,12 @@ impl Principal {
     pub fn new(name: impl Into<String>, roles: Vec<String>) -> Self {
         Self { name: name.into(), roles, process: CallerProcess::default(), source: String::new() }
     }
+
+    /// What it is called as a service, where it is one: `service:NAME`.
+    #[must_use]
+    pub fn service(&self) -> Option<&str> {
+        self.name.strip_prefix("service:").filter(|name| !name.is_empty())
+    }
 }
 
 /// Roles of which nobody holds two: who runs the system, who says what is allowed, and who checks both.

@@ -24,6 +24,7 @@ mod policies;
 mod quotas;
 mod restore;
 mod rotation;
+mod rules;
 mod sealing;
 mod seals;
 mod tokens;
@@ -46,7 +47,7 @@ pub use self::in_device::MaterialSeal;
 pub use self::life::{Doomed, Fate};
 pub use self::policies::{AppliedPolicy, PolicyTarget, UnsignedPolicy};
 pub use self::restore::{NamespaceFate, PolicyFate, RestorePlan, RestoreReport, RestoredNamespace};
-pub use self::rotation::{DueRotation, RotationStep};
+pub use self::rotation::{DueRotation, RotationStep, Spent};
 pub use self::seals::SealReport;
 use self::tries::Tries;
 use crate::audit::seal::Sealer;
@@ -77,6 +78,7 @@ use crate::principal::CurrentPrincipal;
 use crate::quota::{Book, HostLedger, Quota};
 use crate::random::Random;
 use crate::rates::Rates;
+use crate::rules::RuleBook;
 use crate::seal::{Holding, HomeSeal, Seal};
 use crate::secret::Secret;
 use crate::store::{SqliteStore, Store};
@@ -255,6 +257,7 @@ impl Kms {
         let policy = GuestEngine::new(source, Arc::clone(&store), Arc::clone(&rates), Arc::clone(&approvals));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let vault = Vault::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key));
+        let rules = Arc::new(RuleBook::new(Arc::clone(&store), Arc::clone(&random), Arc::clone(&home_key)));
         let suite = seal.suite();
         let pipeline = Pipeline {
             policy: Arc::new(policy),
@@ -262,7 +265,7 @@ impl Kms {
             audit: Arc::clone(&audit) as _,
             clock,
             store: Arc::clone(&store),
-            hall: Hall { catalog, backends, vault },
+            hall: Hall { catalog, backends, vault, rules },
         };
         Ok(Self {
             unscrubbed: AtomicBool::new(true),

@@ -29,6 +29,7 @@ pub mod principal;
 pub mod quota;
 pub mod random;
 pub mod rates;
+pub mod rules;
 pub mod seal;
 mod sealed;
 pub mod secret;

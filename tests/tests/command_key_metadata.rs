@@ -111,3 +111,108 @@ fn an_alias_goes_from_one_key_to_another_and_follows_the_name() {
     home.kmss("store check").succeed();
     home.audit_is_whole();
 }
+
+/// From now on every pkcs11-tool is called so.
+fn be(home: &Home, name: &str) {
+    let tool = fs::canonicalize("/usr/bin/pkcs11-tool").unwrap();
+    let rule = format!("[[principal]]\nexecutable = \"{}\"\nname = \"{name}\"\n", tool.display());
+    fs::write(home.path().join("kmss.toml"), rule).unwrap();
+}
+
+fn signs(home: &Home) -> Program {
+    fs::write(home.file("msg"), "text").unwrap();
+    let sign = "--sign --id 01 --mechanism ECDSA-SHA256 --input-file msg --output-file sig";
+    home.pkcs11_tool(TOKEN, sign)
+}
+
+#[test]
+fn a_key_of_a_service_is_used_by_another_only_while_it_is_granted() {
+    if built::only_kmss("key grant") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    kmss(&home, "key grant pay --service billing").fail().mentions("belongs to no service");
+    kmss(&home, "key describe pay --service service:order").succeed();
+    assert_eq!(names(&home, "key list --service order"), ["pay"]);
+    be(&home, "service:order");
+    signs(&home).succeed();
+    be(&home, "service:billing");
+    signs(&home).fail();
+    let refused = home.audit(20).into_iter().rev().find(|record| record["outcome"] == "denied").unwrap();
+    assert!(refused["reason"].as_str().unwrap().contains("kmss key grant pay --service billing"), "{refused}");
+    kmss(&home, "key grant pay --service billing").succeed().mentions("used by the service order, and by billing");
+    signs(&home).succeed();
+    kmss(&home, "key show pay").succeed().mentions("Granted to");
+    kmss(&home, "key grant pay --service billing --remove").succeed().mentions("no other");
+    signs(&home).fail();
+    // Somebody who is no service uses it neither, and rotates it.
+    be(&home, "user:anna");
+    signs(&home).fail();
+    kmss(&home, "key rotate pay").succeed();
+    assert_eq!(names(&home, "key list --service order"), ["pay", "pay@1"]);
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn an_owner_of_a_service_grants_its_keys_and_sets_its_rule() {
+    if built::only_kmss("key grant") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    kmss(&home, "key describe pay --service order").succeed();
+    let command = fs::canonicalize(built::command()).unwrap();
+    let rule = format!("[[principal]]\nexecutable = \"{}\"\nname = \"user:anna\"\n", command.display());
+    fs::write(home.path().join("kmss.toml"), rule).unwrap();
+    kmss(&home, "key grant pay --service billing --as-owner").fail().mentions("owns the service `order`");
+    kmss(&home, "rule set --service order --types ec:256 --owner user:anna").succeed();
+    kmss(&home, "key grant pay --service billing --as-owner").succeed().mentions("billing");
+    // Without the officer's PIN.
+    let own = |words: &str| kmss(&home, words).env("KMSS_SO_PIN", "not-the-pin");
+    own("rule set --service order --types ec:256,aes:256 --owner user:anna").succeed().mentions("in place of");
+    own("rule set --service order --types ec:256 --owner user:otto").fail().mentions("not its owner's to say");
+    own("rule set --types ec:256").fail();
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn a_rule_says_what_is_made_at_every_door_and_how_often_it_rotates() {
+    if built::only_kmss("rule") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "old", "aes:128", "01");
+    kmss(&home, "key generate none").fail().mentions("--type");
+    kmss(&home, "rule set").fail().mentions("says nothing");
+    kmss(&home, "rule set --types des").fail();
+    let said = kmss(&home, "rule set --types aes:256,ec:384 --prefer ec:p384 --rotate 90d").succeed();
+    said.mentions("types aes:256,ec:384, prefer ec:p384, rotate 90d");
+    kmss(&home, "key generate a --type aes:192").fail().mentions("aes:256, ec:384");
+    home.pkcs11_tool(TOKEN, "--keygen --key-type AES:16 --label b --id 02").fail();
+    home.pkcs11_tool(TOKEN, "--keygen --key-type AES:32 --label c --id 03").succeed();
+    kmss(&home, "key generate d").succeed().mentions("P-384");
+    for name in ["c", "d"] {
+        assert_eq!(items(&home, &format!("key show {name}"))[0]["lifecycle"]["rotation"]["days"], 90);
+    }
+    kmss(&home, "key rotation d --every 120d").fail().mentions("every 90 days at least");
+    kmss(&home, "key rotation d --every never").fail();
+    kmss(&home, "key rotation d --every 30d --uses 100").succeed();
+    // What is there stays, and is not made again.
+    assert!(items(&home, "key show old")[0]["lifecycle"]["rotation"].is_null());
+    kmss(&home, "key rotate old").fail().mentions("not aes:128");
+    let rules = items(&home, "rule list");
+    assert_eq!((rules.len(), &rules[0]["preferred"], &rules[0]["rotation_days"]), (1, &"ec:p384".into(), &90.into()));
+    kmss(&home, "rule remove").succeed();
+    assert!(items(&home, "rule list").is_empty());
+    kmss(&home, "key generate a --type aes:192").succeed();
+    // Where services keep apart, a key belongs to whoever makes it.
+    kmss(&home, "rule set --apart").succeed();
+    be(&home, "service:order");
+    home.pkcs11_tool(TOKEN, "--keygen --key-type AES:32 --label e --id 05").succeed();
+    assert_eq!(names(&home, "key list --service order"), ["e"]);
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}

@@ -233,3 +233,92 @@ fn a_certificate_that_changes_no_name_says_why() {
     kmss(&home, "key enable web").succeed();
     assert_eq!(items(&home, "rotate due")[0]["step"], "activate");
 }
+
+fn sign(home: &Home, by: &str) -> Program {
+    fs::write(home.file("msg"), "text").unwrap();
+    pkcs11(home, &format!("--sign {by} --mechanism ECDSA-SHA256 --input-file msg --output-file sig"))
+}
+
+#[test]
+fn a_key_is_rotated_after_so_many_uses_of_all_processes_once_whoever_looks() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    kmss(&home, "key rotation pay --uses 0").fail();
+    kmss(&home, "key rotation pay --every never --uses 3").fail().mentions("nothing beside it");
+    kmss(&home, "key rotation pay --uses 3").succeed().mentions("after 3 uses");
+    let due = || items(&home, "rotate due --dry-run").remove(0);
+    for n in 1..=2 {
+        sign(&home, "--id 01").succeed();
+        let due = due();
+        assert_eq!(
+            (&due["uses"]["used"], &due["uses"]["limit"], &due["step"]),
+            (&n.into(), &3.into(), &"waits".into())
+        );
+    }
+    // Verifying protects nothing.
+    let verify = "--verify --id 01 --mechanism ECDSA-SHA256 --input-file msg --signature-file sig";
+    pkcs11(&home, verify).succeed();
+    assert_eq!(due()["step"], "waits");
+    sign(&home, "--id 01").succeed();
+    assert_eq!(due()["step"], "rotate");
+    // What is no bound goes on until somebody looks.
+    sign(&home, "--id 01").succeed();
+    kmss(&home, "rotate due --dry-run").succeed().mentions("4/3 uses");
+    std::thread::scope(|all| {
+        for _ in 0..4 {
+            all.spawn(|| kmss(&home, "rotate due").succeed());
+        }
+    });
+    let known = versions(&home, "pay");
+    assert_eq!(known.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["pay@1", "pay"]);
+    let now = due();
+    assert_eq!((&now["version"], &now["uses"]["used"], &now["step"]), (&2.into(), &0.into(), &"waits".into()));
+    home.kmss("store check").succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn beyond_a_bound_a_key_protects_nothing_until_it_is_rotated() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "ec:p256", "01");
+    kmss(&home, "key rotation pay --every 90d --strict").fail().mentions("--uses");
+    kmss(&home, "key rotation pay --every 90d --uses 2 --strict").succeed().mentions("refused beyond");
+    sign(&home, "--id 01").succeed();
+    sign(&home, "--id 01").succeed();
+    sign(&home, "--id 01").fail();
+    let refused = home.audit(20).into_iter().rev().find(|record| record["outcome"] == "denied").unwrap();
+    assert_eq!((&refused["action"], &refused["rule"]), (&"sign".into(), &"rotation:pay".into()), "{refused}");
+    // What it protected is still there for everybody.
+    let verify = "--verify --id 01 --mechanism ECDSA-SHA256 --input-file msg --signature-file sig";
+    pkcs11(&home, verify).succeed();
+    assert_eq!(items(&home, "rotate due")[0]["step"], "rotate");
+    sign(&home, "--label pay").succeed();
+    assert_eq!(items(&home, "rotate due")[0]["uses"]["used"], 1);
+    home.audit_is_whole();
+}
+
+#[test]
+fn a_key_is_rotated_after_so_many_bytes() {
+    if built::only_kmss("key rotate") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.generate(TOKEN, "pay", "aes:256", "01");
+    kmss(&home, "key rotation pay --bytes 1X").fail().mentions("no size");
+    kmss(&home, "key rotation pay --bytes 1K").succeed().mentions("after 1024 bytes");
+    fs::write(home.file("plain"), [7; 512]).unwrap();
+    let cipher = "--mechanism AES-CBC --iv 00000000000000000000000000000000";
+    let encrypt = || {
+        pkcs11(&home, &format!("--encrypt --id 01 {cipher} --input-file plain --output-file out")).succeed();
+        items(&home, "rotate due --dry-run").remove(0)
+    };
+    let first = encrypt();
+    assert_eq!((&first["bytes"]["used"], &first["step"]), (&512.into(), &"waits".into()));
+    assert_eq!(encrypt()["step"], "rotate");
+}

@@ -40,6 +40,8 @@ pub(crate) enum LifeCommand {
     Rotation(RotationArgs),
     /// Say whose a key is and what it is for (by the SO)
     Describe(DescribeArgs),
+    /// Let another service than its own use a key, or do so no more (by the SO or the service's owner)
+    Grant(GrantArgs),
     /// Let a key have another name beside its own, or take that away; one that a key has goes over at once
     Alias(AliasArgs),
 }
@@ -59,6 +61,26 @@ pub(crate) struct DescribeArgs {
     /// A sentence about it; empty for none
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
+    /// The service that it belongs to (`service:NAME` or NAME), which alone uses it from now on; empty for none
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
+}
+
+/// `kmss key grant`
+#[derive(Args, Debug)]
+pub(crate) struct GrantArgs {
+    /// The key
+    #[command(flatten)]
+    pub key: NamedKey,
+    /// The other service: `service:NAME` or NAME
+    #[arg(long, value_name = "SERVICE")]
+    pub service: String,
+    /// It may use it no more
+    #[arg(long)]
+    pub remove: bool,
+    /// As whoever owns the key's service, and not by the SO's PIN
+    #[arg(long)]
+    pub as_owner: bool,
 }
 
 /// `kmss key alias`
@@ -104,9 +126,18 @@ pub(crate) struct RotationArgs {
     /// The key
     #[command(flatten)]
     pub key: NamedKey,
-    /// So many days after a version took the name: `90d`, or `never`
-    #[arg(long, value_name = "DAYS")]
-    pub every: String,
+    /// So many days after a version took the name: `90d`; or `never`, which ends every rule
+    #[arg(long, value_name = "DAYS", required_unless_present_any = ["uses", "bytes"])]
+    pub every: Option<String>,
+    /// After so many uses that protect something: sign, encrypt, wrap, derive, encapsulate, tokenize
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub uses: Option<u64>,
+    /// After so many bytes of data in such uses: a number, or one with K, M, G or T behind it (powers of 1024)
+    #[arg(long, value_name = "SIZE")]
+    pub bytes: Option<String>,
+    /// Uses and bytes are bounds: the key is due at nine tenths, and what goes beyond all is refused until it is rotated
+    #[arg(long)]
+    pub strict: bool,
 }
 
 /// `kmss key revoke`

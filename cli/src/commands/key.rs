@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind};
 use libkmss::clock::Timestamp;
-use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage};
+use libkmss::key::{
+    AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage, service_name,
+};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use report::{class_name, uses};
@@ -26,12 +28,15 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Fa
         KeyCommand::Move(args) => return key_move::run(context, &args),
         KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active } => {
             let how = How { id: id.as_deref(), extractable, backend, pre_active };
-            generate(context, &name, &token.token, &key_type, how)
+            generate(context, &name, &token.token, key_type.as_deref(), how)
         }
         KeyCommand::Import(args) => key_import::run(context, &args),
         KeyCommand::ExportPublic { key, format, out } => key_export::run(context, &key, format, out.as_deref()),
-        KeyCommand::List { token, owner, purpose, tags } => {
-            let facets = facets(owner, purpose.as_deref(), tags)?;
+        KeyCommand::List { token, owner, purpose, service, tags } => {
+            let mut facets = facets(owner, purpose.as_deref(), tags)?;
+            if let Some(service) = service {
+                facets.push((Facet::Service, service_name(&service)?.into_bytes()));
+            }
             list(context, &token.token, &facets)
         }
         KeyCommand::Show(key) => show(context, &key),
@@ -55,11 +60,15 @@ struct How<'a> {
     pre_active: bool,
 }
 
-fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: How<'_>) -> Result<(), Failure> {
-    let spec = key_type::parse(type_text)?;
+fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>, how: How<'_>) -> Result<(), Failure> {
+    let spec = type_text.map(key_type::parse).transpose()?;
     let How { id, extractable, backend, pre_active } = how;
     let identifier = id.map(parse_hex).transpose()?;
     let objects = context.objects(token)?;
+    let spec = match spec {
+        Some(spec) => spec,
+        None => preferred(&*objects)?,
+    };
     if !parts(&*objects, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
@@ -90,6 +99,14 @@ fn generate(context: &Context, name: &str, token: &str, type_text: &str, how: Ho
         output::plain(&key.name),
         output::hex(&made.identifier)
     ))
+}
+
+/// What a rule prefers to be made.
+fn preferred(objects: &dyn Objects) -> Result<KeySpec, Failure> {
+    match objects.preferred_type()? {
+        Some(text) => key_type::parse(&text),
+        None => Err("say what to make (--type): no rule of the token prefers anything".into()),
+    }
 }
 
 /// The backend that is to keep a new key, where one is named.

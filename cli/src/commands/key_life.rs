@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{key, key_rotate};
 use crate::args::{
-    AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, RotationArgs, ScheduleArgs,
+    AliasArgs, DeleteArgs, DescribeArgs, GrantArgs, LifeCommand, NamedKey, PurgeArgs, RevokeArgs, ScheduleArgs,
 };
 use crate::context::Context;
 use crate::moment;
@@ -46,9 +46,8 @@ pub(super) fn run(context: &Context, command: LifeCommand) -> Result<ExitCode, F
         LifeCommand::Versions(key) => key_rotate::versions(context, &key),
         LifeCommand::Describe(args) => describe(context, args),
         LifeCommand::Alias(args) => alias(context, &args),
-        LifeCommand::Rotation(RotationArgs { key, every }) => {
-            change(context, &key, &Transition::Rotate(key_rotate::rule(&every)?))
-        }
+        LifeCommand::Grant(args) => grant(context, &args),
+        LifeCommand::Rotation(args) => change(context, &args.key, &Transition::Rotate(key_rotate::rule(&args)?)),
     }?;
     Ok(ExitCode::SUCCESS)
 }
@@ -80,13 +79,13 @@ fn change(context: &Context, named: &NamedKey, transition: &Transition) -> Resul
 }
 
 fn describe(context: &Context, args: DescribeArgs) -> Result<(), Failure> {
-    let DescribeArgs { key, owner, purpose, description } = args;
-    if owner.is_none() && purpose.is_none() && description.is_none() {
-        return Err("say what changes: --owner, --purpose or --description".into());
+    let DescribeArgs { key, owner, purpose, description, service } = args;
+    if owner.is_none() && purpose.is_none() && description.is_none() && service.is_none() {
+        return Err("say what changes: --owner, --purpose, --description or --service".into());
     }
     let purpose =
         purpose.map(|name| if name == "any" { Ok(None) } else { self::purpose(&name).map(Some) }).transpose()?;
-    change(context, &key, &Transition::Describe(Description { owner, description, purpose }))
+    change(context, &key, &Transition::Describe(Description { owner, description, purpose, service }))
 }
 
 /// The purpose of that name.
@@ -112,6 +111,22 @@ fn alias(context: &Context, args: &AliasArgs) -> Result<(), Failure> {
     }
 }
 
+fn grant(context: &Context, args: &GrantArgs) -> Result<(), Failure> {
+    let GrantArgs { key: named, service, remove, as_owner } = args;
+    let (token, name) = (&named.token.token, &named.name);
+    let objects = if *as_owner { context.objects(token)? } else { context.managed_objects(token)? };
+    let changed = objects.grant(name, service, !remove)?;
+    objects.close()?;
+    let key = changed.first().and_then(|object| object.key()).ok_or("the key is gone")?;
+    let Metadata { service, grants, .. } = &key.metadata;
+    if context.global.json {
+        return output::json(&json!({ "name": name, "service": service, "grants": grants }));
+    }
+    let others = if grants.is_empty() { "no other".to_owned() } else { grants.join(", ") };
+    let (name, service, others) = (output::plain(name), output::plain(service), output::plain(&others));
+    output::line(&format!("Key `{name}` is used by the service {service}, and by {others}."))
+}
+
 /// What people say of a key, as lines.
 pub(super) fn said(metadata: &Metadata) -> Vec<(&'static str, String)> {
     let mut lines = Vec::new();
@@ -121,6 +136,12 @@ pub(super) fn said(metadata: &Metadata) -> Vec<(&'static str, String)> {
     lines.extend(metadata.purpose.map(|purpose| ("Purpose", purpose.name().to_owned())));
     if !metadata.description.is_empty() {
         lines.push(("Description", output::plain(&metadata.description)));
+    }
+    if !metadata.service.is_empty() {
+        lines.push(("Service", output::plain(&metadata.service)));
+    }
+    if !metadata.grants.is_empty() {
+        lines.push(("Granted to", output::plain(&metadata.grants.join(", "))));
     }
     if !metadata.aliases.is_empty() {
         lines.push(("Aliases", output::plain(&metadata.aliases.join(", "))));
@@ -138,7 +159,7 @@ pub(super) fn lines(life: &Lifecycle) -> Vec<(&'static str, String)> {
         lines.push(("Version", life.version.to_string()));
     }
     lines.extend(life.next.map(|next| ("Pending", format!("version {next}"))));
-    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", format!("every {} days", rule.days))));
+    lines.extend(life.rotation.as_ref().map(|rule| ("Rotated", rule.to_string())));
     if let Some(revocation) = &life.revocation {
         let (when, by, why) = (output::time(revocation.time.0), output::plain(&revocation.by), said(&revocation.why));
         lines.push(("Revoked", format!("{when} for {} by {by}{why}", revocation.reason.name())));

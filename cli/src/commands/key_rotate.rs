@@ -4,32 +4,67 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use libkmss::key::{Object, Role, Rotation};
-use libkmss::kms::{DueRotation, RotationStep};
+use libkmss::kms::{DueRotation, RotationStep, Spent};
 use libkmss::operation::Turn;
 use serde_json::{Value, json};
 
 use super::key;
 use super::key_life::IN_PART;
-use crate::args::{NamedKey, PurgeArgs, RotateArgs};
+use crate::args::{NamedKey, PurgeArgs, RotateArgs, RotationArgs};
 use crate::context::Context;
 use crate::moment;
 use crate::output::{self, Failure};
 
 const DAY: u64 = 86_400_000;
 
-/// `90d`, or `never`.
+/// The whole rule, of days, uses and bytes; none for `never`.
 ///
 /// # Errors
-/// It is neither.
-pub(super) fn rule(every: &str) -> Result<Option<Rotation>, Failure> {
-    if every == "never" {
-        return Ok(None);
+/// It cannot be understood.
+pub(super) fn rule(args: &RotationArgs) -> Result<Option<Rotation>, Failure> {
+    let RotationArgs { every, uses, bytes, strict, .. } = args;
+    let counted = uses.is_some() || bytes.is_some();
+    let days = match every.as_deref() {
+        Some("never") if counted || *strict => return Err("`never` ends every rule: say nothing beside it".into()),
+        Some("never") => return Ok(None),
+        Some(every) => days(every)?,
+        None => 0,
+    };
+    if *strict && !counted {
+        return Err("--strict makes bounds of --uses and --bytes: give one of them".into());
     }
+    let bytes = bytes.as_deref().map(size).transpose()?;
+    Ok(Some(Rotation { days, uses: *uses, bytes, strict: *strict }))
+}
+
+/// `90d`.
+///
+/// # Errors
+/// It is not so many days.
+pub(super) fn days(every: &str) -> Result<u32, Failure> {
     let ms = moment::duration(every)?;
     if ms == 0 || !ms.is_multiple_of(DAY) {
         return Err("a key is rotated after whole days: write 90d, or never".into());
     }
-    Ok(Some(Rotation { days: u32::try_from(ms / DAY).unwrap_or(u32::MAX) }))
+    Ok(u32::try_from(ms / DAY).unwrap_or(u32::MAX))
+}
+
+/// `64G`.
+fn size(text: &str) -> Result<u64, Failure> {
+    let (digits, power) = match text.char_indices().last() {
+        Some((at, unit)) if unit.is_ascii_alphabetic() => (text.get(..at).unwrap_or_default(), "KMGT".find(unit)),
+        _ => (text, None),
+    };
+    let factor = match power {
+        Some(power) => 1024_u64.checked_pow(u32::try_from(power).unwrap_or(u32::MAX).saturating_add(1)),
+        None if digits == text => Some(1),
+        None => None,
+    };
+    let bytes = digits.parse::<u64>().ok().zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.filter(|bytes| *bytes > 0).ok_or_else(|| {
+        format!("`{}` is no size: write a number of bytes, or one with K, M, G or T behind it", output::plain(text))
+            .into()
+    })
 }
 
 /// Makes a new version.
@@ -114,11 +149,19 @@ pub(super) fn due(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failu
         output::json(&keys.iter().map(described).collect::<Vec<_>>())?;
     } else {
         let due = |key: &DueRotation| key.due.map_or_else(String::new, |at| output::time(at.0));
-        let row = |key: &DueRotation| [output::plain(&key.name), key.version.to_string(), due(key), step(&key.step)];
+        let row = |key: &DueRotation| {
+            [output::plain(&key.name), key.version.to_string(), due(key), spent(key), step(&key.step)]
+        };
         let none = "No key is rotated by itself; `kmss key rotation NAME --every 90d` has one be.";
-        output::table(["NAME", "VERSION", "DUE (UTC)", "STEP"], keys.iter().map(row).collect(), none)?;
+        output::table(["NAME", "VERSION", "DUE (UTC)", "USED", "STEP"], keys.iter().map(row).collect(), none)?;
     }
     Ok(if failed { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
+}
+
+/// What is counted.
+fn spent(key: &DueRotation) -> String {
+    let of = |spent: Option<Spent>, what: &str| spent.map(|spent| format!("{}/{} {what}", spent.used, spent.limit));
+    of(key.uses, "uses").into_iter().chain(of(key.bytes, "bytes")).collect::<Vec<_>>().join(", ")
 }
 
 fn step(step: &RotationStep) -> String {
@@ -129,5 +172,8 @@ fn step(step: &RotationStep) -> String {
 }
 
 fn described(key: &DueRotation) -> Value {
-    json!({ "name": key.name, "version": key.version, "due_ms": key.due.map(|at| at.0), "step": step(&key.step) })
+    let spent = |spent: Option<Spent>| spent.map(|spent| json!({ "used": spent.used, "limit": spent.limit }));
+    let (due, uses, bytes) = (key.due.map(|at| at.0), spent(key.uses), spent(key.bytes));
+    let step = step(&key.step);
+    json!({ "name": key.name, "version": key.version, "due_ms": due, "uses": uses, "bytes": bytes, "step": step })
 }

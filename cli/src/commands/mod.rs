@@ -37,6 +37,7 @@ mod policy;
 mod probe;
 mod quota;
 mod report;
+mod rule;
 mod seal;
 mod shell;
 mod sign;
@@ -111,6 +112,7 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Approve(args) => approve::run(context, &args)?,
         Command::Block(command) => block::run(context, command)?,
         Command::Quota(command) => quota::run(context, command)?,
+        Command::Rule(command) => rule::run(context, command)?,
         Command::Audit(command) => return audit::run(context, command),
         Command::Alarm(command) => alarm::run(context, command)?,
         Command::Report(args) => return report::run(context, &args),

@@ -270,6 +270,14 @@ impl Objects for HomeObjects {
         Ok(())
     }
 
+    fn grant(&self, name: &str, service: &str, granted: bool) -> Result<Vec<Arc<Object>>, Failure> {
+        Ok(self.kms.grant(&self.caller, name, service, granted)?)
+    }
+
+    fn preferred_type(&self) -> Result<Option<String>, Failure> {
+        Ok(self.kms.key_rules_for(&self.caller)?.1)
+    }
+
     fn close(&self) -> Result<(), Failure> {
         Ok(self.kms.close()?)
     }

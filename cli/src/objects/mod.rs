@@ -146,6 +146,12 @@ pub(crate) trait Objects {
     /// Does what is due about the rotation of one key or of all, or says what that is.
     fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
 
+    /// Grants a key to another service than its own, or does so no more; its halves.
+    fn grant(&self, name: &str, service: &str, granted: bool) -> Result<Vec<Arc<Object>>, Failure>;
+
+    /// What a rule prefers to be made here.
+    fn preferred_type(&self) -> Result<Option<String>, Failure>;
+
     /// Gives an alias to a key, or takes it away.
     fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure>;
 

@@ -155,6 +155,7 @@ impl Objects for ServerObjects<'_> {
             let text = String::from_utf8_lossy(value).into_owned();
             match facet {
                 Facet::Owner => wanted.owner = Some(text),
+                Facet::Service => wanted.service = Some(text),
                 Facet::Tag => wanted.tags.push(text),
                 Facet::Purpose => {
                     wanted.purpose = Purpose::from_name(&text).map(|one| convert::purpose_number(Some(one)))
@@ -504,6 +505,23 @@ impl Objects for ServerObjects<'_> {
         let (namespace, alias, name) = (self.place(), alias.to_owned(), to.unwrap_or_default().to_owned());
         self.server.ask(proto::SetAliasRequest { namespace, alias, name, request_id: Vec::new() })?;
         Ok(())
+    }
+
+    fn grant(&self, name: &str, service: &str, granted: bool) -> Result<Vec<Arc<Object>>, Failure> {
+        let request = proto::GrantKeyRequest {
+            namespace: self.place(),
+            name: name.to_owned(),
+            service: service.to_owned(),
+            revoke: !granted,
+            officer_pin: self.pin(),
+            request_id: Vec::new(),
+        };
+        self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
+    }
+
+    fn preferred_type(&self) -> Result<Option<String>, Failure> {
+        let preferred = self.server.ask(proto::ListKeyRulesRequest { namespace: self.place() })?.preferred;
+        Ok((!preferred.is_empty()).then_some(preferred))
     }
 
     fn close(&self) -> Result<(), Failure> {

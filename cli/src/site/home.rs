@@ -25,12 +25,16 @@ impl<'a> HomeSite<'a> {
         Ok(Self { kms: context.kms()?, context })
     }
 
-    fn all(&self) -> Result<Known, Failure> {
+    pub(super) const fn kms(&self) -> &Kms {
+        &self.kms
+    }
+
+    pub(super) fn all(&self) -> Result<Known, Failure> {
         Ok(Known { namespaces: self.kms.namespaces()?, now: self.kms.now() })
     }
 
     /// Logs in whoever may block, release or set quotas in `namespace`, or beyond namespaces.
-    fn authority(&self, namespace: Option<NamespaceId>, alarm: bool) -> Result<Caller, Failure> {
+    pub(super) fn authority(&self, namespace: Option<NamespaceId>, alarm: bool) -> Result<Caller, Failure> {
         let kms = &self.kms;
         let known = kms.namespaces()?.into_iter().find(|known| Some(known.id) == namespace);
         // What is left of a namespace that is gone is an admin's matter.

@@ -22,6 +22,18 @@ impl<'a> ServerSite<'a> {
         Self(server)
     }
 
+    pub(super) const fn client(&self) -> &'a Client {
+        self.0
+    }
+
+    /// What whoever is no administrator may know.
+    pub(super) fn served(&self) -> Result<Known, Failure> {
+        let namespaces = self.0.ask(proto::ListNamespacesRequest {})?.namespaces;
+        let now = Timestamp(self.0.ask(proto::GetServerInfoRequest {})?.now_ms);
+        let namespaces = namespaces.into_iter().map(|one| Ok(convert::namespace(one)?));
+        Ok(Known { namespaces: namespaces.collect::<Result<_, Failure>>()?, now })
+    }
+
     fn all(&self) -> Result<Known, Failure> {
         let namespaces = self.0.ask(proto::ListAllNamespacesRequest {})?.namespaces;
         let now = Timestamp(self.0.ask(proto::GetServerInfoRequest {})?.now_ms);

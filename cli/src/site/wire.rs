@@ -24,7 +24,7 @@ fn exactly<const N: usize>(bytes: &[u8]) -> Result<[u8; N], Failure> {
     bytes.try_into().map_err(|_| strange())
 }
 
-fn id(bytes: &[u8]) -> Result<NamespaceId, Failure> {
+pub(super) fn id(bytes: &[u8]) -> Result<NamespaceId, Failure> {
     Ok(NamespaceId(exactly(bytes)?))
 }
 

@@ -84,6 +84,8 @@ pub enum Facet {
     Owner,
     /// The name of its purpose.
     Purpose,
+    /// The service that it belongs to.
+    Service,
     /// One of its tags; found are those that were given since there is this index.
     Tag,
 }
@@ -95,6 +97,7 @@ impl Facet {
             Self::Rotation => "rotation",
             Self::Owner => "owner",
             Self::Purpose => "purpose",
+            Self::Service => "service",
             Self::Tag => "tag",
         }
     }
@@ -113,6 +116,9 @@ impl Facet {
             all.push((Self::Owner, metadata.owner.clone().into_bytes()));
         }
         all.extend(metadata.purpose.map(|purpose| (Self::Purpose, purpose.name().into())));
+        if !metadata.service.is_empty() {
+            all.push((Self::Service, metadata.service.clone().into_bytes()));
+        }
         if metadata.tags_found {
             all.extend(key.tags.iter().take(MOST_TAGS).map(|tag| (Self::Tag, tag.clone().into_bytes())));
         }

@@ -23,7 +23,7 @@ impl Named {
 
 /// What is sealed under the home's domain key, beside the records of namespaces.
 pub(crate) const OF_HOME: [&str; 8] =
-    ["audit/seal/", "backup/", "block/", "hsm/owner/", "policy/", "quota/", "tomb/", "vault/"];
+    ["audit/seal/", "backup/", "block/", "hsm/owner/", "policy/", "quota/", "rule/", "tomb/", "vault/"];
 /// Records of namespaces, sealed under the home's domain key.
 pub(crate) const NAMESPACES: &str = "namespace/";
 /// Where the markers of the home's versions are.

@@ -187,7 +187,9 @@ fn every_record_names_its_version_where_the_fence_looks_for_it() {
     assert_eq!(marker("auth/ab/ef/user/12", &[1, 200, 7]).as_deref(), Some("auth/ab/ef/retired/00000001"));
     assert_eq!(marker("namespace/ab", &[1, 2, 0, 0, 0, 4, 0]).as_deref(), Some("home/retired/00000004"));
     assert_eq!(marker("quota/rule/ab", &[1, 0, 0, 0, 4, 0]).as_deref(), Some("home/retired/00000004"));
+    assert_eq!(marker("rule/key/ab", &[1, 0, 0, 0, 4, 0]).as_deref(), Some("home/retired/00000004"));
     for (other, value) in [
+        ("rule/edition", [].as_slice()),
         ("ns/ab/3/idx/cd/ef", [1, 0, 0, 0, 0, 0].as_slice()),
         ("ns/ab/3/name/cd", &[1, 0, 0, 0, 0, 0]),
         ("auth/ab/domain", &[2, 0, 0, 0, 0, 0]),

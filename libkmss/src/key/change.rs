@@ -36,6 +36,8 @@ pub fn alterations(old: &Object, new: &Object) -> Vec<Alteration> {
     compare("state", &|object| object.key().map(|key| key.state.name().to_owned()).unwrap_or_default());
     compare("life", &|object| object.key().map(|key| life(&key.lifecycle)).unwrap_or_default());
     compare("owner", &|object| object.key().map(|key| key.metadata.owner.clone()).unwrap_or_default());
+    compare("service", &|object| object.key().map(|key| key.metadata.service.clone()).unwrap_or_default());
+    compare("grants", &|object| object.key().map(|key| key.metadata.grants.join(" ")).unwrap_or_default());
     compare("aliases", &|object| object.key().map(|key| key.metadata.aliases.join(" ")).unwrap_or_default());
     compare("usage", &|object| object.key().map(|key| usage(key.usage)).unwrap_or_default());
     compare("protection", &|object| object.key().map(|key| protection(key.protection)).unwrap_or_default());
@@ -99,7 +101,7 @@ pub(crate) fn life(life: &Lifecycle) -> String {
         deleted,
         (life.version != 0).then(|| format!("version {}", life.version)),
         life.next.map(|next| format!("version {next} is pending")),
-        life.rotation.as_ref().map(|rule| format!("rotated every {} days", rule.days)),
+        life.rotation.as_ref().map(|rule| format!("rotated {rule}")),
     ]
     .into_iter()
     .flatten()

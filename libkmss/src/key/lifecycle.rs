@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::object::{Date, Key};
-use super::{Action, KeyState, Transition};
+use super::object::{Date, Key, KeyClass};
+use super::{Action, KeyState, Rotation, Transition};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::ObjectId;
@@ -55,6 +55,9 @@ pub struct Lifecycle {
     /// When it is rotated by itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rotation: Option<Rotation>,
+    /// For a copy: the key with whose uses its own are counted, and the rule that bounded that one when it was copied.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts_with: Option<Box<(ObjectId, Rotation)>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
@@ -72,18 +75,6 @@ pub enum Role {
     Pending,
 }
 
-/// When a key is rotated by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rotation {
-    /// So many days after a version took the name.
-    pub days: u32,
-}
-
-impl Rotation {
-    /// Fewest and most days.
-    pub const DAYS: (u32, u32) = (1, 36_500);
-}
-
 impl Lifecycle {
     /// Whether there is nothing to it.
     #[must_use]
@@ -95,6 +86,14 @@ impl Lifecycle {
     #[must_use]
     pub fn of_copy(&self) -> Self {
         Self { version: 0, role: None, next: None, line: None, since: None, rotation: None, ..self.clone() }
+    }
+
+    /// The same of a copy of the key `id`, whose uses are counted with those of that key.
+    #[must_use]
+    pub fn of_copy_of(&self, id: ObjectId) -> Self {
+        let counted = self.rotation.as_ref().filter(|rule| rule.is_counted());
+        let own = counted.map(|rule| Box::new((id, rule.clone())));
+        Self { counts_with: self.counts_with.clone().or(own), ..self.of_copy() }
     }
 
     /// Whether the clock alone may change what the key does.
@@ -281,7 +280,7 @@ impl Key {
     /// When the key is rotated by itself; `created` is when its object was made.
     #[must_use]
     pub fn rotates_at(&self, created: Timestamp) -> Option<Timestamp> {
-        let days = u64::from(self.lifecycle.rotation.as_ref()?.days);
+        let days = self.lifecycle.rotation.as_ref().map(|rule| u64::from(rule.days)).filter(|days| *days != 0)?;
         let since = self.lifecycle.since.unwrap_or(created);
         Some(Timestamp(since.0.saturating_add(days.saturating_mul(DAY))))
     }
@@ -308,6 +307,16 @@ impl Key {
             _ => format!("a key that is {word} is not rotated"),
         };
         Err(Error::new(ErrorKind::KeyState, why))
+    }
+
+    /// What the uses of the key, whose object is `id`, are counted for, and under the identity of which object. A public half
+    /// is used by others too, where nobody counts.
+    #[must_use]
+    pub fn counted(&self, id: ObjectId) -> Option<(ObjectId, &Rotation)> {
+        let life = &self.lifecycle;
+        let own = life.rotation.as_ref().filter(|rule| rule.is_counted() && self.class != KeyClass::Public);
+        let copied = || life.counts_with.as_deref().map(|(of, rule)| (*of, rule));
+        own.map(|rule| (id, rule)).or_else(copied)
     }
 
     fn is_expired(&self, now: Timestamp) -> bool {
@@ -486,11 +495,7 @@ impl Key {
     }
 
     fn rotate_by(&mut self, rule: Option<&Rotation>) -> Result<()> {
-        let (fewest, most) = Rotation::DAYS;
-        if rule.is_some_and(|rule| !(fewest..=most).contains(&rule.days)) {
-            let why = format!("a key is rotated every {fewest} to {most} days");
-            return Err(Error::new(ErrorKind::Arguments, why));
-        }
+        rule.map_or(Ok(()), Rotation::check)?;
         if self.lifecycle.role.is_some() {
             let why = format!("`{}` is a version of `{}`: say that of the key itself", self.name, self.base_name());
             return Err(Error::new(ErrorKind::Arguments, why));

@@ -199,16 +199,14 @@ fn a_version_knows_its_number_and_the_name_that_all_share() {
 fn a_key_is_rotated_so_many_days_after_it_took_its_name() {
     let mut key = key(KeyState::Active);
     assert_eq!(key.rotates_at(NOW), None);
-    key.transit(&Transition::Rotate(Some(Rotation { days: 90 })), "officer", NOW).unwrap();
+    key.transit(&Transition::Rotate(Some(Rotation::every(90))), "officer", NOW).unwrap();
     assert_eq!(key.rotates_at(NOW), Some(after(90)));
     key.lifecycle.since = Some(after(1));
     assert_eq!(key.rotates_at(NOW), Some(after(91)));
-    assert_eq!(
-        kind(key.transit(&Transition::Rotate(Some(Rotation { days: 0 })), "officer", NOW)),
-        ErrorKind::Arguments
-    );
+    assert_eq!(kind(key.transit(&Transition::Rotate(Some(Rotation::every(0))), "officer", NOW)), ErrorKind::Arguments);
     let copy = key.lifecycle.of_copy();
     assert!(copy.is_plain());
+    assert!(key.lifecycle.of_copy_of(ObjectId([1; 16])).is_plain());
     key.lifecycle.role = Some(Role::Former);
     assert_eq!(kind(key.transit(&Transition::Rotate(None), "officer", NOW)), ErrorKind::Arguments);
 }
@@ -220,4 +218,41 @@ fn a_former_version_that_was_on_hold_protects_nothing_new() {
     key.transit(&Transition::Enable, "officer", NOW).unwrap();
     assert_eq!((key.state, key.state_word(NOW)), (KeyState::Deactivated, "rotated"));
     assert_eq!(kind(key.transit(&Transition::Enable, "officer", NOW)), ErrorKind::KeyState);
+}
+
+#[test]
+fn uses_are_counted_for_a_key_with_a_number_of_them_and_for_its_copies_with_it() {
+    let (mut key, id, copy_id) = (key(KeyState::Active), ObjectId([1; 16]), ObjectId([2; 16]));
+    assert_eq!(key.counted(id), None);
+    let rule = Rotation { uses: Some(1000), strict: true, ..Rotation::every(30) };
+    key.transit(&Transition::Rotate(Some(rule.clone())), "officer", NOW).unwrap();
+    assert_eq!(key.counted(id), Some((id, &rule)));
+    assert_eq!(rule.to_string(), "every 30 days or after 1000 uses, refused beyond");
+    assert_eq!((rule.due_at(1000), Rotation { strict: false, ..rule.clone() }.due_at(1000)), (900, 1000));
+    let mut copy = key.clone();
+    copy.lifecycle = key.lifecycle.of_copy_of(id);
+    assert_eq!(copy.counted(copy_id), Some((id, &rule)));
+    // Nor is a copy of a copy a way around it.
+    copy.lifecycle = copy.lifecycle.of_copy_of(copy_id);
+    assert_eq!(copy.counted(ObjectId([3; 16])), Some((id, &rule)));
+    key.class = KeyClass::Public;
+    assert_eq!(key.counted(id), None);
+}
+
+#[test]
+fn a_rule_says_when_and_bounds_only_what_is_counted() {
+    let mut key = key(KeyState::Active);
+    for bad in [
+        Rotation::default(),
+        Rotation { uses: Some(0), ..Rotation::default() },
+        Rotation { bytes: Some(0), ..Rotation::every(1) },
+        Rotation { strict: true, ..Rotation::every(1) },
+        Rotation::every(36_501),
+    ] {
+        assert_eq!(kind(key.transit(&Transition::Rotate(Some(bad)), "officer", NOW)), ErrorKind::Arguments);
+    }
+    let bytes = Rotation { bytes: Some(1 << 36), ..Rotation::default() };
+    key.transit(&Transition::Rotate(Some(bytes)), "officer", NOW).unwrap();
+    // No day is due.
+    assert_eq!(key.rotates_at(NOW), None);
 }

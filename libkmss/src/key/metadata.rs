@@ -7,6 +7,8 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// Longest owner in bytes.
 const LONGEST_OWNER: usize = 128;
+/// Longest name of a service in bytes.
+const LONGEST_SERVICE: usize = 200;
 /// Longest description in bytes.
 const LONGEST_DESCRIPTION: usize = 1000;
 
@@ -26,6 +28,13 @@ pub struct Metadata {
     /// What else it is called: each is one key's alone in its namespace.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub aliases: Vec<String>,
+    /// The service that it belongs to, without the `service:` of its principal; empty where it is anybody's whom policies let use
+    /// it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub service: String,
+    /// Other services that may use it, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grants: Vec<String>,
     /// Whether its tags are in the index: those from before there was one are not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub tags_found: bool,
@@ -34,6 +43,55 @@ pub struct Metadata {
 impl Metadata {
     /// Most aliases of a key.
     pub const MOST_ALIASES: usize = 4;
+    /// Most services that a key is granted to.
+    pub const MOST_GRANTS: usize = 16;
+
+    /// Whether `service`, or somebody who is none, may do `action` with it. What belongs to no service is not bounded here.
+    ///
+    /// Its own service does everything with it, and others that it was granted to use it. Whoever is no service changes and
+    /// destroys it, where policies allow that, but does not use it.
+    #[must_use]
+    pub fn serves(&self, service: Option<&str>, action: Action) -> bool {
+        if self.service.is_empty() || service == Some(&*self.service) {
+            return true;
+        }
+        match action {
+            Action::Find => true,
+            Action::Manage | Action::ChangeState | Action::Destroy => service.is_none(),
+            Action::Export => false,
+            _ => service.is_some_and(|service| self.grants.iter().any(|granted| granted == service)),
+        }
+    }
+
+    /// Grants its use to `service`, or does so no more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] where it belongs to no service or to this one, has too many, or has not this one to take away.
+    pub fn grant(&mut self, service: &str, granted: bool) -> Result<()> {
+        let bad = |why: String| Err(Error::new(ErrorKind::Arguments, why));
+        let service = service_name(service)?;
+        if self.service.is_empty() {
+            return bad("the key belongs to no service, and policies say who uses it".to_owned());
+        }
+        if self.service == service || service.is_empty() {
+            return bad(format!("the key belongs to the service `{}`: name another one", self.service));
+        }
+        match (self.grants.binary_search(&service), granted) {
+            (Err(_), true) if self.grants.len() >= Self::MOST_GRANTS => {
+                bad(format!("a key is granted to at most {} services", Self::MOST_GRANTS))
+            }
+            (Err(place), true) => {
+                self.grants.insert(place, service);
+                Ok(())
+            }
+            (Ok(place), false) => {
+                self.grants.remove(place);
+                Ok(())
+            }
+            (Ok(_), true) => Ok(()),
+            (Err(_), false) => bad(format!("the key is not granted to the service `{service}`")),
+        }
+    }
 
     /// Whether nothing is said.
     #[must_use]
@@ -58,6 +116,14 @@ impl Metadata {
         if let Some(text) = &description.description {
             self.description = line(text, LONGEST_DESCRIPTION, "description")?;
         }
+        if let Some(service) = &description.service {
+            self.service = service_name(service)?;
+            if self.service.is_empty() {
+                self.grants.clear();
+            }
+            let own = &self.service;
+            self.grants.retain(|granted| granted != own);
+        }
         if let Some(purpose) = description.purpose {
             self.purpose = purpose;
         }
@@ -74,6 +140,8 @@ pub struct Description {
     pub description: Option<String>,
     /// The one thing that it is for; `Some(None)` for whatever its attributes allow.
     pub purpose: Option<Option<Purpose>>,
+    /// The service that it belongs to; empty for none, which takes its grants away.
+    pub service: Option<String>,
 }
 
 /// The one thing that a key is for (SP 800-57 part 1, 5.2: one key, one purpose).
@@ -137,6 +205,21 @@ impl Purpose {
     }
 }
 
+/// A name as it stands behind `service:` in that of a principal; empty for none.
+///
+/// # Errors
+/// [`ErrorKind::Arguments`] for what no service is called.
+pub fn service_name(name: &str) -> Result<String> {
+    let name = name.strip_prefix("service:").unwrap_or(name);
+    if name.len() > LONGEST_SERVICE || !name.bytes().all(|b| b.is_ascii_graphic()) {
+        let why = format!(
+            "a service is called by at most {LONGEST_SERVICE} letters, digits and signs, as `service:order-v1`"
+        );
+        return Err(Error::new(ErrorKind::Arguments, why));
+    }
+    Ok(name.to_owned())
+}
+
 fn line(text: &str, longest: usize, what: &str) -> Result<String> {
     if text.len() > longest || text.chars().any(char::is_control) {
         let why = format!("the {what} is one line of at most {longest} bytes");
@@ -178,6 +261,38 @@ mod tests {
         assert_eq!(known.describe(&said(&"x".repeat(129))).unwrap_err().kind(), ErrorKind::Arguments);
         assert_eq!(known.owner, "payments");
         known.describe(&said("")).unwrap();
+        assert!(known.is_empty());
+    }
+
+    #[test]
+    fn a_key_of_a_service_is_used_by_it_and_by_those_that_it_is_granted_to() {
+        let mut known = Metadata::default();
+        assert!(known.serves(None, Action::Sign) && known.serves(Some("billing"), Action::Destroy));
+        let own = |service: &str| Description { service: Some(service.to_owned()), ..Description::default() };
+        assert_eq!(known.grant("billing", true).unwrap_err().kind(), ErrorKind::Arguments);
+        known.describe(&own("service:order")).unwrap();
+        assert_eq!(known.service, "order");
+        for action in [Action::Sign, Action::Verify, Action::Decrypt, Action::Export, Action::Manage, Action::Destroy] {
+            assert!(known.serves(Some("order"), action) && !known.serves(Some("billing"), action), "{action:?}");
+        }
+        // Somebody who is no service looks after it and does not use it.
+        assert!(known.serves(None, Action::Manage) && !known.serves(None, Action::Sign));
+        assert!(!known.serves(None, Action::Export) && known.serves(Some("billing"), Action::Find));
+        known.grant("service:billing", true).unwrap();
+        assert!(known.serves(Some("billing"), Action::Sign) && known.serves(Some("billing"), Action::Decrypt));
+        for action in [Action::Export, Action::Manage, Action::Destroy] {
+            assert!(!known.serves(Some("billing"), action), "{action:?}");
+        }
+        assert_eq!(known.grant("order", true).unwrap_err().kind(), ErrorKind::Arguments);
+        assert_eq!(known.grant("a b", true).unwrap_err().kind(), ErrorKind::Arguments);
+        known.grant("billing", false).unwrap();
+        assert!(!known.serves(Some("billing"), Action::Sign));
+        assert_eq!(known.grant("billing", false).unwrap_err().kind(), ErrorKind::Arguments);
+        // A granted service that it is given to has no grant left.
+        known.grant("billing", true).unwrap();
+        known.describe(&own("billing")).unwrap();
+        assert!(known.grants.is_empty() && !known.serves(Some("order"), Action::Sign));
+        known.describe(&own("")).unwrap();
         assert!(known.is_empty());
     }
 }

@@ -7,6 +7,7 @@ mod domain;
 mod lifecycle;
 mod metadata;
 mod object;
+mod rotation;
 mod spec;
 mod spec_text;
 mod spki;
@@ -20,12 +21,13 @@ pub use attachment::Attachment;
 pub use change::{Alteration, alterations};
 pub use device_object::DeviceObject;
 pub use domain::{DomainKey, DomainSource, DomainVersion, Envelope, Keyring, Opener, VersionSecret};
-pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, Rotation, tags_in_order};
-pub use metadata::{Description, Metadata, Purpose};
+pub use lifecycle::{Deletion, Lifecycle, Retirement, Revocation, RevocationReason, Role, tags_in_order};
+pub use metadata::{Description, Metadata, Purpose, service_name};
 pub(crate) use object::material_context;
 pub use object::{
     AuditMode, Body, CachedKey, Date, Held, HeldKey, Key, KeyClass, KeyVersion, Left, Object, PublicComponents, Storage,
 };
+pub use rotation::Rotation;
 pub use spec::{Derivation, Expected, KeyComponents, KeySpec, Material};
 pub use spki::spki_of_certificate;
 pub use state::KeyState;

@@ -110,9 +110,10 @@ impl fmt::Display for Transition {
             Self::Delete { days, why } => write!(f, "destroy after {days} days: {why}"),
             Self::Keep => f.write_str("do not destroy"),
             Self::Rotate(None) => f.write_str("rotate never"),
-            Self::Describe(Description { owner, description, purpose }) => {
+            Self::Describe(Description { owner, description, purpose, service }) => {
                 f.write_str("describe:")?;
                 owner.iter().try_for_each(|owner| write!(f, " owner `{owner}`"))?;
+                service.iter().try_for_each(|service| write!(f, " service `{service}`"))?;
                 purpose
                     .iter()
                     .try_for_each(|purpose| write!(f, " purpose {}", purpose.map_or("any", Purpose::name)))?;
@@ -120,7 +121,7 @@ impl fmt::Display for Transition {
             }
             Self::Tag(tags) => write!(f, "tags {}", tags.join(" ")),
             Self::Audit(mode) => write!(f, "audit {}", mode.name()),
-            Self::Rotate(Some(rule)) => write!(f, "rotate every {} days", rule.days),
+            Self::Rotate(Some(rule)) => write!(f, "rotate {rule}"),
         }
     }
 }

@@ -107,6 +107,12 @@ impl Action {
         )
     }
 
+    /// Whether it protects something new: what a key does less and less well, the more it did of it.
+    #[must_use]
+    pub const fn protects(self) -> bool {
+        matches!(self, Self::Sign | Self::Encrypt | Self::Wrap | Self::Derive | Self::Encapsulate | Self::Tokenize)
+    }
+
     /// Whether the data comes after the operation has begun.
     #[must_use]
     pub const fn streams(self) -> bool {

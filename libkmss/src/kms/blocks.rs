@@ -118,7 +118,8 @@ impl Kms {
             return Ok(());
         }
         let (action, subjects) = (Action::Login, &Subjects::NAMESPACE);
-        let demand = Demand { caller, action, subjects, bytes: None, limits: &[], time: self.now(), again: false };
+        let demand =
+            Demand { caller, action, subjects, bytes: None, limits: &[], counted: &[], time: self.now(), again: false };
         self.pipeline.quota.admit(&demand).map_err(|refusal| refusal.error)
     }
 

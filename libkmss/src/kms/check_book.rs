@@ -6,9 +6,11 @@ use super::Kms;
 use super::blocks::{ADD, RELEASE, THROTTLE};
 use super::check::{StoreFinding, StoreReport};
 use super::quotas::{REMOVE, SET};
+use super::rules;
 use crate::audit::{Record, decode_text};
 use crate::clock::Timestamp;
 use crate::key::Action;
+use crate::rules::RuleScope;
 
 /// What the audit tells of changes of blocks and quotas.
 #[derive(Default)]
@@ -18,6 +20,8 @@ pub(super) struct Ordered {
     released: BTreeSet<String>,
     /// By name and token, as the tags have them, when it was last changed and whether it was set then.
     quotas: BTreeMap<(String, String), (Timestamp, bool)>,
+    /// The same of rules for keys, by what they are for.
+    rules: BTreeMap<String, (Timestamp, bool)>,
 }
 
 impl Ordered {
@@ -45,6 +49,11 @@ impl Ordered {
                 let token = rest.iter().find(|tag| tag.starts_with("token ")).cloned().unwrap_or_default();
                 let now = (record.time, verb == SET);
                 let last = self.quotas.entry((name.clone(), token)).or_insert(now);
+                *last = (*last).max(now);
+            }
+            rules::SET | rules::REMOVE => {
+                let now = (record.time, verb == rules::SET);
+                let last = self.rules.entry(name.clone()).or_insert(now);
                 *last = (*last).max(now);
             }
             _ => {}
@@ -83,6 +92,32 @@ impl Kms {
                 );
                 report.findings.push(StoreFinding::of(None, what));
             }
+        }
+        self.check_rules(&told.rules, &tokens, report);
+    }
+
+    /// The same of rules for keys.
+    fn check_rules(
+        &self,
+        told: &BTreeMap<String, (Timestamp, bool)>,
+        tokens: &BTreeSet<String>,
+        report: &mut StoreReport,
+    ) {
+        let there = match self.key_rules() {
+            Ok(there) => there,
+            Err(error) => return report.findings.push(StoreFinding::of(None, error.sentence())),
+        };
+        let name = |scope: &RuleScope| {
+            format!("rule:{}", scope.shown(&scope.namespace.map_or_else(String::new, |id| self.namespace_shown(id))))
+        };
+        let there: BTreeSet<String> = there.iter().map(|rule| name(&rule.scope)).collect();
+        let stands = |of: &String| {
+            let of_token = of.find("token ").and_then(|at| of.get(at..));
+            of_token.is_none_or(|token| tokens.contains(token))
+        };
+        for (of, _) in told.iter().filter(|(of, (_, set))| *set && stands(of) && !there.contains(*of)) {
+            let what = format!("{of}: the audit knows that it was set and never removed, and the store has none");
+            report.findings.push(StoreFinding::of(None, what));
         }
     }
 }

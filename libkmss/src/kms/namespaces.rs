@@ -174,6 +174,8 @@ impl Kms {
         }
         self.catalog().renew(namespace, &next, credentials)?;
         self.retire_policies(namespace.id, Some(next.incarnation));
+        // Identities are never given again: what is left of them misleads nobody.
+        let _ = self.book.forget_keys(namespace.id);
         Ok(next)
     }
 
@@ -199,6 +201,7 @@ impl Kms {
                 }
             };
             self.retire_policies(namespace.id, None);
+            let _ = self.book.forget_keys(namespace.id);
             Ok(self.destroy_keys(&keys))
         })
     }

@@ -7,7 +7,7 @@ use crate::caller::Caller;
 use crate::catalog::{Facet, ObjectKind, Query};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, Key, KeyClass, KeyState, Object, spki_of_certificate};
+use crate::key::{Body, Key, KeyClass, KeyState, Object, Rotation, spki_of_certificate};
 use crate::operation::{Activate, Find, Rotate, Rotated, SetAlias, Turn, is_activable};
 use crate::tenant::ObjectId;
 
@@ -23,8 +23,21 @@ pub struct DueRotation {
     pub version: u32,
     /// When it is rotated, or its next version takes the name; `None` where that waits for something else.
     pub due: Option<Timestamp>,
+    /// Uses that are counted, of how many.
+    pub uses: Option<Spent>,
+    /// Bytes that are counted, of how many.
+    pub bytes: Option<Spent>,
     /// What is done about it.
     pub step: RotationStep,
+}
+
+/// How much of what a version protects before it is rotated it has protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// So much, with what processes took ahead.
+    pub used: u64,
+    /// Of so much.
+    pub limit: u64,
 }
 
 /// What is done about a key whose rotation is looked after.
@@ -189,7 +202,7 @@ impl Kms {
                     // One that cannot be looked at keeps no other one from being rotated.
                     Err(e) => {
                         let (name, step) = (found.id.to_string(), RotationStep::Failed(e.sentence()));
-                        all.push(DueRotation { name, version: 0, due: None, step });
+                        all.push(DueRotation { name, version: 0, due: None, uses: None, bytes: None, step });
                     }
                 }
             }
@@ -218,7 +231,14 @@ impl Kms {
         }
         let (name, version, now) = (key.name.clone(), key.version_number(), self.now());
         let known = self.versions_of(caller, &name)?;
-        let (due, step) = self.step(caller, &known, now)?;
+        let spent = self.spent(&object)?;
+        let is_over = |rule: &Rotation| {
+            let over = |spent: Option<Spent>| spent.is_some_and(|spent| spent.used >= rule.due_at(spent.limit));
+            over(spent.0) || over(spent.1)
+        };
+        let over = key.lifecycle.rotation.as_ref().is_some_and(is_over);
+        let (due, step) = self.step(caller, &known, (now, over))?;
+        let (uses, bytes) = spent;
         let acts = matches!(step, RotationStep::Rotate | RotationStep::Prepare | RotationStep::Activate);
         // A version that waits is one thing to tell of, a step that fails another.
         let about = if acts { &object } else { known.pending.first().unwrap_or(&object) };
@@ -237,12 +257,25 @@ impl Kms {
         if patient && (acts || failed) {
             self.tries.note(what, failed, moment);
         }
-        Ok(Some(DueRotation { name, version, due, step }))
+        Ok(Some(DueRotation { name, version, due, uses, bytes, step }))
     }
 
-    fn step(&self, caller: &Caller, known: &Known, now: Timestamp) -> Result<(Option<Timestamp>, RotationStep)> {
+    /// Uses and bytes of the version, where they are counted.
+    fn spent(&self, object: &Object) -> Result<(Option<Spent>, Option<Spent>)> {
+        let Some((id, rule)) = object.key().and_then(|key| key.counted(object.id)) else { return Ok((None, None)) };
+        let (uses, bytes) = self.book.used_of_key(object.namespace, id)?;
+        let of = |used: u64, limit: Option<u64>| limit.map(|limit| Spent { used, limit });
+        Ok((of(uses, rule.uses), of(bytes, rule.bytes)))
+    }
+
+    fn step(
+        &self,
+        caller: &Caller,
+        known: &Known,
+        (now, over): (Timestamp, bool),
+    ) -> Result<(Option<Timestamp>, RotationStep)> {
         let (object, key) = known.key()?;
-        let overdue = key.rotates_at(object.created).filter(|due| *due <= now);
+        let overdue = key.rotates_at(object.created).filter(|due| *due <= now).or(over.then_some(now));
         // One that nobody can activate stands in nobody's way.
         if let Some(next) = known.pending.first().and_then(|half| half.key()).filter(|_| known.is_activable(now)) {
             let moment = next.lifecycle.activation;
@@ -256,15 +289,15 @@ impl Kms {
             let step = awaited(ready, late, next.version_number());
             return Ok((moment, held.unwrap_or(step)));
         }
-        let Some(due) = key.rotates_at(object.created) else { return Ok((None, RotationStep::Waits)) };
-        if now < due {
-            return Ok((Some(due), RotationStep::Waits));
+        let due = key.rotates_at(object.created);
+        if !over && due.is_none_or(|due| now < due) {
+            return Ok((due, RotationStep::Waits));
         }
         if let Some(held) = held(&known.halves, now) {
-            return Ok((Some(due), held));
+            return Ok((due, held));
         }
         let certified = self.is_certified(caller, &known.halves)?;
-        Ok((Some(due), if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
+        Ok((due, if certified { RotationStep::Prepare } else { RotationStep::Rotate }))
     }
 
     fn rotate_known(&self, caller: &Caller, known: Known, turn: Turn) -> Result<Rotated> {
@@ -283,6 +316,11 @@ impl Kms {
             certificates.extend(found.into_iter().take(1));
         }
         self.perform(caller, Activate { halves, pending, certificates })
+    }
+
+    /// The halves of the key `name`, the secret one first.
+    pub(super) fn halves_of(&self, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>> {
+        self.versions_of(caller, name).map(|known| known.halves)
     }
 
     /// The key `name` and the version that is pending.

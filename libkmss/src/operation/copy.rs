@@ -63,7 +63,7 @@ impl Operation for Copy {
         if let Body::Key(copied) = &mut copy.body {
             copied.key_type = key.key_type;
             copied.state = key.state;
-            copied.lifecycle = key.lifecycle.of_copy();
+            copied.lifecycle = key.lifecycle.of_copy_of(source.id);
             copied.metadata = key.metadata.without_aliases();
             key.policy_name().clone_into(&mut copied.origin);
             copied.tags.clone_from(&key.tags);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Draft, Hall, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, KeyClass, KeySpec, Object, Protection};
+use crate::key::{Action, KeyClass, KeySpec, Object, Protection, Storage};
 use crate::mechanism::Mechanism;
 use crate::permit::Permit;
 
@@ -98,6 +98,7 @@ impl GeneratePair {
 fn request(spec: &KeySpec, draft: &Draft) -> Request {
     Request {
         mechanism: Some(Mechanism::Generate(spec.key_type())),
+        makes: (draft.storage == Storage::Stored).then(|| spec.clone()),
         ..Request::new(Action::Generate, Target::New(draft.subject()))
     }
 }

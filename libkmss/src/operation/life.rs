@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Hall, ObjectRef, Operation, Request, Target, now};
+use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage, Transition, tags_in_order};
 use crate::permit::{Permit, Subject};
@@ -60,6 +61,10 @@ impl Operation for ChangeLife {
             }
             let mut object = Object::clone(&object);
             if let Body::Key(key) = &mut object.body {
+                if let Transition::Rotate(rule) = &self.transition {
+                    let own = Some(&*key.metadata.service).filter(|own| !own.is_empty());
+                    hall.rules.current()?.check_rotation(&caller.namespace, own, rule.as_ref())?;
+                }
                 key.transit(&self.transition, by, now(permit))?;
             }
             changed.push(object);
@@ -84,6 +89,31 @@ fn require_whole(hall: &Hall, permit: &Permit, halves: &[Arc<Object>]) -> Result
             Err(Error::new(ErrorKind::Arguments, "both halves of a pair change together: name the other one, too"))
         }
     }
+}
+
+/// Versions changed in one commit: what changes together has its bounds.
+const PART: usize = 8;
+
+/// The halves of all other versions of a key than these are of, which policies know by the same name. Of one version that is
+/// named itself there are none.
+pub(super) fn other_versions(hall: &Hall, caller: &Caller, halves: &[Arc<Object>]) -> Result<Vec<Object>> {
+    let mut others = Vec::new();
+    for key in halves.iter().filter_map(|half| half.key()).filter(|key| key.lifecycle.role.is_none()) {
+        for number in (1..=key.newest_number()).filter(|number| *number != key.version_number()) {
+            match hall.catalog.find_by_name(caller, &format!("{}@{number}", key.name), key.class) {
+                Ok(other) => others.push(Object::clone(&other)),
+                // Somebody destroyed it.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+    Ok(others)
+}
+
+/// Stores changed versions, some at a time. Whoever is stopped in the middle is told, and asks again.
+pub(super) fn update_parts(hall: &Hall, caller: &Caller, versions: &[Object]) -> Result<()> {
+    versions.chunks(PART).try_for_each(|part| hall.catalog.update_all(caller, part).map(drop))
 }
 
 /// The halves that the permit admits.

@@ -14,6 +14,7 @@ mod encrypt;
 mod export;
 mod find;
 mod generate;
+mod grant;
 mod import;
 mod life;
 mod make;
@@ -45,6 +46,7 @@ pub use encrypt::{Decrypt, Encrypt};
 pub use export::Export;
 pub use find::Find;
 pub use generate::{GeneratePair, GenerateSecret};
+pub use grant::Grant;
 pub use import::{Import, ImportDocument};
 pub use life::ChangeLife;
 pub use make::Make;
@@ -67,9 +69,13 @@ use crate::catalog::Catalog;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
-use crate::key::{Action, Alteration, BackendId, DeviceObject, Object, Storage, Usage, weakness_of_key};
+use crate::key::{
+    Action, Alteration, BackendId, Body, DeviceObject, KeyClass, KeySpec, Object, Rotation, Storage, Usage,
+    weakness_of_key,
+};
 use crate::mechanism::{EncryptionContext, Mechanism};
 use crate::permit::{NewObject, Permit, Subject};
+use crate::rules::{Made, RuleBook};
 use crate::settings::{Settings, Weakness};
 use crate::tenant::ObjectId;
 use crate::vault::Vault;
@@ -133,6 +139,8 @@ pub struct Request {
     /// The encryption context: what the caller says of the data, for policies and the audit. Sorted by name; names are
     /// unique.
     pub context: EncryptionContext,
+    /// The stored key that it generates, for the rules on what may be made.
+    pub makes: Option<KeySpec>,
     /// What it is part of, where its records are to say so: a tag of theirs.
     pub part_of: Option<&'static str>,
 }
@@ -151,6 +159,7 @@ impl Request {
             data_len: None,
             recovery: false,
             context: EncryptionContext::default(),
+            makes: None,
             part_of: None,
         }
     }
@@ -277,6 +286,8 @@ pub struct Hall {
     pub backends: Vec<Arc<dyn Backend>>,
     /// Random tokens and what they stand for.
     pub vault: Vault,
+    /// Which keys may be made.
+    pub rules: Arc<RuleBook>,
 }
 
 impl Hall {
@@ -397,6 +408,38 @@ impl Hall {
         self.keep_all(permit, vec![object])?.pop().ok_or_else(missing)
     }
 
+    /// Refuses to generate what a rule of the caller's namespace does not allow.
+    pub(crate) fn may_make(&self, caller: &Caller, spec: &KeySpec) -> Result<()> {
+        self.rules.current()?.check(&caller.namespace, caller.principal.service(), Made::of_spec(spec))
+    }
+
+    /// Holds stored keys that are about to exist against the rules of their namespace, and gives them what these say of new ones:
+    /// the service that they belong to, and when they are rotated.
+    fn govern(&self, caller: &Caller, objects: &mut [Object]) -> Result<()> {
+        if self.keeper(caller)?.is_some() {
+            // What a server keeps, its own rules are for.
+            return Ok(());
+        }
+        let rules = self.rules.current()?;
+        for object in objects.iter_mut().filter(|object| object.storage == Storage::Stored) {
+            let Body::Key(key) = &mut object.body else { continue };
+            // A copy of a session key that came from nothing is new as well.
+            let is_new = key.copy_of.iter().all(String::is_empty) && key.lifecycle.version == 0;
+            if is_new && key.metadata.service.is_empty() && rules.keeps_apart(&caller.namespace) {
+                key.metadata.service = caller.principal.service().unwrap_or_default().to_owned();
+            }
+            let own = Some(&*key.metadata.service).filter(|own| !own.is_empty()).or(caller.principal.service());
+            // What the public half is, its private half is; and public keys of others are not made here.
+            if key.class != KeyClass::Public {
+                rules.check(&caller.namespace, own, Made::of_key(key))?;
+            }
+            if is_new && key.lifecycle.rotation.is_none() {
+                key.lifecycle.rotation = rules.rotation_days(&caller.namespace, own).map(Rotation::every);
+            }
+        }
+        Ok(())
+    }
+
     /// Holds what is about to exist against its maker and the settings of its namespace: the one way into it.
     fn check_made(&self, permit: &Permit, objects: &[Object]) -> Result<()> {
         let officer = permit.caller().login == Login::SecurityOfficer;
@@ -432,6 +475,7 @@ impl Hall {
 
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
+        self.govern(permit.caller(), &mut objects)?;
         self.check_made(permit, &objects)?;
         let stored = |o: &Object| o.storage == Storage::Stored;
         if objects.iter().all(stored) {

@@ -66,6 +66,7 @@ impl Operation for Rotate {
         Request {
             mechanism: self.spec().map(|spec| Mechanism::Generate(spec.key_type())),
             more: self.halves.iter().map(manage).collect(),
+            makes: self.spec(),
             also: None,
             ..Request::new(Action::Generate, new.next().unwrap_or(Target::Namespace))
         }
@@ -108,6 +109,7 @@ impl Operation for Rotate {
         if made.halves.len() != former.len() {
             return Err(Error::new(ErrorKind::Internal, "half of the new version is missing"));
         }
+        hall.govern(permit.caller(), &mut made.halves)?;
         hall.check_made(permit, &made.halves)?;
         let held = hall.held_by(&made.halves)?;
         let next = former.iter().map(|half| match self.turn {

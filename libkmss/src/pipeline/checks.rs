@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorClass, ErrorKind, Result};
 use crate::key::{Action, Key, weakness_of_key, weakness_of_use};
 use crate::permit::Subject;
 use crate::policy::{Decision, Obligation, PolicyRequest, QuorumRequest, RuleRate};
-use crate::quota::Limit;
+use crate::quota::{CountedKey, Limit};
 use crate::seen::Seen;
 use crate::settings::{Settings, Weakness, Weaknesses};
 
@@ -239,7 +239,14 @@ impl Pipeline {
 
     /// What settings, roles, attributes, states and dates say to a request.
     pub(super) fn check(&self, caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
-        check(caller, resolved, now)?;
+        let owns = |service: &str| {
+            let rules = self.hall.rules.current();
+            rules.is_ok_and(|rules| rules.is_owned_by(&caller.namespace, service, &caller.principal))
+        };
+        check(caller, resolved, now, &owns)?;
+        if let Some(spec) = &resolved.request.makes {
+            self.hall.may_make(caller, spec)?;
+        }
         check_settings(&self.hall.catalog.settings_for(caller)?, resolved)
     }
 
@@ -288,13 +295,14 @@ fn forbidden(kind: ErrorKind, weakness: Weakness) -> Error {
 }
 
 /// What roles, attributes, states and dates say to a request.
-fn check(caller: &Caller, resolved: Resolved<'_>, now: Timestamp) -> Result<()> {
+fn check(caller: &Caller, resolved: Resolved<'_>, now: Timestamp, owns: &dyn Fn(&str) -> bool) -> Result<()> {
     // What the officer moves is not used: it goes from one place of its namespace to another.
     let moves = resolved.request.action == Action::ChangeState;
     for (action, subject) in resolved.each() {
         let role = if moves && action == Action::Export { Action::ChangeState } else { action };
         check_role(caller, role, subject)?;
         if let Some(key) = key_of(subject) {
+            check_service(caller, key, action, owns)?;
             check_key(key, action, resolved.request.recovery, now)?;
         }
     }
@@ -342,6 +350,28 @@ fn check_role(caller: &Caller, action: Action, subject: &Subject) -> Result<()> 
     }
 }
 
+/// A key of a service is not used across services unless it was granted; the security officer uses none and manages all.
+fn check_service(caller: &Caller, key: &Key, action: Action, owns: &dyn Fn(&str) -> bool) -> Result<()> {
+    let of = &key.metadata.service;
+    let officer = caller.login == Login::SecurityOfficer;
+    if of.is_empty() || officer || key.metadata.serves(caller.principal.service(), action) {
+        return Ok(());
+    }
+    // Whoever owns the service manages its keys, and may be a service as well.
+    if action == Action::Manage && owns(of) {
+        return Ok(());
+    }
+    let (name, who, what) = (key.policy_name(), &caller.principal.name, action.name());
+    let then = match caller.principal.service() {
+        Some(service) if !matches!(action, Action::Export | Action::Manage | Action::Destroy) => {
+            format!("its owner grants that (`kmss key grant {name} --service {service}`)")
+        }
+        _ => "that is its own service's alone".to_owned(),
+    };
+    let why = format!("the key `{name}` belongs to the service `{of}`, and `{who}` may not {what} with it: {then}");
+    Err(Error::new(ErrorKind::Denied, why).with_rule(format!("service:{of}")))
+}
+
 /// Usage attributes, state and dates of a key.
 fn check_key(key: &Key, action: Action, recovery: bool, now: Timestamp) -> Result<()> {
     let allowed = if recovery { key.usage.allows_recovery(action) } else { key.usage.allows(action) };
@@ -375,4 +405,18 @@ fn key_of(subject: &Subject) -> Option<&Key> {
         Subject::Object(object) => object.key(),
         _ => None,
     }
+}
+
+/// The keys whose uses are counted among those that protect something here; nearly always none.
+pub(super) fn counted<'a>(caller: &Caller, each: impl Iterator<Item = (Action, &'a Subject)>) -> Vec<CountedKey<'a>> {
+    let namespace = caller.namespace.id;
+    each.filter_map(|(action, subject)| match subject {
+        Subject::Object(object) if action.protects() => {
+            let key = object.key()?;
+            let (id, rule) = key.counted(object.id)?;
+            Some(CountedKey { namespace, id, name: key.counted_name(), rule })
+        }
+        _ => None,
+    })
+    .collect()
 }

@@ -17,7 +17,7 @@ pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
 use self::awaited::Awaited;
-use self::checks::{Asked, Prospects, Verdict, refused, unconfirmed};
+use self::checks::{Asked, Prospects, Verdict, counted, refused, unconfirmed};
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
@@ -330,6 +330,7 @@ impl Pipeline {
             subjects,
             bytes: None,
             limits: &[],
+            counted: &[],
             time: moment.wall,
             again: false,
         })
@@ -345,7 +346,8 @@ impl Pipeline {
         moment: Moment,
         limits: &[Limit],
     ) -> Result<Option<Box<dyn Reservation>>, Refusal> {
-        if free && limits.is_empty() {
+        let counted = if asked.again { Vec::new() } else { counted(caller, resolved.each()) };
+        if free && limits.is_empty() && counted.is_empty() {
             return Ok(None);
         }
         let (action, subjects) = (resolved.request.action, resolved.subjects);
@@ -355,6 +357,7 @@ impl Pipeline {
             subjects,
             bytes: asked.data_len,
             limits,
+            counted: &counted,
             time: moment.wall,
             again: asked.again,
         })

@@ -7,6 +7,7 @@
 use std::sync::{Arc, Weak};
 
 use super::Pipeline;
+use super::checks::counted;
 use super::unfinished::{Standing, Unfinished};
 use crate::audit::Outcome;
 use crate::caller::Caller;
@@ -136,16 +137,18 @@ impl Pipeline {
         let anew = || anew.unwrap_or_else(|| self.moment());
         let Some(mut standing) = standing else { return self.begin_at(anew(), caller, operation) };
         // What was not blocked is not, while the store stands.
-        let reserved = if self.quota.is_silent(caller, standing.permit.generation()) {
+        let (action, subjects) = (standing.request.action, standing.permit.subjects());
+        let counted = counted(caller, std::iter::once((action, &subjects.subject)));
+        let reserved = if counted.is_empty() && self.quota.is_silent(caller, standing.permit.generation()) {
             Ok(None)
         } else {
-            let (action, subjects) = (standing.request.action, standing.permit.subjects());
             self.quota.reserve(&Demand {
                 caller,
                 action,
                 subjects,
                 bytes: None,
                 limits: &[],
+                counted: &counted,
                 time: moment.wall,
                 again: false,
             })

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::block::{Block, BlockId};
 use super::in_force::InForce;
-use super::meter::{Counter, Meters, folder, hex};
+use super::meter::{Counter, Meters, folder, folder_of_keys, hex, key_path};
 use super::rule::{Kind, Quota};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -21,7 +21,7 @@ use crate::os::{Lock, Rank};
 use crate::random::Random;
 use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Entry, Op, Revision, Store, StoreKey};
-use crate::tenant::NamespaceId;
+use crate::tenant::{NamespaceId, ObjectId};
 
 const EDITION: &str = "quota/edition";
 const BLOCKS: &str = "block/";
@@ -281,6 +281,34 @@ impl Book {
         }
         all.sort_by(|one, other| (&one.of, one.kind.name()).cmp(&(&other.of, other.kind.name())));
         Ok(all)
+    }
+
+    /// How many uses and bytes of a key are counted, or leased by processes.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] and those of the store.
+    pub fn used_of_key(&self, namespace: NamespaceId, key: ObjectId) -> Result<(u64, u64)> {
+        let read = |kind| -> Result<u64> {
+            let path = StoreKey::new(key_path(namespace, key, kind))?;
+            let Some(entry) = self.store.get(&path)? else { return Ok(0) };
+            Ok(sealed::open_value::<Counter>(&self.home, &path, &entry.value)?.used)
+        };
+        Ok((read(Kind::Total)?, read(Kind::BytesTotal)?))
+    }
+
+    /// Forgets what is counted of the keys of a namespace, all of which are gone. Until then it stays, for copies of a key may
+    /// outlive it.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub fn forget_keys(&self, namespace: NamespaceId) -> Result<()> {
+        let all = self.store.scan_all(&folder_of_keys(namespace))?;
+        let gone: Vec<Op> = all.into_iter().map(|(path, _)| Op::Delete(path)).collect();
+        for ops in gone.chunks(Batch::MAX_OPS) {
+            let batch = Batch { conditions: Vec::new(), ops: ops.to_vec(), invalidates: false };
+            let _ = self.store.commit(&batch)?;
+        }
+        Ok(())
     }
 
     fn quota_path(&self, namespace: Option<NamespaceId>, name: &str) -> Result<StoreKey> {

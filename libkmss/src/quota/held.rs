@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::meter::{Meter, Meters, Took};
+use super::meter::{Bounds, Meter, Meters, Took};
 use super::rule::{Instance, Kind, Quota};
-use super::{Refusal, Reservation};
+use super::{CountedKey, Refusal, Reservation};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::epoch;
@@ -25,15 +25,40 @@ pub(super) struct Held {
 /// What it took of one budget that lasts.
 struct Portion {
     meter: Arc<Meter>,
-    quota: Arc<Quota>,
-    instance: Instance,
+    whose: Whose,
     kind: Kind,
-    limit: u64,
+    bounds: Bounds,
     /// Everything that was taken.
     booked: u64,
     /// What of it can be put back, because it is of `day`.
     fresh: u64,
     day: u64,
+}
+
+/// Whose budget that is.
+enum Whose {
+    /// A quota's.
+    Quota(Arc<Quota>, Instance),
+    /// That of a key that is to be rotated.
+    Key(String),
+}
+
+impl Whose {
+    /// The refusal where `limit` is used up, on this day.
+    fn refusal(&self, kind: Kind, limit: u64, day: u64) -> Refusal {
+        match self {
+            Self::Quota(quota, instance) => refused(quota, quota.refusal(instance, kind, limit, day)),
+            Self::Key(name) => {
+                let unit = if kind.is_of_bytes() { "bytes" } else { "uses" };
+                let why = format!(
+                    "the key `{name}` has protected all that it may before it is rotated, {limit} {unit}: rotate it \
+                     (`kmss key rotate {name}`)"
+                );
+                let rule = Some(format!("rotation:{name}").into());
+                Refusal { rule, error: Error::new(ErrorKind::QuotaExceeded, why), notices: Vec::new() }
+            }
+        }
+    }
 }
 
 impl Held {
@@ -84,8 +109,31 @@ impl Held {
         now: Timestamp,
     ) -> Result<(), Refusal> {
         let meter = self.meters.meter(quota, instance, kind)?;
-        let (quota, instance) = (Arc::clone(quota), instance.clone());
-        let mut portion = Portion { meter, quota, instance, kind, limit, booked: 0, fresh: 0, day: 0 };
+        let whose = Whose::Quota(Arc::clone(quota), instance.clone());
+        self.take_of((meter, whose), (kind, Bounds::at_most(limit)), n, now)
+    }
+
+    /// Takes `n` of what a key protects before it is rotated; of bytes perhaps none yet.
+    pub(super) fn take_of_key(
+        &mut self,
+        key: &CountedKey<'_>,
+        (kind, limit): (Kind, u64),
+        n: u64,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let meter = self.meters.meter_of_key(key, kind)?;
+        let bounds = if key.rule.strict { Bounds::at_most(limit) } else { Bounds::about(limit) };
+        self.take_of((meter, Whose::Key(key.name.to_owned())), (kind, bounds), n, now)
+    }
+
+    fn take_of(
+        &mut self,
+        (meter, whose): (Arc<Meter>, Whose),
+        (kind, bounds): (Kind, Bounds),
+        n: u64,
+        now: Timestamp,
+    ) -> Result<(), Refusal> {
+        let mut portion = Portion { meter, whose, kind, bounds, booked: 0, fresh: 0, day: 0 };
         portion.book(&self.meters, n, now, &mut self.notices)?;
         self.portions.push(portion);
         Ok(())
@@ -99,18 +147,16 @@ impl Portion {
         if n == 0 {
             return Ok(());
         }
-        match meters.take(&self.meter, n, self.limit, now)? {
+        match meters.take(&self.meter, n, self.bounds, now)? {
             Took::Some { day, near } => {
                 self.fresh = if day == self.day { self.fresh.saturating_add(n) } else { n };
                 (self.booked, self.day) = (total, day);
-                if near {
-                    notices.push(format!("{}{}", super::NEAR, self.quota.name));
+                if let (true, Whose::Quota(quota, _)) = (near, &self.whose) {
+                    notices.push(format!("{}{}", super::NEAR, quota.name));
                 }
                 Ok(())
             }
-            Took::None { day } => {
-                Err(refused(&self.quota, self.quota.refusal(&self.instance, self.kind, self.limit, day)))
-            }
+            Took::None { day } => Err(self.whose.refusal(self.kind, self.bounds.limit, day)),
         }
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::held::Held;
 use super::meter::Meters;
 use super::rule::{Kind, Quota};
-use super::{Block, Book, Demand, Limit, QuotaLedger, Refusal, Reservation};
+use super::{Block, Book, CountedKey, Demand, Limit, QuotaLedger, Refusal, Reservation};
 use crate::caller::Caller;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,6 +36,7 @@ impl HostLedger {
             let set = self.book.current()?;
             set.holding(demand).try_for_each(|block| Self::take_throttle(block, demand, held))?;
             set.quotas().iter().try_for_each(|quota| Self::take_quota(quota, demand, held))?;
+            demand.counted.iter().try_for_each(|key| Self::take_key(key, demand, held))?;
         }
         Ok(Self::take_limits(demand, held)?)
     }
@@ -94,6 +95,19 @@ impl HostLedger {
             }
         }
         Ok(())
+    }
+}
+
+impl HostLedger {
+    /// Counts a use of a key that is rotated after so many.
+    fn take_key(key: &CountedKey<'_>, demand: &Demand<'_>, held: &mut Held) -> Result<(), Refusal> {
+        if let Some(limit) = key.rule.uses {
+            held.take_of_key(key, (Kind::Total, limit), 1, demand.time)?;
+        }
+        match key.rule.bytes {
+            Some(limit) => held.take_of_key(key, (Kind::BytesTotal, limit), demand.bytes.unwrap_or(0), demand.time),
+            None => Ok(()),
+        }
     }
 }
 

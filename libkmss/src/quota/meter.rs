@@ -2,16 +2,20 @@
 //!
 //! ```text
 //! quota/used/<quota>/<budget>/<kind>      day, what is used or leased, and whose budget it is
+//! quota/used/key/<namespace>/<key>/<kind> the same of a key that is rotated after so many uses or bytes
 //! ```
 //! A process takes what it needs out of its lease, in memory, and leases more by one conditional commit. What it leased is
 //! used up for everybody else, so that no limit is ever exceeded; what is left of the lease when it is killed is lost, and given
 //! back when it ends cleanly. A lease grows while it is used up quickly, from 1, and is never more than a hundredth of what is
 //! left. A forked child leases for itself.
+//!
+//! Uses of keys are counted in the same way ([`Meters::meter_of_key`]). Where their number is no bound, counting goes on beyond it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::CountedKey;
 use super::rule::{DAY, Instance, Kind, Quota};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,6 +24,7 @@ use crate::os::{Lock, Rank, epoch};
 use crate::random::Random;
 use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Entry, Op, Store, StoreKey};
+use crate::tenant::{NamespaceId, ObjectId};
 
 pub(super) const USED: &str = "quota/used/";
 /// Most budgets that a process keeps leases of.
@@ -58,8 +63,42 @@ pub(super) struct Meters {
     known: Lock<HashMap<MeterName, Arc<Meter>>>,
 }
 
-/// Which counter: serial number, place and name of the quota, the budget, and its kind.
-type MeterName = (u64, String, String, Kind);
+/// Which counter.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum MeterName {
+    /// Serial number, place and name of the quota, the budget, and its kind.
+    Budget(u64, String, String, Kind),
+    /// Of a key.
+    Key(NamespaceId, ObjectId, Kind),
+}
+
+/// How much a counter holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Bounds {
+    /// Never more than this.
+    pub(super) limit: u64,
+    /// What the sizes of leases follow.
+    pub(super) goal: u64,
+}
+
+impl Bounds {
+    /// Where the goal is a limit.
+    pub(super) const fn at_most(limit: u64) -> Self {
+        Self { limit, goal: limit }
+    }
+
+    /// Where counting goes on beyond the goal.
+    pub(super) const fn about(goal: u64) -> Self {
+        Self { limit: u64::MAX, goal }
+    }
+
+    /// How much may be leased ahead where `used` is used.
+    fn share(self, used: u64) -> u64 {
+        // What is no limit need not be met exactly at its end.
+        let of = if self.limit == self.goal { self.limit.saturating_sub(used) } else { self.goal };
+        (of / SHARE).max(1)
+    }
+}
 
 /// One counter.
 pub(super) struct Meter {
@@ -145,14 +184,28 @@ impl Meters {
     /// The counter of `kind` of the budget `instance` of `quota`.
     pub(super) fn meter(&self, quota: &Quota, instance: &Instance, kind: Kind) -> Result<Arc<Meter>> {
         let place = quota.scope.namespace.map_or_else(String::new, |id| id.to_string());
-        let name = (quota.serial, format!("{place}\0{}", quota.name), instance.name.clone(), kind);
+        let name = MeterName::Budget(quota.serial, format!("{place}\0{}", quota.name), instance.name.clone(), kind);
+        self.known_or(name, || {
+            let budget = self.home.index_term("quota budget", instance.name.as_bytes())?;
+            let path = StoreKey::new(format!("{}{}/{}", folder(&self.home, quota)?, hex(&budget), kind.name()))?;
+            Ok((path, kind, instance.shown.clone()))
+        })
+    }
+
+    /// The counter of `kind` of what the key protected.
+    pub(super) fn meter_of_key(&self, key: &CountedKey<'_>, kind: Kind) -> Result<Arc<Meter>> {
+        self.known_or(MeterName::Key(key.namespace, key.id, kind), || {
+            Ok((StoreKey::new(key_path(key.namespace, key.id, kind))?, kind, key.name.to_owned()))
+        })
+    }
+
+    fn known_or(&self, name: MeterName, make: impl FnOnce() -> Result<(StoreKey, Kind, String)>) -> Result<Arc<Meter>> {
         if let Some(known) = self.known.lock().get(&name) {
             return Ok(Arc::clone(known));
         }
-        let budget = self.home.index_term("quota budget", instance.name.as_bytes())?;
-        let path = StoreKey::new(format!("{}{}/{}", folder(&self.home, quota)?, hex(&budget), kind.name()))?;
+        let (path, kind, of) = make()?;
         let lease = Lock::new(Rank::Cache, Lease::new(epoch(), 0));
-        let meter = Arc::new(Meter { path, kind, of: instance.shown.clone(), lease });
+        let meter = Arc::new(Meter { path, kind, of, lease });
         let mut given_up = Vec::new();
         let found = {
             let mut known = self.known.lock();
@@ -168,8 +221,8 @@ impl Meters {
         Ok(found)
     }
 
-    /// Takes `n` out of a counter that holds `limit`.
-    pub(super) fn take(&self, meter: &Meter, n: u64, limit: u64, now: Timestamp) -> Result<Took> {
+    /// Takes `n` out of a counter.
+    pub(super) fn take(&self, meter: &Meter, n: u64, bounds: Bounds, now: Timestamp) -> Result<Took> {
         let day = if meter.kind.is_daily() { now.0 / DAY } else { 0 };
         let mut nap = NAP.0;
         for _ in 0..NAPS {
@@ -187,7 +240,7 @@ impl Meters {
                 })
             };
             if let Some(leasing) = leasing {
-                return self.lease(leasing, n, limit);
+                return self.lease(leasing, n, bounds);
             }
             std::thread::sleep(nap);
             nap = (nap * 2).min(NAP.1);
@@ -196,7 +249,7 @@ impl Meters {
     }
 
     /// Leases what is missing, and as much more as seems fit.
-    fn lease(&self, mut leasing: Leasing<'_>, n: u64, limit: u64) -> Result<Took> {
+    fn lease(&self, mut leasing: Leasing<'_>, n: u64, bounds: Bounds) -> Result<Took> {
         let meter = leasing.meter;
         // Without the commits: where these take long, it is all the more worth while to lease much.
         let lasted = self.clock.monotonic().saturating_sub(leasing.at);
@@ -217,11 +270,11 @@ impl Meters {
                 (counter.day, counter.used) = (leasing.day, 0);
             }
             let missing = n.saturating_sub(leasing.held);
-            let free = limit.saturating_sub(counter.used);
+            let free = bounds.limit.saturating_sub(counter.used);
             if missing > free {
                 return Ok(Took::None { day: leasing.day });
             }
-            let share = (free / SHARE).max(1);
+            let share = bounds.share(counter.used);
             let taken = size.min(share).min(free).max(missing);
             let before = counter.used;
             counter.used = before.saturating_add(taken);
@@ -229,7 +282,7 @@ impl Meters {
                 // The size of bytes follows from what one operation takes.
                 (leasing.size, leasing.at) = (size.max(missing).min(share), self.clock.monotonic());
                 leasing.held = leasing.held.saturating_add(taken).saturating_sub(n);
-                let near = is_near(counter.used, limit) && !is_near(before, limit);
+                let near = is_near(counter.used, bounds.limit) && !is_near(before, bounds.limit);
                 return Ok(Took::Some { day: leasing.day, near });
             }
         }
@@ -297,6 +350,16 @@ pub(super) fn folder(home: &DomainKey, quota: &Quota) -> Result<String> {
     let place = quota.scope.namespace.map_or_else(String::new, |id| id.to_string());
     let name = format!("{place}\0{}\0{}", quota.name, quota.serial);
     Ok(format!("{USED}{}/", hex(&home.index_term("quota", name.as_bytes())?)))
+}
+
+/// Where the counters of the keys of a namespace are.
+pub(super) fn folder_of_keys(namespace: NamespaceId) -> String {
+    format!("{USED}key/{namespace}/")
+}
+
+/// Where a counter of a key is.
+pub(super) fn key_path(namespace: NamespaceId, key: ObjectId, kind: Kind) -> String {
+    format!("{}{key}/{}", folder_of_keys(namespace), kind.name())
 }
 
 /// Half of a term: enough to tell budgets apart.

@@ -22,8 +22,9 @@ use std::sync::Arc;
 use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{Error, Result};
-use crate::key::Action;
+use crate::key::{Action, Rotation};
 use crate::permit::Subjects;
+use crate::tenant::{NamespaceId, ObjectId};
 
 /// One operation that wants room in the budgets.
 #[derive(Clone, Copy, Debug)]
@@ -40,8 +41,23 @@ pub struct Demand<'a> {
     pub limits: &'a [Limit],
     /// When.
     pub time: Timestamp,
+    /// The keys among the subjects whose uses are counted, and this is one.
+    pub counted: &'a [CountedKey<'a>],
     /// Whether it was reserved for before: then `limits` alone are asked for.
     pub again: bool,
+}
+
+/// A key whose uses are counted, because it is rotated after so many.
+#[derive(Clone, Copy, Debug)]
+pub struct CountedKey<'a> {
+    /// Its namespace.
+    pub namespace: NamespaceId,
+    /// Under the identity of which object.
+    pub id: ObjectId,
+    /// Its name, for people.
+    pub name: &'a str,
+    /// After how many.
+    pub rule: &'a Rotation,
 }
 
 /// A rate: so many operations of one principal with one key under one rule.

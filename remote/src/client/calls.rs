@@ -8,7 +8,7 @@ use libkmss::backend::Backend;
 use libkmss::clock::Clock;
 use libkmss::config::RemoteConfig;
 use libkmss::error::{ErrorKind, Result};
-use libkmss::key::{BackendId, Object};
+use libkmss::key::{BackendId, Body, Object, Rotation};
 use libkmss::os::{Lock, Rank};
 use libkmss::permit::{Granted, Permit};
 use libkmss::tenant::{Namespace, NamespaceId, ObjectId};
@@ -82,7 +82,15 @@ impl Server {
     pub(super) fn object(&self, namespace: &Namespace, object: proto::Object) -> Result<Object> {
         let id = object.id.clone();
         // Never read, but never empty: what is in the server is not in the record.
-        convert::object(object, namespace.id, &self.id, |_| id.clone())
+        let mut object = convert::object(object, namespace.id, &self.id, |_| id.clone())?;
+        if let Body::Key(key) = &mut object.body {
+            // Uses are counted where the key is, for all who ask there.
+            key.lifecycle.rotation = key.lifecycle.rotation.take().and_then(Rotation::without_counts);
+            // So is the service that it belongs to looked at: there this host has a name of its own.
+            key.metadata.service.clear();
+            key.metadata.grants.clear();
+        }
+        Ok(object)
     }
 
     /// An id for a request, new each time.

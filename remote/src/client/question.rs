@@ -138,6 +138,7 @@ questions!(admin_service_client::AdminServiceClient {
     get_policy: GetPolicyRequest => GetPolicyResponse,
     list_publishers: ListPublishersRequest => ListPublishersResponse,
     list_quotas: ListQuotasRequest => ListQuotasResponse,
+    list_key_rules: ListKeyRulesRequest => ListKeyRulesResponse,
     list_blocks: ListBlocksRequest => ListBlocksResponse,
     list_domains: ListDomainsRequest => ListDomainsResponse,
     get_seal_status: GetSealStatusRequest => GetSealStatusResponse,
@@ -151,6 +152,8 @@ questions!(admin_service_client::AdminServiceClient {
     remove_publisher: RemovePublisherRequest => RemovePublisherResponse,
     set_quota: SetQuotaRequest => SetQuotaResponse,
     remove_quota: RemoveQuotaRequest => RemoveQuotaResponse,
+    set_key_rule: SetKeyRuleRequest => SetKeyRuleResponse,
+    remove_key_rule: RemoveKeyRuleRequest => RemoveKeyRuleResponse,
     create_block: CreateBlockRequest => CreateBlockResponse,
     release_block: ReleaseBlockRequest => ReleaseBlockResponse,
     rotate_domain: RotateDomainRequest => RotateDomainResponse,
@@ -175,6 +178,7 @@ questions!(lifecycle_service_client::LifecycleServiceClient {
     rotate_key: RotateKeyRequest => RotateKeyResponse,
     activate_key: ActivateKeyRequest => ActivateKeyResponse,
     set_alias: SetAliasRequest => SetAliasResponse,
+    grant_key: GrantKeyRequest => GrantKeyResponse,
     rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 

@@ -6,7 +6,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{
     Deletion, Description, Lifecycle, Metadata, Purpose, Retirement, Revocation, Role, Rotation, Transition,
 };
-use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep};
+use libkmss::kms::{Doomed, DueRotation, Fate, RotationStep, Spent};
 use proto::transition::Kind;
 
 use super::{Numbered, audit_mode, audit_mode_number, object_id};
@@ -41,6 +41,9 @@ impl From<&Lifecycle> for proto::Lifecycle {
             next: life.next,
             since_ms: life.since.map(|at| at.0),
             rotation_days: life.rotation.as_ref().map_or(0, |rule| rule.days),
+            rotation_uses: life.rotation.as_ref().and_then(|rule| rule.uses),
+            rotation_bytes: life.rotation.as_ref().and_then(|rule| rule.bytes),
+            rotation_strict: life.rotation.as_ref().is_some_and(|rule| rule.strict),
         }
     }
 }
@@ -86,7 +89,8 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
         // The vault is where the key is.
         line: None,
         since: life.since_ms.map(Timestamp),
-        rotation: rule(life.rotation_days),
+        rotation: rule(life.rotation_days, (life.rotation_uses, life.rotation_bytes), life.rotation_strict),
+        counts_with: None,
         activation: life.activation_ms.map(Timestamp),
         deactivation: life.deactivation_ms.map(Timestamp),
         retirement,
@@ -95,8 +99,9 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
     })
 }
 
-fn rule(days: u32) -> Option<Rotation> {
-    (days != 0).then_some(Rotation { days })
+fn rule(days: u32, (uses, bytes): (Option<u64>, Option<u64>), strict: bool) -> Option<Rotation> {
+    let rule = Rotation { days, uses, bytes, strict };
+    (days != 0 || rule.is_counted()).then_some(rule)
 }
 
 fn deletion(deletion: proto::Deletion) -> Result<Deletion> {
@@ -130,12 +135,15 @@ impl From<&Transition> for proto::Transition {
                 owner: said.owner.clone(),
                 description: said.description.clone(),
                 purpose: said.purpose.map(purpose_number),
+                service: said.service.clone(),
                 ..of(Kind::Describe)
             },
             Transition::Tag(tags) => Self { tags: tags.clone(), ..of(Kind::Tag) },
             Transition::Audit(mode) => Self { audit: audit_mode_number(*mode), ..of(Kind::Audit) },
             Transition::Rotate(rule) => {
-                Self { rotation_days: rule.as_ref().map_or(0, |rule| rule.days), ..of(Kind::Rotate) }
+                let Rotation { days, uses, bytes, strict } = rule.clone().unwrap_or_default();
+                let (rotation_days, rotation_uses, rotation_bytes, rotation_strict) = (days, uses, bytes, strict);
+                Self { rotation_days, rotation_uses, rotation_bytes, rotation_strict, ..of(Kind::Rotate) }
             }
         }
     }
@@ -165,10 +173,14 @@ pub fn transition(asked: Option<proto::Transition>) -> Result<Transition> {
             owner: asked.owner,
             description: asked.description,
             purpose: asked.purpose.map(purpose).transpose()?,
+            service: asked.service,
         }),
         Ok(Kind::Tag) => Transition::Tag(asked.tags),
         Ok(Kind::Audit) => Transition::Audit(audit_mode(asked.audit)?),
-        Ok(Kind::Rotate) => Transition::Rotate(rule(asked.rotation_days)),
+        Ok(Kind::Rotate) => {
+            let counted = (asked.rotation_uses, asked.rotation_bytes);
+            Transition::Rotate(rule(asked.rotation_days, counted, asked.rotation_strict))
+        }
         Ok(Kind::Unspecified) | Err(_) => return Err(unknown()),
     })
 }
@@ -249,7 +261,9 @@ impl From<&DueRotation> for proto::DueRotation {
             RotationStep::Failed(why) => (Step::Failed, why.clone()),
         };
         let due_ms = due.due.map(|at| at.0);
-        Self { name: due.name.clone(), version: due.version, due_ms, step: step.into(), reason }
+        let spent = |spent: Option<Spent>| spent.map(|Spent { used, limit }| proto::Spent { used, limit });
+        let (uses, bytes) = (spent(due.uses), spent(due.bytes));
+        Self { name: due.name.clone(), version: due.version, due_ms, uses, bytes, step: step.into(), reason }
     }
 }
 
@@ -269,7 +283,9 @@ pub fn due_rotation(due: proto::DueRotation) -> Result<DueRotation> {
         Ok(Step::Failed) => RotationStep::Failed(due.reason),
         _ => return Err(Error::new(ErrorKind::Arguments, "what was done about the key is not known")),
     };
-    Ok(DueRotation { name: due.name, version: due.version, due: due.due_ms.map(Timestamp), step })
+    let spent = |spent: Option<proto::Spent>| spent.map(|proto::Spent { used, limit }| Spent { used, limit });
+    let (uses, bytes) = (spent(due.uses), spent(due.bytes));
+    Ok(DueRotation { name: due.name, version: due.version, due: due.due_ms.map(Timestamp), uses, bytes, step })
 }
 
 impl From<&Metadata> for proto::Metadata {
@@ -279,6 +295,8 @@ impl From<&Metadata> for proto::Metadata {
             description: metadata.description.clone(),
             purpose: purpose_number(metadata.purpose),
             aliases: metadata.aliases.clone(),
+            service: metadata.service.clone(),
+            grants: metadata.grants.clone(),
         }
     }
 }
@@ -289,6 +307,8 @@ pub(super) fn metadata(metadata: proto::Metadata) -> Result<Metadata> {
         description: metadata.description,
         purpose: purpose(metadata.purpose)?,
         aliases: metadata.aliases,
+        service: metadata.service,
+        grants: metadata.grants,
         ..Metadata::default()
     })
 }

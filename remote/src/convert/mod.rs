@@ -29,7 +29,7 @@ pub use self::life::{doomed, due_rotation, purpose, purpose_number, tombstone, t
 pub use self::native::{context_entries, encryption_context, native_algorithm, native_algorithm_number};
 pub use self::object::{change_of, namespace, object, object_of_server, updated};
 pub use self::past::{explanation, replay_change, replayed};
-pub use self::rules::{block_target, quota, quota_each, quota_limits};
+pub use self::rules::{block_target, key_rule, quota, quota_each, quota_limits};
 use crate::proto;
 
 /// Bytes of a request id.

@@ -2,6 +2,7 @@
 
 use libkmss::policy::Scope;
 use libkmss::quota::{BlockTarget, Each, Quota, QuotaLimits, Within};
+use libkmss::rules::KeyRule;
 use libkmss::tenant::NamespaceId;
 
 use crate::proto::{self, block_target, policy_scope};
@@ -18,6 +19,25 @@ impl From<&Scope> for proto::PolicyScope {
             }
         };
         Self { kind: Some(kind) }
+    }
+}
+
+/// A rule for keys; `namespace` is the name of the one that it is for, where it is for one.
+#[must_use]
+pub fn key_rule(rule: KeyRule, namespace: Option<String>) -> proto::KeyRule {
+    let KeyRule { scope, types, preferred, rotation_days, apart, owner, by, set } = rule;
+    proto::KeyRule {
+        tenant: scope.tenant.unwrap_or_default(),
+        namespace: namespace.unwrap_or_default(),
+        service: scope.service.unwrap_or_default(),
+        types: types.iter().map(ToString::to_string).collect(),
+        preferred: preferred.unwrap_or_default(),
+        rotation_days,
+        apart,
+        owner,
+        set_by: by,
+        set_ms: set.0,
+        namespace_id: scope.namespace.map(|id| id.0.to_vec()).unwrap_or_default(),
     }
 }
 

@@ -131,6 +131,7 @@ impl Call for proto::ListObjectsRequest {
         let revision = kms.revision()?;
         let mut facets: Vec<_> = self.tags.into_iter().map(|tag| (Facet::Tag, tag.into_bytes())).collect();
         facets.extend(self.owner.map(|owner| (Facet::Owner, owner.into_bytes())));
+        facets.extend(self.service.map(|service| (Facet::Service, service.into_bytes())));
         if let Some(purpose) = self.purpose.map(convert::purpose).transpose()?.flatten() {
             facets.push((Facet::Purpose, purpose.name().into()));
         }

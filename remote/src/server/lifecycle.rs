@@ -212,6 +212,28 @@ impl Call for proto::SetAliasRequest {
     }
 }
 
+impl Call for proto::GrantKeyRequest {
+    type Answer = proto::GrantKeyResponse;
+    const METHOD: &'static str = "GrantKey";
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::GrantKeyResponse> {
+        let caller = match self.officer_pin.is_empty() {
+            true => asked.caller.clone(),
+            false => asked.officer(self.officer_pin)?,
+        };
+        let keys = asked.host.kms.grant(&caller, &self.name, &self.service, !self.revoke)?;
+        Ok(proto::GrantKeyResponse { keys: keys.iter().map(|key| key.as_ref().into()).collect() })
+    }
+}
+
 /// Looks now and then for keys whose time has come. Several servers of one home may: each key is destroyed once. A device that
 /// does not answer holds up the keys that it has to do with, and no others.
 pub(super) async fn watch(shared: Arc<Server>) {

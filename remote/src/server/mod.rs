@@ -14,6 +14,7 @@ mod dev;
 mod devices;
 mod domains;
 mod host;
+mod key_rules;
 mod keys;
 mod lifecycle;
 mod limits;

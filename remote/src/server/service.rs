@@ -114,6 +114,7 @@ service!(LifecycleService {
     activate_key: ActivateKeyRequest => ActivateKeyResponse,
     list_versions: ListVersionsRequest => ListVersionsResponse,
     set_alias: SetAliasRequest => SetAliasResponse,
+    grant_key: GrantKeyRequest => GrantKeyResponse,
     rotate_due_keys: RotateDueKeysRequest => RotateDueKeysResponse,
 });
 
@@ -133,6 +134,9 @@ service!(AdminService {
     list_quotas: ListQuotasRequest => ListQuotasResponse,
     set_quota: SetQuotaRequest => SetQuotaResponse,
     remove_quota: RemoveQuotaRequest => RemoveQuotaResponse,
+    list_key_rules: ListKeyRulesRequest => ListKeyRulesResponse,
+    set_key_rule: SetKeyRuleRequest => SetKeyRuleResponse,
+    remove_key_rule: RemoveKeyRuleRequest => RemoveKeyRuleResponse,
     list_blocks: ListBlocksRequest => ListBlocksResponse,
     create_block: CreateBlockRequest => CreateBlockResponse,
     release_block: ReleaseBlockRequest => ReleaseBlockResponse,

@@ -15,7 +15,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (9, &["kms"]),
     (8, &["pipeline"]),
     (7, &["operation"]),
-    (6, &["policy", "quota", "audit", "auth", "backend", "catalog", "vault"]),
+    (6, &["policy", "quota", "audit", "auth", "backend", "catalog", "vault", "rules"]),
     (5, &["store", "seal", "sealed", "domain", "backup"]),
     (4, &["permit", "seen"]),
     (3, &["key", "caller", "principal"]),

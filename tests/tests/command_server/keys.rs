@@ -190,7 +190,15 @@ fn the_life_of_a_servers_keys_is_theirs_who_ask_for_it() {
     let names = |list: Vec<Value>| list.iter().map(|key| key["name"].clone()).collect::<Vec<_>>();
     assert_eq!(names(me.json("key versions box --token web")), ["box@1", "box"]);
     me.kmss("key describe box --token web --owner payments --purpose encrypt").succeed();
-    assert_eq!(names(me.json("key list --token web --owner payments --purpose encrypt")), ["box"]);
+    assert_eq!(names(me.json("key list --token web --owner payments --purpose encrypt")), ["box", "box@1"]);
+    me.kmss("key rotation box --token web --uses 5000 --bytes 1M --strict").succeed().mentions("refused beyond");
+    let due = me.json("rotate due --token web --dry-run").remove(0);
+    assert_eq!((&due["uses"]["used"], &due["bytes"]["limit"]), (&0.into(), &1_048_576.into()));
+    me.kmss("key describe box --token web --service order").succeed();
+    assert_eq!(names(me.json("key list --token web --service order")), ["box", "box@1"]);
+    me.kmss("encrypt box --token web").input("text").fail().mentions("belongs to the service `order`");
+    me.kmss("key grant box --token web --service billing").succeed().mentions("billing");
+    me.kmss("key grant box --token web --service billing --as-owner --remove").fail().mentions("owns the service");
     me.kmss("key alias current --to box --token web").succeed();
     assert_eq!(me.json("key show current --token web")[0]["name"], "box");
     // What was made ahead takes the name when its moment has come, without anybody asking.

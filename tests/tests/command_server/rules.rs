@@ -31,6 +31,15 @@ fn an_administrator_blocks_and_limits_as_on_the_host() {
     me.kmss("quota set few --token web --principal user:me --actions sign --total 6").succeed().mentions("in place of");
     me.kmss("quota set all --per-second 1000 --per-day 100000").succeed();
     assert_eq!(there(&server, "quota list"), me.json("quota list"));
+    me.kmss("rule set --token web --types aes:256,ec:256 --prefer aes:256 --rotate 90d").succeed();
+    me.kmss("rule set --tenant default --service order --types aes --owner user:anna").succeed();
+    assert_eq!(there(&server, "rule list"), me.json("rule list"));
+    me.kmss("key generate ruled --token web --type aes:128").fail().mentions("allows keys of aes:256, ec:256");
+    me.kmss("key generate ruled --token web").succeed().mentions("AES");
+    assert_eq!(me.json("key show ruled --token web")[0]["lifecycle"]["rotation"]["days"], 90);
+    me.kmss("rule remove --token web").succeed().mentions("types aes:256,ec:256");
+    me.kmss("rule remove --tenant default --service order").succeed();
+    assert!(me.json("rule list").is_empty());
     assert_eq!(there(&server, "quota usage"), me.json("quota usage"));
     assert_eq!(there(&server, "quota show few --token web"), me.json("quota show few --token web"));
     me.kmss("quota remove few --token web").succeed().mentions("Removed quota `few`");
@@ -52,6 +61,8 @@ fn whoever_is_no_administrator_hears_so_from_the_server() {
         "block add --principal user:ann",
         "quota list",
         "quota set q --total 1",
+        "rule set --token web --apart",
+        "rule list",
         "policy list",
         "policy trust list",
         "token init more",

@@ -14,6 +14,7 @@ mod refusals;
 mod rotate;
 mod rules;
 mod running;
+mod services;
 mod sessions;
 mod tokens;
 
@@ -27,6 +28,7 @@ use crate::catalog::Catalog;
 use crate::key::{DomainKey, KeyComponents, Keyring, Object, Storage, Usage};
 use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, MacMechanism};
 use crate::operation::{Chosen, Decrypt, Draft, Import, Sign};
+use crate::rules::RuleBook;
 use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::store::Batch;
@@ -57,6 +59,7 @@ impl House {
         let fresh = || Arc::new(DomainKey::ephemeral(Suite::Nist, engine.entropy()).unwrap());
         let random = Arc::new(doubles::Dice(Arc::clone(&engine)));
         let vault = Vault::new(Arc::clone(&store) as _, Arc::clone(&random) as _, fresh());
+        let rules = Arc::new(RuleBook::new(Arc::clone(&store) as _, Arc::clone(&random) as _, fresh()));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _, random, fresh()));
         let namespace = Namespace {
             id: NamespaceId([7; 16]),
@@ -94,7 +97,7 @@ impl House {
             audit: Arc::clone(&audit) as _,
             clock: Arc::clone(&clock) as _,
             store: Arc::clone(&store) as _,
-            hall: Hall { catalog, backends: vec![Arc::clone(&engine) as _], vault },
+            hall: Hall { catalog, backends: vec![Arc::clone(&engine) as _], vault, rules },
         });
         Self { pipeline, journal, policy, quota, audit, clock, store, engine, user, officer, public }
     }

@@ -140,5 +140,5 @@ pub(super) fn key(name: &str, copy_of: &[&str]) -> Subjects {
 }
 
 pub(super) const fn demand<'a>(caller: &'a Caller, action: Action, subjects: &'a Subjects) -> Demand<'a> {
-    Demand { caller, action, subjects, bytes: None, limits: &[], time: NOW, again: false }
+    Demand { caller, action, subjects, bytes: None, limits: &[], counted: &[], time: NOW, again: false }
 }

@@ -3,4 +3,5 @@
 
 mod blocks;
 mod house;
+mod keys;
 mod quotas;
