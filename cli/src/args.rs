@@ -8,6 +8,7 @@ mod file;
 mod global;
 mod hsm;
 mod hsm_probe;
+mod jwt;
 mod key;
 mod life;
 mod policy;
@@ -32,6 +33,7 @@ pub(crate) use self::file::{ChunkAlgorithm, FileCommand, FileOpenArgs, FileSealA
 pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
+pub(crate) use self::jwt::{JwsArgs, JwtCommand, JwtSignArgs, JwtVerifyArgs};
 pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
 pub(crate) use self::life::{
     AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs,
@@ -109,6 +111,9 @@ pub(crate) enum Command {
     Sign(SignDataArgs),
     /// Verify a signature
     Verify(VerifyDataArgs),
+    /// JSON Web Tokens: signed, verified, and the keys that verify them
+    #[command(subcommand)]
+    Jwt(JwtCommand),
     /// Compute or check a message authentication code
     Mac(MacArgs),
     /// Hash what comes in

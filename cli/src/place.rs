@@ -88,6 +88,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::Datakey(_)
         | Command::Sign(_)
         | Command::Verify(_)
+        | Command::Jwt(_)
         | Command::Mac(_)
         | Command::Random(_)
         | Command::File(FileCommand::Seal(_) | FileCommand::Open(_))

@@ -21,6 +21,7 @@ mod home;
 mod hsm;
 mod hsm_clone;
 mod hsm_probe;
+mod jwt;
 mod key;
 mod key_export;
 mod key_import;
@@ -94,6 +95,7 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Datakey(args) => encrypt::data_key(context, &args)?,
         Command::Sign(args) => sign::sign(context, &args)?,
         Command::Verify(args) => return sign::verify(context, &args),
+        Command::Jwt(command) => jwt::run(context, command)?,
         Command::Mac(args) => return sign::mac(context, &args),
         Command::Hash(args) => sign::hash(context, &args)?,
         Command::Random(args) => sign::random(context, &args)?,

@@ -6,8 +6,9 @@ use libkmss::caller::Caller;
 use libkmss::catalog::{Facet, ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
+use libkmss::jose::{Content, Jws, JwsAlgorithm, Wanted};
 use libkmss::key::{AuditMode, Body, KeyClass, KeyComponents, KeySpec, KeyState, Object, Storage, Transition};
-use libkmss::kms::{Doomed, DueRotation, Kms};
+use libkmss::kms::{Doomed, DueRotation, Kms, SignedJws, VerifiedJws};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{
     ChangeLife, ChangeState, Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage,
@@ -15,6 +16,7 @@ use libkmss::operation::{
     Rename, SetAudit, Sign, Tag, Tokenize, Turn, Update, Verify,
 };
 use libkmss::tenant::Namespace;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
@@ -163,6 +165,18 @@ impl Objects for HomeObjects {
             Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => Ok(false),
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure> {
+        Ok(self.kms.sign_jws(&self.caller, key, how, content)?)
+    }
+
+    fn verify_jws(&self, key: &Arc<Object>, how: &Jws, wanted: &Wanted, token: &str) -> Result<VerifiedJws, Failure> {
+        Ok(self.kms.verify_jws(&self.caller, key, how, wanted, token)?)
+    }
+
+    fn jwks(&self, keys: &[Arc<Object>], algorithm: Option<JwsAlgorithm>) -> Result<Value, Failure> {
+        Ok(self.kms.jwks(&self.caller, keys, algorithm)?)
     }
 
     fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
+use libkmss::jose::{Content, Jws, JwsAlgorithm, Wanted};
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Transition};
-use libkmss::kms::{Doomed, DueRotation};
+use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
 use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
 use libkmss::tenant::Namespace;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use self::home::HomeObjects;
@@ -150,6 +152,15 @@ pub(crate) trait Objects {
         message: &[u8],
         signature: &[u8],
     ) -> Result<bool, Failure>;
+
+    /// Signs a JSON Web Token with a private key.
+    fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure>;
+
+    /// Verifies a JSON Web Token with a version of a key.
+    fn verify_jws(&self, key: &Arc<Object>, how: &Jws, wanted: &Wanted, token: &str) -> Result<VerifiedJws, Failure>;
+
+    /// The JSON Web Key Set of all versions of keys that verify.
+    fn jwks(&self, keys: &[Arc<Object>], algorithm: Option<JwsAlgorithm>) -> Result<Value, Failure>;
 
     /// Encrypts a message in our own format.
     fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure>;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
+use libkmss::jose::{Content, Jws, JwsAlgorithm, Life, Wanted};
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Purpose, Storage, Transition};
-use libkmss::kms::{Doomed, DueRotation};
+use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
 use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
 use libkmss::secret::Secret;
@@ -14,6 +15,7 @@ use libkmss::tenant::{Namespace, ObjectId};
 use remote::client::{Client, ClientError};
 use remote::convert;
 use remote::proto::{self, get_object_request::Which, import_document_request as document};
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
@@ -336,6 +338,57 @@ impl Objects for ServerObjects<'_> {
             Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => Ok(false),
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure> {
+        use proto::sign_jws_request::Content as Given;
+        let (content, life) = match content {
+            Content::Claims(claims, life) => (Given::Claims(claims.to_vec()), life),
+            Content::Bytes(bytes) => (Given::Payload(bytes.to_vec()), Life::Stated),
+        };
+        let request = proto::SignJwsRequest {
+            key: self.reference(key),
+            algorithm: how.algorithm.map_or(0, convert::jws_algorithm_number),
+            r#type: how.typ.clone().unwrap_or_default(),
+            content: Some(content),
+            life_seconds: if let Life::Seconds(seconds) = life { Some(seconds) } else { None },
+            endless: life == Life::Endless,
+            request_id: Vec::new(),
+        };
+        let signed = self.server.ask(request)?;
+        let algorithm = convert::jws_algorithm(signed.algorithm)?.ok_or("the server does not say how it signed")?;
+        Ok(SignedJws { token: signed.token, kid: signed.kid, algorithm })
+    }
+
+    fn verify_jws(&self, key: &Arc<Object>, how: &Jws, wanted: &Wanted, token: &str) -> Result<VerifiedJws, Failure> {
+        let any = proto::VerifyJwsRequest {
+            key: self.reference(key),
+            algorithm: how.algorithm.map_or(0, convert::jws_algorithm_number),
+            r#type: how.typ.clone().unwrap_or_default(),
+            token: token.to_owned(),
+            any_payload: true,
+            ..Default::default()
+        };
+        let request = match wanted {
+            Wanted::Bytes => any,
+            Wanted::Claims(expected) => proto::VerifyJwsRequest {
+                any_payload: false,
+                issuer: expected.issuer.clone(),
+                audience: expected.audience.clone(),
+                leeway_seconds: expected.leeway,
+                endless: expected.endless,
+                ..any
+            },
+        };
+        let verified = self.server.ask(request)?;
+        let algorithm = convert::jws_algorithm(verified.algorithm)?.ok_or("the server does not say how it verified")?;
+        Ok(VerifiedJws { payload: verified.payload, kid: verified.kid, algorithm })
+    }
+
+    fn jwks(&self, keys: &[Arc<Object>], algorithm: Option<JwsAlgorithm>) -> Result<Value, Failure> {
+        let keys = keys.iter().filter_map(|key| self.reference(key)).collect();
+        let algorithm = algorithm.map_or(0, convert::jws_algorithm_number);
+        Ok(serde_json::from_str(&self.server.ask(proto::GetJwksRequest { keys, algorithm })?.jwks)?)
     }
 
     fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {

@@ -112,6 +112,7 @@ questions!(key_service_client::KeyServiceClient {
 
 questions!(crypto_service_client::CryptoServiceClient {
     batch: BatchRequest => BatchResponse,
+    get_jwks: GetJwksRequest => GetJwksResponse,
 } once {
     sign: SignRequest => SignResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
@@ -126,6 +127,8 @@ questions!(crypto_service_client::CryptoServiceClient {
     reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
     generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
     generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
+    sign_jws: SignJwsRequest => SignJwsResponse,
+    verify_jws: VerifyJwsRequest => VerifyJwsResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

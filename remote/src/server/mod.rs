@@ -13,6 +13,7 @@ mod dev;
 mod devices;
 mod domains;
 mod host;
+mod jws;
 mod keys;
 mod lifecycle;
 mod limits;

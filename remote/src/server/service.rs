@@ -239,6 +239,9 @@ service!(CryptoService {
     reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
     generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
     generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
+    sign_jws: SignJwsRequest => SignJwsResponse,
+    verify_jws: VerifyJwsRequest => VerifyJwsResponse,
+    get_jwks: GetJwksRequest => GetJwksResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

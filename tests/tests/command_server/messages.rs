@@ -58,3 +58,34 @@ fn a_policy_of_the_server_sees_the_context() {
     assert_eq!(me.kmss("decrypt --token web --context table=orders sealed").succeed().text(), "pay 100");
     me.kmss("decrypt --token web --context table=users sealed").fail().mentions("rule");
 }
+
+#[test]
+fn tokens_are_signed_and_verified_by_a_server_and_its_set_is_that_of_its_home() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    for (name, kind) in [("ec", "ec:secp256k1"), ("rsa", "rsa:2048")] {
+        me.kmss(&format!("key generate {name} --token web --type {kind}")).succeed();
+    }
+    me.file("claims", r#"{"iss":"me","aud":"shop"}"#);
+    me.kmss("jwt sign ec --token web claims").fail().mentions("until when the claims hold");
+    me.kmss("jwt sign ec --token web --lifetime 5m claims --out first").succeed();
+    me.kmss("key rotate ec --token web").succeed();
+    let second = me.json("jwt sign ec --token web --endless claims");
+    assert_eq!((&second[0]["kid"], &second[0]["algorithm"]), (&"ec@2".into(), &"ES256K".into()));
+    let verified = me.json("jwt verify ec --token web --audience shop --issuer me first");
+    assert_eq!((&verified[0]["kid"], &verified[0]["claims"]["iss"]), (&"ec@1".into(), &"me".into()));
+    me.kmss("jwt verify ec --token web first").fail().mentions("not said who we are");
+    me.kmss("jwt verify ec --token web --audience other first").fail().mentions("`aud`");
+    me.kmss("jwt verify rsa --token web --audience shop first").fail().mentions("signed by another key");
+    me.kmss("jwt sign rsa --token web --payload --type odd claims --out odd --algorithm RS512").succeed();
+    me.kmss("jwt verify rsa --token web --payload odd").fail().mentions("signed by PS256");
+    let payload = me.kmss("jwt verify rsa --token web --payload --type odd --algorithm RS512 odd").succeed().text();
+    assert_eq!(payload, r#"{"iss":"me","aud":"shop"}"#);
+    let set = me.kmss("jwt jwks ec rsa --token web").succeed().text();
+    assert_eq!(set, server.home.kmss("jwt jwks ec rsa --token web").succeed().text());
+    assert_eq!(set.matches("\"kid\"").count(), 3, "{set}");
+    server.home.audit_is_whole();
+}
