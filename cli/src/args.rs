@@ -34,7 +34,7 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::jwt::{JwsArgs, JwtCommand, JwtSignArgs, JwtVerifyArgs};
-pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
+pub(crate) use self::key::{AuditModeArg, DeriveArgs, HdCurve, MoveArgs, NamedKey};
 pub(crate) use self::life::{
     AliasArgs, DeleteArgs, DescribeArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand, RotationArgs,
     ScheduleArgs,
@@ -47,8 +47,8 @@ pub(crate) use self::quota::{BlockAddArgs, BlockCommand, QuotaCommand, QuotaPlac
 pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
 pub(crate) use self::service::{
-    DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs, MessageAlgorithm,
-    OutputArgs, RandomArgs, ReencryptArgs, SignDataArgs, SignatureArgs, VerifyDataArgs,
+    BatchArgs, DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs,
+    MessageAlgorithm, OutputArgs, RandomArgs, ReencryptArgs, SignDataArgs, SignatureArgs, VerifyDataArgs,
 };
 pub(crate) use self::token::{NewPinArgs, TokenArg, TokenCommand, TokenSettings, TokenUserCommand};
 pub(crate) use self::tokenize::{DetokenizeArgs, TokenizeArgs, TokensArgs};
@@ -63,7 +63,7 @@ Exit codes:
   3  tampered with or damaged (`audit verify`, `store check`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
   4  done in part: something could not be taken over (`migrate`), decided (`policy replay`), brought to an anchor
-     (`audit seal`) or delivered (`audit agent --once`)
+     (`audit seal`), delivered (`audit agent --once`) or done (`batch`)
   141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
@@ -114,6 +114,8 @@ pub(crate) enum Command {
     /// JSON Web Tokens: signed, verified, and the keys that verify them
     #[command(subcommand)]
     Jwt(JwtCommand),
+    /// Many signatures, verifications, MACs, encryptions and decryptions: one JSON object in a line, one result in a line
+    Batch(BatchArgs),
     /// Compute or check a message authentication code
     Mac(MacArgs),
     /// Hash what comes in
@@ -223,7 +225,8 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         token: TokenArg,
         /// rsa:2048…8192, ec:p256|p384|p521|secp256k1, ed25519, ed448, x25519, x448, sm2, dh:ffdhe2048…8192, ml-dsa:44|65|87,
-        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS
+        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS, and hd-seed, from which
+        /// `key derive` makes pairs
         #[arg(long = "type", value_name = "TYPE")]
         key_type: String,
         /// CKA_ID in hex [default: taken from the key's unique id]
@@ -239,6 +242,8 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         pre_active: bool,
     },
+    /// Derive a pair from a seed by a path (BIP-32; SLIP-10 on P-256 and Ed25519); the seed stays where it is
+    Derive(DeriveArgs),
     /// List keys
     List {
         /// The token

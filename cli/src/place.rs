@@ -94,6 +94,7 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::File(FileCommand::Seal(_) | FileCommand::Open(_))
         | Command::Alarm(AlarmCommand::List { .. })
         | Command::Approve(_)
+        | Command::Batch(_)
         | Command::Compat(_)
         | Command::Detokenize(_)
         | Command::Report(_)
@@ -112,6 +113,7 @@ pub(crate) const fn place(command: &Command) -> Place {
 const fn key(command: &KeyCommand) -> Place {
     match command {
         KeyCommand::Generate { .. }
+        | KeyCommand::Derive(_)
         | KeyCommand::List { .. }
         | KeyCommand::Import(_)
         | KeyCommand::ExportPublic { .. }

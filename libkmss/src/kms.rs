@@ -2,6 +2,7 @@
 
 mod agent;
 mod approvals;
+mod batch;
 mod blocks;
 mod changes;
 mod check;
@@ -31,6 +32,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::batch::{BatchItem, BatchOutcome};
 pub use self::check::{NamespaceReport, StoreFinding, StoreReport};
 pub use self::compat::{BusinessForm, UserKey, UserKeyKind};
 pub use self::domains::{DomainStatus, DomainVersionStatus, RewrapReport};

@@ -1,9 +1,12 @@
 //! Key types as people write them.
 
 use libkmss::key::KeySpec;
-use libkmss::mechanism::{Curve, DhGroup, Hash, KeyType, PqcSet};
+use libkmss::mechanism::{Curve, DhGroup, Hash, HdDerivation, KeyType, PqcSet};
 
 use crate::output::Failure;
+
+/// What makes of a generic secret a seed that pairs are derived from, and nothing else.
+pub(super) const SEED: &str = "hd-seed";
 
 /// Parses `rsa:2048`, `ec:p256`, `aes:256`, `ed25519`, `ml-dsa:65` and so on.
 ///
@@ -17,7 +20,7 @@ pub(super) fn parse(text: &str) -> Result<KeySpec, Failure> {
             "`{text}` is no key type: say rsa:2048 to rsa:8192, ec:p256, ec:p384, ec:p521, ec:secp256k1, ed25519, ed448, \
              x25519, x448, sm2, dh:ffdhe2048 to dh:ffdhe8192, ml-dsa:44, ml-dsa:65, ml-dsa:87, ml-kem:512, ml-kem:768, \
              ml-kem:1024, slh-dsa:sha2-128s (sha2 or shake; 128, 192 or 256; s or f), aes:128, aes:192, aes:256, chacha20, \
-             sm4 or hmac:BITS"
+             sm4, hmac:BITS or hd-seed"
         )
     };
     let bits = |default: u32| size.map_or(Ok(default), |s| s.parse::<u32>().map_err(|_| unknown()));
@@ -44,6 +47,7 @@ pub(super) fn parse(text: &str) -> Result<KeySpec, Failure> {
         ("sm4", None) => secret(KeyType::Sm4, 128)?,
         ("chacha20", None) => secret(KeyType::ChaCha20, 256)?,
         ("hmac", _) => secret(KeyType::Hmac(Hash::Sha256), bits(256)?)?,
+        (SEED, None) => KeySpec::Secret { key_type: KeyType::GenericSecret, len: HdDerivation::SEED },
         _ => return Err(unknown().into()),
     })
 }

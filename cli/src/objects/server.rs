@@ -8,7 +8,7 @@ use libkmss::error::ErrorKind;
 use libkmss::jose::{Content, Jws, JwsAlgorithm, Life, Wanted};
 use libkmss::key::{AuditMode, KeyClass, KeyComponents, KeySpec, KeyState, Object, Purpose, Storage, Transition};
 use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
-use libkmss::mechanism::{EncryptionContext, Mechanism, Native};
+use libkmss::mechanism::{EncryptionContext, HdDerivation, Mechanism, Native};
 use libkmss::operation::{Draft, Turn};
 use libkmss::secret::Secret;
 use libkmss::tenant::{Namespace, ObjectId};
@@ -18,7 +18,7 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Objects, Vaulted, batch, grouped, in_line};
 use crate::context;
 use crate::output::Failure;
 
@@ -26,6 +26,8 @@ use crate::output::Failure;
 const PAGE: u32 = 500;
 /// Calls that are sent at a time.
 const BATCH: usize = 256;
+/// Bytes that are sent at a time: servers take 4 MiB where nothing else is set, with everything around.
+const BATCH_BYTES: usize = 3 << 20;
 
 /// The objects of a namespace that a server serves to us.
 pub(super) struct ServerObjects<'a> {
@@ -194,6 +196,23 @@ impl Objects for ServerObjects<'_> {
         self.object(self.server.ask(request)?.key)
     }
 
+    fn derive_child(
+        &self,
+        seed: &Arc<Object>,
+        how: HdDerivation,
+        private: Draft,
+        public: Draft,
+    ) -> Result<Arc<Object>, Failure> {
+        let request = proto::DeriveChildRequest {
+            seed: self.reference(seed),
+            derivation: Some((&how).into()),
+            private: Some((&private).into()),
+            public: Some((&public).into()),
+            request_id: Vec::new(),
+        };
+        self.object(self.server.ask(request)?.private)
+    }
+
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure> {
         let (components, draft) = (Some((&components).into()), Some((&draft).into()));
         let request = proto::ImportKeyRequest { namespace: self.place(), components, draft, request_id: Vec::new() };
@@ -338,6 +357,19 @@ impl Objects for ServerObjects<'_> {
             Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => Ok(false),
             Err(e) => Err(e.into()),
         }
+    }
+
+    fn batch(&self, deeds: Vec<Deed>) -> Result<Vec<Result<Done, Failure>>, Failure> {
+        let mut done = Vec::with_capacity(deeds.len());
+        for group in grouped(&deeds, BATCH, BATCH_BYTES) {
+            let calls = group.iter().map(|deed| batch::call(deed, |key| self.reference(key), self.place())).collect();
+            let results = self.server.ask(proto::BatchRequest { calls })?.results;
+            if results.len() != group.len() {
+                return Err("the server answered another number of requests than it was asked".into());
+            }
+            done.extend(group.iter().zip(results).map(|(deed, result)| batch::outcome(deed, result)));
+        }
+        Ok(done)
     }
 
     fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure> {

@@ -147,8 +147,22 @@ mod tests {
         let long = format!("m{}", "/0".repeat(HdPath::MOST));
         assert_eq!(path(&long).steps().len(), HdPath::MOST);
         let bad = [
-            "", "M", "/0", "0/1", "m/", "m//1", "m/-1", "m/+1", "m/1''", "m/'", "m/2147483648", "m/x", "m/0x1", " m",
-            "m/99999999999999999999", "m/00000000001",
+            "",
+            "M",
+            "/0",
+            "0/1",
+            "m/",
+            "m//1",
+            "m/-1",
+            "m/+1",
+            "m/1''",
+            "m/'",
+            "m/2147483648",
+            "m/x",
+            "m/0x1",
+            " m",
+            "m/99999999999999999999",
+            "m/00000000001",
         ];
         for text in bad.into_iter().chain([format!("{long}/0").as_str()]) {
             assert_eq!(text.parse::<HdPath>().unwrap_err().kind(), ErrorKind::MechanismParameter, "{text}");

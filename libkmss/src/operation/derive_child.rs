@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::{Chosen, Draft, Hall, ObjectRef, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, KeyClass, Object, Protection};
+use crate::key::{Action, Alteration, KeyClass, Object, Protection};
 use crate::mechanism::{HdDerivation, Mechanism};
-use crate::permit::Permit;
+use crate::permit::{Permit, Subject};
 
 /// Makes the pair at the end of a path.
 ///
@@ -43,6 +43,11 @@ impl Operation for DeriveChild {
             context: vec![("path".to_owned(), self.how.path().to_string())],
             ..how.request(Action::DeriveChild, &self.seed)
         }
+    }
+
+    /// The path in clear, which nobody keeps otherwise.
+    fn alterations(&self, _: &Subject) -> Vec<Alteration> {
+        Alteration::between("path", String::new(), self.how.path().to_string()).into_iter().collect()
     }
 
     /// Returns (private, public).

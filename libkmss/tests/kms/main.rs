@@ -1,6 +1,7 @@
 //! A home as a door sees it: made, filled, shared, and told of by its audit trail.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+mod batch;
 mod messages;
 mod namespaces;
 mod objects;

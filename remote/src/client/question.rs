@@ -129,6 +129,8 @@ questions!(crypto_service_client::CryptoServiceClient {
     generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
     sign_jws: SignJwsRequest => SignJwsResponse,
     verify_jws: VerifyJwsRequest => VerifyJwsResponse,
+} made {
+    derive_child: DeriveChildRequest => DeriveChildResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

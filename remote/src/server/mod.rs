@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod bridge;
 mod call;
+mod children;
 mod compat;
 mod config;
 mod crypto;

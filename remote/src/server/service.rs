@@ -226,6 +226,7 @@ service!(CryptoService {
     unwrap: UnwrapRequest => UnwrapResponse,
     derive: DeriveRequest => DeriveResponse,
     derive_data: DeriveDataRequest => DeriveDataResponse,
+    derive_child: DeriveChildRequest => DeriveChildResponse,
     encapsulate: EncapsulateRequest => EncapsulateResponse,
     decapsulate: DecapsulateRequest => DecapsulateResponse,
     tokenize: TokenizeRequest => TokenizeResponse,

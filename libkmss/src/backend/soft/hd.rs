@@ -16,8 +16,7 @@ use crate::secret::Secret;
 /// Length of a private key, and of a chain code.
 const HALF: usize = 32;
 /// The order of secp256k1 (SEC 2, 2.4.1), lowest limb first.
-const SECP256K1: Limbs =
-    [0xbfd2_5e8c_d036_4141, 0xbaae_dce6_af48_a03b, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff];
+const SECP256K1: Limbs = [0xbfd2_5e8c_d036_4141, 0xbaae_dce6_af48_a03b, 0xffff_ffff_ffff_fffe, 0xffff_ffff_ffff_ffff];
 /// The order of P-256 (SP 800-186, 3.2.1.3), lowest limb first.
 const P256: Limbs = [0xf3b9_cac2_fc63_2551, 0xbce6_faad_a717_9e84, 0xffff_ffff_ffff_ffff, 0xffff_ffff_0000_0000];
 
@@ -102,7 +101,7 @@ impl Node {
             _ => return Err(broken()),
         };
         let (x, last) = (point.get(1..=HALF).ok_or_else(broken)?, point.last().ok_or_else(broken)?);
-        Ok([&[2 + (last & 1)], x].concat())
+        Ok([[2 + (last & 1)].as_slice(), x].concat())
     }
 }
 

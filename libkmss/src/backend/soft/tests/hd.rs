@@ -72,8 +72,8 @@ fn the_vectors_of_bip_32_and_slip_10_come_out() {
         let PublicComponents::Ec { point, .. } = material::public_of(&key).unwrap() else { panic!("{path}") };
         // SLIP-10 writes a zero byte before those of Ed25519.
         let compressed = match curve {
-            Curve::Ed25519 => [&[0], point.as_slice()].concat(),
-            _ => [&[2 + (point[64] & 1)], &point[1..33]].concat(),
+            Curve::Ed25519 => [[0].as_slice(), &point].concat(),
+            _ => [[2 + (point[64] & 1)].as_slice(), &point[1..33]].concat(),
         };
         assert_eq!(compressed, hex(public), "{curve:?} {path}");
     }
