@@ -10,6 +10,7 @@ mod global;
 mod hsm;
 mod hsm_probe;
 mod import;
+mod jwt;
 mod key;
 mod life;
 mod policy;
@@ -39,7 +40,8 @@ pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::import::{
     ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType,
 };
-pub(crate) use self::key::{AuditModeArg, MoveArgs, NamedKey};
+pub(crate) use self::jwt::{JwsArgs, JwtCommand, JwtSignArgs, JwtVerifyArgs};
+pub(crate) use self::key::{AuditModeArg, DeriveArgs, HdCurve, MoveArgs, NamedKey};
 pub(crate) use self::life::{
     AliasArgs, DeleteArgs, DescribeArgs, GrantArgs, LifeCommand, PurgeArgs, RevokeArgs, RotateArgs, RotateCommand,
     RotationArgs, ScheduleArgs,
@@ -53,8 +55,8 @@ pub(crate) use self::report::{FailOn, ReportArgs, ReportFormat};
 pub(crate) use self::rule::{RuleCommand, RulePlaceArgs, RuleSetArgs};
 pub(crate) use self::seal::{ArchiveArgs, CompressArgs, ProveArgs, PruneArgs, SealArgs, VerifyArgs};
 pub(crate) use self::service::{
-    DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs, MessageAlgorithm,
-    OutputArgs, RandomArgs, ReencryptArgs, SignDataArgs, SignatureArgs, VerifyDataArgs,
+    BatchArgs, DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, HashArgs, InputArgs, MacArgs,
+    MessageAlgorithm, OutputArgs, RandomArgs, ReencryptArgs, SignDataArgs, SignatureArgs, VerifyDataArgs,
 };
 pub(crate) use self::token::{NewPinArgs, TokenArg, TokenCommand, TokenSettings, TokenUserCommand};
 pub(crate) use self::tokenize::{DetokenizeArgs, TokenizeArgs, TokensArgs};
@@ -69,7 +71,7 @@ Exit codes:
   3  tampered with or damaged (`audit verify`, `store check`, `backup verify`); not as it should be (`policy check`, `fmt --check`, `test`);
      of `policy replay`: decisions would change; of `report --fail-on`: something of that is there
   4  done in part: something could not be taken over (`migrate`), decided (`policy replay`), brought to an anchor
-     (`audit seal`), delivered (`audit agent --once`) or restored (`restore`)
+     (`audit seal`), delivered (`audit agent --once`), restored (`restore`) or done (`batch`)
   141  nobody reads the output any more (`| head`)";
 
 /// Keys that live in KMSS: tokens, keys, certificates, audit.
@@ -122,6 +124,11 @@ pub(crate) enum Command {
     Sign(SignDataArgs),
     /// Verify a signature
     Verify(VerifyDataArgs),
+    /// JSON Web Tokens: signed, verified, and the keys that verify them
+    #[command(subcommand)]
+    Jwt(JwtCommand),
+    /// Many signatures, verifications, MACs, encryptions and decryptions: one JSON object in a line, one result in a line
+    Batch(BatchArgs),
     /// Compute or check a message authentication code
     Mac(MacArgs),
     /// Hash what comes in
@@ -239,8 +246,8 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         token: TokenArg,
         /// rsa:2048…8192, ec:p256|p384|p521|secp256k1, ed25519, ed448, x25519, x448, sm2, dh:ffdhe2048…8192, ml-dsa:44|65|87,
-        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS [default: what a
-        /// rule prefers]
+        /// ml-kem:512|768|1024, slh-dsa:sha2-128s (sha2|shake, 128|192|256, s|f), aes:128|192|256, sm4, hmac:BITS, and hd-seed, from which
+        /// `key derive` makes pairs [default: what a rule prefers]
         #[arg(long = "type", value_name = "TYPE")]
         key_type: Option<String>,
         /// CKA_ID in hex [default: taken from the key's unique id]
@@ -256,6 +263,8 @@ pub(crate) enum KeyCommand {
         #[arg(long)]
         pre_active: bool,
     },
+    /// Derive a pair from a seed by a path (BIP-32; SLIP-10 on P-256 and Ed25519); the seed stays where it is
+    Derive(DeriveArgs),
     /// List keys
     List {
         /// The token

@@ -93,11 +93,13 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::Datakey(_)
         | Command::Sign(_)
         | Command::Verify(_)
+        | Command::Jwt(_)
         | Command::Mac(_)
         | Command::Random(_)
         | Command::File(FileCommand::Seal(_) | FileCommand::Open(_))
         | Command::Alarm(AlarmCommand::List { .. })
         | Command::Approve(_)
+        | Command::Batch(_)
         | Command::Compat(_)
         | Command::Detokenize(_)
         | Command::Export(_)
@@ -118,6 +120,7 @@ pub(crate) const fn place(command: &Command) -> Place {
 const fn key(command: &KeyCommand) -> Place {
     match command {
         KeyCommand::Generate { .. }
+        | KeyCommand::Derive(_)
         | KeyCommand::List { .. }
         | KeyCommand::Import(_)
         | KeyCommand::ExportPublic { .. }

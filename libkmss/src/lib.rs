@@ -17,6 +17,7 @@ mod domain;
 pub mod envelope;
 pub mod error;
 pub mod home;
+pub mod jose;
 pub mod key;
 pub mod kms;
 pub mod mechanism;

@@ -115,7 +115,7 @@ impl Subjects {
     pub fn ask_confirmation(&self, action: Action) -> bool {
         let uses =
             matches!(action, Action::Sign | Action::Decrypt | Action::Unwrap | Action::Derive | Action::Decapsulate)
-                || matches!(action, Action::Detokenize | Action::ReadMasked);
+                || matches!(action, Action::Detokenize | Action::ReadMasked | Action::DeriveChild);
         let asks =
             |s: &Subject| matches!(s, Subject::Object(o) if o.key().is_some_and(|k| k.protection.always_authenticate));
         uses && (asks(&self.subject) || self.more.iter().any(asks))

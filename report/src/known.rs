@@ -77,13 +77,13 @@ impl Known {
             let Some(object) = object.as_ref().filter(|object| object.storage.is_none()) else { continue };
             let made = match action.as_str() {
                 "generate" | "import" => success,
-                "unwrap" | "derive" | "encapsulate" | "decapsulate" | "manage" => success && second,
+                "unwrap" | "derive" | "derive-child" | "encapsulate" | "decapsulate" | "manage" => success && second,
                 _ => false,
             };
             let used = match action.as_str() {
                 "sign" | "verify" | "encrypt" | "decrypt" | "digest" | "export" | "wrap" | "tokenize"
                 | "detokenize" | "read-masked" => success,
-                "unwrap" | "derive" | "encapsulate" | "decapsulate" => success && !second,
+                "unwrap" | "derive" | "derive-child" | "encapsulate" | "decapsulate" => success && !second,
                 _ => false,
             };
             if !made && !used {

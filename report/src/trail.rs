@@ -202,7 +202,7 @@ pub struct WeakKey {
 const EVERYWHERE: &str = "*";
 
 /// What uses a key. Making, managing and destroying it is none.
-const USES: [&str; 15] = [
+const USES: [&str; 16] = [
     "sign",
     "verify",
     "encrypt",
@@ -218,6 +218,7 @@ const USES: [&str; 15] = [
     "tokenize",
     "detokenize",
     "read-masked",
+    "derive-child",
 ];
 
 impl Trail {

@@ -6,7 +6,7 @@ use crate::project::Project;
 /// What to fuzz.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// One of `template`, `message`, `sealed_file`, `backup`, `parameter`, `config`, `record`, `audit`, `checkpoint`, `proof`, `wrapped`, `policy_request`, `policy_response`; all, one after the other, where it is left out
+    /// One of `template`, `message`, `token`, `sealed_file`, `backup`, `parameter`, `config`, `record`, `audit`, `checkpoint`, `proof`, `wrapped`, `policy_request`, `policy_response`; all, one after the other, where it is left out
     target: Option<String>,
     /// How long each runs
     #[arg(long, default_value_t = 60, value_name = "N")]
@@ -16,6 +16,7 @@ pub(crate) struct Options {
 const TARGETS: [&str; 15] = [
     "template",
     "message",
+    "token",
     "sealed_file",
     "parameter",
     "config",

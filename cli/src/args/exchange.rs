@@ -36,7 +36,7 @@ pub(crate) struct ImportArgs {
     /// CKA_ID in hex [default: taken from the key's unique id]
     #[arg(long, value_name = "HEX")]
     pub id: Option<String>,
-    /// For secret keys that do not tell it: aes, sm4, chacha20, hmac[:sha384], generic
+    /// For secret keys that do not tell it: aes, sm4, chacha20, hmac[:sha384], generic, hd-seed (`key derive` makes pairs from it)
     #[arg(long = "type", value_name = "TYPE")]
     pub key_type: Option<String>,
     /// The file holds the bare bytes of a secret key

@@ -1,6 +1,7 @@
 //! Keys by their names, and what is done to them.
 
 use clap::{Args, ValueEnum};
+use libkmss::mechanism::HdPath;
 
 use super::TokenArg;
 
@@ -44,4 +45,36 @@ pub(crate) enum AuditModeArg {
     Normal,
     /// On the disk before the result is released: they survive a power failure
     Sync,
+}
+
+/// `kmss key derive`
+#[derive(Debug, Args)]
+pub(crate) struct DeriveArgs {
+    /// Name of the seed, which `key generate --type hd-seed` made
+    pub seed: String,
+    /// Name and label of the new pair
+    pub name: String,
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// The path, as in m/44'/60'/0'/0/0 (h is as good as ')
+    #[arg(long, value_name = "PATH")]
+    pub path: HdPath,
+    /// The curve: secp256k1 (BIP-32), p256 or ed25519 (SLIP-10; all steps hardened)
+    #[arg(long, value_enum, default_value_t = HdCurve::Secp256k1)]
+    pub curve: HdCurve,
+    /// CKA_ID in hex [default: taken from the key's unique id]
+    #[arg(long, value_name = "HEX")]
+    pub id: Option<String>,
+}
+
+/// Curves on which keys follow from a seed.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum HdCurve {
+    /// BIP-32
+    Secp256k1,
+    /// SLIP-10
+    P256,
+    /// SLIP-10, hardened throughout
+    Ed25519,
 }

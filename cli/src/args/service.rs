@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::TokenArg;
+
 /// A file, or what comes in.
 #[derive(Debug, Args)]
 pub(crate) struct InputArgs {
@@ -139,7 +141,8 @@ pub(crate) struct SignatureArgs {
     #[arg(long, value_name = "LABEL")]
     pub token: String,
     /// rsa-pss-HASH (the usual one) and rsa-pkcs1-HASH; ecdsa-HASH; eddsa; sm2-sm3; ml-dsa and slh-dsa, also with -HASH: the message is
-    /// hashed beforehand. HASH is sha256, sha3-384 and so on
+    /// hashed beforehand. HASH is sha256, sha3-384 and so on. On secp256k1 also ecdsa-low-s-HASH and ecdsa-recoverable-HASH
+    /// (r, s and v), of sha256 and keccak256
     #[arg(long, value_name = "NAME")]
     pub algorithm: Option<String>,
     /// What is read is the digest of the message (for SM2: e)
@@ -175,6 +178,18 @@ pub(crate) struct VerifyDataArgs {
     /// The signature is Base64
     #[arg(long)]
     pub base64: bool,
+}
+
+/// `kmss batch`
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// The token
+    #[command(flatten)]
+    pub token: TokenArg,
+    #[command(flatten)]
+    pub input: InputArgs,
+    #[command(flatten)]
+    pub output: OutputArgs,
 }
 
 /// `kmss mac`

@@ -13,7 +13,7 @@ use libkmss::tenant::BackendId;
 use report::{class_name, uses};
 use serde_json::{Value, json};
 
-use super::{key_export, key_import, key_life, key_move, key_name, key_type, token};
+use super::{key_derive, key_export, key_import, key_life, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::objects::Objects;
@@ -30,6 +30,7 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Fa
             let how = How { id: id.as_deref(), extractable, backend, pre_active };
             generate(context, &name, &token.token, key_type.as_deref(), how)
         }
+        KeyCommand::Derive(args) => key_derive::run(context, &args),
         KeyCommand::Import(args) => key_import::run(context, &args),
         KeyCommand::ExportPublic { key, format, out } => key_export::run(context, &key, format, out.as_deref()),
         KeyCommand::List { token, owner, purpose, service, tags } => {
@@ -77,6 +78,9 @@ fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>,
     let mut draft = draft(&*objects, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
+    if type_text.eq_ignore_ascii_case(key_type::SEED) {
+        key_derive::restrict(&mut draft);
+    }
     draft.pre_active = pre_active;
     draft.backend = chosen(context, backend)?;
     draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
@@ -120,7 +124,7 @@ pub(super) fn chosen(context: &Context, backend: Option<String>) -> Result<Optio
     Ok(backend.map(|name| BackendId(name.into())))
 }
 
-fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
+pub(super) fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
     let mut draft = objects.draft()?;
     name.clone_into(&mut draft.name);
     draft.label = name.as_bytes().to_vec();

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
-use super::key;
+use super::{key, key_derive, key_type};
 use crate::args::ImportArgs;
 use crate::context::Context;
 use crate::material::{self, Incoming, Item};
@@ -62,6 +62,7 @@ pub(super) fn run(context: &Context, args: &ImportArgs) -> Result<(), Failure> {
             extractable: args.extractable,
             backend: key::chosen(context, args.backend.clone())?,
             uses: narrower(found.uses, allowed),
+            is_seed: args.key_type.as_deref().is_some_and(|text| text.eq_ignore_ascii_case(key_type::SEED)),
         };
         made.push(import(&*objects, &found.components, &wanted)?);
     }
@@ -86,6 +87,7 @@ pub(super) struct Wanted {
     pub(super) extractable: bool,
     pub(super) backend: Option<BackendId>,
     pub(super) uses: Option<Usage>,
+    pub(super) is_seed: bool,
 }
 
 /// Keys on one side, certificates on the other.
@@ -185,6 +187,9 @@ pub(super) fn draft(
         let Wanted { sensitive, extractable, .. } = *wanted;
         draft.protection = Protection { sensitive, extractable, ..Protection::default() };
     }
+    if wanted.is_seed {
+        key_derive::restrict(&mut draft);
+    }
     Ok(draft)
 }
 
@@ -257,14 +262,14 @@ pub(super) fn secret_type(text: &str) -> Result<KeyType, Failure> {
         "aes" => KeyType::Aes,
         "sm4" => KeyType::Sm4,
         "chacha20" => KeyType::ChaCha20,
-        "generic" => KeyType::GenericSecret,
+        "generic" | key_type::SEED => KeyType::GenericSecret,
         "hmac" | "hmac:sha256" => KeyType::Hmac(Hash::Sha256),
         "hmac:sha1" => KeyType::Hmac(Hash::Sha1),
         "hmac:sha384" => KeyType::Hmac(Hash::Sha384),
         "hmac:sha512" => KeyType::Hmac(Hash::Sha512),
         "hmac:sm3" => KeyType::Hmac(Hash::Sm3),
         _ => {
-            let known = "aes, sm4, chacha20, generic or hmac, hmac:sha384, hmac:sha512, hmac:sm3";
+            let known = "aes, sm4, chacha20, generic, hd-seed or hmac, hmac:sha384, hmac:sha512, hmac:sm3";
             return Err(format!("`{text}` is no type of secret keys: say {known}").into());
         }
     })

@@ -9,6 +9,7 @@ pub(crate) mod audit_keep;
 mod audit_seal;
 mod audit_server;
 mod backup;
+mod batch;
 mod block;
 mod cert;
 mod compat;
@@ -23,7 +24,9 @@ mod hsm;
 mod hsm_clone;
 mod hsm_probe;
 mod import;
+mod jwt;
 mod key;
+mod key_derive;
 mod key_export;
 mod key_import;
 mod key_life;
@@ -103,6 +106,8 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Datakey(args) => encrypt::data_key(context, &args)?,
         Command::Sign(args) => sign::sign(context, &args)?,
         Command::Verify(args) => return sign::verify(context, &args),
+        Command::Batch(args) => return batch::run(context, &args),
+        Command::Jwt(command) => jwt::run(context, command)?,
         Command::Mac(args) => return sign::mac(context, &args),
         Command::Hash(args) => sign::hash(context, &args)?,
         Command::Random(args) => sign::random(context, &args)?,

@@ -2,8 +2,8 @@
 
 use libkmss::key::{Key, PublicComponents};
 use libkmss::mechanism::{
-    BlockCipher, Curve, EcMechanism, Hash, KeyType, MacMechanism, Mechanism, PqcHash, PqcInput, PqcMechanism,
-    PqcSignature, Pss, RsaMechanism, Sm2Mechanism,
+    BlockCipher, Curve, EcMechanism, Hash, KeyType, LedgerDigest, MacMechanism, Mechanism, PqcHash, PqcInput,
+    PqcMechanism, PqcSignature, Pss, RsaMechanism, Sm2Mechanism,
 };
 use x509_cert::der::asn1::UintRef;
 use x509_cert::der::{Decode as _, Encode as _};
@@ -36,8 +36,15 @@ impl Signature {
             return Err("--user-id is for SM2".into());
         }
         let unfit = || format!("`{algorithm}` is nothing that {} keys sign by", key.key_type.name());
-        let (family, hash) = split(&algorithm).ok_or_else(unfit)?;
         let plain = |mechanism| Self { mechanism, prefix: Vec::new(), der: None };
+        if let Some((recoverable, digest)) = ledger(&algorithm, args.digest) {
+            let PublicComponents::Ec { curve: Curve::Secp256k1, .. } = &key.primary()?.public else {
+                return Err(unfit().into());
+            };
+            let der = (!args.raw && !recoverable).then_some(32);
+            return Ok(Self { der, ..plain(Mechanism::Ec(EcMechanism::EcdsaLedger { digest, recoverable })) });
+        }
+        let (family, hash) = split(&algorithm).ok_or_else(unfit)?;
         Ok(match (key.key_type, family, hash) {
             (KeyType::Rsa, "rsa-pkcs1", Some(hash)) if args.digest => {
                 let prefix = hash.digest_info().ok_or_else(unfit)?;
@@ -110,6 +117,18 @@ fn usual(key: &Key) -> Result<&'static str, Failure> {
     })
 }
 
+/// Whether v is wanted, and what is done to the message, of algorithms of ledgers.
+fn ledger(algorithm: &str, is_digest: bool) -> Option<(bool, LedgerDigest)> {
+    const FAMILIES: [(&str, bool); 2] = [("ecdsa-low-s-", false), ("ecdsa-recoverable-", true)];
+    let (hash, recoverable) = FAMILIES.iter().find_map(|(family, v)| Some((algorithm.strip_prefix(family)?, *v)))?;
+    let digest = match hash {
+        "keccak256" => LedgerDigest::Keccak256,
+        "sha256" => LedgerDigest::Sha256,
+        _ => return None,
+    };
+    Some((recoverable, if is_digest { LedgerDigest::Ready } else { digest }))
+}
+
 /// Family and hash of an algorithm.
 fn split(algorithm: &str) -> Option<(&str, Option<Hash>)> {
     const FAMILIES: [&str; 8] = ["rsa-pkcs1", "rsa-pss", "ecdsa", "eddsa", "sm2", "ml-dsa", "slh-dsa", "hmac"];
@@ -169,6 +188,10 @@ mod tests {
         assert_eq!(split("sm2-sm3"), Some(("sm2", Some(Hash::Sm3))));
         assert_eq!(split("eddsa"), Some(("eddsa", None)));
         assert_eq!(split("ecdsa-sha512-256"), Some(("ecdsa", Some(Hash::Sha512_256))));
+        assert_eq!(ledger("ecdsa-low-s-sha256", false), Some((false, LedgerDigest::Sha256)));
+        assert_eq!(ledger("ecdsa-recoverable-keccak256", false), Some((true, LedgerDigest::Keccak256)));
+        assert_eq!(ledger("ecdsa-recoverable-keccak256", true), Some((true, LedgerDigest::Ready)));
+        assert!(ledger("ecdsa-sha256", false).is_none() && ledger("ecdsa-low-s-sm3", false).is_none());
         for none in ["", "rsa", "ecdsa-", "ecdsasha256", "ml-dsa-65", "des"] {
             assert_eq!(split(none), None, "{none}");
         }

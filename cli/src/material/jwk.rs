@@ -156,26 +156,9 @@ fn secret(member: &str, value: &Option<String>) -> Result<Secret, Failure> {
 /// # Errors
 /// No standard says how to write this kind.
 pub(crate) fn describe(key: &PublicComponents, name: &str) -> Result<serde_json::Value, Failure> {
-    let text = |bytes: &[u8]| Base64UrlUnpadded::encode_string(bytes);
-    let none = |what: &str| Err(format!("no standard says how to write {what} keys as a JSON Web Key").into());
-    Ok(match key {
-        PublicComponents::Rsa { modulus, exponent } => {
-            serde_json::json!({ "kty": "RSA", "kid": name, "n": text(modulus), "e": text(exponent) })
-        }
-        PublicComponents::Ec { curve: Curve::Sm2, .. } => return none("SM2"),
-        PublicComponents::Ec { curve, point } => match (curve.key_type(), point.split_first()) {
-            (KeyType::Ec, Some((4, xy))) => {
-                let (x, y) = xy.split_at(xy.len() / 2);
-                let crv = curve.name();
-                serde_json::json!({ "kty": "EC", "kid": name, "crv": crv, "x": text(x), "y": text(y) })
-            }
-            (KeyType::EcEdwards | KeyType::EcMontgomery, Some(_)) => {
-                serde_json::json!({ "kty": "OKP", "kid": name, "crv": curve.name(), "x": text(point) })
-            }
-            _ => return Err("the public part of the key is not known".into()),
-        },
-        _ => return none("such"),
-    })
+    let mut members = libkmss::jose::describe(key)?;
+    members.insert("kid".to_owned(), name.into());
+    Ok(members.into())
 }
 
 /// A key with its secret as a JWK. `public` is its public half, where it has one.

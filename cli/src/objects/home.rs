@@ -6,18 +6,20 @@ use libkmss::caller::Caller;
 use libkmss::catalog::{Facet, ObjectKind, Query, Tombstone};
 use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
+use libkmss::jose::{Content, Jws, JwsAlgorithm, Wanted};
 use libkmss::key::{Body, KeyClass, KeyComponents, KeySpec, Object, Storage, Transition};
-use libkmss::kms::{Doomed, DueRotation, Kms};
-use libkmss::mechanism::{EncryptionContext, KeyType, Mechanism, Native};
+use libkmss::kms::{BatchItem, BatchOutcome, Doomed, DueRotation, Kms, SignedJws, VerifiedJws};
+use libkmss::mechanism::{EncryptionContext, HdDerivation, KeyType, Mechanism, Native};
 use libkmss::operation::{
-    Chosen, Decrypt, DecryptMessage, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected, Export, Find,
-    GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename, Sign,
-    Tokenize, Turn, Unwrap, Update, Verify, Wrap,
+    Chosen, Decrypt, DecryptMessage, DeriveChild, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected, Export,
+    Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
+    Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
 };
 use libkmss::tenant::Namespace;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Objects, Vaulted, in_line};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Objects, Vaulted, grouped, in_line};
 use crate::output::Failure;
 
 /// The objects of a token of a home.
@@ -63,6 +65,17 @@ impl Objects for HomeObjects {
 
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure> {
         Ok(self.kms.perform(&self.caller, GenerateSecret { spec, draft })?)
+    }
+
+    fn derive_child(
+        &self,
+        seed: &Arc<Object>,
+        how: HdDerivation,
+        private: Draft,
+        public: Draft,
+    ) -> Result<Arc<Object>, Failure> {
+        let seed = ObjectRef::from(seed);
+        Ok(self.kms.perform(&self.caller, DeriveChild { seed, how, private, public })?.0)
     }
 
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure> {
@@ -188,6 +201,27 @@ impl Objects for HomeObjects {
         }
     }
 
+    fn batch(&self, deeds: Vec<Deed>) -> Result<Vec<Result<Done, Failure>>, Failure> {
+        let mut done = Vec::with_capacity(deeds.len());
+        for group in grouped(&deeds, Kms::BATCH_ITEMS, Kms::BATCH_BYTES) {
+            let items: Vec<BatchItem<'_>> = group.iter().map(item).collect();
+            done.extend(self.kms.batch(&self.caller, &items)?.into_iter().map(outcome));
+        }
+        Ok(done)
+    }
+
+    fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure> {
+        Ok(self.kms.sign_jws(&self.caller, key, how, content)?)
+    }
+
+    fn verify_jws(&self, key: &Arc<Object>, how: &Jws, wanted: &Wanted, token: &str) -> Result<VerifiedJws, Failure> {
+        Ok(self.kms.verify_jws(&self.caller, key, how, wanted, token)?)
+    }
+
+    fn jwks(&self, keys: &[Arc<Object>], algorithm: Option<JwsAlgorithm>) -> Result<Value, Failure> {
+        Ok(self.kms.jwks(&self.caller, keys, algorithm)?)
+    }
+
     fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure> {
         let Native { algorithm, context } = native;
         let operation = EncryptMessage::new(ObjectRef::from(key), algorithm, context, plaintext);
@@ -280,6 +314,36 @@ impl Objects for HomeObjects {
 
     fn close(&self) -> Result<(), Failure> {
         Ok(self.kms.close()?)
+    }
+}
+
+/// A deed as the core does it.
+fn item(deed: &Deed) -> BatchItem<'_> {
+    match deed {
+        Deed::Sign { key, mechanism, message } => {
+            BatchItem::Sign { key: ObjectRef::from(key), how: mechanism.clone().into(), message }
+        }
+        Deed::Verify { key, mechanism, message, signature } => {
+            BatchItem::Verify { key: ObjectRef::from(key), how: mechanism.clone().into(), message, signature }
+        }
+        Deed::Encrypt { key, native, plaintext } => {
+            BatchItem::EncryptMessage { key: ObjectRef::from(key), native: native.clone(), plaintext }
+        }
+        Deed::Decrypt { ciphertext, context } => BatchItem::DecryptMessage { ciphertext, context: context.clone() },
+    }
+}
+
+/// What the core says of one.
+fn outcome(done: libkmss::error::Result<BatchOutcome>) -> Result<Done, Failure> {
+    match done {
+        Ok(BatchOutcome::Signature(made)) => Ok(Done::Signature(made)),
+        Ok(BatchOutcome::Holds) => Ok(Done::Holds(true)),
+        Ok(BatchOutcome::Ciphertext(made)) => Ok(Done::Ciphertext(made)),
+        Ok(BatchOutcome::Plaintext(made)) => Ok(Done::Plaintext(made)),
+        Err(e) if matches!(e.kind(), ErrorKind::SignatureInvalid | ErrorKind::SignatureLength) => {
+            Ok(Done::Holds(false))
+        }
+        Err(e) => Err(e.into()),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The objects of one token, wherever they are: in a home, or on a server.
 
+mod batch;
 mod home;
 mod server;
 
@@ -7,11 +8,13 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
 use libkmss::clock::Timestamp;
+use libkmss::jose::{Content, Jws, JwsAlgorithm, Wanted};
 use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Transition};
-use libkmss::kms::{Doomed, DueRotation};
-use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, KeyType, Mechanism, Native};
+use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
+use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, HdDerivation, KeyType, Mechanism, Native};
 use libkmss::operation::{Chosen, Draft, Turn};
 use libkmss::tenant::Namespace;
+use serde_json::Value;
 use zeroize::Zeroizing;
 
 use self::home::HomeObjects;
@@ -66,6 +69,15 @@ pub(crate) trait Objects {
 
     /// Makes a secret key.
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure>;
+
+    /// Makes the pair at a path of a seed; its private half.
+    fn derive_child(
+        &self,
+        seed: &Arc<Object>,
+        how: HdDerivation,
+        private: Draft,
+        public: Draft,
+    ) -> Result<Arc<Object>, Failure>;
 
     /// Brings in a key.
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure>;
@@ -164,6 +176,18 @@ pub(crate) trait Objects {
         signature: &[u8],
     ) -> Result<bool, Failure>;
 
+    /// Does many things, each with a result of its own, in the same order.
+    fn batch(&self, deeds: Vec<Deed>) -> Result<Vec<Result<Done, Failure>>, Failure>;
+
+    /// Signs a JSON Web Token with a private key.
+    fn sign_jws(&self, key: &Arc<Object>, how: &Jws, content: Content<'_>) -> Result<SignedJws, Failure>;
+
+    /// Verifies a JSON Web Token with a version of a key.
+    fn verify_jws(&self, key: &Arc<Object>, how: &Jws, wanted: &Wanted, token: &str) -> Result<VerifiedJws, Failure>;
+
+    /// The JSON Web Key Set of all versions of keys that verify.
+    fn jwks(&self, keys: &[Arc<Object>], algorithm: Option<JwsAlgorithm>) -> Result<Value, Failure>;
+
     /// Encrypts a message in our own format.
     fn encrypt_message(&self, key: &Arc<Object>, native: Native, plaintext: &[u8]) -> Result<Vec<u8>, Failure>;
 
@@ -202,6 +226,61 @@ pub(crate) struct Vaulted {
     pub format: Format,
     /// Seconds for which a new token stands for its value.
     pub life: Option<u64>,
+}
+
+/// One of many things that are done at once.
+pub(crate) enum Deed {
+    /// A signature or MAC is made.
+    Sign { key: Arc<Object>, mechanism: Mechanism, message: Zeroizing<Vec<u8>> },
+    /// A signature is verified.
+    Verify { key: Arc<Object>, mechanism: Mechanism, message: Zeroizing<Vec<u8>>, signature: Vec<u8> },
+    /// A message is encrypted in our own format.
+    Encrypt { key: Arc<Object>, native: Native, plaintext: Zeroizing<Vec<u8>> },
+    /// A message is decrypted.
+    Decrypt { ciphertext: Vec<u8>, context: EncryptionContext },
+}
+
+/// What came of one.
+pub(crate) enum Done {
+    /// The signature or MAC.
+    Signature(Vec<u8>),
+    /// Whether the signature holds.
+    Holds(bool),
+    /// The ciphertext.
+    Ciphertext(Vec<u8>),
+    /// The plaintext.
+    Plaintext(Zeroizing<Vec<u8>>),
+}
+
+impl Deed {
+    /// Bytes that it takes along.
+    fn len(&self) -> usize {
+        match self {
+            Self::Sign { message, .. } => message.len(),
+            Self::Verify { message, signature, .. } => message.len() + signature.len(),
+            Self::Encrypt { plaintext, .. } => plaintext.len(),
+            Self::Decrypt { ciphertext, .. } => ciphertext.len(),
+        }
+    }
+}
+
+/// Groups of deeds, each of at most `items` and, where there are several in it, of at most `bytes`.
+fn grouped(deeds: &[Deed], items: usize, bytes: usize) -> Vec<&[Deed]> {
+    let (mut groups, mut rest) = (Vec::new(), deeds);
+    while !rest.is_empty() {
+        let (mut count, mut sum) = (0, 0_usize);
+        for deed in rest.iter().take(items) {
+            sum = sum.saturating_add(deed.len());
+            if count > 0 && sum > bytes {
+                break;
+            }
+            count += 1;
+        }
+        let (group, others) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        groups.push(group);
+        rest = others;
+    }
+    groups
 }
 
 /// What went wrong with one value of many.

@@ -23,4 +23,5 @@ pub mod proof;
 pub mod record;
 pub mod sealed_file;
 pub mod template;
+pub mod token;
 pub mod wrapped;

@@ -6,7 +6,7 @@ mod dice;
 use dice::{around, random};
 use fuzz_targets::{
     archive, audit, backup, bundle, checkpoint, compat, message, parameter, policy_language, policy_request,
-    policy_response, proof, record, sealed_file, template, wrapped,
+    policy_response, proof, record, sealed_file, template, token, wrapped,
 };
 
 #[test]
@@ -23,6 +23,13 @@ fn no_parameter_brings_the_door_down() {
 fn no_ciphertext_brings_its_reader_down() {
     random(message::run, 4000, 200);
     around(message::run, 20_000, &message::seed());
+}
+
+#[test]
+fn no_token_brings_its_reader_down() {
+    random(token::run, 4000, 200);
+    around(token::run, 20_000, &token::seed());
+    around(token::run, 20_000, b"{\"iss\":\"me\",\"aud\":[\"a\"],\"exp\":2000000000}");
 }
 
 #[test]

@@ -143,7 +143,7 @@ pub(super) fn event(out: &mut Vec<u8>, known: &mut Known, event: &AuditEvent<'_>
 
 /// Whether the second object is one that the action made: another one each time.
 pub(super) const fn makes(action: Action) -> bool {
-    matches!(action, Action::Unwrap | Action::Derive | Action::Encapsulate | Action::Decapsulate)
+    matches!(action, Action::Unwrap | Action::Derive | Action::DeriveChild | Action::Encapsulate | Action::Decapsulate)
 }
 
 /// What differs from one use of a key to the next.

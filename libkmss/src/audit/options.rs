@@ -81,7 +81,8 @@ impl AuditOptions {
             || (event.action == Action::Login && refused)
             || (event.action.has_effect() && !is_session_object(event.subject))
             || matches!(event.also, Some(Subject::New(new)) if new.storage == Storage::Stored)
-            || (matches!(event.action, Action::Unwrap | Action::Derive) && event.also.is_some_and(is_stored_object))
+            || (matches!(event.action, Action::Unwrap | Action::Derive | Action::DeriveChild)
+                && event.also.is_some_and(is_stored_object))
     }
 }
 

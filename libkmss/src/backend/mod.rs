@@ -14,7 +14,7 @@ use crate::key::{
     BackendId, Derivation, DeviceObject, Expected, KeyClass, KeyComponents, KeySpec, Material, Object, Protection,
     PublicComponents, Usage,
 };
-use crate::mechanism::{Hash, KeyType, Mechanism};
+use crate::mechanism::{Hash, HdDerivation, KeyType, Mechanism};
 use crate::permit::Permit;
 use crate::random::Random;
 use crate::secret::Secret;
@@ -169,6 +169,19 @@ pub trait Backend: Send + Sync {
     /// # Errors
     /// As [`Self::derive`].
     fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret>;
+
+    /// Derives the pair at a path from the seed that the permit's key is: the private half (for the permit's new object) and the public
+    /// half.
+    ///
+    /// # Errors
+    /// [`KeyType`](crate::error::ErrorKind::KeyType) and [`KeySize`](crate::error::ErrorKind::KeySize) for what is no seed;
+    /// [`MechanismParameter`](crate::error::ErrorKind::MechanismParameter) where there is no key at this path;
+    /// [`Unsupported`](crate::error::ErrorKind::Unsupported) where that is for others to do.
+    fn derive_pair(&self, _permit: &Permit, _how: &HdDerivation) -> Result<(Material, Material)> {
+        let why = "keys follow from a seed and a path where the software engine has the seed: not in an HSM, and of a server's token \
+                   there (`kmss --server`)";
+        Err(Error::new(ErrorKind::Unsupported, why))
+    }
 
     /// Makes a secret that the holder of the private half of the permit's key can make, too, as the permit's new object, and
     /// the ciphertext that carries it. The new key takes `len` bytes of the secret, all where it is absent.

@@ -198,7 +198,7 @@ impl Purpose {
                 matches!(self, Self::Encrypt)
             }
             Action::Wrap | Action::Unwrap => matches!(self, Self::Wrap),
-            Action::Derive => matches!(self, Self::Derive),
+            Action::Derive | Action::DeriveChild => matches!(self, Self::Derive),
             Action::Encapsulate | Action::Decapsulate => matches!(self, Self::Encapsulate),
             _ => false,
         }

@@ -42,7 +42,13 @@ impl KeyState {
     #[must_use]
     pub const fn allows(self, action: Action) -> bool {
         match action {
-            Action::Sign | Action::Encrypt | Action::Wrap | Action::Derive | Action::Encapsulate | Action::Tokenize => {
+            Action::Sign
+            | Action::Encrypt
+            | Action::Wrap
+            | Action::Derive
+            | Action::DeriveChild
+            | Action::Encapsulate
+            | Action::Tokenize => {
                 matches!(self, Self::Active)
             }
             Action::Verify
@@ -94,11 +100,12 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    const ACTIONS: [Action; 17] = [
+    const ACTIONS: [Action; 18] = [
         Action::Sign,
         Action::Encrypt,
         Action::Wrap,
         Action::Derive,
+        Action::DeriveChild,
         Action::Encapsulate,
         Action::Tokenize,
         Action::Verify,

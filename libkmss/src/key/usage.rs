@@ -57,6 +57,8 @@ pub enum Action {
     Detokenize,
     /// See the part of a token's value that its format lets many see.
     ReadMasked,
+    /// Make the pair at a path of a seed.
+    DeriveChild,
 }
 
 impl Action {
@@ -89,6 +91,7 @@ impl Action {
             Self::Tokenize => "tokenize",
             Self::Detokenize => "detokenize",
             Self::ReadMasked => "read-masked",
+            Self::DeriveChild => "derive-child",
         }
     }
 
@@ -284,7 +287,7 @@ impl Usage {
             Action::Verify => self.verify,
             Action::Wrap => self.wrap,
             Action::Unwrap => self.unwrap,
-            Action::Derive => self.derive,
+            Action::Derive | Action::DeriveChild => self.derive,
             Action::Encapsulate => self.encapsulate,
             Action::Decapsulate => self.decapsulate,
             _ => true,

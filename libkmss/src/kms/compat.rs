@@ -291,7 +291,7 @@ impl Kms {
         self.ciphered(caller, operation, &sealed.ciphertext)
     }
 
-    fn ciphered<O>(&self, caller: &Caller, operation: O, input: &[u8]) -> Result<Zeroizing<Vec<u8>>>
+    pub(super) fn ciphered<O>(&self, caller: &Caller, operation: O, input: &[u8]) -> Result<Zeroizing<Vec<u8>>>
     where
         O: Operation<Running = Box<dyn Ciphering>>,
     {

@@ -125,6 +125,14 @@ pub enum EcMechanism {
         /// The hash applied to the message, if any.
         hash: Option<Hash>,
     },
+    /// ECDSA on secp256k1 as ledgers take it: r ‖ s with the lower of s and n − s, and where the public key is to be recoverable
+    /// v behind them, from 0 to 3 (SEC 1, 4.1.6): whether y of the nonce's point is odd, and 2 more where its x was reduced.
+    EcdsaLedger {
+        /// What is between a message and its signature.
+        digest: LedgerDigest,
+        /// Whether v is there.
+        recoverable: bool,
+    },
     /// EdDSA (RFC 8032): Ed25519 and Ed448, pure where `prehash` is false and `context` is empty.
     EdDsa {
         /// Whether the message is hashed before (Ed25519ph, Ed448ph).
@@ -155,6 +163,17 @@ pub enum EcMechanism {
     },
 }
 
+/// What [`EcMechanism::EcdsaLedger`] does to a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerDigest {
+    /// Keccak-256 as it was before FIPS 202 gave SHA-3 another padding.
+    Keccak256,
+    /// SHA-256.
+    Sha256,
+    /// Nothing: the data is a digest of 32 bytes.
+    Ready,
+}
+
 /// Key derivation applied to an ECDH shared secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EcdhKdf {
@@ -177,6 +196,16 @@ impl EcMechanism {
         match self {
             Self::Ecdsa { hash: None } => "ECDSA",
             Self::Ecdsa { hash: Some(h) } => ecdsa_name(*h),
+            Self::EcdsaLedger { digest, recoverable: false } => match digest {
+                LedgerDigest::Keccak256 => "ECDSA_LOW_S_KECCAK256",
+                LedgerDigest::Sha256 => "ECDSA_LOW_S_SHA256",
+                LedgerDigest::Ready => "ECDSA_LOW_S",
+            },
+            Self::EcdsaLedger { digest, recoverable: true } => match digest {
+                LedgerDigest::Keccak256 => "ECDSA_RECOVERABLE_KECCAK256",
+                LedgerDigest::Sha256 => "ECDSA_RECOVERABLE_SHA256",
+                LedgerDigest::Ready => "ECDSA_RECOVERABLE",
+            },
             Self::EdDsa { prehash: false, .. } => "EDDSA",
             Self::EdDsa { prehash: true, .. } => "EDDSA_PH",
             Self::Ecdh { .. } => "ECDH1_DERIVE",

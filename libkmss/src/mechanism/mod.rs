@@ -8,6 +8,7 @@ mod dh;
 mod ec;
 mod fpe;
 mod hash;
+mod hd;
 mod kdf;
 mod mac;
 mod native;
@@ -19,9 +20,10 @@ mod tls;
 
 pub use cipher::{BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Gcm, Segment};
 pub use dh::{DhGroup, DhMechanism};
-pub use ec::{Curve, EcMechanism, EcdhKdf};
+pub use ec::{Curve, EcMechanism, EcdhKdf, LedgerDigest};
 pub use fpe::{Ff1, Format, Template};
 pub use hash::Hash;
+pub use hd::{HdDerivation, HdPath};
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
 pub use native::{EncryptionContext, MAGIC, Native, NativeAlgorithm, NativeHeader, undecipherable};
@@ -60,6 +62,8 @@ pub enum Mechanism {
     Pqc(PqcMechanism),
     /// Format-preserving encryption (SP 800-38G).
     Ff1(Ff1),
+    /// A pair that follows from a seed and a path.
+    Hd(HdDerivation),
     /// Encryption in our own format, whose ciphertexts say of themselves what they are.
     Native(Native),
 }
@@ -82,6 +86,7 @@ impl Mechanism {
             Self::Tls(m) => m.name(),
             Self::Pqc(m) => m.name(),
             Self::Ff1(m) => m.name(),
+            Self::Hd(m) => m.name(),
             Self::Native(m) => m.algorithm.name(),
         }
     }

@@ -18,7 +18,7 @@ const LONGEST_NAME: usize = 48;
 /// Longest name of a tenant, principal or key in bytes.
 const LONGEST: usize = 256;
 /// Every action that a quota can be for.
-const ACTIONS: [Action; 21] = [
+const ACTIONS: [Action; 22] = [
     Action::Find,
     Action::Generate,
     Action::Import,
@@ -40,6 +40,7 @@ const ACTIONS: [Action; 21] = [
     Action::Tokenize,
     Action::Detokenize,
     Action::ReadMasked,
+    Action::DeriveChild,
 ];
 
 /// What a quota is for: everything that all of these say.

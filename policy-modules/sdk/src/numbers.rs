@@ -55,6 +55,7 @@ numbers! { Action:
     TOKENIZE = 23 "tokenize",
     DETOKENIZE = 24 "detokenize",
     READ_MASKED = 25 "read-masked",
+    DERIVE_CHILD = 26 "derive-child",
 }
 
 /// The type of a key.

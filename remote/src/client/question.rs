@@ -113,6 +113,7 @@ questions!(key_service_client::KeyServiceClient {
 
 questions!(crypto_service_client::CryptoServiceClient {
     batch: BatchRequest => BatchResponse,
+    get_jwks: GetJwksRequest => GetJwksResponse,
 } once {
     sign: SignRequest => SignResponse,
     wrap: WrapRequest => WrapResponse,
@@ -129,6 +130,10 @@ questions!(crypto_service_client::CryptoServiceClient {
     reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
     generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
     generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
+    sign_jws: SignJwsRequest => SignJwsResponse,
+    verify_jws: VerifyJwsRequest => VerifyJwsResponse,
+} made {
+    derive_child: DeriveChildRequest => DeriveChildResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {

@@ -298,6 +298,9 @@ fn signature_len(key: &Key, mechanism: &Mechanism) -> Result<usize> {
         (Mechanism::Rsa(_), _) => size(key)?,
         (Mechanism::Ec(EcMechanism::EdDsa { .. }), PublicComponents::Ec { curve: Curve::Ed448, .. }) => 114,
         (Mechanism::Ec(EcMechanism::EdDsa { .. }), _) => 64,
+        (Mechanism::Ec(EcMechanism::EcdsaLedger { recoverable: true, .. }), PublicComponents::Ec { curve, .. }) => {
+            2 * curve.field_len() + 1
+        }
         (Mechanism::Ec(_), PublicComponents::Ec { curve, .. }) => 2 * curve.field_len(),
         (Mechanism::Sm2(Sm2Mechanism::SignSm3Der { .. }), _) => 72,
         (Mechanism::Sm2(_), _) => 64,

@@ -1,7 +1,7 @@
 //! Mechanisms of RSA, elliptic curves and SM2.
 
 use libkmss::error::{Error, Result};
-use libkmss::mechanism::{EcMechanism, EcdhKdf, Oaep, Pss, RsaMechanism, Sm2Mechanism};
+use libkmss::mechanism::{EcMechanism, EcdhKdf, HdDerivation, Oaep, Pss, RsaMechanism, Sm2Mechanism};
 
 use super::{Numbered, hash, parameter, required, size, small};
 use crate::proto::{self, NoParameters, ec_mechanism, ecdh_kdf, rsa_mechanism, sm2_mechanism};
@@ -78,6 +78,9 @@ impl From<&EcMechanism> for proto::EcMechanism {
                 let none = proto::Hash::Unspecified.into();
                 Kind::Ecdsa(proto::Ecdsa { hash: hash.map_or(none, Numbered::number) })
             }
+            EcMechanism::EcdsaLedger { digest, recoverable } => {
+                Kind::EcdsaLedger(proto::EcdsaLedger { digest: digest.number(), recoverable: *recoverable })
+            }
             EcMechanism::EdDsa { prehash, context } => {
                 Kind::Eddsa(proto::EdDsa { prehash: *prehash, context: context.clone() })
             }
@@ -103,6 +106,9 @@ impl TryFrom<proto::EcMechanism> for EcMechanism {
         use ec_mechanism::Kind;
         Ok(match required(mechanism.kind)? {
             Kind::Ecdsa(ecdsa) => Self::Ecdsa { hash: hash(ecdsa.hash)? },
+            Kind::EcdsaLedger(ledger) => {
+                Self::EcdsaLedger { digest: Numbered::of(ledger.digest)?, recoverable: ledger.recoverable }
+            }
             Kind::Eddsa(eddsa) if eddsa.context.len() <= Self::MAX_CONTEXT => {
                 Self::EdDsa { prehash: eddsa.prehash, context: eddsa.context }
             }
@@ -179,5 +185,25 @@ impl TryFrom<proto::Sm2Mechanism> for Sm2Mechanism {
             Kind::SignSm3DerId(id) => Self::SignSm3Der { id: checked(id)? },
             Kind::Encrypt(NoParameters {}) => Self::Encrypt,
         })
+    }
+}
+
+/// Longest path as text in bytes: the most steps, of the most digits.
+const MAX_PATH: usize = 4096;
+
+impl From<&HdDerivation> for proto::HdDerivation {
+    fn from(how: &HdDerivation) -> Self {
+        Self { curve: how.curve().number(), path: how.path().to_string() }
+    }
+}
+
+impl TryFrom<proto::HdDerivation> for HdDerivation {
+    type Error = Error;
+
+    fn try_from(how: proto::HdDerivation) -> Result<Self> {
+        if how.path.len() > MAX_PATH {
+            return Err(parameter("the path is too long"));
+        }
+        Self::new(Numbered::of(how.curve)?, how.path.parse()?)
     }
 }

@@ -27,6 +27,7 @@ impl From<&Mechanism> for proto::Mechanism {
             Mechanism::Tls(tls) => Kind::Tls(tls.into()),
             Mechanism::Pqc(pqc) => Kind::Pqc(pqc.into()),
             Mechanism::Ff1(ff1) => Kind::Ff1(ff1.into()),
+            Mechanism::Hd(hd) => Kind::Hd(hd.into()),
             Mechanism::Native(native) => Kind::Native(native.into()),
         };
         Self { kind: Some(kind) }
@@ -60,6 +61,7 @@ impl TryFrom<proto::Mechanism> for Mechanism {
             Kind::Tls(tls) => Self::Tls(tls.try_into()?),
             Kind::Pqc(pqc) => Self::Pqc(pqc.try_into()?),
             Kind::Ff1(ff1) => Self::Ff1(ff1.try_into()?),
+            Kind::Hd(hd) => Self::Hd(hd.try_into()?),
             Kind::Native(native) => Self::Native(native.try_into()?),
         })
     }

@@ -3,7 +3,7 @@
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{AuditMode, KeyClass, KeyState, RevocationReason};
 use libkmss::mechanism::{
-    BlockCipher, Curve, DhGroup, Hash, KeyType, MlDsaSet, MlKemSet, PqcHash, PqcSet, Segment, SlhDsaSet,
+    BlockCipher, Curve, DhGroup, Hash, KeyType, LedgerDigest, MlDsaSet, MlKemSet, PqcHash, PqcSet, Segment, SlhDsaSet,
 };
 
 use super::Numbered;
@@ -101,6 +101,12 @@ table!(Curve, proto::Curve, CurveUnsupported, "the curve is missing or not known
     Ed448 = Curve::Ed448,
     X448 = Curve::X448,
     Sm2 = Curve::Sm2,
+});
+
+table!(LedgerDigest, proto::LedgerDigest, MechanismParameter, "the digest is missing or not known", {
+    Keccak256 = LedgerDigest::Keccak256,
+    Sha256 = LedgerDigest::Sha256,
+    Ready = LedgerDigest::Ready,
 });
 
 table!(DhGroup, proto::DhGroup, CurveUnsupported, "the group is missing or not known", {

@@ -5,9 +5,9 @@ use libkmss::error::ErrorKind;
 use libkmss::key::{KeyComponents, KeySpec, PublicComponents};
 use libkmss::mechanism::{
     BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Curve, DhGroup, DhMechanism, EcMechanism, EcdhKdf, Gcm, Hash,
-    Hedge, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, KeyType, MacMechanism, MasterBinding, Mechanism,
-    MlDsaSet, MlKemSet, NumberFormat, Oaep, Pbkdf2, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, Pss,
-    Randoms, RsaMechanism, Segment, SlhDsaSet, Sm2Mechanism, TlsMechanism,
+    HdDerivation, Hedge, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, KeyType, LedgerDigest,
+    MacMechanism, MasterBinding, Mechanism, MlDsaSet, MlKemSet, NumberFormat, Oaep, Pbkdf2, PqcHash, PqcInput,
+    PqcMechanism, PqcSet, PqcSignature, Pss, Randoms, RsaMechanism, Segment, SlhDsaSet, Sm2Mechanism, TlsMechanism,
 };
 use libkmss::secret::Secret;
 use prost::Message;
@@ -35,6 +35,9 @@ fn mechanisms() -> Vec<Mechanism> {
         Mechanism::Rsa(RsaMechanism::Oaep(oaep())),
         Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: oaep(), aes_len: 24 }),
         Mechanism::Ec(EcMechanism::Ecdsa { hash: None }),
+        Mechanism::Ec(EcMechanism::EcdsaLedger { digest: LedgerDigest::Keccak256, recoverable: true }),
+        Mechanism::Ec(EcMechanism::EcdsaLedger { digest: LedgerDigest::Ready, recoverable: false }),
+        Mechanism::Hd(HdDerivation::new(Curve::P256, "m/44'/60'/0'/0/7".parse().unwrap()).unwrap()),
         Mechanism::Ec(EcMechanism::EdDsa { prehash: true, context: b"c".to_vec() }),
         Mechanism::Ec(EcMechanism::Ecdh { kdf: EcdhKdf::Null, public: vec![4; 65], shared_info: Vec::new() }),
         Mechanism::Ec(EcMechanism::Ecdh { kdf: EcdhKdf::X963(Hash::Sha1), public: vec![4], shared_info: vec![1] }),

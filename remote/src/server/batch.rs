@@ -32,6 +32,10 @@ impl Server {
                 Some(One::Verify(call)) => self.one(context, call, Outcome::Verify).await,
                 Some(One::Encrypt(call)) => self.one(context, call, Outcome::Encrypt).await,
                 Some(One::Decrypt(call)) => self.one(context, call, Outcome::Decrypt).await,
+                Some(One::EncryptMessage(call)) => self.one(context, call, Outcome::EncryptMessage).await,
+                Some(One::DecryptMessage(call)) => self.one(context, call, Outcome::DecryptMessage).await,
+                Some(One::SignJws(call)) => self.one(context, call, Outcome::SignJws).await,
+                Some(One::VerifyJws(call)) => self.one(context, call, Outcome::VerifyJws).await,
                 None => failed(&argument("a call of the batch is empty, or not known here"), Vec::new()),
             };
             results.push(proto::BatchResult { result: Some(result) });

@@ -229,6 +229,7 @@ service!(CryptoService {
     unwrap: UnwrapRequest => UnwrapResponse,
     derive: DeriveRequest => DeriveResponse,
     derive_data: DeriveDataRequest => DeriveDataResponse,
+    derive_child: DeriveChildRequest => DeriveChildResponse,
     encapsulate: EncapsulateRequest => EncapsulateResponse,
     decapsulate: DecapsulateRequest => DecapsulateResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
@@ -242,6 +243,9 @@ service!(CryptoService {
     reencrypt_message: ReencryptMessageRequest => ReencryptMessageResponse,
     generate_data_key: GenerateDataKeyRequest => GenerateDataKeyResponse,
     generate_data_key_pair: GenerateDataKeyPairRequest => GenerateDataKeyPairResponse,
+    sign_jws: SignJwsRequest => SignJwsResponse,
+    verify_jws: VerifyJwsRequest => VerifyJwsResponse,
+    get_jwks: GetJwksRequest => GetJwksResponse,
 }
     async fn batch(&self, request: Request<proto::BatchRequest>) -> Answer<proto::BatchResponse> {
         let (context, message) = taken(request)?;

@@ -17,7 +17,7 @@ pub const FLOORS: &[(u8, &[&str])] = &[
     (7, &["operation"]),
     (6, &["policy", "quota", "audit", "auth", "backend", "catalog", "vault", "rules"]),
     (5, &["store", "seal", "sealed", "domain", "backup"]),
-    (4, &["permit", "seen"]),
+    (4, &["permit", "seen", "jose"]),
     (3, &["key", "caller", "principal"]),
     (2, &["mechanism", "rates", "device", "compat"]),
     (1, &["error", "secret", "clock", "suite", "random", "settings", "tenant", "config", "os", "home"]),

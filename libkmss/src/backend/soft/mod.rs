@@ -16,6 +16,7 @@ mod encapsulate;
 mod ff1;
 mod generate;
 mod goldilocks;
+mod hd;
 mod hybrid;
 mod kbkdf;
 mod kdf;
@@ -57,7 +58,7 @@ use self::rng::Generator;
 use super::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{BackendId, Derivation, Expected, KeyComponents, KeySpec, Material, PublicComponents};
-use crate::mechanism::{EcMechanism, Hash, KeyType, Mechanism, TlsMechanism};
+use crate::mechanism::{EcMechanism, Hash, HdDerivation, KeyType, Mechanism, TlsMechanism};
 use crate::permit::Permit;
 use crate::random::Random;
 use crate::secret::{Secret, wipe_stack};
@@ -98,6 +99,9 @@ impl Backend for SoftBackend {
             (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
                 Box::new(secp256k1::signature(Arc::clone(key), *hash, true)?)
             }
+            (Parsed::K256(key), Mechanism::Ec(EcMechanism::EcdsaLedger { digest, recoverable })) => {
+                Box::new(secp256k1::for_ledger(Arc::clone(key), *digest, *recoverable, true)?)
+            }
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
                 Box::new(edwards::signature(Arc::clone(key), Variant::new(*prehash, context)?, true)?)
             }
@@ -120,6 +124,9 @@ impl Backend for SoftBackend {
             }
             (Parsed::K256(key), Mechanism::Ec(EcMechanism::Ecdsa { hash })) => {
                 Box::new(secp256k1::signature(Arc::clone(key), *hash, false)?)
+            }
+            (Parsed::K256(key), Mechanism::Ec(EcMechanism::EcdsaLedger { digest, recoverable })) => {
+                Box::new(secp256k1::for_ledger(Arc::clone(key), *digest, *recoverable, false)?)
             }
             (Parsed::Ed(key), Mechanism::Ec(EcMechanism::EdDsa { prehash, context })) => {
                 Box::new(edwards::signature(Arc::clone(key), Variant::new(*prehash, context)?, false)?)
@@ -213,6 +220,12 @@ impl Backend for SoftBackend {
         derive::data(&*keys::first(permit)?, &keys::others(permit)?, mechanism, len)
     }
 
+    fn derive_pair(&self, permit: &Permit, how: &HdDerivation) -> Result<(Material, Material)> {
+        let seed = keys::first(permit)?;
+        let pair = in_vault(|| hd::derive(&seed, how))?;
+        Ok((material::seal(permit, &pair)?, material::describe(&pair)?))
+    }
+
     fn encapsulate(
         &self,
         permit: &Permit,
@@ -283,7 +296,7 @@ const fn signs(mechanism: &Mechanism) -> bool {
     matches!(
         mechanism,
         Mechanism::Rsa(_)
-            | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EdDsa { .. })
+            | Mechanism::Ec(EcMechanism::Ecdsa { .. } | EcMechanism::EcdsaLedger { .. } | EcMechanism::EdDsa { .. })
             | Mechanism::Sm2(_)
             | Mechanism::Mac(_)
             | Mechanism::Tls(TlsMechanism::Finished { .. })

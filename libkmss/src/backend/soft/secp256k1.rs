@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use k256::ecdsa::signature::hazmat::{PrehashVerifier, RandomizedPrehashSigner};
-use k256::ecdsa::{Signature, SigningKey, VerifyingKey};
+use k256::ecdsa::{RecoveryId, Signature, SigningKey, VerifyingKey};
 use k256::elliptic_curve::Generate;
 use k256::pkcs8::EncodePrivateKey;
 use k256::{PublicKey, ecdh};
@@ -13,7 +13,7 @@ use super::rng::CryptoRng;
 use super::signature::{Input, Scheme, SignatureOperation, invalid};
 use super::{parameter, wrong_key};
 use crate::error::{Error, ErrorKind, Result};
-use crate::mechanism::{Curve, Hash};
+use crate::mechanism::{Curve, Hash, LedgerDigest};
 use crate::secret::Secret;
 
 /// Length of a scalar and of a coordinate.
@@ -114,6 +114,71 @@ impl Scheme for Arc<K256Key> {
         let signature = Signature::from_slice(signature).map_err(|_| invalid())?.normalize_s();
         self.public.verify_prehash(&prehash(data), &signature).map_err(|_| invalid())
     }
+}
+
+/// A key that signs as ledgers take it.
+pub(super) struct Ledger {
+    key: Arc<K256Key>,
+    recoverable: bool,
+}
+
+/// Starts a signature for a ledger (`private`) or a verification of one.
+pub(super) fn for_ledger(
+    key: Arc<K256Key>,
+    digest: LedgerDigest,
+    recoverable: bool,
+    private: bool,
+) -> Result<SignatureOperation<Ledger>> {
+    if private && !key.is_private() {
+        return Err(wrong_key());
+    }
+    let input = match digest {
+        LedgerDigest::Keccak256 => Input::Keccak(Box::default()),
+        LedgerDigest::Sha256 => Input::hashed(Hash::Sha256),
+        LedgerDigest::Ready => Input::kept(HALF),
+    };
+    Ok(SignatureOperation::new(Ledger { key, recoverable }, input))
+}
+
+impl Scheme for Ledger {
+    fn len(&self) -> usize {
+        2 * HALF + usize::from(self.recoverable)
+    }
+
+    /// As without a ledger; the crate takes the lower s on this curve, and turns v with it.
+    fn sign(&self, data: &[u8], out: &mut [u8]) -> Result<usize> {
+        let failed = |_| Error::new(ErrorKind::Internal, "the secp256k1 signature failed");
+        let digest = whole(data)?;
+        let made = self.key.secret()?.sign_prehash_recoverable_with_rng(&mut CryptoRng, digest).map_err(failed)?;
+        let (signature, v): (Signature, RecoveryId) = made;
+        let bytes = signature.to_bytes();
+        let all = bytes.iter().copied().chain(self.recoverable.then_some(v.to_byte()));
+        out.iter_mut().zip(all).for_each(|(to, from)| *to = from);
+        Ok(out.len())
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<()> {
+        let digest = whole(data)?;
+        let (halves, v) = signature.split_at_checked(2 * HALF).ok_or_else(invalid)?;
+        let signature = Signature::from_slice(halves).map_err(|_| invalid())?;
+        if signature.normalize_s() != signature {
+            return Err(invalid());
+        }
+        self.key.public.verify_prehash(digest, &signature).map_err(|_| invalid())?;
+        let Some(v) = v.first() else { return Ok(()) };
+        let v = RecoveryId::from_byte(*v).ok_or_else(invalid)?;
+        match VerifyingKey::recover_from_prehash(digest, &signature, v) {
+            Ok(key) if key == self.key.public => Ok(()),
+            _ => Err(invalid()),
+        }
+    }
+}
+
+fn whole(digest: &[u8]) -> Result<&[u8]> {
+    if digest.len() == HALF {
+        return Ok(digest);
+    }
+    Err(Error::new(ErrorKind::DataLength, "a digest that is signed for a ledger has 32 bytes"))
 }
 
 /// The leading bits of a hash, as many as the order has; a shorter one as the same number (FIPS 186-5, 6.4.1).

@@ -1,5 +1,7 @@
 //! What all signature schemes share: collecting or hashing the message, then one computation.
 
+use sha3::{Digest as _, Keccak256};
+
 use super::buffer::{Buffer, front};
 use super::digest::Hasher;
 use super::goldilocks::Shake;
@@ -28,6 +30,8 @@ pub(super) trait Scheme: Send {
 pub(super) enum Input {
     /// It is hashed.
     Hashed(Hasher),
+    /// It is hashed by Keccak-256.
+    Keccak(Box<Keccak256>),
     /// It is hashed for Ed448ph.
     Shake(Box<Shake>),
     /// It is kept; more than `max` bytes are refused.
@@ -52,6 +56,10 @@ impl Input {
     fn update(&mut self, data: &[u8]) -> Result<()> {
         match self {
             Self::Hashed(hasher) => hasher.update(data),
+            Self::Keccak(keccak) => {
+                keccak.update(data);
+                Ok(())
+            }
             Self::Shake(shake) => {
                 shake.update(data);
                 Ok(())
@@ -72,6 +80,7 @@ impl Input {
                 let len = hasher.finish(&[], &mut digest)?;
                 f(digest.get(..len).unwrap_or_default())
             }
+            Self::Keccak(keccak) => f(&keccak.finalize_reset()),
             Self::Shake(shake) => f(&shake.finish()),
             Self::Kept { held, .. } | Self::Leading { held, .. } => f(held.as_slice()),
         }

@@ -34,6 +34,7 @@ pub const ACTIONS: &[(u32, Action)] = &[
     (23, Action::Tokenize),
     (24, Action::Detokenize),
     (25, Action::ReadMasked),
+    (26, Action::DeriveChild),
 ];
 
 /// The number of an action.
@@ -65,6 +66,7 @@ pub const fn action_number(action: Action) -> u32 {
         Action::Tokenize => 23,
         Action::Detokenize => 24,
         Action::ReadMasked => 25,
+        Action::DeriveChild => 26,
     }
 }
 
@@ -183,6 +185,8 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x0403, "EDDSA_PH"),
     (0x0404, "ECDH1_DERIVE"),
     (0x0405, "ECDH_AES_KEY_WRAP"),
+    (0x0406, "ECDSA_LOW_S"),
+    (0x0407, "ECDSA_RECOVERABLE"),
     (0x0411, "ECDSA_SHA1"),
     (0x0412, "ECDSA_SHA224"),
     (0x0413, "ECDSA_SHA256"),
@@ -195,6 +199,10 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x041A, "ECDSA_SHA3_384"),
     (0x041B, "ECDSA_SHA3_512"),
     (0x041C, "ECDSA_SM3"),
+    (0x0423, "ECDSA_LOW_S_SHA256"),
+    (0x042D, "ECDSA_LOW_S_KECCAK256"),
+    (0x0433, "ECDSA_RECOVERABLE_SHA256"),
+    (0x043D, "ECDSA_RECOVERABLE_KECCAK256"),
     (0x0501, "SM2"),
     (0x0502, "SM3_SM2"),
     (0x0503, "SM3_SM2_DER"),
@@ -304,6 +312,9 @@ pub const MECHANISMS: &[(u32, &str)] = &[
     (0x0E02, "NATIVE_CHACHA20_POLY1305"),
     (0x0E03, "NATIVE_SM4_GCM"),
     (0x0E04, "NATIVE_DETERMINISTIC_AES_SIV"),
+    (0x0F01, "BIP32_SECP256K1_DERIVE"),
+    (0x0F02, "SLIP10_P256_DERIVE"),
+    (0x0F03, "SLIP10_ED25519_DERIVE"),
 ];
 
 /// Room for the mechanisms and as much again, so that most are found at the first look.

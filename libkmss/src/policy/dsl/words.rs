@@ -146,7 +146,8 @@ const fn group(action: Action) -> Option<Group> {
         | Action::Decapsulate
         | Action::Tokenize
         | Action::Detokenize
-        | Action::ReadMasked => Some(Group::Use),
+        | Action::ReadMasked
+        | Action::DeriveChild => Some(Group::Use),
         Action::Generate
         | Action::Import
         | Action::Manage

@@ -4,7 +4,7 @@ use super::lab::{Lab, hex, signed, verified};
 use crate::backend::Backend;
 use crate::error::ErrorKind;
 use crate::key::{KeyComponents, KeySpec, PublicComponents};
-use crate::mechanism::{Curve, EcMechanism, EcdhKdf, Hash, KeyType, Mechanism};
+use crate::mechanism::{Curve, EcMechanism, EcdhKdf, Hash, KeyType, LedgerDigest, Mechanism};
 
 fn eddsa(prehash: bool, context: &[u8]) -> Mechanism {
     Mechanism::Ec(EcMechanism::EdDsa { prehash, context: context.to_vec() })
@@ -256,4 +256,58 @@ fn secp256k1_signs_with_every_hash() {
         let ready = Mechanism::Ec(EcMechanism::Ecdsa { hash: None });
         lab.verify(&public, &ready, &lab.digest(hash, b"message"), &signature).unwrap();
     }
+}
+
+#[test]
+fn a_signature_for_a_ledger_has_the_lower_s_and_tells_its_key() {
+    const ORDER: &str = "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141";
+    // n − s: no lower s is that high.
+    fn other_half(s: &[u8]) -> Vec<u8> {
+        let (mut out, mut borrow) = (vec![0; 32], 0);
+        for (at, order) in hex(ORDER).iter().enumerate().rev() {
+            let difference = i32::from(*order) - i32::from(s[at]) - borrow;
+            (out[at], borrow) = (difference.rem_euclid(256) as u8, i32::from(difference < 0));
+        }
+        out
+    }
+    let lab = Lab::new();
+    let (private, public) = lab.pair(&KeySpec::Ec(Curve::Secp256k1)).unwrap();
+    let (_, stranger) = lab.pair(&KeySpec::Ec(Curve::Secp256k1)).unwrap();
+    let ledger = |digest, recoverable| Mechanism::Ec(EcMechanism::EcdsaLedger { digest, recoverable });
+    for digest in [LedgerDigest::Keccak256, LedgerDigest::Sha256, LedgerDigest::Ready] {
+        for recoverable in [false, true] {
+            let how = ledger(digest, recoverable);
+            for number in 0..16 {
+                let message = [number; 32];
+                let signature = lab.sign(&private, &how, &message).unwrap();
+                assert_eq!(signature.len(), if recoverable { 65 } else { 64 });
+                assert!(signature[32] < 0x80, "the higher s");
+                let verify = |key, signature: &[u8]| lab.verify(key, &how, &message, signature);
+                assert!(verify(&public, &signature).is_ok());
+                let invalid = |signature: &[u8]| {
+                    assert_eq!(verify(&public, signature).unwrap_err().kind(), ErrorKind::SignatureInvalid);
+                };
+                assert!(verify(&stranger, &signature).is_err());
+                let turned = [&signature[..32], &other_half(&signature[32..64]), &signature[64..]].concat();
+                invalid(&turned);
+                if recoverable {
+                    assert!(signature[64] < 2);
+                    for v in [signature[64] ^ 1, signature[64] + 2, 27, 255] {
+                        invalid(&[&signature[..64], &[v]].concat());
+                    }
+                }
+                // To FIPS 186-5 both halves are right.
+                if digest == LedgerDigest::Sha256 {
+                    let plain = Mechanism::Ec(EcMechanism::Ecdsa { hash: Some(Hash::Sha256) });
+                    assert!(lab.verify(&public, &plain, &message, &turned[..64]).is_ok());
+                }
+            }
+        }
+    }
+    let ready = ledger(LedgerDigest::Ready, true);
+    for len in [0, 31, 33] {
+        assert_eq!(lab.sign(&private, &ready, &vec![1; len]).unwrap_err().kind(), ErrorKind::DataLength);
+    }
+    let (p256, _) = lab.pair(&KeySpec::Ec(Curve::P256)).unwrap();
+    assert_eq!(lab.sign(&p256, &ready, &[1; 32]).unwrap_err().kind(), ErrorKind::KeyType);
 }

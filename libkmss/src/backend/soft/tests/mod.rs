@@ -7,6 +7,7 @@ mod derivation;
 mod dh;
 mod encryption_vectors;
 mod ff1;
+mod hd;
 mod hybrid;
 mod import;
 mod kdf;

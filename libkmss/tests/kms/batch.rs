@@ -1,0 +1,55 @@
+//! Many uses at once: each decided, recorded and answered by itself.
+
+use libkmss::key::KeyState;
+use libkmss::kms::{BatchItem, BatchOutcome};
+use libkmss::mechanism::{EncryptionContext, Native, NativeAlgorithm};
+use libkmss::operation::ChangeState;
+
+use super::*;
+
+fn native() -> Native {
+    Native { algorithm: NativeAlgorithm::Aes256Gcm, context: EncryptionContext::default() }
+}
+
+#[test]
+fn each_item_has_a_result_and_a_record_of_its_own() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let (good, off) = (flat.aes(&user, Storage::Stored, "good"), flat.aes(&user, Storage::Stored, "off"));
+    let change = ChangeState { key: ObjectRef::from(&off), state: KeyState::Deactivated };
+    flat.kms.perform(&flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap(), change).unwrap();
+    let user = flat.user();
+    let (key, dead) = (ObjectRef::from(&good), ObjectRef::from(&off));
+    let sign = |key: &ObjectRef| BatchItem::Sign { key: key.clone(), how: cmac(), message: b"message" };
+    let encrypt =
+        |key: &ObjectRef, plaintext| BatchItem::EncryptMessage { key: key.clone(), native: native(), plaintext };
+    let first = [sign(&key), sign(&dead), encrypt(&key, b"secret"), encrypt(&dead, b"secret"), sign(&key)];
+    let done = flat.kms.batch(&user, &first).unwrap();
+    let kinds: Vec<_> = done.iter().map(|one| one.as_ref().err().map(|e| e.kind())).collect();
+    assert_eq!(kinds, [None, Some(ErrorKind::KeyState), None, Some(ErrorKind::KeyState), None]);
+    let Ok(BatchOutcome::Signature(mac)) = &done[0] else { panic!("{done:?}") };
+    let Ok(BatchOutcome::Ciphertext(ciphertext)) = &done[2] else { panic!("{done:?}") };
+    assert_eq!(done[0].as_ref().ok(), done[4].as_ref().ok());
+    let verify = |signature| BatchItem::Verify { key: key.clone(), how: cmac(), message: b"message", signature };
+    let decrypt = |ciphertext| BatchItem::DecryptMessage { ciphertext, context: EncryptionContext::default() };
+    let done = flat.kms.batch(&user, &[verify(mac), verify(&[0; 16]), decrypt(ciphertext), decrypt(mac)]).unwrap();
+    assert_eq!(done[0].as_ref().unwrap(), &BatchOutcome::Holds);
+    assert_eq!(done[1].as_ref().unwrap_err().kind(), ErrorKind::SignatureInvalid);
+    let Ok(BatchOutcome::Plaintext(plaintext)) = &done[2] else { panic!("{done:?}") };
+    assert_eq!(plaintext.as_slice(), b"secret");
+    assert_eq!(done[3].as_ref().unwrap_err().kind(), ErrorKind::EncryptedDataInvalid);
+}
+
+#[test]
+fn a_batch_that_is_too_large_does_nothing() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let key = ObjectRef::from(&flat.aes(&user, Storage::Stored, "k"));
+    let item = |message| BatchItem::Sign { key: key.clone(), how: cmac(), message };
+    let many: Vec<_> = (0..=Kms::BATCH_ITEMS).map(|_| item(b"")).collect();
+    assert_eq!(flat.kms.batch(&user, &many).unwrap_err().kind(), ErrorKind::Arguments);
+    assert_eq!(flat.kms.batch(&user, &many[1..]).unwrap().len(), Kms::BATCH_ITEMS);
+    let half = vec![0; Kms::BATCH_BYTES / 2 + 1];
+    assert_eq!(flat.kms.batch(&user, &[item(&half), item(&half)]).unwrap_err().kind(), ErrorKind::DataLength);
+    assert!(flat.kms.batch(&user, &[]).unwrap().is_empty());
+}
