@@ -11,8 +11,7 @@ use remote::client::{Access, Client};
 use crate::args::{
     AlarmCommand, AuditCommand, BackupCommand, BlockCommand, CertCommand, Command, DomainCommand, ExplainArgs,
     FileCommand, Global, KeyCommand, LifeCommand, PolicyCommand, QuotaCommand, RotateCommand, RuleCommand, SealCommand,
-    ServerArgs,
-    ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
+    ServerArgs, ShowArgs, SignArgs, TokenCommand, TrustCommand, VerifyArgs,
 };
 use crate::output::Failure;
 

@@ -13,7 +13,7 @@ pub(crate) struct Options {
     seconds: u32,
 }
 
-const TARGETS: [&str; 15] = [
+const TARGETS: [&str; 16] = [
     "template",
     "message",
     "token",

@@ -5,9 +5,7 @@ use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind};
 use libkmss::clock::Timestamp;
-use libkmss::key::{
-    AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage, service_name,
-};
+use libkmss::key::{AuditMode, Key, KeyClass, KeySpec, KeyState, Object, Protection, Transition, Usage, service_name};
 use libkmss::operation::Draft;
 use libkmss::tenant::BackendId;
 use report::{class_name, uses};

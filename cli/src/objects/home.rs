@@ -11,9 +11,9 @@ use libkmss::key::{Body, KeyClass, KeyComponents, KeySpec, Object, Storage, Tran
 use libkmss::kms::{BatchItem, BatchOutcome, Doomed, DueRotation, Kms, SignedJws, VerifiedJws};
 use libkmss::mechanism::{EncryptionContext, HdDerivation, KeyType, Mechanism, Native};
 use libkmss::operation::{
-    Chosen, Decrypt, DecryptMessage, DeriveChild, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected, Export,
-    Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument, ObjectRef, Rename,
-    Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
+    Chosen, Decrypt, DecryptMessage, DeriveChild, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected,
+    Export, Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument,
+    ObjectRef, Rename, Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
 };
 use libkmss::tenant::Namespace;
 use serde_json::Value;
