@@ -22,7 +22,7 @@ impl Named {
 }
 
 /// What is sealed under the home's domain key, beside the records of namespaces.
-pub(crate) const OF_HOME: [&str; 8] =
+pub(crate) const OF_HOME: [&str; 9] =
     ["audit/seal/", "backup/", "block/", "hsm/owner/", "policy/", "quota/", "rule/", "tomb/", "vault/"];
 /// Records of namespaces, sealed under the home's domain key.
 pub(crate) const NAMESPACES: &str = "namespace/";

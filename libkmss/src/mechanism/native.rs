@@ -239,6 +239,13 @@ impl EncryptionContext {
         Ok(Self(pairs.into()))
     }
 
+    /// What the core itself tells policies and the audit of an operation.
+    pub(crate) fn told(mut pairs: Vec<(String, String)>) -> Self {
+        pairs.sort_unstable();
+        pairs.dedup_by(|one, other| one.0 == other.0);
+        Self(pairs.into())
+    }
+
     /// Names and values, sorted by the bytes of the names.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Chosen, Draft, Hall, ObjectRef, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Alteration, KeyClass, Object, Protection};
-use crate::mechanism::{HdDerivation, Mechanism};
+use crate::mechanism::{EncryptionContext, HdDerivation, Mechanism};
 use crate::permit::{Permit, Subject};
 
 /// Makes the pair at the end of a path.
@@ -40,7 +40,7 @@ impl Operation for DeriveChild {
         Request {
             also: Some((Action::Generate, Target::New(self.private.subject()))),
             more: vec![(Action::Generate, Target::New(self.public_draft().subject()))],
-            context: vec![("path".to_owned(), self.how.path().to_string())],
+            context: EncryptionContext::told(vec![("path".to_owned(), self.how.path().to_string())]),
             ..how.request(Action::DeriveChild, &self.seed)
         }
     }

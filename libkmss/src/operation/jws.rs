@@ -6,6 +6,7 @@ use crate::backend::{Signing, Verifying};
 use crate::error::Result;
 use crate::jose::JwsAlgorithm;
 use crate::key::Action;
+use crate::mechanism::EncryptionContext;
 use crate::permit::Permit;
 
 /// What records of tokens say.
@@ -26,7 +27,7 @@ impl Operation for SignJws {
     type Running = Box<dyn Signing>;
 
     fn request(&self) -> Request {
-        let context = self.context.clone();
+        let context = EncryptionContext::told(self.context.clone());
         Request { context, part_of: Some(TAG), ..chosen(self.algorithm).request(Action::Sign, &self.key) }
     }
 

@@ -35,7 +35,7 @@ impl Vault {
         let foreign = || Error::new(ErrorKind::Damaged, "the archive cannot be trusted: a token is not what it says");
         let rest = item.place.strip_prefix(&Self::belongings(namespace)).ok_or_else(foreign)?;
         let (key, _) = rest.split_once("/token/").ok_or_else(foreign)?;
-        let shelf = Shelf::of(namespace, key.parse().map_err(|_| foreign())?);
+        let shelf = Shelf::at(namespace, key.parse().map_err(|_| foreign())?);
         let mut held: Held = item.value()?;
         held.back = String::new();
         let term = self.term(&shelf, "token", &held.format, held.token.as_bytes())?;

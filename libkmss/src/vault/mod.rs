@@ -49,8 +49,12 @@ impl Shelf {
     /// Those of the key of which `object` is a version, in `namespace`.
     #[must_use]
     pub fn of(namespace: &Namespace, object: &Object) -> Self {
-        let key = object.key().and_then(|key| key.lifecycle.line).unwrap_or(object.id);
-        Self { root: format!("{VAULT}{}/{}/{key}/", namespace.id, namespace.incarnation) }
+        Self::at(namespace, object.key().and_then(|key| key.lifecycle.line).unwrap_or(object.id))
+    }
+
+    /// Those of the key whose first version is `line`.
+    fn at(namespace: &Namespace, line: ObjectId) -> Self {
+        Self { root: format!("{VAULT}{}/{}/{line}/", namespace.id, namespace.incarnation) }
     }
 
     fn path(&self, kind: &str, term: &str) -> Result<StoreKey> {
