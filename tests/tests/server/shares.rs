@@ -194,7 +194,7 @@ fn answers_that_nobody_fetches_are_of_their_peers_memory_and_end_its_connection(
     let drawn = |client: &Client| client.wait(client.random().generate_random(draw(8))).map_err(|e| e.code()).map(drop);
     assert_eq!((drawn(&greedy), drawn(&modest)), (Ok(()), Ok(())));
     std::thread::scope(|scope| {
-        let asks = scope.spawn(|| deaf.wait(deaf.random().generate_random(draw(65_536))));
+        let asks = scope.spawn(move || deaf.wait(deaf.random().generate_random(draw(65_536))));
         until("its answer is counted", &mut || drawn(&greedy) == Err(Code::ResourceExhausted));
         assert_eq!(drawn(&modest), Ok(()));
         // Nobody takes it still: the connection is closed, and what it had is given back.
