@@ -9,7 +9,7 @@
 #include <string.h>
 
 /* Says what went wrong and ends the program. */
-static void check(kmss_status status, kmss_error *error, const char *what) {
+static inline void check(kmss_status status, kmss_error *error, const char *what) {
     if (status == KMSS_OK) return;
     const char *cause = kmss_error_cause(error);
     fprintf(stderr, "%s: %s%s%s (status %d)\n", what, kmss_error_message(error), *cause ? ": " : "", cause, (int)status);
@@ -18,7 +18,7 @@ static void check(kmss_status status, kmss_error *error, const char *what) {
 }
 
 /* The home of the configuration (KMSS_HOME, kmss.toml). */
-static kmss *open_home(void) {
+static inline kmss *open_home(void) {
     kmss *home = NULL;
     kmss_error *error = NULL;
     check(kmss_open(NULL, &home, &error), error, "cannot open the home");
@@ -26,7 +26,7 @@ static kmss *open_home(void) {
 }
 
 /* Logged in to `token` with the PIN in the environment. */
-static kmss_session *log_in(kmss *home, const char *token) {
+static inline kmss_session *log_in(kmss *home, const char *token) {
     const char *pin = getenv("KMSS_PIN");
     kmss_session *session = NULL;
     kmss_error *error = NULL;

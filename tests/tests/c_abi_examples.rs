@@ -53,7 +53,8 @@ fn run_examples(compiler: &str) {
     on(&home, &program("sign")).args(["demo", "signer", "hello"]).succeed().mentions("the signature is right");
     let tokens = on(&home, &program("tokenize")).args(["demo", "files", "4111-1111-1111-1111"]).succeed();
     tokens.mentions("value  4111-1111-1111-1111").mentions("masked ****-****-****-1111");
-    std::fs::write(home.file("strict.policy"), "deny anyone to sign key:signer\nallow anyone to use any key\n").unwrap();
+    std::fs::write(home.file("strict.policy"), "deny anyone to sign key:signer\nallow anyone to use any key\n")
+        .unwrap();
     home.kmss("policy apply").arg(home.file("strict.policy")).words("--token demo").succeed();
     let refused = on(&home, &home.file("sign")).args(["demo", "signer", "hello"]).fail();
     refused.mentions("status 104");
