@@ -6,9 +6,10 @@ use std::ffi::c_char;
 use libkmss::config::Config;
 use libkmss::kms::Kms;
 
-use crate::boundary::{enter, freeing, put, text};
+use crate::boundary::{enter, put, text};
 use crate::error::kmss_error;
 use crate::failure::Failure;
+use crate::guard::freeing;
 use crate::handle::Registry;
 use crate::status::kmss_status;
 
