@@ -15,7 +15,7 @@ static void inspect(const char *path) {
     fclose(file);
     char *json = NULL;
     kmss_error *error = NULL;
-    check(kmss_inspect(start, len, &json, &error), error, "cannot inspect");
+    check(kmss_inspect(start, len, &json, &error), &error, "cannot inspect");
     puts(json);
     kmss_free(json);
 }
@@ -29,7 +29,7 @@ int main(int argc, char **argv) {
     kmss_session *session = log_in(home, argv[1]);
     kmss_error *error = NULL;
     kmss_key *key = NULL;
-    check(kmss_find_key(session, argv[2], KMSS_KEY_SECRET, &key, &error), error, "cannot find the key");
+    check(kmss_find_key(session, argv[2], KMSS_KEY_SECRET, &key, &error), &error, "cannot find the key");
 
     /* Authenticated with the file, and not in it: whoever opens it says the same. */
     const kmss_pair context[] = {{"purpose", "example"}};
@@ -40,9 +40,9 @@ int main(int argc, char **argv) {
     options.keys_len = 1;
     options.context = context;
     options.context_len = 1;
-    check(kmss_file_seal(session, &options, argv[3], argv[4], &error), error, "cannot seal");
+    check(kmss_file_seal(session, &options, argv[3], argv[4], &error), &error, "cannot seal");
     inspect(argv[4]);
-    check(kmss_file_open(session, context, 1, argv[4], argv[5], &error), error, "cannot open");
+    check(kmss_file_open(session, context, 1, argv[4], argv[5], &error), &error, "cannot open");
 
     kmss_key_free(key);
     kmss_logout(session);

@@ -35,10 +35,10 @@ int main(int argc, char **argv) {
     filter.size = sizeof filter;
     filter.outcome = "denied";
     filter.action = argc > 1 ? argv[1] : NULL;
-    check(kmss_audit_export(home, &filter, note, &refusals, &error), error, "cannot read the audit");
+    check(kmss_audit_export(home, &filter, note, &refusals, &error), &error, "cannot read the audit");
     for (int n = 0; n < refusals.count; n++) {
         char *json = NULL;
-        check(kmss_policy_explain(home, refusals.names[n], NULL, 0, &json, &error), error, refusals.names[n]);
+        check(kmss_policy_explain(home, refusals.names[n], NULL, 0, &json, &error), &error, refusals.names[n]);
         puts(json);
         kmss_free(json);
     }

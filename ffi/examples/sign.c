@@ -15,8 +15,8 @@ int main(int argc, char **argv) {
     kmss_session *session = log_in(home, argv[1]);
     kmss_error *error = NULL;
     kmss_key *signer = NULL, *verifier = NULL;
-    check(kmss_find_key(session, argv[2], KMSS_KEY_PRIVATE, &signer, &error), error, "cannot find the private key");
-    check(kmss_find_key(session, argv[2], KMSS_KEY_PUBLIC, &verifier, &error), error, "cannot find the public key");
+    check(kmss_find_key(session, argv[2], KMSS_KEY_PRIVATE, &signer, &error), &error, "cannot find the private key");
+    check(kmss_find_key(session, argv[2], KMSS_KEY_PUBLIC, &verifier, &error), &error, "cannot find the public key");
 
     const uint8_t *text = (const uint8_t *)argv[3];
     kmss_sign_options options;
@@ -26,14 +26,14 @@ int main(int argc, char **argv) {
 
     /* How large it can be, and then the signature itself. */
     size_t len = 0;
-    check(kmss_sign(session, signer, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), NULL, &len, &error), error, "cannot sign");
+    check(kmss_sign(session, signer, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), NULL, &len, &error), &error, "cannot sign");
     uint8_t *signature = (uint8_t *)malloc(len);
     if (signature == NULL) return 1;
-    check(kmss_sign(session, signer, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), signature, &len, &error), error,
+    check(kmss_sign(session, signer, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), signature, &len, &error), &error,
           "cannot sign");
     for (size_t n = 0; n < len; n++) printf("%02x", signature[n]);
     putchar('\n');
-    check(kmss_verify(session, verifier, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), signature, len, &error), error,
+    check(kmss_verify(session, verifier, KMSS_ECDSA_SHA256, &options, text, strlen(argv[3]), signature, len, &error), &error,
           "cannot verify");
     puts("the signature is right");
 

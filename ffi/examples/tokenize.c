@@ -15,7 +15,7 @@ int main(int argc, char **argv) {
     kmss_session *session = log_in(home, argv[1]);
     kmss_error *error = NULL;
     kmss_key *key = NULL;
-    check(kmss_find_key(session, argv[2], KMSS_KEY_SECRET, &key, &error), error, "cannot find the key");
+    check(kmss_find_key(session, argv[2], KMSS_KEY_SECRET, &key, &error), &error, "cannot find the key");
 
     kmss_token_options options;
     memset(&options, 0, sizeof options);
@@ -23,14 +23,14 @@ int main(int argc, char **argv) {
     options.format = "card";
     uint8_t *token = NULL, *value = NULL;
     size_t token_len = 0, value_len = 0;
-    check(kmss_tokenize_alloc(session, key, &options, (const uint8_t *)argv[3], strlen(argv[3]), &token, &token_len, &error), error,
+    check(kmss_tokenize_alloc(session, key, &options, (const uint8_t *)argv[3], strlen(argv[3]), &token, &token_len, &error), &error,
           "cannot tokenize");
     printf("token  %s\n", (const char *)token);
-    check(kmss_detokenize_alloc(session, key, &options, token, token_len, &value, &value_len, &error), error, "cannot detokenize");
+    check(kmss_detokenize_alloc(session, key, &options, token, token_len, &value, &value_len, &error), &error, "cannot detokenize");
     printf("value  %s\n", (const char *)value);
     kmss_free(value);
     options.flags = KMSS_TOKEN_MASKED;
-    check(kmss_detokenize_alloc(session, key, &options, token, token_len, &value, &value_len, &error), error, "cannot read it");
+    check(kmss_detokenize_alloc(session, key, &options, token, token_len, &value, &value_len, &error), &error, "cannot read it");
     printf("masked %s\n", (const char *)value);
 
     kmss_free(value);

@@ -3,7 +3,6 @@
 
 use std::ffi::{CStr, c_char};
 use std::mem::MaybeUninit;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libkmss::error::{Error, ErrorKind};
 use libkmss::mechanism::EncryptionContext;
@@ -11,6 +10,7 @@ use libkmss::secret::Secret;
 
 use crate::error::{ERRORS, Said, kmss_error};
 use crate::failure::Failure;
+use crate::guard::guarded;
 use crate::status::kmss_status;
 
 /// Longest output and input a C caller may name, in bytes; larger sizes are mistakes.
@@ -33,22 +33,6 @@ pub(crate) unsafe fn enter(error: *mut *mut kmss_error, body: impl FnOnce() -> R
         unsafe { error.write(made) };
     }
     status
-}
-
-/// Runs what frees something: it says nothing of what went wrong.
-pub(crate) fn freeing(body: impl FnOnce()) {
-    let _ = guarded(|| {
-        body();
-        Ok(())
-    });
-}
-
-fn guarded(body: impl FnOnce() -> Result<(), Failure>) -> Result<(), Failure> {
-    catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|payload| {
-        // Dropping a payload may panic again; a few leaked bytes per bug may not.
-        std::mem::forget(payload);
-        Err(Failure::new(kmss_status::KMSS_INTERNAL, "a bug in KMSS was caught"))
-    })
 }
 
 /// A NUL-terminated UTF-8 string; `None` for NULL.

@@ -3,8 +3,8 @@
 
 use std::ffi::{CStr, CString, c_char};
 
-use crate::boundary::freeing;
 use crate::failure::Failure;
+use crate::guard::freeing;
 use crate::handle::Registry;
 use crate::status::kmss_status;
 

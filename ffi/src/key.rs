@@ -8,9 +8,10 @@ use libkmss::key::{KeyClass, Object};
 use libkmss::mechanism::KeyType;
 use libkmss::operation::ObjectRef;
 
-use crate::boundary::{enter, freeing, put, word};
+use crate::boundary::{enter, put, word};
 use crate::error::kmss_error;
 use crate::failure::Failure;
+use crate::guard::freeing;
 use crate::handle::Registry;
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;

@@ -13,6 +13,7 @@ mod draft;
 mod error;
 mod failure;
 mod file;
+mod guard;
 mod handle;
 mod home;
 mod inspect;

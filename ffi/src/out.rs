@@ -10,8 +10,8 @@ use libkmss::os::{Lock, Rank};
 use once_cell::race::OnceBox;
 use zeroize::Zeroizing;
 
-use crate::boundary::freeing;
 use crate::failure::Failure;
+use crate::guard::freeing;
 
 /// What was given out and not freed yet, by its address. Looked up, never trusted: freeing twice frees once.
 static GIVEN: OnceBox<Lock<HashMap<usize, Zeroizing<Box<[u8]>>>>> = OnceBox::new();

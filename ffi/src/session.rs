@@ -10,9 +10,10 @@ use libkmss::error::{Error, ErrorKind};
 use libkmss::kms::Kms;
 use libkmss::secret::Secret;
 
-use crate::boundary::{enter, freeing, put, secret, word};
+use crate::boundary::{enter, put, secret, word};
 use crate::error::kmss_error;
 use crate::failure::Failure;
+use crate::guard::freeing;
 use crate::handle::Registry;
 use crate::home::{HOMES, kmss};
 use crate::status::kmss_status;

@@ -5,6 +5,7 @@
 
 static kmss *home;
 static kmss_session *user, *officer;
+static const char *token;
 
 static kmss_key *made(const char *name, const char *type, const kmss_key_options *how) {
     kmss_key *key = NULL;
@@ -187,6 +188,7 @@ static void policies(void) {
     filter.size = sizeof filter;
     filter.outcome = "denied";
     filter.action = "sign";
+    filter.token = token;
     STATUS(KMSS_OK, kmss_audit_export(home, &filter, see, &seen, &error));
     CHECK(seen.count == 1);
     STATUS(KMSS_OK, kmss_policy_explain(home, seen.last, NULL, 0, &json, &error));
@@ -203,6 +205,7 @@ static void policies(void) {
 
 int main(int argc, char **argv) {
     CHECK(argc == 4);
+    token = argv[2];
     const char *pin = getenv("KMSS_PIN"), *so_pin = getenv("KMSS_SO_PIN");
     CHECK(pin != NULL && so_pin != NULL);
     STATUS(KMSS_OK, kmss_open(argv[1], &home, &error));

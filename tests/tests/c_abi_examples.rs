@@ -57,7 +57,7 @@ fn run_examples(compiler: &str) {
         .unwrap();
     home.kmss("policy apply").arg(home.file("strict.policy")).words("--token demo").succeed();
     let refused = on(&home, &home.file("sign")).args(["demo", "signer", "hello"]).fail();
-    refused.mentions("status 104");
+    refused.mentions("status 104").mentions("deny anyone to sign");
     let explained = on(&home, &program("policy_explain")).arg("sign").succeed();
     explained.mentions("\"decision\":\"deny\"").mentions("strict");
     home.audit_is_whole();
