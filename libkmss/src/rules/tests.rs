@@ -12,7 +12,7 @@ use crate::key::{DomainKey, KeySpec, Rotation};
 use crate::mechanism::{Curve, KeyType, MlDsaSet, PqcSet};
 use crate::random::Random;
 use crate::settings::Settings;
-use crate::store::{Batch, MemoryStore, Op, Store, StoreKey};
+use crate::store::{Batch, Commit, MemoryStore, Op, Store, StoreKey};
 use crate::suite::Suite;
 use crate::tenant::{BackendId, Namespace, NamespaceId};
 
@@ -171,8 +171,10 @@ fn what_was_changed_or_taken_away_is_noticed() {
     house.set(rule(of_token(1, None)));
     house.set(rule(of_token(2, None)));
     let all = house.store.scan_all("rule/key/").unwrap();
-    let change =
-        |ops: Vec<Op>| drop(house.store.commit(&Batch { conditions: Vec::new(), ops, invalidates: true }).unwrap());
+    let change = |ops: Vec<Op>| {
+        let batch = Batch { conditions: Vec::new(), ops, invalidates: true };
+        assert!(matches!(house.store.commit(&batch).unwrap(), Commit::Committed(_)));
+    };
     let edition = || Op::Put(StoreKey::new("rule/edition").unwrap(), Vec::new());
     // One rule in the place of another.
     change(vec![Op::Put(all[0].0.clone(), all[1].1.value.clone()), edition()]);
