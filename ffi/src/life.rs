@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use libkmss::clock::Timestamp;
 use libkmss::key::{Deletion, Description, KeyClass, Object, Purpose, RevocationReason, Transition};
-use libkmss::operation::{ChangeLife, Destroy, ObjectRef, Rename, Tag, Turn};
+use libkmss::operation::{Destroy, ObjectRef, Rename, Turn};
 
 use crate::boundary::{Versioned, elements, enter, options, text, word};
 use crate::error::kmss_error;
@@ -74,7 +74,7 @@ pub unsafe extern "C" fn kmss_key_change_life(
         let session = SESSIONS.find(session)?;
         // SAFETY: the caller's promise, passed on.
         let (name, transition) = unsafe { (word(name, "name")?, transition(change, life_options)?) };
-        change_life(&session, name, transition)
+        change_life(&session, name, &transition)
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -109,11 +109,9 @@ unsafe fn transition(change: kmss_life_change, given: *const kmss_life_options) 
     })
 }
 
-fn change_life(session: &LoggedIn, name: &str, transition: Transition) -> Result<(), Failure> {
-    let halves = halves(session, name)?;
-    let mut halves = halves.iter().map(ObjectRef::from);
-    let key = halves.next().ok_or_else(|| missing(name))?;
-    session.kms.perform(&session.caller, ChangeLife { key, other: halves.next(), transition })?;
+fn change_life(session: &LoggedIn, name: &str, transition: &Transition) -> Result<(), Failure> {
+    let key = halves(session, name)?.first().map(ObjectRef::from).ok_or_else(|| missing(name))?;
+    session.kms.change_life(&session.caller, key, transition)?;
     Ok(())
 }
 
@@ -155,7 +153,7 @@ pub unsafe extern "C" fn kmss_key_schedule(
         // SAFETY: the caller's promise, passed on.
         let name = unsafe { word(name, "name") }?;
         let (activation, deactivation) = (moment(activate_ms), moment(deactivate_ms));
-        change_life(&session, name, Transition::Schedule { activation, deactivation })
+        change_life(&session, name, &Transition::Schedule { activation, deactivation })
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -174,6 +172,8 @@ pub struct kmss_key_metadata {
     /// The one thing that it may be used for: `sign`, `encrypt`, `wrap`, `derive` or `encapsulate`; `any` for whatever its
     /// attributes allow.
     pub purpose: *const c_char,
+    /// The service that it belongs to; empty for none.
+    pub service: *const c_char,
 }
 
 // SAFETY: `repr(C)`, begins with its size, and zeros are NULL and nothing.
@@ -196,7 +196,7 @@ pub unsafe extern "C" fn kmss_key_set_metadata(
         let session = SESSIONS.find(session)?;
         // SAFETY: the caller's promise, passed on.
         let (name, description) = unsafe { (word(name, "name")?, description(metadata)?) };
-        change_life(&session, name, Transition::Describe(description))
+        change_life(&session, name, &Transition::Describe(description))
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -208,16 +208,17 @@ unsafe fn description(given: *const kmss_key_metadata) -> Result<Description, Fa
     // SAFETY: passed on.
     let given = unsafe { options(given, "kmss_key_metadata") }?;
     // SAFETY: passed on.
-    let (owner, description, purpose) = unsafe {
-        (text(given.owner, "owner")?, text(given.description, "description")?, text(given.purpose, "purpose")?)
-    };
+    let (owner, description) = unsafe { (text(given.owner, "owner")?, text(given.description, "description")?) };
+    // SAFETY: passed on.
+    let (purpose, service) = unsafe { (text(given.purpose, "purpose")?, text(given.service, "service")?) };
     let unknown = || Failure::argument("purpose is none of sign, encrypt, wrap, derive, encapsulate and any");
     let purpose = match purpose {
         None => None,
         Some("any") => Some(None),
         Some(name) => Some(Some(Purpose::from_name(name).ok_or_else(unknown)?)),
     };
-    Ok(Description { owner: owner.map(str::to_owned), description: description.map(str::to_owned), purpose })
+    let [owner, description, service] = [owner, description, service].map(|text| text.map(str::to_owned));
+    Ok(Description { owner, description, purpose, service })
 }
 
 /// Gives the key `name` these tags and no others, at most 32, each of 1 to 64 letters, digits, `-`, `_`, `.`, `:` or `=`. For the
@@ -242,10 +243,7 @@ pub unsafe extern "C" fn kmss_key_set_tags(
         // SAFETY: as above.
         let each = given.iter().map(|tag| unsafe { word(*tag, "a tag") }.map(str::to_owned));
         let tags = each.collect::<Result<Vec<_>, _>>()?;
-        for half in halves(&session, name)? {
-            session.kms.perform(&session.caller, Tag { key: ObjectRef::from(&half), tags: tags.clone() })?;
-        }
-        Ok(())
+        change_life(&session, name, &Transition::Tag(tags))
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }

@@ -14,7 +14,7 @@ priority: 1
 ";
 
 /// What every package must hold.
-const CONTENTS: [&str; 19] = [
+const CONTENTS: [&str; 20] = [
     "/usr/bin/kmss",
     "/usr/bin/kmss-audit-verify",
     "/usr/bin/kmssd",

@@ -106,6 +106,7 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
         extractable: args.extractable,
         backend: None,
         uses: key_import::uses(&args.usage)?,
+        is_seed: false,
     };
     let wrapped = material::read(&args.file)?;
     let made = match wrapping.key_type {

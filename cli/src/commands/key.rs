@@ -76,7 +76,7 @@ fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>,
     let mut draft = draft(&*objects, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
     draft.private = true;
-    if type_text.eq_ignore_ascii_case(key_type::SEED) {
+    if type_text.is_some_and(|text| text.eq_ignore_ascii_case(key_type::SEED)) {
         key_derive::restrict(&mut draft);
     }
     draft.pre_active = pre_active;

@@ -32,7 +32,7 @@ const MOST_BYTES: usize = Batch::MAX_BYTES / 4;
 const PAGE: usize = Batch::MAX_OPS - 8;
 
 /// Opens the archive anew, from its beginning.
-pub type Reopen<'a> = dyn FnMut() -> Result<Box<dyn Read>> + 'a;
+pub(super) type Reopen<'a> = dyn FnMut() -> Result<Box<dyn Read>> + 'a;
 
 /// How an archive is to be restored.
 #[derive(Clone, Copy, Debug, Default)]

@@ -36,7 +36,7 @@ impl Call for proto::ListKeyRulesRequest {
             asked.admin()?;
             (kms.key_rules()?, None)
         } else {
-            let caller = asked.host.caller(asked.connection, &self.namespace, asked.call)?;
+            let caller = asked.host.caller(asked.connection, &self.namespace, asked.call, Self::METHOD)?;
             kms.key_rules_for(&caller)?
         };
         let rules = rules.into_iter().map(|rule| told(asked, rule)).collect::<Result<_>>()?;
