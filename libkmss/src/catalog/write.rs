@@ -239,9 +239,8 @@ impl Catalog {
             let found = self.store.get_many(&guards.concat())?;
             let taken = |guards: &[_]| guards.iter().any(Option::is_some);
             // A name has two places.
-            let Some((last, _)) = block.clone().zip(found.chunks(2)).filter(|(_, guards)| taken(guards)).last() else {
-                return Ok(free);
-            };
+            let last = block.clone().zip(found.chunks(2)).rfind(|(_, guards)| taken(guards));
+            let Some((last, _)) = last else { return Ok(free) };
             (free, begin) = (last.saturating_add(1), block.end);
         }
     }

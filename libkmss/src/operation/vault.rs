@@ -37,7 +37,8 @@ pub struct Tokenize {
     pub format: Format,
     /// The value, UTF-8.
     pub value: Zeroizing<Vec<u8>>,
-    /// For how many seconds, one at least, the token stands for the value; for ever where it is absent. A token that there is keeps its time.
+    /// For how many seconds, one at least, the token stands for the value; for ever where it is absent. A token that there is keeps
+    /// its time.
     pub life: Option<u64>,
 }
 
@@ -136,12 +137,10 @@ impl Detokenize {
         let ObjectRef::Stored(id) = self.key else { return Ok(self) };
         let Some(object) = found(hall, caller, id)? else { return Ok(self) };
         let elsewhere = object.key().is_none_or(|key| key.lifecycle.line.is_none() && key.lifecycle.role.is_none());
-        let Ok(template) = self.format.take(&self.token) else { return Ok(self) };
-        if elsewhere {
-            return Ok(self);
-        }
+        let token = self.format.take(&self.token).ok().map(|template| template.bare());
+        let Some(token) = token.filter(|_| !elsewhere) else { return Ok(self) };
         let (shelf, format) = (Shelf::of(&caller.namespace, &object), self.format.to_string());
-        let held = hall.vault.by_token(&shelf, &format, &template.bare(), now)?;
+        let held = hall.vault.by_token(&shelf, &format, &token, now)?;
         match held.map(|held| held.by) {
             Some(by) if by != id && is_there(hall, caller, by)? => Ok(Self { key: ObjectRef::Stored(by), ..self }),
             _ => Ok(self),
