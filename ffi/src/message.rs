@@ -254,7 +254,8 @@ pub unsafe extern "C" fn kmss_reencrypt(
         let contexts = unsafe {
             (crate::boundary::context(context, context_len)?, crate::boundary::context(new_context, new_context_len)?)
         };
-        reencrypt(&SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
+        let (session, key) = (SESSIONS.find(session)?, KEYS.find(key)?);
+        reencrypt(&session, ciphertext, contexts, (&key, algorithm), out)
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -287,7 +288,8 @@ pub unsafe extern "C" fn kmss_reencrypt_alloc(
         let contexts = unsafe {
             (crate::boundary::context(context, context_len)?, crate::boundary::context(new_context, new_context_len)?)
         };
-        reencrypt(&SESSIONS.find(session)?, ciphertext, contexts, (&KEYS.find(key)?, algorithm), out)
+        let (session, key) = (SESSIONS.find(session)?, KEYS.find(key)?);
+        reencrypt(&session, ciphertext, contexts, (&key, algorithm), out)
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
