@@ -22,7 +22,6 @@ use libkmss::tenant::{Namespace, NamespaceId};
 pub(crate) use self::approvals::Approvals;
 pub(crate) use self::domains::Domains;
 use self::home::HomeSite;
-pub(crate) use self::key_rules::KeyRules;
 pub(crate) use self::past::Offer;
 pub(crate) use self::report::Wanted;
 use self::server::ServerSite;

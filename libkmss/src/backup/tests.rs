@@ -119,7 +119,8 @@ fn too_few_shares_foreign_ones_and_one_twice_open_nothing() {
     let (_, _, others) = made(Suite::Nist, 3, 5);
     refused(&[shares[0].clone(), shares[1].clone(), others[2].clone()], "is of another archive");
     // Of another archive, with this one's name on it.
-    let renamed = Share { archive: shares[0].archive, ..others[2].clone() };
+    let mut renamed = others[2].clone();
+    renamed.archive = shares[0].archive;
     refused(&[shares[0].clone(), shares[1].clone(), renamed], "is not what was made for this archive");
 }
 

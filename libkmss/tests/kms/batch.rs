@@ -1,9 +1,8 @@
 //! Many uses at once: each decided, recorded and answered by itself.
 
-use libkmss::key::KeyState;
+use libkmss::key::Transition;
 use libkmss::kms::{BatchItem, BatchOutcome};
 use libkmss::mechanism::{EncryptionContext, Native, NativeAlgorithm};
-use libkmss::operation::ChangeState;
 
 use super::*;
 
@@ -16,8 +15,8 @@ fn each_item_has_a_result_and_a_record_of_its_own() {
     let flat = Flat::new(Suite::Nist);
     let user = flat.user();
     let (good, off) = (flat.aes(&user, Storage::Stored, "good"), flat.aes(&user, Storage::Stored, "off"));
-    let change = ChangeState { key: ObjectRef::from(&off), state: KeyState::Deactivated };
-    flat.kms.perform(&flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap(), change).unwrap();
+    let officer = flat.kms.administer(&flat.public(), &pin(SO_PIN)).unwrap();
+    flat.kms.change_life(&officer, ObjectRef::from(&off), &Transition::Disable).unwrap();
     let user = flat.user();
     let (key, dead) = (ObjectRef::from(&good), ObjectRef::from(&off));
     let sign = |key: &ObjectRef| BatchItem::Sign { key: key.clone(), how: cmac(), message: b"message" };
