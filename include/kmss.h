@@ -385,6 +385,10 @@ typedef struct {
      * attributes allow.
      */
     const char *purpose;
+    /**
+     * The service that it belongs to; empty for none.
+     */
+    const char *service;
 } kmss_key_metadata;
 
 /**
@@ -1226,8 +1230,8 @@ void kmss_key_free(kmss_key *key);
  * Changes the life of the key `name`, of both halves of a pair together. For the security officer (`kmss_login_officer`).
  * `life_options` may be NULL.
  *
- * Errors: KMSS_NOT_FOUND, KMSS_NOT_LOGGED_IN for anybody else, KMSS_KEY_STATE where the key's state does not allow it,
- * KMSS_INVALID_ARGUMENT, KMSS_DENIED, KMSS_AUDIT_UNAVAILABLE.
+ * Errors: KMSS_NOT_FOUND, KMSS_DENIED for anybody else, KMSS_KEY_STATE where the key's state does not allow it,
+ * KMSS_INVALID_ARGUMENT, KMSS_AUDIT_UNAVAILABLE.
  *
  * # Safety
  * `name` is NUL-terminated; `life_options` is NULL or points to its struct.

@@ -57,8 +57,8 @@ unsafe impl Versioned for kmss_life_options {}
 /// Changes the life of the key `name`, of both halves of a pair together. For the security officer (`kmss_login_officer`).
 /// `life_options` may be NULL.
 ///
-/// Errors: KMSS_NOT_FOUND, KMSS_NOT_LOGGED_IN for anybody else, KMSS_KEY_STATE where the key's state does not allow it,
-/// KMSS_INVALID_ARGUMENT, KMSS_DENIED, KMSS_AUDIT_UNAVAILABLE.
+/// Errors: KMSS_NOT_FOUND, KMSS_DENIED for anybody else, KMSS_KEY_STATE where the key's state does not allow it,
+/// KMSS_INVALID_ARGUMENT, KMSS_AUDIT_UNAVAILABLE.
 ///
 /// # Safety
 /// `name` is NUL-terminated; `life_options` is NULL or points to its struct.

@@ -31,7 +31,7 @@ static void states(void) {
     how.why = "a test";
     STATUS(KMSS_OK, kmss_key_generate(user, "life", "aes:256", NULL, &key, &error));
     CHECK(info_of(key).state == KMSS_STATE_ACTIVE && info_of(key).bits == 256 && info_of(key).class_ == KMSS_KEY_SECRET);
-    STATUS(KMSS_NOT_LOGGED_IN, kmss_key_change_life(user, "life", KMSS_LIFE_DISABLE, NULL, &error));
+    STATUS(KMSS_DENIED, kmss_key_change_life(user, "life", KMSS_LIFE_DISABLE, NULL, &error));
     STATUS(KMSS_OK, kmss_key_change_life(officer, "life", KMSS_LIFE_DISABLE, NULL, &error));
     CHECK(info_of(key).state == KMSS_STATE_DEACTIVATED && encrypts(key) == KMSS_KEY_STATE);
     STATUS(KMSS_OK, kmss_key_change_life(officer, "life", KMSS_LIFE_ENABLE, NULL, &error));

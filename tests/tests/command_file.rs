@@ -138,9 +138,6 @@ fn what_was_left_of_something_else_is_written_anew() {
         open(&home, "--resume").succeed();
         assert_eq!(read(&home, "opened"), data);
     }
-    leave(&home, &data[CHUNK..2 * CHUNK]);
-    open(&home, &format!("--resume --range {}-{}", CHUNK + 3, 3 * CHUNK)).succeed();
-    assert_eq!(read(&home, "opened"), data[CHUNK + 3..3 * CHUNK]);
 }
 
 #[test]

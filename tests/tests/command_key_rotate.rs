@@ -298,7 +298,8 @@ fn beyond_a_bound_a_key_protects_nothing_until_it_is_rotated() {
     let verify = "--verify --id 01 --mechanism ECDSA-SHA256 --input-file msg --signature-file sig";
     pkcs11(&home, verify).succeed();
     assert_eq!(items(&home, "rotate due")[0]["step"], "rotate");
-    sign(&home, "--label pay").succeed();
+    let new = items(&home, "key show pay")[0]["cka_id"].as_str().unwrap().to_owned();
+    sign(&home, &format!("--id {new}")).succeed();
     assert_eq!(items(&home, "rotate due")[0]["uses"]["used"], 1);
     home.audit_is_whole();
 }

@@ -224,8 +224,8 @@ impl Catalog {
         Err(conflict())
     }
 
-    /// The lowest number from `from` on, above all that versions of a key called `name` have or had: living ones, and those whose
-    /// tombstones keep their names.
+    /// The lowest number from `from` on, above those that versions of a key called `name` have or had: living ones, and those whose
+    /// tombstones keep their names. Behind a gap of [`VERSIONS`] numbers nobody looks.
     ///
     /// # Errors
     /// Those of the store.

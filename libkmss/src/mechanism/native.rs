@@ -1,6 +1,8 @@
 //! Ciphertexts of our own format: their header, and the encryption context that is authenticated with them. docs/ciphertext.md
 //! has every byte.
 
+use std::sync::Arc;
+
 use super::KeyType;
 use crate::error::{Error, ErrorKind, Result};
 use crate::tenant::ObjectId;
@@ -206,7 +208,7 @@ impl NativeHeader {
 /// What a caller says of its data: names and values, authenticated with it and not part of the ciphertext. The order in which they
 /// are given does not matter. Copies are cheap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct EncryptionContext(Vec<(String, String)>);
+pub struct EncryptionContext(Arc<[(String, String)]>);
 
 impl EncryptionContext {
     /// Most pairs.
@@ -234,7 +236,7 @@ impl EncryptionContext {
         if pairs.windows(2).any(|two| matches!(two, [(one, _), (other, _)] if one == other)) {
             return wrong("a name is twice in the encryption context");
         }
-        Ok(Self(pairs))
+        Ok(Self(pairs.into()))
     }
 
     /// What the core itself tells policies and the audit of an operation.

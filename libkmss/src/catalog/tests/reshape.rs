@@ -71,8 +71,11 @@ fn numbers_of_versions_go_on_behind_all_that_there_were() {
             bench.make(key(&bench.user, name, KeyClass::Public));
         }
         assert_eq!((next(1), next(2), next(34)), (34, 34, 34));
-        bench.make(key(&bench.user, "pay@70", KeyClass::Private));
-        assert_eq!((next(34), next(71)), (71, 71));
+        bench.make(key(&bench.user, "pay@60", KeyClass::Private));
+        assert_eq!((next(34), next(61)), (61, 61));
+        // Behind a gap nobody looks: the numbers before it are free.
+        bench.make(key(&bench.user, "pay@200", KeyClass::Private));
+        assert_eq!((next(61), next(190), next(200)), (61, 201, 201));
     }
 }
 

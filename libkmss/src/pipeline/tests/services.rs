@@ -128,10 +128,14 @@ fn all_versions_belong_to_the_service_and_are_granted_together() {
     let ids = vec![house.draft(Storage::Stored).id];
     let rotated = house.pipeline.perform(&house.user, Rotate { halves: vec![key], ids, turn: Turn::Now }).unwrap();
     let said = Description { service: Some("order".into()), ..Description::default() };
-    let new = ObjectRef::from(&rotated.made[0]);
-    let change = ChangeLife { key: new, other: None, transition: Transition::Describe(said) };
-    let new = house.pipeline.perform(&house.officer, change).unwrap().remove(0);
-    let (old, billing) = (&rotated.former[0], called(&house, "service:billing"));
+    let describe = |key: &Arc<Object>| {
+        let transition = Transition::Describe(said.clone());
+        let change = ChangeLife { key: ObjectRef::from(key), other: None, transition };
+        house.pipeline.perform(&house.officer, change).unwrap().remove(0)
+    };
+    // `Kms::change_life` says it of each version.
+    let (old, new) = (&describe(&rotated.former[0]), describe(&rotated.made[0]));
+    let billing = called(&house, "service:billing");
     let decrypt = || house.pipeline.begin(&billing, Decrypt { key: ObjectRef::from(old), how: ctr() }).map(drop);
     assert_eq!(kind(decrypt()), ErrorKind::Denied);
     let new = grant(&house, &house.officer, &new, true).unwrap();

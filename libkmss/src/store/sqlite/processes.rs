@@ -307,6 +307,8 @@ fn who_leaves_while_another_process_has_the_store_leaves_its_log_alone() {
         for i in 0..200_u32 {
             write(&store, vec![put(&format!("k/{i:03}"), &[1; 9000])]);
         }
+        println!("wrote");
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
         drop(store);
         return;
     }
@@ -314,7 +316,18 @@ fn who_leaves_while_another_process_has_the_store_leaves_its_log_alone() {
     let log = || std::fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
     let store = open(dir.path()).unwrap();
     write(&store, vec![put("k/first", b"1")]);
-    let _ = answers(again(NAME, dir.path(), "writer").spawn().unwrap(), "");
+    let mut child = again(NAME, dir.path(), "writer").stdin(Stdio::piped()).spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("wrote") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0);
+    }
+    // Starting the other process has closed what was open here.
+    assert!(store.get(&key("k/first")).unwrap().is_some());
+    drop(child.stdin.take());
+    said.read_to_end(&mut Vec::new()).unwrap();
+    assert!(child.wait().unwrap().success());
     assert!(log() > 1 << 20, "the log has {} bytes", log());
     // The last one brings it in.
     drop(store);
