@@ -17,7 +17,7 @@ int main(int argc, char **argv) {
     if (kmss_open(getenv("KMSS_HOME"), &home, NULL) != KMSS_OK) return 3;
     if (kmss_login(home, argv[1], (const uint8_t *)pin, strlen(pin), &session, NULL) != KMSS_OK) return 4;
     if (kmss_find_key(session, argv[2], KMSS_KEY_PRIVATE, &key, NULL) != KMSS_OK) return 5;
-    switch (kmss_sign(session, key, KMSS_ECDSA_SHA256, message, sizeof message, signature, &size, &error)) {
+    switch (kmss_sign(session, key, KMSS_ECDSA_SHA256, NULL, message, sizeof message, signature, &size, &error)) {
     case KMSS_OK:
         puts("signed");
         break;
