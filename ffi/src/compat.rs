@@ -1,6 +1,5 @@
 //! Business keys and user keys in the formats of other products (docs/compat-formats.md): for compatibility alone.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::ffi::c_char;
 

@@ -1,6 +1,5 @@
 //! Data keys: given out in clear for whoever encrypts on its own, and encrypted under a key of ours.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::ffi::c_char;
 

@@ -1,6 +1,5 @@
 //! Message authentication codes, digests and random bytes.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use libkmss::mechanism::{BlockCipher, Hash, MacMechanism, Mechanism};
 use libkmss::operation::{Digest, DrawRandom, ObjectRef};

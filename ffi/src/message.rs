@@ -1,6 +1,5 @@
 //! Messages in our own format (docs/ciphertext.md): ciphertexts that name their key.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::sync::Arc;
 

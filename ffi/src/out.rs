@@ -14,9 +14,11 @@ use crate::failure::Failure;
 use crate::guard::freeing;
 
 /// What was given out and not freed yet, by its address. Looked up, never trusted: freeing twice frees once.
-static GIVEN: OnceBox<Lock<HashMap<usize, Zeroizing<Box<[u8]>>>>> = OnceBox::new();
+static GIVEN: OnceBox<Lock<Given>> = OnceBox::new();
 
-fn given() -> &'static Lock<HashMap<usize, Zeroizing<Box<[u8]>>>> {
+type Given = HashMap<usize, Zeroizing<Box<[u8]>>>;
+
+fn given() -> &'static Lock<Given> {
     GIVEN.get_or_init(|| Box::new(Lock::new(Rank::Door, HashMap::new())))
 }
 

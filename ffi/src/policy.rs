@@ -1,6 +1,5 @@
 //! Policies: putting them in force, taking them out, and asking why.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::ffi::c_char;
 

@@ -1,6 +1,5 @@
 //! Signing and verifying.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use libkmss::error::{Error, ErrorKind};
 use libkmss::operation::{ObjectRef, Sign, Verify};

@@ -1,6 +1,5 @@
 //! Tokens in the place of values: computed by FF1, or random and kept in the vault (docs/tokenization.md).
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::ffi::c_char;
 

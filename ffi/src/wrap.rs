@@ -1,6 +1,5 @@
 //! Wrapping and unwrapping keys.
 #![expect(unsafe_code, reason = "entry points of the C interface")]
-#![expect(clippy::too_many_arguments, reason = "C has neither slices nor results")]
 
 use std::borrow::Cow;
 use std::ffi::c_char;

@@ -87,8 +87,7 @@ fn more_lines_than_a_call_takes_are_answered_in_order() {
     }
     let home = Home::with_token(TOKEN);
     home.kmss(&format!("key generate mac --token {TOKEN} --type hmac:256")).succeed();
-    let line =
-        |number: usize| json!({ "op": "mac", "key": "mac", "data": if number % 2 == 0 { "AA==" } else { "AQ==" } });
+    let line = |number: usize| json!({ "op": "mac", "key": "mac", "data": if number.is_multiple_of(2) { "AA==" } else { "AQ==" } });
     let lines: Vec<Value> = (0..600).map(line).collect();
     let (code, done) = batch(&home, &lines);
     assert_eq!((code, done.len()), (Some(0), 600));

@@ -37,7 +37,7 @@ fn made() -> &'static Made {
         let mut writer = ArchiveWriter::begin(&header, &key, &mut archive).unwrap();
         writer.put(b"no item is like this").unwrap();
         writer.finish().unwrap();
-        Made { archive, key, share: shares[0].text().to_string() }
+        Made { archive, key, share: shares.first().unwrap().text().to_string() }
     })
 }
 

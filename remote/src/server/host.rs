@@ -100,14 +100,14 @@ impl Host {
         call: Option<[u8; 16]>,
         method: &str,
     ) -> Result<Caller> {
-        let caller = self.introduced(connection, namespace)?.or_else(|out| {
+        let caller = self.introduced(connection, namespace)?.map_err(|out| {
             // Once on each connection: nobody fills the disk by asking. What is not to be used is not there, though the audit
             // may be away.
             if connection.is_kept_out(out.caller.namespace.to_string(), out.edition) {
                 let why = "it is not among the `principals` of the namespace";
                 drop(self.kms.refuse::<()>(&out.caller, Action::Find, method, Error::new(ErrorKind::Denied, why)));
             }
-            Err(out.answer)
+            out.answer
         })?;
         Ok(match call {
             Some(id) => caller.calling(id),

@@ -247,10 +247,9 @@ pub(super) async fn watch(shared: Arc<Server>) {
         }
         rounds.retain(|_, round| !round.is_finished());
         for (lane, namespaces) in lanes {
-            if !rounds.contains_key(&lane) {
-                let round = round(Arc::clone(&shared), lane.clone(), namespaces);
-                rounds.insert(lane, tokio::spawn(round));
-            }
+            rounds
+                .entry(lane)
+                .or_insert_with_key(|lane| tokio::spawn(round(Arc::clone(&shared), lane.clone(), namespaces)));
         }
     }
 }

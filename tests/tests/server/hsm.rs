@@ -294,8 +294,8 @@ fn calls_that_name_their_key_inside_or_by_name_wait_for_its_hsm_and_hold_up_nobo
         };
         client.wait(client.lifecycle().rotate_key(in_time(request))).map(drop)
     };
-    let asks: [&(dyn Fn(&Client) -> Result<(), Status> + Sync); 2] = [&decrypt, &rotate];
-    for ask in asks {
+    type Ask<'a> = &'a (dyn Fn(&Client) -> Result<(), Status> + Sync);
+    for ask in [&decrypt as Ask<'_>, &rotate] {
         // Started anew, it has to ask the HSM before it uses the key.
         drop(server.running.take());
         server.run();

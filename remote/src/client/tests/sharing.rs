@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use libkmss::clock::{Clock as _, SystemClock};
+use libkmss::clock::SystemClock;
 use libkmss::config::RemoteConfig;
 use libkmss::error::ErrorKind;
 
