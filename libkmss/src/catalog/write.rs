@@ -225,7 +225,7 @@ impl Catalog {
     }
 
     /// The lowest number from `from` on, above those that versions of a key called `name` have or had: living ones, and those whose
-    /// tombstones keep their names. Behind a gap of [`VERSIONS`] numbers nobody looks.
+    /// tombstones keep their names. Behind a gap of `VERSIONS` numbers nobody looks.
     ///
     /// # Errors
     /// Those of the store.
