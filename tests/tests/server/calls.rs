@@ -305,6 +305,59 @@ fn a_batch_has_a_result_for_each_call() {
 }
 
 #[test]
+fn a_batch_takes_messages_and_tokens_too() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let (pair, secret) = (client.pair("tokens"), aes(&client, "messages"));
+    use proto::batch_call::Call;
+    use proto::batch_result::Result as Outcome;
+    let batch = |calls: Vec<Call>| {
+        let calls = calls.into_iter().map(|call| proto::BatchCall { call: Some(call) }).collect();
+        let answer = client.wait(client.crypto().batch(proto::BatchRequest { calls })).unwrap().into_inner();
+        answer.results.into_iter().map(|one| one.result.unwrap()).collect::<Vec<_>>()
+    };
+    let claims = Some(proto::sign_jws_request::Content::Claims(b"{\"iss\":\"me\"}".to_vec()));
+    let token =
+        proto::SignJwsRequest { key: key(&pair), content: claims, life_seconds: Some(60), ..Default::default() };
+    let message =
+        proto::EncryptMessageRequest { key: key(&secret), plaintext: b"secret".to_vec(), ..Default::default() };
+    let done = batch(vec![Call::SignJws(token.clone()), Call::EncryptMessage(message)]);
+    let [Outcome::SignJws(signed), Outcome::EncryptMessage(sealed)] = &done[..] else {
+        panic!("a token and a message were asked for")
+    };
+    assert_eq!((signed.kid.as_str(), signed.algorithm), ("tokens@1", proto::JwsAlgorithm::Es256.into()));
+    let verify = |issuer: &str| {
+        Call::VerifyJws(proto::VerifyJwsRequest {
+            key: key(&pair),
+            token: signed.token.clone(),
+            issuer: Some(issuer.into()),
+            ..Default::default()
+        })
+    };
+    let open = |ciphertext: &[u8]| {
+        let (namespace, ciphertext) = ("web".to_owned(), ciphertext.to_vec());
+        Call::DecryptMessage(proto::DecryptMessageRequest { namespace, ciphertext, ..Default::default() })
+    };
+    let forever = proto::SignJwsRequest { endless: true, ..token };
+    let calls =
+        vec![verify("me"), verify("you"), open(&sealed.ciphertext), open(b"nothing of ours"), Call::SignJws(forever)];
+    let done = batch(calls);
+    assert!(matches!(&done[0], Outcome::VerifyJws(good) if good.payload.starts_with(b"{\"iss\":\"me\"")));
+    assert!(matches!(&done[2], Outcome::DecryptMessage(opened) if opened.plaintext == b"secret"));
+    for (at, kind) in [
+        (1, proto::ErrorKind::DataInvalid),
+        (3, proto::ErrorKind::EncryptedDataInvalid),
+        (4, proto::ErrorKind::Arguments),
+    ] {
+        let Outcome::Error(error) = &done[at] else { panic!("call {at} was to fail") };
+        assert_eq!(error.detail.as_ref().unwrap().kind, i32::from(kind), "call {at}: {}", error.message);
+    }
+}
+
+#[test]
 fn random_bytes_differ_and_have_the_length_that_was_asked_for() {
     if built::only_kmss("a server") {
         return;
