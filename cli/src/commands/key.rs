@@ -71,7 +71,6 @@ fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>,
     if !parts(&*objects, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
-    key_life::require_free(&*objects, name)?;
     let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
     let mut draft = draft(&*objects, name, &spec, private_class)?;
     draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
@@ -125,6 +124,7 @@ pub(super) fn chosen(context: &Context, backend: Option<String>) -> Result<Optio
 pub(super) fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
     let mut draft = objects.draft()?;
     name.clone_into(&mut draft.name);
+    draft.exact = true;
     draft.label = name.as_bytes().to_vec();
     let usage = Usage::all_for(spec.key_type(), class);
     let apart = objects.namespace().settings.separate_wrap_and_decrypt;

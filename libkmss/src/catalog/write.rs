@@ -43,15 +43,29 @@ impl Catalog {
         objects: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
     ) -> Result<Vec<Arc<Object>>> {
-        self.create_with(caller, objects, held, &Batch::default())
+        self.create_called(caller, objects, held, &[])
     }
 
-    /// As [`Self::create_on`], with `with` in the same commit.
-    pub(super) fn create_with(
+    /// As [`Self::create_on`]; those of `exact` get the name that they want or are not made.
+    ///
+    /// # Errors
+    /// As [`Self::create_on`]; [`ErrorKind::AlreadyExists`] also where such a name is taken.
+    pub fn create_called(
         &self,
         caller: &Caller,
         objects: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
+        exact: &[ObjectId],
+    ) -> Result<Vec<Arc<Object>>> {
+        self.create_with(caller, objects, (held, exact), &Batch::default())
+    }
+
+    /// As [`Self::create_called`], with `with` in the same commit.
+    pub(super) fn create_with(
+        &self,
+        caller: &Caller,
+        objects: &mut [Object],
+        (held, exact): (&[(ObjectId, DeviceObject)], &[ObjectId]),
         with: &Batch,
     ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
@@ -64,7 +78,7 @@ impl Catalog {
             object.edition = 1;
         }
         for _ in 0..attempts(with) {
-            name::choose(&*self.store, (&caller.keyring.public, &paths), &wanted, objects)?;
+            name::choose(&*self.store, (&caller.keyring.public, &paths), (&wanted, exact), objects)?;
             let mut batch = open_batch(&paths, with)?;
             self.give(&caller.namespace, held, &mut batch)?;
             for object in objects.iter_mut() {
@@ -190,7 +204,7 @@ impl Catalog {
                 let key = key_of(caller, &new)?;
                 batch.ops.push(self.write(key, &paths, &mut new)?);
                 batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
-                left.extend(guards_of(public, &paths, &old)?);
+                left.extend(guards_of(public, &paths, &old)?.into_iter().map(|guard| (guard, old.id)));
                 taken.extend(guards_of(public, &paths, &new)?.into_iter().map(|guard| (guard, new.id)));
                 written.push(new);
             }
@@ -202,14 +216,15 @@ impl Catalog {
                 batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
                 taken.extend(guards_of(public, &paths, object)?.into_iter().map(|guard| (guard, object.id)));
             }
-            for guard in left.iter().filter(|guard| !taken.iter().any(|(kept, _)| kept == *guard)) {
+            for (guard, _) in left.iter().filter(|(guard, _)| !taken.iter().any(|(kept, _)| kept == guard)) {
                 batch.ops.push(Op::Delete(guard.clone()));
             }
+            // What stays whose it is, stays as it is.
+            taken.retain(|taken| !left.contains(taken));
             for (guard, id) in taken {
-                if !left.contains(&guard) {
+                if !left.iter().any(|(given, _)| *given == guard) {
                     if self.store.get(&guard)?.is_some() {
-                        let why = "another key, or one that was destroyed and keeps its name, is called so";
-                        return Err(Error::new(ErrorKind::AlreadyExists, why));
+                        return Err(Error::new(ErrorKind::AlreadyExists, name::TAKEN));
                     }
                     batch.conditions.push(Condition::Absent(guard.clone()));
                 }

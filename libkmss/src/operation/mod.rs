@@ -389,7 +389,9 @@ impl Hall {
         }
         let Some(keeper) = self.keeper(caller)? else {
             let held = self.held_by(objects)?;
-            return self.catalog.create_on(caller, objects, &held);
+            let exact = permit.new_objects().filter(|new| new.wishes.as_ref().is_some_and(|wishes| wishes.exact));
+            let exact: Vec<ObjectId> = exact.map(|new| new.id).collect();
+            return self.catalog.create_called(caller, objects, &held, &exact);
         };
         for document in objects.iter().filter(|object| object.key().is_none()) {
             keeper.keep(permit, document)?;
