@@ -262,7 +262,7 @@ pub(crate) enum KeyCommand {
         /// It does nothing until it is enabled, or a moment comes that `key schedule` names
         #[arg(long)]
         pre_active: bool,
-        /// Make this many, named NAME-1, NAME-2 and so on: nothing is made where one of these names is taken
+        /// Make this many, named NAME-1, NAME-2 and so on: nothing is made where a key has one of these names
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "id")]
         count: Option<u32>,
     },

@@ -82,6 +82,7 @@ impl<'a> Wishes<'a> {
         }
         let mut draft = session.kms.draft(if stored { Storage::Stored } else { Storage::Ephemeral })?;
         name.clone_into(&mut draft.name);
+        draft.exact = true;
         draft.label = name.as_bytes().to_vec();
         let usage = Usage::all_for(key_type, class);
         let apart = session.caller.namespace.settings.separate_wrap_and_decrypt;
@@ -101,16 +102,13 @@ impl<'a> Wishes<'a> {
     }
 }
 
-/// Refuses a name that a key has, or that a destroyed one still has.
+/// Refuses a name that a key has; the one that a destroyed key still has is refused when it is made.
 fn free(session: &LoggedIn, name: &str) -> Result<(), Failure> {
-    let taken = |why: String| Err(Failure::new(kmss_status::KMSS_ALREADY_EXISTS, why));
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
         if session.kms.key(&session.caller, name, class)?.is_some() {
-            return taken(format!("a key named `{name}` exists already"));
+            let why = format!("a key named `{name}` exists already");
+            return Err(Failure::new(kmss_status::KMSS_ALREADY_EXISTS, why));
         }
     }
-    match session.kms.tombstone_of(&session.caller, name)? {
-        Some(_) => taken(format!("a key named `{name}` was destroyed, and nothing else is called so")),
-        None => Ok(()),
-    }
+    Ok(())
 }

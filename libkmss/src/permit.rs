@@ -58,6 +58,7 @@ pub struct Wishes {
     pub identifier: Vec<u8>,
     pub attributes: BTreeMap<u64, ByteBuf>,
     pub allowed_mechanisms: Vec<u64>,
+    pub exact: bool,
     pub pre_active: bool,
     pub start: Option<Date>,
     pub end: Option<Date>,

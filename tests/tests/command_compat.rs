@@ -141,3 +141,23 @@ fn openssl_and_we_read_what_the_other_encrypted() {
     der.splice(14..30, fs::read(home.file("theirs")).unwrap());
     assert_eq!(compat(&home, "decrypt").input(der).succeed().text(), "retreat at ten");
 }
+
+#[test]
+fn a_ciphertext_that_does_not_say_which_key_it_is_under_is_decrypted_by_none_of_several() {
+    if built::only_kmss("compat") {
+        return;
+    }
+    let home = home();
+    let (long, short) = ("encrypt b --application 11015000", "encrypt b --short");
+    let made = [long, short].map(|words| compat(&home, words).input("attack at dawn").succeed().text());
+    let second = format!("key generate c --token {TOKEN} --type sm4 --id 00000000000001c5");
+    home.kmss(&second).succeed();
+    let opened = |text: &str| compat(&home, "decrypt").input(text.to_owned()).run();
+    assert_eq!(opened(&made[0]).text(), "attack at dawn", "the long form says which it is");
+    let refused = opened(&made[1]);
+    assert!(!refused.success() && refused.all().contains("different keys have this id"), "{refused}");
+    let told = home.audit(5);
+    assert!(told.iter().any(|r| r["reason"].as_str().is_some_and(|why| why.contains("different keys"))), "{told:?}");
+    home.kmss(&format!("key destroy c --token {TOKEN} --yes")).succeed();
+    assert_eq!(opened(&made[1]).text(), "attack at dawn");
+}

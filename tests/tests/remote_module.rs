@@ -2,10 +2,12 @@
 //! when nobody answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::fs;
 use std::time::Duration;
 
 use kmss_tests::c;
 use kmss_tests::home::{Home, json_items};
+use kmss_tests::program::Program;
 use kmss_tests::remote::{Kmssd, client, client_with};
 
 /// What a program may wait for a look at the server that is older than a second.
@@ -173,5 +175,129 @@ fn copies_of_records_are_sealed_anew_with_everything_else() {
     std::thread::sleep(LOOK);
     assert!(keys(&home).contains("second"), "the server is still followed");
     assert!(sign(&home, "first").success() && sign(&home, "second").success());
+    home.kmss("store check --token web").succeed();
+}
+
+/// Name, CKA_ID and state of each version of a key.
+fn versions(home: &Home, name: &str) -> Vec<[String; 3]> {
+    let all = json_items(&home.kmss(&format!("key versions {name} --token web --json")).succeed());
+    all.iter().map(|one| ["name", "cka_id", "state"].map(|what| one[what].as_str().unwrap().to_owned())).collect()
+}
+
+/// A program that finds the token and has not logged in.
+fn without_pin(home: &Home, words: &str) -> Program {
+    home.pkcs11_tool("", "--token-label web").words(words)
+}
+
+/// Verifies with the keys of these CKA_IDs as somebody who has not logged in, and says which names were refused.
+fn denied_verifications(home: &Home, ids: [&str; 2]) -> Vec<String> {
+    for id in ids {
+        let words = format!("--verify --id {id} --mechanism ECDSA-SHA256 --input-file msg --signature-file old");
+        let said = without_pin(home, &words).run();
+        assert!(!said.all().contains("is valid"), "{said}");
+    }
+    let denied = home.audit(400).into_iter().filter(|r| r["action"] == "verify" && r["outcome"] == "denied");
+    denied.map(|record| record["object"]["name"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_rotation_on_the_server_is_followed_before_and_after_a_login() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    server.home.generate("web", "pay", "ec:p256", "01");
+    server.home.generate("web", "seal", "aes:256", "02");
+    fs::write(home.file("msg"), [7; 32]).unwrap();
+    let signing = |id: &str, file: &str| {
+        let words = format!("--sign --id {id} --mechanism ECDSA-SHA256 --input-file msg --output-file {file}");
+        home.pkcs11_tool("web", &words)
+    };
+    let cipher = "--mechanism AES-CBC --iv 00000000000000000000000000000000";
+    let encrypting = |id: &str, file: &str| {
+        home.pkcs11_tool("web", &format!("--encrypt --id {id} {cipher} --input-file msg --output-file {file}"))
+    };
+    signing("01", "old").succeed();
+    encrypting("02", "sealed").succeed();
+    let apply = |home: &Home, rules: &str| {
+        fs::write(home.file("frozen.kmss"), rules).unwrap();
+        home.kmss("policy apply frozen.kmss --token web").within(home.folder()).succeed();
+    };
+    let all = "allow anyone to anything\nallow anyone to anything with any key\n";
+    let frozen = format!("{all}deny anyone to verify key:pay\n");
+    apply(&home, &frozen);
+    for name in ["pay", "seal"] {
+        server.home.kmss(&format!("key rotate {name} --token web")).succeed();
+    }
+    let (pay, seal) = (versions(&server.home, "pay"), versions(&server.home, "seal"));
+    std::thread::sleep(LOOK);
+    // Who has not logged in sees the public halves alone. Policies hold for both versions, by the name of the key.
+    let (new, sealing) = (pay[1][1].as_str(), seal[1][1].as_str());
+    assert_eq!(denied_verifications(&home, ["01", new]), ["pay@1", "pay"]);
+    // One that comes later finds the same.
+    let late = client(&[server.uri()], "");
+    for file in ["msg", "old"] {
+        fs::copy(home.file(file), late.file(file)).unwrap();
+    }
+    apply(&late, &frozen);
+    assert_eq!(denied_verifications(&late, ["01", new]), ["pay@1", "pay"]);
+    for home in [&home, &late] {
+        assert_eq!((versions(home, "pay"), versions(home, "seal")), (pay.clone(), seal.clone()));
+        let mut names: Vec<String> = json_items(&home.kmss("key list --token web --json").succeed())
+            .iter()
+            .map(|key| key["name"].as_str().unwrap().to_owned())
+            .collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names, ["pay", "pay@1", "seal", "seal@1"]);
+        apply(home, all);
+        home.kmss("store check --token web").succeed();
+    }
+    // The former version verifies and decrypts what it made, and makes nothing more.
+    let verify = |home: &Home, id: &str, file: &str| {
+        let words = format!("--verify --id {id} --mechanism ECDSA-SHA256 --input-file msg --signature-file {file}");
+        without_pin(home, &words).succeed().mentions("is valid");
+    };
+    verify(&home, "01", "old");
+    verify(&late, "01", "old");
+    signing("01", "never").fail();
+    encrypting("02", "never").fail();
+    let decrypt = format!("--decrypt --id 02 {cipher} --input-file sealed --output-file opened");
+    home.pkcs11_tool("web", &decrypt).succeed();
+    assert_eq!(fs::read(home.file("opened")).unwrap(), [7; 32]);
+    // The name leads to the new one.
+    signing(new, "new").succeed();
+    verify(&home, new, "new");
+    encrypting(sealing, "anew").succeed();
+    home.kmss("sign pay --token web msg --out named").within(home.folder()).succeed();
+    server
+        .home
+        .kmss("verify pay --token web")
+        .arg(home.file("msg"))
+        .arg("--signature")
+        .arg(home.file("named"))
+        .succeed();
+    home.audit_is_whole();
+}
+
+#[test]
+fn a_version_that_the_server_made_ahead_takes_the_name_here_too() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    server.home.generate("web", "pay", "ec:p256", "01");
+    assert!(keys(&home).contains("pay"));
+    server.home.kmss("key rotate pay --ahead --token web").succeed();
+    std::thread::sleep(LOOK);
+    without_pin(&home, "--list-objects").succeed();
+    assert_eq!(versions(&home, "pay"), versions(&server.home, "pay"));
+    server.home.kmss("key activate pay --token web").succeed();
+    let pay = versions(&server.home, "pay");
+    std::thread::sleep(LOOK);
+    without_pin(&home, "--list-objects").succeed().mentions("pay@1");
+    assert_eq!(versions(&home, "pay"), pay);
+    assert!(sign(&home, "pay").success());
+    // A third one, seen only by whoever logs in.
+    server.home.kmss("key rotate pay --token web").succeed();
+    std::thread::sleep(LOOK);
+    assert_eq!(versions(&home, "pay"), versions(&server.home, "pay"));
+    assert_eq!(versions(&home, "pay").len(), 3);
     home.kmss("store check --token web").succeed();
 }

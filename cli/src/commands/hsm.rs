@@ -327,6 +327,7 @@ fn take(
         (None, Some(name)) => name.clone(),
         (None, None) => free_name(kms, caller, foreign)?,
     };
+    draft.exact = args.name.is_some();
     let locator = foreign.material.locator.clone();
     let made = kms.perform(caller, Adopt { backend: backend.clone(), locator, draft })?;
     Ok(made.key().map_or_else(String::new, |key| key.name.clone()))

@@ -13,8 +13,8 @@ use libkmss::operation::Chosen;
 use serde_json::json;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
+use super::key;
 use super::key_import::{self, Wanted};
-use super::{key, key_life};
 use crate::args::{ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType};
 use crate::context::Context;
 use crate::material;
@@ -45,7 +45,6 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
     if !key::parts(&*objects, &args.name)?.is_empty() {
         return Err(format!("a key named `{}` exists already in token `{}`", args.name, args.token.token).into());
     }
-    key_life::require_free(&*objects, &args.name)?;
     let (spec, usage, allowed) = match args.kind {
         WrappingType::Rsa3072 | WrappingType::Rsa4096 => {
             let bits = if args.kind == WrappingType::Rsa3072 { 3072 } else { 4096 };
@@ -65,6 +64,7 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
     public.backend.clone_from(&private.backend);
     for draft in [&mut private, &mut public] {
         draft.name.clone_from(&args.name);
+        draft.exact = true;
         draft.label = args.name.as_bytes().to_vec();
         draft.copyable = false;
         draft.end = Some(end);
@@ -97,7 +97,6 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
     if !key::parts(&*objects, &args.name)?.is_empty() {
         return Err(format!("a key named `{}` exists already in token `{token}`", args.name).into());
     }
-    key_life::require_free(&*objects, &args.name)?;
     let wanted = Wanted {
         name: args.name.clone(),
         label: args.label.clone().unwrap_or_else(|| args.name.clone()).into_bytes(),

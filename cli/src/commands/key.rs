@@ -115,12 +115,12 @@ impl How {
     }
 }
 
-/// Refuses a name that a key has, or one that was destroyed keeps.
+/// Refuses a name that a key has.
 pub(super) fn require_new(objects: &dyn Objects, name: &str, token: &str) -> Result<(), Failure> {
-    if !parts(objects, name)?.is_empty() {
-        return Err(format!("a key named `{name}` exists already in token `{token}`").into());
+    if parts(objects, name)?.is_empty() {
+        return Ok(());
     }
-    key_life::require_free(objects, name)
+    Err(format!("a key named `{name}` exists already in token `{token}`").into())
 }
 
 /// What to make: what is said, or what a rule prefers.
@@ -153,6 +153,7 @@ pub(super) fn chosen(context: &Context, backend: Option<String>) -> Result<Optio
 pub(super) fn draft(objects: &dyn Objects, name: &str, spec: &KeySpec, class: KeyClass) -> Result<Draft, Failure> {
     let mut draft = objects.draft()?;
     name.clone_into(&mut draft.name);
+    draft.exact = true;
     draft.label = name.as_bytes().to_vec();
     let usage = Usage::all_for(spec.key_type(), class);
     let apart = objects.namespace().settings.separate_wrap_and_decrypt;

@@ -5,7 +5,6 @@ use libkmss::mechanism::{Curve, HdDerivation};
 use libkmss::operation::Draft;
 
 use super::key::{self, parse_hex};
-use super::key_life;
 use crate::args::{DeriveArgs, HdCurve};
 use crate::context::Context;
 use crate::output::{self, Failure};
@@ -35,7 +34,6 @@ pub(super) fn run(context: &Context, args: &DeriveArgs) -> Result<(), Failure> {
     if !key::parts(&*objects, name)?.is_empty() {
         return Err(format!("a key named `{name}` exists already in token `{token}`").into());
     }
-    key_life::require_free(&*objects, name)?;
     let spec = KeySpec::Ec(curve);
     let mut private = key::draft(&*objects, name, &spec, KeyClass::Private)?;
     private.usage = Usage { sign: true, ..Usage::default() };

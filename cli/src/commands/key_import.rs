@@ -173,6 +173,7 @@ pub(super) fn draft(
 ) -> Result<Draft, Failure> {
     let mut draft = objects.draft()?;
     draft.name.clone_from(&wanted.name);
+    draft.exact = true;
     draft.label.clone_from(&wanted.label);
     draft.backend.clone_from(&wanted.backend);
     draft.identifier = match (&wanted.identifier, partner) {

@@ -14,7 +14,6 @@ use crate::args::{
 };
 use crate::context::Context;
 use crate::moment;
-use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// Something was done, and something was not.
@@ -202,7 +201,7 @@ fn fate(fate: &Fate) -> String {
 
 fn tombstones(context: &Context, token: &str) -> Result<(), Failure> {
     let objects = context.objects(token)?;
-    let stones = objects.tombstones("")?;
+    let stones = objects.tombstones()?;
     objects.close()?;
     if context.global.json {
         return output::json(&stones);
@@ -234,18 +233,4 @@ fn release(context: &Context, named: &NamedKey) -> Result<(), Failure> {
         return output::json(&json!({ "released": named.name }));
     }
     output::line(&format!("The name `{}` may be used again.", output::plain(&named.name)))
-}
-
-/// Refuses a name that a destroyed key still has.
-///
-/// # Errors
-/// One has it.
-pub(super) fn require_free(objects: &dyn Objects, name: &str) -> Result<(), Failure> {
-    let Some(stone) = objects.tombstones(name)?.into_iter().next() else { return Ok(()) };
-    let (when, name) = (output::time(stone.destroyed.0), output::plain(name));
-    let why = format!(
-        "a key named `{name}` was destroyed on {when}, and nothing else is called so: choose another name, or release this one \
-         (`kmss key release-name {name}`)"
-    );
-    Err(why.into())
 }

@@ -5,7 +5,7 @@ use remote::convert;
 use remote::proto::{self, batch_call::Call, batch_result::Result as Outcome};
 use zeroize::Zeroizing;
 
-use super::{Deed, Done};
+use super::{Deed, Done, in_line};
 use crate::output::Failure;
 
 /// One call of a batch; `reference` names keys, all of which are in `place`.
@@ -60,6 +60,72 @@ pub(super) fn outcome(deed: &Deed, result: proto::BatchResult) -> Result<Done, F
         (_, Some(Outcome::Error(error))) => Err(format!("the server says: {}", error.message).into()),
         _ => Err("the server's answer is not what was asked for".into()),
     }
+}
+
+/// One value to be encrypted or decrypted among others.
+pub(super) fn crypt_call(
+    key: Option<proto::KeyRef>,
+    mechanism: proto::Mechanism,
+    encrypt: bool,
+    value: &[u8],
+) -> proto::BatchCall {
+    let (mechanism, value, request_id) = (Some(mechanism), value.to_vec(), Vec::new());
+    let call = match encrypt {
+        true => Call::Encrypt(proto::EncryptRequest { key, mechanism, plaintext: value, request_id }),
+        false => Call::Decrypt(proto::DecryptRequest { key, mechanism, ciphertext: value, request_id }),
+    };
+    proto::BatchCall { call: Some(call) }
+}
+
+/// Puts encrypted or decrypted values behind what the server answered before.
+///
+/// # Errors
+/// The first that cannot be, with its line.
+pub(super) fn take_crypted(
+    results: Vec<proto::BatchResult>,
+    asked: usize,
+    encrypt: bool,
+    made: &mut Vec<Zeroizing<Vec<u8>>>,
+) -> Result<(), Failure> {
+    if results.len() != asked {
+        return Err("the server answered another number of values than it was asked".into());
+    }
+    for result in results {
+        made.push(Zeroizing::new(match result.result {
+            Some(Outcome::Encrypt(answer)) if encrypt => answer.ciphertext,
+            Some(Outcome::Decrypt(answer)) if !encrypt => answer.plaintext,
+            Some(Outcome::Error(error)) => {
+                return Err(in_line(made.len(), format!("the server says: {}", error.message)));
+            }
+            _ => return Err("the server's answer is not what was asked for".into()),
+        }));
+    }
+    Ok(())
+}
+
+/// Puts values or tokens of the vault behind what the server answered before.
+///
+/// # Errors
+/// The first that cannot be, with its line.
+pub(super) fn take_tokens(
+    results: Vec<proto::TokenResult>,
+    asked: usize,
+    made: &mut Vec<Zeroizing<Vec<u8>>>,
+) -> Result<(), Failure> {
+    use proto::token_result::Result as Outcome;
+    if results.len() != asked {
+        return Err("the server answered another number of values than it was asked".into());
+    }
+    for result in results {
+        match result.result {
+            Some(Outcome::Text(text)) => made.push(Zeroizing::new(text)),
+            Some(Outcome::Error(error)) => {
+                return Err(in_line(made.len(), format!("the server says: {}", error.message)));
+            }
+            None => return Err("the server's answer is not what was asked for".into()),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the error says that a signature does not hold.

@@ -22,6 +22,9 @@ use zeroize::Zeroizing;
 use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, grouped, in_line};
 use crate::output::Failure;
 
+/// Tombstones that are read at a time.
+const PAGE: usize = 500;
+
 /// The objects of a token of a home.
 pub(super) struct HomeObjects {
     kms: Kms,
@@ -285,11 +288,16 @@ impl Objects for HomeObjects {
         Ok(self.kms.destroy_due(&self.caller, dry_run)?)
     }
 
-    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure> {
-        Ok(match name {
-            "" => self.kms.tombstones(&self.caller)?,
-            name => self.kms.tombstone_of(&self.caller, name)?.into_iter().collect(),
-        })
+    fn tombstones(&self) -> Result<Vec<Tombstone>, Failure> {
+        let mut all: Vec<Tombstone> = Vec::new();
+        loop {
+            let page = self.kms.tombstones(&self.caller, all.last().map(|last| last.object), PAGE)?;
+            let is_last = page.len() < PAGE;
+            all.extend(page);
+            if is_last {
+                return Ok(all);
+            }
+        }
     }
 
     fn release_name(&self, name: &str) -> Result<(), Failure> {

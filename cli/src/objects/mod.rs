@@ -147,8 +147,8 @@ pub(crate) trait Objects {
     /// Destroys the keys that are due, or says which are.
     fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure>;
 
-    /// What is known of destroyed keys: of the one that still has `name`, or of all where that is empty.
-    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure>;
+    /// What is known of destroyed keys.
+    fn tombstones(&self) -> Result<Vec<Tombstone>, Failure>;
 
     /// Lets the name of a destroyed key be used again (by the security officer).
     fn release_name(&self, name: &str) -> Result<(), Failure>;

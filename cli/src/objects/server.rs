@@ -18,7 +18,7 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped, in_line};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped};
 use crate::context;
 use crate::output::Failure;
 
@@ -89,22 +89,17 @@ pub(crate) fn text(pin: &Secret) -> Result<String, Failure> {
     Ok(std::str::from_utf8(pin.expose()).map_err(|_| "a server takes PINs in UTF-8 only")?.to_owned())
 }
 
-/// Puts what the server answered behind what it answered before.
-fn take(results: Vec<proto::TokenResult>, asked: usize, made: &mut Vec<Zeroizing<Vec<u8>>>) -> Result<(), Failure> {
-    use proto::token_result::Result as Outcome;
-    if results.len() != asked {
-        return Err("the server answered another number of values than it was asked".into());
-    }
-    for result in results {
-        match result.result {
-            Some(Outcome::Text(text)) => made.push(Zeroizing::new(text)),
-            Some(Outcome::Error(error)) => {
-                return Err(in_line(made.len(), format!("the server says: {}", error.message)));
-            }
-            None => return Err("the server's answer is not what was asked for".into()),
+/// What is on all pages of a list; `ask` is told where a page begins, and says where the next one does.
+fn paged<T>(mut ask: impl FnMut(Vec<u8>) -> Result<(Vec<T>, Vec<u8>), Failure>) -> Result<Vec<T>, Failure> {
+    let (mut all, mut token) = (Vec::new(), Vec::new());
+    loop {
+        let (page, next) = ask(token)?;
+        all.extend(page);
+        if next.is_empty() {
+            return Ok(all);
         }
+        token = next;
     }
-    Ok(())
 }
 
 const fn class_number(class: KeyClass) -> proto::KeyClass {
@@ -167,17 +162,11 @@ impl Objects for ServerObjects<'_> {
                 Facet::Deletion | Facet::Rotation => return Err("a server is not asked for that".into()),
             }
         }
-        let mut all = Vec::new();
-        loop {
-            let page = self.server.ask(wanted.clone())?;
-            for object in page.objects {
-                all.push(self.object(Some(object))?);
-            }
-            if page.next_page_token.is_empty() {
-                return Ok(all);
-            }
-            wanted.page_token = page.next_page_token;
-        }
+        paged(|page_token| {
+            let page = self.server.ask(proto::ListObjectsRequest { page_token, ..wanted.clone() })?;
+            let objects = page.objects.into_iter().map(|object| self.object(Some(object)));
+            Ok((objects.collect::<Result<_, Failure>>()?, page.next_page_token))
+        })
     }
 
     fn generate_pair(&self, spec: KeySpec, private: Draft, public: Draft) -> Result<Arc<Object>, Failure> {
@@ -329,37 +318,17 @@ impl Objects for ServerObjects<'_> {
         encrypt: bool,
         values: &[&[u8]],
     ) -> Result<Vec<Zeroizing<Vec<u8>>>, Failure> {
-        use proto::{batch_call::Call, batch_result::Result as Outcome};
         let mechanism = proto::Mechanism::from(mechanism);
-        let call = |value: &[u8]| {
-            let (key, how, request_id) = (self.reference(key), Some(mechanism.clone()), Vec::new());
-            let call = match encrypt {
-                true => {
-                    Call::Encrypt(proto::EncryptRequest { key, mechanism: how, plaintext: value.to_vec(), request_id })
-                }
-                false => {
-                    Call::Decrypt(proto::DecryptRequest { key, mechanism: how, ciphertext: value.to_vec(), request_id })
-                }
-            };
-            proto::BatchCall { call: Some(call) }
-        };
         let mut made = Vec::with_capacity(values.len());
         for part in values.chunks(BATCH) {
-            let calls = part.iter().map(|value| call(value)).collect();
-            let results = self.server.ask(proto::BatchRequest { calls })?.results;
-            if results.len() != part.len() {
-                return Err("the server answered another number of values than it was asked".into());
-            }
-            for result in results {
-                made.push(Zeroizing::new(match result.result {
-                    Some(Outcome::Encrypt(answer)) if encrypt => answer.ciphertext,
-                    Some(Outcome::Decrypt(answer)) if !encrypt => answer.plaintext,
-                    Some(Outcome::Error(error)) => {
-                        return Err(in_line(made.len(), format!("the server says: {}", error.message)));
-                    }
-                    _ => return Err("the server's answer is not what was asked for".into()),
-                }));
-            }
+            let call = |value: &&[u8]| batch::crypt_call(self.reference(key), mechanism.clone(), encrypt, value);
+            let calls = part.iter().map(call).collect();
+            batch::take_crypted(
+                self.server.ask(proto::BatchRequest { calls })?.results,
+                part.len(),
+                encrypt,
+                &mut made,
+            )?;
         }
         Ok(made)
     }
@@ -375,7 +344,7 @@ impl Objects for ServerObjects<'_> {
                 life_seconds: how.life,
                 request_id: Vec::new(),
             };
-            take(self.server.ask(request)?.results, part.len(), &mut made)?;
+            batch::take_tokens(self.server.ask(request)?.results, part.len(), &mut made)?;
         }
         Ok(made)
     }
@@ -397,7 +366,7 @@ impl Objects for ServerObjects<'_> {
                 masked,
                 request_id: Vec::new(),
             };
-            take(self.server.ask(request)?.results, part.len(), &mut made)?;
+            batch::take_tokens(self.server.ask(request)?.results, part.len(), &mut made)?;
         }
         Ok(made)
     }
@@ -570,13 +539,23 @@ impl Objects for ServerObjects<'_> {
     }
 
     fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {
-        let request = proto::DestroyDueKeysRequest { namespace: self.place(), dry_run, request_id: Vec::new() };
-        self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::doomed(key)?)).collect()
+        let (namespace, page_size) = (self.place(), PAGE);
+        let wanted = proto::DestroyDueKeysRequest { namespace, dry_run, page_size, ..Default::default() };
+        paged(|page_token| {
+            let page = self.server.ask(proto::DestroyDueKeysRequest { page_token, ..wanted.clone() })?;
+            let keys = page.keys.into_iter().map(|key| Ok(convert::doomed(key)?)).collect::<Result<_, Failure>>()?;
+            Ok((keys, page.next_page_token))
+        })
     }
 
-    fn tombstones(&self, name: &str) -> Result<Vec<Tombstone>, Failure> {
-        let request = proto::ListTombstonesRequest { namespace: self.place(), name: name.to_owned() };
-        self.server.ask(request)?.tombstones.into_iter().map(|stone| Ok(convert::tombstone(stone)?)).collect()
+    fn tombstones(&self) -> Result<Vec<Tombstone>, Failure> {
+        let (namespace, page_size) = (self.place(), PAGE);
+        let wanted = proto::ListTombstonesRequest { namespace, page_size, ..Default::default() };
+        paged(|page_token| {
+            let page = self.server.ask(proto::ListTombstonesRequest { page_token, ..wanted.clone() })?;
+            let stones = page.tombstones.into_iter().map(|stone| Ok(convert::tombstone(stone)?));
+            Ok((stones.collect::<Result<_, Failure>>()?, page.next_page_token))
+        })
     }
 
     fn release_name(&self, name: &str) -> Result<(), Failure> {
@@ -608,8 +587,12 @@ impl Objects for ServerObjects<'_> {
 
     fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
         let (namespace, name) = (self.place(), only.unwrap_or_default().to_owned());
-        let request = proto::RotateDueKeysRequest { namespace, name, dry_run, request_id: Vec::new() };
-        self.server.ask(request)?.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?)).collect()
+        let wanted = proto::RotateDueKeysRequest { namespace, name, dry_run, page_size: PAGE, ..Default::default() };
+        paged(|page_token| {
+            let page = self.server.ask(proto::RotateDueKeysRequest { page_token, ..wanted.clone() })?;
+            let keys = page.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?));
+            Ok((keys.collect::<Result<_, Failure>>()?, page.next_page_token))
+        })
     }
 
     fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure> {

@@ -66,7 +66,7 @@ impl Catalog {
         let paths = Paths::of(namespace);
         let everything = path::everything_of(namespace.id);
         let own = format!("{everything}{}/", namespace.incarnation);
-        let buried = self.tombstones(caller)?.into_iter().map(|stone| stone.object).collect();
+        let buried = self.buried(caller)?;
         let (report, wanted) = (CatalogReport::default(), BTreeSet::new());
         let mut walk = Walk { caller, paths, report, wanted, leads: Vec::new(), buried };
         if self.store.get(&path::ordinal(namespace.ordinal)?)?.is_none() {
@@ -87,6 +87,19 @@ impl Catalog {
             after = page.into_iter().last().map(|(path, _)| path);
             if complete {
                 return Ok(walk.finish());
+            }
+        }
+    }
+
+    /// The identities of all keys that tombstones tell of.
+    fn buried(&self, caller: &Caller) -> Result<BTreeSet<ObjectId>> {
+        let (mut all, mut after) = (BTreeSet::new(), None);
+        loop {
+            let page = self.tombstones(caller, after, PAGE)?;
+            all.extend(page.iter().map(|stone| stone.object));
+            after = page.last().map(|stone| stone.object);
+            if page.len() < PAGE {
+                return Ok(all);
             }
         }
     }

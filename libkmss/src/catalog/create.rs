@@ -22,6 +22,8 @@ pub(crate) struct Newcomers {
     pub(crate) objects: Vec<Object>,
     /// The objects of devices, each with the one of `objects` that it is for.
     pub(crate) held: Vec<(ObjectId, DeviceObject)>,
+    /// Those that get the name that they want or are not made.
+    pub(crate) exact: Vec<ObjectId>,
 }
 
 /// Newcomers on their way.
@@ -54,22 +56,36 @@ impl Catalog {
         objects: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
     ) -> Result<Vec<Arc<Object>>> {
-        self.create_with(caller, objects, held, &Batch::default())
+        self.create_called(caller, objects, held, &[])
     }
 
-    /// As [`Self::create_on`], with `with` in the same commit.
-    pub(super) fn create_with(
+    /// As [`Self::create_on`]; those of `exact` get the name that they want or are not made.
+    ///
+    /// # Errors
+    /// As [`Self::create_on`]; [`ErrorKind::AlreadyExists`] also where such a name is taken.
+    pub fn create_called(
         &self,
         caller: &Caller,
         objects: &mut [Object],
         held: &[(ObjectId, DeviceObject)],
+        exact: &[ObjectId],
+    ) -> Result<Vec<Arc<Object>>> {
+        self.create_with(caller, objects, (held, exact), &Batch::default())
+    }
+
+    /// As [`Self::create_called`], with `with` in the same commit.
+    pub(super) fn create_with(
+        &self,
+        caller: &Caller,
+        objects: &mut [Object],
+        (held, exact): (&[(ObjectId, DeviceObject)], &[ObjectId]),
         with: &Batch,
     ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
         let wanted = wanted(objects);
         for _ in 0..attempts(with) {
             let taken = &mut BTreeSet::new();
-            let batch = self.creation(caller, &paths, (&wanted, objects, held), with, taken)?;
+            let batch = self.creation(caller, &paths, objects, (held, with), (&wanted, exact, taken))?;
             match self.store.commit(&batch)? {
                 Commit::Committed(revision) => return Ok(self.created(caller, objects, revision)),
                 Commit::Conflict => self.require_room(&paths, objects)?,
@@ -95,8 +111,9 @@ impl Catalog {
         for _ in 0..ATTEMPTS {
             let (mut taken, mut batches) = (BTreeSet::new(), Vec::new());
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
-                let Newcomers { objects, held } = &mut *one.newcomers;
-                match self.creation(caller, &paths, (&one.wanted, objects, held), &Batch::default(), &mut taken) {
+                let Newcomers { objects, held, exact } = &mut *one.newcomers;
+                let names = (&*one.wanted, &**exact, &mut taken);
+                match self.creation(caller, &paths, objects, (held, &Batch::default()), names) {
                     Ok(batch) => batches.push(batch),
                     Err(e) => one.end = Some(Err(e)),
                 }
@@ -119,14 +136,14 @@ impl Catalog {
         coming.into_iter().map(|one| one.end.unwrap_or_else(|| Err(crowded()))).collect()
     }
 
-    /// What creates `objects`, which get free names near those in `wanted`, beside those that others in the same transaction take.
+    /// What creates `objects`, which get free names as [`name::choose`] says.
     fn creation(
         &self,
         caller: &Caller,
         paths: &Paths,
-        (wanted, objects, held): (&[String], &mut [Object], &[(ObjectId, DeviceObject)]),
-        with: &Batch,
-        taken: &mut BTreeSet<StoreKey>,
+        objects: &mut [Object],
+        (held, with): (&[(ObjectId, DeviceObject)], &Batch),
+        names: (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
     ) -> Result<Batch> {
         let public = &caller.keyring.public;
         for object in objects.iter_mut() {
@@ -135,7 +152,7 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        name::choose(&*self.store, (public, paths), (wanted, taken), objects)?;
+        name::choose(&*self.store, (public, paths), names, objects)?;
         let mut batch = open_batch(paths, with)?;
         self.give(&caller.namespace, held, &mut batch)?;
         for object in objects.iter_mut() {

@@ -16,6 +16,9 @@ use crate::key::{DomainKey, Key, KeyClass, Object};
 use crate::store::{Store, StoreKey};
 use crate::tenant::ObjectId;
 
+/// Why a key is not called as it was to be.
+pub(super) const TAKEN: &str = "another key, or one that was destroyed and keeps its name, is called so";
+
 /// A place of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -74,11 +77,12 @@ pub(super) fn read(key: &DomainKey, path: &StoreKey, guard: &[u8]) -> Result<Obj
 }
 
 /// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken, or among `taken`, to
-/// which the places of the chosen ones are added). A private and a public key that come together get the same.
+/// which the places of the chosen ones are added). A private and a public key that come together get the same; those of `exact`
+/// get what they want, or there is an error.
 pub(super) fn choose(
     store: &dyn Store,
     (key, paths): (&DomainKey, &Paths),
-    (wanted, taken): (&[String], &mut BTreeSet<StoreKey>),
+    (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
     objects: &mut [Object],
 ) -> Result<()> {
     for group in groups(wanted, objects) {
@@ -93,7 +97,11 @@ pub(super) fn choose(
             let needed = needed(number)?;
             Ok(!needed.iter().any(|g| taken.contains(g)) && store.get_many(&needed)?.iter().all(Option::is_none))
         };
-        let number = first_free(free)?;
+        let number = match group.iter().filter_map(|i| objects.get(*i)).any(|object| exact.contains(&object.id)) {
+            true if !free(1)? => return Err(Error::new(ErrorKind::AlreadyExists, TAKEN)),
+            true => 1,
+            false => first_free(free)?,
+        };
         taken.extend(needed(number)?);
         for i in group {
             if let Some(key) = objects.get_mut(i).and_then(key_mut) {

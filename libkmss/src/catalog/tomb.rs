@@ -21,9 +21,6 @@ use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::{Namespace, ObjectId};
 
-/// Tombstones read at once.
-const PAGE: usize = 256;
-
 /// What is known of a key that was destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tombstone {
@@ -127,22 +124,14 @@ impl Catalog {
         Err(conflict())
     }
 
-    /// The tombstones of the caller's namespace, in the order of their identities.
+    /// At most `limit` tombstones of the caller's namespace, in the order of their identities, behind that of `after`.
     ///
     /// # Errors
     /// Those of the store; [`ErrorKind::Damaged`].
-    pub fn tombstones(&self, caller: &Caller) -> Result<Vec<Tombstone>> {
-        let (prefix, mut after, mut all) = (places(&caller.namespace), None, Vec::new());
-        loop {
-            let page = self.store.scan(&prefix, after.as_ref(), PAGE)?;
-            for (path, entry) in &page {
-                all.push(sealed::open_value(&self.home, path, &entry.value)?);
-            }
-            if page.len() < PAGE {
-                return Ok(all);
-            }
-            after = page.into_iter().last().map(|(path, _)| path);
-        }
+    pub fn tombstones(&self, caller: &Caller, after: Option<ObjectId>, limit: usize) -> Result<Vec<Tombstone>> {
+        let after = after.map(|id| place(&caller.namespace, id)).transpose()?;
+        let found = self.store.scan(&places(&caller.namespace), after.as_ref(), limit)?;
+        found.iter().map(|(path, entry)| sealed::open_value(&self.home, path, &entry.value)).collect()
     }
 
     /// The tombstone that keeps `name`, where one does.
@@ -159,6 +148,29 @@ impl Catalog {
             }
         }
         Ok(None)
+    }
+
+    /// Refuses a name that no key of `class` can get now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] where another key has it, or a destroyed one keeps it; [`ErrorKind::Damaged`]; those of the
+    /// store.
+    pub fn require_free(&self, caller: &Caller, name: &str, class: KeyClass) -> Result<()> {
+        let (public, paths) = (&caller.keyring.public, Paths::of(&caller.namespace));
+        for guard in name::guards(public, &paths, class, name)? {
+            let Some(entry) = self.store.get(&guard)? else { continue };
+            let id = name::read(public, &guard, &entry.value)?;
+            let why = match self.stone(&caller.namespace, id)? {
+                Some((stone, _)) => format!(
+                    "a key named `{name}` was destroyed on {}, and nothing else is called so: choose another name, or release \
+                     this one (`kmss key release-name {name}`)",
+                    stone.destroyed.utc()
+                ),
+                None => format!("a key named `{name}` exists already"),
+            };
+            return Err(Error::new(ErrorKind::AlreadyExists, why));
+        }
+        Ok(())
     }
 
     /// Lets the name of destroyed keys be used again; the tombstones stay. How many kept it.

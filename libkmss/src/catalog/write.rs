@@ -115,7 +115,7 @@ impl Catalog {
                 let key = key_of(caller, &new)?;
                 batch.ops.push(self.write(key, &paths, &mut new)?);
                 batch.ops.extend(index::changes(key.0, &paths, Some(&old), Some(&new))?);
-                left.extend(guards_of(public, &paths, &old)?);
+                left.extend(guards_of(public, &paths, &old)?.into_iter().map(|guard| (guard, old.id)));
                 taken.extend(guards_of(public, &paths, &new)?.into_iter().map(|guard| (guard, new.id)));
                 written.push(new);
             }
@@ -127,14 +127,15 @@ impl Catalog {
                 batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
                 taken.extend(guards_of(public, &paths, object)?.into_iter().map(|guard| (guard, object.id)));
             }
-            for guard in left.iter().filter(|guard| !taken.iter().any(|(kept, _)| kept == *guard)) {
+            for (guard, _) in left.iter().filter(|(guard, _)| !taken.iter().any(|(kept, _)| kept == guard)) {
                 batch.ops.push(Op::Delete(guard.clone()));
             }
+            // What stays whose it is, stays as it is.
+            taken.retain(|taken| !left.contains(taken));
             for (guard, id) in taken {
-                if !left.contains(&guard) {
+                if !left.iter().any(|(given, _)| *given == guard) {
                     if self.store.get(&guard)?.is_some() {
-                        let why = "another key, or one that was destroyed and keeps its name, is called so";
-                        return Err(Error::new(ErrorKind::AlreadyExists, why));
+                        return Err(Error::new(ErrorKind::AlreadyExists, name::TAKEN));
                     }
                     batch.conditions.push(Condition::Absent(guard.clone()));
                 }

@@ -38,6 +38,10 @@ impl Default for CacheLimits {
 /// Uses of a data key that is held are neither decided nor recorded: the one that made or opened it was, and it holds for as long as
 /// the limits say, and no longer than the home stays as it is. Where a key, a policy or anything else of it changes, everything is
 /// forgotten.
+///
+/// Two things end nothing by themselves. What is over its age is wiped when somebody asks for a data key next, whichever: who asks no
+/// more drops the cache. And a moment that comes by the clock alone (a key is deactivated, its last day or its destruction comes, a
+/// policy's hours are over) changes nothing in the home: a data key that is held then goes on for the rest of its age.
 #[derive(Debug)]
 pub struct DataKeyCache {
     limits: CacheLimits,

@@ -54,6 +54,35 @@ impl FromStr for KeySpec {
     }
 }
 
+impl KeySpec {
+    /// What is read as this again; of secret keys that nobody writes, the type and its bits.
+    #[must_use]
+    pub fn text(&self) -> String {
+        match self {
+            Self::Rsa { bits, .. } => format!("rsa:{bits}"),
+            Self::Ec(Curve::P256) => "ec:p256".to_owned(),
+            Self::Ec(Curve::P384) => "ec:p384".to_owned(),
+            Self::Ec(Curve::P521) => "ec:p521".to_owned(),
+            Self::Ec(Curve::Secp256k1) => "ec:secp256k1".to_owned(),
+            Self::Ec(curve) => curve.name().to_ascii_lowercase(),
+            Self::Dh { group, .. } => format!("dh:{}", group.name().to_ascii_lowercase()),
+            Self::Pqc(set) => {
+                // The family has a hyphen itself: ML-DSA-65.
+                let name = set.name().to_ascii_lowercase();
+                let family = ["ml-dsa", "ml-kem", "slh-dsa"].into_iter().find(|family| name.starts_with(family));
+                let set = family.and_then(|family| Some((family, name.strip_prefix(family)?.strip_prefix('-')?)));
+                set.map_or_else(|| name.clone(), |(family, set)| format!("{family}:{set}"))
+            }
+            Self::Secret { key_type: KeyType::Sm4, .. } => "sm4".to_owned(),
+            Self::Secret { key_type: KeyType::ChaCha20, .. } => "chacha20".to_owned(),
+            Self::Secret { key_type: KeyType::Hmac(Hash::Sha256), len } => format!("hmac:{}", len.saturating_mul(8)),
+            Self::Secret { key_type, len } => {
+                format!("{}:{}", key_type.name().to_ascii_lowercase(), len.saturating_mul(8))
+            }
+        }
+    }
+}
+
 fn dh_group(name: &str) -> Option<DhGroup> {
     DhGroup::ALL.into_iter().find(|group| group.name().eq_ignore_ascii_case(name))
 }
@@ -71,6 +100,17 @@ mod tests {
 
     fn parse(text: &str) -> Result<KeySpec, Error> {
         text.parse()
+    }
+
+    #[test]
+    fn what_is_written_is_read_as_the_same() {
+        let curves = Curve::ALL.map(KeySpec::Ec).into_iter();
+        let groups = DhGroup::ALL.into_iter().filter(|group| group.name().to_ascii_lowercase().starts_with("ffdhe"));
+        let groups = groups.map(|group| KeySpec::Dh { group, private_bits: None });
+        let others = ["rsa:3072", "aes:256", "sm4", "chacha20", "hmac:256"].map(|text| parse(text).unwrap());
+        for spec in curves.chain(groups).chain(PqcSet::all().map(KeySpec::Pqc)).chain(others) {
+            assert_eq!(parse(&spec.text()).unwrap(), spec, "{}", spec.text());
+        }
     }
 
     #[test]

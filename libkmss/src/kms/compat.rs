@@ -208,27 +208,36 @@ impl Kms {
         if sealed.algorithm == SM4_CBC { Ok((sealed, key)) } else { Err(refused()) }
     }
 
-    /// The business key with this id; of several the one that `check` fits, or the first. Nothing is asked of it, and nothing
-    /// recorded.
+    /// The business key with this id; of several the one that `check` fits. Nothing is asked of it, and nothing recorded.
     ///
     /// # Errors
-    /// That of [`refused`] where there is none; those of the store.
+    /// That of [`refused`] where there is none; [`ErrorKind::Arguments`] where different keys have the id and `check` chooses none of
+    /// them: whoever may import keys would choose by the order of their identities; those of the store.
     pub fn business_key(&self, caller: &Caller, id: [u8; 8], check: Option<[u8; 4]>) -> Result<Arc<Object>> {
         self.pipeline.follow(caller)?;
         let kind = Some(ObjectKind::Key(KeyClass::Secret));
         let query = Query { identifier: Some(id.to_vec()), kind, ..Query::default() };
-        let mut first = None;
+        let mut first: Option<(Arc<Object>, [u8; 4])> = None;
+        let mut is_one = true;
         for found in self.catalog().find(caller, &query, None, SAME_ID)? {
             let object = self.catalog().get(caller, found.id)?;
             if business_id(&object).is_err() {
                 continue;
             }
-            if check.is_some() && check == Some(check_of(&object, id)?) {
+            let own = check_of(&object, id)?;
+            if check == Some(own) {
                 return Ok(object);
             }
-            first.get_or_insert(object);
+            // A copy of a key is the same key.
+            is_one &= first.as_ref().is_none_or(|(_, known)| *known == own);
+            first.get_or_insert((object, own));
         }
-        first.ok_or_else(refused)
+        if !is_one {
+            let why = "different keys have this id, and the ciphertext does not say which it is under: give all but one of them \
+                       another CKA_ID";
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        first.map(|(object, _)| object).ok_or_else(refused)
     }
 
     /// Does something with an unwrapped user key, which then is forgotten.

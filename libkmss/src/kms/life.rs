@@ -50,43 +50,69 @@ impl Kms {
     /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be destroyed is
     /// in the report.
     pub fn destroy_due(&self, caller: &Caller, dry_run: bool) -> Result<Vec<Doomed>> {
-        self.destroy_each(caller, dry_run, false)
+        self.destroy_all(caller, (dry_run, false))
     }
 
-    /// As [`Self::destroy_due`], for those who look again and again: what failed is left alone, and not told of, for a while.
+    /// As [`Self::destroy_due`] of at most `limit` keys that wait, in the order of their identities, behind `after`; and behind
+    /// which it goes on, where there may be more.
+    ///
+    /// # Errors
+    /// As [`Self::destroy_due`].
+    pub fn destroy_due_after(
+        &self,
+        caller: &Caller,
+        dry_run: bool,
+        (after, limit): (Option<ObjectId>, usize),
+    ) -> Result<(Vec<Doomed>, Option<ObjectId>)> {
+        self.destroy_each(caller, (dry_run, false), (after, limit))
+    }
+
+    /// As [`Self::destroy_due`], for those who look again and again: what waits is not told of, nor for a while what failed, which is
+    /// left alone.
     ///
     /// # Errors
     /// As [`Self::destroy_due`].
     pub fn tend_destructions(&self, caller: &Caller) -> Result<Vec<Doomed>> {
-        self.destroy_each(caller, false, true)
+        self.destroy_all(caller, (false, true))
     }
 
-    fn destroy_each(&self, caller: &Caller, dry_run: bool, patient: bool) -> Result<Vec<Doomed>> {
-        let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
-        // What devices did not give up when its time came.
-        let left = if dry_run { Vec::new() } else { self.catalog().left(caller)? };
-        let mut all: Vec<Doomed> =
-            left.into_iter().filter_map(|object| self.destroy_left(caller, Arc::new(object), patient)).collect();
-        let mut after = None;
+    fn destroy_all(&self, caller: &Caller, how: (bool, bool)) -> Result<Vec<Doomed>> {
+        let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
-            for found in &page {
-                match self.object(caller, found.id) {
-                    Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run, patient))),
-                    // Somebody was faster.
-                    Err(e) if e.kind() == ErrorKind::NotFound => {}
-                    // One that cannot be read keeps no other one from its end.
-                    Err(e) => {
-                        let (id, fate) = (found.id, Fate::Failed(e.sentence()));
-                        all.push(Doomed { id, name: id.to_string(), due: now, fate });
-                    }
-                }
-            }
-            after = page.last().map(|found| found.id);
-            if page.len() < PAGE {
-                break;
+            let (seen, next) = self.destroy_each(caller, how, (after, PAGE))?;
+            all.extend(seen);
+            after = next;
+            if after.is_none() {
+                return Ok(all);
             }
         }
+    }
+
+    fn destroy_each(
+        &self,
+        caller: &Caller,
+        (dry_run, patient): (bool, bool),
+        (after, limit): (Option<ObjectId>, usize),
+    ) -> Result<(Vec<Doomed>, Option<ObjectId>)> {
+        let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
+        // What devices did not give up when its time came.
+        let left = if dry_run || after.is_some() { Vec::new() } else { self.catalog().left(caller)? };
+        let mut all: Vec<Doomed> =
+            left.into_iter().filter_map(|object| self.destroy_left(caller, Arc::new(object), patient)).collect();
+        let page = self.perform(caller, Find { query: &query, after, limit })?;
+        for found in &page {
+            match self.object(caller, found.id) {
+                Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run, patient))),
+                // Somebody was faster.
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                // One that cannot be read keeps no other one from its end.
+                Err(e) => {
+                    let (id, fate) = (found.id, Fate::Failed(e.sentence()));
+                    all.push(Doomed { id, name: id.to_string(), due: now, fate });
+                }
+            }
+        }
+        let next = page.last().map(|found| found.id).filter(|_| page.len() >= limit);
         let destroyed = all.iter().any(|one| one.fate == Fate::Destroyed);
         if destroyed {
             self.unscrubbed.store(true, Ordering::SeqCst);
@@ -100,7 +126,7 @@ impl Kms {
                 Err(_) => {}
             }
         }
-        Ok(all)
+        Ok((all, next))
     }
 
     fn doomed(
@@ -113,6 +139,7 @@ impl Kms {
         let key = object.key()?;
         let due = key.lifecycle.deletion.as_ref()?.due;
         let fate = match (due <= now, dry_run) {
+            (false, _) if patient => return None,
             (false, _) => Fate::Waits,
             (true, true) => Fate::Due,
             (true, false) if patient && self.tries.is_resting(what, moment) => return None,
@@ -197,12 +224,12 @@ impl Kms {
         Ok(all.filter(|name| *name != key.name).collect())
     }
 
-    /// What is known of destroyed keys of the caller's namespace, in the order of their identities.
+    /// What is known of destroyed keys of the caller's namespace: at most `limit`, in the order of their identities, behind `after`.
     ///
     /// # Errors
     /// Those of the store.
-    pub fn tombstones(&self, caller: &Caller) -> Result<Vec<Tombstone>> {
-        self.catalog().tombstones(caller)
+    pub fn tombstones(&self, caller: &Caller, after: Option<ObjectId>, limit: usize) -> Result<Vec<Tombstone>> {
+        self.catalog().tombstones(caller, after, limit)
     }
 
     /// What is known of the destroyed key that still has this name.

@@ -178,39 +178,68 @@ impl Kms {
     /// Those of the store; [`ErrorKind::Denied`] where the caller may not list the namespace. A key that could not be rotated is in
     /// the report.
     pub fn rotate_due(&self, caller: &Caller, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>> {
-        self.rotate_each(caller, only, Look { dry_run, patient: false })
+        self.rotate_all(caller, only, Look { dry_run, patient: false })
     }
 
-    /// As [`Self::rotate_due`] of all keys, for those who look again and again: what failed is left alone, and not told of, for a while.
+    /// As [`Self::rotate_due`] of at most `limit` keys that are looked after, in the order of their identities, behind `after`; and
+    /// behind which it goes on, where there may be more.
+    ///
+    /// # Errors
+    /// As [`Self::rotate_due`].
+    pub fn rotate_due_after(
+        &self,
+        caller: &Caller,
+        (only, dry_run): (Option<&str>, bool),
+        span: (Option<ObjectId>, usize),
+    ) -> Result<(Vec<DueRotation>, Option<ObjectId>)> {
+        self.rotate_each(caller, only, Look { dry_run, patient: false }, span)
+    }
+
+    /// As [`Self::rotate_due`] of all keys, for those who look again and again: what waits is not told of, nor for a while what failed,
+    /// which is left alone.
     ///
     /// # Errors
     /// As [`Self::rotate_due`].
     pub fn tend_rotations(&self, caller: &Caller) -> Result<Vec<DueRotation>> {
-        self.rotate_each(caller, None, Look { dry_run: false, patient: true })
+        self.rotate_all(caller, None, Look { dry_run: false, patient: true })
     }
 
-    fn rotate_each(&self, caller: &Caller, only: Option<&str>, look: Look) -> Result<Vec<DueRotation>> {
-        let query = Query { facets: vec![(Facet::Rotation, Vec::new())], ..Query::default() };
-        let (mut after, mut all) = (None, Vec::new());
+    fn rotate_all(&self, caller: &Caller, only: Option<&str>, look: Look) -> Result<Vec<DueRotation>> {
+        let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let page = self.perform(caller, Find { query: &query, after, limit: PAGE })?;
-            for found in &page {
-                match self.look_after(caller, found.id, only, look) {
-                    Ok(seen) => all.extend(seen),
-                    // Somebody was faster.
-                    Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
-                    // One that cannot be looked at keeps no other one from being rotated.
-                    Err(e) => {
-                        let (name, step) = (found.id.to_string(), RotationStep::Failed(e.sentence()));
-                        all.push(DueRotation { name, version: 0, due: None, uses: None, bytes: None, step });
-                    }
-                }
-            }
-            after = page.last().map(|found| found.id);
-            if page.len() < PAGE {
+            let (seen, next) = self.rotate_each(caller, only, look, (after, PAGE))?;
+            all.extend(seen);
+            after = next;
+            if after.is_none() {
                 return Ok(all);
             }
         }
+    }
+
+    fn rotate_each(
+        &self,
+        caller: &Caller,
+        only: Option<&str>,
+        look: Look,
+        (after, limit): (Option<ObjectId>, usize),
+    ) -> Result<(Vec<DueRotation>, Option<ObjectId>)> {
+        let query = Query { facets: vec![(Facet::Rotation, Vec::new())], ..Query::default() };
+        let mut all = Vec::new();
+        let page = self.perform(caller, Find { query: &query, after, limit })?;
+        for found in &page {
+            match self.look_after(caller, found.id, only, look) {
+                Ok(seen) => all.extend(seen.filter(|seen| !look.patient || seen.step != RotationStep::Waits)),
+                // Somebody was faster.
+                Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::Conflict) => {}
+                // One that cannot be looked at keeps no other one from being rotated.
+                Err(e) => {
+                    let (name, step) = (found.id.to_string(), RotationStep::Failed(e.sentence()));
+                    all.push(DueRotation { name, version: 0, due: None, uses: None, bytes: None, step });
+                }
+            }
+        }
+        let next = page.last().map(|found| found.id).filter(|_| page.len() >= limit);
+        Ok((all, next))
     }
 
     fn look_after(

@@ -246,6 +246,12 @@ impl EncryptionContext {
         Self(pairs.into())
     }
 
+    /// The same with what the core itself tells in the place of whatever a caller says under that name.
+    pub(crate) fn with_told(&self, name: &str, value: String) -> Self {
+        let others = self.0.iter().filter(|(other, _)| other != name).cloned();
+        Self::told(others.chain([(name.to_owned(), value)]).collect())
+    }
+
     /// Names and values, sorted by the bytes of the names.
     #[must_use]
     pub fn pairs(&self) -> &[(String, String)] {

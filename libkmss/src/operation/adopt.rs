@@ -80,6 +80,7 @@ impl Operation for Adopt {
             let why = "the HSM says something else of the key's uses and protection: look at it again, and adopt that";
             return Err(Error::new(ErrorKind::TemplateInconsistent, why));
         }
+        self.draft.check(hall, permit, foreign.class)?;
         let namespace = permit.caller().namespace.id;
         let key = self.draft.key(namespace, backend.id(), foreign.class, foreign.protection, material, now(permit));
         hall.keep(permit, key)

@@ -50,7 +50,7 @@ impl Operation for Copy {
         if new.is_weaker_than(old) || !narrowed || (source.private && !self.draft.private) {
             return Err(Error::new(ErrorKind::AttributeReadOnly, "a copy cannot be less protected than its source"));
         }
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, key.class)?;
         if new.trusted && !old.trusted && permit.caller().login != Login::SecurityOfficer {
             return Err(Error::new(ErrorKind::AttributeReadOnly, "only the security officer calls a key trusted"));
         }

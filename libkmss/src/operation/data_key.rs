@@ -9,6 +9,9 @@ use crate::mechanism::{EncryptionContext, NativeAlgorithm};
 use crate::permit::Permit;
 use crate::secret::Secret;
 
+/// What records of pairs say, and under which name policies are told of their type.
+const TAG: &str = "data-key-pair";
+
 /// Makes a data key.
 #[derive(Debug)]
 pub struct GenerateDataKey {
@@ -95,7 +98,10 @@ impl Operation for GenerateDataKeyPair {
     type Running = DataKeyPair;
 
     fn request(&self) -> Request {
-        Request { part_of: Some("data-key-pair"), ..self.how.request(Action::Encrypt, &self.key) }
+        let request = self.how.request(Action::Encrypt, &self.key);
+        // Policies decide on what is made, too; what the ciphertext is bound to is the caller's context alone.
+        let context = request.context.with_told(TAG, self.spec.text());
+        Request { context, part_of: Some(TAG), ..request }
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<DataKeyPair> {

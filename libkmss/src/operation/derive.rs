@@ -58,7 +58,7 @@ impl Operation for Derive {
         let mut planned = Vec::with_capacity(self.keys.len());
         let mut wanted = Vec::with_capacity(self.keys.len());
         for (expected, mut draft) in self.keys {
-            draft.check_dates()?;
+            draft.check(hall, permit, KeyClass::Secret)?;
             let protection = protection(heritage, &sources, draft.protection)?;
             draft.comes_from(&sources);
             wanted.push(expected);
@@ -145,7 +145,7 @@ impl Operation for DerivePublic {
     }
 
     fn start(mut self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, KeyClass::Public)?;
         let backend = hall.backend_of(permit)?;
         let base = permit.key()?;
         if base.key.class != KeyClass::Private {

@@ -52,8 +52,8 @@ impl Operation for DeriveChild {
 
     /// Returns (private, public).
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
-        self.private.check_dates()?;
-        self.public.check_dates()?;
+        self.private.check(hall, permit, KeyClass::Private)?;
+        self.public.check(hall, permit, KeyClass::Public)?;
         let (backend, seed) = (hall.backend_of(permit)?, permit.key()?.key);
         let asked = self.private.protection;
         // Whoever reads a child and knows its siblings' chain code knows the seed's other children: none is less protected.

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use serde_bytes::ByteBuf;
 
+use super::Hall;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
     Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Lifecycle, Material,
     Metadata, Object, Protection, Storage, Usage,
 };
-use crate::permit::{NewObject, Wishes};
+use crate::permit::{NewObject, Permit, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
 
 /// A new object before it exists. Doors fill one from what their caller asks for.
@@ -50,6 +51,8 @@ pub struct Draft {
     pub protection: Protection,
     /// For keys: the door's numbers of the only mechanisms allowed; empty for any.
     pub allowed_mechanisms: Vec<u64>,
+    /// For keys with a name asked for: whether it is called that or not made at all; else a number is put behind a name that is taken.
+    pub exact: bool,
     /// For keys: whether it waits for being activated.
     pub pre_active: bool,
     /// For keys: first day of use.
@@ -108,6 +111,7 @@ impl Draft {
             usage: Usage::default(),
             protection: Protection::default(),
             allowed_mechanisms: Vec::new(),
+            exact: false,
             pre_active: false,
             start: None,
             end: None,
@@ -144,6 +148,7 @@ impl Draft {
             identifier: self.identifier.clone(),
             attributes: self.attributes.clone(),
             allowed_mechanisms: self.allowed_mechanisms.clone(),
+            exact: self.exact,
             pre_active: self.pre_active,
             start: self.start,
             end: self.end,
@@ -239,9 +244,12 @@ impl Draft {
         Protection { local: false, always_sensitive: false, never_extractable: false, ..self.protection }
     }
 
-    /// Dates in order and a name of its own, or an error.
-    pub(super) fn check_dates(&self) -> Result<()> {
+    /// Dates in order, and a name that a key of `class` may have, or an error: asked before anything is made.
+    pub(super) fn check(&self, hall: &Hall, permit: &Permit, class: KeyClass) -> Result<()> {
         check_name(&self.name)?;
+        if self.exact && self.storage == Storage::Stored && !self.name.is_empty() {
+            hall.catalog.require_free(permit.caller(), &self.name, class)?;
+        }
         match (self.start, self.end) {
             (Some(start), Some(end)) if end < start => {
                 Err(Error::new(ErrorKind::TemplateInconsistent, "the key's end date lies before its start date"))

@@ -47,7 +47,7 @@ impl Operation for Encapsulate {
 
     /// Returns the new key and the ciphertext.
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, KeyClass::Secret)?;
         let backend = hall.backend_of(permit)?;
         let Expected { key_type, len } = self.expected;
         let (material, ciphertext) = backend.encapsulate(permit, &self.how.mechanism, key_type, len)?;
@@ -86,7 +86,7 @@ impl Operation for Decapsulate {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, KeyClass::Secret)?;
         let backend = hall.backend_of(permit)?;
         let Expected { key_type, len } = self.expected;
         let material = backend.decapsulate(permit, &self.how.mechanism, &self.ciphertext, key_type, len)?;

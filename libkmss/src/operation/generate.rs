@@ -36,7 +36,7 @@ impl Operation for GenerateSecret {
 
 impl Making for GenerateSecret {
     fn prepare(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>> {
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, KeyClass::Secret)?;
         let backend = hall.maker(permit, &self.draft)?;
         let material = backend.generate(permit, &self.spec)?;
         let protection = self.draft.generated();
@@ -83,8 +83,8 @@ impl Operation for GeneratePair {
 
 impl Making for GeneratePair {
     fn prepare(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>> {
-        self.private.check_dates()?;
-        self.public.check_dates()?;
+        self.private.check(hall, permit, KeyClass::Private)?;
+        self.public.check(hall, permit, KeyClass::Public)?;
         let backend = hall.maker(permit, &self.private)?;
         let (private, public) = backend.generate_pair(permit, &self.spec)?;
         let namespace = permit.caller().namespace.id;

@@ -24,7 +24,6 @@ impl Operation for Import {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        self.draft.check_dates()?;
         let class = match &self.components {
             KeyComponents::RsaPrivate { .. }
             | KeyComponents::EcPrivate { .. }
@@ -33,6 +32,7 @@ impl Operation for Import {
             KeyComponents::Secret { .. } => KeyClass::Secret,
             KeyComponents::Public(_) => KeyClass::Public,
         };
+        self.draft.check(hall, permit, class)?;
         let backend = hall.maker(permit, &self.draft)?;
         let material = backend.import(permit, &self.components)?;
         let protection = self.draft.foreign();

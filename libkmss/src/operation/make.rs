@@ -30,7 +30,7 @@ impl Operation for Make {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        self.draft.check_dates()?;
+        self.draft.check(hall, permit, KeyClass::Secret)?;
         let backend = hall.maker(permit, &self.draft)?;
         let material = backend.make(permit, &self.how.mechanism, self.expected)?;
         let protection = self.draft.generated();

@@ -402,7 +402,7 @@ impl Hall {
         self.check_homes(caller, objects)?;
         let Some(keeper) = self.keeper(caller)? else {
             let held = self.held_by(objects)?;
-            return self.catalog.create_on(caller, objects, &held);
+            return self.catalog.create_called(caller, objects, &held, &exact(permit));
         };
         for document in objects.iter().filter(|object| object.key().is_none()) {
             keeper.keep(permit, document)?;
@@ -512,7 +512,7 @@ impl Hall {
             self.check_made(permit, &objects)?;
             self.check_homes(caller, &objects)?;
             let held = self.held_by(&objects)?;
-            Ok(Newcomers { objects, held })
+            Ok(Newcomers { objects, held, exact: exact(permit) })
         };
         let mut newcomers = Vec::with_capacity(made.len());
         let refusals: Vec<_> =
@@ -538,6 +538,12 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// The new keys that are to be called what they want, or not to be made.
+fn exact(permit: &Permit) -> Vec<ObjectId> {
+    let exact = permit.new_objects().filter(|new| new.wishes.as_ref().is_some_and(|wishes| wishes.exact));
+    exact.map(|new| new.id).collect()
 }
 
 /// Refuses a key that the settings forbid.

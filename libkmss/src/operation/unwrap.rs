@@ -35,11 +35,11 @@ impl Operation for Unwrap<'_> {
     }
 
     fn start(mut self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
-        self.draft.check_dates()?;
-        let backend = hall.backend_of(permit)?;
         let Expected { key_type, len } = self.expected;
-        let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
         let class = if key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
+        self.draft.check(hall, permit, class)?;
+        let backend = hall.backend_of(permit)?;
+        let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
         let protection = self.draft.foreign();
         self.draft.comes_from(&[permit.key()?.key]);
         let namespace = permit.caller().namespace.id;

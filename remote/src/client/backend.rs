@@ -134,6 +134,7 @@ pub(super) fn draft(new: &NewObject) -> proto::Draft {
         end: day(wishes.end),
         backend: String::new(),
         pre_active: wishes.pre_active,
+        exact_name: wishes.exact,
     }
 }
 

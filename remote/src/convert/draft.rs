@@ -58,6 +58,7 @@ fn common(draft: Draft, asked: proto::Draft) -> Result<Draft> {
         identifier: asked.identifier,
         attributes: asked.attributes.into_iter().map(|(number, value)| (number, ByteBuf::from(value))).collect(),
         name: asked.name,
+        exact: asked.exact_name,
         backend: (!asked.backend.is_empty()).then(|| BackendId(asked.backend.into())),
         ..draft
     })
@@ -79,6 +80,7 @@ impl From<&Draft> for proto::Draft {
             protection: Some((&draft.protection).into()),
             allowed_mechanisms: draft.allowed_mechanisms.clone(),
             pre_active: draft.pre_active,
+            exact_name: draft.exact,
             start: digits(draft.start),
             end: digits(draft.end),
             backend: String::new(),

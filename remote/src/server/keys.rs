@@ -8,6 +8,7 @@ use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::key::{KeyClass, Object};
 use libkmss::operation::{Destroy, Export, Find, ListChanges, ObjectRef, Rename, Update};
 use libkmss::store::Revision;
+use libkmss::tenant::ObjectId;
 
 use super::Server;
 use super::call::{Asked, Call, argument};
@@ -26,11 +27,21 @@ const PACE: Duration = Duration::from_millis(20);
 /// Longest wait for a change.
 const MAX_WAIT: Duration = Duration::from_secs(30);
 
-fn page(size: u32) -> usize {
+pub(super) fn page(size: u32) -> usize {
     match usize::try_from(size).unwrap_or(MAX_PAGE) {
         0 => PAGE,
         size => size.min(MAX_PAGE),
     }
+}
+
+/// Where the page before ended.
+pub(super) fn behind(token: &[u8]) -> Result<Option<ObjectId>> {
+    if token.is_empty() { Ok(None) } else { convert::object_id(token).map(Some) }
+}
+
+/// What the next page is asked for with.
+pub(super) fn token(next: Option<ObjectId>) -> Vec<u8> {
+    next.map(|id| id.0.to_vec()).unwrap_or_default()
 }
 
 /// The object behind a reference to a stored one.
@@ -123,11 +134,7 @@ impl Call for proto::ListObjectsRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::ListObjectsResponse> {
         let kms = &asked.host.kms;
-        let after = match self.page_token.as_slice() {
-            [] => None,
-            token => Some(convert::object_id(token)?),
-        };
-        let limit = page(self.page_size);
+        let (after, limit) = (behind(&self.page_token)?, page(self.page_size));
         let revision = kms.revision()?;
         let mut facets: Vec<_> = self.tags.into_iter().map(|tag| (Facet::Tag, tag.into_bytes())).collect();
         facets.extend(self.owner.map(|owner| (Facet::Owner, owner.into_bytes())));
@@ -140,7 +147,7 @@ impl Call for proto::ListObjectsRequest {
         }
         let query = Query { label: self.label, identifier: self.identifier, kind: kind(self.kind)?, facets };
         let found = kms.perform(&asked.caller, Find { query: &query, after, limit })?;
-        let next = if found.len() < limit { None } else { found.last().map(|last| last.id.0.to_vec()) };
+        let next = if found.len() < limit { None } else { found.last().map(|last| last.id) };
         let mut objects = Vec::with_capacity(found.len());
         for one in found {
             match kms.object(&asked.caller, one.id) {
@@ -150,7 +157,7 @@ impl Call for proto::ListObjectsRequest {
                 Err(e) => return Err(e),
             }
         }
-        Ok(proto::ListObjectsResponse { objects, next_page_token: next.unwrap_or_default(), revision: revision.0 })
+        Ok(proto::ListObjectsResponse { objects, next_page_token: token(next), revision: revision.0 })
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use super::Server;
 use super::call::{Asked, Call, Named};
+use super::keys::{behind, page, token};
 use crate::convert;
 use crate::proto;
 
@@ -56,8 +57,10 @@ impl Call for proto::DestroyDueKeysRequest {
     }
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::DestroyDueKeysResponse> {
-        let keys = asked.host.kms.destroy_due(&asked.caller, self.dry_run)?;
-        Ok(proto::DestroyDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
+        let span = (behind(&self.page_token)?, page(self.page_size));
+        let (keys, next) = asked.host.kms.destroy_due_after(&asked.caller, self.dry_run, span)?;
+        let keys = keys.iter().map(Into::into).collect();
+        Ok(proto::DestroyDueKeysResponse { keys, next_page_token: token(next) })
     }
 }
 
@@ -72,11 +75,17 @@ impl Call for proto::ListTombstonesRequest {
     fn run(self, asked: &Asked<'_>) -> Result<proto::ListTombstonesResponse> {
         super::keys::found(asked)?;
         let kms = &asked.host.kms;
-        let all = match self.name.as_str() {
-            "" => kms.tombstones(&asked.caller)?,
-            name => kms.tombstone_of(&asked.caller, name)?.into_iter().collect(),
+        let (after, limit) = (behind(&self.page_token)?, page(self.page_size));
+        let (found, next) = match self.name.as_str() {
+            "" => {
+                let found = kms.tombstones(&asked.caller, after, limit)?;
+                let next = found.last().map(|stone| stone.object).filter(|_| found.len() >= limit);
+                (found, next)
+            }
+            name => (kms.tombstone_of(&asked.caller, name)?.into_iter().collect(), None),
         };
-        Ok(proto::ListTombstonesResponse { tombstones: all.iter().map(Into::into).collect() })
+        let tombstones = found.iter().map(Into::into).collect();
+        Ok(proto::ListTombstonesResponse { tombstones, next_page_token: token(next) })
     }
 }
 
@@ -188,8 +197,10 @@ impl Call for proto::RotateDueKeysRequest {
 
     fn run(self, asked: &Asked<'_>) -> Result<proto::RotateDueKeysResponse> {
         let only = (!self.name.is_empty()).then_some(self.name.as_str());
-        let keys = asked.host.kms.rotate_due(&asked.caller, only, self.dry_run)?;
-        Ok(proto::RotateDueKeysResponse { keys: keys.iter().map(Into::into).collect() })
+        let span = (behind(&self.page_token)?, page(self.page_size));
+        let (keys, next) = asked.host.kms.rotate_due_after(&asked.caller, (only, self.dry_run), span)?;
+        let keys = keys.iter().map(Into::into).collect();
+        Ok(proto::RotateDueKeysResponse { keys, next_page_token: token(next) })
     }
 }
 

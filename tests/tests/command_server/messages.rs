@@ -60,6 +60,32 @@ fn a_policy_of_the_server_sees_the_context() {
 }
 
 #[test]
+fn a_policy_sees_which_pair_a_data_key_is() {
+    if built::only_kmss("--server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let me = Operator::on_socket(&server);
+    me.kmss("key generate aes --token web --type aes:256").succeed();
+    let text = "policy pairs\nallow anyone to anything\nallow anyone to anything with any key\n\
+                deny anyone to encrypt when context has data-key-pair and context data-key-pair is not ec:p256\n";
+    let file = server.home.file("pairs.kmss");
+    fs::write(&file, text).unwrap();
+    server.home.kmss("policy apply").arg(&file).words("--token web").succeed();
+    let pair = |words: &str| me.kmss(&format!("datakey aes --token web --without-plaintext {words}"));
+    pair("--pair ec:p256").succeed();
+    pair("").succeed();
+    pair("--pair ec:p384").fail().mentions("rule");
+    // Nobody says for himself what the server makes.
+    pair("--pair rsa:2048 --context data-key-pair=ec:p256").fail().mentions("rule");
+    // What the caller says is what the ciphertext is bound to all the same.
+    let made = me.json("datakey aes --token web --pair ec:p256 --context data-key-pair=mine --context a=1");
+    me.file("key", made[0]["ciphertext"].as_str().unwrap());
+    me.kmss("decrypt --token web --context a=1 --context data-key-pair=mine key --out opened").succeed();
+    me.kmss("decrypt --token web --context a=1 --context data-key-pair=ec:p256 key").fail();
+}
+
+#[test]
 fn tokens_are_signed_and_verified_by_a_server_and_its_set_is_that_of_its_home() {
     if built::only_kmss("--server") {
         return;

@@ -1,6 +1,7 @@
 //! Every service, through its whole course.
 
 use kmss_tests::built;
+use kmss_tests::home::SO_PIN;
 use remote::proto;
 use tokio_stream::StreamExt as _;
 use tonic::Code;
@@ -302,6 +303,141 @@ fn a_batch_has_a_result_for_each_call() {
         let Some(Outcome::Error(error)) = &failed.result else { panic!("no error") };
         assert_eq!(error.code, i32::from(Code::InvalidArgument));
     }
+}
+
+#[test]
+fn a_batch_takes_messages_and_tokens_too() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let (pair, secret) = (client.pair("tokens"), aes(&client, "messages"));
+    use proto::batch_call::Call;
+    use proto::batch_result::Result as Outcome;
+    let batch = |calls: Vec<Call>| {
+        let calls = calls.into_iter().map(|call| proto::BatchCall { call: Some(call) }).collect();
+        let answer = client.wait(client.crypto().batch(proto::BatchRequest { calls })).unwrap().into_inner();
+        answer.results.into_iter().map(|one| one.result.unwrap()).collect::<Vec<_>>()
+    };
+    let claims = Some(proto::sign_jws_request::Content::Claims(b"{\"iss\":\"me\"}".to_vec()));
+    let token =
+        proto::SignJwsRequest { key: key(&pair), content: claims, life_seconds: Some(60), ..Default::default() };
+    let message =
+        proto::EncryptMessageRequest { key: key(&secret), plaintext: b"secret".to_vec(), ..Default::default() };
+    let done = batch(vec![Call::SignJws(token.clone()), Call::EncryptMessage(message)]);
+    let [Outcome::SignJws(signed), Outcome::EncryptMessage(sealed)] = &done[..] else {
+        panic!("a token and a message were asked for")
+    };
+    assert_eq!((signed.kid.as_str(), signed.algorithm), ("tokens@1", proto::JwsAlgorithm::Es256.into()));
+    let verify = |issuer: &str| {
+        Call::VerifyJws(proto::VerifyJwsRequest {
+            key: key(&pair),
+            token: signed.token.clone(),
+            issuer: Some(issuer.into()),
+            ..Default::default()
+        })
+    };
+    let open = |ciphertext: &[u8]| {
+        let (namespace, ciphertext) = ("web".to_owned(), ciphertext.to_vec());
+        Call::DecryptMessage(proto::DecryptMessageRequest { namespace, ciphertext, ..Default::default() })
+    };
+    let forever = proto::SignJwsRequest { endless: true, ..token };
+    let calls =
+        vec![verify("me"), verify("you"), open(&sealed.ciphertext), open(b"nothing of ours"), Call::SignJws(forever)];
+    let done = batch(calls);
+    assert!(matches!(&done[0], Outcome::VerifyJws(good) if good.payload.starts_with(b"{\"iss\":\"me\"")));
+    assert!(matches!(&done[2], Outcome::DecryptMessage(opened) if opened.plaintext == b"secret"));
+    for (at, kind) in [
+        (1, proto::ErrorKind::DataInvalid),
+        (3, proto::ErrorKind::EncryptedDataInvalid),
+        (4, proto::ErrorKind::Arguments),
+    ] {
+        let Outcome::Error(error) = &done[at] else { panic!("call {at} was to fail") };
+        assert_eq!(error.detail.as_ref().unwrap().kind, i32::from(kind), "call {at}: {}", error.message);
+    }
+}
+
+#[test]
+fn a_name_that_is_to_be_exact_is_had_by_one_key() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let make = |exact_name| {
+        let spec = proto::SecretSpec { key_type: proto::KeyType::Aes.into(), len: 32 };
+        client.wait(client.keys().generate_key(proto::GenerateKeyRequest {
+            namespace: "web".into(),
+            spec: Some(proto::KeySpec { kind: Some(proto::key_spec::Kind::Secret(spec)) }),
+            draft: Some(proto::Draft { name: "pay".into(), exact_name, ..proto::Draft::default() }),
+            request_id: Vec::new(),
+        }))
+    };
+    let name = |made: Result<tonic::Response<proto::GenerateKeyResponse>, _>| match made {
+        Ok(made) => match made.into_inner().key.unwrap().body.unwrap() {
+            proto::object::Body::Key(key) => Ok(key.name),
+            _ => panic!("no key"),
+        },
+        Err(refused) => Err(remote::status::error(&refused).kind()),
+    };
+    assert_eq!(name(make(true)).unwrap(), "pay");
+    assert_eq!(name(make(true)).unwrap_err(), libkmss::error::ErrorKind::AlreadyExists);
+    assert_eq!(name(make(false)).unwrap(), "pay-2");
+}
+
+#[test]
+fn keys_that_wait_are_told_of_in_pages() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    use proto::transition::Kind;
+    for number in 0..5 {
+        let made = aes(&client, &format!("k{number}"));
+        let rule = proto::Transition { kind: Kind::Rotate.into(), rotation_days: 30, ..Default::default() };
+        let end = proto::Transition { kind: Kind::Delete.into(), days: 7, ..Default::default() };
+        for transition in [rule, end] {
+            let change = proto::ChangeKeyLifeRequest {
+                key: key(&made),
+                transition: Some(transition),
+                officer_pin: SO_PIN.into(),
+                request_id: Vec::new(),
+            };
+            client.wait(client.lifecycle().change_key_life(change)).unwrap();
+        }
+    }
+    let (namespace, page_size) = ("web".to_owned(), 2);
+    let rotating = proto::RotateDueKeysRequest { namespace, dry_run: true, page_size, ..Default::default() };
+    let (namespace, page_size) = ("web".to_owned(), 2);
+    let ending = proto::DestroyDueKeysRequest { namespace, page_size, ..Default::default() };
+    let (mut rotated, mut ended) = ((Vec::new(), Vec::new()), (Vec::new(), Vec::new()));
+    for expected in [2, 2, 1] {
+        let page_token = rotated.1;
+        let request = proto::RotateDueKeysRequest { page_token, ..rotating.clone() };
+        let page = client.wait(client.lifecycle().rotate_due_keys(request)).unwrap().into_inner();
+        assert_eq!((page.keys.len(), page.next_page_token.is_empty()), (expected, expected == 1));
+        rotated.0.extend(page.keys.into_iter().map(|key| key.name));
+        rotated.1 = page.next_page_token;
+        let page_token = ended.1;
+        let request = proto::DestroyDueKeysRequest { page_token, ..ending.clone() };
+        let page = client.wait(client.lifecycle().destroy_due_keys(request)).unwrap().into_inner();
+        assert_eq!((page.keys.len(), page.next_page_token.is_empty()), (expected, expected == 1));
+        ended.0.extend(page.keys.into_iter().map(|key| key.name));
+        ended.1 = page.next_page_token;
+    }
+    for mut names in [rotated.0, ended.0] {
+        names.sort();
+        assert_eq!(names, ["k0", "k1", "k2", "k3", "k4"]);
+    }
+    let request = proto::ListTombstonesRequest {
+        namespace: "web".into(),
+        page_token: b"nothing".to_vec(),
+        ..proto::ListTombstonesRequest::default()
+    };
+    let refused = client.wait(client.lifecycle().list_tombstones(request)).err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument);
 }
 
 #[test]

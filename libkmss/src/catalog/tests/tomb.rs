@@ -32,7 +32,7 @@ fn a_tombstone_tells_of_the_key_and_keeps_its_name() {
         bench.catalog.bury(&bench.user, &key, &[], later).unwrap();
         assert_eq!(waiting(&bench), 0);
         assert_eq!(bench.catalog.get(&bench.user, key.id).unwrap_err().kind(), ErrorKind::NotFound);
-        let stones = bench.another().tombstones(&bench.user).unwrap();
+        let stones = bench.another().tombstones(&bench.user, None, 100).unwrap();
         let [stone] = stones.as_slice() else { panic!() };
         assert_eq!((stone.object, stone.name.as_str(), stone.destroyed), (key.id, "pay", later));
         assert_eq!((stone.by.as_str(), stone.deletion.by.as_str()), ("user:test", "user:officer"));
@@ -80,7 +80,7 @@ fn a_released_name_is_free_and_the_tombstone_stays() {
         assert_eq!(bench.catalog.release_name(&bench.user, "pay").unwrap_err().kind(), ErrorKind::NotFound);
         assert!(bench.catalog.tombstone_of(&bench.user, "pay").unwrap().is_none());
         assert_eq!(name_of(&bench.make(key(&bench.user, "pay", KeyClass::Secret))), "pay");
-        let stones = bench.catalog.tombstones(&bench.user).unwrap();
+        let stones = bench.catalog.tombstones(&bench.user, None, 100).unwrap();
         assert!(stones.len() == 2 && stones.iter().all(|stone| stone.released));
         assert_eq!(complaints(&bench), Vec::<String>::new());
     }
@@ -93,7 +93,7 @@ fn two_who_bury_the_same_key_do_it_once() {
         bench.another().bury(&bench.user, &key, &[], NOW).unwrap();
         let second = bench.catalog.bury(&bench.user, &key, &[], NOW).unwrap_err().kind();
         assert!(matches!(second, ErrorKind::NotFound | ErrorKind::Conflict));
-        assert_eq!(bench.catalog.tombstones(&bench.user).unwrap().len(), 1);
+        assert_eq!(bench.catalog.tombstones(&bench.user, None, 100).unwrap().len(), 1);
     }
 }
 
@@ -103,4 +103,51 @@ fn what_is_not_to_be_destroyed_is_not_buried() {
     let key = bench.make(key(&bench.user, "pay", KeyClass::Secret));
     assert_eq!(bench.catalog.bury(&bench.user, &key, &[], NOW).unwrap_err().kind(), ErrorKind::KeyState);
     assert!(bench.catalog.get(&bench.user, key.id).is_ok());
+}
+
+#[test]
+fn what_wants_a_name_and_no_other_gets_it_or_is_not_made() {
+    for bench in both() {
+        let living = bench.make(key(&bench.user, "web", KeyClass::Private));
+        let buried = doomed(&bench, "pay", KeyClass::Secret);
+        bench.catalog.bury(&bench.user, &buried, &[], NOW).unwrap();
+        let make = |name: &str, class| {
+            let object = key(&bench.user, name, class);
+            let exact = [object.id];
+            let made = bench.catalog.create_called(&bench.user, &mut [object], &[], &exact);
+            made.map(|mut made| name_of(&made.remove(0)).to_owned())
+        };
+        let refused = |name: &str, class| {
+            assert_eq!(make(name, class).unwrap_err().kind(), ErrorKind::AlreadyExists);
+            bench.catalog.require_free(&bench.user, name, class).unwrap_err().sentence()
+        };
+        assert!(refused("pay", KeyClass::Public).contains("kmss key release-name pay"));
+        assert!(refused("web", KeyClass::Private).contains("exists already"));
+        assert!(refused("web", KeyClass::Secret).contains("exists already"));
+        // The other half of a pair has a place of its own.
+        bench.catalog.require_free(&bench.user, "web", KeyClass::Public).unwrap();
+        assert_eq!(make("web", KeyClass::Public).unwrap(), name_of(&living));
+        assert_eq!(make("new", KeyClass::Secret).unwrap(), "new");
+        assert_eq!(complaints(&bench), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn tombstones_are_read_in_pages() {
+    for bench in both() {
+        for name in ["a", "b", "c", "d", "e"] {
+            let key = doomed(&bench, name, KeyClass::Secret);
+            bench.catalog.bury(&bench.user, &key, &[], NOW).unwrap();
+        }
+        let whole = bench.catalog.tombstones(&bench.user, None, 100).unwrap();
+        let (mut all, mut after) = (Vec::new(), None);
+        for expected in [2, 2, 1, 0] {
+            let page = bench.catalog.tombstones(&bench.user, after, 2).unwrap();
+            assert_eq!(page.len(), expected);
+            after = page.last().map(|stone| stone.object).or(after);
+            all.extend(page);
+        }
+        assert_eq!(all, whole);
+        assert_eq!(whole.len(), 5);
+    }
 }

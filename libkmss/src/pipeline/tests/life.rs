@@ -61,8 +61,31 @@ fn a_key_that_waits_for_its_destruction_does_nothing_and_is_destroyed_when_it_is
     pass(&house, 1);
     destroy(&house, &key).unwrap();
     assert_eq!(kind(destroy(&house, &key)), ErrorKind::NotFound);
-    let stones = house.pipeline.hall.catalog.tombstones(&house.user).unwrap();
+    let stones = house.pipeline.hall.catalog.tombstones(&house.user, None, 100).unwrap();
     assert_eq!((stones.len(), stones[0].deletion.why.as_str()), (1, "old"));
+}
+
+#[test]
+fn the_name_of_a_destroyed_key_is_given_to_nobody_who_asks_for_it() {
+    let (house, key) = House::with_key();
+    change(&house, &key, Transition::Delete { days: 7, why: "old".into() }).unwrap();
+    pass(&house, 7);
+    destroy(&house, &key).unwrap();
+    let import = |exact| {
+        let mut draft = house.draft(Storage::Stored);
+        draft.private = true;
+        if exact {
+            (draft.name, draft.exact) = ("web".to_owned(), true);
+        } else {
+            draft.label = b"web".to_vec();
+        }
+        house.pipeline.perform(&house.user, Import { components: secret(), draft })
+    };
+    assert_eq!(kind(import(true)), ErrorKind::AlreadyExists);
+    // The label of a program is no name that somebody asks for.
+    assert_eq!(import(false).unwrap().key().unwrap().name, "web-2");
+    house.pipeline.hall.catalog.release_name(&house.user, "web").unwrap();
+    assert_eq!(import(true).unwrap().key().unwrap().name, "web");
 }
 
 #[test]
@@ -96,7 +119,7 @@ fn what_a_device_did_not_give_up_is_remembered_until_it_does() {
     let catalog = &house.pipeline.hall.catalog;
     assert_eq!(kind(destroy(&house, &key)), ErrorKind::BackendUnavailable);
     assert_eq!(kind(destroy(&house, &key)), ErrorKind::NotFound);
-    assert_eq!(catalog.tombstones(&house.user).unwrap().len(), 1);
+    assert_eq!(catalog.tombstones(&house.user, None, 100).unwrap().len(), 1);
     let left = || catalog.left(&house.user).unwrap();
     assert!(catalog.left(&house.public).unwrap().is_empty(), "the key is private");
     let again = || house.pipeline.perform(&house.user, DestroyLeft { object: Arc::new(left().remove(0)) });
