@@ -124,6 +124,11 @@ pub trait AuditSink: Send + Sync {
     /// [`ErrorKind::AuditUnavailable`]: the operation must be refused.
     fn record(&self, event: &AuditEvent<'_>) -> Result<()>;
 
+    /// Records several events, each with an end of its own; those that are to be on the disk wait for it together.
+    fn record_each(&self, events: &[AuditEvent<'_>]) -> Vec<Result<()>> {
+        events.iter().map(|event| self.record(event)).collect()
+    }
+
     /// Whether uses of session keys are to be counted and summarised. Where they are not, each is an event.
     fn summarizes(&self) -> bool;
 

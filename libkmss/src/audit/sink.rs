@@ -262,8 +262,12 @@ impl SegmentSink {
         wait: bool,
         seen: impl FnOnce(&SegmentId, &[u8]),
     ) -> Result<()> {
-        let (wanted, opened) = self.append(time, fill, wait, seen).map_err(unavailable)?;
-        // Outside the lock, so that other operations go on.
+        self.on_disk(self.append(time, fill, wait, seen))
+    }
+
+    /// Returns when what was appended is on the disk, where that is wanted: outside the lock, so that other operations go on.
+    fn on_disk(&self, appended: Result<(Option<Wanted>, bool)>) -> Result<()> {
+        let (wanted, opened) = appended.map_err(unavailable)?;
         if let Some((file, ticket)) = wanted {
             file.wait(ticket).map_err(|e| unavailable(storage(e)))?;
         }
@@ -478,6 +482,21 @@ impl AuditSink for SegmentSink {
         }
         let wait = self.options.waits_for_disk(event);
         self.write(event.time, |buffer, known| known.event(buffer, event), wait)
+    }
+
+    fn record_each(&self, events: &[AuditEvent<'_>]) -> Vec<Result<()>> {
+        let append = |event: &AuditEvent<'_>| {
+            if !self.options.wants(event.action, event.outcome, event.tags) {
+                return Ok((None, false));
+            }
+            let wait = self.options.waits_for_disk(event);
+            self.append(event.time, |buffer, known| known.event(buffer, event), wait, |_, _| ())
+        };
+        let appended: Vec<_> = events.iter().map(append).collect();
+        // The last one first: what came before it in a file is on the disk with it.
+        let mut ends: Vec<_> = appended.into_iter().rev().map(|one| self.on_disk(one)).collect();
+        ends.reverse();
+        ends
     }
 
     fn summarizes(&self) -> bool {

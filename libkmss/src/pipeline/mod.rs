@@ -7,6 +7,7 @@ mod keeper;
 mod precedent;
 mod tally;
 mod together;
+mod trace;
 mod unfinished;
 
 use std::ops::Range;
@@ -19,6 +20,7 @@ pub use unfinished::Unfinished;
 
 use self::awaited::Awaited;
 use self::checks::{Asked, Prospects, Verdict, counted, refused, unconfirmed};
+use self::trace::Trace;
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
@@ -240,22 +242,45 @@ impl Pipeline {
         request: &Request,
         at_once: bool,
     ) -> Result<(Admission, Trace, O::Running)> {
+        let (admission, mut trace) = self.admitted(moment, caller, request, at_once)?;
+        if request.has_effect() {
+            trace.changes = operation.alterations(admission.permit.subject());
+            self.record(caller, &mut trace, admission.permit.subjects(), Outcome::Intent, "")?;
+        }
+        self.started(caller, operation, (admission, trace))
+    }
+
+    #[expect(clippy::inline_always, reason = "part of `start`")]
+    #[inline(always)]
+    fn admitted(
+        &self,
+        moment: Moment,
+        caller: &Caller,
+        request: &Request,
+        at_once: bool,
+    ) -> Result<(Admission, Trace)> {
         let mut trace = Trace::of(request, moment);
         if !request.context.pairs().is_empty() {
             trace.context = self.policy.marks(caller, request.context.pairs());
         }
         let mut subjects = Subjects::NAMESPACE;
-        let admission = match self.admit(caller, request, at_once, &mut trace, &mut subjects) {
-            Ok(admission) => admission,
+        match self.admit(caller, request, at_once, &mut trace, &mut subjects) {
+            Ok(admission) => Ok((admission, trace)),
             Err(refusal) => {
                 self.record(caller, &mut trace, &subjects, refused(refusal.kind()), refusal.message())?;
-                return Err(self.shown(caller, request, refusal));
+                Err(self.shown(caller, request, refusal))
             }
-        };
-        if request.has_effect() {
-            trace.changes = operation.alterations(admission.permit.subject());
-            self.record(caller, &mut trace, admission.permit.subjects(), Outcome::Intent, "")?;
         }
+    }
+
+    #[expect(clippy::inline_always, reason = "part of `start`")]
+    #[inline(always)]
+    fn started<O: Operation>(
+        &self,
+        caller: &Caller,
+        operation: O,
+        (admission, mut trace): (Admission, Trace),
+    ) -> Result<(Admission, Trace, O::Running)> {
         match operation.start(&self.hall, &admission.permit) {
             Ok(running) => Ok((admission, trace, running)),
             Err(error) => {
@@ -457,26 +482,23 @@ impl Pipeline {
         if !self.audit.wants(trace.action, outcome, &trace.tags) {
             return Ok(());
         }
-        let Subjects { subject, also, more } = subjects;
-        let named = 1 + usize::from(also.is_some());
-        let seen = trace.seen_of(0..named);
-        self.record_one(caller, trace, (subject, also.as_ref(), seen), outcome, reason)?;
-        // An operation on more objects than one record names has one record for each of them.
-        more.iter().zip(named..).try_for_each(|(more, place)| {
-            let seen = trace.seen_of(place..place + 1);
-            self.record_one(caller, trace, (subject, Some(more), seen), outcome, reason)
-        })
+        self.events(caller, trace, subjects, outcome, reason).try_for_each(|event| self.audit.record(&event))
     }
 
-    fn record_one(
-        &self,
-        caller: Option<&Caller>,
-        trace: &Trace,
-        (subject, also, seen): (&Subject, Option<&Subject>, &[Seen]),
+    /// What is recorded of an operation: an operation on more objects than one record names has one record for each of them.
+    fn events<'a>(
+        &'a self,
+        caller: Option<&'a Caller>,
+        trace: &'a Trace,
+        subjects: &'a Subjects,
         outcome: Outcome,
-        reason: &str,
-    ) -> Result<()> {
-        self.audit.record(&AuditEvent {
+        reason: &'a str,
+    ) -> impl Iterator<Item = AuditEvent<'a>> {
+        let Subjects { subject, also, more } = subjects;
+        let named = 1 + usize::from(also.is_some());
+        let first = (also.as_ref(), trace.seen_of(0..named));
+        let others = more.iter().zip(named..).map(|(more, place)| (Some(more), trace.seen_of(place..place + 1)));
+        std::iter::once(first).chain(others).map(move |(also, policy)| AuditEvent {
             time: self.clock.now(),
             caller,
             action: trace.action,
@@ -492,102 +514,9 @@ impl Pipeline {
             context: &trace.context,
             changes: &trace.changes,
             request: trace.request,
-            policy: seen,
+            policy,
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
-    }
-}
-
-/// What the records of one operation say, beside what it is about.
-struct Trace {
-    action: Action,
-    mechanism: Option<&'static str>,
-    rule: Option<Arc<str>>,
-    tags: Vec<String>,
-    /// What the policies ask for, in the words of their language.
-    duties: Vec<String>,
-    /// The encryption context, its values marked.
-    context: Vec<(String, [u8; 16])>,
-    /// What is to be otherwise.
-    changes: Vec<Alteration>,
-    /// Ties several records together.
-    request: Option<u64>,
-    /// What the policies saw of each subject; nothing where none is in force.
-    seen: Vec<Seen>,
-    started: Moment,
-    bytes: u64,
-    /// The rough monotonic clock, where somebody has just looked at it.
-    looked: Option<Duration>,
-}
-
-impl Trace {
-    const fn new(action: Action, started: Moment) -> Self {
-        Self {
-            action,
-            mechanism: None,
-            rule: None,
-            tags: Vec::new(),
-            duties: Vec::new(),
-            context: Vec::new(),
-            changes: Vec::new(),
-            request: None,
-            seen: Vec::new(),
-            started,
-            bytes: 0,
-            looked: None,
-        }
-    }
-
-    fn of(request: &Request, started: Moment) -> Self {
-        Self {
-            mechanism: request.mechanism.as_ref().map(Mechanism::name),
-            bytes: request.data_len.unwrap_or(0),
-            tags: request.part_of.map(str::to_owned).into_iter().collect(),
-            ..Self::new(request.action, started)
-        }
-    }
-
-    /// Gives it a number, because it will have several records.
-    fn number(&mut self) {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        self.request.get_or_insert_with(|| NEXT.fetch_add(1, Ordering::Relaxed));
-    }
-
-    /// What was reserved, with what the audit should hear of it.
-    fn reserved(
-        &mut self,
-        reserved: Result<Option<Box<dyn Reservation>>, Refusal>,
-    ) -> Result<Option<Box<dyn Reservation>>> {
-        let mut reserved = reserved.map_err(|refusal| self.told(refusal))?;
-        if let Some(reservation) = &mut reserved {
-            self.tags.extend(reservation.notices());
-        }
-        Ok(reserved)
-    }
-
-    /// The tags of a new decision, beside what the audit has to hear of budgets.
-    fn retag(&mut self, tags: Vec<String>) {
-        self.tags.retain(|tag| tag.starts_with(NEAR));
-        self.tags.extend(tags);
-    }
-
-    /// Hears what refused the operation, and passes the error on.
-    fn told(&mut self, refusal: Refusal) -> Error {
-        self.tags.extend(refusal.notices);
-        match refusal.rule {
-            Some(rule) => {
-                let error = refusal.error.with_rule(&*rule);
-                self.rule = Some(rule);
-                error
-            }
-            None => refusal.error,
-        }
-    }
-
-    /// What the policies saw of the subjects at these places.
-    fn seen_of(&self, places: Range<usize>) -> &[Seen] {
-        let at = |place| self.seen.partition_point(|seen| seen.place < place);
-        self.seen.get(at(places.start)..at(places.end)).unwrap_or_default()
     }
 }
 
