@@ -109,14 +109,15 @@ unsafe fn transition(change: kmss_life_change, given: *const kmss_life_options) 
     })
 }
 
-fn change_life(session: &LoggedIn, name: &str, transition: &Transition) -> Result<(), Failure> {
+/// Changes the life of the key of this name.
+pub(crate) fn change_life(session: &LoggedIn, name: &str, transition: &Transition) -> Result<(), Failure> {
     let key = halves(session, name)?.first().map(ObjectRef::from).ok_or_else(|| missing(name))?;
     session.kms.change_life(&session.caller, key, transition)?;
     Ok(())
 }
 
 /// The secret key of this name, or both halves of the pair, the private one first.
-fn halves(session: &LoggedIn, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+pub(crate) fn halves(session: &LoggedIn, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
     let mut found = Vec::new();
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
         found.extend(session.kms.key(&session.caller, name, class)?);

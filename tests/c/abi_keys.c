@@ -78,6 +78,60 @@ static void versions(void) {
     for (size_t n = 0; n < 4; n++) kmss_key_free(all[n]);
 }
 
+/* What is due is told of, and done once. */
+static void due(const char *name, uint32_t flags, const char *said) {
+    char *json = NULL;
+    STATUS(KMSS_OK, kmss_rotate_due(user, name, flags, &json, &error));
+    if (strstr(json, said) == NULL) FAIL("no `%s` in %s", said, json);
+    kmss_free(json);
+}
+
+static void rules_of_rotation(void) {
+    uint8_t sealed[128];
+    size_t len;
+    char *json = NULL;
+    kmss_rotation rule;
+    memset(&rule, 0, sizeof rule);
+    kmss_key *key = NULL;
+    STATUS(KMSS_OK, kmss_key_generate(user, "worn", "aes:256", NULL, &key, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.size = sizeof rule;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.uses = 2;
+    rule.days = 36501;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.days = 90;
+    rule.flags = 2;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.flags = KMSS_ROTATION_STRICT;
+    STATUS(KMSS_DENIED, kmss_key_set_rotation(user, "worn", &rule, &error));
+    STATUS(KMSS_OK, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    STATUS(KMSS_NOT_FOUND, kmss_key_set_rotation(officer, "nothing", &rule, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, NULL, &rule, &error));
+    due(NULL, KMSS_ROTATE_DRY_RUN, "\"step\":\"waits\"");
+    for (int n = 0; n < 2; n++) {
+        len = sizeof sealed;
+        STATUS(KMSS_OK, kmss_encrypt(user, key, 0, NULL, 0, (const uint8_t *)"x", 1, sealed, &len, &error));
+    }
+    CHECK(encrypts(key) == KMSS_QUOTA_EXCEEDED);
+    due("worn", KMSS_ROTATE_DRY_RUN, "\"step\":\"rotate\"");
+    due("worn", 0, "\"limit\":2");
+    due("worn", 0, "\"step\":\"waits\"");
+    due("somebody else", 0, "[]");
+    kmss_key *next = found("worn", KMSS_KEY_SECRET);
+    CHECK(info_of(next).version == 2 && encrypts(next) == KMSS_OK);
+    STATUS(KMSS_OK, kmss_key_versions(user, "worn", &json, &error));
+    CHECK(strstr(json, "\"worn@1\"") && strstr(json, "\"worn\"") && strstr(json, "worn@1") < strstr(json, "\"worn\""));
+    kmss_free(json);
+    STATUS(KMSS_NOT_FOUND, kmss_key_versions(user, "nothing", &json, &error));
+    STATUS(KMSS_OK, kmss_key_set_rotation(officer, "worn", NULL, &error));
+    due(NULL, 0, "[]");
+    STATUS(KMSS_OK, kmss_rotate_due(user, NULL, 0, NULL, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rotate_due(user, NULL, 4, NULL, &error));
+    kmss_key_free(key);
+    kmss_key_free(next);
+}
+
 static void names(void) {
     const char *tags[] = {"team:pay", "prod"};
     kmss_key_metadata said;
@@ -154,6 +208,7 @@ int main(int argc, char **argv) {
     STATUS(KMSS_PIN_INCORRECT, kmss_login_officer(home, argv[2], (const uint8_t *)"wrong", 5, &officer, &error));
     states();
     versions();
+    rules_of_rotation();
     names();
     pages();
     kmss_logout(user);
