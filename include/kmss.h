@@ -37,6 +37,16 @@
 #define KMSS_RESTORE_DRY_RUN 1
 
 /**
+ * Most items of a batch.
+ */
+#define KMSS_BATCH_ITEMS 256
+
+/**
+ * Most bytes of `data` and `signature` of all items of a batch together.
+ */
+#define KMSS_BATCH_BYTES 67108864
+
+/**
  * Length of the id of a user key in bytes.
  */
 #define KMSS_USER_KEY_ID_LEN 16
@@ -115,6 +125,16 @@
  * `kmss_rotate_due`: nothing is changed, only told what would be.
  */
 #define KMSS_ROTATE_DRY_RUN 1
+
+/**
+ * Keys that a service makes belong to it: said for all of a token or tenant.
+ */
+#define KMSS_RULE_APART 1
+
+/**
+ * `kmss_key_grant`: the service uses the key no more.
+ */
+#define KMSS_GRANT_WITHDRAW 1
 
 /**
  * `data` is the digest that the algorithm is named with (of SM2 the value e), not the message.
@@ -253,14 +273,39 @@ typedef struct {
 } kmss_restore_options;
 
 /**
- * What a user key is for. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ * What is done with an item of a batch. Plain numbers in C, so that any other value is an error and not undefined behaviour.
  */
-typedef uint32_t kmss_user_key_kind;
+typedef uint32_t kmss_batch_action;
 
 /**
- * What encrypts a message. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ * What is said of a signature beside its algorithm. Set all of it to zero, then `size` to `sizeof(kmss_sign_options)`.
  */
-typedef uint32_t kmss_message_algorithm;
+typedef struct {
+    /**
+     * Size of this struct in bytes.
+     */
+    size_t size;
+    /**
+     * KMSS_SIGN_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * SM2 of a message: the signer's identity; NULL for the usual one, `1234567812345678`.
+     */
+    const uint8_t *user_id;
+    /**
+     * Its length in bytes.
+     */
+    size_t user_id_len;
+    /**
+     * Ed25519ctx, Ed448, ML-DSA and SLH-DSA: the context, at most 255 bytes; NULL for none.
+     */
+    const uint8_t *context;
+    /**
+     * Its length in bytes.
+     */
+    size_t context_len;
+} kmss_sign_options;
 
 /**
  * A name and a value. Both are NUL-terminated UTF-8 and stay the caller's.
@@ -275,6 +320,88 @@ typedef struct {
      */
     const char *value;
 } kmss_pair;
+
+/**
+ * One of several uses of keys. Set all of it to zero, then `size` to `sizeof(kmss_batch_item)`, in each item of an array.
+ */
+typedef struct {
+    /**
+     * Size of this struct in bytes: the same in all items, which stand so far apart.
+     */
+    size_t size;
+    /**
+     * What is done (KMSS_BATCH_…).
+     */
+    kmss_batch_action action;
+    /**
+     * How, in the numbers that go with the action.
+     */
+    uint32_t algorithm;
+    /**
+     * The key.
+     */
+    kmss_key *key;
+    /**
+     * Signing and verifying: what is said beside the algorithm, or NULL.
+     */
+    const kmss_sign_options *sign_options;
+    /**
+     * Encrypting and decrypting: the context.
+     */
+    const kmss_pair *context;
+    /**
+     * How many pairs it has.
+     */
+    size_t context_len;
+    /**
+     * The message, its digest, or the ciphertext.
+     */
+    const uint8_t *data;
+    /**
+     * Its length in bytes.
+     */
+    size_t data_len;
+    /**
+     * Verifying: the signature or MAC.
+     */
+    const uint8_t *signature;
+    /**
+     * Its length in bytes.
+     */
+    size_t signature_len;
+} kmss_batch_item;
+
+/**
+ * What came of an item. This struct has no size of its own, and stays as it is.
+ */
+typedef struct {
+    /**
+     * What the call for this item alone would have returned.
+     */
+    kmss_status status;
+    /**
+     * Why it failed, which `kmss_error_free` frees; NULL where it did not.
+     */
+    kmss_error *error;
+    /**
+     * The signature, MAC, ciphertext or plaintext, which `kmss_free` wipes and frees; NULL where there is none.
+     */
+    uint8_t *out;
+    /**
+     * Its length in bytes.
+     */
+    size_t out_len;
+} kmss_batch_result;
+
+/**
+ * What a user key is for. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_user_key_kind;
+
+/**
+ * What encrypts a message. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_message_algorithm;
 
 /**
  * A key-derivation function. Plain numbers in C, so that any other value is an error and not undefined behaviour.
@@ -605,12 +732,7 @@ typedef struct {
 } kmss_rotation;
 
 /**
- * A signature algorithm. Plain numbers in C, so that any other value is an error and not undefined behaviour.
- */
-typedef uint32_t kmss_algorithm;
-
-/**
- * What is said of a signature beside its algorithm. Set all of it to zero, then `size` to `sizeof(kmss_sign_options)`.
+ * A rule on what may be made. Set all of it to zero, then `size` to `sizeof(kmss_rule)`; what is NULL and 0 is free.
  */
 typedef struct {
     /**
@@ -618,26 +740,35 @@ typedef struct {
      */
     size_t size;
     /**
-     * KMSS_SIGN_…, or-ed together.
+     * KMSS_RULE_…, or-ed together.
      */
     uint32_t flags;
     /**
-     * SM2 of a message: the signer's identity; NULL for the usual one, `1234567812345678`.
+     * New keys rotate after so many days by themselves, and none more seldom.
      */
-    const uint8_t *user_id;
+    uint32_t rotation_days;
     /**
-     * Its length in bytes.
+     * The types that may be made, with their least sizes where those are bounded: `rsa:3072`, `ec:384`, `aes`.
      */
-    size_t user_id_len;
+    const char *const *types;
     /**
-     * Ed25519ctx, Ed448, ML-DSA and SLH-DSA: the context, at most 255 bytes; NULL for none.
+     * How many they are; with 0 all may be made.
      */
-    const uint8_t *context;
+    size_t types_len;
     /**
-     * Its length in bytes.
+     * The type that the command makes where none is said, as for `kmss_key_generate`.
      */
-    size_t context_len;
-} kmss_sign_options;
+    const char *preferred;
+    /**
+     * Who owns the service, `kind:name`: whoever is called so sets its rule and grants its keys, too.
+     */
+    const char *owner;
+} kmss_rule;
+
+/**
+ * A signature algorithm. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_algorithm;
 
 /**
  * What values and tokens look like. Set all of it to zero, then `size` to `sizeof(kmss_token_options)`.
@@ -758,6 +889,36 @@ typedef uint32_t kmss_wrapping;
  * The same over Keccak-256.
  */
 #define KMSS_ECDSA_RECOVERABLE_KECCAK256 17
+
+/**
+ * Signs `data`, as `kmss_sign`; `algorithm` is a `kmss_algorithm`.
+ */
+#define KMSS_BATCH_SIGN 1
+
+/**
+ * Verifies `signature` of `data`, as `kmss_verify`.
+ */
+#define KMSS_BATCH_VERIFY 2
+
+/**
+ * Computes the MAC of `data`, as `kmss_mac`; `algorithm` is a `kmss_mac_algorithm`.
+ */
+#define KMSS_BATCH_MAC 3
+
+/**
+ * Checks the MAC `signature` of `data`, as `kmss_verify_mac`.
+ */
+#define KMSS_BATCH_VERIFY_MAC 4
+
+/**
+ * Encrypts the message `data`, as `kmss_encrypt`; `algorithm` is a `kmss_message_algorithm`.
+ */
+#define KMSS_BATCH_ENCRYPT 5
+
+/**
+ * Decrypts the message `data`, as `kmss_decrypt`; `key` and `algorithm` are NULL and 0, since the message names its key.
+ */
+#define KMSS_BATCH_DECRYPT 6
 
 /**
  * Encrypting by SM4-CBC.
@@ -1140,6 +1301,24 @@ kmss_status kmss_backup_retire(kmss *home,
                                const char *tenant,
                                uint64_t least,
                                kmss_error **error);
+
+/**
+ * Does `items_len` things in one call, at most KMSS_BATCH_ITEMS, one after the other and in this order. Each is decided, counted and
+ * recorded by itself, and one that fails is in nobody's way: `results` has room for as many results, and each says what became of the
+ * item in the same place. Free their `out` and `error`.
+ *
+ * KMSS_OK: all was tried; look at every `status`. KMSS_INVALID_ARGUMENT for too many items or a wrong array, KMSS_INVALID_DATA for too
+ * many bytes, KMSS_INVALID_HANDLE for the session: nothing was done. What is not needed for an action is NULL and 0.
+ *
+ * # Safety
+ * `items` points to `items_len` structs, each with what its action needs as the call for that alone does; `results` points to as many
+ * writable structs.
+ */
+kmss_status kmss_batch(kmss_session *session,
+                       const kmss_batch_item *items,
+                       size_t items_len,
+                       kmss_batch_result *results,
+                       kmss_error **error);
 
 /**
  * Makes a user key under the business key `business`, an SM4 key with a CKA_ID of 8 bytes, for the application with the eight
@@ -2084,6 +2263,58 @@ kmss_status kmss_rotate_due(kmss_session *session,
  * `name` is NUL-terminated; `json` points to a writable pointer.
  */
 kmss_status kmss_key_versions(kmss_session *session, const char *name, char **json, kmss_error **error);
+
+/**
+ * Sets the rule for the tenant `tenant`, or where that is NULL for the token of the session; with `service` for the keys of that
+ * service in it, else for all keys. It holds for what is made from now on, by everybody and at every door. For the security officer
+ * (`kmss_login_officer`), of tenants for root, the home's owner and the admins of the configuration, of a service for its owner, too.
+ *
+ * Errors: KMSS_NOT_LOGGED_IN and KMSS_DENIED for anybody else, KMSS_INVALID_ARGUMENT for what cannot be meant, KMSS_CONFLICT where
+ * somebody else changed it meanwhile, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `tenant` and `service` are NULL or NUL-terminated; `rule` points to its struct.
+ */
+kmss_status kmss_rule_set(kmss_session *session,
+                          const char *tenant,
+                          const char *service,
+                          const kmss_rule *rule,
+                          kmss_error **error);
+
+/**
+ * Removes the rule for exactly this, as `kmss_rule_set` has it; keys that are there stay as they are.
+ *
+ * Errors: KMSS_NOT_FOUND where there is none; as `kmss_rule_set`. A service's owner does not remove what names the owner.
+ *
+ * # Safety
+ * `tenant` and `service` are NULL or NUL-terminated.
+ */
+kmss_status kmss_rule_remove(kmss_session *session, const char *tenant, const char *service, kmss_error **error);
+
+/**
+ * Says which rules there are for the token of the session, for its tenant, and for services in them, the oldest first, as a JSON
+ * array: `scope`, `tenant`, `namespace`, `service`, `types`, `preferred`, `rotation_days`, `apart`, `owner`, `by` and `set`. `*json` is
+ * freed by `kmss_free`.
+ *
+ * Errors: KMSS_STORAGE, KMSS_DAMAGED.
+ *
+ * # Safety
+ * `json` points to a writable pointer.
+ */
+kmss_status kmss_rule_list(kmss_session *session,
+                           char **json,
+                           kmss_error **error);
+
+/**
+ * Lets the service `service` use the key `name`, both halves of a pair, beside the service that it belongs to; with
+ * KMSS_GRANT_WITHDRAW no more. For the security officer, and for the owner of the service that the key belongs to.
+ *
+ * Errors: KMSS_NOT_FOUND, KMSS_DENIED, KMSS_INVALID_ARGUMENT, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `name` and `service` are NUL-terminated.
+ */
+kmss_status kmss_key_grant(kmss_session *session, const char *name, const char *service, uint32_t flags, kmss_error **error);
 
 /**
  * Logs in to the token labelled `token` (or `tenant/token`) as its user.

@@ -13,7 +13,7 @@ use libkmss::kms::{Backup, BackupPlan, Kms, RestorePlan, RestoreReport};
 use libkmss::tenant::Namespace;
 use serde_json::{Value, json};
 
-use crate::boundary::{Versioned, elements, enter, options, text, word};
+use crate::boundary::{Versioned, enter, options, text, word, words};
 use crate::error::kmss_error;
 use crate::failure::Failure;
 use crate::home::{HOMES, kmss};
@@ -95,17 +95,6 @@ unsafe fn emptied(to: *mut *mut c_char, len: usize) -> Result<(), Failure> {
 unsafe fn tenant_of<'a>(given: *const c_char) -> Result<&'a str, Failure> {
     // SAFETY: passed on.
     Ok(unsafe { text(given, "tenant") }?.unwrap_or(Namespace::DEFAULT_TENANT))
-}
-
-/// The texts of an array.
-///
-/// # Safety
-/// `given` points to `len` NUL-terminated strings, or `len` is 0.
-unsafe fn words<'a>(given: *const *const c_char, len: usize, what: &str) -> Result<Vec<&'a str>, Failure> {
-    // SAFETY: passed on.
-    let given = unsafe { elements(given, len, what) }?;
-    // SAFETY: as above.
-    given.iter().map(|one| unsafe { word(*one, what) }).collect()
 }
 
 /// Gives a value out as JSON where somebody wants to know.

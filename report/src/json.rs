@@ -1,10 +1,11 @@
-//! Keys, their rotation, archives and explanations as JSON, wherever they are shown so.
+//! Keys, their rotation, rules, archives and explanations as JSON, wherever they are shown so.
 
 use libkmss::backup::ArchiveHeader;
 use libkmss::clock::Timestamp;
 use libkmss::key::Object;
 use libkmss::kms::past::Explanation;
 use libkmss::kms::{DueRotation, RotationStep, Spent};
+use libkmss::rules::KeyRule;
 use serde_json::{Value, json};
 
 use crate::words::{class_name, describe, uses};
@@ -59,6 +60,24 @@ pub fn archive(header: &ArchiveHeader) -> Value {
         "suite": header.suite.name(),
         "shares": header.shares,
         "needed": header.needed,
+    })
+}
+
+/// A rule on what may be made, for `scope`, which is written for people.
+#[must_use]
+pub fn rule(rule: &KeyRule, scope: &str) -> Value {
+    json!({
+        "scope": scope,
+        "tenant": rule.scope.tenant,
+        "namespace": rule.scope.namespace,
+        "service": rule.scope.service,
+        "types": rule.types.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "preferred": rule.preferred,
+        "rotation_days": rule.rotation_days,
+        "apart": rule.apart,
+        "owner": rule.owner,
+        "by": rule.by,
+        "set": rule.set,
     })
 }
 

@@ -129,7 +129,7 @@ fn sanitizers_find_nothing_in_what_crosses_the_interface() {
     home.init_token("abi");
     std::fs::write(home.file("seed"), (0..16).collect::<Vec<u8>>()).unwrap();
     home.kmss("key import seed --raw --type hd-seed --name vector --token abi").within(home.folder()).succeed();
-    for name in ["abi_messages", "abi_services", "abi_web", "abi_keys"] {
+    for name in ["abi_messages", "abi_web", "abi_keys", "abi_services"] {
         let (source, out) = (built::workspace().join("tests/c").join(name).with_extension("c"), home.file(name));
         compile("-std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all", &source, &out);
         let run = on(&home, &out).env("ASAN_OPTIONS", "detect_leaks=0").arg(home.path());
