@@ -162,7 +162,7 @@ static void names(void) {
 }
 
 static void pages(void) {
-    char name[16], *json = NULL, after[33] = {0};
+    char name[32], *json = NULL, after[33] = {0};
     kmss_list_options how;
     int pages = 0, keys = 0;
     for (int n = 0; n < 7; n++) {
