@@ -18,7 +18,7 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Deed, Done, Objects, Vaulted, batch, grouped, in_line};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped, in_line};
 use crate::context;
 use crate::output::Failure;
 
@@ -195,6 +195,32 @@ impl Objects for ServerObjects<'_> {
         let (spec, draft) = (Some((&spec).into()), Some((&draft).into()));
         let request = proto::GenerateKeyRequest { namespace: self.place(), spec, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
+    }
+
+    fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {
+        use proto::generated_key::Result as End;
+        let (mut secrets, mut made) = (Vec::new(), Vec::with_capacity(drafts.len()));
+        for (private, public) in drafts {
+            match public {
+                None => secrets.push((&private).into()),
+                Some(public) => made.push(self.generate_pair(spec.clone(), private, public)),
+            }
+        }
+        if secrets.is_empty() {
+            return Ok(made);
+        }
+        let request = proto::GenerateKeysRequest {
+            namespace: self.place(),
+            spec: Some(spec.into()),
+            drafts: secrets,
+            request_id: Vec::new(),
+        };
+        made.extend(self.server.ask(request)?.keys.into_iter().map(|one| match one.result {
+            Some(End::Error(error)) => Err(format!("the server says: {}", error.message).into()),
+            Some(End::Key(key)) => self.object(Some(key)),
+            None => self.object(None),
+        }));
+        Ok(made)
     }
 
     fn derive_child(
