@@ -32,6 +32,21 @@
 #include <stdint.h>
 
 /**
+ * `kmss_backup_restore`: nothing is changed, only told what would be.
+ */
+#define KMSS_RESTORE_DRY_RUN 1
+
+/**
+ * Most items of a batch.
+ */
+#define KMSS_BATCH_ITEMS 256
+
+/**
+ * Most bytes of `data` and `signature` of all items of a batch together.
+ */
+#define KMSS_BATCH_BYTES 67108864
+
+/**
  * Length of the id of a user key in bytes.
  */
 #define KMSS_USER_KEY_ID_LEN 16
@@ -62,6 +77,21 @@
 #define KMSS_FILE_CHACHA20_POLY1305 1
 
 /**
+ * The wrapping key stays, for other keys that were wrapped under it.
+ */
+#define KMSS_IMPORT_KEEP 1
+
+/**
+ * What is signed is any bytes, not claims.
+ */
+#define KMSS_JWS_PAYLOAD 1
+
+/**
+ * Claims may hold for ever.
+ */
+#define KMSS_JWS_ENDLESS 2
+
+/**
  * No moment: `kmss_key_schedule`, `kmss_key_rotate`.
  */
 #define KMSS_NEVER UINT64_MAX
@@ -85,6 +115,26 @@
  * The policy decides nothing: where it would decide otherwise, the audit says so.
  */
 #define KMSS_POLICY_SHADOW 1
+
+/**
+ * `uses` and `bytes` are bounds as well: what goes beyond them is refused until the key is rotated.
+ */
+#define KMSS_ROTATION_STRICT 1
+
+/**
+ * `kmss_rotate_due`: nothing is changed, only told what would be.
+ */
+#define KMSS_ROTATE_DRY_RUN 1
+
+/**
+ * Keys that a service makes belong to it: said for all of a token or tenant.
+ */
+#define KMSS_RULE_APART 1
+
+/**
+ * `kmss_key_grant`: the service uses the key no more.
+ */
+#define KMSS_GRANT_WITHDRAW 1
 
 /**
  * `data` is the digest that the algorithm is named with (of SM2 the value e), not the message.
@@ -205,14 +255,57 @@ typedef struct {
 typedef int (*kmss_audit_record)(void *user, const char *record, size_t len, const char *segment);
 
 /**
- * What a user key is for. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ * How an archive is restored. Set all of it to zero, then `size` to `sizeof(kmss_restore_options)`.
  */
-typedef uint32_t kmss_user_key_kind;
+typedef struct {
+    /**
+     * Size of this struct in bytes.
+     */
+    size_t size;
+    /**
+     * KMSS_RESTORE_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * An archive of a lower epoch is refused, whatever the home knows; 0 for whatever the home knows.
+     */
+    uint64_t least_epoch;
+} kmss_restore_options;
 
 /**
- * What encrypts a message. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ * What is done with an item of a batch. Plain numbers in C, so that any other value is an error and not undefined behaviour.
  */
-typedef uint32_t kmss_message_algorithm;
+typedef uint32_t kmss_batch_action;
+
+/**
+ * What is said of a signature beside its algorithm. Set all of it to zero, then `size` to `sizeof(kmss_sign_options)`.
+ */
+typedef struct {
+    /**
+     * Size of this struct in bytes.
+     */
+    size_t size;
+    /**
+     * KMSS_SIGN_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * SM2 of a message: the signer's identity; NULL for the usual one, `1234567812345678`.
+     */
+    const uint8_t *user_id;
+    /**
+     * Its length in bytes.
+     */
+    size_t user_id_len;
+    /**
+     * Ed25519ctx, Ed448, ML-DSA and SLH-DSA: the context, at most 255 bytes; NULL for none.
+     */
+    const uint8_t *context;
+    /**
+     * Its length in bytes.
+     */
+    size_t context_len;
+} kmss_sign_options;
 
 /**
  * A name and a value. Both are NUL-terminated UTF-8 and stay the caller's.
@@ -227,6 +320,88 @@ typedef struct {
      */
     const char *value;
 } kmss_pair;
+
+/**
+ * One of several uses of keys. Set all of it to zero, then `size` to `sizeof(kmss_batch_item)`, in each item of an array.
+ */
+typedef struct {
+    /**
+     * Size of this struct in bytes: the same in all items, which stand so far apart.
+     */
+    size_t size;
+    /**
+     * What is done (KMSS_BATCH_…).
+     */
+    kmss_batch_action action;
+    /**
+     * How, in the numbers that go with the action.
+     */
+    uint32_t algorithm;
+    /**
+     * The key.
+     */
+    kmss_key *key;
+    /**
+     * Signing and verifying: what is said beside the algorithm, or NULL.
+     */
+    const kmss_sign_options *sign_options;
+    /**
+     * Encrypting and decrypting: the context.
+     */
+    const kmss_pair *context;
+    /**
+     * How many pairs it has.
+     */
+    size_t context_len;
+    /**
+     * The message, its digest, or the ciphertext.
+     */
+    const uint8_t *data;
+    /**
+     * Its length in bytes.
+     */
+    size_t data_len;
+    /**
+     * Verifying: the signature or MAC.
+     */
+    const uint8_t *signature;
+    /**
+     * Its length in bytes.
+     */
+    size_t signature_len;
+} kmss_batch_item;
+
+/**
+ * What came of an item. This struct has no size of its own, and stays as it is.
+ */
+typedef struct {
+    /**
+     * What the call for this item alone would have returned.
+     */
+    kmss_status status;
+    /**
+     * Why it failed, which `kmss_error_free` frees; NULL where it did not.
+     */
+    kmss_error *error;
+    /**
+     * The signature, MAC, ciphertext or plaintext, which `kmss_free` wipes and frees; NULL where there is none.
+     */
+    uint8_t *out;
+    /**
+     * Its length in bytes.
+     */
+    size_t out_len;
+} kmss_batch_result;
+
+/**
+ * What a user key is for. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_user_key_kind;
+
+/**
+ * What encrypts a message. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_message_algorithm;
 
 /**
  * A key-derivation function. Plain numbers in C, so that any other value is an error and not undefined behaviour.
@@ -331,6 +506,66 @@ typedef struct {
      */
     size_t context_len;
 } kmss_seal_options;
+
+/**
+ * How a key was wrapped. Set all of it to zero, then `size` to `sizeof(kmss_import_options)`.
+ */
+typedef struct {
+    /**
+     * Size of this struct in bytes.
+     */
+    size_t size;
+    /**
+     * KMSS_IMPORT_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * Under RSA: the hash of OAEP and of its MGF1; 0 for SHA-256.
+     */
+    kmss_hash_algorithm hash;
+    /**
+     * Under RSA: bits of the AES key between (128, 192, 256); 0 for 256.
+     */
+    uint32_t aes_bits;
+} kmss_import_options;
+
+/**
+ * How a token is signed, or must have been signed. Set all of it to zero, then `size` to `sizeof(kmss_jws_options)`.
+ */
+typedef struct {
+    /**
+     * Size of this struct in bytes.
+     */
+    size_t size;
+    /**
+     * KMSS_JWS_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * Verifying: by how many seconds clocks may differ, at most 600.
+     */
+    uint32_t leeway_s;
+    /**
+     * Signing claims: they hold for so many seconds from now on (`exp` is added); 0 where they say themselves until when.
+     */
+    uint64_t lifetime_s;
+    /**
+     * The algorithm (`PS256`, `RS256`, `ES256`, …) where a key has a choice; NULL for what is usual: PS256 with RSA keys.
+     */
+    const char *algorithm;
+    /**
+     * The type in the header (`typ`); NULL for `JWT` with claims, and for none with other payloads.
+     */
+    const char *type_;
+    /**
+     * Verifying claims: who must have made them (`iss`); NULL for anybody.
+     */
+    const char *issuer;
+    /**
+     * Verifying claims: whom they must be for (`aud`); with NULL claims that name anybody are refused.
+     */
+    const char *audience;
+} kmss_jws_options;
 
 /**
  * Which part of a key. Plain numbers in C, so that any other value is an error and not undefined behaviour.
@@ -470,12 +705,8 @@ typedef struct {
 } kmss_list_options;
 
 /**
- * A signature algorithm. Plain numbers in C, so that any other value is an error and not undefined behaviour.
- */
-typedef uint32_t kmss_algorithm;
-
-/**
- * What is said of a signature beside its algorithm. Set all of it to zero, then `size` to `sizeof(kmss_sign_options)`.
+ * When a key is rotated by itself: by whatever of it comes first. Set all of it to zero, then `size` to
+ * `sizeof(kmss_rotation)`; what is 0 does not count.
  */
 typedef struct {
     /**
@@ -483,26 +714,61 @@ typedef struct {
      */
     size_t size;
     /**
-     * KMSS_SIGN_…, or-ed together.
+     * KMSS_ROTATION_…, or-ed together.
      */
     uint32_t flags;
     /**
-     * SM2 of a message: the signer's identity; NULL for the usual one, `1234567812345678`.
+     * So many days after a version took the name, at most 36500.
      */
-    const uint8_t *user_id;
+    uint32_t days;
     /**
-     * Its length in bytes.
+     * After so many uses that protect something.
      */
-    size_t user_id_len;
+    uint64_t uses;
     /**
-     * Ed25519ctx, Ed448, ML-DSA and SLH-DSA: the context, at most 255 bytes; NULL for none.
+     * After so many bytes of data in such uses.
      */
-    const uint8_t *context;
+    uint64_t bytes;
+} kmss_rotation;
+
+/**
+ * A rule on what may be made. Set all of it to zero, then `size` to `sizeof(kmss_rule)`; what is NULL and 0 is free.
+ */
+typedef struct {
     /**
-     * Its length in bytes.
+     * Size of this struct in bytes.
      */
-    size_t context_len;
-} kmss_sign_options;
+    size_t size;
+    /**
+     * KMSS_RULE_…, or-ed together.
+     */
+    uint32_t flags;
+    /**
+     * New keys rotate after so many days by themselves, and none more seldom.
+     */
+    uint32_t rotation_days;
+    /**
+     * The types that may be made, with their least sizes where those are bounded: `rsa:3072`, `ec:384`, `aes`.
+     */
+    const char *const *types;
+    /**
+     * How many they are; with 0 all may be made.
+     */
+    size_t types_len;
+    /**
+     * The type that the command makes where none is said, as for `kmss_key_generate`.
+     */
+    const char *preferred;
+    /**
+     * Who owns the service, `kind:name`: whoever is called so sets its rule and grants its keys, too.
+     */
+    const char *owner;
+} kmss_rule;
+
+/**
+ * A signature algorithm. Plain numbers in C, so that any other value is an error and not undefined behaviour.
+ */
+typedef uint32_t kmss_algorithm;
 
 /**
  * What values and tokens look like. Set all of it to zero, then `size` to `sizeof(kmss_token_options)`.
@@ -603,6 +869,56 @@ typedef uint32_t kmss_wrapping;
  * SLH-DSA of the key's set (FIPS 205), of the message itself.
  */
 #define KMSS_SLH_DSA 13
+
+/**
+ * ECDSA on secp256k1 with SHA-256 and the lower s, as ledgers take it; the signature is r ‖ s, or DER.
+ */
+#define KMSS_ECDSA_LOW_S_SHA256 14
+
+/**
+ * The same over Keccak-256, the function from before FIPS 202.
+ */
+#define KMSS_ECDSA_LOW_S_KECCAK256 15
+
+/**
+ * ECDSA on secp256k1 with SHA-256 and the lower s; the signature is r ‖ s ‖ v of 65 bytes, where v (0 to 3) tells the public key.
+ */
+#define KMSS_ECDSA_RECOVERABLE_SHA256 16
+
+/**
+ * The same over Keccak-256.
+ */
+#define KMSS_ECDSA_RECOVERABLE_KECCAK256 17
+
+/**
+ * Signs `data`, as `kmss_sign`; `algorithm` is a `kmss_algorithm`.
+ */
+#define KMSS_BATCH_SIGN 1
+
+/**
+ * Verifies `signature` of `data`, as `kmss_verify`.
+ */
+#define KMSS_BATCH_VERIFY 2
+
+/**
+ * Computes the MAC of `data`, as `kmss_mac`; `algorithm` is a `kmss_mac_algorithm`.
+ */
+#define KMSS_BATCH_MAC 3
+
+/**
+ * Checks the MAC `signature` of `data`, as `kmss_verify_mac`.
+ */
+#define KMSS_BATCH_VERIFY_MAC 4
+
+/**
+ * Encrypts the message `data`, as `kmss_encrypt`; `algorithm` is a `kmss_message_algorithm`.
+ */
+#define KMSS_BATCH_ENCRYPT 5
+
+/**
+ * Decrypts the message `data`, as `kmss_decrypt`; `key` and `algorithm` are NULL and 0, since the message names its key.
+ */
+#define KMSS_BATCH_DECRYPT 6
 
 /**
  * Encrypting by SM4-CBC.
@@ -870,6 +1186,139 @@ kmss_status kmss_audit_export(kmss *home,
                               kmss_audit_record record,
                               void *user,
                               kmss_error **error);
+
+/**
+ * Writes an archive of everything of the tenant `tenant` (NULL for the usual one, `default`) to the file `archive`, which must not
+ * exist, while others go on working. Its key is split among custodians: `custodians` names them, 2 to 32, and `needed` of them open
+ * the archive. For root, the home's owner and the admins of the configuration.
+ *
+ * `shares` has room for `custodians_len` texts: each becomes the share of the custodian in the same place, which is kept nowhere
+ * else and which `kmss_free` wipes and frees. Give each to its custodian, apart from the others; without `needed` of them the archive
+ * is worthless. `json` may be NULL; else `*json` says of the archive `archive` (its identity), `epoch`, `created`, `namespaces`, `items`,
+ * `in_devices` and `elsewhere`, and `kmss_free` frees it.
+ *
+ * Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, KMSS_CONFLICT where
+ * tokens or policies were changed meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
+ * KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE. There is no archive then, and no share.
+ *
+ * # Safety
+ * `tenant` is NULL or NUL-terminated, `archive` is NUL-terminated; `custodians` points to `custodians_len` NUL-terminated strings and
+ * `shares` to as many writable pointers; `json` is NULL or points to a writable pointer.
+ */
+kmss_status kmss_backup_create(kmss *home,
+                               const char *tenant,
+                               const char *archive,
+                               const char *const *custodians,
+                               size_t custodians_len,
+                               uint32_t needed,
+                               char **shares,
+                               char **json,
+                               kmss_error **error);
+
+/**
+ * Says what the file `archive` says of itself, as JSON: `archive`, `tenant`, `epoch`, `created`, `suite`, `shares` and `needed`. Needs
+ * no share, and proves nothing. `*json` is freed by `kmss_free`.
+ *
+ * Errors: KMSS_INVALID_DATA or KMSS_DAMAGED for what is no archive, KMSS_STORAGE.
+ *
+ * # Safety
+ * `archive` is NUL-terminated; `json` points to a writable pointer.
+ */
+kmss_status kmss_backup_inspect(const char *archive,
+                                char **json,
+                                kmss_error **error);
+
+/**
+ * Reads the archive `archive` to its end with as many shares as it needs: whether it is whole, and what is in it. Needs no home.
+ *
+ * `json` may be NULL; else `*json` becomes `{"archive": …, "epoch": …, "holds": …}`, which `kmss_free` frees.
+ *
+ * Errors: KMSS_INVALID_ARGUMENT for what is no share, too few of them, or one of another archive; KMSS_DAMAGED for an archive that is
+ * not whole; KMSS_STORAGE.
+ *
+ * # Safety
+ * `archive` is NUL-terminated; `shares` points to `shares_len` NUL-terminated strings; `json` is NULL or points to a writable pointer.
+ */
+kmss_status kmss_backup_verify(const char *archive,
+                               const char *const *shares,
+                               size_t shares_len,
+                               char **json,
+                               kmss_error **error);
+
+/**
+ * Restores the archive `archive` into a home, with as many shares as it needs: tokens that the home does not have, each whole or not
+ * at all. What the home has stays as it is, and what was destroyed, revoked or removed there since does not come back. The archive is
+ * read to its end before anything is written. For root, the home's owner and the admins of the configuration. On an empty machine
+ * `kmss restore` or `kmss home init` makes the home first.
+ *
+ * `restore_options` may be NULL. `json` may be NULL; else `*json` says what became of it, which `kmss_free` frees: `archive`, `tenant`,
+ * `epoch`, `dry_run`, `namespaces` (each with its `name`, `id`, `objects` and `fate`: `restored`, `kept`, `over` or `name-taken`),
+ * `policies` (with why each is `refused`, or null), `in_devices`, `elsewhere`, and `partial`: whether something that is not there now
+ * did not have to stay away.
+ *
+ * Errors: KMSS_DENIED, also for an archive that is older than what was restored or is allowed; KMSS_DAMAGED and KMSS_INVALID_DATA for
+ * one that is not whole; KMSS_INVALID_ARGUMENT for wrong shares and for one of another suite: nothing was changed then. KMSS_CONFLICT
+ * where somebody else restores the same; KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE, after which it may be begun again.
+ *
+ * # Safety
+ * `archive` is NUL-terminated; `shares` points to `shares_len` NUL-terminated strings; `restore_options` is NULL or points to its
+ * struct; `json` is NULL or points to a writable pointer.
+ */
+kmss_status kmss_backup_restore(kmss *home,
+                                const char *archive,
+                                const char *const *shares,
+                                size_t shares_len,
+                                const kmss_restore_options *restore_options,
+                                char **json,
+                                kmss_error **error);
+
+/**
+ * Says which epoch the newest archive of the tenant `tenant` (NULL for the usual one) has, 0 where there was none, and below which
+ * none is restored in this home. Both outputs may be NULL.
+ *
+ * Errors: KMSS_STORAGE, KMSS_DAMAGED.
+ *
+ * # Safety
+ * `tenant` is NULL or NUL-terminated; `newest` and `least` are NULL or point to writable numbers.
+ */
+kmss_status kmss_backup_epochs(kmss *home,
+                               const char *tenant,
+                               uint64_t *newest,
+                               uint64_t *least,
+                               kmss_error **error);
+
+/**
+ * Has this home restore no archive of the tenant `tenant` (NULL for the usual one) any more whose epoch is below `least`, which only
+ * grows. For root, the home's owner and the admins of the configuration.
+ *
+ * Errors: KMSS_DENIED; KMSS_INVALID_ARGUMENT for an epoch that no archive had yet, other than the next; KMSS_STORAGE,
+ * KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `tenant` is NULL or NUL-terminated.
+ */
+kmss_status kmss_backup_retire(kmss *home,
+                               const char *tenant,
+                               uint64_t least,
+                               kmss_error **error);
+
+/**
+ * Does `items_len` things in one call, at most KMSS_BATCH_ITEMS, one after the other and in this order. Each is decided, counted and
+ * recorded by itself, and one that fails is in nobody's way: `results` has room for as many results, and each says what became of the
+ * item in the same place. Free their `out` and `error`.
+ *
+ * KMSS_OK: all was tried; look at every `status`. KMSS_INVALID_ARGUMENT for too many items or a wrong array, KMSS_INVALID_DATA for too
+ * many bytes, KMSS_INVALID_HANDLE for the session: nothing was done. What is not needed for an action is NULL and 0.
+ *
+ * # Safety
+ * `items` points to `items_len` structs, each with what its action needs as the call for that alone does; `results` points to as many
+ * writable structs.
+ */
+kmss_status kmss_batch(kmss_session *session,
+                       const kmss_batch_item *items,
+                       size_t items_len,
+                       kmss_batch_result *results,
+                       kmss_error **error);
 
 /**
  * Makes a user key under the business key `business`, an SM4 key with a CKA_ID of 8 bytes, for the application with the eight
@@ -1190,6 +1639,55 @@ kmss_status kmss_open(const char *home, kmss **out, kmss_error **error);
 void kmss_close(kmss *home);
 
 /**
+ * Makes the wrapping key `name`, under which somebody else wraps a key for `kmss_import_finish`, and which does nothing else: of type
+ * `rsa:3072` (NULL too) or `rsa:4096` for CKM_RSA_AES_KEY_WRAP, or `sm2` for SM2 enveloped keys (GM/T 0009). It is good until the end
+ * of the day (UTC) that is `days` days from today, at most 30, and never leaves.
+ *
+ * `*public_key` becomes its public half (SubjectPublicKeyInfo, DER), which `kmss_free` frees.
+ *
+ * Errors: KMSS_ALREADY_EXISTS, KMSS_INVALID_ARGUMENT, KMSS_DENIED, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `name` is NUL-terminated, `type_` too or NULL; `public_key` and `public_key_len` point to writable values.
+ */
+kmss_status kmss_import_begin_alloc(kmss_session *session,
+                                    const char *name,
+                                    const char *type_,
+                                    uint32_t days,
+                                    uint8_t **public_key,
+                                    size_t *public_key_len,
+                                    kmss_error **error);
+
+/**
+ * Takes in a key that was wrapped under the wrapping key named `with`, and destroys the wrapping key, so that a copy of what was
+ * wrapped opens nowhere any more (KMSS_IMPORT_KEEP leaves it).
+ *
+ * Under an RSA key `wrapped` is RSAES-OAEP of a fresh AES key, followed by the key under that one by AES-KWP: a secret key as it is,
+ * a private key as PKCS #8. Under an SM2 key it is an SM2EnvelopedKey (DER), and `type_` is `sm2`. `type_` is as for
+ * `kmss_key_generate`. The new key is called `name`, is sensitive, and has `key_options`; a private key comes with its public half.
+ * Both kinds of options may be NULL. `out` may be NULL; else `*out` becomes a handle of the secret key or the private half that
+ * `kmss_key_free` frees.
+ *
+ * Errors: KMSS_NOT_FOUND where there is no such wrapping key, KMSS_KEY_MISMATCH for a key that does more; KMSS_INVALID_DATA, the same for every way to be wrong;
+ * KMSS_ALREADY_EXISTS, KMSS_KEY_STATE where the wrapping key has ended, KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED, KMSS_DENIED,
+ * KMSS_AUDIT_UNAVAILABLE. Nothing came in then, except where the sentence says that only the wrapping key could not be destroyed.
+ *
+ * # Safety
+ * `with`, `type_` and `name` are NUL-terminated; `import_options` and `key_options` are NULL or point to their structs; `wrapped`
+ * points to `wrapped_len` bytes; `out` is NULL or points to a writable pointer.
+ */
+kmss_status kmss_import_finish(kmss_session *session,
+                               const char *with,
+                               const kmss_import_options *import_options,
+                               const uint8_t *wrapped,
+                               size_t wrapped_len,
+                               const char *type_,
+                               const char *name,
+                               const kmss_key_options *key_options,
+                               kmss_key **out,
+                               kmss_error **error);
+
+/**
  * Says what a ciphertext says of itself, as JSON: a message of `kmss_encrypt`, the beginning of a sealed file, or a ciphertext of
  * the compatible formats. Its `format` is `native`, `sealed-file`, `business-long`, `business-short`, `user-long` or
  * `user-short`; the other members follow from that. Needs no key and no session, and proves nothing.
@@ -1205,6 +1703,68 @@ kmss_status kmss_inspect(const uint8_t *ciphertext,
                          size_t ciphertext_len,
                          char **json,
                          kmss_error **error);
+
+/**
+ * Signs a JSON Web Token (RFC 7519), or with KMSS_JWS_PAYLOAD any bytes (RFC 7515), with a private key. The header names the version
+ * of the key (`kid`), so that the token verifies after rotations, too.
+ *
+ * `content` is one JSON object of at most 64 KiB that says nothing twice; `iat` is added where it is missing, and `exp` as
+ * `lifetime_s` says. `jws_options` may be NULL. `*token` becomes the token in the compact serialization, which `kmss_free` frees.
+ *
+ * Errors: KMSS_INVALID_DATA for what are no claims; KMSS_INVALID_ARGUMENT where nobody says until when they hold, or both do;
+ * KMSS_KEY_MISMATCH for keys that do not sign so; as `kmss_sign`.
+ *
+ * # Safety
+ * `jws_options` is NULL or points to its struct; `content` points to `content_len` bytes; `token` points to a writable pointer.
+ */
+kmss_status kmss_jws_sign(kmss_session *session,
+                          kmss_key *key,
+                          const kmss_jws_options *jws_options,
+                          const uint8_t *content,
+                          size_t content_len,
+                          char **token,
+                          kmss_error **error);
+
+/**
+ * Verifies a token with the version of a key that its header names, or with the one that has the name where it names none, and
+ * holds its claims against what `jws_options` say, which may be NULL. `key` is any half and version of that key, whose public half
+ * is in the token of the session. What a token says of algorithms and keys otherwise decides nothing.
+ *
+ * `token` has `token_len` bytes and need not be terminated. `*payload` becomes what it holds, which `kmss_free` frees; both
+ * pointers may be NULL where nobody wants to know. Nothing is given out of a token that is wrong.
+ *
+ * KMSS_OK: it is right, and holds now. KMSS_SIGNATURE_INVALID: no version of the key signed it. KMSS_INVALID_DATA: it was signed,
+ * and its claims are not as they are wanted, have expired or have yet to begin. Anything else: it could not be verified.
+ *
+ * # Safety
+ * `jws_options` is NULL or points to its struct; `token` points to `token_len` bytes; `payload` and `payload_len` point to writable
+ * values, or both are NULL.
+ */
+kmss_status kmss_jws_verify_alloc(kmss_session *session,
+                                  kmss_key *key,
+                                  const kmss_jws_options *jws_options,
+                                  const uint8_t *token,
+                                  size_t token_len,
+                                  uint8_t **payload,
+                                  size_t *payload_len,
+                                  kmss_error **error);
+
+/**
+ * Gives out the set (RFC 7517, section 5) of all versions of `keys` that verify now, the one that was made ahead included, as JSON.
+ * Each of `keys` is any half and version of a key whose public half is in the token. `algorithm` is that of RSA keys; NULL for
+ * PS256. `*json` is freed by `kmss_free`.
+ *
+ * Errors: KMSS_KEY_MISMATCH for keys that sign no tokens, KMSS_NOT_FOUND where a public half is not there, KMSS_INVALID_ARGUMENT.
+ *
+ * # Safety
+ * `keys` points to `keys_len` handles; `algorithm` is NULL or NUL-terminated; `json` points to a writable pointer.
+ */
+kmss_status kmss_jwks(kmss_session *session,
+                      kmss_key *const *keys,
+                      size_t keys_len,
+                      const char *algorithm,
+                      char **json,
+                      kmss_error **error);
 
 /**
  * Finds the key named `name` of class `class_` (KMSS_KEY_…): its name, an alias of it, or `name@n` for one of its versions. `*out`
@@ -1423,7 +1983,8 @@ kmss_status kmss_random(kmss_session *session, uint8_t *buffer, size_t len, kmss
 
 /**
  * Generates the key `name` of type `type_`: `aes:256`, `sm4`, `chacha20`, `hmac:256`, `rsa:3072`, `ec:p256` (p384, p521, secp256k1),
- * `ed25519`, `ed448`, `x25519`, `x448`, `sm2`, `dh:ffdhe3072`, `ml-dsa:65`, `ml-kem:768`, `slh-dsa:sha2-128s` and their kin.
+ * `ed25519`, `ed448`, `x25519`, `x448`, `sm2`, `dh:ffdhe3072`, `ml-dsa:65`, `ml-kem:768`, `slh-dsa:sha2-128s` and their kin;
+ * `hd-seed` for what `kmss_derive_child` derives from, and nothing else does.
  *
  * `key_options` may be NULL. `out` may be NULL; else `*out` becomes a handle of the secret key or of the private half, which
  * `kmss_key_free` frees.
@@ -1661,6 +2222,101 @@ kmss_status kmss_policy_explain(kmss *home,
                                 kmss_error **error);
 
 /**
+ * Says when the key `name` is rotated by itself: this is its whole rule from now on; a NULL `rotation` takes it away. For the
+ * security officer (`kmss_login_officer`). Whoever calls `kmss_rotate_due`, a kmssd or `kmss rotate due` does what is due.
+ *
+ * Errors: KMSS_NOT_FOUND, KMSS_DENIED for anybody else, KMSS_KEY_STATE, KMSS_INVALID_ARGUMENT for a rule that says nothing or
+ * cannot be meant, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `name` is NUL-terminated; `rotation` is NULL or points to its struct.
+ */
+kmss_status kmss_key_set_rotation(kmss_session *session, const char *name, const kmss_rotation *rotation, kmss_error **error);
+
+/**
+ * Does what is due about the rotation of every key of the token, or of the key `name` where that is not NULL: each step once,
+ * whoever else tries it at the same moment. Keys that a kmssd keeps are rotated there.
+ *
+ * `*json` becomes an array with an element for each key that has a rule: `name`, `version`, `due_ms` (or null), `uses` and `bytes`
+ * (`{"used": …, "limit": …}`, or null where they are not counted) and `step`: `waits`, `pending`, `rotate`, `prepare` and
+ * `activate` for what was done, or is due in a dry run; `held: …` and `failed: …` with the reason. A key that could not be rotated
+ * is told of here and is no error. `json` may be NULL; else `kmss_free` frees it.
+ *
+ * Errors: KMSS_INVALID_ARGUMENT, KMSS_DENIED for whoever may not list the token, KMSS_STORAGE.
+ *
+ * # Safety
+ * `name` is NULL or NUL-terminated; `json` is NULL or points to a writable pointer.
+ */
+kmss_status kmss_rotate_due(kmss_session *session,
+                            const char *name,
+                            uint32_t flags,
+                            char **json,
+                            kmss_error **error);
+
+/**
+ * Says which versions of the key `name` are there, the oldest first, as a JSON array whose elements are as `kmss_key_describe`
+ * says keys: the secret key or the private half of each, else the public one. `*json` is freed by `kmss_free`.
+ *
+ * Errors: KMSS_NOT_FOUND, KMSS_DENIED.
+ *
+ * # Safety
+ * `name` is NUL-terminated; `json` points to a writable pointer.
+ */
+kmss_status kmss_key_versions(kmss_session *session, const char *name, char **json, kmss_error **error);
+
+/**
+ * Sets the rule for the tenant `tenant`, or where that is NULL for the token of the session; with `service` for the keys of that
+ * service in it, else for all keys. It holds for what is made from now on, by everybody and at every door. For the security officer
+ * (`kmss_login_officer`), of tenants for root, the home's owner and the admins of the configuration, of a service for its owner, too.
+ *
+ * Errors: KMSS_NOT_LOGGED_IN and KMSS_DENIED for anybody else, KMSS_INVALID_ARGUMENT for what cannot be meant, KMSS_CONFLICT where
+ * somebody else changed it meanwhile, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `tenant` and `service` are NULL or NUL-terminated; `rule` points to its struct.
+ */
+kmss_status kmss_rule_set(kmss_session *session,
+                          const char *tenant,
+                          const char *service,
+                          const kmss_rule *rule,
+                          kmss_error **error);
+
+/**
+ * Removes the rule for exactly this, as `kmss_rule_set` has it; keys that are there stay as they are.
+ *
+ * Errors: KMSS_NOT_FOUND where there is none; as `kmss_rule_set`. A service's owner does not remove what names the owner.
+ *
+ * # Safety
+ * `tenant` and `service` are NULL or NUL-terminated.
+ */
+kmss_status kmss_rule_remove(kmss_session *session, const char *tenant, const char *service, kmss_error **error);
+
+/**
+ * Says which rules there are for the token of the session, for its tenant, and for services in them, the oldest first, as a JSON
+ * array: `scope`, `tenant`, `namespace`, `service`, `types`, `preferred`, `rotation_days`, `apart`, `owner`, `by` and `set`. `*json` is
+ * freed by `kmss_free`.
+ *
+ * Errors: KMSS_STORAGE, KMSS_DAMAGED.
+ *
+ * # Safety
+ * `json` points to a writable pointer.
+ */
+kmss_status kmss_rule_list(kmss_session *session,
+                           char **json,
+                           kmss_error **error);
+
+/**
+ * Lets the service `service` use the key `name`, both halves of a pair, beside the service that it belongs to; with
+ * KMSS_GRANT_WITHDRAW no more. For the security officer, and for the owner of the service that the key belongs to.
+ *
+ * Errors: KMSS_NOT_FOUND, KMSS_DENIED, KMSS_INVALID_ARGUMENT, KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `name` and `service` are NUL-terminated.
+ */
+kmss_status kmss_key_grant(kmss_session *session, const char *name, const char *service, uint32_t flags, kmss_error **error);
+
+/**
  * Logs in to the token labelled `token` (or `tenant/token`) as its user.
  *
  * `pin` has `pin_len` bytes and need not be terminated; it is copied into memory that is wiped. With a token that asks nobody for
@@ -1843,6 +2499,32 @@ kmss_status kmss_detokenize_alloc(kmss_session *session,
  * The version of KMSS, for example "0.1.0". Static: never freed.
  */
 const char *kmss_version(void);
+
+/**
+ * Derives the key pair at `path` from `seed`: a key that `kmss_key_generate` made of the type `hd-seed`, or that was brought in as
+ * one. `curve` is `secp256k1` (BIP-32), `p256` or `ed25519` (SLIP-10); paths are written as in `m/44'/60'/0'/0/7`, those of
+ * `ed25519` hardened throughout.
+ *
+ * The pair is a key of its own called `name` (which may be NULL with KMSS_KEY_SESSION), with `key_options`, which may be NULL. It
+ * signs and verifies, is where its seed is, and is protected as its seed is at least. `out` may be NULL; else `*out` becomes a
+ * handle of the private half that `kmss_key_free` frees.
+ *
+ * Errors: KMSS_INVALID_ARGUMENT for a path or a curve that there is not, and for KMSS_KEY_EXTRACTABLE where the seed is not;
+ * KMSS_UNSUPPORTED for what is no seed, and for keys of HSMs; KMSS_KEY_STATE, KMSS_DENIED, KMSS_ALREADY_EXISTS,
+ * KMSS_AUDIT_UNAVAILABLE.
+ *
+ * # Safety
+ * `curve` and `path` are NUL-terminated, `name` too or NULL; `key_options` is NULL or points to its struct; `out` is NULL or points
+ * to a writable pointer.
+ */
+kmss_status kmss_derive_child(kmss_session *session,
+                              kmss_key *seed,
+                              const char *curve,
+                              const char *path,
+                              const char *name,
+                              const kmss_key_options *key_options,
+                              kmss_key **out,
+                              kmss_error **error);
 
 /**
  * Wraps `key`, which must be extractable, under `wrapping_key`: a secret key, or the public half of an RSA pair. Private keys are

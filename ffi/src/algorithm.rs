@@ -5,8 +5,8 @@ use der::{Decode as _, Encode as _};
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{Object, PublicComponents};
 use libkmss::mechanism::{
-    EcMechanism, Hash, Hedge, KeyType, Mechanism, PqcInput, PqcMechanism, PqcSet, PqcSignature, Pss, RsaMechanism,
-    Sm2Mechanism,
+    Curve, EcMechanism, Hash, Hedge, KeyType, LedgerDigest, Mechanism, PqcInput, PqcMechanism, PqcSet, PqcSignature,
+    Pss, RsaMechanism, Sm2Mechanism,
 };
 
 use crate::failure::Failure;
@@ -41,6 +41,25 @@ pub const KMSS_SM2_SM3: kmss_algorithm = 11;
 pub const KMSS_ML_DSA: kmss_algorithm = 12;
 /// SLH-DSA of the key's set (FIPS 205), of the message itself.
 pub const KMSS_SLH_DSA: kmss_algorithm = 13;
+/// ECDSA on secp256k1 with SHA-256 and the lower s, as ledgers take it; the signature is r ‖ s, or DER.
+pub const KMSS_ECDSA_LOW_S_SHA256: kmss_algorithm = 14;
+/// The same over Keccak-256, the function from before FIPS 202.
+pub const KMSS_ECDSA_LOW_S_KECCAK256: kmss_algorithm = 15;
+/// ECDSA on secp256k1 with SHA-256 and the lower s; the signature is r ‖ s ‖ v of 65 bytes, where v (0 to 3) tells the public key.
+pub const KMSS_ECDSA_RECOVERABLE_SHA256: kmss_algorithm = 16;
+/// The same over Keccak-256.
+pub const KMSS_ECDSA_RECOVERABLE_KECCAK256: kmss_algorithm = 17;
+
+/// What is between a message and a signature for a ledger, and whether v is in that; `None` for other algorithms.
+const fn ledger(algorithm: kmss_algorithm) -> Option<(LedgerDigest, bool)> {
+    match algorithm {
+        KMSS_ECDSA_LOW_S_SHA256 => Some((LedgerDigest::Sha256, false)),
+        KMSS_ECDSA_LOW_S_KECCAK256 => Some((LedgerDigest::Keccak256, false)),
+        KMSS_ECDSA_RECOVERABLE_SHA256 => Some((LedgerDigest::Sha256, true)),
+        KMSS_ECDSA_RECOVERABLE_KECCAK256 => Some((LedgerDigest::Keccak256, true)),
+        _ => None,
+    }
+}
 
 /// What a caller says of a signature beside its algorithm.
 pub(crate) struct Wish<'a> {
@@ -73,6 +92,12 @@ impl Signature {
             return Err(mismatch());
         }
         let raw = match &key.primary()?.public {
+            PublicComponents::Ec { curve, .. } if ledger(algorithm).is_some() && *curve != Curve::Secp256k1 => {
+                return Err(mismatch());
+            }
+            PublicComponents::Ec { curve, .. } if ledger(algorithm).is_some_and(|(_, has_v)| has_v) => {
+                2 * curve.field_len() + 1
+            }
             PublicComponents::Rsa { modulus, .. } => modulus.len(),
             PublicComponents::Ec { curve, .. } => 2 * curve.field_len(),
             PublicComponents::Pqc { set: PqcSet::MlDsa(set), .. } => set.signature_len(),
@@ -137,6 +162,10 @@ fn chosen(algorithm: kmss_algorithm, wish: &Wish<'_>) -> Result<(KeyType, Mechan
     };
     check(algorithm, wish)?;
     let plain = |key_type, mechanism| (key_type, mechanism, Vec::new());
+    if let Some((digest, recoverable)) = ledger(algorithm) {
+        let digest = if wish.digest { LedgerDigest::Ready } else { digest };
+        return Ok(plain(KeyType::Ec, Mechanism::Ec(EcMechanism::EcdsaLedger { digest, recoverable })));
+    }
     Ok(match algorithm {
         KMSS_RSA_PKCS1_SHA256 | KMSS_RSA_PKCS1_SHA384 | KMSS_RSA_PKCS1_SHA512 if wish.digest => {
             (KeyType::Rsa, Mechanism::Rsa(RsaMechanism::Pkcs), hash.digest_info().unwrap_or_default())
@@ -168,10 +197,11 @@ fn chosen(algorithm: kmss_algorithm, wish: &Wish<'_>) -> Result<(KeyType, Mechan
 
 /// Refuses wishes that an algorithm has nothing to do with.
 fn check(algorithm: kmss_algorithm, wish: &Wish<'_>) -> Result<(), Failure> {
-    let ecdsa = matches!(algorithm, KMSS_ECDSA_SHA256 | KMSS_ECDSA_SHA384 | KMSS_ECDSA_SHA512);
+    let ecdsa = matches!(algorithm, KMSS_ECDSA_SHA256 | KMSS_ECDSA_SHA384 | KMSS_ECDSA_SHA512)
+        || ledger(algorithm).is_some_and(|(_, has_v)| !has_v);
     let whole = matches!(algorithm, KMSS_EDDSA | KMSS_ML_DSA | KMSS_SLH_DSA);
     if wish.der && !ecdsa && algorithm != KMSS_SM2_SM3 {
-        return Err(Failure::argument("KMSS_SIGN_DER is for ECDSA and SM2"));
+        return Err(Failure::argument("KMSS_SIGN_DER is for ECDSA without v, and SM2"));
     }
     if wish.user_id.is_some() && (algorithm != KMSS_SM2_SM3 || wish.digest) {
         return Err(Failure::argument("user_id is for SM2 of a message"));

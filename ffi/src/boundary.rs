@@ -109,6 +109,17 @@ pub(crate) unsafe fn elements<'a, T>(data: *const T, len: usize, what: &str) -> 
     Ok(unsafe { std::slice::from_raw_parts(data, len) })
 }
 
+/// The texts of an array.
+///
+/// # Safety
+/// `given` points to `len` NUL-terminated strings that live for `'a`, or `len` is 0.
+pub(crate) unsafe fn words<'a>(given: *const *const c_char, len: usize, what: &str) -> Result<Vec<&'a str>, Failure> {
+    // SAFETY: passed on.
+    let given = unsafe { elements(given, len, what) }?;
+    // SAFETY: as above.
+    given.iter().map(|one| unsafe { word(*one, what) }).collect()
+}
+
 /// An encryption context.
 ///
 /// # Safety

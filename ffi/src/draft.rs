@@ -46,6 +46,9 @@ pub(crate) struct Wishes<'a> {
 }
 
 impl<'a> Wishes<'a> {
+    /// Nothing is said.
+    pub(crate) const NONE: Self = Self { flags: 0, id: &[], backend: None };
+
     /// # Safety
     /// `given` is what C callers promise of it; what is returned lives no longer than that.
     pub(crate) unsafe fn read(given: *const kmss_key_options) -> Result<Self, Failure> {
@@ -60,7 +63,8 @@ impl<'a> Wishes<'a> {
         Ok(Self { flags: given.flags, id, backend })
     }
 
-    fn has(&self, flag: u32) -> bool {
+    /// Whether `flag` was given.
+    pub(crate) fn has(&self, flag: u32) -> bool {
         self.flags & flag != 0
     }
 

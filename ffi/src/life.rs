@@ -8,7 +8,7 @@ use libkmss::clock::Timestamp;
 use libkmss::key::{Deletion, Description, KeyClass, Object, Purpose, RevocationReason, Transition};
 use libkmss::operation::{Destroy, ObjectRef, Rename, Turn};
 
-use crate::boundary::{Versioned, elements, enter, options, text, word};
+use crate::boundary::{Versioned, enter, options, text, word, words};
 use crate::error::kmss_error;
 use crate::failure::Failure;
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
@@ -109,14 +109,15 @@ unsafe fn transition(change: kmss_life_change, given: *const kmss_life_options) 
     })
 }
 
-fn change_life(session: &LoggedIn, name: &str, transition: &Transition) -> Result<(), Failure> {
+/// Changes the life of the key of this name.
+pub(crate) fn change_life(session: &LoggedIn, name: &str, transition: &Transition) -> Result<(), Failure> {
     let key = halves(session, name)?.first().map(ObjectRef::from).ok_or_else(|| missing(name))?;
     session.kms.change_life(&session.caller, key, transition)?;
     Ok(())
 }
 
 /// The secret key of this name, or both halves of the pair, the private one first.
-fn halves(session: &LoggedIn, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+pub(crate) fn halves(session: &LoggedIn, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
     let mut found = Vec::new();
     for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
         found.extend(session.kms.key(&session.caller, name, class)?);
@@ -239,10 +240,8 @@ pub unsafe extern "C" fn kmss_key_set_tags(
     let body = || {
         let session = SESSIONS.find(session)?;
         // SAFETY: the caller's promise, passed on.
-        let (name, given) = unsafe { (word(name, "name")?, elements(tags, tags_len, "tags")?) };
-        // SAFETY: as above.
-        let each = given.iter().map(|tag| unsafe { word(*tag, "a tag") }.map(str::to_owned));
-        let tags = each.collect::<Result<Vec<_>, _>>()?;
+        let (name, tags) = unsafe { (word(name, "name")?, words(tags, tags_len, "tags")?) };
+        let tags = tags.into_iter().map(str::to_owned).collect();
         change_life(&session, name, &Transition::Tag(tags))
     };
     // SAFETY: as above.

@@ -57,7 +57,8 @@ pub const KMSS_SHA3_512: kmss_hash_algorithm = 7;
 /// Most random bytes of one call.
 pub const KMSS_RANDOM_MAX: usize = 1_048_576;
 
-fn mac_of(algorithm: kmss_mac_algorithm) -> Result<MacMechanism, Failure> {
+/// The MAC of a number.
+pub(crate) fn mac_of(algorithm: kmss_mac_algorithm) -> Result<MacMechanism, Failure> {
     let hmac = |hash: Hash| MacMechanism::Hmac { hash, len: hash.len() };
     let cmac = |cipher| MacMechanism::Cmac { cipher, len: 16 };
     Ok(match algorithm {

@@ -19,6 +19,7 @@ use crate::key::{KEYS, class, give, kmss_key, kmss_key_class};
 use crate::out::{Out, put_text};
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
+use crate::wallet::{new_type, restrict};
 
 /// State of a key (NIST SP 800-57 part 1, section 7). Plain numbers in C: a newer KMSS may know more.
 pub type kmss_key_state = u32;
@@ -62,7 +63,8 @@ pub struct kmss_key_info {
 unsafe impl Versioned for kmss_key_info {}
 
 /// Generates the key `name` of type `type_`: `aes:256`, `sm4`, `chacha20`, `hmac:256`, `rsa:3072`, `ec:p256` (p384, p521, secp256k1),
-/// `ed25519`, `ed448`, `x25519`, `x448`, `sm2`, `dh:ffdhe3072`, `ml-dsa:65`, `ml-kem:768`, `slh-dsa:sha2-128s` and their kin.
+/// `ed25519`, `ed448`, `x25519`, `x448`, `sm2`, `dh:ffdhe3072`, `ml-dsa:65`, `ml-kem:768`, `slh-dsa:sha2-128s` and their kin;
+/// `hd-seed` for what `kmss_derive_child` derives from, and nothing else does.
 ///
 /// `key_options` may be NULL. `out` may be NULL; else `*out` becomes a handle of the secret key or of the private half, which
 /// `kmss_key_free` frees.
@@ -85,11 +87,11 @@ pub unsafe extern "C" fn kmss_key_generate(
     let body = || {
         let session = SESSIONS.find(session)?;
         // SAFETY: the caller's promise, passed on.
-        let (name, spec, wishes) = unsafe {
-            let spec: KeySpec = word(type_, "type_")?.parse()?;
-            (text(name, "name")?, spec, Wishes::read(key_options)?)
+        let (name, new_type, wishes) = unsafe {
+            let new_type = new_type(word(type_, "type_")?)?;
+            (text(name, "name")?, new_type, Wishes::read(key_options)?)
         };
-        let key = generated(&session, name, spec, &wishes)?;
+        let key = generated(&session, name, new_type, &wishes)?;
         if out.is_null() {
             return Ok(());
         }
@@ -103,12 +105,15 @@ pub unsafe extern "C" fn kmss_key_generate(
 fn generated(
     session: &LoggedIn,
     name: Option<&str>,
-    spec: KeySpec,
+    (spec, is_seed): (KeySpec, bool),
     wishes: &Wishes<'_>,
 ) -> Result<Arc<Object>, Failure> {
     let key_type = spec.key_type();
     if !key_type.is_asymmetric() {
-        let draft = wishes.draft(session, name, (key_type, KeyClass::Secret))?;
+        let mut draft = wishes.draft(session, name, (key_type, KeyClass::Secret))?;
+        if is_seed {
+            restrict(&mut draft);
+        }
         return Ok(session.kms.perform(&session.caller, GenerateSecret { spec, draft })?);
     }
     let private = wishes.draft(session, name, (key_type, KeyClass::Private))?;

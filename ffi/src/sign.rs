@@ -39,9 +39,11 @@ pub struct kmss_sign_options {
 // SAFETY: `repr(C)`, begins with its size, and zeros are NULL and nothing.
 unsafe impl Versioned for kmss_sign_options {}
 
+/// What is said of a signature, read.
+///
 /// # Safety
 /// `given` is what C callers promise of it; what is returned lives no longer than that.
-unsafe fn wish<'a>(given: *const kmss_sign_options) -> Result<Wish<'a>, Failure> {
+pub(crate) unsafe fn wish<'a>(given: *const kmss_sign_options) -> Result<Wish<'a>, Failure> {
     // SAFETY: passed on.
     let given = unsafe { options(given, "kmss_sign_options") }?;
     if given.flags & !(KMSS_SIGN_DIGEST | KMSS_SIGN_DER) != 0 {
@@ -207,7 +209,8 @@ pub(crate) fn verified(
     })?)
 }
 
-fn check_digest(algorithm: kmss_algorithm, wish: &Wish<'_>, data: &[u8]) -> Result<(), Failure> {
+/// Refuses a digest of another length than the algorithm's.
+pub(crate) fn check_digest(algorithm: kmss_algorithm, wish: &Wish<'_>, data: &[u8]) -> Result<(), Failure> {
     if wish.digest && data.len() != digest_len(algorithm) {
         let why = format!("the digest of this algorithm has {} bytes", digest_len(algorithm));
         return Err(Error::new(ErrorKind::DataLength, why).into());
@@ -215,6 +218,7 @@ fn check_digest(algorithm: kmss_algorithm, wish: &Wish<'_>, data: &[u8]) -> Resu
     Ok(())
 }
 
+/// A key that no call of this interface can use.
 pub(crate) fn asks_each_time() -> Failure {
     let sentence = "the key asks for its user's PIN at each use; only PKCS#11 programs can give it";
     Error::new(ErrorKind::NotLoggedIn, sentence).into()

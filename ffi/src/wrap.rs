@@ -7,7 +7,7 @@ use std::ffi::c_char;
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{KeyClass, KeySpec};
 use libkmss::mechanism::{BlockCipher, CipherMode, Hash, KeyType, Mechanism, Oaep, RsaMechanism};
-use libkmss::operation::{Expected, ObjectRef, Unwrap, Wrap};
+use libkmss::operation::{Chosen, Expected, ObjectRef, Unwrap, Wrap};
 
 use crate::boundary::{bytes, enter, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -29,6 +29,24 @@ pub const KMSS_WRAP_KWP: kmss_wrapping = 2;
 pub const KMSS_WRAP_RSA_OAEP_SHA256: kmss_wrapping = 3;
 /// A fresh AES-256 key under RSAES-OAEP with SHA-256, followed by the key under that one by KWP (PKCS#11 3.2, 6.1.21).
 pub const KMSS_WRAP_RSA_AES_SHA256: kmss_wrapping = 4;
+
+/// CKM_RSA_AES_KEY_WRAP.
+pub(crate) const RSA_AES_KEY_WRAP: u64 = 0x1054;
+
+/// How to wrap, with the number of PKCS#11, which a key may be restricted to.
+fn chosen(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Chosen, Failure> {
+    let mechanism = mechanism(wrapping, key_type)?;
+    let number = match wrapping {
+        // CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_KWP.
+        KMSS_WRAP_KW if key_type == KeyType::Aes => Some(0x2109),
+        KMSS_WRAP_KWP if key_type == KeyType::Aes => Some(0x210B),
+        // CKM_RSA_PKCS_OAEP.
+        KMSS_WRAP_RSA_OAEP_SHA256 => Some(0x0009),
+        KMSS_WRAP_RSA_AES_SHA256 => Some(RSA_AES_KEY_WRAP),
+        _ => None,
+    };
+    Ok(Chosen { mechanism, number })
+}
 
 fn mechanism(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Mechanism, Failure> {
     let oaep = || Oaep { hash: Hash::Sha256, mgf: Hash::Sha256, label: Vec::new() };
@@ -69,7 +87,7 @@ pub unsafe extern "C" fn kmss_wrap_alloc(
         let (session, under, key) = (SESSIONS.find(session)?, KEYS.find(wrapping_key)?, KEYS.find(key)?);
         // SAFETY: the caller's promise, passed on.
         let out = unsafe { Out::memory(wrapped, wrapped_len) }?;
-        let how = mechanism(wrapping, under.key_type)?.into();
+        let how = chosen(wrapping, under.key_type)?;
         let (wrapping, key) = (ObjectRef::clone(&under.object), ObjectRef::clone(&key.object));
         out.put(&session.kms.perform(&session.caller, Wrap { wrapping, key, how })?)
     };
@@ -111,7 +129,7 @@ pub unsafe extern "C" fn kmss_unwrap(
             return Err(Failure::argument("out is NULL"));
         }
         let draft = wishes.draft(&session, name, (spec.key_type(), class))?;
-        let how = mechanism(wrapping, under.key_type)?.into();
+        let how = chosen(wrapping, under.key_type)?;
         let unwrapping = ObjectRef::clone(&under.object);
         let operation = Unwrap { unwrapping, how, wrapped: Cow::Borrowed(wrapped), expected, draft };
         let key = session.kms.perform(&session.caller, operation)?;

@@ -1,8 +1,11 @@
-//! Keys and explanations as JSON, wherever they are shown so.
+//! Keys, their rotation, rules, archives and explanations as JSON, wherever they are shown so.
 
+use libkmss::backup::ArchiveHeader;
 use libkmss::clock::Timestamp;
 use libkmss::key::Object;
 use libkmss::kms::past::Explanation;
+use libkmss::kms::{DueRotation, RotationStep, Spent};
+use libkmss::rules::KeyRule;
 use serde_json::{Value, json};
 
 use crate::words::{class_name, describe, uses};
@@ -35,6 +38,55 @@ pub fn key(object: &Object, now: Option<Timestamp>) -> Value {
         "created_ms": object.created.0,
         "id": object.id,
     })
+}
+
+/// A key whose rotation is looked after, and what was done about it.
+#[must_use]
+pub fn rotation(key: &DueRotation) -> Value {
+    let spent = |spent: Option<Spent>| spent.map(|spent| json!({ "used": spent.used, "limit": spent.limit }));
+    let (due, uses, bytes) = (key.due.map(|at| at.0), spent(key.uses), spent(key.bytes));
+    let step = step(&key.step);
+    json!({ "name": key.name, "version": key.version, "due_ms": due, "uses": uses, "bytes": bytes, "step": step })
+}
+
+/// What an archive of a tenant says of itself, which nothing has proven.
+#[must_use]
+pub fn archive(header: &ArchiveHeader) -> Value {
+    json!({
+        "archive": header.archive.to_string(),
+        "tenant": header.tenant,
+        "epoch": header.epoch,
+        "created": header.created,
+        "suite": header.suite.name(),
+        "shares": header.shares,
+        "needed": header.needed,
+    })
+}
+
+/// A rule on what may be made, for `scope`, which is written for people.
+#[must_use]
+pub fn rule(rule: &KeyRule, scope: &str) -> Value {
+    json!({
+        "scope": scope,
+        "tenant": rule.scope.tenant,
+        "namespace": rule.scope.namespace,
+        "service": rule.scope.service,
+        "types": rule.types.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "preferred": rule.preferred,
+        "rotation_days": rule.rotation_days,
+        "apart": rule.apart,
+        "owner": rule.owner,
+        "by": rule.by,
+        "set": rule.set,
+    })
+}
+
+/// A step, with why where there is a reason.
+fn step(step: &RotationStep) -> String {
+    match step {
+        RotationStep::Held(why) | RotationStep::Failed(why) => format!("{}: {why}", step.name()),
+        step => step.name().to_owned(),
+    }
 }
 
 /// Which rule decides on what an audit record tells of, and why.

@@ -78,6 +78,60 @@ static void versions(void) {
     for (size_t n = 0; n < 4; n++) kmss_key_free(all[n]);
 }
 
+/* What is due is told of, and done once. */
+static void due(const char *name, uint32_t flags, const char *said) {
+    char *json = NULL;
+    STATUS(KMSS_OK, kmss_rotate_due(user, name, flags, &json, &error));
+    if (strstr(json, said) == NULL) FAIL("no `%s` in %s", said, json);
+    kmss_free(json);
+}
+
+static void rules_of_rotation(void) {
+    uint8_t sealed[128];
+    size_t len;
+    char *json = NULL;
+    kmss_rotation rule;
+    memset(&rule, 0, sizeof rule);
+    kmss_key *key = NULL;
+    STATUS(KMSS_OK, kmss_key_generate(user, "worn", "aes:256", NULL, &key, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.size = sizeof rule;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.uses = 2;
+    rule.days = 36501;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.days = 90;
+    rule.flags = 2;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    rule.flags = KMSS_ROTATION_STRICT;
+    STATUS(KMSS_DENIED, kmss_key_set_rotation(user, "worn", &rule, &error));
+    STATUS(KMSS_OK, kmss_key_set_rotation(officer, "worn", &rule, &error));
+    STATUS(KMSS_NOT_FOUND, kmss_key_set_rotation(officer, "nothing", &rule, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_set_rotation(officer, NULL, &rule, &error));
+    due(NULL, KMSS_ROTATE_DRY_RUN, "\"step\":\"waits\"");
+    for (int n = 0; n < 2; n++) {
+        len = sizeof sealed;
+        STATUS(KMSS_OK, kmss_encrypt(user, key, 0, NULL, 0, (const uint8_t *)"x", 1, sealed, &len, &error));
+    }
+    CHECK(encrypts(key) == KMSS_QUOTA_EXCEEDED);
+    due("worn", KMSS_ROTATE_DRY_RUN, "\"step\":\"rotate\"");
+    due("worn", 0, "\"limit\":2");
+    due("worn", 0, "\"step\":\"waits\"");
+    due("somebody else", 0, "[]");
+    kmss_key *next = found("worn", KMSS_KEY_SECRET);
+    CHECK(info_of(next).version == 2 && encrypts(next) == KMSS_OK);
+    STATUS(KMSS_OK, kmss_key_versions(user, "worn", &json, &error));
+    CHECK(strstr(json, "\"worn@1\"") && strstr(json, "\"worn\"") && strstr(json, "worn@1") < strstr(json, "\"worn\""));
+    kmss_free(json);
+    STATUS(KMSS_NOT_FOUND, kmss_key_versions(user, "nothing", &json, &error));
+    STATUS(KMSS_OK, kmss_key_set_rotation(officer, "worn", NULL, &error));
+    due(NULL, 0, "[]");
+    STATUS(KMSS_OK, kmss_rotate_due(user, NULL, 0, NULL, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rotate_due(user, NULL, 4, NULL, &error));
+    kmss_key_free(key);
+    kmss_key_free(next);
+}
+
 static void names(void) {
     const char *tags[] = {"team:pay", "prod"};
     kmss_key_metadata said;
@@ -108,7 +162,7 @@ static void names(void) {
 }
 
 static void pages(void) {
-    char name[16], *json = NULL, after[33] = {0};
+    char name[32], *json = NULL, after[33] = {0};
     kmss_list_options how;
     int pages = 0, keys = 0;
     for (int n = 0; n < 7; n++) {
@@ -143,6 +197,74 @@ static void pages(void) {
     STATUS(KMSS_INVALID_ARGUMENT, kmss_key_list(user, &how, &json, &error));
 }
 
+static void listed(const char *said, int is_there) {
+    char *json = NULL;
+    STATUS(KMSS_OK, kmss_rule_list(user, &json, &error));
+    if ((strstr(json, said) != NULL) != is_there) FAIL("`%s` in %s", said, json);
+    kmss_free(json);
+}
+
+static void rules(void) {
+    const char *types[] = {"aes:256", "ec:256"}, *strange[] = {"aes", NULL};
+    kmss_rule rule;
+    memset(&rule, 0, sizeof rule);
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, NULL, NULL, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, NULL, &rule, &error));
+    rule.size = sizeof rule;
+    rule.types = strange;
+    rule.types_len = 2;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, NULL, &rule, &error));
+    rule.types = types;
+    rule.preferred = "nothing";
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, NULL, &rule, &error));
+    rule.preferred = "aes:256";
+    rule.rotation_days = 90;
+    rule.flags = 2;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, NULL, &rule, &error));
+    rule.flags = 0;
+    STATUS(KMSS_NOT_LOGGED_IN, kmss_rule_set(user, NULL, NULL, &rule, &error));
+    STATUS(KMSS_OK, kmss_rule_set(officer, NULL, NULL, &rule, &error));
+    listed("\"rotation_days\":90", 1);
+    STATUS(KMSS_DENIED, kmss_key_generate(user, "short", "aes:128", NULL, NULL, &error));
+    STATUS(KMSS_OK, kmss_key_generate(user, "long", "aes:256", NULL, NULL, &error));
+    due("long", KMSS_ROTATE_DRY_RUN, "\"name\":\"long\"");
+    /* Of a service, and of a tenant. */
+    rule.owner = "uid:4711";
+    STATUS(KMSS_OK, kmss_rule_set(officer, NULL, "billing", &rule, &error));
+    listed("\"service\":\"billing\"", 1);
+    rule.flags = KMSS_RULE_APART;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_set(officer, NULL, "billing", &rule, &error));
+    rule.owner = NULL;
+    STATUS(KMSS_OK, kmss_rule_set(user, "default", NULL, &rule, &error));
+    listed("\"tenant\":\"default\"", 1);
+    STATUS(KMSS_OK, kmss_rule_remove(user, "default", NULL, &error));
+    STATUS(KMSS_NOT_FOUND, kmss_rule_remove(user, "default", NULL, &error));
+    STATUS(KMSS_NOT_LOGGED_IN, kmss_rule_remove(user, NULL, NULL, &error));
+    STATUS(KMSS_OK, kmss_rule_remove(officer, NULL, "billing", &error));
+    STATUS(KMSS_OK, kmss_rule_remove(officer, NULL, NULL, &error));
+    listed("scope", 0);
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_rule_list(user, NULL, &error));
+    STATUS(KMSS_OK, kmss_key_generate(user, "short", "aes:128", NULL, NULL, &error));
+    /* A key of a service, and another one that it is granted to. */
+    kmss_key_metadata said;
+    char *json = NULL;
+    memset(&said, 0, sizeof said);
+    said.size = sizeof said;
+    said.service = "billing";
+    STATUS(KMSS_OK, kmss_key_set_metadata(officer, "long", &said, &error));
+    kmss_key *key = found("long", KMSS_KEY_SECRET);
+    CHECK(encrypts(key) == KMSS_DENIED);
+    STATUS(KMSS_OK, kmss_key_grant(officer, "long", "reports", 0, &error));
+    STATUS(KMSS_OK, kmss_key_grant(officer, "long", "reports", KMSS_GRANT_WITHDRAW, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_grant(officer, "long", "reports", 2, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_key_grant(officer, "long", NULL, 0, &error));
+    STATUS(KMSS_NOT_FOUND, kmss_key_grant(officer, "nothing", "reports", 0, &error));
+    STATUS(KMSS_OK, kmss_key_describe(user, key, &json, &error));
+    CHECK(strstr(json, "\"long\"") != NULL);
+    kmss_free(json);
+    kmss_key_free(key);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 3);
     const char *pin = getenv("KMSS_PIN"), *so_pin = getenv("KMSS_SO_PIN");
@@ -154,8 +276,10 @@ int main(int argc, char **argv) {
     STATUS(KMSS_PIN_INCORRECT, kmss_login_officer(home, argv[2], (const uint8_t *)"wrong", 5, &officer, &error));
     states();
     versions();
+    rules_of_rotation();
     names();
     pages();
+    rules();
     kmss_logout(user);
     kmss_logout(officer);
     kmss_close(home);

@@ -1,4 +1,5 @@
-/* abi_messages HOME TOKEN: messages, data keys, signatures, MACs, digests, wrapped and derived keys through the C interface. */
+/* abi_messages HOME TOKEN: messages, data keys, signatures, MACs, digests, wrapped and derived keys, and many of them at once, through the
+ * C interface. */
 #include "abi.h"
 #include <sys/wait.h>
 #include <unistd.h>
@@ -243,6 +244,110 @@ static void wrapping(void) {
 }
 
 /* A child goes on with the handles of its parent, and so does the parent. */
+static kmss_batch_item item(kmss_batch_action action, kmss_key *key, uint32_t algorithm) {
+    kmss_batch_item one;
+    memset(&one, 0, sizeof one);
+    one.size = sizeof one;
+    one.action = action;
+    one.key = key;
+    one.algorithm = algorithm;
+    one.data = text;
+    one.data_len = sizeof text;
+    return one;
+}
+
+static void freed(kmss_batch_result *results, size_t len) {
+    for (size_t n = 0; n < len; n++) {
+        kmss_free(results[n].out);
+        kmss_error_free(results[n].error);
+    }
+}
+
+static void batches(void) {
+    kmss_key *private = made("many", "ec:p256"), *public = found("many", KMSS_KEY_PUBLIC), *hmac = made("many-hmac", "hmac:256");
+    kmss_sign_options der;
+    memset(&der, 0, sizeof der);
+    der.size = sizeof der;
+    der.flags = KMSS_SIGN_DER;
+    kmss_batch_result results[8], again[8];
+    memset(results, 0xff, sizeof results);
+    /* What is done by itself, and what fails in nobody's way. */
+    kmss_batch_item items[8] = {
+        item(KMSS_BATCH_SIGN, private, KMSS_ECDSA_SHA256),  item(KMSS_BATCH_MAC, hmac, KMSS_HMAC_SHA256),
+        item(KMSS_BATCH_ENCRYPT, aes, KMSS_MESSAGE_USUAL),  item(KMSS_BATCH_SIGN, private, KMSS_ECDSA_SHA256),
+        item(KMSS_BATCH_SIGN, aes, KMSS_ECDSA_SHA256),      item(KMSS_BATCH_SIGN, NULL, KMSS_ECDSA_SHA256),
+        item(KMSS_BATCH_DECRYPT, NULL, 0),                  item(99, private, 0)};
+    items[2].context = context;
+    items[2].context_len = 2;
+    items[3].sign_options = &der;
+    STATUS(KMSS_OK, kmss_batch(session, items, 8, results, &error));
+    CHECK(results[0].status == KMSS_OK && results[0].out_len == 64 && results[0].error == NULL);
+    CHECK(results[1].status == KMSS_OK && results[1].out_len == 32);
+    CHECK(results[2].status == KMSS_OK && results[2].out_len == sizeof text + KMSS_MESSAGE_OVERHEAD);
+    CHECK(results[3].status == KMSS_OK && results[3].out[0] == 0x30);
+    const kmss_status failed[] = {KMSS_KEY_MISMATCH, KMSS_INVALID_HANDLE, KMSS_INVALID_DATA, KMSS_INVALID_ARGUMENT};
+    for (size_t n = 0; n < 4; n++) {
+        const kmss_batch_result *one = &results[4 + n];
+        CHECK(one->status == failed[n] && one->out == NULL && one->out_len == 0);
+        CHECK(kmss_error_status(one->error) == failed[n] && strlen(kmss_error_message(one->error)) > 5);
+    }
+    /* The other way round; each item with what the one before made. */
+    const uint8_t *other = (const uint8_t *)"others";
+    kmss_batch_item back[6] = {
+        item(KMSS_BATCH_VERIFY, public, KMSS_ECDSA_SHA256), item(KMSS_BATCH_VERIFY_MAC, hmac, KMSS_HMAC_SHA256),
+        item(KMSS_BATCH_DECRYPT, NULL, 0),                  item(KMSS_BATCH_VERIFY, public, KMSS_ECDSA_SHA256),
+        item(KMSS_BATCH_VERIFY, public, KMSS_ECDSA_SHA256), item(KMSS_BATCH_VERIFY_MAC, hmac, KMSS_HMAC_SHA256)};
+    for (size_t n = 0; n < 6; n++) {
+        const kmss_batch_result *from = &results[n < 4 ? n : n - 4];
+        if (n == 2) {
+            back[n].data = from->out;
+            back[n].data_len = from->out_len;
+            back[n].context = turned;
+            back[n].context_len = 2;
+        } else {
+            back[n].signature = from->out;
+            back[n].signature_len = from->out_len;
+        }
+        if (n >= 4) {
+            back[n].data = other;
+            back[n].data_len = 6;
+        }
+    }
+    back[3].sign_options = &der;
+    STATUS(KMSS_OK, kmss_batch(session, back, 6, again, &error));
+    for (size_t n = 0; n < 4; n++) CHECK(again[n].status == KMSS_OK && (n == 2) == (again[n].out != NULL));
+    CHECK(again[2].out_len == sizeof text && memcmp(again[2].out, text, sizeof text) == 0);
+    CHECK(again[4].status == KMSS_SIGNATURE_INVALID && again[5].status == KMSS_SIGNATURE_INVALID);
+    freed(again, 6);
+    /* What cannot be meant is not begun. */
+    static kmss_batch_result many[KMSS_BATCH_ITEMS + 1];
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_batch(session, items, KMSS_BATCH_ITEMS + 1, many, &error));
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_batch(session, NULL, 1, again, &error));
+    CHECK(again[0].status == KMSS_INVALID_ARGUMENT && again[0].out == NULL && again[0].error == NULL);
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_batch(session, items, 1, NULL, &error));
+    STATUS(KMSS_INVALID_HANDLE, kmss_batch(NULL, items, 1, again, &error));
+    STATUS(KMSS_OK, kmss_batch(session, NULL, 0, NULL, &error));
+    back[1].size = sizeof back[1] + 8;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_batch(session, back, 2, again, &error));
+    back[0].size = 0;
+    STATUS(KMSS_INVALID_ARGUMENT, kmss_batch(session, back, 1, again, &error));
+    /* Nor is what an action has nothing to do with overlooked. */
+    kmss_batch_item strange[4] = {item(KMSS_BATCH_MAC, hmac, KMSS_HMAC_SHA256), item(KMSS_BATCH_SIGN, private, KMSS_ECDSA_SHA256),
+                                  item(KMSS_BATCH_SIGN, private, KMSS_ECDSA_SHA256), item(KMSS_BATCH_DECRYPT, aes, 0)};
+    strange[0].sign_options = &der;
+    strange[1].signature = text;
+    strange[1].signature_len = 3;
+    strange[2].context = context;
+    strange[2].context_len = 1;
+    STATUS(KMSS_OK, kmss_batch(session, strange, 4, again, &error));
+    for (size_t n = 0; n < 4; n++) CHECK(again[n].status == KMSS_INVALID_ARGUMENT);
+    freed(again, 4);
+    freed(results, 8);
+    kmss_key_free(private);
+    kmss_key_free(public);
+    kmss_key_free(hmac);
+}
+
 static void forked(void) {
     uint8_t sealed[128], *kept = NULL;
     size_t len = sizeof sealed, kept_len = 0;
@@ -277,6 +382,7 @@ int main(int argc, char **argv) {
     signatures();
     macs();
     wrapping();
+    batches();
     forked();
     kmss_key_free(aes);
     kmss_logout(session);

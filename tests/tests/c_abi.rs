@@ -58,6 +58,30 @@ fn keys_live_their_lives_in_c() {
 }
 
 #[test]
+fn tokens_of_the_web_and_wallets_hold_in_c_and_others_are_content() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    let home = Home::with_token("abi");
+    std::fs::write(home.file("seed"), (0..16).collect::<Vec<u8>>()).unwrap();
+    std::fs::create_dir(home.file("web")).unwrap();
+    home.kmss("key import seed --raw --type hd-seed --name vector --token abi").within(home.folder()).succeed();
+    let run = program("abi_web").envs(&home.variables()).arg(home.path()).arg("abi").arg(home.file("web"));
+    run.succeed().mentions("the web and wallets hold");
+    for hash in ["keccak256", "sha256"] {
+        let script = built::workspace().join("tests/python/ledger.py");
+        let said = Program::new("/usr/bin/python3").arg(script).within(&home.file("web"));
+        said.words(&format!("coin.der {hash} message {hash}")).succeed().mentions("the ledger is content");
+    }
+    if let Some(python) = built::clients("python") {
+        let script = built::workspace().join("tests/python/use_pyjwt.py");
+        let said = Program::new(python.join("bin/python")).arg(script).arg("check").arg(home.file("web")).arg("kmss");
+        said.succeed().mentions("PyJWT is content with 3");
+    }
+    home.audit_is_whole();
+}
+
+#[test]
 fn tokens_files_policies_and_the_audit_hold_in_c() {
     if built::only_kmss("C interface") {
         return;

@@ -14,9 +14,14 @@ fn examples() -> PathBuf {
     built::workspace().join("ffi/examples")
 }
 
+/// The folder of `kmss.h`.
+fn include() -> PathBuf {
+    std::env::var_os("KMSS_INCLUDE").map_or_else(|| built::workspace().join("include"), PathBuf::from)
+}
+
 /// Compiles a C file against the header into `out`.
 fn compile(compiler: &str, source: &Path, out: &Path) {
-    let include = std::env::var_os("KMSS_INCLUDE").map_or_else(|| built::workspace().join("include"), PathBuf::from);
+    let include = include();
     let cc = Program::new("cc").words(compiler).words("-Wall -Wextra -Werror -D_GNU_SOURCE -g -O1 -pthread");
     let cc = cc.arg(format!("-I{}", include.display())).arg(format!("-I{}", examples().display()));
     let cc = cc.arg(source).arg("-o").arg(out);
@@ -83,18 +88,54 @@ fn the_examples_are_cpp17_too() {
 }
 
 #[test]
+fn pkg_config_says_how_programs_are_compiled_and_linked() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    // As it is installed: what `cargo xtask dist` puts there, under a prefix of its own.
+    let home = home();
+    let prefix = home.file("prefix");
+    let placed = |path: &str| {
+        let path = prefix.join(path);
+        std::fs::create_dir_all(path.parent().expect("a file lies in a folder")).unwrap();
+        path
+    };
+    std::os::unix::fs::symlink(built::module(), placed("lib/libkmss.so")).unwrap();
+    std::fs::copy(include().join("kmss.h"), placed("include/kmss.h")).unwrap();
+    let said = std::fs::read_to_string(built::workspace().join("ffi/kmss.pc.in")).unwrap();
+    std::fs::write(placed("lib/pkgconfig/kmss.pc"), said.replace("@VERSION@", env!("CARGO_PKG_VERSION"))).unwrap();
+    let pkg_config = |words: &str| {
+        let asked = Program::new("pkg-config").env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")).words(words);
+        asked.succeed().text().trim().to_owned()
+    };
+    assert_eq!(pkg_config("--modversion kmss"), env!("CARGO_PKG_VERSION"));
+    drop(pkg_config("--validate kmss"));
+    assert!(Path::new(&pkg_config("--variable=libdir kmss")).join("libkmss.so").exists());
+    for (name, args) in [("sign", ["demo", "signer", "hello"]), ("tokenize", ["demo", "files", "4111111111111111"])] {
+        let source = examples().join(name).with_extension("c");
+        let cc = Program::new("cc").words("-std=c99 -Wall -Wextra -Werror -D_GNU_SOURCE").arg(source);
+        cc.words(&pkg_config("--cflags --libs kmss")).arg("-o").arg(home.file(name)).succeed();
+        let run = Program::new(home.file(name)).envs(&home.variables()).within(home.folder());
+        run.env("LD_LIBRARY_PATH", prefix.join("lib")).args(args).succeed();
+    }
+}
+
+#[test]
 fn sanitizers_find_nothing_in_what_crosses_the_interface() {
     if built::only_kmss("C interface") {
         return;
     }
     let home = home();
     home.init_token("abi");
-    for name in ["abi_messages", "abi_services"] {
+    std::fs::write(home.file("seed"), (0..16).collect::<Vec<u8>>()).unwrap();
+    home.kmss("key import seed --raw --type hd-seed --name vector --token abi").within(home.folder()).succeed();
+    for name in ["abi_messages", "abi_web", "abi_keys", "abi_services"] {
         let (source, out) = (built::workspace().join("tests/c").join(name).with_extension("c"), home.file(name));
         compile("-std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all", &source, &out);
         let run = on(&home, &out).env("ASAN_OPTIONS", "detect_leaks=0").arg(home.path());
-        let token = if name == "abi_messages" { "demo" } else { "abi" };
-        run.arg(token).args((name == "abi_services").then(|| home.folder())).succeed().mentions("hold");
+        let token = if ["abi_messages", "abi_keys"].contains(&name) { "demo" } else { "abi" };
+        let takes_folder = ["abi_services", "abi_web"].contains(&name);
+        run.arg(token).args(takes_folder.then(|| home.folder())).succeed().mentions("hold");
     }
 }
 

@@ -130,20 +130,9 @@ module: libkmss_pkcs11.so
 priority: 1
 ";
 
+/// What programs that are linked with the shared object ask pkg-config for; tests/tests/c_abi_examples.rs holds it against that.
 fn pkg_config() -> String {
-    format!(
-        "prefix=${{pcfiledir}}/../..\n\
-         libdir=${{prefix}}/lib\n\
-         includedir=${{prefix}}/include\n\
-         p11_module=${{libdir}}/libkmss_pkcs11.so\n\
-         \n\
-         Name: kmss\n\
-         Description: Key management: the C ABI, and a PKCS#11 module in the same file\n\
-         Version: {}\n\
-         Libs: -L${{libdir}} -lkmss\n\
-         Cflags: -I${{includedir}}\n",
-        env!("CARGO_PKG_VERSION")
-    )
+    include_str!("../../ffi/kmss.pc.in").replace("@VERSION@", env!("CARGO_PKG_VERSION"))
 }
 
 fn copy_headers(project: &Project, to: &Path) -> Result<(), Error> {

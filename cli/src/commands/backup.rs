@@ -192,15 +192,7 @@ fn key(header: &ArchiveHeader, files: &[PathBuf]) -> Result<ArchiveKey, Failure>
 pub(super) fn inspect(json: bool, archive: &Path) -> Result<(), Failure> {
     let header = ArchiveHeader::read(&mut opened(archive)?)?;
     if json {
-        return output::json(&json!({
-            "archive": header.archive.to_string(),
-            "tenant": header.tenant,
-            "epoch": header.epoch,
-            "created": header.created,
-            "suite": header.suite.name(),
-            "shares": header.shares,
-            "needed": header.needed,
-        }));
+        return output::json(&report::json::archive(&header));
     }
     output::line(&format!("Archive {} of the tenant `{}`", header.archive, output::plain(&header.tenant)))?;
     output::line(&format!("Epoch {}, made {}", header.epoch, output::time(header.created.0)))?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libkmss::clock::Timestamp;
+use libkmss::envelope::Sm2Envelope;
 use libkmss::key::{BackendId, Date, KeyClass, KeySpec, Object, Protection, PublicComponents, Usage};
 use libkmss::mechanism::{BlockCipher, CipherMode, Curve, Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::Chosen;
@@ -18,7 +19,6 @@ use super::key_import::{self, Wanted};
 use crate::args::{ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType};
 use crate::context::Context;
 use crate::material;
-use crate::material::sm2_envelope::{Envelope, unfit};
 use crate::objects::Objects;
 use crate::output::{self, Failure};
 
@@ -140,17 +140,17 @@ fn enveloped(
     wrapped: &[u8],
     wanted: &Wanted,
 ) -> Result<Arc<Object>, Failure> {
-    let envelope = Envelope::parse(wrapped)?;
+    let envelope = Sm2Envelope::parse(wrapped)?;
     let mechanism = Mechanism::Sm2(Sm2Mechanism::Encrypt);
     let opened = objects.crypt_each(with, &mechanism, false, &[&envelope.wrapped])?;
-    let components = envelope.open(opened.first().ok_or_else(unfit)?)?;
+    let components = envelope.open(opened.first().ok_or("the envelope's key was not decrypted")?)?;
     let made = key_import::import(objects, &components, wanted)?;
-    let is_right = made.key().and_then(|key| key.primary().ok()).is_some_and(|it| envelope.is_of(&it.public));
-    if !is_right {
+    let public = &made.key().ok_or("the new object is no key")?.primary()?.public;
+    if let Err(error) = envelope.require(public) {
         for half in key::parts(objects, &wanted.name)? {
             objects.destroy(&half)?;
         }
-        return Err(unfit());
+        return Err(error.into());
     }
     Ok(made)
 }

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use libkmss::key::{Object, Role, Rotation};
 use libkmss::kms::{DueRotation, RotationStep, Spent};
 use libkmss::operation::Turn;
-use serde_json::{Value, json};
 
 use super::key;
 use super::key_life::IN_PART;
@@ -146,7 +145,7 @@ pub(super) fn due(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failu
     objects.close()?;
     let failed = keys.iter().any(|key| matches!(key.step, RotationStep::Failed(_)));
     if context.global.json {
-        output::json(&keys.iter().map(described).collect::<Vec<_>>())?;
+        output::json(&keys.iter().map(report::json::rotation).collect::<Vec<_>>())?;
     } else {
         let due = |key: &DueRotation| key.due.map_or_else(String::new, |at| output::time(at.0));
         let row = |key: &DueRotation| {
@@ -169,11 +168,4 @@ fn step(step: &RotationStep) -> String {
         RotationStep::Held(why) | RotationStep::Failed(why) => format!("{}: {}", step.name(), output::plain(why)),
         step => step.name().to_owned(),
     }
-}
-
-fn described(key: &DueRotation) -> Value {
-    let spent = |spent: Option<Spent>| spent.map(|spent| json!({ "used": spent.used, "limit": spent.limit }));
-    let (due, uses, bytes) = (key.due.map(|at| at.0), spent(key.uses), spent(key.bytes));
-    let step = step(&key.step);
-    json!({ "name": key.name, "version": key.version, "due_ms": due, "uses": uses, "bytes": bytes, "step": step })
 }

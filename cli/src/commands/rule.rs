@@ -90,17 +90,5 @@ fn shown(known: &Known, scope: &RuleScope) -> String {
 }
 
 fn described(known: &Known, rule: &KeyRule) -> Value {
-    json!({
-        "scope": shown(known, &rule.scope),
-        "tenant": rule.scope.tenant,
-        "namespace": rule.scope.namespace,
-        "service": rule.scope.service,
-        "types": rule.types.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "preferred": rule.preferred,
-        "rotation_days": rule.rotation_days,
-        "apart": rule.apart,
-        "owner": rule.owner,
-        "by": rule.by,
-        "set": rule.set,
-    })
+    report::json::rule(rule, &shown(known, &rule.scope))
 }

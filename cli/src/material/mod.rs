@@ -8,7 +8,6 @@ mod jwk;
 mod pem;
 mod pkcs12;
 mod pqc;
-pub(crate) mod sm2_envelope;
 
 use std::io::Read as _;
 use std::path::Path;

@@ -3,6 +3,8 @@
 
 mod cache;
 pub mod file;
+mod sm2;
 pub mod stream;
 
 pub use cache::{CacheLimits, CachedDataKey, DataKeyCache};
+pub use sm2::Sm2Envelope;
