@@ -262,6 +262,9 @@ pub(crate) enum KeyCommand {
         /// It does nothing until it is enabled, or a moment comes that `key schedule` names
         #[arg(long)]
         pre_active: bool,
+        /// Make this many, named NAME-1, NAME-2 and so on: nothing is made where one of these names is taken
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "id")]
+        count: Option<u32>,
     },
     /// Derive a pair from a seed by a path (BIP-32; SLIP-10 on P-256 and Ed25519); the seed stays where it is
     Derive(DeriveArgs),

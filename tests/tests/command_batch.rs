@@ -94,3 +94,25 @@ fn more_lines_than_a_call_takes_are_answered_in_order() {
     assert_ne!(done[0], done[1]);
     assert!(done.iter().enumerate().all(|(at, one)| *one == done[at % 2]));
 }
+
+#[test]
+fn many_keys_are_made_or_none_where_a_name_is_taken() {
+    if built::only_kmss("key generate --count") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    let made = home.kmss(&format!("key generate user --count 300 --token {TOKEN} --type aes:256")).succeed();
+    assert!(made.text().contains("Generated 300"), "{}", made.text());
+    let made = home.kmss(&format!("--json key generate pair --count 3 --token {TOKEN} --type ec:p256")).succeed();
+    let made: Vec<Value> = serde_json::from_str(&made.text()).unwrap();
+    let names: Vec<_> = made.iter().map(|key| key["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["pair-1", "pair-2", "pair-3"]);
+    home.kmss(&format!("encrypt user-300 --token {TOKEN}")).input("text").succeed();
+    home.kmss(&format!("sign pair-3 --token {TOKEN}")).input("text").succeed();
+    let again = home.kmss(&format!("key generate user --count 400 --token {TOKEN} --type aes:256")).fail();
+    assert!(again.all().contains("`user-1` exists already"), "{}", again.all());
+    let listed = home.kmss(&format!("--json key list --token {TOKEN}")).succeed();
+    let listed: Vec<Value> = serde_json::from_str(&listed.text()).unwrap();
+    // Both halves of a pair are one line.
+    assert_eq!(listed.len(), 303);
+}

@@ -11,7 +11,7 @@ use libkmss::tenant::BackendId;
 use report::{class_name, uses};
 use serde_json::{Value, json};
 
-use super::{key_derive, key_export, key_import, key_life, key_move, key_name, key_type, token};
+use super::{key_derive, key_export, key_import, key_life, key_many, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
 use crate::objects::Objects;
@@ -24,9 +24,15 @@ use crate::output::{self, Failure};
 pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Failure> {
     match command {
         KeyCommand::Move(args) => return key_move::run(context, &args),
-        KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active } => {
-            let how = How { id: id.as_deref(), extractable, backend, pre_active };
-            generate(context, &name, &token.token, key_type.as_deref(), how)
+        KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active, count } => {
+            let identifier = id.as_deref().map(parse_hex).transpose()?;
+            let is_seed = key_type.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(key_type::SEED));
+            let backend = chosen(context, backend)?;
+            let how = How { identifier, extractable, backend, pre_active, is_seed };
+            match count {
+                None => generate(context, &name, &token.token, key_type.as_deref(), &how),
+                Some(count) => key_many::generate(context, (&name, count), &token.token, key_type.as_deref(), &how),
+            }
         }
         KeyCommand::Derive(args) => key_derive::run(context, &args),
         KeyCommand::Import(args) => key_import::run(context, &args),
@@ -52,42 +58,21 @@ pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Fa
 }
 
 /// What a new key gets beside name and type.
-struct How<'a> {
-    id: Option<&'a str>,
+pub(super) struct How {
+    identifier: Option<Vec<u8>>,
     extractable: bool,
-    backend: Option<String>,
+    backend: Option<BackendId>,
     pre_active: bool,
+    is_seed: bool,
 }
 
-fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>, how: How<'_>) -> Result<(), Failure> {
-    let spec = type_text.map(key_type::parse).transpose()?;
-    let How { id, extractable, backend, pre_active } = how;
-    let identifier = id.map(parse_hex).transpose()?;
+fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>, how: &How) -> Result<(), Failure> {
     let objects = context.objects(token)?;
-    let spec = match spec {
-        Some(spec) => spec,
-        None => preferred(&*objects)?,
-    };
-    if !parts(&*objects, name)?.is_empty() {
-        return Err(format!("a key named `{name}` exists already in token `{token}`").into());
-    }
-    let private_class = if spec.key_type().is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
-    let mut draft = draft(&*objects, name, &spec, private_class)?;
-    draft.protection = Protection { sensitive: true, extractable, ..Protection::default() };
-    draft.private = true;
-    if type_text.is_some_and(|text| text.eq_ignore_ascii_case(key_type::SEED)) {
-        key_derive::restrict(&mut draft);
-    }
-    draft.pre_active = pre_active;
-    draft.backend = chosen(context, backend)?;
-    draft.identifier = identifier.unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
-    let made = if spec.key_type().is_asymmetric() {
-        let mut public = self::draft(&*objects, name, &spec, KeyClass::Public)?;
-        public.identifier.clone_from(&draft.identifier);
-        public.pre_active = pre_active;
-        objects.generate_pair(spec, draft, public)?
-    } else {
-        objects.generate_secret(spec, draft)?
+    let spec = wanted(&*objects, type_text)?;
+    require_new(&*objects, name, token)?;
+    let made = match how.drafts(&*objects, name, &spec)? {
+        (private, Some(public)) => objects.generate_pair(spec, private, public)?,
+        (secret, None) => objects.generate_secret(spec, secret)?,
     };
     objects.close()?;
     if context.global.json {
@@ -100,6 +85,50 @@ fn generate(context: &Context, name: &str, token: &str, type_text: Option<&str>,
         output::plain(&key.name),
         output::hex(&made.identifier)
     ))
+}
+
+impl How {
+    /// Drafts of a key called `name`: of the secret key or the private half, and of the public half.
+    pub(super) fn drafts(
+        &self,
+        objects: &dyn Objects,
+        name: &str,
+        spec: &KeySpec,
+    ) -> Result<(Draft, Option<Draft>), Failure> {
+        let is_pair = spec.key_type().is_asymmetric();
+        let mut draft = draft(objects, name, spec, if is_pair { KeyClass::Private } else { KeyClass::Secret })?;
+        draft.protection = Protection { sensitive: true, extractable: self.extractable, ..Protection::default() };
+        draft.private = true;
+        if self.is_seed {
+            key_derive::restrict(&mut draft);
+        }
+        draft.pre_active = self.pre_active;
+        draft.backend.clone_from(&self.backend);
+        draft.identifier = self.identifier.clone().unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
+        if !is_pair {
+            return Ok((draft, None));
+        }
+        let mut public = self::draft(objects, name, spec, KeyClass::Public)?;
+        public.identifier.clone_from(&draft.identifier);
+        public.pre_active = self.pre_active;
+        Ok((draft, Some(public)))
+    }
+}
+
+/// Refuses a name that a key has; the one that a destroyed key keeps is refused when it is made.
+pub(super) fn require_new(objects: &dyn Objects, name: &str, token: &str) -> Result<(), Failure> {
+    if !parts(objects, name)?.is_empty() {
+        return Err(format!("a key named `{name}` exists already in token `{token}`").into());
+    }
+    Ok(())
+}
+
+/// What to make: what is said, or what a rule prefers.
+pub(super) fn wanted(objects: &dyn Objects, type_text: Option<&str>) -> Result<KeySpec, Failure> {
+    match type_text {
+        Some(text) => key_type::parse(text),
+        None => preferred(objects),
+    }
 }
 
 /// What a rule prefers to be made.

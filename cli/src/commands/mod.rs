@@ -30,6 +30,7 @@ mod key_derive;
 mod key_export;
 mod key_import;
 mod key_life;
+mod key_many;
 mod key_move;
 mod key_name;
 mod key_rotate;

@@ -19,7 +19,7 @@ use libkmss::tenant::Namespace;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Deed, Done, Objects, Vaulted, grouped, in_line};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, grouped, in_line};
 use crate::output::Failure;
 
 /// Tombstones that are read at a time.
@@ -68,6 +68,19 @@ impl Objects for HomeObjects {
 
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure> {
         Ok(self.kms.perform(&self.caller, GenerateSecret { spec, draft })?)
+    }
+
+    fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {
+        let (mut secrets, mut pairs) = (Vec::new(), Vec::new());
+        for (private, public) in drafts {
+            match public {
+                None => secrets.push(GenerateSecret { spec: spec.clone(), draft: private }),
+                Some(public) => pairs.push(GeneratePair { spec: spec.clone(), private, public }),
+            }
+        }
+        let secrets = self.kms.make_each(&self.caller, secrets)?.into_iter();
+        let pairs = self.kms.make_each(&self.caller, pairs)?.into_iter().map(|made| Ok(made?.0));
+        Ok(secrets.chain(pairs).map(|made| made.map_err(Failure::from)).collect())
     }
 
     fn derive_child(

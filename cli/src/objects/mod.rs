@@ -3,6 +3,7 @@
 mod batch;
 mod home;
 mod server;
+mod wire;
 
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub(crate) struct DataPairMade {
     pub(crate) ciphertext: Vec<u8>,
 }
 
+/// What came of one of many keys.
+pub(crate) type Made = Result<Arc<Object>, Failure>;
+
 /// The objects of a token, for whoever has logged in. Every error is the home's or the server's own.
 pub(crate) trait Objects {
     /// The token.
@@ -69,6 +73,10 @@ pub(crate) trait Objects {
 
     /// Makes a secret key.
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure>;
+
+    /// Makes many keys of one type, each of one draft or, where it is a pair, of two; each with a result of its own: the secret key or
+    /// the private half.
+    fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure>;
 
     /// Makes the pair at a path of a seed; its private half.
     fn derive_child(

@@ -18,7 +18,8 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Deed, Done, Objects, Vaulted, batch, grouped};
+use super::wire::{class_number, kind_number, paged};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped};
 use crate::context;
 use crate::output::Failure;
 
@@ -89,37 +90,6 @@ pub(crate) fn text(pin: &Secret) -> Result<String, Failure> {
     Ok(std::str::from_utf8(pin.expose()).map_err(|_| "a server takes PINs in UTF-8 only")?.to_owned())
 }
 
-/// What is on all pages of a list; `ask` is told where a page begins, and says where the next one does.
-fn paged<T>(mut ask: impl FnMut(Vec<u8>) -> Result<(Vec<T>, Vec<u8>), Failure>) -> Result<Vec<T>, Failure> {
-    let (mut all, mut token) = (Vec::new(), Vec::new());
-    loop {
-        let (page, next) = ask(token)?;
-        all.extend(page);
-        if next.is_empty() {
-            return Ok(all);
-        }
-        token = next;
-    }
-}
-
-const fn class_number(class: KeyClass) -> proto::KeyClass {
-    match class {
-        KeyClass::Secret => proto::KeyClass::Secret,
-        KeyClass::Private => proto::KeyClass::Private,
-        KeyClass::Public => proto::KeyClass::Public,
-    }
-}
-
-const fn kind_number(kind: ObjectKind) -> proto::ObjectKind {
-    match kind {
-        ObjectKind::Key(KeyClass::Secret) => proto::ObjectKind::SecretKey,
-        ObjectKind::Key(KeyClass::Private) => proto::ObjectKind::PrivateKey,
-        ObjectKind::Key(KeyClass::Public) => proto::ObjectKind::PublicKey,
-        ObjectKind::Certificate => proto::ObjectKind::Certificate,
-        ObjectKind::Data => proto::ObjectKind::Data,
-    }
-}
-
 impl Objects for ServerObjects<'_> {
     fn namespace(&self) -> &Namespace {
         &self.namespace
@@ -184,6 +154,32 @@ impl Objects for ServerObjects<'_> {
         let (spec, draft) = (Some((&spec).into()), Some((&draft).into()));
         let request = proto::GenerateKeyRequest { namespace: self.place(), spec, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
+    }
+
+    fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {
+        use proto::generated_key::Result as End;
+        let (mut secrets, mut made) = (Vec::new(), Vec::with_capacity(drafts.len()));
+        for (private, public) in drafts {
+            match public {
+                None => secrets.push((&private).into()),
+                Some(public) => made.push(self.generate_pair(spec.clone(), private, public)),
+            }
+        }
+        if secrets.is_empty() {
+            return Ok(made);
+        }
+        let request = proto::GenerateKeysRequest {
+            namespace: self.place(),
+            spec: Some(spec.into()),
+            drafts: secrets,
+            request_id: Vec::new(),
+        };
+        made.extend(self.server.ask(request)?.keys.into_iter().map(|one| match one.result {
+            Some(End::Error(error)) => Err(format!("the server says: {}", error.message).into()),
+            Some(End::Key(key)) => self.object(Some(key)),
+            None => self.object(None),
+        }));
+        Ok(made)
     }
 
     fn derive_child(

@@ -8,6 +8,7 @@ mod cache;
 mod carry;
 mod changes;
 mod check;
+mod create;
 mod find;
 mod index;
 mod mirror;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 pub use changes::Changes;
 pub use check::{CatalogReport, Complaint};
+pub(crate) use create::Newcomers;
 pub use find::{Match, Query};
 pub use index::{Facet, ObjectKind};
 pub use mirror::{Bookmark, Taken};

@@ -5,6 +5,8 @@
 //! name must be unique among public and private objects: whoever holds the root key but no PIN can test guesses of names,
 //! and reads none.
 
+use std::collections::BTreeSet;
+
 use subtle::ConstantTimeEq;
 
 use super::index::proof;
@@ -74,15 +76,15 @@ pub(super) fn read(key: &DomainKey, path: &StoreKey, guard: &[u8]) -> Result<Obj
     if genuine { Ok(ObjectId(*id)) } else { Err(damaged()) }
 }
 
-/// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken). A private and a
-/// public key that come together get the same; those of `exact` get what they want, or there is an error.
+/// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken, or among `taken`, to
+/// which the places of the chosen ones are added). A private and a public key that come together get the same. Those of `exact`
+/// get what they want, or there is an error.
 pub(super) fn choose(
     store: &dyn Store,
     (key, paths): (&DomainKey, &Paths),
-    (wanted, exact): (&[String], &[ObjectId]),
+    (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
     objects: &mut [Object],
 ) -> Result<()> {
-    let mut taken: Vec<StoreKey> = Vec::new();
     for group in groups(wanted, objects) {
         let classes: Vec<KeyClass> = group.iter().filter_map(|i| objects.get(*i)?.key()).map(|k| k.class).collect();
         let base = group.iter().filter_map(|i| wanted.get(*i)).find(|n| !n.is_empty()).map_or("key", String::as_str);

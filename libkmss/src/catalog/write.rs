@@ -1,4 +1,4 @@
-//! Making, changing and destroying objects. Each is one batch: the record, its index entries and its names together.
+//! Changing and destroying objects. Each is one batch: the record, its index entries and its names together.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::{Catalog, index, key_for, name, not_found, record};
 use crate::caller::Caller;
 use crate::domain::FIRST_VERSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DeviceObject, DomainKey, DomainVersion, KeyClass, Object, Storage, material_context};
+use crate::key::{Body, DeviceObject, DomainKey, DomainVersion, KeyClass, Object, material_context};
 use crate::store::{Batch, Commit, Condition, Op, Revision};
 use crate::tenant::ObjectId;
 
@@ -21,95 +21,6 @@ pub(super) const ATTEMPTS: usize = 100;
 const VERSIONS: u32 = 32;
 
 impl Catalog {
-    /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
-    ///
-    /// # Errors
-    /// As [`Self::create_on`].
-    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
-        self.create_on(caller, objects, &[])
-    }
-
-    /// Stores new objects, all or none. Keys get names that are unique in the namespace (the wanted one, or with a number
-    /// behind it; both halves of a pair get the same); names and editions are filled into `objects`, too.
-    ///
-    /// # Errors
-    /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
-    /// made anew; [`ErrorKind::Arguments`] for objects too large to store; [`ErrorKind::AlreadyExists`] where one of the
-    /// identities is taken, or a key of this home has one of the objects of devices that these stand on (`held`); those of
-    /// the store.
-    pub fn create_on(
-        &self,
-        caller: &Caller,
-        objects: &mut [Object],
-        held: &[(ObjectId, DeviceObject)],
-    ) -> Result<Vec<Arc<Object>>> {
-        self.create_called(caller, objects, held, &[])
-    }
-
-    /// As [`Self::create_on`]; those of `exact` get the name that they want or are not made.
-    ///
-    /// # Errors
-    /// As [`Self::create_on`]; [`ErrorKind::AlreadyExists`] also where such a name is taken.
-    pub fn create_called(
-        &self,
-        caller: &Caller,
-        objects: &mut [Object],
-        held: &[(ObjectId, DeviceObject)],
-        exact: &[ObjectId],
-    ) -> Result<Vec<Arc<Object>>> {
-        self.create_with(caller, objects, (held, exact), &Batch::default())
-    }
-
-    /// As [`Self::create_called`], with `with` in the same commit.
-    pub(super) fn create_with(
-        &self,
-        caller: &Caller,
-        objects: &mut [Object],
-        (held, exact): (&[(ObjectId, DeviceObject)], &[ObjectId]),
-        with: &Batch,
-    ) -> Result<Vec<Arc<Object>>> {
-        let paths = Paths::of(&caller.namespace);
-        let wanted: Vec<String> =
-            objects.iter().map(|o| o.key().map_or_else(String::new, |k| k.name.clone())).collect();
-        for object in objects.iter_mut() {
-            if object.storage != Storage::Stored || object.namespace != caller.namespace.id {
-                return Err(Error::new(ErrorKind::Internal, "an object was to be stored in a foreign place"));
-            }
-            object.edition = 1;
-        }
-        for _ in 0..attempts(with) {
-            name::choose(&*self.store, (&caller.keyring.public, &paths), (&wanted, exact), objects)?;
-            let mut batch = open_batch(&paths, with)?;
-            self.give(&caller.namespace, held, &mut batch)?;
-            for object in objects.iter_mut() {
-                let guards = guards_of(&caller.keyring.public, &paths, object)?;
-                batch.conditions.push(Condition::Absent(paths.object(object.id)?));
-                batch.conditions.extend(guards.iter().cloned().map(Condition::Absent));
-                let key = key_of(caller, object)?;
-                batch.ops.push(self.write(key, &paths, object)?);
-                batch.ops.extend(index::changes(key.0, &paths, None, Some(&*object))?);
-                for guard in guards {
-                    let content = name::content(&caller.keyring.public, &guard, object.id)?;
-                    batch.ops.push(Op::Put(guard, content));
-                }
-            }
-            match self.store.commit(&batch)? {
-                Commit::Committed(revision) => {
-                    let kept = objects.iter().map(|o| self.remember(&caller.namespace, o.clone(), revision));
-                    return Ok(kept.collect());
-                }
-                Commit::Conflict => {
-                    self.require_open(&paths)?;
-                    self.require_absent(&paths, objects)?;
-                }
-            }
-        }
-        if !with.conditions.is_empty() {
-            return Err(conflict());
-        }
-        Err(Error::new(ErrorKind::Busy, "others took every name that was tried"))
-    }
-
     /// Stores a changed object in place of the one it was made from.
     ///
     /// # Errors
@@ -431,14 +342,6 @@ impl Catalog {
         }
     }
 
-    fn require_absent(&self, paths: &Paths, objects: &[Object]) -> Result<()> {
-        let paths: Vec<_> = objects.iter().map(|object| paths.object(object.id)).collect::<Result<_>>()?;
-        if self.store.get_many(&paths)?.iter().all(Option::is_none) {
-            return Ok(());
-        }
-        Err(Error::new(ErrorKind::AlreadyExists, "an object of this identity exists"))
-    }
-
     pub(super) fn require_open(&self, paths: &Paths) -> Result<()> {
         match self.store.get(&paths.closed()?)? {
             None => Ok(()),
@@ -448,7 +351,7 @@ impl Catalog {
 }
 
 /// How often a change is tried. What `with` asks for does not come true by trying again: whoever asked begins anew.
-const fn attempts(with: &Batch) -> usize {
+pub(super) const fn attempts(with: &Batch) -> usize {
     if with.conditions.is_empty() { ATTEMPTS } else { 1 }
 }
 
@@ -474,7 +377,7 @@ fn same_again(old: &Object, object: &Object) -> Result<Object> {
     Ok(Object { edition: next_edition(old)?, ..object.clone() })
 }
 
-fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {
+pub(super) fn guards_of(public: &DomainKey, paths: &Paths, object: &Object) -> Result<Vec<crate::store::StoreKey>> {
     object.key().map_or_else(|| Ok(Vec::new()), |key| name::all_guards(public, paths, key))
 }
 

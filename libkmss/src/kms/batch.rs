@@ -9,7 +9,7 @@ use crate::backend::Signing;
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{EncryptionContext, Native};
-use crate::operation::{Chosen, Decrypt, DecryptMessage, Encrypt, EncryptMessage, ObjectRef, Sign, Verify};
+use crate::operation::{Chosen, Decrypt, DecryptMessage, Encrypt, EncryptMessage, Making, ObjectRef, Sign, Verify};
 
 /// One of several uses.
 #[derive(Clone)]
@@ -121,12 +121,24 @@ impl Kms {
     /// [`ErrorKind::Arguments`] for too many items, and [`ErrorKind::DataLength`] for too many bytes, of which none is done then.
     pub fn batch(&self, caller: &Caller, items: &[BatchItem<'_>]) -> Result<Vec<Result<BatchOutcome>>> {
         if items.len() > Self::BATCH_ITEMS {
-            return Err(Error::new(ErrorKind::Arguments, "a batch has at most 256 items"));
+            return Err(too_many());
         }
         if items.iter().fold(0_usize, |sum, item| sum.saturating_add(item.len())) > Self::BATCH_BYTES {
             return Err(Error::new(ErrorKind::DataLength, "the items of a batch have at most 64 MiB together"));
         }
         Ok(items.iter().map(|item| self.one(caller, item)).collect())
+    }
+
+    /// Makes many keys, each an operation of its own: decided, counted and recorded by itself, with a result of its own in the same order.
+    /// Those that this home keeps are made durable many at once, which is what takes the time.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] for more than [`Self::BATCH_ITEMS`], of which none is made then.
+    pub fn make_each<O: Making>(&self, caller: &Caller, operations: Vec<O>) -> Result<Vec<Result<O::Running>>> {
+        if operations.len() > Self::BATCH_ITEMS {
+            return Err(too_many());
+        }
+        Ok(self.pipeline.make_each(&*self.as_now(self.pipeline.moment(), caller)?, operations))
     }
 
     fn one(&self, caller: &Caller, item: &BatchItem<'_>) -> Result<BatchOutcome> {
@@ -163,6 +175,10 @@ impl Kms {
             }
         })
     }
+}
+
+fn too_many() -> Error {
+    Error::new(ErrorKind::Arguments, "a batch has at most 256 items")
 }
 
 fn signed(running: &mut dyn Signing, message: &[u8]) -> Result<Vec<u8>> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Draft, Hall, Operation, Request, Target, now};
+use super::{Draft, Hall, Making, Operation, Request, Target, now};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, KeyClass, KeySpec, Object, Protection, Storage};
 use crate::mechanism::Mechanism;
@@ -25,17 +25,27 @@ impl Operation for GenerateSecret {
     }
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
+        let made = self.prepare(hall, permit)?.pop();
+        hall.keep(permit, made.ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was made"))?)
+    }
+
+    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
+        std::iter::once(key)
+    }
+}
+
+impl Making for GenerateSecret {
+    fn prepare(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>> {
         self.draft.check(hall, permit, KeyClass::Secret)?;
         let backend = hall.maker(permit, &self.draft)?;
         let material = backend.generate(permit, &self.spec)?;
         let protection = self.draft.generated();
         let namespace = permit.caller().namespace.id;
-        let key = self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit));
-        hall.keep(permit, key)
+        Ok(vec![self.draft.key(namespace, backend.id(), KeyClass::Secret, protection, material, now(permit))])
     }
 
-    fn made(key: &Arc<Object>) -> impl Iterator<Item = &Arc<Object>> {
-        std::iter::once(key)
+    fn running(kept: Vec<Arc<Object>>) -> Result<Arc<Object>> {
+        kept.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "the catalogue returned nothing"))
     }
 }
 
@@ -62,6 +72,17 @@ impl Operation for GeneratePair {
 
     /// Returns (private, public).
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
+        let objects = self.prepare(hall, permit)?;
+        Self::running(hall.keep_all(permit, objects)?)
+    }
+
+    fn made((private, public): &Self::Running) -> impl Iterator<Item = &Arc<Object>> {
+        [private, public].into_iter()
+    }
+}
+
+impl Making for GeneratePair {
+    fn prepare(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>> {
         self.private.check(hall, permit, KeyClass::Private)?;
         self.public.check(hall, permit, KeyClass::Public)?;
         let backend = hall.maker(permit, &self.private)?;
@@ -70,19 +91,18 @@ impl Operation for GeneratePair {
         let public_draft = self.public_draft();
         let private_history = self.private.generated();
         let public_history = Protection { local: true, ..public_draft.protection };
-        let objects = vec![
+        Ok(vec![
             self.private.key(namespace, backend.id(), KeyClass::Private, private_history, private, now(permit)),
             public_draft.key(namespace, backend.id(), KeyClass::Public, public_history, public, now(permit)),
-        ];
-        let mut kept = hall.keep_all(permit, objects)?.into_iter();
+        ])
+    }
+
+    fn running(kept: Vec<Arc<Object>>) -> Result<Self::Running> {
+        let mut kept = kept.into_iter();
         match (kept.next(), kept.next()) {
             (Some(private), Some(public)) => Ok((private, public)),
             _ => Err(Error::new(ErrorKind::Internal, "the catalogue returned half a pair")),
         }
-    }
-
-    fn made((private, public): &Self::Running) -> impl Iterator<Item = &Arc<Object>> {
-        [private, public].into_iter()
     }
 }
 

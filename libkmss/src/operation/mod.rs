@@ -69,7 +69,7 @@ pub use wrap::{Wrap, WrappedLength, wrapped_length};
 
 use crate::backend::{Backend, Custody};
 use crate::caller::{Caller, Login};
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, Newcomers};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 pub use crate::key::Expected;
@@ -282,6 +282,21 @@ pub trait Operation {
     }
 }
 
+/// An operation that makes objects, in two steps: many of them can be kept together in between.
+pub trait Making: Operation {
+    /// Makes what is to be kept.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn prepare(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>>;
+
+    /// What [`Operation::start`] returns, of the objects as they were kept.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Internal`] where there are others than were prepared.
+    fn running(kept: Vec<Arc<Object>>) -> Result<Self::Running>;
+}
+
 /// What operations work with.
 pub struct Hall {
     /// The objects of all namespaces.
@@ -384,14 +399,10 @@ impl Hall {
     /// over from there.
     fn create(&self, permit: &Permit, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
         let caller = permit.caller();
-        for version in objects.iter().filter_map(Object::key).flat_map(|key| &key.versions) {
-            self.check_mixed(caller, &version.backend)?;
-        }
+        self.check_homes(caller, objects)?;
         let Some(keeper) = self.keeper(caller)? else {
             let held = self.held_by(objects)?;
-            let exact = permit.new_objects().filter(|new| new.wishes.as_ref().is_some_and(|wishes| wishes.exact));
-            let exact: Vec<ObjectId> = exact.map(|new| new.id).collect();
-            return self.catalog.create_called(caller, objects, &held, &exact);
+            return self.catalog.create_called(caller, objects, &held, &exact(permit));
         };
         for document in objects.iter().filter(|object| object.key().is_none()) {
             keeper.keep(permit, document)?;
@@ -402,6 +413,11 @@ impl Hall {
             }
             created => created,
         }
+    }
+
+    fn check_homes(&self, caller: &Caller, objects: &[Object]) -> Result<()> {
+        let mut versions = objects.iter().filter_map(Object::key).flat_map(|key| &key.versions);
+        versions.try_for_each(|version| self.check_mixed(caller, &version.backend))
     }
 
     /// Stores a new object, or hands a session object to the door. Returns it as it now exists.
@@ -479,6 +495,33 @@ impl Hall {
         Ok(held)
     }
 
+    /// As [`Self::keep_all`] for what many operations of one caller made, each by itself; where nothing but this home keeps it,
+    /// many are made durable at once.
+    pub(crate) fn keep_each(
+        &self,
+        caller: &Caller,
+        made: Vec<(&Permit, Vec<Object>)>,
+    ) -> Vec<Result<Vec<Arc<Object>>>> {
+        let is_kept_here = matches!(self.keeper(caller), Ok(None));
+        let are_stored = made.iter().flat_map(|(_, objects)| objects).all(|o| o.storage == Storage::Stored);
+        if !is_kept_here || !are_stored {
+            return made.into_iter().map(|(permit, objects)| self.keep_all(permit, objects)).collect();
+        }
+        let admit = |(permit, mut objects): (&Permit, Vec<Object>)| {
+            self.govern(caller, &mut objects)?;
+            self.check_made(permit, &objects)?;
+            self.check_homes(caller, &objects)?;
+            let held = self.held_by(&objects)?;
+            Ok(Newcomers { objects, held, exact: exact(permit) })
+        };
+        let mut newcomers = Vec::with_capacity(made.len());
+        let refusals: Vec<_> =
+            made.into_iter().map(|one| admit(one).map(|admitted| newcomers.push(admitted))).collect();
+        let mut kept = self.catalog.create_each(caller, &mut newcomers).into_iter();
+        let missing = || Err(Error::new(ErrorKind::Internal, "the catalogue returned too little"));
+        refusals.into_iter().map(|admitted| admitted.and_then(|()| kept.next().unwrap_or_else(missing))).collect()
+    }
+
     /// As [`Self::keep`] for objects that come to exist together.
     fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
         self.govern(permit.caller(), &mut objects)?;
@@ -495,6 +538,12 @@ impl Hall {
         let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
         in_order.collect::<Option<_>>().ok_or_else(missing)
     }
+}
+
+/// The new objects of a permit that get the name that they want or are not made.
+fn exact(permit: &Permit) -> Vec<ObjectId> {
+    let exact = permit.new_objects().filter(|new| new.wishes.as_ref().is_some_and(|wishes| wishes.exact));
+    exact.map(|new| new.id).collect()
 }
 
 /// Refuses a key that the settings forbid.

@@ -6,6 +6,7 @@ mod checks;
 mod keeper;
 mod precedent;
 mod tally;
+mod together;
 mod unfinished;
 
 use std::ops::Range;
@@ -150,7 +151,19 @@ impl Pipeline {
     /// As [`Self::perform`].
     pub fn perform_at<O: Operation>(&self, moment: Moment, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
-        let (admission, mut trace, result) = self.start(moment, caller, operation, &request, true)?;
+        let (admission, trace, result) = self.start(moment, caller, operation, &request, true)?;
+        self.conclude::<O>(caller, &request, (admission, trace), result)
+    }
+
+    /// Records what was done, and releases its result.
+    fn conclude<O: Operation>(
+        &self,
+        caller: &Caller,
+        request: &Request,
+        (admission, mut trace): (Admission, Trace),
+        result: O::Running,
+    ) -> Result<O::Running> {
+        let moment = trace.started;
         let subjects = admission.permit.into_subjects().made(O::made(&result));
         trace.changes.extend(O::altered(&result));
         let recorded = match tally::ended(&trace, &subjects) {

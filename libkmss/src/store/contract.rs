@@ -15,6 +15,7 @@ macro_rules! contract {
             a_value_reads_back_with_the_revision_that_wrote_it
             a_batch_whose_condition_fails_changes_nothing
             conditions_look_at_absence_and_version
+            batches_that_are_committed_together_have_ends_of_their_own
             operations_of_a_batch_apply_in_order_and_deleting_nothing_is_fine
             a_scan_returns_its_prefix_in_byte_order_by_pages
             the_change_feed_has_no_gap_whatever_the_limit
@@ -74,6 +75,31 @@ pub(super) fn a_batch_whose_condition_fails_changes_nothing(store: Opened) {
     assert_eq!((value(&*store, "free"), value(&*store, "taken")), (None, Some(b"1".to_vec())));
     assert_eq!(store.generation(), generation);
     assert_eq!(store.wait(Revision(0), Duration::ZERO).unwrap(), before);
+}
+
+pub(super) fn batches_that_are_committed_together_have_ends_of_their_own(store: Opened) {
+    let before = write(&*store, vec![put("other", b"0")]);
+    let take = |name: &str, value: &[u8]| Batch {
+        conditions: vec![Condition::Absent(key(name))],
+        ops: vec![put(name, value)],
+        ..Batch::default()
+    };
+    let commits = store.commit_each(&[take("a", b"1"), take("a", b"2"), take("b", b"3"), Batch::default()]).unwrap();
+    let [Commit::Committed(first), Commit::Conflict, Commit::Committed(second), Commit::Committed(last)] = commits[..]
+    else {
+        panic!("{commits:?}")
+    };
+    assert!(first > before && second > first && last == second);
+    assert_eq!((value(&*store, "a"), value(&*store, "b")), (Some(b"1".to_vec()), Some(b"3".to_vec())));
+    let seen: Vec<_> = store.changes(before, 10).unwrap().into_iter().map(|c| (c.revision, c.key)).collect();
+    assert_eq!(seen, [(first, key("a")), (second, key("b"))]);
+    let generation = store.generation();
+    assert_eq!(store.commit_each(&[take("a", b"4")]).unwrap(), [Commit::Conflict]);
+    assert!(store.commit_each(&[]).unwrap().is_empty());
+    assert_eq!((store.generation(), store.wait(Revision(0), Duration::ZERO).unwrap()), (generation, second));
+    let both = [Batch { invalidates: true, ..take("c", b"5") }, Batch { invalidates: true, ..take("d", b"6") }];
+    let _ = store.commit_each(&both).unwrap();
+    assert!(store.generation() > generation && store.generation() == store.generation());
 }
 
 pub(super) fn conditions_look_at_absence_and_version(store: Opened) {

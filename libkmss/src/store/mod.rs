@@ -185,6 +185,15 @@ pub trait Store: Send + Sync {
     /// See the trait.
     fn commit(&self, batch: &Batch) -> Result<Commit>;
 
+    /// Applies several batches in their order, each if its own conditions hold then, and each as a commit of its own; what comes
+    /// of them is made durable together. Where this fails it is not said which of them were applied.
+    ///
+    /// # Errors
+    /// See the trait.
+    fn commit_each(&self, batches: &[Batch]) -> Result<Vec<Commit>> {
+        batches.iter().map(|batch| self.commit(batch)).collect()
+    }
+
     /// Up to `limit` changes after `since`, oldest first, and always whole commits (so possibly a few more than `limit`):
     /// asking again after the last revision returned leaves no gap.
     ///

@@ -52,3 +52,50 @@ fn a_batch_that_is_too_large_does_nothing() {
     assert_eq!(flat.kms.batch(&user, &[item(&half), item(&half)]).unwrap_err().kind(), ErrorKind::DataLength);
     assert!(flat.kms.batch(&user, &[]).unwrap().is_empty());
 }
+
+fn asked(flat: &Flat, name: &str) -> GenerateSecret {
+    let draft = Draft { name: name.into(), ..flat.draft(Storage::Stored, name) };
+    GenerateSecret { spec: KeySpec::Secret { key_type: KeyType::Aes, len: 32 }, draft }
+}
+
+#[test]
+fn many_keys_are_made_at_once_each_with_an_end_of_its_own() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    flat.kms.perform(&user, asked(&flat, "taken")).unwrap();
+    let again = asked(&flat, "again");
+    let twice = GenerateSecret { draft: Draft { id: again.draft.id, ..again.draft.clone() }, ..asked(&flat, "again") };
+    let mut wrong = asked(&flat, "wrong");
+    wrong.spec = KeySpec::Secret { key_type: KeyType::Aes, len: 7 };
+    let mut all = vec![asked(&flat, "same"), wrong, asked(&flat, "same"), asked(&flat, "taken"), again, twice];
+    all.extend((0..70).map(|number| asked(&flat, &format!("many-{number}"))));
+    let made = flat.kms.make_each(&user, all).unwrap();
+    let names: Vec<_> = made.iter().take(6).map(|one| one.as_ref().map(|key| name(key).to_owned()).ok()).collect();
+    let named = |name: &str| Some(name.to_owned());
+    assert_eq!(names, [named("same"), None, named("same-2"), named("taken-2"), named("again"), None]);
+    assert_eq!(made[1].as_ref().unwrap_err().kind(), ErrorKind::KeySize);
+    assert_eq!(made[5].as_ref().unwrap_err().kind(), ErrorKind::AlreadyExists);
+    // They are there for another process, and work.
+    let other = flat.another();
+    let caller = other.enter(&user.namespace, 0).unwrap();
+    let caller = other.login(&caller, &Credential::UserPin { name: "user", pin: &pin(PIN) }).unwrap();
+    for number in [0, 63, 64, 69] {
+        let key = other.key(&caller, &format!("many-{number}"), KeyClass::Secret).unwrap().unwrap();
+        assert_eq!(sign(&other, &caller, &key, b"data").unwrap().len(), 16);
+    }
+    // The records are those of keys that are made alone: what is to be, and what became of it.
+    let told = super::trail::told(&flat.config);
+    let count = |wanted: &str| told.iter().filter(|(action, end, _)| action == "generate" && end == wanted).count();
+    assert_eq!((count("intent"), count("success"), count("failed")), (77, 75, 2));
+    assert!(told.contains(&("generate".into(), "success".into(), "many-69".into())));
+}
+
+#[test]
+fn more_keys_than_a_batch_has_are_not_made() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    let too_many = (0..=Kms::BATCH_ITEMS).map(|number| asked(&flat, &format!("k-{number}"))).collect();
+    assert_eq!(flat.kms.make_each(&user, too_many).unwrap_err().kind(), ErrorKind::Arguments);
+    assert!(flat.kms.key(&user, "k-0", KeyClass::Secret).unwrap().is_none());
+    assert!(flat.kms.make_each::<GenerateSecret>(&user, Vec::new()).unwrap().is_empty());
+}

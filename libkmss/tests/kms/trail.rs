@@ -6,7 +6,7 @@ use libkmss::key::KeyState;
 use libkmss::operation::{Destroy, DrawRandom};
 
 /// Action, outcome and key of every event.
-fn told(config: &Config) -> Vec<(String, String, String)> {
+pub(super) fn told(config: &Config) -> Vec<(String, String, String)> {
     let filter = Filter { events_only: true, ..Filter::default() };
     let entries = AuditTail::new(Kms::audit_directory(config), filter).last(1000).unwrap();
     let text = |field: Option<String>| field.unwrap_or_default();

@@ -106,6 +106,7 @@ questions!(key_service_client::KeyServiceClient {
     export_key: ExportKeyRequest => ExportKeyResponse,
 } made {
     generate_key: GenerateKeyRequest => GenerateKeyResponse,
+    generate_keys: GenerateKeysRequest => GenerateKeysResponse,
     generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
     import_key: ImportKeyRequest => ImportKeyResponse,
     import_document: ImportDocumentRequest => ImportDocumentResponse,

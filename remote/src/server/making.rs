@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use libkmss::error::{Error, Result};
 use libkmss::key::{Body, Key, KeyClass, KeyComponents, KeySpec, Object, Protection, Storage, Usage};
+use libkmss::kms::Kms;
 use libkmss::operation::{
     Copy, Decapsulate, Derive, Draft, Encapsulate, Expected, Export, GeneratePair, GenerateSecret, Import,
     ImportDocument, Make, ObjectRef, Unwrap,
@@ -47,6 +48,52 @@ impl Call for proto::GenerateKeyRequest {
         let draft = convert::key_draft(asked.stored(0)?, draft, spec.key_type(), KeyClass::Secret)?;
         let key = asked.host.kms.perform(&asked.caller, GenerateSecret { spec, draft })?;
         Ok(proto::GenerateKeyResponse { key: Some(key.as_ref().into()) })
+    }
+}
+
+impl Call for proto::GenerateKeysRequest {
+    type Answer = proto::GenerateKeysResponse;
+    const METHOD: &'static str = "GenerateKeys";
+    const MAKES: bool = true;
+
+    fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    fn draft(&self) -> Option<&proto::Draft> {
+        self.drafts.first()
+    }
+
+    fn request_id(&self) -> &[u8] {
+        &self.request_id
+    }
+
+    fn run(self, asked: &Asked<'_>) -> Result<proto::GenerateKeysResponse> {
+        use proto::generated_key::Result as End;
+        let spec: KeySpec = self.spec.ok_or_else(absent)?.try_into()?;
+        if !matches!(spec, KeySpec::Secret { .. }) {
+            return Err(argument("what comes in pairs is made by GenerateKeyPair"));
+        }
+        if self.drafts.len() > Kms::BATCH_ITEMS {
+            return Err(argument("at most 256 keys are made by one call"));
+        }
+        let mut operations = Vec::with_capacity(self.drafts.len());
+        let mut ends: Vec<Option<End>> = Vec::with_capacity(self.drafts.len());
+        for (index, draft) in (0..=u8::MAX).zip(self.drafts) {
+            let made = asked.made_before(index)?;
+            if made.is_none() {
+                let draft = convert::key_draft(asked.stored(index)?, draft, spec.key_type(), KeyClass::Secret)?;
+                operations.push(GenerateSecret { spec: spec.clone(), draft });
+            }
+            ends.push(made.map(End::Key));
+        }
+        let made = asked.host.kms.make_each(&asked.caller, operations)?;
+        let mut made = made.into_iter().map(|one| match one {
+            Ok(key) => End::Key(key.as_ref().into()),
+            Err(e) => End::Error(super::batch::error(&e, Vec::new())),
+        });
+        let keys = ends.into_iter().map(|end| proto::GeneratedKey { result: end.or_else(|| made.next()) });
+        Ok(proto::GenerateKeysResponse { keys: keys.collect() })
     }
 }
 

@@ -75,6 +75,7 @@ service!(KeyService {
     get_object: GetObjectRequest => GetObjectResponse,
     list_objects: ListObjectsRequest => ListObjectsResponse,
     generate_key: GenerateKeyRequest => GenerateKeyResponse,
+    generate_keys: GenerateKeysRequest => GenerateKeysResponse,
     generate_key_pair: GenerateKeyPairRequest => GenerateKeyPairResponse,
     make_key: MakeKeyRequest => MakeKeyResponse,
     import_key: ImportKeyRequest => ImportKeyResponse,

@@ -132,7 +132,10 @@ impl Drop for Share {
             }
         }
         drop(taken);
-        self.of.freed.notify_waiters();
+        // Where nothing is given back, who waits would be woken by its own try, again and again.
+        if self.amount > 0 {
+            self.of.freed.notify_waiters();
+        }
     }
 }
 
@@ -252,6 +255,9 @@ impl Drop for Attempt<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use libkmss::clock::SystemClock;
 
     use super::*;
@@ -274,6 +280,18 @@ mod tests {
         drop(noted);
         assert_eq!(pool.of(&a), (0, false));
         assert!(pool.locked().peers.is_empty() && pool.locked().all == 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_share_is_woken_by_what_is_given_back_and_not_by_its_own_try() {
+        let (pool, peer): (_, Arc<str>) = (Pool::new(6, 10), "a".into());
+        let mut nobody = Context::from_waker(Waker::noop());
+        let all = pool.take(&peer, 6).unwrap();
+        let mut waiting = pin!(pool.take_when_free(&peer, 2));
+        assert!(waiting.as_mut().poll(&mut nobody).is_pending());
+        assert!(waiting.as_mut().poll(&mut nobody).is_pending());
+        drop(all);
+        assert!(waiting.as_mut().poll(&mut nobody).is_ready());
     }
 
     #[test]

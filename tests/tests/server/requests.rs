@@ -40,6 +40,49 @@ fn a_key_is_made_once_however_often_its_request_comes_even_after_a_restart() {
 }
 
 #[test]
+fn many_keys_are_made_once_however_often_their_request_comes() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let secret = |len| {
+        let kind = proto::key_spec::Kind::Secret(proto::SecretSpec { key_type: proto::KeyType::Aes.into(), len });
+        Some(proto::KeySpec { kind: Some(kind) })
+    };
+    let make = |id: u8, spec, count: usize| {
+        let drafts = (0..count).map(|number| named(&format!("k-{number}"))).collect();
+        let (namespace, request_id) = ("web".into(), vec![id; 16]);
+        client.wait(client.keys().generate_keys(proto::GenerateKeysRequest { namespace, spec, drafts, request_id }))
+    };
+    let ids = |answer: proto::GenerateKeysResponse| -> Vec<_> {
+        answer
+            .keys
+            .into_iter()
+            .map(|one| match one.result {
+                Some(proto::generated_key::Result::Key(key)) => key.id,
+                _ => panic!("a key was not made"),
+            })
+            .collect()
+    };
+    assert_eq!(make(1, secret(32), 257).err().unwrap().code(), Code::InvalidArgument);
+    assert_eq!(make(2, Some(p256()), 1).err().unwrap().code(), Code::InvalidArgument);
+    let first = ids(make(3, secret(32), 256).unwrap().into_inner());
+    assert_eq!(first.len(), 256);
+    assert_eq!(ids(make(3, secret(32), 256).unwrap().into_inner()), first);
+    let all = proto::ListObjectsRequest { namespace: "web".into(), page_size: 1000, ..Default::default() };
+    let mut there = client.wait(client.keys().list_objects(all)).unwrap().into_inner().objects;
+    there.retain(|object| first.contains(&object.id));
+    assert_eq!(there.len(), 256);
+    // One that cannot be made is in nobody's way: each has its own error.
+    let request_id = vec![4; 16];
+    let drafts = vec![named("x"), named("y")];
+    let asked = proto::GenerateKeysRequest { namespace: "web".into(), spec: secret(7), drafts, request_id };
+    let answer = client.wait(client.keys().generate_keys(asked)).unwrap().into_inner();
+    assert!(answer.keys.iter().all(|one| matches!(one.result, Some(proto::generated_key::Result::Error(_)))));
+}
+
+#[test]
 fn a_signature_that_is_asked_for_again_is_the_same_one_and_spends_no_quota() {
     if built::only_kmss("a server") {
         return;

@@ -47,7 +47,7 @@ pub(crate) struct Options {
     /// Only keys in HSMs and on servers; docs/BENCHMARKS.md is then left as it is
     #[arg(long)]
     elsewhere: bool,
-    /// Only messages, data keys and tokens; docs/BENCHMARKS.md is then left as it is
+    /// Only messages, data keys, tokens and many keys; docs/BENCHMARKS.md is then left as it is
     #[arg(long)]
     services: bool,
     /// Length of one run of one module [default: 1, with --quick 0.2]
@@ -73,6 +73,11 @@ impl Options {
         let (seconds, rounds, budget) = if self.quick { (0.2, 3, 20) } else { (1.0, 5, FIND_BUDGET) };
         (self.seconds.unwrap_or(seconds).to_string(), self.rounds.unwrap_or(rounds).to_string(), budget)
     }
+
+    /// How many keys a home is filled with.
+    const fn keys(&self) -> u32 {
+        if self.quick { 100_000 } else { 1_000_000 }
+    }
 }
 
 /// Installs, builds, measures, reports.
@@ -88,7 +93,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
         return Ok(());
     }
     if options.services {
-        print!("{}", services::Services::measure(project, &products, &scratch, &seconds)?.markdown());
+        print!("{}", services::Services::measure(project, &products, &scratch, (&seconds, options.keys()))?.markdown());
         return Ok(());
     }
     let tool = build_tool(project)?;
@@ -108,7 +113,7 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let results = measure(project, options, &tool, &modules, true)?;
     let session = measure(project, options, &tool, &modules, false)?;
     let policies = policies::Policies::measure(project, &products, &tool, &scratch, (&seconds, &rounds))?;
-    let services = services::Services::measure(project, &products, &scratch, &seconds)?;
+    let services = services::Services::measure(project, &products, &scratch, (&seconds, options.keys()))?;
     let backends = backends::Backends::measure(project, &products, &scratch, (&seconds, &rounds))?;
     print!("{}", results.marks_for_people());
     for line in marks::slower_with_session_keys(&session) {

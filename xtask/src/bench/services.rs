@@ -13,6 +13,22 @@ pub(super) struct Services {
     /// Messages of 1 KiB and data keys a second through the C interface.
     c: [Option<f64>; 2],
     openssl: OpenSsl,
+    many: Many,
+}
+
+/// What many keys cost, as the example prints it.
+#[derive(Deserialize)]
+struct Many {
+    keys: u32,
+    /// Made a second, of the first tenth and of the last.
+    create_first: f64,
+    create_last: f64,
+    seconds: f64,
+    /// Microseconds to find one by its name among a tenth of them, and among all.
+    lookup_few_us: f64,
+    lookup_many_us: f64,
+    page_ms: f64,
+    page_slowest_ms: f64,
 }
 
 /// Operations a second of one thread, as the example prints them.
@@ -42,7 +58,7 @@ impl Services {
         project: &Project,
         products: &Products,
         scratch: &TempDir,
-        seconds: &str,
+        (seconds, keys): (&str, u32),
     ) -> Result<Services, Error> {
         let example = project.build_example("service_speed")?;
         let home = scratch.path().join("services");
@@ -68,7 +84,13 @@ impl Services {
         let job = project.job(&program).env("KMSS_PIN", PIN).arg(&home).args([LABEL, "aes", seconds]);
         let output = job.limit_seconds(600).run()?.stdout;
         let c = ["messages of 1 KiB with a context", "data keys"].map(|what| a_second(&output, what));
-        Ok(Services { ours, c, openssl: OpenSsl::measure(project)? })
+        let example = project.build_example("many_keys")?;
+        kmss(&["token", "init", "many"])?;
+        let job = project.job(example).env("KMSS_PIN", PIN).arg(&home).args(["many", &keys.to_string()]);
+        let output = job.limit_seconds(1800).run()?.stdout;
+        let many = serde_json::from_str(&output);
+        let many = many.map_err(|source| Error::Json { what: "the figures of many keys", source })?;
+        Ok(Services { ours, c, openssl: OpenSsl::measure(project)?, many })
     }
 
     /// Figures for the tests of the report.
@@ -85,7 +107,18 @@ impl Services {
             sm2_verify: 3_000.0,
         };
         let c = [Some(302_000.0), None];
-        Services { ours, c, openssl: OpenSsl { sm4_ctr: Some(110e6), sm2_sign: None, sm2_verify: Some(2_900.0) } }
+        let openssl = OpenSsl { sm4_ctr: Some(110e6), sm2_sign: None, sm2_verify: Some(2_900.0) };
+        let many = Many {
+            keys: 1_000_000,
+            create_first: 9_000.0,
+            create_last: 6_000.0,
+            seconds: 150.0,
+            lookup_few_us: 20.0,
+            lookup_many_us: 25.0,
+            page_ms: 2.0,
+            page_slowest_ms: 6.0,
+        };
+        Services { ours, c, openssl, many }
     }
 
     /// The section of the report.
@@ -128,6 +161,25 @@ impl Services {
             "SM2 verifying as fast as `openssl speed`",
             beside(sm2_verify, their_verify),
             pair(sm2_verify, their_verify),
+        );
+        let Many { keys, create_first, create_last, seconds, lookup_few_us, lookup_many_us, page_ms, page_slowest_ms } =
+            self.many;
+        let slowest_tenth = create_first.min(create_last);
+        line(
+            &format!("{keys} keys made in batches, 5,000/s"),
+            slowest_tenth >= 5_000.0,
+            format!("{create_first:.0} /s in the first tenth, {create_last:.0} /s in the last, {seconds:.0} s in all"),
+        );
+        // Twice as long is what another level of the tree and a colder cache may cost.
+        line(
+            &format!("a key found by its name among {keys} as among a tenth of them"),
+            lookup_many_us <= 2.0 * lookup_few_us,
+            format!("{lookup_many_us:.0} µs, {lookup_few_us:.0} µs among a tenth"),
+        );
+        line(
+            &format!("a page of 100 of {keys} keys below 5 ms"),
+            page_ms < 5.0,
+            format!("{page_ms:.1} ms, the slowest {page_slowest_ms:.1} ms"),
         );
         let _ = writeln!(
             text,

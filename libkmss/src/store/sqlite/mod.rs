@@ -145,7 +145,8 @@ impl SqliteStore {
         result
     }
 
-    fn apply(&self, open: &Open, batch: &Batch, fences: &[Condition]) -> Result<Commit> {
+    /// Applies batches, each with its fences, in one transaction.
+    fn apply(&self, open: &Open, batches: &[(&Batch, Vec<Condition>)]) -> Result<Vec<Commit>> {
         let (true, Some(page)) = (!open.read_only, &self.page) else {
             return Err(Error::new(ErrorKind::ReadOnly, "the home is read-only"));
         };
@@ -154,24 +155,32 @@ impl SqliteStore {
             return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
         }
         page.repair();
-        for condition in batch.conditions.iter().chain(fences) {
-            if !open.holds(condition)? {
-                return Ok(Commit::Conflict);
-            }
-        }
-        let newest = open.newest()?;
-        if batch.ops.is_empty() {
-            return Ok(Commit::Committed(newest));
-        }
-        let next = Revision(newest.0 + 1);
-        // Odd before others can see the change, even again only after it was committed or rolled back.
-        let _invalidation = if batch.invalidates { Some(page.invalidate()?) } else { None };
-        // Dropped first: a rollback comes before the page is even.
+        let found = open.newest()?;
+        let (mut newest, mut invalidation) = (found, None);
+        // Dropped before the invalidation: a rollback comes before the page is even.
         let transaction = transaction;
-        open.apply(next, &batch.ops)?;
-        transaction.commit()?;
-        page.acknowledge(next.0);
-        Ok(Commit::Committed(next))
+        let mut commits = Vec::with_capacity(batches.len());
+        for (batch, fences) in batches {
+            let mut conditions = batch.conditions.iter().chain(fences);
+            if !conditions.try_fold(true, |all, condition| Ok::<_, Error>(all && open.holds(condition)?))? {
+                commits.push(Commit::Conflict);
+                continue;
+            }
+            if !batch.ops.is_empty() {
+                // Odd before others can see the change, even again only after it was committed or rolled back.
+                if batch.invalidates && invalidation.is_none() {
+                    invalidation = Some(page.invalidate()?);
+                }
+                newest = Revision(newest.0 + 1);
+                open.apply(newest, &batch.ops)?;
+            }
+            commits.push(Commit::Committed(newest));
+        }
+        if newest != found {
+            transaction.commit()?;
+            page.acknowledge(newest.0);
+        }
+        Ok(commits)
     }
 }
 
@@ -220,9 +229,14 @@ impl Store for SqliteStore {
     }
 
     fn commit(&self, batch: &Batch) -> Result<Commit> {
-        batch.admit()?;
-        let fences = batch.fences(self.fence);
-        self.with(|open| self.apply(open, batch, &fences))
+        let commits = self.commit_each(std::slice::from_ref(batch))?;
+        commits.into_iter().next().ok_or_else(|| Error::new(ErrorKind::Internal, "a commit has no end"))
+    }
+
+    fn commit_each(&self, batches: &[Batch]) -> Result<Vec<Commit>> {
+        batches.iter().try_for_each(Batch::admit)?;
+        let fenced: Vec<_> = batches.iter().map(|batch| (batch, batch.fences(self.fence))).collect();
+        self.with(|open| self.apply(open, &fenced))
     }
 
     fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {

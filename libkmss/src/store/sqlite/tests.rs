@@ -176,11 +176,11 @@ fn a_replaced_database_is_noticed_before_a_commit_gets_lost_in_the_old_one() {
 fn a_full_disk_is_told_as_such_and_nothing_was_applied() {
     let (_dir, store) = scratch();
     write(&store, vec![put("a", b"1")]);
-    let mut last = Ok(Commit::Conflict);
+    let mut last = Ok(Vec::new());
     for i in 0..100 {
         let batch = Batch { ops: vec![put(&format!("k/{i}"), &[0; 4000])], ..Batch::default() };
         // The limit belongs to the connection, which any test that forks makes the store open anew.
-        last = store.with(|open| open.limit_pages(8).and_then(|()| store.apply(open, &batch, &[])));
+        last = store.with(|open| open.limit_pages(8).and_then(|()| store.apply(open, &[(&batch, Vec::new())])));
         if last.is_err() {
             assert_eq!(store.get(&key(&format!("k/{i}"))).unwrap(), None);
             break;
