@@ -85,7 +85,7 @@ impl Catalog {
         let wanted = wanted(objects);
         for _ in 0..attempts(with) {
             let taken = &mut BTreeSet::new();
-            let batch = self.creation(caller, &paths, ((&wanted, exact), objects, held), with, taken)?;
+            let batch = self.creation(caller, &paths, (&wanted, exact), (objects, held), with, taken)?;
             match self.store.commit(&batch)? {
                 Commit::Committed(revision) => return Ok(self.created(caller, objects, revision)),
                 Commit::Conflict => self.require_room(&paths, objects)?,
@@ -113,7 +113,7 @@ impl Catalog {
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
                 let Newcomers { objects, held, exact } = &mut *one.newcomers;
                 let wanted = (one.wanted.as_slice(), exact.as_slice());
-                match self.creation(caller, &paths, (wanted, objects, held), &Batch::default(), &mut taken) {
+                match self.creation(caller, &paths, wanted, (objects, held), &Batch::default(), &mut taken) {
                     Ok(batch) => batches.push(batch),
                     Err(e) => one.end = Some(Err(e)),
                 }
@@ -141,7 +141,8 @@ impl Catalog {
         &self,
         caller: &Caller,
         paths: &Paths,
-        ((wanted, exact), objects, held): ((&[String], &[ObjectId]), &mut [Object], &[(ObjectId, DeviceObject)]),
+        (wanted, exact): (&[String], &[ObjectId]),
+        (objects, held): (&mut [Object], &[(ObjectId, DeviceObject)]),
         with: &Batch,
         taken: &mut BTreeSet<StoreKey>,
     ) -> Result<Batch> {
