@@ -301,3 +301,20 @@ fn a_version_that_the_server_made_ahead_takes_the_name_here_too() {
     assert_eq!(versions(&home, "pay").len(), 3);
     home.kmss("store check --token web").succeed();
 }
+
+#[test]
+fn a_name_that_is_taken_on_the_server_alone_is_refused_with_that_reason() {
+    let server = Kmssd::start();
+    let home = client(&[server.uri()], "");
+    server.home.generate("web", "pay", "aes:256", "01");
+    // Names that copies of records do not have.
+    server.home.kmss("key alias current --to pay --token web").succeed();
+    let generate = |name: &str, kind: &str| home.kmss(&format!("key generate {name} --token web --type {kind}"));
+    for kind in ["aes:256", "ec:p256"] {
+        generate("current", kind).fail().mentions("a key named `current` exists already");
+    }
+    assert!(!keys(&home).contains("current"));
+    generate("other", "ec:p256").succeed();
+    home.kmss("store check --token web").succeed();
+    server.home.kmss("store check --token web").succeed();
+}

@@ -3,6 +3,7 @@
 mod batch;
 mod home;
 mod server;
+mod wire;
 
 use std::sync::Arc;
 

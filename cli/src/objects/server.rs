@@ -18,6 +18,7 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use super::wire::{class_number, kind_number, paged};
 use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped};
 use crate::context;
 use crate::output::Failure;
@@ -87,37 +88,6 @@ impl<'a> ServerObjects<'a> {
 /// It is not UTF-8.
 pub(crate) fn text(pin: &Secret) -> Result<String, Failure> {
     Ok(std::str::from_utf8(pin.expose()).map_err(|_| "a server takes PINs in UTF-8 only")?.to_owned())
-}
-
-/// What is on all pages of a list; `ask` is told where a page begins, and says where the next one does.
-fn paged<T>(mut ask: impl FnMut(Vec<u8>) -> Result<(Vec<T>, Vec<u8>), Failure>) -> Result<Vec<T>, Failure> {
-    let (mut all, mut token) = (Vec::new(), Vec::new());
-    loop {
-        let (page, next) = ask(token)?;
-        all.extend(page);
-        if next.is_empty() {
-            return Ok(all);
-        }
-        token = next;
-    }
-}
-
-const fn class_number(class: KeyClass) -> proto::KeyClass {
-    match class {
-        KeyClass::Secret => proto::KeyClass::Secret,
-        KeyClass::Private => proto::KeyClass::Private,
-        KeyClass::Public => proto::KeyClass::Public,
-    }
-}
-
-const fn kind_number(kind: ObjectKind) -> proto::ObjectKind {
-    match kind {
-        ObjectKind::Key(KeyClass::Secret) => proto::ObjectKind::SecretKey,
-        ObjectKind::Key(KeyClass::Private) => proto::ObjectKind::PrivateKey,
-        ObjectKind::Key(KeyClass::Public) => proto::ObjectKind::PublicKey,
-        ObjectKind::Certificate => proto::ObjectKind::Certificate,
-        ObjectKind::Data => proto::ObjectKind::Data,
-    }
 }
 
 impl Objects for ServerObjects<'_> {

@@ -150,7 +150,11 @@ impl Server {
         F: Future<Output = std::result::Result<Response<A>, Status>>,
     {
         match self.keys(Patience::Making, &request, ask) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(Err(self.fetch(namespace, id)?)),
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => match self.fetch(namespace, id) {
+                // It is the name that is taken, and nothing was made.
+                Err(absent) if absent.kind() == ErrorKind::NotFound => Err(e),
+                found => found.map(Err),
+            },
             answer => answer.map(Ok),
         }
     }
