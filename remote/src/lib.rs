@@ -6,6 +6,8 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod convert;
+#[cfg(feature = "client")]
+mod farewell;
 #[cfg(feature = "server")]
 pub mod server;
 pub mod status;

@@ -2,6 +2,7 @@
 
 use libkmss::audit::seal::SealReport;
 use libkmss::clock::Timestamp;
+use libkmss::error::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 
 use super::changes::Changes;
@@ -13,6 +14,12 @@ use super::trail::{Day, DayKey, LoginKey, Logins, Records, RefusalKey, Times, Us
 
 /// Version of the JSON form.
 pub const SCHEMA: u32 = 1;
+
+/// What every form of a report says of itself.
+#[derive(Deserialize)]
+struct Form {
+    schema: u32,
+}
 
 /// A report.
 #[derive(Debug, Serialize, Deserialize)]
@@ -80,6 +87,25 @@ pub struct Audit {
     /// Its records.
     #[serde(flatten)]
     pub records: Records,
+}
+
+impl Report {
+    /// A report from its JSON form, which a server made, perhaps of another version.
+    ///
+    /// # Errors
+    /// [`ErrorKind::TooNew`] for a form that is newer than [`SCHEMA`]; [`ErrorKind::DataInvalid`] where it is none.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let invalid = |e| Error::new(ErrorKind::DataInvalid, "the report cannot be read").with_source(e);
+        let Form { schema } = serde_json::from_slice(json).map_err(invalid)?;
+        if schema > SCHEMA {
+            let why = format!(
+                "the report was made by a newer KMSS, in form {schema}; forms up to {SCHEMA} are read here: use a command \
+                 as new as the server"
+            );
+            return Err(Error::new(ErrorKind::TooNew, why));
+        }
+        serde_json::from_slice(json).map_err(invalid)
+    }
 }
 
 /// What signed checkpoints say of the trail.

@@ -5,6 +5,7 @@ use libkmss::audit::Record;
 use libkmss::auth::Credential;
 use libkmss::clock::Timestamp;
 use libkmss::config::{AuditConfig, Config, Explanation, HomeSource, PinConfig, PolicyConfig, StoreConfig};
+use libkmss::error::ErrorKind;
 use libkmss::key::{KeyClass, KeySpec, Storage, Usage};
 use libkmss::kms::Kms;
 use libkmss::mechanism::KeyType;
@@ -14,6 +15,7 @@ use libkmss::suite::Suite;
 use serde_json::{Value, json};
 
 use super::changes::Kind;
+use super::form::Report;
 use super::known::Known;
 use super::ledger::Opened;
 use super::make::{Order, Step, make};
@@ -215,4 +217,12 @@ fn config(home: std::path::PathBuf) -> Config {
         },
         text: "".into(),
     }
+}
+
+#[test]
+fn a_report_in_a_newer_form_is_named_as_such_and_not_read_as_one_of_today() {
+    let kind = |json: &str| Report::from_json(json.as_bytes()).err().map(|e| e.kind());
+    assert_eq!(kind("{\"schema\": 2, \"more\": true}"), Some(ErrorKind::TooNew));
+    assert_eq!(kind("{\"schema\": 1}"), Some(ErrorKind::DataInvalid));
+    assert_eq!(kind("no report"), Some(ErrorKind::DataInvalid));
 }

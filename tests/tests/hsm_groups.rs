@@ -387,6 +387,20 @@ fn a_member_that_fails_while_it_shows_a_replica_goes_without_and_gets_it_later()
 }
 
 #[test]
+fn a_member_that_lets_nobody_look_at_a_replica_is_quoted_and_keeps_nothing() {
+    let scene = Scene::new(Routing::Priority, false);
+    scene.pair().unwrap();
+    // It refuses the public half, which is to verify what the private one that arrived signs.
+    scene.b.command("C_CreateObject CKR_ATTRIBUTE_TYPE_INVALID 1");
+    let error = scene.pair().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::WrappedKeyInvalid);
+    let said = error.sentence();
+    assert!(said.contains("held against what was sent: AttributeTypeInvalid from C_CreateObject"), "{said}");
+    scene.b.revive();
+    assert_eq!((scene.held("a").0, scene.held("b").0), (1, 1));
+}
+
+#[test]
 fn a_record_that_changes_while_a_replica_is_brought_costs_nothing_but_another_try() {
     let scene = Scene::new(Routing::Priority, false);
     scene.b.kill();

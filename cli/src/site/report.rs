@@ -120,5 +120,5 @@ fn of_server(server: &Client, wanted: &Wanted<'_>, told: &mut dyn FnMut(Step)) -
     if !whole {
         return Err("the server ended before the report was made".into());
     }
-    Ok(serde_json::from_slice(&json).map_err(|e| format!("the server's report cannot be read: {e}"))?)
+    Ok(Report::from_json(&json)?)
 }

@@ -11,7 +11,10 @@ use h2::client::SendRequest;
 use h2::{Reason, RecvStream};
 use http::{Request, Response, Uri};
 use http_body::{Body as _, Frame};
+use tonic::Status;
 use tonic::body::Body;
+
+use crate::farewell::Farewell;
 
 /// What calls are sent through.
 #[derive(Clone)]
@@ -31,13 +34,35 @@ impl Channel {
     }
 }
 
-/// A call was cut off, for this reason.
+/// A call was cut off.
 #[derive(Debug)]
-pub struct Cut(String);
+pub struct Cut {
+    why: String,
+    /// Whether the server took no call at all over the connection.
+    turned_away: bool,
+}
+
+impl Cut {
+    fn new(why: String) -> Self {
+        Self { why, turned_away: false }
+    }
+
+    /// Why the server took no call over the connection, where `status` says that it is so.
+    pub(super) fn turned_away(status: &Status) -> Option<String> {
+        let mut cause = status.source();
+        while let Some(error) = cause {
+            if let Some(cut) = error.downcast_ref::<Self>() {
+                return cut.turned_away.then(|| cut.why.clone());
+            }
+            cause = error.source();
+        }
+        None
+    }
+}
 
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.why)
     }
 }
 
@@ -45,11 +70,11 @@ impl Error for Cut {}
 
 impl From<h2::Error> for Cut {
     fn from(error: h2::Error) -> Self {
-        if error.is_go_away() && error.reason() == Some(Reason::ENHANCE_YOUR_CALM) {
-            let why = "the server takes no more of this peer's connections (its `max_peer_connections`)";
-            return Self(why.to_owned());
+        match Farewell::of(&error) {
+            Some(Farewell::TurnedAway(why)) => Self { why: format!("it turns us away: {why}"), turned_away: true },
+            Some(Farewell::Enough(said)) => Self::new(format!("the server had enough of it: {said}")),
+            None => Self::new(chain(&error)),
         }
-        Self(chain(&error))
     }
 }
 
@@ -75,7 +100,7 @@ async fn call(sender: SendRequest<Bytes>, request: Request<Body>) -> Result<Resp
     let mut body = pin!(body);
     let mut last = Bytes::new();
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
-        let Ok(data) = frame.map_err(|status| Cut(status.message().to_owned()))?.into_data() else { continue };
+        let Ok(data) = frame.map_err(|status| Cut::new(status.message().to_owned()))?.into_data() else { continue };
         let before = std::mem::replace(&mut last, data);
         if !before.is_empty() {
             let _ = stream.send_data(before, false);

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::io;
-use std::os::fd::RawFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +12,7 @@ use std::time::Duration;
 use http::Uri;
 use libkmss::clock::Clock;
 use libkmss::error::Error;
+use socket2::Domain;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
@@ -20,7 +20,7 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tonic::Status;
 
 use super::address::{Address, Names};
-use super::channel::{Channel, chain};
+use super::channel::{Channel, Cut, chain};
 use super::drive::{Driver, TimedOut, alone};
 use super::tls::TlsSource;
 use super::watched::{Failure, Watched};
@@ -41,13 +41,18 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 /// Why a call came to no answer.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// Nobody is there, or not who should be. Nothing was asked.
-    Unreachable(String),
+    /// Nobody is there, or not who should be, or who takes no call from us. Nothing was done.
+    Unreachable {
+        /// Why.
+        why: String,
+        /// Whether another call says so of the same attempt, or others go through.
+        again: bool,
+    },
     /// The connection broke with the question on its way: what became of it is not known.
     Broken {
         /// What happened to it.
         why: String,
-        /// Whether another call said so before of the same connection.
+        /// Whether another call said so before of the same connection, or others go through.
         again: bool,
     },
     /// There was no answer in time: what became of the question is not known.
@@ -59,10 +64,16 @@ pub(super) enum Trouble {
     Refused(Box<Status>),
 }
 
+impl Trouble {
+    pub(super) fn unreachable(why: impl Into<String>) -> Self {
+        Self::Unreachable { why: why.into(), again: false }
+    }
+}
+
 impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
+            Self::Unreachable { why, .. } => write!(f, "it cannot be reached: {why}"),
             Self::Broken { why, .. } => write!(f, "the connection broke: {why}"),
             Self::Late { .. } => f.write_str("no answer came within the deadline"),
             Self::Refused(status) => write!(f, "{}", status.message()),
@@ -77,6 +88,9 @@ pub(super) struct Place {
     pub(super) tls: Arc<TlsSource>,
     pub(super) clock: Arc<dyn Clock>,
 }
+
+/// Makes a socket that is not connected yet.
+pub(super) type Make<'a> = dyn Fn(Domain) -> io::Result<Arc<Socket>> + 'a;
 
 /// An open connection, driven by those who call over it.
 pub(super) struct Connection {
@@ -99,21 +113,20 @@ impl Place {
     /// The number of the TLS configuration that new connections are made with.
     pub(super) fn edition(&self) -> u64 {
         match self.address {
-            Address::Tcp { tls: true, .. } => self.tls.config(self.clock.monotonic()).map_or(0, |(edition, _)| edition),
+            Address::Tcp { tls: true, .. } => self.tls.edition(self.clock.monotonic()),
             _ => 0,
         }
     }
 
-    /// Connects; everything until HTTP/2 is agreed upon is done by `until`.
-    pub(super) fn connect(&self, until: Duration) -> Result<Connection, Trouble> {
+    /// Connects, with sockets that `make` makes; everything until HTTP/2 is agreed upon is done by `until`.
+    pub(super) fn connect(&self, make: &Make<'_>, until: Duration) -> Result<Connection, Trouble> {
         let (socket, tls) = match &self.address {
-            Address::Unix(path) => (self.to_path(path, until)?, None),
+            Address::Unix(path) => (self.to_path(make, path, until)?, None),
             Address::Tcp { host, port, tls } => {
                 let config = if *tls { Some(self.configuration(host)?) } else { None };
-                (self.to_host(host, *port, until)?, config)
+                (self.to_host(make, (host, *port), until)?, config)
             }
         };
-        let socket = Arc::new(socket);
         let edition = tls.as_ref().map_or(0, |(edition, ..)| *edition);
         let failure = Failure::default();
         let (noted, wire) = (failure.clone(), Wire(Arc::clone(&socket)));
@@ -122,7 +135,7 @@ impl Place {
                 None => Box::new(wire),
                 Some((_, config, name)) => {
                     let stream = TlsConnector::from(config).connect(name, wire).await;
-                    Box::new(stream.map_err(|e| Trouble::Unreachable(chain(&e)))?)
+                    Box::new(stream.map_err(|e| Trouble::unreachable(chain(&e)))?)
                 }
             };
             let (of_call, of_all) = WINDOWS;
@@ -133,17 +146,17 @@ impl Place {
                 .max_header_list_size(HEADERS)
                 .initial_max_send_streams(FIRST_CALLS)
                 .handshake(Watched(stream, noted));
-            agreed.await.map_err(|e| Trouble::Unreachable(chain(&e)))
+            agreed.await.map_err(|e| Trouble::unreachable(chain(&e)))
         };
         let (sender, connection) = alone(&socket, &*self.clock, greeting, until)
-            .map_err(|TimedOut| Trouble::Unreachable("it does not answer".to_owned()))??;
+            .map_err(|TimedOut| Trouble::unreachable("it does not answer".to_owned()))??;
         let task = Box::pin(async move {
             // Why it ended is told by the calls that it ended for.
             let _ = connection.await;
         });
         let scheme = if edition == 0 { "http" } else { "https" };
         let origin = Uri::builder().scheme(scheme).authority(self.address.authority()).path_and_query("/").build();
-        let origin = origin.map_err(|e| Trouble::Unreachable(e.to_string()))?;
+        let origin = origin.map_err(|e| Trouble::unreachable(e.to_string()))?;
         Ok(Connection {
             driver: Driver::new(task, Arc::clone(&socket), Arc::clone(&self.clock)),
             channel: Channel::new(sender, origin),
@@ -159,32 +172,37 @@ impl Place {
 
     fn configuration(&self, host: &str) -> Result<(u64, Arc<ClientConfig>, ServerName<'static>), Trouble> {
         let config = self.tls.config(self.clock.monotonic());
-        let (edition, config) = config.map_err(|e: Error| Trouble::Unreachable(e.sentence()))?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|e| Trouble::Unreachable(e.to_string()))?;
+        let (edition, config) = config.map_err(|e: Error| Trouble::unreachable(e.sentence()))?;
+        let name = ServerName::try_from(host.to_owned()).map_err(|e| Trouble::unreachable(e.to_string()))?;
         Ok((edition, config, name))
     }
 
-    fn to_path(&self, path: &Path, until: Duration) -> Result<Socket, Trouble> {
-        Socket::to_path(path, until, &*self.clock).map_err(|e| Trouble::Unreachable(e.to_string()))
+    fn to_path(&self, make: &Make<'_>, path: &Path, until: Duration) -> Result<Arc<Socket>, Trouble> {
+        let socket = make(Domain::UNIX);
+        let connected = socket.and_then(|socket| socket.connect_to_path(path, until, &*self.clock).map(|()| socket));
+        connected.map_err(|e| Trouble::unreachable(e.to_string()))
     }
 
     /// Tries one address after the other, each with its share of the time.
-    fn to_host(&self, host: &str, port: u16, until: Duration) -> Result<Socket, Trouble> {
+    fn to_host(&self, make: &Make<'_>, to: (&str, u16), until: Duration) -> Result<Arc<Socket>, Trouble> {
+        let (host, port) = to;
         let resolved = self.names.resolve(host, port, self.clock.monotonic());
-        let resolved = resolved.map_err(|e| Trouble::Unreachable(format!("its name does not resolve: {e}")))?;
+        let resolved = resolved.map_err(|e| Trouble::unreachable(format!("its name does not resolve: {e}")))?;
         let mut left = u32::try_from(resolved.len()).unwrap_or(u32::MAX);
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for address in resolved {
             let now = self.clock.monotonic();
             let share = until.saturating_sub(now).checked_div(left).unwrap_or_default();
             left = left.saturating_sub(1);
-            match Socket::to_address(address, now.saturating_add(share), &*self.clock) {
+            let socket = make(Domain::for_address(address));
+            let until = now.saturating_add(share);
+            match socket.and_then(|socket| socket.connect_to(address, until, &*self.clock).map(|()| socket)) {
                 Ok(socket) => return Ok(socket),
                 Err(e) => last = e,
             }
         }
         self.names.forget();
-        Err(Trouble::Unreachable(last.to_string()))
+        Err(Trouble::unreachable(last.to_string()))
     }
 }
 
@@ -207,11 +225,6 @@ impl Connection {
     /// Whether the server answered anything over it.
     pub(super) fn has_answered(&self) -> bool {
         self.has_answered.load(Ordering::Relaxed)
-    }
-
-    /// Its socket.
-    pub(super) fn number(&self) -> RawFd {
-        self.socket.number()
     }
 
     /// Makes a call by `ask`, beside those of others, and waits for the answer until `until`, which may move while it comes.
@@ -239,8 +252,15 @@ impl Connection {
                 }
                 Some(_) => {
                     self.is_done.store(true, Ordering::Relaxed);
-                    let why = self.failure.cause().unwrap_or_else(|| chain(&status));
-                    Trouble::Broken { why, again: self.is_told.swap(true, Ordering::Relaxed) }
+                    let again = self.is_told.swap(true, Ordering::Relaxed);
+                    // It says so before it takes any call.
+                    match Cut::turned_away(&status).filter(|_| !self.has_answered()) {
+                        Some(why) => Trouble::Unreachable { why, again },
+                        None => {
+                            let why = self.failure.cause().unwrap_or_else(|| chain(&status));
+                            Trouble::Broken { why, again }
+                        }
+                    }
                 }
             }),
         }

@@ -16,14 +16,11 @@ use super::address::{Address, Names};
 use super::channel::Channel;
 use super::connection::{Place, Trouble};
 use super::health::{Health, Severity};
+use super::line::{Line, MOMENT, breath};
 use super::pool::Pool;
 use super::tls::{TlsFiles, TlsSource};
 use crate::status;
 
-/// How long to wait where every address has just failed.
-const BREATH: Duration = Duration::from_millis(10);
-/// How often that doubles from round to round.
-const DOUBLINGS: u32 = 4;
 /// Making keys may take this many times the deadline of a use: an RSA pair takes seconds.
 const MAKING: u32 = 15;
 
@@ -45,6 +42,8 @@ pub(super) struct Fleet {
     clock: Arc<dyn Clock>,
     /// Counts calls, to choose by.
     turn: AtomicU64,
+    /// Those who wait because all addresses have too much to do.
+    line: Line,
     /// Forgets in a child what the parent's threads were doing.
     _forks: Lock<Vec<Arc<Health>>>,
 }
@@ -89,6 +88,7 @@ impl Fleet {
             members,
             routing: config.routing,
             deadline: Duration::from_millis(config.deadline_ms.into()),
+            line: Line::new(Arc::clone(&clock)),
             clock,
             turn: AtomicU64::new(0),
             _forks: Lock::with_hooks(Rank::Cache, healths, Hooks { child, ..Hooks::default() }),
@@ -109,33 +109,43 @@ impl Fleet {
             Patience::Use => self.deadline,
             Patience::Making => self.deadline.saturating_mul(MAKING),
         };
-        let until = self.clock.monotonic().saturating_add(deadline);
-        let (mut tried, mut silent, mut rounds) = (0, false, 0_u32);
+        let began = self.clock.monotonic();
+        let until = began.saturating_add(deadline);
+        let (mut tried, mut silent, mut rounds, mut place) = (0, false, 0_u32, None);
         let mut last: Option<(usize, Trouble)> = None;
+        if !self.line.is_empty() {
+            self.line.wait(&mut place, began.saturating_add(MOMENT).min(until));
+        }
         loop {
             let now = self.clock.monotonic();
             if now >= until {
                 return Err(self.failure(last));
             }
             let Some(at) = self.choose(tried, now) else {
-                match last {
-                    // Everybody answered, and nobody can.
-                    Some((_, Trouble::Refused(status))) if !silent && !is_busy(&status) => {
-                        return Err(status::error(&status));
+                // Everybody was asked in this round: after a while there is another.
+                let all_answered = !std::mem::take(&mut silent);
+                match &last {
+                    Some((_, Trouble::Refused(status))) if all_answered && is_busy(status) => {
+                        self.line.wait(&mut place, until);
                     }
+                    // Everybody answered, and nobody can.
+                    Some((_, Trouble::Refused(status))) if all_answered => return Err(status::error(status)),
                     _ if self.is_gone(now) => return Err(self.failure(last)),
-                    _ => {}
+                    _ => {
+                        let breath = breath(rounds, self.turn.fetch_add(1, Ordering::Relaxed));
+                        std::thread::sleep(breath.min(until.saturating_sub(now)));
+                        rounds = rounds.saturating_add(1);
+                    }
                 }
-                // Everybody was asked in this round: after a breath there is another.
-                (tried, silent) = (0, false);
-                std::thread::sleep(
-                    breath(rounds, self.turn.fetch_add(1, Ordering::Relaxed)).min(until.saturating_sub(now)),
-                );
-                rounds = rounds.saturating_add(1);
+                tried = 0;
                 continue;
             };
             tried |= bit(at);
-            match self.attempt(at, tried, (now, until), &ask) {
+            let result = self.attempt(at, tried, (now, until), &ask);
+            if !matches!(&result, Err(Trouble::Refused(status)) if is_busy(status)) {
+                self.line.pass();
+            }
+            match result {
                 Ok(answer) => return Ok(answer),
                 Err(Trouble::Refused(status)) if !is_elsewhere(&status) => return Err(status::error(&status)),
                 Err(trouble) => {
@@ -157,7 +167,7 @@ impl Fleet {
         F: Future<Output = std::result::Result<tonic::Response<T>, Status>>,
     {
         let Some(Member { pool, health }) = self.members.get(at) else {
-            return Err(Trouble::Unreachable("there is no such address".to_owned()));
+            return Err(Trouble::unreachable("there is no such address"));
         };
         // Where somebody else could answer, one that keeps silent gets half of the time; one that did before, less.
         let others = self.members.iter().enumerate().any(|(other, m)| tried & bit(other) == 0 && m.health.is_well());
@@ -177,7 +187,7 @@ impl Fleet {
             }
             Err(trouble) => {
                 let severity = match trouble {
-                    Trouble::Broken { again: true, .. } => Severity::Known,
+                    Trouble::Broken { again: true, .. } | Trouble::Unreachable { again: true, .. } => Severity::Known,
                     Trouble::Late { silent: true } => Severity::Silence,
                     _ => Severity::Once,
                 };
@@ -224,15 +234,6 @@ impl Fleet {
         };
         Error::new(ErrorKind::BackendUnavailable, why)
     }
-}
-
-/// How long to wait before another round: longer with each, and not as long as others who wait, that they do not all come at
-/// once to a server that has too much to do.
-fn breath(rounds: u32, turn: u64) -> Duration {
-    let whole = BREATH.saturating_mul(1 << rounds.min(DOUBLINGS));
-    // From half of it to all of it, by the turn: neighbours are far apart.
-    let part = u32::try_from(turn.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60).unwrap_or_default();
-    whole / 2 + whole / 32 * part
 }
 
 /// Whether another address may do better: the server is in trouble itself, or has too much to do.

@@ -12,6 +12,7 @@ mod connection;
 mod drive;
 mod fleet;
 mod health;
+mod line;
 mod mirror;
 mod operator;
 mod pool;

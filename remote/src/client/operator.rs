@@ -233,7 +233,7 @@ impl Client {
         for pool in self.addresses.iter().chain(&self.addresses) {
             let address = pool.place().address.to_string();
             // Where nobody is, nobody will be a moment later.
-            if matches!(&last, Some((at, Trouble::Unreachable(_))) if *at == address) {
+            if matches!(&last, Some((at, Trouble::Unreachable { .. })) if *at == address) {
                 break;
             }
             let trouble = match call(pool) {
@@ -241,7 +241,7 @@ impl Client {
                 Err(trouble) => trouble,
             };
             let (unknown, again) = match &trouble {
-                Trouble::Unreachable(_) => (false, true),
+                Trouble::Unreachable { .. } => (false, true),
                 Trouble::Broken { .. } => (true, matter.again),
                 Trouble::Late { .. } => (true, false),
                 Trouble::Refused(status) => (begun.get() && is_trouble(status), is_elsewhere(status)),

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use libkmss::error::{Error, ErrorKind, Result};
@@ -34,6 +35,10 @@ pub(super) struct TlsFiles {
 pub(super) struct TlsSource {
     files: TlsFiles,
     current: Lock<Option<Current>>,
+    /// Number of the current configuration, and until when nobody looks at the files again, in microseconds of the monotonic
+    /// clock: each call asks for it.
+    edition: AtomicU64,
+    fresh_until: AtomicU64,
 }
 
 #[derive(Clone)]
@@ -49,7 +54,16 @@ type Stamp = (u64, u64, i64, i64, u64);
 
 impl TlsSource {
     pub(super) fn new(files: TlsFiles) -> Self {
-        Self { files, current: Lock::new(Rank::Cache, None) }
+        let (edition, fresh_until) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { files, current: Lock::new(Rank::Cache, None), edition, fresh_until }
+    }
+
+    /// The number of the configuration, which moves when the files change; 0 where they cannot be read.
+    pub(super) fn edition(&self, now: Duration) -> u64 {
+        if micros(now) < self.fresh_until.load(Ordering::Acquire) {
+            return self.edition.load(Ordering::Acquire);
+        }
+        self.config(now).map_or(0, |(edition, _)| edition)
     }
 
     /// The configuration with its number, which moves when the files change. Where they cannot be read any more, the last
@@ -80,7 +94,11 @@ impl TlsSource {
             }
             (Err(error), None) => return Err(error),
         };
-        *self.current.lock() = Some(fresh.clone());
+        let mut current = self.current.lock();
+        *current = Some(fresh.clone());
+        self.edition.store(fresh.edition, Ordering::Release);
+        self.fresh_until.store(micros(fresh.looked.saturating_add(LOOK)), Ordering::Release);
+        drop(current);
         Ok((fresh.edition, fresh.config))
     }
 
@@ -108,6 +126,10 @@ impl TlsSource {
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(config)
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 impl TlsFiles {

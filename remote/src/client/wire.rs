@@ -21,7 +21,7 @@ const QUEUE: Duration = Duration::from_millis(2);
 /// answer (tcp(7)) the connection is broken: whoever waits for what may never come hears of it.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(5));
 
-/// A connected socket.
+/// The socket of a connection.
 pub(super) struct Socket {
     inner: socket2::Socket,
     /// Whether the last write found no room.
@@ -33,13 +33,18 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// A socket that is connected to nobody yet.
+    pub(super) fn new(domain: Domain) -> io::Result<Self> {
+        let inner = socket2::Socket::new(domain, Type::STREAM, None)?;
+        Ok(Self { inner, write: AtomicBool::new(false), read: AtomicBool::new(true), heard: AtomicU64::new(0) })
+    }
+
     /// Connects to a Unix socket.
-    pub(super) fn to_path(path: &Path, until: Duration, clock: &dyn Clock) -> io::Result<Self> {
-        let inner = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        inner.set_nonblocking(true)?;
+    pub(super) fn connect_to_path(&self, path: &Path, until: Duration, clock: &dyn Clock) -> io::Result<()> {
+        self.inner.set_nonblocking(true)?;
         let address = SockAddr::unix(path)?;
         loop {
-            match inner.connect(&address) {
+            match self.inner.connect(&address) {
                 // unix(7): the queue is full, and there is nothing to wait for.
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
                     let left = until.saturating_sub(clock.monotonic());
@@ -48,27 +53,21 @@ impl Socket {
                     }
                     std::thread::sleep(QUEUE.min(left));
                 }
-                connected => return connected.map(|()| Self::of(inner)),
+                connected => return connected,
             }
         }
     }
 
     /// Connects to a TCP port.
-    pub(super) fn to_address(address: SocketAddr, until: Duration, clock: &dyn Clock) -> io::Result<Self> {
+    pub(super) fn connect_to(&self, address: SocketAddr, until: Duration, clock: &dyn Clock) -> io::Result<()> {
         let left = until.saturating_sub(clock.monotonic());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
-        let inner = socket2::Socket::new(Domain::for_address(address), Type::STREAM, None)?;
-        inner.connect_timeout(&address.into(), left)?;
-        inner.set_nonblocking(true)?;
-        inner.set_tcp_nodelay(true)?;
-        inner.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1))?;
-        Ok(Self::of(inner))
-    }
-
-    const fn of(inner: socket2::Socket) -> Self {
-        Self { inner, write: AtomicBool::new(false), read: AtomicBool::new(true), heard: AtomicU64::new(0) }
+        self.inner.connect_timeout(&address.into(), left)?;
+        self.inner.set_nonblocking(true)?;
+        self.inner.set_tcp_nodelay(true)?;
+        self.inner.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE.0).with_interval(KEEPALIVE.1))
     }
 
     /// Whether there is something to write that found no room.
@@ -197,7 +196,9 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let clock = SystemClock::default();
         let until = clock.monotonic().saturating_add(Duration::from_secs(60));
-        let socket = Socket::to_address(listener.local_addr().unwrap(), until, &clock).unwrap();
+        let address = listener.local_addr().unwrap();
+        let socket = Socket::new(Domain::for_address(address)).unwrap();
+        socket.connect_to(address, until, &clock).unwrap();
         assert!(socket.inner.keepalive().unwrap());
     }
 }

@@ -15,7 +15,7 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use libkmss::error::{Error, ErrorKind, Result};
 use libkmss::principal::ProcessIdentity;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +27,7 @@ use super::peer::{Connection, Peer};
 use super::route::Router;
 use super::shares::Share;
 use super::tls::{Tls, names};
+use crate::farewell;
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -36,10 +37,29 @@ const PREFACE: u64 = 24;
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(10));
 /// How long an answer may wait to be taken at least, whatever the longest deadline.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long it may take to turn a connection away.
+/// How long it may take to turn a connection away, and how many at a time hear why for which there is no place at all.
 const FAREWELL: Duration = Duration::from_secs(1);
+const FAREWELLS: usize = 16;
 /// How long to wait where no connection can be taken.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What a connection has for as long as it is open.
+enum Place {
+    /// One of `max_connections`.
+    Taken(OwnedSemaphorePermit),
+    /// There is none: it hears so, and no more.
+    Full(OwnedSemaphorePermit),
+}
+
+impl Place {
+    /// How long a handshake may take with it.
+    const fn handshake(&self) -> Duration {
+        match self {
+            Self::Taken(_) => HANDSHAKE,
+            Self::Full(_) => FAREWELL,
+        }
+    }
+}
 
 /// What every listener has.
 #[derive(Clone)]
@@ -47,6 +67,7 @@ pub(super) struct Door {
     router: Router,
     server: Arc<Server>,
     places: Arc<Semaphore>,
+    farewells: Arc<Semaphore>,
     /// Turns true when the server stops.
     stopping: watch::Receiver<bool>,
     /// Held by each connection, so that the last one can be waited for.
@@ -62,7 +83,8 @@ impl Door {
         alive: tokio::sync::mpsc::Sender<()>,
     ) -> Self {
         let places = usize::try_from(config.max_connections).unwrap_or(usize::MAX >> 4);
-        Self { router, server, places: Arc::new(Semaphore::new(places)), stopping, alive }
+        let (places, farewells) = (Arc::new(Semaphore::new(places)), Arc::new(Semaphore::new(FAREWELLS)));
+        Self { router, server, places, farewells, stopping, alive }
     }
 
     /// Takes connections of `listener`.
@@ -77,7 +99,7 @@ impl Door {
             let (door, acceptor) = (self.clone(), TlsAcceptor::from(tls.current()));
             tokio::spawn(async move {
                 let _ = stream.set_nodelay(true);
-                let shaken = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)).await;
+                let shaken = tokio::time::timeout(place.handshake(), acceptor.accept(stream)).await;
                 let stream = match shaken {
                     Ok(Ok(stream)) => stream,
                     Ok(Err(e)) => return door.refused(&address, &e.to_string()),
@@ -118,23 +140,23 @@ impl Door {
         }
     }
 
-    /// A place for what was taken, where there is one.
-    async fn admit<S, A>(&self, taken: io::Result<(S, A)>) -> Option<(S, A, OwnedSemaphorePermit)> {
-        match taken {
-            Ok((stream, address)) => match Arc::clone(&self.places).try_acquire_owned() {
-                Ok(place) => Some((stream, address, place)),
-                Err(_) => {
-                    self.refused(&"a peer", "there are as many connections as there may be");
-                    None
-                }
-            },
+    /// A place for what was taken, where there is one, or one to say that there is none.
+    async fn admit<S, A>(&self, taken: io::Result<(S, A)>) -> Option<(S, A, Place)> {
+        let (stream, address) = match taken {
+            Ok(taken) => taken,
             Err(e) => {
                 // Mostly there is no descriptor left: one will be.
                 tracing::warn!(reason = %e, "a connection could not be taken");
                 tokio::time::sleep(PAUSE).await;
-                None
+                return None;
             }
+        };
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Some((stream, address, Place::Taken(place)));
         }
+        self.refused(&"a peer", "there are as many connections as there may be");
+        let farewell = Arc::clone(&self.farewells).try_acquire_owned().ok()?;
+        Some((stream, address, Place::Full(farewell)))
     }
 
     fn refused(&self, who: &dyn std::fmt::Display, why: &str) {
@@ -142,17 +164,16 @@ impl Door {
         tracing::info!(peer = %who, reason = why, "a connection was refused");
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-        self,
-        stream: S,
-        peer: Peer,
-        place: OwnedSemaphorePermit,
-    ) {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer, place: Place) {
         static NUMBER: AtomicU64 = AtomicU64::new(1);
+        let place = match place {
+            Place::Taken(place) => place,
+            Place::Full(permit) => return turn_away(stream, farewell::FULL, permit).await,
+        };
         let connection = Connection::new(peer, NUMBER.fetch_add(1, Ordering::Relaxed));
         let Some(share) = self.server.shares.connections.take(connection.owner(), 1) else {
             self.refused(&format_args!("{:?}", connection.peer), "it has as many connections as a peer may have");
-            return turn_away(stream, place).await;
+            return turn_away(stream, farewell::PEER_FULL, place).await;
         };
         tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
         self.server.metrics.connections.inc();
@@ -224,17 +245,16 @@ impl Door {
     }
 }
 
-/// Says over HTTP/2 that there are connections enough: what is closed without a word looks broken, and is made anew at once. It
-/// has a place among all connections for as long as that takes.
-async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, _place: OwnedSemaphorePermit) {
+/// Says over HTTP/2 that there are connections enough, and `why`: what is closed without a word looks broken, and is made anew at
+/// once. What it has among all connections it has for as long as that takes.
+async fn turn_away<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S, why: &str, _place: OwnedSemaphorePermit) {
     let said = async {
-        if let Ok(mut connection) = h2::server::handshake(&mut stream).await {
-            connection.abrupt_shutdown(h2::Reason::ENHANCE_YOUR_CALM);
-            let _ = std::future::poll_fn(|context| connection.poll_closed(context)).await;
-        }
+        stream.write_all(&farewell::goodbye(why)).await?;
+        stream.flush().await?;
         // What is closed with something unread is reset, and what was said is lost.
         let mut rest = [0; 1024];
-        while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {}
+        while stream.read(&mut rest).await? > 0 {}
+        io::Result::Ok(())
     };
     let _ = tokio::time::timeout(FAREWELL, said).await;
 }

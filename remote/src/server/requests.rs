@@ -35,8 +35,6 @@ enum Outcome {
 }
 
 struct Seen {
-    /// Tells it from others of the same name, before and after it.
-    number: u64,
     digest: u64,
     state: State,
     /// Bytes of the answer.
@@ -48,19 +46,17 @@ struct Table {
     seen: HashMap<Name, Seen>,
     /// Of each peer: whoever sends many must not have those of others forgotten.
     peers: HashMap<Arc<str>, Peer>,
-    /// Entries of all peers.
+    /// Those that are done, of all peers. What is being done is not forgotten: it would be done twice.
     len: usize,
     /// Bytes of all answers.
     bytes: usize,
-    /// Counts requests.
-    count: u64,
 }
 
 /// What is remembered for one peer.
 #[derive(Default)]
 struct Peer {
-    /// The oldest first: since when, on the monotonic clock, and which.
-    order: VecDeque<(Duration, [u8; 16], u64)>,
+    /// Those that are done, the oldest first: since when, on the monotonic clock, and which.
+    order: VecDeque<(Duration, [u8; 16])>,
     bytes: usize,
 }
 
@@ -72,24 +68,16 @@ impl Peer {
 }
 
 impl Table {
-    /// Forgets the request `number` of this name, where that is the one that is known.
-    fn remove(&mut self, name: &Name, number: u64) {
-        if self.seen.get(name).is_some_and(|seen| seen.number == number)
-            && let Some(seen) = self.seen.remove(name)
-        {
-            self.bytes = self.bytes.saturating_sub(seen.size);
-            if let Some(peer) = self.peers.get_mut(&name.0) {
-                peer.bytes = peer.bytes.saturating_sub(seen.size);
-            }
-        }
-    }
-
-    /// Forgets the oldest request of a peer.
+    /// Forgets the oldest request of a peer that is done.
     fn remove_oldest(&mut self, peer: &Arc<str>) {
-        let Some(oldest) = self.peers.get_mut(peer).and_then(|of| of.order.pop_front()) else { return };
-        self.len = self.len.saturating_sub(1);
-        self.remove(&(Arc::clone(peer), oldest.1), oldest.2);
-        if self.peers.get(peer).is_some_and(|of| of.order.is_empty()) {
+        let Some(of) = self.peers.get_mut(peer) else { return };
+        if let Some((_, id)) = of.order.pop_front() {
+            self.len = self.len.saturating_sub(1);
+            let size = self.seen.remove(&(Arc::clone(peer), id)).map_or(0, |seen| seen.size);
+            self.bytes = self.bytes.saturating_sub(size);
+            of.bytes = of.bytes.saturating_sub(size);
+        }
+        if of.order.is_empty() {
             self.peers.remove(peer);
         }
     }
@@ -106,8 +94,8 @@ pub(super) struct Requests {
 
 /// What is to be done with a request.
 enum Found {
-    /// It is new: whoever does it tells the others by this, under this number.
-    New(watch::Sender<bool>, u64),
+    /// It is new: whoever does it tells the others by this.
+    New(watch::Sender<bool>),
     Known(State),
 }
 
@@ -138,8 +126,8 @@ impl Requests {
         let mut work = Some(work);
         loop {
             match self.look(&name, digest)? {
-                Found::New(done, number) => {
-                    let unfinished = Unfinished { requests: Arc::clone(self), name, number, done };
+                Found::New(done) => {
+                    let unfinished = Unfinished { requests: Arc::clone(self), name, done };
                     let Some(work) = work.take() else {
                         return Err(Error::new(ErrorKind::Internal, "a request was to be done twice"));
                     };
@@ -173,15 +161,9 @@ impl Requests {
             }
             return Ok(Found::Known(seen.state.clone()));
         }
-        // Only what is new takes room, so that nothing is forgotten for what is known.
-        self.make_room(&mut table);
         let (sender, receiver) = watch::channel(false);
-        table.count += 1;
-        table.len += 1;
-        let (since, number) = (self.clock.monotonic(), table.count);
-        table.seen.insert(name.clone(), Seen { number, digest, state: State::Running(receiver), size: 0 });
-        table.peers.entry(Arc::clone(&name.0)).or_default().order.push_back((since, name.1, number));
-        Ok(Found::New(sender, number))
+        table.seen.insert(name.clone(), Seen { digest, state: State::Running(receiver), size: 0 });
+        Ok(Found::New(sender))
     }
 
     /// Forgets what of this peer is older than the window.
@@ -221,7 +203,6 @@ impl Requests {
 struct Unfinished {
     requests: Arc<Requests>,
     name: Name,
-    number: u64,
     done: watch::Sender<bool>,
 }
 
@@ -239,14 +220,16 @@ impl Unfinished {
             },
         };
         let size = if let Outcome::Answer(bytes) = &outcome { bytes.len() } else { 0 };
-        let mut table = self.requests.locked();
-        // It may have been forgotten meanwhile, and another one be known under its name.
-        if let Some(seen) = table.seen.get_mut(&self.name).filter(|seen| seen.number == self.number) {
+        let (requests, now) = (&self.requests, self.requests.clock.monotonic());
+        let mut table = requests.locked();
+        requests.make_room(&mut table);
+        if let Some(seen) = table.seen.get_mut(&self.name) {
             (seen.state, seen.size) = (State::Done(Arc::new(outcome)), size);
+            table.len = table.len.saturating_add(1);
             table.bytes = table.bytes.saturating_add(size);
-            if let Some(peer) = table.peers.get_mut(&self.name.0) {
-                peer.bytes = peer.bytes.saturating_add(size);
-            }
+            let peer = table.peers.entry(Arc::clone(&self.name.0)).or_default();
+            peer.bytes = peer.bytes.saturating_add(size);
+            peer.order.push_back((now, self.name.1));
         }
     }
 }
@@ -255,7 +238,7 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         let mut table = self.requests.locked();
         if table.seen.get(&self.name).is_some_and(|seen| matches!(seen.state, State::Running(_))) {
-            table.remove(&self.name, self.number);
+            table.seen.remove(&self.name);
         }
         drop(table);
         let _ = self.done.send(true);
@@ -286,10 +269,28 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use libkmss::clock::SystemClock;
+    use libkmss::clock::{Moment, SystemClock, Timestamp};
 
     use super::*;
     use crate::proto::SignResponse;
+
+    /// A clock that goes on where it is told, by seconds.
+    #[derive(Default)]
+    struct Told(AtomicU32);
+
+    impl Clock for Told {
+        fn now(&self) -> Timestamp {
+            Timestamp(u64::from(self.0.load(Ordering::Relaxed)) * 1000)
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::Relaxed).into())
+        }
+
+        fn rough(&self) -> Moment {
+            self.begun()
+        }
+    }
 
     fn requests(most: u32) -> Arc<Requests> {
         Arc::new(Requests::new(Duration::from_secs(60), most, Arc::new(SystemClock::default())))
@@ -402,31 +403,39 @@ mod tests {
     }
 
     #[test]
-    fn what_ends_after_it_was_forgotten_is_not_taken_for_what_has_its_name_now() {
-        let requests = requests(1);
+    fn what_is_being_done_is_not_forgotten_and_not_done_twice() {
+        // Neither because it takes longer than the window, nor because others take all the room.
+        let clock = Arc::new(Told::default());
+        let later = || clock.0.fetch_add(61, Ordering::Relaxed);
+        let requests = Arc::new(Requests::new(Duration::from_secs(60), 1, Arc::clone(&clock) as _));
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
-        let (release, released) = watch::channel(false);
-        let slow = |number| {
-            let mut released = released.clone();
-            move || async move {
-                let _ = released.wait_for(|go| *go).await;
-                answer(number)
-            }
-        };
+        let (release, mut released) = watch::channel(false);
         run(async {
-            let first = requests.once((&a, [1; 16]), ("Sign", b"one"), false, slow(1));
+            let first = requests.once((&a, [1; 16]), ("RotateKey", b"one"), false, || async move {
+                let _ = released.wait_for(|go| *go).await;
+                answer(1)
+            });
             tokio::pin!(first);
             assert!(futures_poll(first.as_mut()).await);
-            // Another request takes the only place, and then a new one has the old one's name.
-            assert!(requests.once((&b, [2; 16]), ("Sign", b"x"), false, || async { answer(9) }).await.is_ok());
-            let second = requests.once((&a, [1; 16]), ("Sign", b"two"), false, slow(2));
-            tokio::pin!(second);
-            assert!(futures_poll(second.as_mut()).await);
+            later();
+            requests.forget();
+            for id in 2..10 {
+                assert!(requests.once((&b, [id; 16]), ("Sign", b"x"), false, || async { answer(9) }).await.is_ok());
+            }
+            let other = requests.once((&a, [1; 16]), ("RotateKey", b"two"), false, || async { answer(2) }).await;
+            assert_eq!(other.map(drop).unwrap_err().kind(), ErrorKind::Arguments);
+            let again = requests.once((&a, [1; 16]), ("RotateKey", b"one"), false, || async { answer(3) });
+            tokio::pin!(again);
+            assert!(futures_poll(again.as_mut()).await, "it waits for the first");
             release.send_replace(true);
-            assert_eq!(first.await.unwrap().key_version, 1);
-            let again = requests.once((&a, [1; 16]), ("Sign", b"two"), false, || async { answer(3) });
-            assert_eq!(tokio::join!(second, again).1.unwrap().key_version, 2);
+            let (first, again) = tokio::join!(first, again);
+            assert_eq!([first.unwrap().key_version, again.unwrap().key_version], [1, 1]);
         });
+        assert_eq!(requests.locked().seen.len(), 1);
+        later();
+        requests.forget();
+        let table = requests.locked();
+        assert_eq!((table.seen.len(), table.peers.len(), table.len, table.bytes), (0, 0, 0, 0));
     }
 
     #[test]

@@ -37,6 +37,8 @@ pub(super) struct Outlet<T> {
     server: Arc<Server>,
     /// When whoever asked wants nothing more, on the monotonic clock.
     ends: Option<Duration>,
+    /// How long it is waited still for what was put out to be taken, all together: the thread is one of a few.
+    patience: Duration,
     gone: bool,
     late: bool,
 }
@@ -49,13 +51,15 @@ impl<T: Send> Outlet<T> {
         if !self.wanted() {
             return;
         }
-        let patience = self.server.config.max_deadline();
+        let patience = self.server.config.max_deadline().min(self.patience);
+        let began = self.server.clock.monotonic();
         let sent = tokio::runtime::Handle::current().block_on(async {
             tokio::select! {
                 sent = tokio::time::timeout(patience, self.out.put(message, None)) => sent.unwrap_or(false),
                 () = super::listen::stopped(&mut stopping) => false,
             }
         });
+        self.patience = self.patience.saturating_sub(self.server.clock.monotonic().saturating_sub(began));
         self.gone = !sent;
     }
 
@@ -64,9 +68,10 @@ impl<T: Send> Outlet<T> {
         if !self.gone || self.out.is_closed() {
             return Ok(());
         }
-        let why = match self.late {
-            true => "the deadline passed before it was done",
-            false => "it was cut off: the server stops, or what it said was not taken in time",
+        let why = match (self.late, self.patience.is_zero()) {
+            (true, _) => "the deadline passed before it was done",
+            (_, true) => "it was cut off: what it said was taken too slowly (`max_stream_s`)",
+            _ => "it was cut off: the server stops, or what it said was not taken in time",
         };
         tracing::info!(reason = why, "a stream ends early");
         Err(Error::new(ErrorKind::Busy, why))
@@ -76,7 +81,8 @@ impl<T: Send> Outlet<T> {
     pub(super) fn wanted(&mut self) -> bool {
         if !self.gone {
             self.late = self.ends.is_some_and(|ends| self.server.clock.monotonic() >= ends);
-            self.gone = self.late || self.out.is_closed() || *self.server.stopping.borrow();
+            let slow = self.patience.is_zero();
+            self.gone = self.late || slow || self.out.is_closed() || *self.server.stopping.borrow();
         }
         !self.gone
     }
@@ -114,7 +120,8 @@ impl Server {
             let (deadline, refused, inner) = (server.deadline(), out.clone(), Arc::clone(&server));
             let read = move || {
                 let _kept = kept;
-                let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, gone: false, late: false };
+                let patience = Duration::from_secs(inner.config.max_stream_s.into());
+                let mut outlet = Outlet { out, server: Arc::clone(&inner), ends, patience, gone: false, late: false };
                 let who = Asked { method, server: &inner, host: &inner.host, connection: &peer, caller, call: None };
                 work(&who, &mut outlet)?;
                 outlet.end()

@@ -182,6 +182,38 @@ fn readers_of_the_whole_audit_leave_place_for_each_other_and_hold_up_no_administ
 }
 
 #[test]
+fn whoever_takes_the_audit_slowly_has_a_thread_no_longer_than_a_stream_may_take() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let rules = "[[principal]]\nsan = \"DNS:a.example\"\nname = \"service:a\"\nroles = [\"auditor\"]\n";
+    let server = Kmssd::with_tls("max_stream_s = 1\n", rules);
+    let authority = server.authority.as_ref().unwrap();
+    let [a, b] = ["DNS:a.example", "DNS:b.example"].map(|name| client(&server, &authority.issue(&[name], 0)));
+    // Several times what is on its way to somebody who does not read.
+    let pair = b.pair("signer");
+    let one = proto::SignRequest { mechanism: ecdsa(), ..sign(&pair, b"m", &[]) };
+    for _ in 0..40 {
+        let calls = vec![proto::BatchCall { call: Some(proto::batch_call::Call::Sign(one.clone())) }; 256];
+        b.wait(b.crypto().batch(proto::BatchRequest { calls })).unwrap();
+    }
+    let filter = Some(proto::AuditFilter { all: true, ..proto::AuditFilter::default() });
+    let ended = a.wait(async {
+        let mut parts = a.audit().read_audit(proto::ReadAuditRequest { filter }).await.unwrap().into_inner();
+        loop {
+            // Each part is taken long before `max_deadline_ms`.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            match parts.message().await {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
+                Err(error) => break Some(error),
+            }
+        }
+    });
+    assert!(ended.as_ref().is_some_and(|e| e.message().contains("max_stream_s")), "{ended:?}");
+}
+
+#[test]
 fn answers_that_nobody_fetches_are_of_their_peers_memory_and_end_its_connection() {
     if built::only_kmss("a server") {
         return;
@@ -301,11 +333,18 @@ fn a_connection_that_is_one_too_many_hears_why() {
     if built::only_kmss("a server") {
         return;
     }
-    let server = Kmssd::start("max_peer_connections = 1\n", "");
-    let client = server.client();
-    client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {})).unwrap();
-    let list = || server.home.kmss(&format!("--server unix:{} token list", server.socket().display()));
-    list().fail().mentions("max_peer_connections");
-    drop(client);
-    until("its place is free", &mut || list().run().success());
+    for limit in ["max_peer_connections", "max_connections"] {
+        let server = Kmssd::start(&format!("{limit} = 1\n"), "");
+        let client = server.client();
+        // Whoever looked whether the server is there may have the place for a moment.
+        let info = || client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {}));
+        until("it is connected", &mut || info().is_ok());
+        let kmss = |words: &str| server.home.kmss(&format!("--server unix:{} {words}", server.socket().display()));
+        kmss("token list").fail().mentions(&format!("(`{limit}`)"));
+        // Nothing was done, and nobody is told that something may have been.
+        let said = kmss("block add --principal service:a --reason test").fail();
+        assert!(!said.all().contains("not known"), "{said}");
+        drop(client);
+        until("its place is free", &mut || kmss("token list").run().success());
+    }
 }

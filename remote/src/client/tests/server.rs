@@ -13,12 +13,12 @@ use http::{HeaderMap, HeaderValue, Request, Response};
 use hyper::body::{Body, Bytes, Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use prost::Message as _;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 
-use crate::proto;
+use crate::{farewell, proto};
 
 /// What a server does with the calls that come from now on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +71,42 @@ struct Shared {
     gone: Arc<Notify>,
     /// Whether calls that say `wait` are answered.
     open: Arc<AtomicBool>,
+    room: Arc<Room>,
+}
+
+/// How much a server takes at a time, and of how much it had too much.
+#[derive(Default)]
+pub(super) struct Room {
+    /// Most calls that say `wait` or `work`; 0 for any number.
+    pub(super) calls: AtomicU32,
+    under_way: AtomicU32,
+    pub(super) refused: AtomicU32,
+    /// Most connections; 0 for any number.
+    pub(super) connections: AtomicU32,
+    connected: AtomicU32,
+    pub(super) turned_away: AtomicU32,
+}
+
+/// Part of a room, until it is dropped.
+struct Part(Arc<Room>);
+
+impl Room {
+    /// Room for one more call, where there is.
+    fn enter(self: &Arc<Self>) -> Option<Part> {
+        let most = self.calls.load(Ordering::SeqCst);
+        if self.under_way.fetch_add(1, Ordering::SeqCst) >= most && most > 0 {
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            return None;
+        }
+        Some(Part(Arc::clone(self)))
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        self.0.under_way.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Where a server listens.
@@ -91,6 +127,7 @@ pub(super) struct Fake {
     pub(super) connections: Arc<AtomicU32>,
     /// Whether calls that say `wait` are answered.
     pub(super) open: Arc<AtomicBool>,
+    pub(super) room: Arc<Room>,
     pub(super) address: Option<SocketAddr>,
 }
 
@@ -101,13 +138,14 @@ impl Fake {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let (calls, connections) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
         let (mood, gone) = (Arc::new(Mutex::new(Mood::Well)), Arc::new(Notify::new()));
-        let open = Arc::new(AtomicBool::new(false));
+        let (open, room) = (Arc::new(AtomicBool::new(false)), Arc::<Room>::default());
         let shared = Shared {
             name,
             calls: Arc::clone(&calls),
             mood: Arc::clone(&mood),
             gone: Arc::clone(&gone),
             open: Arc::clone(&open),
+            room: Arc::clone(&room),
         };
         let accepted = Arc::clone(&connections);
         let thread = std::thread::spawn(move || {
@@ -152,7 +190,7 @@ impl Fake {
             runtime.shutdown_background();
         });
         let address = is_ready.recv().unwrap();
-        Self { stop: Some(stop), thread: Some(thread), calls, mood, connections, open, address }
+        Self { stop: Some(stop), thread: Some(thread), calls, mood, connections, open, room, address }
     }
 
     pub(super) fn unix(path: &Path) -> Self {
@@ -181,7 +219,20 @@ impl Drop for Fake {
     }
 }
 
-async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, shared: Shared) {
+async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(mut stream: S, shared: Shared) {
+    let (room, most) = (Arc::clone(&shared.room), shared.room.connections.load(Ordering::SeqCst));
+    if room.connected.fetch_add(1, Ordering::SeqCst) >= most && most > 0 {
+        room.connected.fetch_sub(1, Ordering::SeqCst);
+        room.turned_away.fetch_add(1, Ordering::SeqCst);
+        let _ = stream.write_all(&farewell::goodbye(farewell::PEER_FULL)).await;
+        while stream.read(&mut [0; 1024]).await.is_ok_and(|read| read > 0) {}
+        return;
+    }
+    serve_calls(stream, shared).await;
+    room.connected.fetch_sub(1, Ordering::SeqCst);
+}
+
+async fn serve_calls<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, shared: Shared) {
     let broken = Arc::new(Notify::new());
     let breaks = Arc::clone(&broken);
     let service = hyper::service::service_fn(move |request: Request<Incoming>| {
@@ -201,12 +252,20 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, sh
                 std::future::pending::<()>().await;
             }
             let asked = proto::SignRequest::decode(message.get(5..).unwrap_or_default()).unwrap_or_default();
-            while asked.data == b"wait" && !shared.open.load(Ordering::SeqCst) {
+            let takes_room = [b"wait", b"work"].iter().any(|data| asked.data == *data);
+            let part = if takes_room { shared.room.enter() } else { None };
+            let is_full = takes_room && part.is_none();
+            if asked.data == b"work" && !is_full {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            while !is_full && asked.data == b"wait" && !shared.open.load(Ordering::SeqCst) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            drop(part);
             let refused = mood == Mood::Refuses || signs && asked.data == b"refuse";
+            let code = if is_full { "8" } else { ["0", "7"][usize::from(refused)] };
             let mut trailers = HeaderMap::new();
-            trailers.insert("grpc-status", HeaderValue::from_static(if refused { "7" } else { "0" }));
+            trailers.insert("grpc-status", HeaderValue::from_static(code));
             let signature = proto::SignResponse { signature: shared.name.as_bytes().to_vec(), key_version: 1 };
             // Other answers are empty, which every message may be.
             let answer = if signs { signature.encode_to_vec() } else { Vec::new() };
@@ -215,7 +274,7 @@ async fn serve<S: AsyncRead + AsyncWrite + Send + Unpin + 'static>(stream: S, sh
             data.extend_from_slice(&answer);
             let (count, pace) = match mood {
                 Mood::Drips(pace) => (12, pace),
-                _ => (usize::from(!refused), 0),
+                _ => (usize::from(code == "0"), 0),
             };
             let messages = std::iter::repeat_n(Bytes::from(data), count).map(Frame::data);
             let frames = messages.chain([Frame::trailers(trailers)]).collect();

@@ -210,3 +210,66 @@ fn of_many_who_come_after_a_while_nobody_gets_a_connection_that_was_closed() {
         });
     }
 }
+
+#[test]
+fn where_no_more_connections_are_taken_calls_go_over_those_there_are_and_few_more_are_tried() {
+    let server = Fake::tcp("one");
+    server.room.connections.store(1, Ordering::SeqCst);
+    let fleet = shared(server.uri(), 4, PATIENT);
+    assert!(ask(&fleet, b"data").is_ok());
+    std::thread::scope(|s| {
+        let waiting: Vec<_> = (0..64).map(|_| s.spawn(|| ask(&fleet, b"wait"))).collect();
+        until(|| server.calls.load(Ordering::SeqCst) == 65);
+        assert_eq!(failures(&fleet, 8, 200), 0);
+        server.open.store(true, Ordering::SeqCst);
+        assert!(waiting.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+    });
+    let turned_away = server.room.turned_away.load(Ordering::SeqCst);
+    // A second between the first two, then two, four, and so on.
+    assert!((1..8).contains(&turned_away), "{turned_away}");
+    assert_eq!(server.calls.load(Ordering::SeqCst), 65 + 1600, "no call was made twice");
+}
+
+#[test]
+fn whoever_gets_no_connection_at_all_hears_which_limit_that_is() {
+    let server = Fake::tcp("one");
+    server.room.connections.store(1, Ordering::SeqCst);
+    let (first, second) = (pool(&server.uri()), pool(&server.uri()));
+    once(&first, b"data").unwrap();
+    for _ in 0..2 {
+        match once(&second, b"data") {
+            Err(Trouble::Unreachable { why, again: false }) => assert!(why.contains("max_peer_connections"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(server.calls.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn whoever_the_server_has_no_time_for_asks_again_in_turn_and_not_all_the_time() {
+    let server = Fake::tcp("one");
+    server.room.calls.store(4, Ordering::SeqCst);
+    let fleet = shared(server.uri(), 4, PATIENT);
+    let (callers, each) = (64, 20);
+    std::thread::scope(|s| {
+        let one = || (0..each).for_each(|_| drop(ask(&fleet, b"work").unwrap()));
+        (0..callers).for_each(|_| drop(s.spawn(one)));
+    });
+    let refused = server.room.refused.load(Ordering::SeqCst);
+    assert!(refused > 0 && refused < 3 * callers * each, "{refused} refusals of {} calls", callers * each);
+}
+
+#[test]
+fn a_call_that_the_server_has_time_for_waits_for_nobody_else_for_long() {
+    let server = Fake::tcp("one");
+    server.room.calls.store(1, Ordering::SeqCst);
+    let fleet = shared(server.uri(), 4, PATIENT);
+    std::thread::scope(|s| {
+        let waiting: Vec<_> = (0..8).map(|_| s.spawn(|| ask(&fleet, b"wait"))).collect();
+        until(|| server.room.refused.load(Ordering::SeqCst) > 16);
+        assert_eq!(failures(&fleet, 4, 5), 0);
+        assert!(waiting.iter().all(|caller| !caller.is_finished()));
+        server.open.store(true, Ordering::SeqCst);
+        assert!(waiting.into_iter().all(|caller| caller.join().unwrap().is_ok()));
+    });
+}

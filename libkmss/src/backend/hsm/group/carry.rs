@@ -11,7 +11,7 @@ use cryptoki::object::{Attribute, AttributeType, KeyType as TheirType, ObjectCla
 use super::super::attributes::{self, Read, new_key, public_of, their_type};
 use super::super::halves::{CHANCE, Half, belong, whole};
 use super::super::locator::{Locator, Replicas};
-use super::super::place::{Place, SessionKey, stored};
+use super::super::place::{Place, SessionKey, hex, stored};
 use super::adopt::used;
 use super::publics::said;
 use super::{GroupBackend, Part};
@@ -212,17 +212,22 @@ impl GroupBackend {
                 (KeyClass::Private, _, usage) => is_half(lent, made, (usage, &original), (&chance, authenticated)),
                 _ => shown(lent, made, key, &chance).map(|here| here == proof && is_same(lent, made, &original)),
             };
-            let same = match shows {
-                Err(trouble) if trouble.fault() != Fault::Request => {
-                    let _ = lent.ask(|session| session.destroy_object(made));
+            let why = match shows {
+                Ok(true) => None,
+                Ok(false) => {
+                    Some("what arrived there is another key: the HSMs do not understand each other".to_owned())
+                }
+                Err(trouble) if trouble.fault() == Fault::Request => {
+                    Some(format!("what arrived there cannot be held against what was sent: {}", trouble.sentence()))
+                }
+                Err(trouble) => {
+                    discard(device, lent, made, &replica);
                     let again = trouble.fault().is_void();
                     return Err(if again { trouble.into_error(device.name(), Use::Other).into() } else { trouble });
                 }
-                shows => shows.unwrap_or(false),
             };
-            if !same {
-                let _ = lent.ask(|session| session.destroy_object(made));
-                let why = "what arrived there is another key: the HSMs do not understand each other";
+            if let Some(why) = why {
+                discard(device, lent, made, &replica);
                 return Err(Error::new(ErrorKind::WrappedKeyInvalid, why).into());
             }
             Ok(Some((replica, SessionKey::new(device, lent, made, Vec::new()))))
@@ -279,6 +284,14 @@ impl GroupBackend {
             }
             Ok(())
         })
+    }
+}
+
+/// Destroys what arrived and is not to be used. Where that fails, whoever looks into the HSM is to know what the object is.
+fn discard(device: &Device, lent: &Lent, made: ObjectHandle, place: &Locator) {
+    if let Err(trouble) = lent.ask(|session| session.destroy_object(made)) {
+        let (device, id, reason) = (device.name(), hex(&place.id), trouble.sentence());
+        tracing::warn!(hsm = %device, %id, %reason, "a key that arrived for a group and is not used may be left there");
     }
 }
 
