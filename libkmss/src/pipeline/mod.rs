@@ -12,8 +12,6 @@ mod unfinished;
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 pub use precedent::Precedent;
 pub use unfinished::Unfinished;
@@ -25,13 +23,11 @@ use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorClass, ErrorKind, Result};
-use crate::key::{Action, Alteration};
-use crate::mechanism::Mechanism;
+use crate::key::Action;
 use crate::operation::{Hall, ObjectRef, Operation, Request, Target};
 use crate::permit::{NewObject, Permit, Subject, Subjects};
 use crate::policy::PolicyEngine;
-use crate::quota::{Demand, Limit, NEAR, QuotaLedger, Refusal, Reservation};
-use crate::seen::Seen;
+use crate::quota::{Demand, Limit, QuotaLedger, Refusal, Reservation};
 use crate::store::Store;
 use crate::tenant::ObjectId;
 
