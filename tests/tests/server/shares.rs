@@ -201,8 +201,8 @@ fn whoever_takes_the_audit_slowly_has_a_thread_no_longer_than_a_stream_may_take(
     let ended = a.wait(async {
         let mut parts = a.audit().read_audit(proto::ReadAuditRequest { filter }).await.unwrap().into_inner();
         loop {
-            // Each part is taken long before `max_deadline_ms`.
-            tokio::time::sleep(Duration::from_millis(300)).await;
+            // Each part is taken long before `max_deadline_ms`, and long after it was there.
+            tokio::time::sleep(Duration::from_millis(1500)).await;
             match parts.message().await {
                 Ok(Some(_)) => {}
                 Ok(None) => break None,
