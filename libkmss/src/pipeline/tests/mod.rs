@@ -26,7 +26,7 @@ use crate::backend::Backend;
 use crate::caller::{CallerParts, Login, Principal};
 use crate::catalog::Catalog;
 use crate::key::{DomainKey, KeyComponents, Keyring, Object, Storage, Usage};
-use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, MacMechanism};
+use crate::mechanism::{BlockCipher, CipherMode, Ctr, KeyType, MacMechanism, Mechanism};
 use crate::operation::{Chosen, Decrypt, Draft, Import, Sign};
 use crate::rules::RuleBook;
 use crate::secret::Secret;
