@@ -63,7 +63,7 @@ impl Kms {
     }
 
     /// Checks the credential of the user whom `caller` is logged in as, for one operation with a key that asks for it
-    /// each time: [`Unfinished::confirm`] takes the proof.
+    /// each time: [`Unfinished::confirm`](crate::pipeline::Unfinished::confirm) takes the proof.
     ///
     /// # Errors
     /// As [`Self::login`]; [`ErrorKind::NotLoggedIn`] where nobody is.
