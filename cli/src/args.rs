@@ -1,5 +1,6 @@
 //! The command line.
 
+mod agree;
 mod audit;
 mod backup;
 mod compat;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::agree::{DecapsulateArgs, DerivationFunction, DeriveSecretArgs, EncapsulateArgs, NewSecretArgs};
 pub(crate) use self::audit::{
     AgentArgs, AgentCommand, AlarmCommand, ColorArg, ExportArgs, ExportFormat, RecordArgs, SeverityArg, TailArgs,
 };
@@ -38,7 +40,7 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::import::{
-    ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType,
+    ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WrappingType,
 };
 pub(crate) use self::jwt::{JwsArgs, JwtCommand, JwtSignArgs, JwtVerifyArgs};
 pub(crate) use self::key::{AuditModeArg, DeriveArgs, HdCurve, MoveArgs, NamedKey};
@@ -108,7 +110,16 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Import(ImportCommand),
     /// Give a key out that may leave, wrapped under another
+    #[command(visible_alias = "wrap")]
     Export(ExportKeyArgs),
+    /// Take a key in that is wrapped under a key of ours, which stays
+    Unwrap(UnwrapArgs),
+    /// Derive a key from another, or agree on one with somebody (`kmss key derive` is about seeds)
+    Derive(DeriveSecretArgs),
+    /// Make a key that the holder of a private key can make, too
+    Encapsulate(EncapsulateArgs),
+    /// Make the key that somebody encapsulated for us
+    Decapsulate(DecapsulateArgs),
     /// Rotating keys that are due
     #[command(subcommand)]
     Rotate(RotateCommand),

@@ -103,6 +103,10 @@ pub(crate) const fn place(command: &Command) -> Place {
         | Command::Detokenize(_)
         | Command::Export(_)
         | Command::Import(_)
+        | Command::Unwrap(_)
+        | Command::Derive(_)
+        | Command::Encapsulate(_)
+        | Command::Decapsulate(_)
         | Command::Report(_)
         | Command::Tokenize(_) => Place::Either,
         Command::Hash(_)

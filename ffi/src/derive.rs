@@ -3,12 +3,8 @@
 
 use std::ffi::c_char;
 
-use libkmss::error::{Error, ErrorKind};
 use libkmss::key::KeyClass;
-use libkmss::mechanism::{
-    EcMechanism, EcdhKdf, Hash, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, KeyType, MacMechanism,
-    Mechanism, NumberFormat, PqcMechanism,
-};
+use libkmss::mechanism::{EcMechanism, EcdhKdf, Hkdf, HkdfSalt, Kbkdf, KdfMechanism, Mechanism};
 use libkmss::operation::{Decapsulate, Derive, Encapsulate, ObjectRef};
 
 use crate::boundary::{Versioned, bytes, enter, options, text, word};
@@ -76,19 +72,13 @@ unsafe fn mechanism(derivation: kmss_derivation, given: *const kmss_derive_optio
             let salt = if salt.is_empty() { HkdfSalt::Zeros } else { HkdfSalt::Bytes(salt.to_vec()) };
             Mechanism::Kdf(KdfMechanism::Hkdf(Hkdf { hash, extract: true, expand: true, salt, info }))
         }
-        KMSS_DERIVE_KBKDF_COUNTER => Mechanism::Kdf(KdfMechanism::Kbkdf(counter(hash, info))),
+        KMSS_DERIVE_KBKDF_COUNTER => Mechanism::Kdf(KdfMechanism::Kbkdf(Kbkdf::counter(hash, info))),
         KMSS_DERIVE_ECDH_X963 => {
             let (kdf, public) = (EcdhKdf::X963(hash), public.to_vec());
             Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info: info })
         }
         _ => return Err(Failure::argument("derivation is none of KMSS_DERIVE_…")),
     })
-}
-
-fn counter(hash: Hash, info: Vec<u8>) -> Kbkdf {
-    let prf = MacMechanism::Hmac { hash, len: hash.len() };
-    let number = NumberFormat { little_endian: false, len: 4 };
-    Kbkdf { mode: KbkdfMode::Counter, prf, input: vec![KbkdfInput::Counter(number), KbkdfInput::Bytes(info)] }
 }
 
 /// Derives a secret key of type `type_` (as for `kmss_key_generate`) from `base`. It is called `name` (which may be NULL with
@@ -132,21 +122,6 @@ pub unsafe extern "C" fn kmss_derive(
     unsafe { enter(error, body) }
 }
 
-/// How keys of this type encapsulate.
-fn encapsulation(key_type: KeyType) -> Result<Mechanism, Failure> {
-    match key_type {
-        KeyType::MlKem => Ok(Mechanism::Pqc(PqcMechanism::MlKem)),
-        KeyType::Ec | KeyType::EcMontgomery => {
-            let (kdf, public) = (EcdhKdf::X963(Hash::Sha256), Vec::new());
-            Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info: Vec::new() }))
-        }
-        other => {
-            let why = format!("keys of type {} encapsulate nothing", other.name());
-            Err(Error::new(ErrorKind::KeyType, why).into())
-        }
-    }
-}
-
 /// Makes a secret key of type `type_` that whoever has the private half of `public_key` can make of `*ciphertext` too: by ML-KEM
 /// (FIPS 203), or by ECDH with an ephemeral key and the X9.63 KDF with SHA-256. `*ciphertext` is freed by `kmss_free`; the rest as
 /// `kmss_derive`.
@@ -176,7 +151,7 @@ pub unsafe extern "C" fn kmss_encapsulate_alloc(
             return Err(Failure::argument("out is NULL"));
         }
         let draft = wishes.draft(&session, name, (expected.key_type, KeyClass::Secret))?;
-        let (key, how) = (ObjectRef::clone(&public.object), encapsulation(public.key_type)?.into());
+        let (key, how) = (ObjectRef::clone(&public.object), Encapsulate::usual(public.key_type)?.into());
         let (key, ciphertext) = session.kms.perform(&session.caller, Encapsulate { key, how, expected, draft })?;
         made.put(&ciphertext)?;
         // SAFETY: as above.
@@ -213,7 +188,7 @@ pub unsafe extern "C" fn kmss_decapsulate(
             return Err(Failure::argument("out is NULL"));
         }
         let draft = wishes.draft(&session, name, (expected.key_type, KeyClass::Secret))?;
-        let (key, how) = (ObjectRef::clone(&private.object), encapsulation(private.key_type)?.into());
+        let (key, how) = (ObjectRef::clone(&private.object), Encapsulate::usual(private.key_type)?.into());
         let key = session.kms.perform(&session.caller, Decapsulate { key, how, ciphertext, expected, draft })?;
         // SAFETY: as above.
         unsafe { give(&key, out) }

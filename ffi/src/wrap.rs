@@ -6,8 +6,8 @@ use std::ffi::c_char;
 
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{KeyClass, KeySpec};
-use libkmss::mechanism::{BlockCipher, CipherMode, Hash, KeyType, Mechanism, Oaep, RsaMechanism};
-use libkmss::operation::{Chosen, Expected, ObjectRef, Unwrap, Wrap};
+use libkmss::mechanism::{Hash, KeyType};
+use libkmss::operation::{Chosen, Expected, ObjectRef, Unwrap, Wrap, Wrapping};
 
 use crate::boundary::{bytes, enter, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -31,36 +31,18 @@ pub const KMSS_WRAP_RSA_OAEP_SHA256: kmss_wrapping = 3;
 pub const KMSS_WRAP_RSA_AES_SHA256: kmss_wrapping = 4;
 
 /// CKM_RSA_AES_KEY_WRAP.
-pub(crate) const RSA_AES_KEY_WRAP: u64 = 0x1054;
+pub(crate) const RSA_AES_KEY_WRAP: u64 = Wrapping::RSA_AES;
 
-/// How to wrap, with the number of PKCS#11, which a key may be restricted to.
+/// How to wrap under keys of this type.
 fn chosen(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Chosen, Failure> {
-    let mechanism = mechanism(wrapping, key_type)?;
-    let number = match wrapping {
-        // CKM_AES_KEY_WRAP and CKM_AES_KEY_WRAP_KWP.
-        KMSS_WRAP_KW if key_type == KeyType::Aes => Some(0x2109),
-        KMSS_WRAP_KWP if key_type == KeyType::Aes => Some(0x210B),
-        // CKM_RSA_PKCS_OAEP.
-        KMSS_WRAP_RSA_OAEP_SHA256 => Some(0x0009),
-        KMSS_WRAP_RSA_AES_SHA256 => Some(RSA_AES_KEY_WRAP),
-        _ => None,
-    };
-    Ok(Chosen { mechanism, number })
-}
-
-fn mechanism(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Mechanism, Failure> {
-    let oaep = || Oaep { hash: Hash::Sha256, mgf: Hash::Sha256, label: Vec::new() };
-    let cipher = match key_type {
-        KeyType::Sm4 => BlockCipher::Sm4,
-        _ => BlockCipher::Aes,
-    };
-    Ok(match wrapping {
-        KMSS_WRAP_KW => Mechanism::Cipher(cipher, CipherMode::KeyWrap { iv: [0xA6; 8] }),
-        KMSS_WRAP_KWP => Mechanism::Cipher(cipher, CipherMode::KeyWrapPad),
-        KMSS_WRAP_RSA_OAEP_SHA256 => Mechanism::Rsa(RsaMechanism::Oaep(oaep())),
-        KMSS_WRAP_RSA_AES_SHA256 => Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: oaep(), aes_len: 32 }),
+    let wrapping = match wrapping {
+        KMSS_WRAP_KW => Wrapping::Kw,
+        KMSS_WRAP_KWP => Wrapping::Kwp,
+        KMSS_WRAP_RSA_OAEP_SHA256 => Wrapping::RsaOaep(Hash::Sha256),
+        KMSS_WRAP_RSA_AES_SHA256 => Wrapping::RsaAes(Hash::Sha256),
         _ => return Err(Failure::argument("wrapping is none of KMSS_WRAP_…")),
-    })
+    };
+    Ok(wrapping.chosen(key_type))
 }
 
 /// Wraps `key`, which must be extractable, under `wrapping_key`: a secret key, or the public half of an RSA pair. Private keys are

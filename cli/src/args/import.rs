@@ -42,6 +42,19 @@ pub(crate) enum OaepHash {
     Sha1,
 }
 
+/// How a key is wrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum HowWrapped {
+    /// AES key wrap (RFC 3394), under AES and SM4 keys: lengths that are multiples of 8 bytes
+    Kw,
+    /// AES key wrap with padding (RFC 5649), under AES and SM4 keys; usual for them
+    Kwp,
+    /// RSAES-OAEP, under RSA keys: secret keys
+    RsaOaep,
+    /// An AES-256 key by RSAES-OAEP, and the key under that one (RSA_AES_KEY_WRAP); usual for RSA keys
+    RsaAes,
+}
+
 /// `kmss import begin`
 #[derive(Args, Debug)]
 pub(crate) struct ImportBeginArgs {
@@ -104,9 +117,12 @@ pub(crate) struct ImportFinishArgs {
 pub(crate) struct ExportKeyArgs {
     #[command(flatten)]
     pub key: NamedKey,
-    /// Wrap it under this key of the token: AES (AES-KWP), or an RSA key that is there with its public half (RSA_AES_KEY_WRAP)
+    /// Wrap it under this key of the token: an AES or SM4 key, or an RSA key that is there with its public half
     #[arg(long, value_name = "NAME", required_unless_present = "clear", conflicts_with = "clear")]
     pub under: Option<String>,
+    /// How it is wrapped [default: kwp, under RSA keys rsa-aes]
+    #[arg(long, value_enum, conflicts_with = "clear")]
+    pub how: Option<HowWrapped>,
     /// The hash of OAEP
     #[arg(long, value_enum, default_value_t = OaepHash::Sha256)]
     pub oaep: OaepHash,
@@ -116,4 +132,37 @@ pub(crate) struct ExportKeyArgs {
     /// The file; it must not exist
     #[arg(long, short, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// `kmss unwrap`
+#[derive(Args, Debug)]
+pub(crate) struct UnwrapArgs {
+    /// The wrapped key
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub token: TokenArg,
+    /// The key that it is wrapped under: an AES or SM4 key, or an RSA key with its private half
+    #[arg(long, value_name = "NAME")]
+    pub under: String,
+    /// How it is wrapped [default: kwp, under RSA keys rsa-aes]
+    #[arg(long, value_enum)]
+    pub how: Option<HowWrapped>,
+    /// The hash of OAEP
+    #[arg(long, value_enum, default_value_t = OaepHash::Sha256)]
+    pub oaep: OaepHash,
+    /// Name and label of the new key
+    #[arg(long)]
+    pub name: String,
+    /// What it is: aes, sm4, chacha20, generic, hmac[:sha384]; of private keys (PKCS #8) rsa, ec, ed25519, sm2 and so on
+    #[arg(long = "type", value_name = "TYPE", default_value = "aes")]
+    pub key_type: String,
+    /// CKA_ID in hex [default: taken from the key's unique id]
+    #[arg(long, value_name = "HEX")]
+    pub id: Option<String>,
+    /// Allow the key to be wrapped by other keys (it stays sensitive)
+    #[arg(long)]
+    pub extractable: bool,
+    /// What it may be used for, as of `kmss key import` [default: all that its type can do]
+    #[arg(long, value_name = "USE", value_delimiter = ',')]
+    pub usage: Vec<String>,
 }

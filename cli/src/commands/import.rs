@@ -1,4 +1,4 @@
-//! `kmss import` and `kmss export`: keys that come in wrapped under a key of ours, and keys that go out.
+//! `kmss import`, `export` and `unwrap`: keys that come in wrapped under a key of ours, and keys that go out.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -8,24 +8,24 @@ use std::sync::Arc;
 
 use libkmss::clock::Timestamp;
 use libkmss::envelope::Sm2Envelope;
-use libkmss::key::{BackendId, Date, KeyClass, KeySpec, Object, Protection, PublicComponents, Usage};
-use libkmss::mechanism::{BlockCipher, CipherMode, Curve, Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
-use libkmss::operation::Chosen;
+use libkmss::key::{BackendId, Date, KeyClass, KeySpec, Object, Protection, Usage};
+use libkmss::mechanism::{Curve, Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
+use libkmss::operation::{Chosen, Wrapping};
 use serde_json::json;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
 use super::key;
 use super::key_import::{self, Wanted};
-use crate::args::{ExportKeyArgs, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, WrappingType};
+use crate::args::{
+    ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WrappingType,
+};
 use crate::context::Context;
 use crate::material;
 use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// CKM_RSA_AES_KEY_WRAP.
-const RSA_AES_KEY_WRAP: u64 = 0x1054;
-/// CKM_AES_KEY_WRAP_PAD of PKCS#11 3.2 (AES-KWP).
-const AES_KEY_WRAP_KWP: u64 = 0x210B;
+const RSA_AES_KEY_WRAP: u64 = Wrapping::RSA_AES;
 /// A day in milliseconds.
 const DAY: u64 = 86_400_000;
 
@@ -172,7 +172,7 @@ pub(super) fn export(context: &Context, args: &ExportKeyArgs) -> Result<(), Fail
         return Err(why.into());
     }
     let bytes = match &args.under {
-        Some(under) => zeroize::Zeroizing::new(wrapped(&*objects, object, under, args.oaep)?),
+        Some(under) => zeroize::Zeroizing::new(wrapped(&*objects, object, under, args)?),
         None => material::to_private_jwk(&objects.export(object)?, &held.public, &args.key.name)?,
     };
     objects.close()?;
@@ -190,28 +190,90 @@ pub(super) fn export(context: &Context, args: &ExportKeyArgs) -> Result<(), Fail
 }
 
 /// The key, wrapped under another of the token.
-fn wrapped(objects: &dyn Objects, key: &Arc<Object>, under: &str, oaep: OaepHash) -> Result<Vec<u8>, Failure> {
-    if let Some(secret) = objects.key(under, KeyClass::Secret)? {
-        let mechanism = Mechanism::Cipher(BlockCipher::Aes, CipherMode::KeyWrapPad);
-        let how = Chosen { mechanism, number: Some(AES_KEY_WRAP_KWP) };
-        return objects.wrap(&secret, &how, key);
-    }
-    let public = objects.key(under, KeyClass::Public)?.ok_or_else(|| format!("no key named `{under}` in the token"))?;
-    let is_rsa = matches!(&public.key().ok_or("it is no key")?.primary()?.public, PublicComponents::Rsa { .. });
-    if !is_rsa {
-        return Err(format!("`{under}` is neither an AES key nor an RSA key").into());
-    }
-    let how = Chosen { mechanism: rsa_aes(oaep, 256), number: Some(RSA_AES_KEY_WRAP) };
-    objects.wrap(&public, &how, key)
+fn wrapped(objects: &dyn Objects, key: &Arc<Object>, under: &str, args: &ExportKeyArgs) -> Result<Vec<u8>, Failure> {
+    let with = match objects.key(under, KeyClass::Secret)? {
+        Some(secret) => secret,
+        None => objects
+            .key(under, KeyClass::Public)?
+            .ok_or_else(|| format!("no key named `{under}` in the token that wraps: a secret key, or a public one"))?,
+    };
+    let key_type = with.key().ok_or("it is no key")?.key_type;
+    objects.wrap(&with, &wrapping(args.how, args.oaep, key_type)?.chosen(key_type), key)
 }
 
-fn rsa_aes(hash: OaepHash, bits: u16) -> Mechanism {
-    let hash = match hash {
+/// How keys are wrapped under one of this type: as was said, or as is usual.
+fn wrapping(how: Option<HowWrapped>, oaep: OaepHash, under: KeyType) -> Result<Wrapping, Failure> {
+    let wrapping = match how {
+        None if under == KeyType::Rsa => Wrapping::RsaAes(hash_of(oaep)),
+        None => Wrapping::usual(under),
+        Some(HowWrapped::Kw) => Wrapping::Kw,
+        Some(HowWrapped::Kwp) => Wrapping::Kwp,
+        Some(HowWrapped::RsaOaep) => Wrapping::RsaOaep(hash_of(oaep)),
+        Some(HowWrapped::RsaAes) => Wrapping::RsaAes(hash_of(oaep)),
+    };
+    let fits = match wrapping {
+        Wrapping::Kw | Wrapping::Kwp => matches!(under, KeyType::Aes | KeyType::Sm4),
+        Wrapping::RsaOaep(_) | Wrapping::RsaAes(_) => under == KeyType::Rsa,
+    };
+    match fits {
+        true => Ok(wrapping),
+        false => Err(format!(
+            "{} keys do not wrap so: AES and SM4 keys by kw and kwp, RSA keys by rsa-oaep and rsa-aes",
+            under.name()
+        )
+        .into()),
+    }
+}
+
+/// Runs `kmss unwrap`.
+///
+/// # Errors
+/// A sentence for standard error; the same for every way in which the wrapped key can be wrong.
+pub(super) fn unwrap(context: &Context, args: &UnwrapArgs) -> Result<(), Failure> {
+    let token = &args.token.token;
+    let objects = context.objects(token)?;
+    let with = match objects.key(&args.under, KeyClass::Secret)? {
+        Some(secret) => secret,
+        None => objects
+            .key(&args.under, KeyClass::Private)?
+            .ok_or_else(|| format!("no key named `{}` in token `{token}` that unwraps", args.under))?,
+    };
+    let under = with.key().ok_or("it is no key")?.key_type;
+    let how = wrapping(args.how, args.oaep, under)?.chosen(under);
+    key::require_new(&*objects, &args.name, token)?;
+    let wanted = Wanted {
+        name: args.name.clone(),
+        label: args.name.clone().into_bytes(),
+        identifier: args.id.as_deref().map(key::parse_hex).transpose()?,
+        sensitive: true,
+        extractable: args.extractable,
+        backend: None,
+        uses: key_import::uses(&args.usage)?,
+        is_seed: false,
+    };
+    let (key_type, class) = key_type(&args.key_type)?;
+    let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
+    let made = objects.unwrap(&with, &how, &material::read(&args.file)?, key_type, draft)?;
+    let made = key_import::with_public(&*objects, made, &wanted)?;
+    objects.close()?;
+    if context.global.json {
+        return output::json(&key::describe(&made));
+    }
+    let kind = made.key().map(report::describe).unwrap_or_default();
+    output::line(&format!("Unwrapped {kind} key `{}` into token `{token}`.", output::plain(&args.name)))
+}
+
+const fn hash_of(hash: OaepHash) -> Hash {
+    match hash {
         OaepHash::Sha1 => Hash::Sha1,
         OaepHash::Sha256 => Hash::Sha256,
         OaepHash::Sha384 => Hash::Sha384,
         OaepHash::Sha512 => Hash::Sha512,
-    };
+    }
+}
+
+fn rsa_aes(hash: OaepHash, bits: u16) -> Mechanism {
+    let hash = hash_of(hash);
     let oaep = Oaep { hash, mgf: hash, label: Vec::new() };
     Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep, aes_len: usize::from(bits / 8) })
 }
@@ -233,8 +295,16 @@ fn key_type(text: &str) -> Result<(KeyType, KeyClass), Failure> {
     Ok((private, KeyClass::Private))
 }
 
+/// Refuses the place of a file that is there.
+pub(super) fn require_absent(path: &Path) -> Result<(), Failure> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(format!("`{}` is there already: name another file", path.display()).into()),
+        Err(_) => Ok(()),
+    }
+}
+
 /// Writes a file that was not there, for its owner alone.
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |e| format!("`{}` cannot be made: {e}", path.display());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| cannot(e).into())

@@ -1,5 +1,6 @@
 //! One file per noun.
 
+mod agree;
 mod alarm;
 mod approve;
 mod audit;
@@ -100,6 +101,10 @@ fn dispatch(context: &Context, command: Command) -> Result<ExitCode, Failure> {
         Command::Key(command) => return key::run(context, command),
         Command::Import(command) => import::run(context, command)?,
         Command::Export(args) => import::export(context, &args)?,
+        Command::Unwrap(args) => import::unwrap(context, &args)?,
+        Command::Derive(args) => agree::derive(context, &args)?,
+        Command::Encapsulate(args) => agree::encapsulate(context, &args)?,
+        Command::Decapsulate(args) => agree::decapsulate(context, &args)?,
         Command::Rotate(RotateCommand::Due(args)) => return key_rotate::due(context, &args),
         Command::Encrypt(args) => encrypt::encrypt(context, &args)?,
         Command::Decrypt(args) => encrypt::decrypt(context, &args)?,

@@ -13,7 +13,7 @@ use libkmss::mechanism::{EncryptionContext, HdDerivation, KeyType, Mechanism, Na
 use libkmss::operation::{
     Chosen, Decrypt, DecryptMessage, DeriveChild, Destroy, Detokenize, Draft, Encrypt, EncryptMessage, Expected,
     Export, Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument,
-    ObjectRef, Rename, Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
+    ObjectRef, Operation, Rename, Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
 };
 use libkmss::tenant::Namespace;
 use serde_json::Value;
@@ -35,6 +35,11 @@ impl HomeObjects {
     /// Those that this caller sees.
     pub(super) fn new((kms, caller): (Kms, Caller)) -> Self {
         Self { kms, caller }
+    }
+
+    /// Performs an operation for the caller.
+    pub(super) fn perform<O: Operation>(&self, operation: O) -> Result<O::Running, Failure> {
+        Ok(self.kms.perform(&self.caller, operation)?)
     }
 }
 

@@ -1,5 +1,6 @@
 //! The objects of one token, wherever they are: in a home, or on a server.
 
+mod agree;
 mod batch;
 mod home;
 mod server;
@@ -18,6 +19,7 @@ use libkmss::tenant::Namespace;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+pub(crate) use self::agree::Agree;
 use self::home::HomeObjects;
 pub(crate) use self::home::{all_in, parts_in};
 use self::server::ServerObjects;
@@ -47,7 +49,7 @@ pub(crate) struct DataPairMade {
 pub(crate) type Made = Result<Arc<Object>, Failure>;
 
 /// The objects of a token, for whoever has logged in. Every error is the home's or the server's own.
-pub(crate) trait Objects {
+pub(crate) trait Objects: Agree {
     /// The token.
     fn namespace(&self) -> &Namespace;
 

@@ -32,7 +32,7 @@ const BATCH_BYTES: usize = 3 << 20;
 
 /// The objects of a namespace that a server serves to us.
 pub(super) struct ServerObjects<'a> {
-    server: &'a Client,
+    pub(super) server: &'a Client,
     namespace: Namespace,
     officer_pin: Option<String>,
 }
@@ -68,7 +68,7 @@ impl<'a> ServerObjects<'a> {
         self.namespace.to_string()
     }
 
-    fn reference(&self, object: &Object) -> Option<proto::KeyRef> {
+    pub(super) fn reference(&self, object: &Object) -> Option<proto::KeyRef> {
         Some(proto::KeyRef { namespace: self.place(), id: object.id.0.to_vec(), version: 0 })
     }
 
@@ -76,7 +76,7 @@ impl<'a> ServerObjects<'a> {
         self.officer_pin.clone().unwrap_or_default()
     }
 
-    fn object(&self, object: Option<proto::Object>) -> Result<Arc<Object>, Failure> {
+    pub(super) fn object(&self, object: Option<proto::Object>) -> Result<Arc<Object>, Failure> {
         let object = object.ok_or("the server's answer holds no object")?;
         Ok(Arc::new(convert::object_of_server(object, self.namespace.id)?))
     }
@@ -221,10 +221,7 @@ impl Objects for ServerObjects<'_> {
             key: Some(proto::NewKey { key_type: convert::key_type_number(key_type), len: None, outcome }),
             request_id: Vec::new(),
         };
-        match self.server.ask(request)?.key.and_then(|made| made.outcome) {
-            Some(proto::made_key::Outcome::Kept(object)) => self.object(Some(object)),
-            _ => Err("the server's answer holds no key".into()),
-        }
+        self.kept(self.server.ask(request)?.key)
     }
 
     fn wrap(&self, with: &Arc<Object>, how: &Chosen, key: &Arc<Object>) -> Result<Vec<u8>, Failure> {

@@ -78,6 +78,16 @@ pub struct Kbkdf {
     pub input: Vec<KbkdfInput>,
 }
 
+impl Kbkdf {
+    /// Counter mode with HMAC, a counter of 32 bits in front of `fixed`: label, zero byte and context, as a rule (SP 800-108, 4.1).
+    #[must_use]
+    pub fn counter(hash: Hash, fixed: Vec<u8>) -> Self {
+        let prf = MacMechanism::Hmac { hash, len: hash.len() };
+        let number = NumberFormat { little_endian: false, len: 4 };
+        Self { mode: KbkdfMode::Counter, prf, input: vec![KbkdfInput::Counter(number), KbkdfInput::Bytes(fixed)] }
+    }
+}
+
 /// How one round of a [`Kbkdf`] follows from the one before.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KbkdfMode {

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::{Chosen, Draft, Expected, Hall, ObjectRef, Operation, Request, Target, now};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, BackendId, Key, KeyClass, Material, Object, PublicComponents};
-use crate::mechanism::{EcMechanism, Mechanism, PqcMechanism, PqcSet};
+use crate::mechanism::{EcMechanism, EcdhKdf, Hash, KeyType, Mechanism, PqcMechanism, PqcSet};
 use crate::permit::Permit;
 
 /// Makes a secret key that the holder of a private key can make, too.
@@ -22,6 +22,25 @@ pub struct Encapsulate {
 }
 
 impl Encapsulate {
+    /// How keys of this type encapsulate where nothing else is said: ML-KEM, or ECDH with a fresh key and the KDF of X9.63 with
+    /// SHA-256.
+    ///
+    /// # Errors
+    /// [`ErrorKind::KeyType`] for keys that do not.
+    pub fn usual(key_type: KeyType) -> Result<Mechanism> {
+        match key_type {
+            KeyType::MlKem => Ok(Mechanism::Pqc(PqcMechanism::MlKem)),
+            KeyType::Ec | KeyType::EcMontgomery => {
+                let (kdf, public) = (EcdhKdf::X963(Hash::Sha256), Vec::new());
+                Ok(Mechanism::Ec(EcMechanism::Ecdh { kdf, public, shared_info: Vec::new() }))
+            }
+            other => {
+                let why = format!("keys of type {} encapsulate nothing", other.name());
+                Err(Error::new(ErrorKind::KeyType, why))
+            }
+        }
+    }
+
     /// The length in bytes of every ciphertext made by `mechanism` for `key`; `None` where they do not fit each other.
     #[must_use]
     pub fn ciphertext_len(mechanism: &Mechanism, key: &Key) -> Option<usize> {

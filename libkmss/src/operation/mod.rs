@@ -65,7 +65,7 @@ pub use rotate::{Activate, Rotate, Rotated, Turn};
 pub use sign::{Sign, Verify};
 pub use unwrap::Unwrap;
 pub use vault::{Detokenize, Tokenize};
-pub use wrap::{Wrap, WrappedLength, wrapped_length};
+pub use wrap::{Wrap, WrappedLength, Wrapping, wrapped_length};
 
 use crate::backend::{Backend, Custody};
 use crate::caller::{Caller, Login};

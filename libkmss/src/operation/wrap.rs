@@ -3,7 +3,7 @@
 use super::{Chosen, Hall, ObjectRef, Operation, Request, Target, apart};
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{Action, Key, KeyClass, PublicComponents};
-use crate::mechanism::{CipherMode, EcMechanism, KeyType, Mechanism, RsaMechanism};
+use crate::mechanism::{BlockCipher, CipherMode, EcMechanism, Hash, KeyType, Mechanism, Oaep, RsaMechanism};
 use crate::permit::Permit;
 
 /// Wraps one key under another.
@@ -42,6 +42,57 @@ impl Operation for Wrap {
         }
         hall.backend(&target.version.backend)?.wrap(permit, &self.how.mechanism)
     }
+}
+
+/// How keys are wrapped that travel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrapping {
+    /// Key wrap under an AES or SM4 key (SP 800-38F KW, RFC 3394): keys whose length is a multiple of 8 bytes.
+    Kw,
+    /// Key wrap with padding under an AES or SM4 key (SP 800-38F KWP, RFC 5649).
+    Kwp,
+    /// RSAES-OAEP, with this hash and MGF1 with it: secret keys.
+    RsaOaep(Hash),
+    /// A fresh AES-256 key under RSAES-OAEP with this hash, followed by the key under that one by KWP (PKCS#11 3.2, 6.1.21).
+    RsaAes(Hash),
+}
+
+impl Wrapping {
+    /// The number of CKM_RSA_AES_KEY_WRAP.
+    pub const RSA_AES: u64 = 0x1054;
+
+    /// What is usual under keys of this type: KWP, and for RSA keys the AES key between.
+    #[must_use]
+    pub const fn usual(key_type: KeyType) -> Self {
+        match key_type {
+            KeyType::Rsa => Self::RsaAes(Hash::Sha256),
+            _ => Self::Kwp,
+        }
+    }
+
+    /// The mechanism under a key of this type, with the number of PKCS#11, which a key may be restricted to.
+    #[must_use]
+    pub fn chosen(self, key_type: KeyType) -> Chosen {
+        let cipher = match key_type {
+            KeyType::Sm4 => BlockCipher::Sm4,
+            _ => BlockCipher::Aes,
+        };
+        let (mechanism, number) = match self {
+            // CKM_AES_KEY_WRAP, CKM_AES_KEY_WRAP_KWP and CKM_RSA_PKCS_OAEP.
+            Self::Kw => (Mechanism::Cipher(cipher, CipherMode::KeyWrap { iv: [0xA6; 8] }), 0x2109),
+            Self::Kwp => (Mechanism::Cipher(cipher, CipherMode::KeyWrapPad), 0x210B),
+            Self::RsaOaep(hash) => (Mechanism::Rsa(RsaMechanism::Oaep(oaep(hash))), 0x0009),
+            Self::RsaAes(hash) => {
+                (Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: oaep(hash), aes_len: 32 }), Self::RSA_AES)
+            }
+        };
+        // The numbers of SM4 are their vendors'.
+        Chosen { number: Some(number).filter(|_| key_type != KeyType::Sm4), mechanism }
+    }
+}
+
+const fn oaep(hash: Hash) -> Oaep {
+    Oaep { hash, mgf: hash, label: Vec::new() }
 }
 
 /// Length of a wrapped key.

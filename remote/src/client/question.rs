@@ -119,6 +119,7 @@ questions!(crypto_service_client::CryptoServiceClient {
     sign: SignRequest => SignResponse,
     wrap: WrapRequest => WrapResponse,
     unwrap: UnwrapRequest => UnwrapResponse,
+    encapsulate: EncapsulateRequest => EncapsulateResponse,
     tokenize: TokenizeRequest => TokenizeResponse,
     detokenize: DetokenizeRequest => DetokenizeResponse,
     make_user_key: MakeUserKeyRequest => MakeUserKeyResponse,
@@ -134,7 +135,9 @@ questions!(crypto_service_client::CryptoServiceClient {
     sign_jws: SignJwsRequest => SignJwsResponse,
     verify_jws: VerifyJwsRequest => VerifyJwsResponse,
 } made {
+    derive: DeriveRequest => DeriveResponse,
     derive_child: DeriveChildRequest => DeriveChildResponse,
+    decapsulate: DecapsulateRequest => DecapsulateResponse,
 });
 
 questions!(admin_service_client::AdminServiceClient {
