@@ -1197,8 +1197,9 @@ kmss_status kmss_audit_export(kmss *home,
  * is worthless. `json` may be NULL; else `*json` says of the archive `archive` (its identity), `epoch`, `created`, `namespaces`, `items`,
  * `in_devices` and `elsewhere`, and `kmss_free` frees it.
  *
- * Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, KMSS_CONFLICT where
- * tokens or policies were changed meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
+ * Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, and for an archive
+ * that was left unfinished, with `.partial` behind its name, and may be removed; KMSS_CONFLICT where tokens or policies were changed
+ * meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
  * KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE. There is no archive then, and no share.
  *
  * # Safety
