@@ -3,12 +3,14 @@
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode as _, Reader as _, SliceReader};
+use sm2::SecretKey;
+use sm2::elliptic_curve::sec1::ToSec1Point as _;
 use sm4::Sm4;
 use sm4::cipher::{BlockCipherDecrypt as _, KeyInit as _};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyComponents, PublicComponents};
+use crate::key::KeyComponents;
 use crate::mechanism::Curve;
 use crate::secret::Secret;
 
@@ -78,7 +80,8 @@ impl Sm2Envelope {
         Ok(Self { wrapped, point, sealed })
     }
 
-    /// The private key, with the SM4 key that was in [`Self::wrapped`].
+    /// The private key, with the SM4 key that was in [`Self::wrapped`]. It is that of the public key which the envelope names: nothing
+    /// else authenticates what was opened, so that nothing else is ever given out.
     ///
     /// # Errors
     /// [`ErrorKind::WrappedKeyInvalid`] with one sentence, whatever does not fit.
@@ -94,20 +97,11 @@ impl Sm2Envelope {
         if filling.iter().any(|byte| *byte != 0) {
             return Err(unfit());
         }
+        let public = SecretKey::from_slice(scalar).map_err(|_| unfit())?.public_key();
+        if public.to_sec1_point(false).as_bytes() != self.point {
+            return Err(unfit());
+        }
         Ok(KeyComponents::EcPrivate { curve: Curve::Sm2, scalar: Secret::copy_of(scalar) })
-    }
-
-    /// That `public` is the public key that the envelope names: nothing else authenticates what was opened.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn require(&self, public: &PublicComponents) -> Result<()> {
-        if self.is_of(public) { Ok(()) } else { Err(unfit()) }
-    }
-
-    /// Whether `public` is the public key that the envelope names.
-    fn is_of(&self, public: &PublicComponents) -> bool {
-        matches!(public, PublicComponents::Ec { curve: Curve::Sm2, point } if *point == self.point)
     }
 }
 
