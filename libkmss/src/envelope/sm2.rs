@@ -110,3 +110,48 @@ fn unfit() -> Error {
     let why = "the envelope does not open: it was wrapped under another key, or changed";
     Error::new(ErrorKind::WrappedKeyInvalid, why)
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sm4::cipher::BlockCipherEncrypt as _;
+
+    use super::*;
+
+    const KEY: [u8; BLOCK] = [3; BLOCK];
+
+    fn point(scalar: &[u8]) -> Vec<u8> {
+        SecretKey::from_slice(scalar).unwrap().public_key().to_sec1_point(false).as_bytes().to_vec()
+    }
+
+    fn envelope(plain: &[u8], point: Vec<u8>) -> Sm2Envelope {
+        let mut sealed = plain.to_vec();
+        let cipher = Sm4::new_from_slice(&KEY).unwrap();
+        sealed.chunks_exact_mut(BLOCK).for_each(|block| cipher.encrypt_block(block.try_into().unwrap()));
+        Sm2Envelope { wrapped: Vec::new(), point, sealed }
+    }
+
+    #[test]
+    fn no_key_comes_out_but_that_of_the_public_key_in_the_envelope() {
+        let scalar = [7; FIELD];
+        let filled = [[0; FIELD], scalar].concat();
+        for plain in [&scalar[..], &filled] {
+            let opened = envelope(plain, point(&scalar)).open(&KEY).unwrap();
+            assert!(
+                matches!(opened, KeyComponents::EcPrivate { curve: Curve::Sm2, scalar: out } if out.expose() == scalar)
+            );
+        }
+        let unfit = [
+            envelope(&scalar, point(&[8; FIELD])),
+            envelope(&[0; FIELD], point(&scalar)),
+            envelope(&[0xFF; FIELD], point(&scalar)),
+        ];
+        for bad in unfit {
+            assert_eq!(bad.open(&KEY).unwrap_err().kind(), ErrorKind::WrappedKeyInvalid);
+        }
+        assert_eq!(
+            envelope(&scalar, point(&scalar)).open(&[4; BLOCK]).unwrap_err().kind(),
+            ErrorKind::WrappedKeyInvalid
+        );
+    }
+}

@@ -318,26 +318,6 @@ impl Hall {
         self.backend(&permit.key()?.version.backend)
     }
 
-    /// The backend that makes `draft` of the permit's key: the one that holds that key.
-    ///
-    /// # Errors
-    /// As [`Self::backend_of`]; [`ErrorKind::Unsupported`] where `draft` names another, which would not get it.
-    pub fn maker_beside(&self, permit: &Permit, draft: &Draft) -> Result<&Arc<dyn Backend>> {
-        let backend = self.backend_of(permit)?;
-        match &draft.backend {
-            Some(named) if named != backend.id() => {
-                let why = format!(
-                    "what is made of a key is where that key is, in `{}`, and not in `{}`: name no backend, and move it \
-                     afterwards (`kmss key move`)",
-                    backend.id().0,
-                    named.0
-                );
-                Err(Error::new(ErrorKind::Unsupported, why))
-            }
-            _ => Ok(backend),
-        }
-    }
-
     /// The backend named `id`.
     ///
     /// # Errors
