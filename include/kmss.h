@@ -472,7 +472,8 @@ typedef struct {
      */
     size_t id_len;
     /**
-     * The name of the HSM or of the group of HSMs that makes and keeps the key; NULL for the one of the token.
+     * The name of the HSM or of the group of HSMs that makes and keeps the key, `soft` for the software engine; NULL for what makes the
+     * keys of the token. What is made of another key is where that one is: any other name is KMSS_UNSUPPORTED then.
      */
     const char *backend;
 } kmss_key_options;
@@ -1197,8 +1198,9 @@ kmss_status kmss_audit_export(kmss *home,
  * is worthless. `json` may be NULL; else `*json` says of the archive `archive` (its identity), `epoch`, `created`, `namespaces`, `items`,
  * `in_devices` and `elsewhere`, and `kmss_free` frees it.
  *
- * Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, KMSS_CONFLICT where
- * tokens or policies were changed meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
+ * Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, and for an archive
+ * that was left unfinished, with `.partial` behind its name, and may be removed; KMSS_CONFLICT where tokens or policies were changed
+ * meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
  * KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE. There is no archive then, and no share.
  *
  * # Safety
@@ -1479,7 +1481,8 @@ kmss_status kmss_data_key_pair_alloc(kmss_session *session,
 
 /**
  * Derives a secret key of type `type_` (as for `kmss_key_generate`) from `base`. It is called `name` (which may be NULL with
- * KMSS_KEY_SESSION) and has `key_options`, which may be NULL; `*out` becomes a handle of it that `kmss_key_free` frees.
+ * KMSS_KEY_SESSION), has `key_options`, which may be NULL, and is where `base` is; `*out` becomes a handle of it that
+ * `kmss_key_free` frees.
  *
  * Errors: KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_ALREADY_EXISTS, KMSS_UNSUPPORTED, KMSS_AUDIT_UNAVAILABLE.
  *
@@ -1641,11 +1644,13 @@ void kmss_close(kmss *home);
 /**
  * Makes the wrapping key `name`, under which somebody else wraps a key for `kmss_import_finish`, and which does nothing else: of type
  * `rsa:3072` (NULL too) or `rsa:4096` for CKM_RSA_AES_KEY_WRAP, or `sm2` for SM2 enveloped keys (GM/T 0009). It is good until the end
- * of the day (UTC) that is `days` days from today, at most 30, and never leaves.
+ * of the day (UTC) that is `days` days from today, at most 30, and never leaves. The software engine keeps it, whatever keeps the
+ * other keys of the token.
  *
  * `*public_key` becomes its public half (SubjectPublicKeyInfo, DER), which `kmss_free` frees.
  *
- * Errors: KMSS_ALREADY_EXISTS, KMSS_INVALID_ARGUMENT, KMSS_DENIED, KMSS_AUDIT_UNAVAILABLE.
+ * Errors: KMSS_ALREADY_EXISTS, KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED for a token whose keys a server keeps, KMSS_DENIED,
+ * KMSS_AUDIT_UNAVAILABLE.
  *
  * # Safety
  * `name` is NUL-terminated, `type_` too or NULL; `public_key` and `public_key_len` point to writable values.
@@ -1664,13 +1669,16 @@ kmss_status kmss_import_begin_alloc(kmss_session *session,
  *
  * Under an RSA key `wrapped` is RSAES-OAEP of a fresh AES key, followed by the key under that one by AES-KWP: a secret key as it is,
  * a private key as PKCS #8. Under an SM2 key it is an SM2EnvelopedKey (DER), and `type_` is `sm2`. `type_` is as for
- * `kmss_key_generate`. The new key is called `name`, is sensitive, and has `key_options`; a private key comes with its public half.
- * Both kinds of options may be NULL. `out` may be NULL; else `*out` becomes a handle of the secret key or the private half that
- * `kmss_key_free` frees.
+ * `kmss_key_generate`; a seed (`hd-seed`) has 16 to 64 bytes. The new key is called `name`, is sensitive, and has `key_options`; a
+ * private key comes with its public half. What comes under RSA is kept where the wrapping key is, in the software engine: in a token
+ * whose keys are made elsewhere, say so with the `backend` `soft`. Both kinds of options may be NULL. `out` may be NULL; else `*out`
+ * becomes a handle of the secret key or the private half that `kmss_key_free` frees.
  *
- * Errors: KMSS_NOT_FOUND where there is no such wrapping key, KMSS_KEY_MISMATCH for a key that does more; KMSS_INVALID_DATA, the same for every way to be wrong;
- * KMSS_ALREADY_EXISTS, KMSS_KEY_STATE where the wrapping key has ended, KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED, KMSS_DENIED,
- * KMSS_AUDIT_UNAVAILABLE. Nothing came in then, except where the sentence says that only the wrapping key could not be destroyed.
+ * Errors: KMSS_NOT_FOUND where there is no such wrapping key, KMSS_KEY_MISMATCH for a key that does more, may leave or has no last day;
+ * KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS, KMSS_KEY_STATE where the wrapping key has ended,
+ * KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED, also where the key would not be kept where it is wanted, KMSS_DENIED,
+ * KMSS_AUDIT_UNAVAILABLE. Nothing came in then, except where the sentence says that the wrapping key, or a private key without its
+ * public half, could not be destroyed. `*out` is not written.
  *
  * # Safety
  * `with`, `type_` and `name` are NUL-terminated; `import_options` and `key_options` are NULL or point to their structs; `wrapped`
@@ -2506,12 +2514,12 @@ const char *kmss_version(void);
  * `ed25519` hardened throughout.
  *
  * The pair is a key of its own called `name` (which may be NULL with KMSS_KEY_SESSION), with `key_options`, which may be NULL. It
- * signs and verifies, is where its seed is, and is protected as its seed is at least. `out` may be NULL; else `*out` becomes a
- * handle of the private half that `kmss_key_free` frees.
+ * signs and verifies, is where its seed is (no other `backend` is taken), and is protected as its seed is at least. `out` may be
+ * NULL; else `*out` becomes a handle of the private half that `kmss_key_free` frees.
  *
  * Errors: KMSS_INVALID_ARGUMENT for a path or a curve that there is not, and for KMSS_KEY_EXTRACTABLE where the seed is not;
- * KMSS_UNSUPPORTED for what is no seed, and for keys of HSMs; KMSS_KEY_STATE, KMSS_DENIED, KMSS_ALREADY_EXISTS,
- * KMSS_AUDIT_UNAVAILABLE.
+ * KMSS_UNSUPPORTED for what is no seed, for keys of HSMs, and for a `backend` that is not the seed's; KMSS_KEY_STATE, KMSS_DENIED,
+ * KMSS_ALREADY_EXISTS, KMSS_AUDIT_UNAVAILABLE.
  *
  * # Safety
  * `curve` and `path` are NUL-terminated, `name` too or NULL; `key_options` is NULL or points to its struct; `out` is NULL or points
@@ -2547,11 +2555,12 @@ kmss_status kmss_wrap_alloc(kmss_session *session,
                             kmss_error **error);
 
 /**
- * Unwraps a key of type `type_` (as for `kmss_key_generate`) under `unwrapping_key`: a secret key, or the private half of an RSA
- * pair. The new key is called `name` (which may be NULL with KMSS_KEY_SESSION) and has `key_options`, which may be NULL; `*out`
- * becomes a handle of it that `kmss_key_free` frees.
+ * Unwraps a key of type `type_` (as for `kmss_key_generate`; a seed has 16 to 64 bytes) under `unwrapping_key`: a secret key, or the
+ * private half of an RSA pair. The new key is called `name` (which may be NULL with KMSS_KEY_SESSION), has `key_options`, which may be
+ * NULL, and is where `unwrapping_key` is; `*out` becomes a handle of it that `kmss_key_free` frees.
  *
- * Errors: KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS; as `kmss_wrap_alloc`.
+ * Errors: KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS; KMSS_UNSUPPORTED also for another `backend` than
+ * that of `unwrapping_key`; as `kmss_wrap_alloc`.
  *
  * # Safety
  * `wrapped` points to `wrapped_len` bytes; `type_` is NUL-terminated, `name` too or NULL; `key_options` is NULL or points to its

@@ -2,12 +2,11 @@
 #![expect(unsafe_code, reason = "entry points of the C interface")]
 
 use std::ffi::c_char;
-use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{BufReader, Read};
+use std::path::Path;
 
-use libkmss::backup::{ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
+use libkmss::backup::{ArchiveFile, ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
 use libkmss::error::{Error, ErrorKind};
 use libkmss::kms::{Backup, BackupPlan, Kms, RestorePlan, RestoreReport};
 use libkmss::tenant::Namespace;
@@ -32,8 +31,9 @@ pub const KMSS_RESTORE_DRY_RUN: u32 = 1;
 /// is worthless. `json` may be NULL; else `*json` says of the archive `archive` (its identity), `epoch`, `created`, `namespaces`, `items`,
 /// `in_devices` and `elsewhere`, and `kmss_free` frees it.
 ///
-/// Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, KMSS_CONFLICT where
-/// tokens or policies were changed meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
+/// Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, and for an archive
+/// that was left unfinished, with `.partial` behind its name, and may be removed; KMSS_CONFLICT where tokens or policies were changed
+/// meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
 /// KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE. There is no archive then, and no share.
 ///
 /// # Safety
@@ -110,35 +110,12 @@ fn unsaid() -> Failure {
     Error::new(ErrorKind::Internal, "what was done cannot be said").into()
 }
 
-/// Writes an archive, which has its name when all of it is on the disk.
 fn created(kms: &Kms, plan: &BackupPlan<'_>, archive: &Path) -> Result<Backup, Failure> {
-    if fs::symlink_metadata(archive).is_ok() {
-        return Err(Failure::new(kmss_status::KMSS_ALREADY_EXISTS, "the file of the archive exists already"));
-    }
     let caller = kms.administrator(Some(plan.tenant))?;
-    let mut partial = archive.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    let unwritten = |e: std::io::Error| {
-        let what = format!("cannot write `{}`", partial.display());
-        Failure::from(Error::new(ErrorKind::Storage, what).with_source(e))
-    };
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&partial).map_err(unwritten)?;
-    let write = || {
-        let mut out = BufWriter::new(file);
-        let made = kms.back_up(&caller, plan, &mut out, &mut |_| ())?;
-        out.into_inner()
-            .map_err(std::io::IntoInnerError::into_error)
-            .and_then(|file| file.sync_all())
-            .map_err(unwritten)?;
-        fs::rename(&partial, archive).map_err(unwritten)?;
-        Ok(made)
-    };
-    let made = write();
-    if made.is_err() {
-        let _ = fs::remove_file(&partial);
-    }
-    made
+    let mut file = ArchiveFile::create(archive)?;
+    let made = kms.back_up(&caller, plan, &mut file, &mut |_| ())?;
+    file.finish()?;
+    Ok(made)
 }
 
 fn reader(archive: &str) -> Result<BufReader<File>, Error> {

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 
 use libkmss::key::KeyClass;
 use libkmss::mechanism::{EcMechanism, EcdhKdf, Hkdf, HkdfSalt, Kbkdf, KdfMechanism, Mechanism};
-use libkmss::operation::{Decapsulate, Derive, Encapsulate, ObjectRef};
+use libkmss::operation::{Decapsulate, Derive, Draft, Encapsulate, Expected, ObjectRef};
 
 use crate::boundary::{Versioned, bytes, enter, options, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -14,8 +14,9 @@ use crate::failure::Failure;
 use crate::key::{KEYS, give, kmss_key};
 use crate::mac::{KMSS_SHA256, hash_of, kmss_hash_algorithm};
 use crate::out::Out;
-use crate::session::{SESSIONS, kmss_session};
+use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
+use crate::wallet::restrict;
 use crate::wrap::secret;
 
 /// A key-derivation function. Plain numbers in C, so that any other value is an error and not undefined behaviour.
@@ -82,7 +83,8 @@ unsafe fn mechanism(derivation: kmss_derivation, given: *const kmss_derive_optio
 }
 
 /// Derives a secret key of type `type_` (as for `kmss_key_generate`) from `base`. It is called `name` (which may be NULL with
-/// KMSS_KEY_SESSION) and has `key_options`, which may be NULL; `*out` becomes a handle of it that `kmss_key_free` frees.
+/// KMSS_KEY_SESSION), has `key_options`, which may be NULL, and is where `base` is; `*out` becomes a handle of it that
+/// `kmss_key_free` frees.
 ///
 /// Errors: KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_ALREADY_EXISTS, KMSS_UNSUPPORTED, KMSS_AUDIT_UNAVAILABLE.
 ///
@@ -104,14 +106,14 @@ pub unsafe extern "C" fn kmss_derive(
     let body = || {
         let (session, base) = (SESSIONS.find(session)?, KEYS.find(base)?);
         // SAFETY: the caller's promise, passed on.
-        let (how, expected, name, wishes) = unsafe {
-            let expected = secret(word(type_, "type_")?)?;
-            (mechanism(derivation, derive_options)?, expected, text(name, "name")?, Wishes::read(key_options)?)
+        let (how, wanted, name, wishes) = unsafe {
+            let wanted = secret(word(type_, "type_")?)?;
+            (mechanism(derivation, derive_options)?, wanted, text(name, "name")?, Wishes::read(key_options)?)
         };
         if out.is_null() {
             return Err(Failure::argument("out is NULL"));
         }
-        let draft = wishes.draft(&session, name, (expected.key_type, KeyClass::Secret))?;
+        let (expected, draft) = drafted(&session, name, &wishes, wanted)?;
         let operation = Derive::one(ObjectRef::clone(&base.object), how.into(), expected, draft);
         let missing = || Failure::new(kmss_status::KMSS_INTERNAL, "nothing was derived");
         let key = session.kms.perform(&session.caller, operation)?.keys.pop().ok_or_else(missing)?;
@@ -120,6 +122,20 @@ pub unsafe extern "C" fn kmss_derive(
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
+}
+
+/// What is to be made, and its draft.
+fn drafted(
+    session: &LoggedIn,
+    name: Option<&str>,
+    wishes: &Wishes<'_>,
+    (expected, is_seed): (Expected, bool),
+) -> Result<(Expected, Draft), Failure> {
+    let mut draft = wishes.draft(session, name, (expected.key_type, KeyClass::Secret))?;
+    if is_seed {
+        restrict(&mut draft);
+    }
+    Ok((expected, draft))
 }
 
 /// Makes a secret key of type `type_` that whoever has the private half of `public_key` can make of `*ciphertext` too: by ML-KEM
@@ -143,14 +159,14 @@ pub unsafe extern "C" fn kmss_encapsulate_alloc(
     let body = || {
         let (session, public) = (SESSIONS.find(session)?, KEYS.find(public_key)?);
         // SAFETY: the caller's promise, passed on.
-        let (expected, name, wishes, made) = unsafe {
+        let (wanted, name, wishes, made) = unsafe {
             let made = Out::memory(ciphertext, ciphertext_len)?;
             (secret(word(type_, "type_")?)?, text(name, "name")?, Wishes::read(key_options)?, made)
         };
         if out.is_null() {
             return Err(Failure::argument("out is NULL"));
         }
-        let draft = wishes.draft(&session, name, (expected.key_type, KeyClass::Secret))?;
+        let (expected, draft) = drafted(&session, name, &wishes, wanted)?;
         let (key, how) = (ObjectRef::clone(&public.object), Encapsulate::usual(public.key_type)?.into());
         let (key, ciphertext) = session.kms.perform(&session.caller, Encapsulate { key, how, expected, draft })?;
         made.put(&ciphertext)?;
@@ -180,14 +196,14 @@ pub unsafe extern "C" fn kmss_decapsulate(
     let body = || {
         let (session, private) = (SESSIONS.find(session)?, KEYS.find(private_key)?);
         // SAFETY: the caller's promise, passed on.
-        let (expected, name, wishes, ciphertext) = unsafe {
+        let (wanted, name, wishes, ciphertext) = unsafe {
             let ciphertext = bytes(ciphertext, ciphertext_len, "ciphertext")?.to_vec();
             (secret(word(type_, "type_")?)?, text(name, "name")?, Wishes::read(key_options)?, ciphertext)
         };
         if out.is_null() {
             return Err(Failure::argument("out is NULL"));
         }
-        let draft = wishes.draft(&session, name, (expected.key_type, KeyClass::Secret))?;
+        let (expected, draft) = drafted(&session, name, &wishes, wanted)?;
         let (key, how) = (ObjectRef::clone(&private.object), Encapsulate::usual(private.key_type)?.into());
         let key = session.kms.perform(&session.caller, Decapsulate { key, how, ciphertext, expected, draft })?;
         // SAFETY: as above.

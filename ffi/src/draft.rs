@@ -31,7 +31,8 @@ pub struct kmss_key_options {
     pub id: *const u8,
     /// Its length in bytes.
     pub id_len: usize,
-    /// The name of the HSM or of the group of HSMs that makes and keeps the key; NULL for the one of the token.
+    /// The name of the HSM or of the group of HSMs that makes and keeps the key, `soft` for the software engine; NULL for what makes the
+    /// keys of the token. What is made of another key is where that one is: any other name is KMSS_UNSUPPORTED then.
     pub backend: *const c_char,
 }
 

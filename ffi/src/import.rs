@@ -5,10 +5,10 @@ use std::ffi::c_char;
 use std::sync::Arc;
 
 use libkmss::clock::Timestamp;
-use libkmss::envelope::Sm2Envelope;
+use libkmss::envelope::{Sm2Envelope, WrappingKey};
 use libkmss::error::{Error, ErrorKind};
-use libkmss::key::{BackendId, Date, KeyClass, KeyComponents, KeySpec, Object, Protection, Usage};
-use libkmss::mechanism::{Curve, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
+use libkmss::key::{BackendId, Date, KeyClass, KeyComponents, KeySpec, Object};
+use libkmss::mechanism::{Curve, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::{Chosen, Decrypt, Destroy, Draft, GeneratePair, Import, ObjectRef, Unwrap};
 use zeroize::Zeroizing;
 
@@ -17,12 +17,12 @@ use crate::draft::{KMSS_KEY_SESSION, Wishes, kmss_key_options};
 use crate::error::kmss_error;
 use crate::failure::Failure;
 use crate::key::{give, kmss_key};
-use crate::life::halves;
 use crate::mac::{KMSS_SHA256, hash_of, kmss_hash_algorithm};
 use crate::out::Out;
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
-use crate::wrap::{RSA_AES_KEY_WRAP, expected};
+use crate::wallet::new_type;
+use crate::wrap::{expected, restricted};
 
 /// The wrapping key stays, for other keys that were wrapped under it.
 pub const KMSS_IMPORT_KEEP: u32 = 1;
@@ -51,11 +51,13 @@ unsafe impl Versioned for kmss_import_options {}
 
 /// Makes the wrapping key `name`, under which somebody else wraps a key for `kmss_import_finish`, and which does nothing else: of type
 /// `rsa:3072` (NULL too) or `rsa:4096` for CKM_RSA_AES_KEY_WRAP, or `sm2` for SM2 enveloped keys (GM/T 0009). It is good until the end
-/// of the day (UTC) that is `days` days from today, at most 30, and never leaves.
+/// of the day (UTC) that is `days` days from today, at most 30, and never leaves. The software engine keeps it, whatever keeps the
+/// other keys of the token.
 ///
 /// `*public_key` becomes its public half (SubjectPublicKeyInfo, DER), which `kmss_free` frees.
 ///
-/// Errors: KMSS_ALREADY_EXISTS, KMSS_INVALID_ARGUMENT, KMSS_DENIED, KMSS_AUDIT_UNAVAILABLE.
+/// Errors: KMSS_ALREADY_EXISTS, KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED for a token whose keys a server keeps, KMSS_DENIED,
+/// KMSS_AUDIT_UNAVAILABLE.
 ///
 /// # Safety
 /// `name` is NUL-terminated, `type_` too or NULL; `public_key` and `public_key_len` point to writable values.
@@ -87,26 +89,21 @@ pub unsafe extern "C" fn kmss_import_begin_alloc(
 }
 
 fn begun(session: &LoggedIn, name: &str, type_: &str, days: u32) -> Result<Arc<Object>, Failure> {
-    let rsa = |bits| KeySpec::Rsa { bits, exponent: vec![1, 0, 1] };
-    let unwraps = Usage { unwrap: true, ..Usage::default() };
-    let (spec, usage, allowed) = match type_ {
-        "rsa:3072" => (rsa(3072), unwraps, vec![RSA_AES_KEY_WRAP]),
-        "rsa:4096" => (rsa(4096), unwraps, vec![RSA_AES_KEY_WRAP]),
-        "sm2" => (KeySpec::Ec(Curve::Sm2), Usage { decrypt: true, ..Usage::default() }, Vec::new()),
+    let kind = match type_ {
+        "rsa:3072" => WrappingKey::Rsa(3072),
+        "rsa:4096" => WrappingKey::Rsa(4096),
+        "sm2" => WrappingKey::Sm2,
         _ => return Err(Failure::argument("a wrapping key is rsa:3072, rsa:4096 or sm2")),
     };
     let end = Date::of(Timestamp(session.kms.now().0.saturating_add(u64::from(days) * DAY)));
+    let spec = kind.spec();
     let draft = |class| {
         let mut draft = Wishes::NONE.draft(session, Some(name), (spec.key_type(), class))?;
         draft.backend = Some(BackendId::soft());
-        (draft.copyable, draft.end) = (false, Some(end));
         Ok::<_, Failure>(draft)
     };
     let (mut private, mut public) = (draft(KeyClass::Private)?, draft(KeyClass::Public)?);
-    (private.usage, private.allowed_mechanisms) = (usage, allowed);
-    private.protection = Protection { sensitive: true, ..Protection::default() };
-    // Whoever wraps has a copy; here it does nothing.
-    public.usage = Usage::default();
+    kind.restrict(&mut private, &mut public, end);
     public.identifier.clone_from(&private.identifier);
     Ok(session.kms.perform(&session.caller, GeneratePair { spec, private, public })?.0)
 }
@@ -116,13 +113,16 @@ fn begun(session: &LoggedIn, name: &str, type_: &str, days: u32) -> Result<Arc<O
 ///
 /// Under an RSA key `wrapped` is RSAES-OAEP of a fresh AES key, followed by the key under that one by AES-KWP: a secret key as it is,
 /// a private key as PKCS #8. Under an SM2 key it is an SM2EnvelopedKey (DER), and `type_` is `sm2`. `type_` is as for
-/// `kmss_key_generate`. The new key is called `name`, is sensitive, and has `key_options`; a private key comes with its public half.
-/// Both kinds of options may be NULL. `out` may be NULL; else `*out` becomes a handle of the secret key or the private half that
-/// `kmss_key_free` frees.
+/// `kmss_key_generate`; a seed (`hd-seed`) has 16 to 64 bytes. The new key is called `name`, is sensitive, and has `key_options`; a
+/// private key comes with its public half. What comes under RSA is kept where the wrapping key is, in the software engine: in a token
+/// whose keys are made elsewhere, say so with the `backend` `soft`. Both kinds of options may be NULL. `out` may be NULL; else `*out`
+/// becomes a handle of the secret key or the private half that `kmss_key_free` frees.
 ///
-/// Errors: KMSS_NOT_FOUND where there is no such wrapping key, KMSS_KEY_MISMATCH for a key that does more; KMSS_INVALID_DATA, the same for every way to be wrong;
-/// KMSS_ALREADY_EXISTS, KMSS_KEY_STATE where the wrapping key has ended, KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED, KMSS_DENIED,
-/// KMSS_AUDIT_UNAVAILABLE. Nothing came in then, except where the sentence says that only the wrapping key could not be destroyed.
+/// Errors: KMSS_NOT_FOUND where there is no such wrapping key, KMSS_KEY_MISMATCH for a key that does more, may leave or has no last day;
+/// KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS, KMSS_KEY_STATE where the wrapping key has ended,
+/// KMSS_INVALID_ARGUMENT, KMSS_UNSUPPORTED, also where the key would not be kept where it is wanted, KMSS_DENIED,
+/// KMSS_AUDIT_UNAVAILABLE. Nothing came in then, except where the sentence says that the wrapping key, or a private key without its
+/// public half, could not be destroyed. `*out` is not written.
 ///
 /// # Safety
 /// `with`, `type_` and `name` are NUL-terminated; `import_options` and `key_options` are NULL or point to their structs; `wrapped`
@@ -143,9 +143,9 @@ pub unsafe extern "C" fn kmss_import_finish(
     let body = || {
         let session = SESSIONS.find(session)?;
         // SAFETY: the caller's promise, passed on.
-        let (with, wrapped, spec) = unsafe {
-            let spec: KeySpec = word(type_, "type_")?.parse()?;
-            (word(with, "with")?, bytes(wrapped, wrapped_len, "wrapped")?, spec)
+        let (with, wrapped, (spec, is_seed)) = unsafe {
+            let new_type = new_type(word(type_, "type_")?)?;
+            (word(with, "with")?, bytes(wrapped, wrapped_len, "wrapped")?, new_type)
         };
         // SAFETY: as above.
         let (name, how, wishes) =
@@ -153,13 +153,17 @@ pub unsafe extern "C" fn kmss_import_finish(
         if wishes.has(KMSS_KEY_SESSION) {
             return Err(Failure::argument("keys that come in wrapped are keys of the token"));
         }
-        let incoming = Incoming { session: &session, name, spec, wishes };
-        let made = incoming.finished(with, wrapped, &how)?;
-        if !out.is_null() {
-            // SAFETY: as above.
-            unsafe { give(&made, out) }?;
+        let incoming = Incoming { session: &session, name, spec, is_seed, wishes };
+        let with = incoming.wrapping_key(with)?;
+        let made = incoming.finished(&with, wrapped, &how)?;
+        if !how.keep {
+            spent(&session, &with)?;
         }
-        if how.keep { Ok(()) } else { spent(&session, with) }
+        if out.is_null() {
+            return Ok(());
+        }
+        // SAFETY: as above.
+        unsafe { give(&made, out) }
     };
     // SAFETY: as above.
     unsafe { enter(error, body) }
@@ -198,23 +202,24 @@ struct Incoming<'a> {
     session: &'a LoggedIn,
     name: &'a str,
     spec: KeySpec,
+    is_seed: bool,
     wishes: Wishes<'a>,
 }
 
 impl Incoming<'_> {
-    fn finished(&self, with: &str, wrapped: &[u8], how: &How) -> Result<Arc<Object>, Failure> {
-        let Self { session, spec, .. } = self;
-        let absent = || Failure::not_found(format!("there is no wrapping key `{with}`: it was used, or never made"));
-        let with = session.kms.key(&session.caller, with, KeyClass::Private)?.ok_or_else(absent)?;
-        let key = with.key().ok_or_else(absent)?;
-        let is_sm2 = *spec == KeySpec::Ec(Curve::Sm2);
+    /// The private half of the wrapping key of this name.
+    fn wrapping_key(&self, name: &str) -> Result<Arc<Object>, Failure> {
+        let absent = || Failure::not_found(format!("there is no wrapping key `{name}`: it was used, or never made"));
+        self.session.kms.key(&self.session.caller, name, KeyClass::Private)?.ok_or_else(absent)
+    }
+
+    fn finished(&self, with: &Arc<Object>, wrapped: &[u8], how: &How) -> Result<Arc<Object>, Failure> {
         // A key that does more than this is not used up.
-        match key.key_type {
-            KeyType::Rsa if key.allowed_mechanisms == [RSA_AES_KEY_WRAP] => self.unwrapped(&with, wrapped, how),
-            KeyType::Sm2 if key.usage != (Usage { decrypt: true, ..Usage::default() }) => Err(no_wrapping_key()),
-            KeyType::Sm2 if is_sm2 => self.enveloped(&with, wrapped),
-            KeyType::Sm2 => Err(Failure::argument("keys in envelopes of SM2 are of the type sm2")),
-            _ => Err(no_wrapping_key()),
+        match WrappingKey::of(with) {
+            Some(WrappingKey::Rsa(_)) => self.unwrapped(with, wrapped, how),
+            Some(WrappingKey::Sm2) if self.spec == KeySpec::Ec(Curve::Sm2) => self.enveloped(with, wrapped),
+            Some(WrappingKey::Sm2) => Err(Failure::argument("keys in envelopes of SM2 are of the type sm2")),
+            None => Err(no_wrapping_key()),
         }
     }
 
@@ -222,11 +227,24 @@ impl Incoming<'_> {
         self.wishes.draft(self.session, Some(self.name), (self.spec.key_type(), class))
     }
 
+    /// The backend that makes the keys of the token: another process may have given it another one since the login.
+    fn maker(&self) -> Result<BackendId, Failure> {
+        let ours = &self.session.caller.namespace;
+        let now = self.session.kms.namespaces()?.into_iter().find(|now| now.id == ours.id);
+        Ok(now.map_or_else(|| ours.backend.clone(), |now| now.backend))
+    }
+
     fn unwrapped(&self, with: &Arc<Object>, wrapped: &[u8], how: &How) -> Result<Arc<Object>, Failure> {
-        let (expected, class) = expected(&self.spec);
-        let (draft, public) = (self.draft(class)?, self.draft(KeyClass::Public)?);
+        let (expected, class) = expected(&self.spec, self.is_seed);
+        let (mut draft, public) = (self.draft(class)?, self.draft(KeyClass::Public)?);
+        if self.is_seed {
+            restricted(&mut draft);
+        }
+        let wanted = draft.backend.clone().map_or_else(|| self.maker(), Ok)?;
+        WrappingKey::require_place(with, &wanted)?;
         let unwrapping = ObjectRef::from(with);
-        let how = Chosen { mechanism: Mechanism::Rsa(how.mechanism.clone()), number: Some(RSA_AES_KEY_WRAP) };
+        let number = Some(WrappingKey::RSA_AES_KEY_WRAP);
+        let how = Chosen { mechanism: Mechanism::Rsa(how.mechanism.clone()), number };
         let operation = Unwrap { unwrapping, how, wrapped: wrapped.into(), expected, draft };
         let made = self.session.kms.perform(&self.session.caller, operation)?;
         self.with_public(made, public)
@@ -245,14 +263,7 @@ impl Incoming<'_> {
         })?;
         let components = envelope.open(&opened)?;
         let made = session.kms.perform(&session.caller, Import { components, draft })?;
-        let fits = made.key().map_or(Ok(()), |key| envelope.require(&key.primary()?.public));
-        match fits {
-            Ok(()) => self.with_public(made, public),
-            Err(unfit) => {
-                destroyed(session, &made)?;
-                Err(unfit.into())
-            }
-        }
+        self.with_public(made, public)
     }
 
     /// Brings in the public half of a private key that is here now.
@@ -263,14 +274,17 @@ impl Incoming<'_> {
         }
         draft.identifier.clone_from(&made.identifier);
         let components = KeyComponents::Public(key.primary()?.public.clone());
-        match self.session.kms.perform(&self.session.caller, Import { components, draft }) {
-            Ok(_) => Ok(made),
-            Err(error) => {
-                // Half a pair helps nobody.
-                destroyed(self.session, &made)?;
-                Err(error.into())
-            }
-        }
+        let Err(error) = self.session.kms.perform(&self.session.caller, Import { components, draft }) else {
+            return Ok(made);
+        };
+        // Half a pair helps nobody.
+        let failure = Failure::from(error);
+        let Err(left) = destroyed(self.session, &made) else { return Err(failure) };
+        let message = format!(
+            "{}; the private key `{}` came in without its public half, and could not be destroyed: {}",
+            failure.message, key.name, left.message
+        );
+        Err(Failure { message, ..failure })
     }
 }
 
@@ -283,10 +297,16 @@ fn destroyed(session: &LoggedIn, object: &Arc<Object>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Destroys the wrapping key that was used.
-fn spent(session: &LoggedIn, with: &str) -> Result<(), Failure> {
-    let gone = halves(session, with)?.iter().try_for_each(|half| destroyed(session, half));
-    gone.map_err(|failure| {
+/// Destroys the wrapping key that was used, whatever has its name by now.
+fn spent(session: &LoggedIn, with: &Arc<Object>) -> Result<(), Failure> {
+    let gone = || {
+        destroyed(session, with)?;
+        let Some(key) = with.key() else { return Ok(()) };
+        let public = session.kms.key(&session.caller, &key.name, KeyClass::Public)?;
+        let public = public.filter(|half| half.key().is_some_and(|half| WrappingKey::is_pair(key, half)));
+        public.map_or(Ok(()), |half| destroyed(session, &half))
+    };
+    gone().map_err(|failure: Failure| {
         let message = format!("the key came in, and its wrapping key could not be destroyed: {}", failure.message);
         Failure { message, ..failure }
     })

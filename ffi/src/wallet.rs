@@ -37,12 +37,12 @@ pub(crate) fn restrict(draft: &mut Draft) {
 /// `ed25519` hardened throughout.
 ///
 /// The pair is a key of its own called `name` (which may be NULL with KMSS_KEY_SESSION), with `key_options`, which may be NULL. It
-/// signs and verifies, is where its seed is, and is protected as its seed is at least. `out` may be NULL; else `*out` becomes a
-/// handle of the private half that `kmss_key_free` frees.
+/// signs and verifies, is where its seed is (no other `backend` is taken), and is protected as its seed is at least. `out` may be
+/// NULL; else `*out` becomes a handle of the private half that `kmss_key_free` frees.
 ///
 /// Errors: KMSS_INVALID_ARGUMENT for a path or a curve that there is not, and for KMSS_KEY_EXTRACTABLE where the seed is not;
-/// KMSS_UNSUPPORTED for what is no seed, and for keys of HSMs; KMSS_KEY_STATE, KMSS_DENIED, KMSS_ALREADY_EXISTS,
-/// KMSS_AUDIT_UNAVAILABLE.
+/// KMSS_UNSUPPORTED for what is no seed, for keys of HSMs, and for a `backend` that is not the seed's; KMSS_KEY_STATE, KMSS_DENIED,
+/// KMSS_ALREADY_EXISTS, KMSS_AUDIT_UNAVAILABLE.
 ///
 /// # Safety
 /// `curve` and `path` are NUL-terminated, `name` too or NULL; `key_options` is NULL or points to its struct; `out` is NULL or points

@@ -4,10 +4,11 @@
 use std::borrow::Cow;
 use std::ffi::c_char;
 
+use libkmss::envelope::WrappingKey;
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{KeyClass, KeySpec};
-use libkmss::mechanism::{Hash, KeyType};
-use libkmss::operation::{Chosen, Expected, ObjectRef, Unwrap, Wrap, Wrapping};
+use libkmss::mechanism::{Hash, HdDerivation, KeyType};
+use libkmss::operation::{Chosen, Claims, Draft, Expected, ObjectRef, Unwrap, Wrap, Wrapping};
 
 use crate::boundary::{bytes, enter, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -17,6 +18,7 @@ use crate::key::{KEYS, give, kmss_key};
 use crate::out::Out;
 use crate::session::{SESSIONS, kmss_session};
 use crate::status::kmss_status;
+use crate::wallet::{new_type, restrict};
 
 /// How keys are wrapped. Plain numbers in C, so that any other value is an error and not undefined behaviour.
 pub type kmss_wrapping = u32;
@@ -29,9 +31,6 @@ pub const KMSS_WRAP_KWP: kmss_wrapping = 2;
 pub const KMSS_WRAP_RSA_OAEP_SHA256: kmss_wrapping = 3;
 /// A fresh AES-256 key under RSAES-OAEP with SHA-256, followed by the key under that one by KWP (PKCS#11 3.2, 6.1.21).
 pub const KMSS_WRAP_RSA_AES_SHA256: kmss_wrapping = 4;
-
-/// CKM_RSA_AES_KEY_WRAP.
-pub(crate) const RSA_AES_KEY_WRAP: u64 = Wrapping::RSA_AES;
 
 /// How to wrap under keys of this type.
 fn chosen(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Chosen, Failure> {
@@ -77,11 +76,12 @@ pub unsafe extern "C" fn kmss_wrap_alloc(
     unsafe { enter(error, body) }
 }
 
-/// Unwraps a key of type `type_` (as for `kmss_key_generate`) under `unwrapping_key`: a secret key, or the private half of an RSA
-/// pair. The new key is called `name` (which may be NULL with KMSS_KEY_SESSION) and has `key_options`, which may be NULL; `*out`
-/// becomes a handle of it that `kmss_key_free` frees.
+/// Unwraps a key of type `type_` (as for `kmss_key_generate`; a seed has 16 to 64 bytes) under `unwrapping_key`: a secret key, or the
+/// private half of an RSA pair. The new key is called `name` (which may be NULL with KMSS_KEY_SESSION), has `key_options`, which may be
+/// NULL, and is where `unwrapping_key` is; `*out` becomes a handle of it that `kmss_key_free` frees.
 ///
-/// Errors: KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS; as `kmss_wrap_alloc`.
+/// Errors: KMSS_INVALID_DATA, the same for every way to be wrong; KMSS_ALREADY_EXISTS; KMSS_UNSUPPORTED also for another `backend` than
+/// that of `unwrapping_key`; as `kmss_wrap_alloc`.
 ///
 /// # Safety
 /// `wrapped` points to `wrapped_len` bytes; `type_` is NUL-terminated, `name` too or NULL; `key_options` is NULL or points to its
@@ -102,15 +102,18 @@ pub unsafe extern "C" fn kmss_unwrap(
     let body = || {
         let (session, under) = (SESSIONS.find(session)?, KEYS.find(unwrapping_key)?);
         // SAFETY: the caller's promise, passed on.
-        let (wrapped, spec, name, wishes) = unsafe {
-            let spec: KeySpec = word(type_, "type_")?.parse()?;
-            (bytes(wrapped, wrapped_len, "wrapped")?, spec, text(name, "name")?, Wishes::read(key_options)?)
+        let (wrapped, (spec, is_seed), name, wishes) = unsafe {
+            let new_type = new_type(word(type_, "type_")?)?;
+            (bytes(wrapped, wrapped_len, "wrapped")?, new_type, text(name, "name")?, Wishes::read(key_options)?)
         };
-        let (expected, class) = expected(&spec);
+        let (expected, class) = expected(&spec, is_seed);
         if out.is_null() {
             return Err(Failure::argument("out is NULL"));
         }
-        let draft = wishes.draft(&session, name, (spec.key_type(), class))?;
+        let mut draft = wishes.draft(&session, name, (spec.key_type(), class))?;
+        if is_seed {
+            restricted(&mut draft);
+        }
         let how = chosen(wrapping, under.key_type)?;
         let unwrapping = ObjectRef::clone(&under.object);
         let operation = Unwrap { unwrapping, how, wrapped: Cow::Borrowed(wrapped), expected, draft };
@@ -122,19 +125,30 @@ pub unsafe extern "C" fn kmss_unwrap(
     unsafe { enter(error, body) }
 }
 
-/// What unwrapping is to yield.
-pub(crate) fn expected(spec: &KeySpec) -> (Expected, KeyClass) {
+/// What unwrapping is to yield. Seeds of others are as long as those made them.
+pub(crate) fn expected(spec: &KeySpec, is_seed: bool) -> (Expected, KeyClass) {
     let key_type = spec.key_type();
     match spec {
+        KeySpec::Secret { .. } if is_seed => (Expected { key_type, len: None }, KeyClass::Secret),
         KeySpec::Secret { len, .. } => (Expected { key_type, len: Some(*len) }, KeyClass::Secret),
         _ => (Expected { key_type, len: None }, KeyClass::Private),
     }
 }
 
-/// What derivation and encapsulation are to yield: a secret key.
-pub(crate) fn secret(type_: &str) -> Result<Expected, Failure> {
-    match expected(&type_.parse()?) {
-        (expected, KeyClass::Secret) => Ok(expected),
+/// Makes of the draft of a generic secret that of a seed which others made.
+pub(crate) fn restricted(draft: &mut Draft) {
+    restrict(draft);
+    draft.claims = Claims::new(|object| {
+        let bits = object.key().and_then(|key| key.primary().ok()).map(|version| version.bits as usize);
+        bits.is_some_and(|bits| HdDerivation::SEEDS.contains(&(bits / 8)))
+    });
+}
+
+/// What derivation and encapsulation are to yield: a secret key, and whether that is a seed.
+pub(crate) fn secret(type_: &str) -> Result<(Expected, bool), Failure> {
+    let (spec, is_seed) = new_type(type_)?;
+    match expected(&spec, false) {
+        (expected, KeyClass::Secret) => Ok((expected, is_seed)),
         _ => Err(Error::new(ErrorKind::Arguments, format!("`{type_}` is no type of secret keys")).into()),
     }
 }

@@ -59,6 +59,14 @@ int main(int argc, char **argv) {
     CHECK(strstr(shares[0], "custodian: ann") && strstr(shares[2], "custodian: eve"));
     char *again[3] = {NULL, NULL, NULL};
     STATUS(KMSS_ALREADY_EXISTS, kmss_backup_create(home, NULL, archive, custodians, 3, 2, again, NULL, &error));
+    /* What a crash left is told of, and left alone. */
+    char other_archive[4096], left[4200];
+    snprintf(other_archive, sizeof other_archive, "%s.other", archive);
+    snprintf(left, sizeof left, "%s.partial", other_archive);
+    FILE *partial = fopen(left, "wb");
+    CHECK(partial != NULL && fclose(partial) == 0);
+    STATUS(KMSS_ALREADY_EXISTS, kmss_backup_create(home, NULL, other_archive, custodians, 3, 2, again, NULL, &error));
+    CHECK(remove(left) == 0);
     STATUS(KMSS_OK, kmss_backup_inspect(archive, &json, &error));
     CHECK(strstr(json, "\"needed\":2") && strstr(json, "\"shares\":3") && strstr(json, "\"tenant\":\"default\""));
     kmss_free(json);

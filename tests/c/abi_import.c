@@ -1,5 +1,7 @@
 /* abi_import HOME TOKEN begin NAME TYPE DAYS FILE: makes a wrapping key, whose public half goes into FILE.
- * abi_import HOME TOKEN finish NAME FILE TYPE NEW STATUS [keep]: takes in the key NEW that FILE has, wrapped under it, or fails so.
+ * abi_import HOME TOKEN finish NAME FILE TYPE NEW STATUS [keep|left|BACKEND]: takes in the key NEW that FILE has, wrapped under it, or
+ *   fails so; kept in BACKEND, or where the wrapping key cannot be destroyed (left).
+ * abi_import HOME TOKEN child SEED: a pair follows from SEED, where SEED is, and nowhere else.
  * abi_import HOME TOKEN hostile: what cannot be meant. */
 #include "abi.h"
 
@@ -17,7 +19,12 @@ static void begin(char **args) {
     CHECK(public == NULL && len == 0);
 }
 
-static void finish(char **args, int keep) {
+static void finish(char **args, const char *extra) {
+    int keep = extra != NULL && strcmp(extra, "keep") == 0, left = extra != NULL && strcmp(extra, "left") == 0;
+    kmss_key_options options;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    options.backend = keep || left ? NULL : extra;
     static uint8_t wrapped[8192];
     FILE *file = fopen(args[1], "rb");
     CHECK(file != NULL);
@@ -29,8 +36,19 @@ static void finish(char **args, int keep) {
     how.size = sizeof how;
     how.flags = keep ? KMSS_IMPORT_KEEP : 0;
     kmss_key *key = NULL, *half = NULL;
-    STATUS(wanted, kmss_import_finish(user, args[0], &how, wrapped, len, args[2], args[3], NULL, &key, &error));
+    if (left) {
+        kmss_error *error = NULL;
+        CHECK(kmss_import_finish(user, args[0], &how, wrapped, len, args[2], args[3], &options, &key, &error) == wanted);
+        CHECK(strstr(kmss_error_message(error), "the key came in") != NULL && key == NULL);
+        kmss_error_free(error);
+        CHECK(kmss_find_key(user, args[3], KMSS_KEY_SECRET, &key, NULL) == KMSS_OK);
+        kmss_key_free(key);
+        return;
+    }
+    STATUS(wanted, kmss_import_finish(user, args[0], &how, wrapped, len, args[2], args[3], &options, &key, &error));
     if (wanted != KMSS_OK) {
+        CHECK(kmss_find_key(user, args[0], KMSS_KEY_PRIVATE, &half, NULL) == (wanted == KMSS_NOT_FOUND ? KMSS_NOT_FOUND : KMSS_OK));
+        kmss_key_free(half);
         CHECK(key == NULL && kmss_find_key(user, args[3], KMSS_KEY_PRIVATE, &key, NULL) == KMSS_NOT_FOUND);
         CHECK(kmss_find_key(user, args[3], KMSS_KEY_SECRET, &key, NULL) == KMSS_NOT_FOUND);
         return;
@@ -44,8 +62,23 @@ static void finish(char **args, int keep) {
     kmss_key *rest = NULL;
     CHECK(kmss_find_key(user, args[0], KMSS_KEY_PRIVATE, &rest, NULL) == (keep ? KMSS_OK : KMSS_NOT_FOUND));
     kmss_key_free(rest);
+    CHECK(kmss_find_key(user, args[0], KMSS_KEY_PUBLIC, &rest, NULL) == (keep ? KMSS_OK : KMSS_NOT_FOUND));
+    if (keep) kmss_key_free(rest);
     kmss_key_free(half);
     kmss_key_free(key);
+}
+
+static void child(const char *name) {
+    kmss_key_options options;
+    kmss_key *seed = NULL;
+    memset(&options, 0, sizeof options);
+    options.size = sizeof options;
+    STATUS(KMSS_OK, kmss_find_key(user, name, KMSS_KEY_SECRET, &seed, &error));
+    options.backend = "nowhere";
+    STATUS(KMSS_UNSUPPORTED, kmss_derive_child(user, seed, "p256", "m/1", "child", &options, NULL, &error));
+    options.backend = "soft";
+    STATUS(KMSS_OK, kmss_derive_child(user, seed, "p256", "m/1", "child", &options, NULL, &error));
+    kmss_key_free(seed);
 }
 
 static kmss_status fails(const char *with, const kmss_import_options *how, const uint8_t *wrapped, const char *type,
@@ -84,6 +117,12 @@ static void hostile(void) {
     CHECK(fails("sm2", NULL, some, "sm2", "new", NULL) == KMSS_KEY_MISMATCH);
     options.flags = KMSS_KEY_SESSION;
     CHECK(fails("w", NULL, some, "aes:256", "new", &options) == KMSS_INVALID_ARGUMENT);
+    options.flags = 0;
+    options.backend = "nowhere";
+    CHECK(fails("w", NULL, some, "aes:256", "new", &options) == KMSS_UNSUPPORTED);
+    options.backend = "soft";
+    CHECK(fails("w", NULL, some, "aes:256", "new", &options) == KMSS_INVALID_DATA);
+    CHECK(fails("w", NULL, some, "hd-seed", "new", NULL) == KMSS_INVALID_DATA);
     how.aes_bits = 64;
     CHECK(fails("w", &how, some, "aes:256", "new", NULL) == KMSS_INVALID_ARGUMENT);
     how.aes_bits = 0;
@@ -97,6 +136,12 @@ static void hostile(void) {
     STATUS(KMSS_OK, kmss_find_key(user, "w", KMSS_KEY_PRIVATE, &wrapping, &error));
     STATUS(KMSS_UNSUPPORTED, kmss_unwrap(user, wrapping, KMSS_WRAP_RSA_OAEP_SHA256, some, 100, "aes:256", "new", NULL, &key, &error));
     kmss_key_free(wrapping);
+    /* What is made of a key is where that key is. */
+    STATUS(KMSS_OK, kmss_key_generate(user, "kek", "aes:256", NULL, &wrapping, &error));
+    STATUS(KMSS_INVALID_DATA, kmss_unwrap(user, wrapping, KMSS_WRAP_KWP, some, 40, "hd-seed", "new", &options, &key, &error));
+    options.backend = "nowhere";
+    STATUS(KMSS_UNSUPPORTED, kmss_unwrap(user, wrapping, KMSS_WRAP_KWP, some, 40, "hd-seed", "new", &options, &key, &error));
+    kmss_key_free(wrapping);
 }
 
 int main(int argc, char **argv) {
@@ -107,7 +152,8 @@ int main(int argc, char **argv) {
     STATUS(KMSS_OK, kmss_open(argv[1], &home, &error));
     STATUS(KMSS_OK, kmss_login(home, argv[2], (const uint8_t *)pin, strlen(pin), &user, &error));
     if (strcmp(argv[3], "begin") == 0 && argc == 8) begin(argv + 4);
-    else if (strcmp(argv[3], "finish") == 0 && argc >= 9) finish(argv + 4, argc == 10);
+    else if (strcmp(argv[3], "finish") == 0 && argc >= 9) finish(argv + 4, argc == 10 ? argv[9] : NULL);
+    else if (strcmp(argv[3], "child") == 0 && argc == 5) child(argv[4]);
     else if (strcmp(argv[3], "hostile") == 0) hostile();
     else FAIL("no such verb");
     kmss_logout(user);

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use kmss_tests::built;
 use kmss_tests::c;
-use kmss_tests::home::Home;
+use kmss_tests::home::{Home, json_items};
 use kmss_tests::program::{Program, needs};
+use kmss_tests::softhsm::Vault;
 
 fn skip() -> bool {
     built::only_kmss("C interface")
@@ -83,6 +84,58 @@ fn what_openssl_wraps_comes_in_through_c_once() {
     home.audit_is_whole();
 }
 
+#[test]
+fn a_seed_that_comes_in_is_one() {
+    if skip() {
+        return;
+    }
+    needs(&["openssl"]);
+    let home = Home::with_token("main");
+    import(&home, "begin w rsa:3072 1 wrap.der");
+    for (len, status) in [(15, 1), (65, 1), (16, 0)] {
+        fs::write(home.file("value"), vec![7_u8; len]).unwrap();
+        wrap(&home, "value");
+        import(&home, &format!("finish w wrapped hd-seed seed {status}"));
+    }
+    let shown = json_items(&home.kmss("key show seed --token main --json").succeed());
+    assert_eq!(shown[0]["uses"], serde_json::json!(["derive"]), "{shown:?}");
+    import(&home, "child seed");
+}
+
+#[test]
+fn a_key_comes_in_where_it_is_wanted_or_not_at_all() {
+    if skip() {
+        return;
+    }
+    needs(&["openssl"]);
+    let vault = Vault::new("main");
+    let home = &vault.home;
+    import(home, "begin w rsa:3072 1 wrap.der");
+    fs::write(home.file("value"), [7_u8; 32]).unwrap();
+    wrap(home, "value");
+    // The token's keys are made in the HSM, and this one would not be there.
+    import(home, "finish w wrapped aes:256 new 4");
+    import(home, "finish w wrapped aes:256 new 4 vault");
+    import(home, "finish w wrapped aes:256 new 0 soft");
+    home.audit_is_whole();
+}
+
+#[test]
+fn a_wrapping_key_that_stays_is_told_of() {
+    if skip() {
+        return;
+    }
+    needs(&["openssl"]);
+    let home = Home::with_token("main");
+    import(&home, "begin w rsa:3072 1 wrap.der");
+    fs::write(home.file("value"), [7_u8; 32]).unwrap();
+    wrap(&home, "value");
+    fs::write(home.file("stays.kmss"), "deny anyone to destroy any key\nallow anyone to use, manage, import any key\n")
+        .unwrap();
+    home.kmss("policy apply stays.kmss --token main").within(home.folder()).succeed();
+    import(&home, "finish w wrapped aes:256 new 104 left");
+}
+
 /// A DER element.
 fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let len = match content.len() {
@@ -122,13 +175,25 @@ fn an_sm2_envelope_comes_in_through_c_and_only_with_its_own_public_key() {
     let point = &spki[spki.len() - 65..];
     let mut other = point.to_vec();
     other[64] ^= 1;
+    // A key of theirs that decrypts, too, is no wrapping key.
+    home.kmss("key import sm2.pem --token main --name theirs --usage decrypt").within(home.folder()).succeed();
     for bad in [envelope(&other), envelope(&point[..64]), vec![0x30, 0x80]] {
         fs::write(home.file("envelope"), bad).unwrap();
         import(&home, "finish w envelope sm2 mine 6");
+        import(&home, "finish theirs envelope sm2 mine 5");
     }
+    // Nothing was here, not even for a moment.
+    let records = home.audit(100);
+    assert!(records.iter().any(|record| record["action"] == "decrypt"), "{records:?}");
+    let about_it = |record: &&serde_json::Value| {
+        let action = record["action"].as_str().unwrap_or_default();
+        (action == "import" || action == "destroy") && record.to_string().contains("\"mine\"")
+    };
+    assert_eq!(records.iter().find(about_it), None);
     fs::write(home.file("envelope"), envelope(point)).unwrap();
     import(&home, "finish w envelope aes:128 mine 1");
     import(&home, "finish w envelope sm2 mine 0");
+    assert!(home.audit(100).iter().any(|record| about_it(&record)));
     home.kmss("key export-public mine --token main --format der --out mine.spki").within(home.folder()).succeed();
     assert!(fs::read(home.file("mine.spki")).unwrap().ends_with(point));
     home.audit_is_whole();

@@ -299,3 +299,23 @@ fn keys_in_an_hsm_are_references_that_work_again_where_the_hsm_is() {
     with_hsm("sign deep --token pay plain --out signature").succeed();
     with_hsm("verify deep --token pay plain --signature signature").succeed();
 }
+
+#[test]
+fn an_archive_takes_the_place_of_nothing_and_what_was_left_unfinished_is_told() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    fs::write(home.file("one.partial"), "left by a crash").unwrap();
+    create(&home, "one").fail().mentions("one.partial").mentions("may be removed");
+    assert_eq!(fs::read(home.file("one.partial")).unwrap(), b"left by a crash");
+    assert!(!home.file("one").exists() && !home.file("ann/one.share").exists());
+    fs::remove_file(home.file("one.partial")).unwrap();
+    // Somebody else's file appears under its name while it is written: here it is a share.
+    let words = "backup create ann/two --custodian ann=ann/two --custodian bob=bob/two --needed 2";
+    kmss(&home, words).fail().mentions("ann/two` exists already");
+    for file in ["ann/two", "ann/two.partial", "bob/two"] {
+        assert!(!home.file(file).exists(), "{file}");
+    }
+    create(&home, "one").succeed();
+}

@@ -6,6 +6,7 @@ use std::fs;
 use kmss_tests::built;
 use kmss_tests::home::{Home, json_items};
 use kmss_tests::program::{Program, needs};
+use kmss_tests::softhsm::Vault;
 
 fn skip() -> bool {
     if built::only_kmss("importing wrapped keys") {
@@ -152,8 +153,20 @@ fn an_sm2_envelope_comes_in_and_only_with_its_own_public_key() {
     fs::write(home.file("envelope"), envelope(&other)).unwrap();
     kmss(&home, "import finish envelope --token main --with w --name mine").fail().mentions("does not open");
     kmss(&home, "key show mine --token main").fail();
+    // It was not here, not even for a moment.
+    let records = home.audit(100);
+    let about_it = |record: &&serde_json::Value| {
+        let action = record["action"].as_str().unwrap_or_default();
+        (action == "import" || action == "destroy") && record.to_string().contains("\"mine\"")
+    };
+    assert_eq!(records.iter().find(about_it), None);
+    // A key of theirs that decrypts, too, is no wrapping key.
+    kmss(&home, "key import sm2.pem --token main --name theirs --usage decrypt").succeed();
+    kmss(&home, "import finish envelope --token main --with theirs --name mine").fail().mentions("no wrapping key");
+    kmss(&home, "key show theirs --token main").succeed();
     fs::write(home.file("envelope"), envelope(point)).unwrap();
     kmss(&home, "import finish envelope --token main --with w --name mine").succeed().mentions("destroyed");
+    assert!(home.audit(100).iter().any(|record| about_it(&record)));
     kmss(&home, "key export-public mine --token main --format der --out mine.spki").succeed();
     assert!(fs::read(home.file("mine.spki")).unwrap().ends_with(point));
     for bad in [Vec::new(), vec![0x30], vec![0x30, 0x80], envelope(&point[..64])] {
@@ -161,6 +174,66 @@ fn an_sm2_envelope_comes_in_and_only_with_its_own_public_key() {
         fs::write(home.file("envelope"), bad).unwrap();
         kmss(&home, "import finish envelope --token main --with w --name bad").fail().mentions("GM/T 0009");
     }
+}
+
+#[test]
+fn a_key_comes_in_where_it_is_wanted_or_not_at_all() {
+    if skip() {
+        return;
+    }
+    let vault = Vault::new("main");
+    let home = &vault.home;
+    kmss(home, "import begin w --token main --out wrap.pem").succeed();
+    fs::write(home.file("value"), [7_u8; 32]).unwrap();
+    wrap(home, "value", "sha256", 256);
+    let finish = |more: &str| kmss(home, &format!("import finish wrapped --token main --with w --name new {more}"));
+    finish("").fail().mentions("name the backend `soft`");
+    finish("--backend vault").fail().mentions("name the backend `soft`");
+    kmss(home, "key show new --token main").fail();
+    finish("--backend soft --type hd-seed").succeed();
+    let shown = json_items(&kmss(home, "key show new --token main --json").succeed());
+    assert_eq!(shown[0]["uses"], serde_json::json!(["derive"]), "{shown:?}");
+}
+
+#[test]
+fn only_a_key_that_was_made_for_it_is_used_up() {
+    if skip() {
+        return;
+    }
+    let home = Home::with_token("main");
+    kmss(&home, "key generate rsa --token main --type rsa:3072").succeed();
+    kmss(&home, "key export-public rsa --token main --out wrap.pem").succeed();
+    fs::write(home.file("value"), [7_u8; 32]).unwrap();
+    wrap(&home, "value", "sha256", 256);
+    kmss(&home, "import finish wrapped --token main --with rsa --name new").fail().mentions("no wrapping key");
+    kmss(&home, "key show rsa --token main").succeed();
+    kmss(&home, "key show new --token main").fail();
+}
+
+#[test]
+fn what_stays_of_an_import_is_told() {
+    if skip() {
+        return;
+    }
+    let home = Home::with_token("main");
+    openssl(&home, "genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ec.pem");
+    openssl(&home, "pkcs8 -topk8 -nocrypt -in ec.pem -outform DER -out ec.der");
+    kmss(&home, "import begin w --token main --out wrap.pem").succeed();
+    wrap(&home, "ec.der", "sha256", 256);
+    let finish = |name: &str| {
+        kmss(&home, &format!("import finish wrapped --token main --with w --type ec --name {name}")).fail()
+    };
+    let apply = |rules: &str| {
+        fs::write(home.file("stays.kmss"), rules).unwrap();
+        kmss(&home, "policy apply stays.kmss --token main").succeed();
+    };
+    let rest = "deny anyone to destroy any key\nallow anyone to use, manage, generate, find any key\n";
+    apply(&format!("{rest}allow anyone to import any key\n"));
+    finish("whole").mentions("the key came in, and its wrapping key could not be destroyed");
+    kmss(&home, "key show whole --token main").succeed();
+    // The unwrapped half is one import, and the public half is another.
+    apply(&format!("{rest}allow anyone to import any key at most 1 per hour\n"));
+    finish("half").mentions("the private key `half` came in without its public half");
 }
 
 #[test]

@@ -98,6 +98,10 @@ pub(crate) struct ImportFinishArgs {
     /// Allow the key to be wrapped by other keys (it stays sensitive)
     #[arg(long)]
     pub extractable: bool,
+    /// Where it is kept: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]; under RSA
+    /// that is where the wrapping key is, and nowhere else
+    #[arg(long, value_name = "NAME")]
+    pub backend: Option<String>,
     /// What it may be used for, as of `kmss key import` [default: all that its type can do]
     #[arg(long, value_name = "USE", value_delimiter = ',')]
     pub usage: Vec<String>,

@@ -1,12 +1,12 @@
 //! `kmss backup` and `kmss restore`: archives of a tenant, and the shares of their keys.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write as _};
+use std::io::{BufReader, Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use libkmss::backup::{ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
+use libkmss::backup::{ArchiveFile, ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
 use libkmss::error::{Error, ErrorKind};
 use libkmss::kms::{BackupPlan, Kms, NamespaceFate, RestorePlan, RestoreReport};
 use serde_json::json;
@@ -63,23 +63,14 @@ fn create(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
     let places: Vec<PathBuf> =
         args.custodians.iter().map(|(_, file)| std::path::absolute(file)).collect::<Result<_, _>>()?;
     apart(&places, args.together)?;
-    if fs::symlink_metadata(&args.archive).is_ok() {
-        return Err(format!("`{}` exists already", args.archive.display()).into());
-    }
-    let mut partial = args.archive.clone().into_os_string();
-    partial.push(".partial");
-    let mut target = Target::new(&PathBuf::from(partial))?;
+    let mut archive = ArchiveFile::create(&args.archive)?;
     let names: Vec<String> = args.custodians.iter().map(|(name, _)| name.clone()).collect();
     let kms = context.kms()?;
     let tenant = &args.tenant.tenant;
     let caller = kms.administrator(Some(tenant))?;
     let plan = BackupPlan { tenant, custodians: &names, needed: args.needed };
-    let mut out = BufWriter::new(target.file.try_clone()?);
-    let made = kms.back_up(&caller, &plan, &mut out, &mut |_| ())?;
-    out.flush()?;
-    drop(out);
+    let made = kms.back_up(&caller, &plan, &mut archive, &mut |_| ())?;
     kms.close()?;
-    target.file.sync_all()?;
     // The archive appears last: one without its shares could never be opened.
     let mut written = Vec::new();
     for (share, place) in made.shares.iter().zip(&places) {
@@ -88,8 +79,10 @@ fn create(context: &Context, args: &BackupArgs) -> Result<(), Failure> {
         file.file.sync_all()?;
         written.push(file);
     }
-    fs::rename(&target.path, &args.archive)?;
-    target.done = true;
+    for directory in places.iter().filter_map(|place| place.parent()) {
+        File::open(directory)?.sync_all()?;
+    }
+    archive.finish()?;
     written.iter_mut().for_each(|file| file.done = true);
     if context.global.json {
         return output::json(&json!({ "backup": made, "file": args.archive, "needed": args.needed, "shares": names }));

@@ -7,15 +7,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use libkmss::clock::Timestamp;
-use libkmss::envelope::Sm2Envelope;
-use libkmss::key::{BackendId, Date, KeyClass, KeySpec, Object, Protection, Usage};
-use libkmss::mechanism::{Curve, Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
+use libkmss::envelope::{Sm2Envelope, WrappingKey};
+use libkmss::key::{BackendId, Date, KeyClass, Object};
+use libkmss::mechanism::{Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
 use libkmss::operation::{Chosen, Wrapping};
 use serde_json::json;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
-use super::key;
 use super::key_import::{self, Wanted};
+use super::{key, key_type};
 use crate::args::{
     ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WrappingType,
 };
@@ -24,8 +24,6 @@ use crate::material;
 use crate::objects::Objects;
 use crate::output::{self, Failure};
 
-/// CKM_RSA_AES_KEY_WRAP.
-const RSA_AES_KEY_WRAP: u64 = Wrapping::RSA_AES;
 /// A day in milliseconds.
 const DAY: u64 = 86_400_000;
 
@@ -45,19 +43,14 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
     if !key::parts(&*objects, &args.name)?.is_empty() {
         return Err(format!("a key named `{}` exists already in token `{}`", args.name, args.token.token).into());
     }
-    let (spec, usage, allowed) = match args.kind {
-        WrappingType::Rsa3072 | WrappingType::Rsa4096 => {
-            let bits = if args.kind == WrappingType::Rsa3072 { 3072 } else { 4096 };
-            let usage = Usage { unwrap: true, ..Usage::default() };
-            (KeySpec::Rsa { bits, exponent: vec![1, 0, 1] }, usage, vec![RSA_AES_KEY_WRAP])
-        }
-        WrappingType::Sm2 => (KeySpec::Ec(Curve::Sm2), Usage { decrypt: true, ..Usage::default() }, Vec::new()),
+    let kind = match args.kind {
+        WrappingType::Rsa3072 => WrappingKey::Rsa(3072),
+        WrappingType::Rsa4096 => WrappingKey::Rsa(4096),
+        WrappingType::Sm2 => WrappingKey::Sm2,
     };
     let end = Date::of(Timestamp(objects.now()?.0.saturating_add(u64::from(args.days) * DAY)));
     let mut private = objects.draft()?;
     private.identifier = private.id.0.iter().take(8).copied().collect();
-    (private.private, private.usage, private.allowed_mechanisms) = (true, usage, allowed);
-    private.protection = Protection { sensitive: true, ..Protection::default() };
     private.backend = Some(BackendId::soft()).filter(|_| context.server().is_none());
     let mut public = objects.draft()?;
     public.identifier.clone_from(&private.identifier);
@@ -66,10 +59,9 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
         draft.name.clone_from(&args.name);
         draft.exact = true;
         draft.label = args.name.as_bytes().to_vec();
-        draft.copyable = false;
-        draft.end = Some(end);
     }
-    let made = objects.generate_pair(spec, private, public)?;
+    kind.restrict(&mut private, &mut public, end);
+    let made = objects.generate_pair(kind.spec(), private, public)?;
     objects.close()?;
     let public = &made.key().ok_or("the new object is no key")?.primary()?.public;
     let spki = public.spki().ok_or("the public half of the new key is not known")?;
@@ -93,7 +85,6 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
     let absent =
         || format!("no wrapping key named `{}` in token `{token}`: make one with `kmss import begin`", args.with);
     let with = objects.key(&args.with, KeyClass::Private)?.ok_or_else(absent)?;
-    let wrapping = with.key().ok_or_else(absent)?;
     if !key::parts(&*objects, &args.name)?.is_empty() {
         return Err(format!("a key named `{}` exists already in token `{token}`", args.name).into());
     }
@@ -103,26 +94,28 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
         identifier: args.id.as_deref().map(key::parse_hex).transpose()?,
         sensitive: true,
         extractable: args.extractable,
-        backend: None,
+        backend: key::chosen(context, args.backend.clone())?,
         uses: key_import::uses(&args.usage)?,
-        is_seed: false,
+        is_seed: args.key_type.eq_ignore_ascii_case(key_type::SEED),
     };
     let wrapped = material::read(&args.file)?;
-    let made = match wrapping.key_type {
-        KeyType::Rsa => {
-            let (key_type, class) = key_type(&args.key_type)?;
-            let how = Chosen { mechanism: rsa_aes(args.oaep, args.aes), number: Some(RSA_AES_KEY_WRAP) };
+    // A key that does more than this is not used up.
+    let made = match WrappingKey::of(&with) {
+        Some(WrappingKey::Rsa(_)) => {
+            let (key_type, class) = self::key_type(&args.key_type)?;
+            let number = Some(WrappingKey::RSA_AES_KEY_WRAP);
+            let how = Chosen { mechanism: rsa_aes(args.oaep, args.aes), number };
+            WrappingKey::require_place(&with, wanted.backend.as_ref().unwrap_or(&objects.namespace().backend))?;
             let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
             let made = objects.unwrap(&with, &how, &wrapped, key_type, draft)?;
             key_import::with_public(&*objects, made, &wanted)?
         }
-        KeyType::Sm2 => enveloped(&*objects, &with, &wrapped, &wanted)?,
-        _ => return Err(format!("`{}` is no wrapping key: make one with `kmss import begin`", args.with).into()),
+        Some(WrappingKey::Sm2) => enveloped(&*objects, &with, &wrapped, &wanted)?,
+        None => return Err(format!("`{}` is no wrapping key: make one with `kmss import begin`", args.with).into()),
     };
     if !args.keep {
-        for half in key::parts(&*objects, &args.with)? {
-            objects.destroy(&half)?;
-        }
+        spent(&*objects, &with)
+            .map_err(|error| format!("the key came in, and its wrapping key could not be destroyed: {error}"))?;
     }
     objects.close()?;
     if context.global.json {
@@ -131,6 +124,15 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
     let kind = made.key().map(report::describe).unwrap_or_default();
     output::line(&format!("Imported {kind} key `{}` into token `{token}`.", output::plain(&args.name)))?;
     if args.keep { Ok(()) } else { output::line("The wrapping key is destroyed.") }
+}
+
+/// Destroys the wrapping key that was used, whatever has its name by now.
+fn spent(objects: &dyn Objects, with: &Arc<Object>) -> Result<(), Failure> {
+    objects.destroy(with)?;
+    let Some(key) = with.key() else { return Ok(()) };
+    let public = objects.key(&key.name, KeyClass::Public)?;
+    let public = public.filter(|half| half.key().is_some_and(|half| WrappingKey::is_pair(key, half)));
+    public.map_or(Ok(()), |half| objects.destroy(&half))
 }
 
 /// An SM2 key in an envelope. The envelope is opened here, as files of other formats are.
@@ -144,15 +146,7 @@ fn enveloped(
     let mechanism = Mechanism::Sm2(Sm2Mechanism::Encrypt);
     let opened = objects.crypt_each(with, &mechanism, false, &[&envelope.wrapped])?;
     let components = envelope.open(opened.first().ok_or("the envelope's key was not decrypted")?)?;
-    let made = key_import::import(objects, &components, wanted)?;
-    let public = &made.key().ok_or("the new object is no key")?.primary()?.public;
-    if let Err(error) = envelope.require(public) {
-        for half in key::parts(objects, &wanted.name)? {
-            objects.destroy(&half)?;
-        }
-        return Err(error.into());
-    }
-    Ok(made)
+    key_import::import(objects, &components, wanted)
 }
 
 /// Runs `kmss export`.
@@ -249,9 +243,9 @@ pub(super) fn unwrap(context: &Context, args: &UnwrapArgs) -> Result<(), Failure
         extractable: args.extractable,
         backend: None,
         uses: key_import::uses(&args.usage)?,
-        is_seed: false,
+        is_seed: args.key_type.eq_ignore_ascii_case(key_type::SEED),
     };
-    let (key_type, class) = key_type(&args.key_type)?;
+    let (key_type, class) = self::key_type(&args.key_type)?;
     let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
     let made = objects.unwrap(&with, &how, &material::read(&args.file)?, key_type, draft)?;
     let made = key_import::with_public(&*objects, made, &wanted)?;

@@ -142,7 +142,7 @@ pub(super) fn import(
 /// Brings in the public half of a key that is here now, where it has one.
 ///
 /// # Errors
-/// The token refuses it; the key is gone again then.
+/// The token refuses it; the key is gone again then, or the error says that it is not.
 pub(super) fn with_public(objects: &dyn Objects, made: Arc<Object>, wanted: &Wanted) -> Result<Arc<Object>, Failure> {
     let key = made.key().ok_or("the new object is no key")?;
     if key.class != KeyClass::Private {
@@ -151,13 +151,15 @@ pub(super) fn with_public(objects: &dyn Objects, made: Arc<Object>, wanted: &Wan
     let public = KeyComponents::Public(key.primary()?.public.clone());
     let kept = draft(objects, (public.key_type(), KeyClass::Public), wanted, Some(&made))
         .and_then(|draft| objects.import(public, draft));
-    match kept {
-        Ok(_) => Ok(made),
-        Err(error) => {
-            // Half a pair helps nobody.
-            objects.destroy(&made)?;
-            Err(error)
-        }
+    let Err(error) = kept else { return Ok(made) };
+    // Half a pair helps nobody.
+    match objects.destroy(&made) {
+        Ok(()) => Err(error),
+        Err(left) => Err(format!(
+            "{error}; the private key `{}` came in without its public half, and could not be destroyed: {left}",
+            key.name
+        )
+        .into()),
     }
 }
 

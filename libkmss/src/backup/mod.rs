@@ -5,6 +5,7 @@
 //! otherwise, and what they let through is parsed as strictly.
 
 mod chunk;
+mod file;
 mod header;
 mod item;
 mod share;
@@ -17,6 +18,7 @@ use crate::random::Random;
 use crate::secret::Secret;
 
 pub use chunk::{ArchiveReader, ArchiveWriter};
+pub use file::ArchiveFile;
 pub use header::{ArchiveHeader, ArchiveId, ArchiveTerms};
 pub use item::{Item, ItemKind, Items};
 pub use share::{Share, combine, split};

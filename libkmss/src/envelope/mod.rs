@@ -5,6 +5,8 @@ mod cache;
 pub mod file;
 mod sm2;
 pub mod stream;
+mod wrapping_key;
 
 pub use cache::{CacheLimits, CachedDataKey, DataKeyCache};
 pub use sm2::Sm2Envelope;
+pub use wrapping_key::WrappingKey;

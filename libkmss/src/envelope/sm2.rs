@@ -3,12 +3,14 @@
 
 use der::asn1::{AnyRef, BitStringRef, ObjectIdentifier, OctetStringRef, UintRef};
 use der::{Decode as _, Reader as _, SliceReader};
+use sm2::SecretKey;
+use sm2::elliptic_curve::sec1::ToSec1Point as _;
 use sm4::Sm4;
 use sm4::cipher::{BlockCipherDecrypt as _, KeyInit as _};
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{KeyComponents, PublicComponents};
+use crate::key::KeyComponents;
 use crate::mechanism::Curve;
 use crate::secret::Secret;
 
@@ -78,7 +80,8 @@ impl Sm2Envelope {
         Ok(Self { wrapped, point, sealed })
     }
 
-    /// The private key, with the SM4 key that was in [`Self::wrapped`].
+    /// The private key, with the SM4 key that was in [`Self::wrapped`]. It is that of the public key which the envelope names: nothing
+    /// else authenticates what was opened, so that nothing else is ever given out.
     ///
     /// # Errors
     /// [`ErrorKind::WrappedKeyInvalid`] with one sentence, whatever does not fit.
@@ -94,20 +97,11 @@ impl Sm2Envelope {
         if filling.iter().any(|byte| *byte != 0) {
             return Err(unfit());
         }
+        let public = SecretKey::from_slice(scalar).map_err(|_| unfit())?.public_key();
+        if public.to_sec1_point(false).as_bytes() != self.point {
+            return Err(unfit());
+        }
         Ok(KeyComponents::EcPrivate { curve: Curve::Sm2, scalar: Secret::copy_of(scalar) })
-    }
-
-    /// That `public` is the public key that the envelope names: nothing else authenticates what was opened.
-    ///
-    /// # Errors
-    /// As [`Self::open`].
-    pub fn require(&self, public: &PublicComponents) -> Result<()> {
-        if self.is_of(public) { Ok(()) } else { Err(unfit()) }
-    }
-
-    /// Whether `public` is the public key that the envelope names.
-    fn is_of(&self, public: &PublicComponents) -> bool {
-        matches!(public, PublicComponents::Ec { curve: Curve::Sm2, point } if *point == self.point)
     }
 }
 
@@ -115,4 +109,49 @@ impl Sm2Envelope {
 fn unfit() -> Error {
     let why = "the envelope does not open: it was wrapped under another key, or changed";
     Error::new(ErrorKind::WrappedKeyInvalid, why)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use sm4::cipher::BlockCipherEncrypt as _;
+
+    use super::*;
+
+    const KEY: [u8; BLOCK] = [3; BLOCK];
+
+    fn point(scalar: &[u8]) -> Vec<u8> {
+        SecretKey::from_slice(scalar).unwrap().public_key().to_sec1_point(false).as_bytes().to_vec()
+    }
+
+    fn envelope(plain: &[u8], point: Vec<u8>) -> Sm2Envelope {
+        let mut sealed = plain.to_vec();
+        let cipher = Sm4::new_from_slice(&KEY).unwrap();
+        sealed.chunks_exact_mut(BLOCK).for_each(|block| cipher.encrypt_block(block.try_into().unwrap()));
+        Sm2Envelope { wrapped: Vec::new(), point, sealed }
+    }
+
+    #[test]
+    fn no_key_comes_out_but_that_of_the_public_key_in_the_envelope() {
+        let scalar = [7; FIELD];
+        let filled = [[0; FIELD], scalar].concat();
+        for plain in [&scalar[..], &filled] {
+            let opened = envelope(plain, point(&scalar)).open(&KEY).unwrap();
+            assert!(
+                matches!(opened, KeyComponents::EcPrivate { curve: Curve::Sm2, scalar: out } if out.expose() == scalar)
+            );
+        }
+        let unfit = [
+            envelope(&scalar, point(&[8; FIELD])),
+            envelope(&[0; FIELD], point(&scalar)),
+            envelope(&[0xFF; FIELD], point(&scalar)),
+        ];
+        for bad in unfit {
+            assert_eq!(bad.open(&KEY).unwrap_err().kind(), ErrorKind::WrappedKeyInvalid);
+        }
+        assert_eq!(
+            envelope(&scalar, point(&scalar)).open(&[4; BLOCK]).unwrap_err().kind(),
+            ErrorKind::WrappedKeyInvalid
+        );
+    }
 }

@@ -57,7 +57,7 @@ impl Operation for Copy {
         new.local = old.local;
         new.always_sensitive = old.always_sensitive && new.sensitive;
         new.never_extractable = old.never_extractable && !new.extractable;
-        let backend = hall.backend_of(permit)?;
+        let backend = self.draft.maker_beside(hall, permit)?;
         let material = backend.import(permit, &backend.export(permit)?)?;
         let mut copy = self.draft.key(namespace, backend.id(), key.class, new, material, now(permit));
         if let Body::Key(copied) = &mut copy.body {

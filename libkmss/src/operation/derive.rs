@@ -59,6 +59,7 @@ impl Operation for Derive {
         let mut wanted = Vec::with_capacity(self.keys.len());
         for (expected, mut draft) in self.keys {
             draft.check(hall, permit, KeyClass::Secret)?;
+            draft.maker_beside(hall, permit)?;
             let protection = protection(heritage, &sources, draft.protection)?;
             draft.comes_from(&sources);
             wanted.push(expected);
@@ -146,7 +147,7 @@ impl Operation for DerivePublic {
 
     fn start(mut self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         self.draft.check(hall, permit, KeyClass::Public)?;
-        let backend = hall.backend_of(permit)?;
+        let backend = self.draft.maker_beside(hall, permit)?;
         let base = permit.key()?;
         if base.key.class != KeyClass::Private {
             return Err(Error::new(ErrorKind::KeyType, "only a private key has a public half"));

@@ -54,7 +54,8 @@ impl Operation for DeriveChild {
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
         self.private.check(hall, permit, KeyClass::Private)?;
         self.public.check(hall, permit, KeyClass::Public)?;
-        let (backend, seed) = (hall.backend_of(permit)?, permit.key()?.key);
+        self.public.maker_beside(hall, permit)?;
+        let (backend, seed) = (self.private.maker_beside(hall, permit)?, permit.key()?.key);
         let asked = self.private.protection;
         // Whoever reads a child and knows its siblings' chain code knows the seed's other children: none is less protected.
         if (seed.protection.sensitive && !asked.sensitive) || (!seed.protection.extractable && asked.extractable) {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_bytes::ByteBuf;
 
 use super::Hall;
+use crate::backend::Backend;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::{
@@ -242,6 +243,24 @@ impl Draft {
     /// `protection` of a key that came from outside.
     pub(super) const fn foreign(&self) -> Protection {
         Protection { local: false, always_sensitive: false, never_extractable: false, ..self.protection }
+    }
+
+    /// The backend that makes it of the permit's key: the one that holds that key, or an error where another is asked for, which would
+    /// not get it.
+    pub(super) fn maker_beside<'a>(&self, hall: &'a Hall, permit: &Permit) -> Result<&'a Arc<dyn Backend>> {
+        let backend = hall.backend_of(permit)?;
+        match &self.backend {
+            Some(named) if named != backend.id() => {
+                let why = format!(
+                    "what is made of a key is where that key is, in `{}`, and not in `{}`: name no backend, and move it \
+                     afterwards (`kmss key move`)",
+                    backend.id().0,
+                    named.0
+                );
+                Err(Error::new(ErrorKind::Unsupported, why))
+            }
+            _ => Ok(backend),
+        }
     }
 
     /// Dates in order, and a name that a key of `class` may have, or an error: asked before anything is made.

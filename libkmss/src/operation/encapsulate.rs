@@ -67,7 +67,7 @@ impl Operation for Encapsulate {
     /// Returns the new key and the ciphertext.
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
         self.draft.check(hall, permit, KeyClass::Secret)?;
-        let backend = hall.backend_of(permit)?;
+        let backend = self.draft.maker_beside(hall, permit)?;
         let Expected { key_type, len } = self.expected;
         let (material, ciphertext) = backend.encapsulate(permit, &self.how.mechanism, key_type, len)?;
         Ok((keep(self.draft, hall, permit, backend.id(), material)?, ciphertext))
@@ -106,7 +106,7 @@ impl Operation for Decapsulate {
 
     fn start(self, hall: &Hall, permit: &Permit) -> Result<Arc<Object>> {
         self.draft.check(hall, permit, KeyClass::Secret)?;
-        let backend = hall.backend_of(permit)?;
+        let backend = self.draft.maker_beside(hall, permit)?;
         let Expected { key_type, len } = self.expected;
         let material = backend.decapsulate(permit, &self.how.mechanism, &self.ciphertext, key_type, len)?;
         keep(self.draft, hall, permit, backend.id(), material)

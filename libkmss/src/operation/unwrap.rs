@@ -38,7 +38,7 @@ impl Operation for Unwrap<'_> {
         let Expected { key_type, len } = self.expected;
         let class = if key_type.is_asymmetric() { KeyClass::Private } else { KeyClass::Secret };
         self.draft.check(hall, permit, class)?;
-        let backend = hall.backend_of(permit)?;
+        let backend = self.draft.maker_beside(hall, permit)?;
         let material = backend.unwrap(permit, &self.how.mechanism, &self.wrapped, key_type, len)?;
         let protection = self.draft.foreign();
         self.draft.comes_from(&[permit.key()?.key]);

@@ -126,6 +126,31 @@ pub fn create_file(path: &Path, mode: FileMode, content: &[u8]) -> io::Result<()
     path.parent().map_or(Ok(()), |dir| File::open(dir)?.sync_all())
 }
 
+/// Gives the file `from` the name `to`, unless something has that name.
+///
+/// # Errors
+/// `AlreadyExists` where something has; those of `renameat2(2)`, and of `link(2)` where the file system does not know how.
+pub fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    let (old, new) = (CString::new(from.as_os_str().as_bytes())?, CString::new(to.as_os_str().as_bytes())?);
+    let here = libc::AT_FDCWD;
+    // SAFETY: both names end with a zero byte.
+    let code =
+        unsafe { libc::syscall(libc::SYS_renameat2, here, old.as_ptr(), here, new.as_ptr(), libc::RENAME_NOREPLACE) };
+    if code == 0 {
+        return Ok(());
+    }
+    let error = io::Error::last_os_error();
+    match error.raw_os_error() {
+        // NFS does not know how; a second name is refused there where it is taken.
+        Some(libc::EINVAL | libc::ENOSYS) => {
+            std::fs::hard_link(from, to)?;
+            let _ = std::fs::remove_file(from);
+            Ok(())
+        }
+        _ => Err(error),
+    }
+}
+
 fn thread_number() -> i32 {
     // SAFETY: gettid takes nothing and cannot fail.
     unsafe { libc::gettid() }
@@ -227,6 +252,19 @@ mod tests {
             FileMode::of_home(dir.path()).unwrap().apply(&File::open(&below).unwrap()).unwrap();
             assert_eq!(std::fs::metadata(&below).unwrap().mode() & 0o7777, directory);
         }
+    }
+
+    #[test]
+    fn a_file_gets_a_new_name_and_never_one_that_is_taken() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b) = (dir.path().join("a"), dir.path().join("b"));
+        std::fs::write(&a, "a").unwrap();
+        std::os::unix::fs::symlink("/nowhere", &b).unwrap();
+        assert_eq!(rename_new(&a, &b).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        std::fs::remove_file(&b).unwrap();
+        rename_new(&a, &b).unwrap();
+        assert_eq!(std::fs::read(&b).unwrap(), b"a");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[test]

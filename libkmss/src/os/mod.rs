@@ -31,7 +31,7 @@ pub(crate) mod vault;
 pub use bell::Bell;
 pub use directory::{Directory, Opening};
 pub use executable::may_execute_own_memory;
-pub use files::{FileMode, create_file, never_block, require_local};
+pub use files::{FileMode, create_file, never_block, rename_new, require_local};
 pub use fork::epoch;
 pub use gate::Gate;
 pub use generation::{GenerationPage, Invalidation};

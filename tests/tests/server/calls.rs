@@ -224,22 +224,16 @@ fn keys_are_wrapped_unwrapped_derived_and_agreed_on() {
         .wrapped;
     let released = || Some(proto::new_key::Outcome::Released(proto::Release {}));
     let new_key = |outcome| proto::NewKey { key_type: proto::KeyType::Aes.into(), len: None, outcome };
-    let unwrap = |outcome| {
-        client
-            .wait(client.crypto().unwrap(proto::UnwrapRequest {
-                unwrapping: key(&wrapping),
-                mechanism: kwp(),
-                wrapped: wrapped.clone(),
-                key: Some(new_key(outcome)),
-                request_id: Vec::new(),
-            }))
-            .unwrap()
-            .into_inner()
-            .key
-            .unwrap()
-            .outcome
-            .unwrap()
+    let try_unwrap = |outcome| {
+        client.wait(client.crypto().unwrap(proto::UnwrapRequest {
+            unwrapping: key(&wrapping),
+            mechanism: kwp(),
+            wrapped: wrapped.clone(),
+            key: Some(new_key(outcome)),
+            request_id: Vec::new(),
+        }))
     };
+    let unwrap = |outcome| try_unwrap(outcome).unwrap().into_inner().key.unwrap().outcome.unwrap();
     let value = |made| match made {
         proto::made_key::Outcome::Released(components) => match components.kind.unwrap() {
             proto::key_components::Kind::Secret(secret) => secret.value,
@@ -255,6 +249,10 @@ fn keys_are_wrapped_unwrapped_derived_and_agreed_on() {
         unwrap(Some(proto::new_key::Outcome::Kept(named("again")))),
         proto::made_key::Outcome::Kept(object) if object.label == b"again"
     ));
+    // It is where its wrapping key is, and nobody is told otherwise.
+    let elsewhere = proto::Draft { backend: "elsewhere".into(), ..named("elsewhere") };
+    let refused = try_unwrap(Some(proto::new_key::Outcome::Kept(elsewhere))).err().unwrap();
+    assert_eq!(refused.code(), Code::Unimplemented, "{refused:?}");
     // Both sides of an agreement come to the same secret.
     let (mine, theirs) = (client.pair("mine"), client.pair("theirs"));
     let agreed = |base: &proto::Object, other: &str| {
