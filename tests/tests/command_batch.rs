@@ -111,6 +111,10 @@ fn many_keys_are_made_or_none_where_a_name_is_taken() {
     home.kmss(&format!("sign pair-3 --token {TOKEN}")).input("text").succeed();
     let again = home.kmss(&format!("key generate user --count 400 --token {TOKEN} --type aes:256")).fail();
     assert!(again.all().contains("`user-1` exists already"), "{}", again.all());
+    let on = home.kmss(&format!("key generate user --count 2 --from 301 --token {TOKEN} --type aes:256")).succeed();
+    on.mentions("`user-301` to `user-302`");
+    home.kmss(&format!("key destroy user-302 --token {TOKEN} --yes")).succeed();
+    home.kmss(&format!("key destroy user-301 --token {TOKEN} --yes")).succeed();
     let listed = home.kmss(&format!("--json key list --token {TOKEN}")).succeed();
     let listed: Vec<Value> = serde_json::from_str(&listed.text()).unwrap();
     // Both halves of a pair are one line.
