@@ -87,24 +87,17 @@ impl Call for proto::GenerateKeysRequest {
         let mut operations = Vec::with_capacity(self.drafts.len());
         let mut ends: Vec<Option<End>> = Vec::with_capacity(self.drafts.len());
         for (index, draft) in (0..=u8::MAX).zip(self.drafts) {
-            let planned = || {
-                Ok(match asked.made_before(index)? {
-                    Some(made) => Planning::Made(made),
-                    None => Planning::New(convert::key_draft(
-                        asked.stored(index)?,
-                        draft,
-                        spec.key_type(),
-                        KeyClass::Secret,
-                    )?),
-                })
-            };
-            ends.push(match planned() {
-                Ok(Planning::Made(key)) => Some(End::Key(key)),
-                Ok(Planning::New(draft)) => {
-                    operations.push(GenerateSecret { spec: spec.clone(), draft });
-                    None
-                }
-                // One that cannot be made is in nobody's way.
+            // One that cannot be made is in nobody's way.
+            let drafted = |empty| convert::key_draft(empty, draft, spec.key_type(), KeyClass::Secret);
+            ends.push(match asked.made_before(index) {
+                Ok(Some(made)) => Some(End::Key(made)),
+                Ok(None) => match asked.stored(index).and_then(drafted) {
+                    Ok(draft) => {
+                        operations.push(GenerateSecret { spec: spec.clone(), draft });
+                        None
+                    }
+                    Err(e) => Some(failed(&e)),
+                },
                 Err(e) => Some(failed(&e)),
             });
         }
@@ -116,14 +109,6 @@ impl Call for proto::GenerateKeysRequest {
         let keys = ends.into_iter().map(|end| proto::GeneratedKey { result: end.or_else(|| made.next()) });
         Ok(proto::GenerateKeysResponse { keys: keys.collect() })
     }
-}
-
-/// One of many keys before any of them is made.
-enum Planning {
-    /// An earlier call with the same id made it.
-    Made(proto::Object),
-    /// It is to be made so.
-    New(Draft),
 }
 
 impl Call for proto::GenerateKeyPairRequest {
