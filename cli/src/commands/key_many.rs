@@ -6,8 +6,7 @@ use std::sync::Arc;
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::key::{KeySpec, Object};
 use libkmss::kms::Kms;
-use libkmss::tenant::ObjectId;
-use serde_json::json;
+use serde::Serialize;
 
 use super::key::{How, wanted};
 use crate::context::Context;
@@ -41,19 +40,18 @@ pub(super) fn generate(
     let closed = objects.close();
     bar.finish_and_clear();
     let Made { count, first, shown } = made;
-    if let Some(shown) = shown {
-        // Also of those that were made before something went wrong.
-        let key = |(name, id, cka_id): (String, ObjectId, Vec<u8>)| json!({ "name": name, "id": id.to_string(), "cka_id": output::hex(&cka_id) });
-        if count > 0 || ended.is_ok() {
-            output::json(&shown.into_iter().map(key).collect::<Vec<_>>())?;
-        }
-    }
+    // Also of those that were made before something went wrong.
+    let printed = match shown {
+        Some(shown) if count > 0 => output::json(&shown),
+        _ => Ok(()),
+    };
     let total = names.count;
     ended.map_err(|why| match why {
         Why::Before(0, why) => why,
         why => format!("{count} of {total} keys were made: {}", why.said(names, token)).into(),
     })?;
     closed.map_err(|why| format!("all {total} keys were made, but: {}", output::sentence(&*why)))?;
+    printed?;
     if context.global.json {
         return Ok(());
     }
@@ -67,15 +65,24 @@ pub(super) fn generate(
 struct Made {
     count: u32,
     first: Option<Arc<Object>>,
-    /// Name, identity and CKA_ID of each, where all are shown.
-    shown: Option<Vec<(String, ObjectId, Vec<u8>)>>,
+    /// Each of them, where they are shown.
+    shown: Option<Vec<Shown>>,
+}
+
+/// A key as JSON.
+#[derive(Serialize)]
+struct Shown {
+    name: String,
+    id: String,
+    cka_id: String,
 }
 
 impl Made {
     fn take(&mut self, key: Arc<Object>) {
         self.count = self.count.saturating_add(1);
         if let (Some(shown), Some(known)) = (&mut self.shown, key.key()) {
-            shown.push((known.name.clone(), key.id, key.identifier.clone()));
+            let (name, id, cka_id) = (known.name.clone(), key.id.to_string(), output::hex(&key.identifier));
+            shown.push(Shown { name, id, cka_id });
         }
         self.first.get_or_insert(key);
     }
