@@ -261,7 +261,7 @@ pub(crate) enum KeyCommand {
         /// `key derive` makes pairs [default: what a rule prefers]
         #[arg(long = "type", value_name = "TYPE")]
         key_type: Option<String>,
-        /// CKA_ID in hex [default: taken from the key's unique id]
+        /// CKA_ID in hex [default: 8 random bytes]
         #[arg(long, value_name = "HEX")]
         id: Option<String>,
         /// Allow the key to be wrapped by other keys (it stays sensitive)
@@ -273,9 +273,14 @@ pub(crate) enum KeyCommand {
         /// It does nothing until it is enabled, or a moment comes that `key schedule` names
         #[arg(long)]
         pre_active: bool,
-        /// Make this many, named NAME-1, NAME-2 and so on: nothing is made where a key has one of these names
+        /// Make this many, named NAME-1, NAME-2 and so on: nothing is made where a key has one of these names, or a destroyed one
+        /// keeps it
         #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=1_000_000), conflicts_with = "id")]
         count: Option<u32>,
+        /// The number of the first of them
+        #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=999_999_999), default_value = "1",
+              requires = "count")]
+        from: u32,
     },
     /// Derive a pair from a seed by a path (BIP-32; SLIP-10 on P-256 and Ed25519); the seed stays where it is
     Derive(DeriveArgs),

@@ -12,13 +12,18 @@ pub(crate) type Failure = Box<dyn Error + Send + Sync>;
 
 /// Prints an error with its causes on standard error.
 pub(crate) fn error(error: &dyn Error) {
-    let mut line = format!("kmss: {error}");
+    let _ = writeln!(std::io::stderr(), "kmss: {}", sentence(error));
+}
+
+/// An error with its causes.
+pub(crate) fn sentence(error: &dyn Error) -> String {
+    let mut line = error.to_string();
     let mut cause = error.source();
     while let Some(source) = cause {
         line.push_str(&format!(": {source}"));
         cause = source.source();
     }
-    let _ = writeln!(std::io::stderr(), "{line}");
+    line
 }
 
 /// Says how far a long command is, on standard error.

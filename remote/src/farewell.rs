@@ -1,5 +1,7 @@
 //! What a connection hears that the server takes no calls over, and how a client knows it from others.
 
+use std::fmt;
+
 use h2::Reason;
 
 /// The server has as many connections as it takes, of whomever.
@@ -35,7 +37,7 @@ pub(crate) fn goodbye(why: &str) -> Vec<u8> {
 pub(crate) enum Farewell {
     /// It took no call over this connection, for this reason.
     TurnedAway(&'static str),
-    /// It had enough, in these words.
+    /// It had enough, in these words; it need not say any.
     Enough(String),
 }
 
@@ -52,5 +54,27 @@ impl Farewell {
             Some(known) => Self::TurnedAway(known),
             None => Self::Enough(said.chars().take(LONGEST).collect()),
         })
+    }
+}
+
+impl fmt::Display for Farewell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TurnedAway(why) => write!(f, "it turns us away: {why}"),
+            Self::Enough(said) if said.is_empty() => f.write_str("the server had enough of it"),
+            Self::Enough(said) => write!(f, "the server had enough of it: {said}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_says_nothing_is_not_quoted() {
+        let says = |words: &str| Farewell::Enough(words.to_owned()).to_string();
+        assert_eq!(says(""), "the server had enough of it");
+        assert_eq!(says("too_many_pings"), "the server had enough of it: too_many_pings");
     }
 }

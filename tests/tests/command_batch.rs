@@ -111,8 +111,30 @@ fn many_keys_are_made_or_none_where_a_name_is_taken() {
     home.kmss(&format!("sign pair-3 --token {TOKEN}")).input("text").succeed();
     let again = home.kmss(&format!("key generate user --count 400 --token {TOKEN} --type aes:256")).fail();
     assert!(again.all().contains("`user-1` exists already"), "{}", again.all());
+    let on = home.kmss(&format!("key generate user --count 2 --from 301 --token {TOKEN} --type aes:256")).succeed();
+    on.mentions("`user-301` to `user-302`");
+    home.kmss(&format!("key destroy user-302 --token {TOKEN} --yes")).succeed();
+    home.kmss(&format!("key destroy user-301 --token {TOKEN} --yes")).succeed();
     let listed = home.kmss(&format!("--json key list --token {TOKEN}")).succeed();
     let listed: Vec<Value> = serde_json::from_str(&listed.text()).unwrap();
     // Both halves of a pair are one line.
     assert_eq!(listed.len(), 303);
+}
+
+#[test]
+fn many_keys_that_end_in_the_middle_say_how_many_there_are_and_how_to_go_on() {
+    if built::only_kmss("key generate --count") {
+        return;
+    }
+    let home = Home::with_token(TOKEN);
+    home.kmss(&format!("quota set few --token {TOKEN} --actions generate --total 300")).succeed();
+    let said = home.kmss(&format!("--json key generate k --count 400 --token {TOKEN} --type aes:256")).fail();
+    let said = said.mentions("300 of 400 keys were made: `k-301` was not: ").mentions("--count 100 --from 301");
+    let shown: Vec<Value> = serde_json::from_str(&said.text()).unwrap();
+    assert_eq!((shown.len(), shown[299]["name"].as_str()), (300, Some("k-300")));
+    home.kmss(&format!("quota remove few --token {TOKEN}")).succeed();
+    let rest = home.kmss(&format!("key generate k --count 100 --from 301 --token {TOKEN} --type aes:256")).succeed();
+    rest.mentions("`k-301` to `k-400`");
+    // Where nothing can be made at all, its reason is all that is said.
+    home.kmss(&format!("key generate k --from 401 --token {TOKEN} --type aes:256")).fail().mentions("--count");
 }

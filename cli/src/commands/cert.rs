@@ -216,7 +216,7 @@ fn store(
     let stored = objects.import_certificate(der, draft)?;
     let pending = key.and_then(|part| part.key()).filter(|key| key.lifecycle.role == Some(Role::Pending));
     let due = match pending {
-        Some(key) => objects.rotate_due(Some(key.base_name()), false)?,
+        Some(key) => objects.rotate_due(Some(key.base_name()), false).whole()?,
         None => Vec::new(),
     };
     let kept = due.into_iter().find_map(|due| match due.step {

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use super::{key_derive, key_export, key_import, key_life, key_many, key_move, key_name, key_type, token};
 use crate::args::{AuditModeArg, KeyCommand, NamedKey};
 use crate::context::Context;
-use crate::objects::Objects;
+use crate::objects::{Names, Objects};
 use crate::output::{self, Failure};
 
 /// Runs `kmss key`.
@@ -24,14 +24,17 @@ use crate::output::{self, Failure};
 pub(super) fn run(context: &Context, command: KeyCommand) -> Result<ExitCode, Failure> {
     match command {
         KeyCommand::Move(args) => return key_move::run(context, &args),
-        KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active, count } => {
+        KeyCommand::Generate { name, token, key_type, id, extractable, backend, pre_active, count, from } => {
             let identifier = id.as_deref().map(parse_hex).transpose()?;
             let is_seed = key_type.as_ref().is_some_and(|text| text.eq_ignore_ascii_case(key_type::SEED));
             let backend = chosen(context, backend)?;
             let how = How { identifier, extractable, backend, pre_active, is_seed };
             match count {
                 None => generate(context, &name, &token.token, key_type.as_deref(), &how),
-                Some(count) => key_many::generate(context, (&name, count), &token.token, key_type.as_deref(), &how),
+                Some(count) => {
+                    let names = Names { stem: &name, first: from, count };
+                    key_many::generate(context, &names, &token.token, key_type.as_deref(), &how)
+                }
             }
         }
         KeyCommand::Derive(args) => key_derive::run(context, &args),

@@ -14,6 +14,7 @@ use crate::args::{
 };
 use crate::context::Context;
 use crate::moment;
+use crate::objects::Seen;
 use crate::output::{self, Failure};
 
 /// Something was done, and something was not.
@@ -172,8 +173,8 @@ pub(super) fn lines(life: &Lifecycle) -> Vec<(&'static str, String)> {
 
 fn purge(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failure> {
     let objects = context.objects(&args.token.token)?;
-    let keys = objects.destroy_due(args.dry_run)?;
-    objects.close()?;
+    let due = objects.destroy_due(args.dry_run);
+    let (keys, ended) = seen(due, objects.close())?;
     let failed = keys.iter().any(|key| matches!(key.fate, Fate::Failed(_)));
     if context.global.json {
         output::json(&keys.iter().map(doomed).collect::<Vec<_>>())?;
@@ -183,7 +184,24 @@ fn purge(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failure> {
         let rows = keys.iter().map(row).collect();
         output::table(["NAME", "UNIQUE ID", "DUE (UTC)", "FATE"], rows, "No key waits for its destruction.")?;
     }
+    ended?;
     Ok(if failed { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
+}
+
+/// What is to be shown of what was due, and how it ended behind that.
+///
+/// # Errors
+/// It ended before there was anything.
+pub(super) fn seen<T>(seen: Seen<T>, closed: Result<(), Failure>) -> Result<(Vec<T>, Result<(), Failure>), Failure> {
+    let Seen { all, ended } = seen;
+    match ended {
+        Err(why) if all.is_empty() => Err(why),
+        Err(why) => {
+            let why = output::sentence(&*why);
+            Ok((all, Err(format!("not all was looked at, behind what is shown: {why}").into())))
+        }
+        Ok(()) => Ok((all, closed)),
+    }
 }
 
 fn doomed(key: &Doomed) -> Value {

@@ -8,7 +8,7 @@ use libkmss::kms::{DueRotation, RotationStep, Spent};
 use libkmss::operation::Turn;
 
 use super::key;
-use super::key_life::IN_PART;
+use super::key_life::{IN_PART, seen};
 use crate::args::{NamedKey, PurgeArgs, RotateArgs, RotationArgs};
 use crate::context::Context;
 use crate::moment;
@@ -141,8 +141,8 @@ pub(super) fn versions(context: &Context, named: &NamedKey) -> Result<(), Failur
 /// The token cannot be read.
 pub(super) fn due(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failure> {
     let objects = context.objects(&args.token.token)?;
-    let keys = objects.rotate_due(None, args.dry_run)?;
-    objects.close()?;
+    let due = objects.rotate_due(None, args.dry_run);
+    let (keys, ended) = seen(due, objects.close())?;
     let failed = keys.iter().any(|key| matches!(key.step, RotationStep::Failed(_)));
     if context.global.json {
         output::json(&keys.iter().map(report::json::rotation).collect::<Vec<_>>())?;
@@ -154,6 +154,7 @@ pub(super) fn due(context: &Context, args: &PurgeArgs) -> Result<ExitCode, Failu
         let none = "No key is rotated by itself; `kmss key rotation NAME --every 90d` has one be.";
         output::table(["NAME", "VERSION", "DUE (UTC)", "USED", "STEP"], keys.iter().map(row).collect(), none)?;
     }
+    ended?;
     Ok(if failed { ExitCode::from(IN_PART) } else { ExitCode::SUCCESS })
 }
 

@@ -15,14 +15,17 @@ use libkmss::operation::{
     Export, Find, GenerateDataKey, GenerateDataKeyPair, GeneratePair, GenerateSecret, Import, ImportDocument,
     ObjectRef, Operation, Rename, Sign, Tokenize, Turn, Unwrap, Update, Verify, Wrap,
 };
-use libkmss::tenant::Namespace;
+use libkmss::tenant::{Namespace, ObjectId};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, grouped, in_line};
+use super::{
+    DataKeyMade, DataPairMade, Deed, Done, Made, Names, Objects, Seen, Taken, Vaulted, each_looked_for, grouped,
+    in_line,
+};
 use crate::output::Failure;
 
-/// Tombstones that are read at a time.
+/// What is read, or done, at a time.
 const PAGE: usize = 500;
 
 /// The objects of a token of a home.
@@ -86,6 +89,14 @@ impl Objects for HomeObjects {
         let secrets = self.kms.make_each(&self.caller, secrets)?.into_iter();
         let pairs = self.kms.make_each(&self.caller, pairs)?.into_iter().map(|made| Ok(made?.0));
         Ok(secrets.chain(pairs).map(|made| made.map_err(Failure::from)).collect())
+    }
+
+    fn taken(&self, names: &Names<'_>) -> Result<Option<Taken>, Failure> {
+        each_looked_for(self, names)
+    }
+
+    fn is_kept(&self, name: &str) -> Result<bool, Failure> {
+        Ok(self.kms.tombstone_of(&self.caller, name)?.is_some())
     }
 
     fn derive_child(
@@ -289,8 +300,8 @@ impl Objects for HomeObjects {
         Ok(self.kms.change_life(&self.caller, ObjectRef::from(key), transition)?)
     }
 
-    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {
-        Ok(self.kms.destroy_due(&self.caller, dry_run)?)
+    fn destroy_due(&self, dry_run: bool) -> Seen<Doomed> {
+        in_pages(|after| self.kms.destroy_due_after(&self.caller, dry_run, (after, PAGE)))
     }
 
     fn tombstones(&self) -> Result<Vec<Tombstone>, Failure> {
@@ -321,8 +332,8 @@ impl Objects for HomeObjects {
         Ok(self.kms.versions(&self.caller, name)?)
     }
 
-    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
-        Ok(self.kms.rotate_due(&self.caller, only, dry_run)?)
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Seen<DueRotation> {
+        in_pages(|after| self.kms.rotate_due_after(&self.caller, (only, dry_run), (after, PAGE)))
     }
 
     fn set_alias(&self, alias: &str, to: Option<&str>) -> Result<(), Failure> {
@@ -371,6 +382,26 @@ fn outcome(done: libkmss::error::Result<BatchOutcome>) -> Result<Done, Failure> 
         }
         Err(e) => Err(e.into()),
     }
+}
+
+/// What is due, page by page: `some` is told behind which object it goes on.
+fn in_pages<T>(
+    mut some: impl FnMut(Option<ObjectId>) -> libkmss::error::Result<(Vec<T>, Option<ObjectId>)>,
+) -> Seen<T> {
+    let (mut all, mut after) = (Vec::new(), None);
+    let ended = loop {
+        match some(after) {
+            Ok((seen, next)) => {
+                all.extend(seen);
+                after = next;
+                if after.is_none() {
+                    break Ok(());
+                }
+            }
+            Err(why) => break Err(why.into()),
+        }
+    };
+    Seen { all, ended }
 }
 
 /// One text for each line.

@@ -3,6 +3,7 @@
 mod agree;
 mod batch;
 mod home;
+mod names;
 mod server;
 mod wire;
 
@@ -16,14 +17,17 @@ use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
 use libkmss::mechanism::{BlockCipher, EncryptionContext, Format, HdDerivation, KeyType, Mechanism, Native};
 use libkmss::operation::{Chosen, Draft, Turn};
 use libkmss::tenant::Namespace;
+use remote::client::ClientError;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
 pub(crate) use self::agree::Agree;
 use self::home::HomeObjects;
 pub(crate) use self::home::{all_in, parts_in};
+pub(crate) use self::names::{Names, Taken};
 use self::server::ServerObjects;
 pub(crate) use self::server::{namespaces, text};
+pub(crate) use self::wire::Seen;
 use crate::context::Context;
 use crate::output::Failure;
 
@@ -79,6 +83,12 @@ pub(crate) trait Objects: Agree {
     /// Makes many keys of one type, each of one draft or, where it is a pair, of two; each with a result of its own: the secret key or
     /// the private half.
     fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure>;
+
+    /// One of `names` that no new key can have, where there is one among those that can be seen here.
+    fn taken(&self, names: &Names<'_>) -> Result<Option<Taken>, Failure>;
+
+    /// Whether a destroyed key keeps this name.
+    fn is_kept(&self, name: &str) -> Result<bool, Failure>;
 
     /// Makes the pair at a path of a seed; its private half.
     fn derive_child(
@@ -147,8 +157,8 @@ pub(crate) trait Objects: Agree {
     /// Changes the life of a key, in both its halves whichever is named (by the security officer).
     fn change_life(&self, key: &Arc<Object>, transition: &Transition) -> Result<Vec<Arc<Object>>, Failure>;
 
-    /// Destroys the keys that are due, or says which are.
-    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure>;
+    /// Destroys the keys that are due, or says which are; where it ends before, what was done until then.
+    fn destroy_due(&self, dry_run: bool) -> Seen<Doomed>;
 
     /// What is known of destroyed keys.
     fn tombstones(&self) -> Result<Vec<Tombstone>, Failure>;
@@ -165,8 +175,9 @@ pub(crate) trait Objects: Agree {
     /// All versions of a key, the oldest first.
     fn versions(&self, name: &str) -> Result<Vec<Arc<Object>>, Failure>;
 
-    /// Does what is due about the rotation of one key or of all, or says what that is.
-    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure>;
+    /// Does what is due about the rotation of one key or of all, or says what that is; where it ends before, what was done until
+    /// then.
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Seen<DueRotation>;
 
     /// Grants a key to another service than its own, or does so no more; its halves.
     fn grant(&self, name: &str, service: &str, granted: bool) -> Result<Vec<Arc<Object>>, Failure>;
@@ -226,6 +237,30 @@ pub(crate) trait Objects: Agree {
 
     /// Ends what was begun.
     fn close(&self) -> Result<(), Failure>;
+}
+
+/// As [`Objects::taken`], by a look for each name.
+fn each_looked_for(objects: &dyn Objects, names: &Names<'_>) -> Result<Option<Taken>, Failure> {
+    for name in names.all() {
+        for class in [KeyClass::Private, KeyClass::Secret, KeyClass::Public] {
+            if objects.key(&name, class)?.is_some() {
+                return Ok(Some(Taken::ByKey(name)));
+            }
+        }
+        if objects.is_kept(&name)? {
+            return Ok(Some(Taken::ByDestroyed(name)));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether what failed may have been done all the same, where that is said.
+pub(crate) fn doubt(error: &Failure) -> Option<bool> {
+    match error.downcast_ref() {
+        Some(ClientError::Silent { doubtful, .. } | ClientError::Refused { doubtful, .. }) => Some(*doubtful),
+        // What a home refuses is not done.
+        None => error.is::<libkmss::error::Error>().then_some(false),
+    }
 }
 
 /// How values and tokens of the vault look, and what seals them.

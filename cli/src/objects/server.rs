@@ -1,5 +1,7 @@
 //! Objects on a server. It knows who we are; of PINs it takes the security officer's alone.
 
+mod many;
+
 use std::sync::Arc;
 
 use libkmss::catalog::{Facet, ObjectKind, Tombstone};
@@ -18,8 +20,8 @@ use remote::proto::{self, get_object_request::Which, import_document_request as 
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::wire::{class_number, kind_number, paged};
-use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Objects, Vaulted, batch, grouped};
+use super::wire::{asked, class_number, each, kind_number, paged};
+use super::{DataKeyMade, DataPairMade, Deed, Done, Made, Names, Objects, Seen, Taken, Vaulted, batch, grouped};
 use crate::context;
 use crate::output::Failure;
 
@@ -134,52 +136,40 @@ impl Objects for ServerObjects<'_> {
         }
         paged(|page_token| {
             let page = self.server.ask(proto::ListObjectsRequest { page_token, ..wanted.clone() })?;
-            let objects = page.objects.into_iter().map(|object| self.object(Some(object)));
-            Ok((objects.collect::<Result<_, Failure>>()?, page.next_page_token))
+            Ok((each(page.objects, |object| self.object(Some(object))), page.next_page_token))
         })
+        .whole()
     }
 
     fn generate_pair(&self, spec: KeySpec, private: Draft, public: Draft) -> Result<Arc<Object>, Failure> {
         let request = proto::GenerateKeyPairRequest {
             namespace: self.place(),
             spec: Some((&spec).into()),
-            private: Some((&private).into()),
-            public: Some((&public).into()),
+            private: Some(asked(&private)),
+            public: Some(asked(&public)),
             request_id: Vec::new(),
         };
         self.object(self.server.ask(request)?.private)
     }
 
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure> {
-        let (spec, draft) = (Some((&spec).into()), Some((&draft).into()));
+        let (spec, draft) = (Some((&spec).into()), Some(asked(&draft)));
         let request = proto::GenerateKeyRequest { namespace: self.place(), spec, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
     }
 
     fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {
-        use proto::generated_key::Result as End;
-        let (mut secrets, mut made) = (Vec::new(), Vec::with_capacity(drafts.len()));
-        for (private, public) in drafts {
-            match public {
-                None => secrets.push((&private).into()),
-                Some(public) => made.push(self.generate_pair(spec.clone(), private, public)),
-            }
-        }
-        if secrets.is_empty() {
-            return Ok(made);
-        }
-        let request = proto::GenerateKeysRequest {
-            namespace: self.place(),
-            spec: Some(spec.into()),
-            drafts: secrets,
-            request_id: Vec::new(),
-        };
-        made.extend(self.server.ask(request)?.keys.into_iter().map(|one| match one.result {
-            Some(End::Error(error)) => Err(format!("the server says: {}", error.message).into()),
-            Some(End::Key(key)) => self.object(Some(key)),
-            None => self.object(None),
-        }));
-        Ok(made)
+        self.make_each(spec, drafts)
+    }
+
+    fn taken(&self, names: &Names<'_>) -> Result<Option<Taken>, Failure> {
+        self.taken_there(names)
+    }
+
+    fn is_kept(&self, name: &str) -> Result<bool, Failure> {
+        let (namespace, name) = (self.place(), name.to_owned());
+        let wanted = proto::ListTombstonesRequest { namespace, name, ..Default::default() };
+        Ok(!self.server.ask(wanted)?.tombstones.is_empty())
     }
 
     fn derive_child(
@@ -192,15 +182,15 @@ impl Objects for ServerObjects<'_> {
         let request = proto::DeriveChildRequest {
             seed: self.reference(seed),
             derivation: Some((&how).into()),
-            private: Some((&private).into()),
-            public: Some((&public).into()),
+            private: Some(asked(&private)),
+            public: Some(asked(&public)),
             request_id: Vec::new(),
         };
         self.object(self.server.ask(request)?.private)
     }
 
     fn import(&self, components: KeyComponents, draft: Draft) -> Result<Arc<Object>, Failure> {
-        let (components, draft) = (Some((&components).into()), Some((&draft).into()));
+        let (components, draft) = (Some((&components).into()), Some(asked(&draft)));
         let request = proto::ImportKeyRequest { namespace: self.place(), components, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
     }
@@ -213,7 +203,7 @@ impl Objects for ServerObjects<'_> {
         key_type: KeyType,
         draft: Draft,
     ) -> Result<Arc<Object>, Failure> {
-        let outcome = Some(proto::new_key::Outcome::Kept((&draft).into()));
+        let outcome = Some(proto::new_key::Outcome::Kept(asked(&draft)));
         let request = proto::UnwrapRequest {
             unwrapping: self.reference(with),
             mechanism: Some((&how.mechanism).into()),
@@ -242,7 +232,7 @@ impl Objects for ServerObjects<'_> {
     fn import_certificate(&self, der: &[u8], draft: Draft) -> Result<Arc<Object>, Failure> {
         let request = proto::ImportDocumentRequest {
             namespace: self.place(),
-            draft: Some((&draft).into()),
+            draft: Some(asked(&draft)),
             request_id: Vec::new(),
             body: Some(document::Body::Certificate(der.to_vec())),
         };
@@ -505,13 +495,12 @@ impl Objects for ServerObjects<'_> {
         self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
     }
 
-    fn destroy_due(&self, dry_run: bool) -> Result<Vec<Doomed>, Failure> {
+    fn destroy_due(&self, dry_run: bool) -> Seen<Doomed> {
         let (namespace, page_size) = (self.place(), PAGE);
         let wanted = proto::DestroyDueKeysRequest { namespace, dry_run, page_size, ..Default::default() };
         paged(|page_token| {
             let page = self.server.ask(proto::DestroyDueKeysRequest { page_token, ..wanted.clone() })?;
-            let keys = page.keys.into_iter().map(|key| Ok(convert::doomed(key)?)).collect::<Result<_, Failure>>()?;
-            Ok((keys, page.next_page_token))
+            Ok((each(page.keys, |key| Ok(convert::doomed(key)?)), page.next_page_token))
         })
     }
 
@@ -520,9 +509,9 @@ impl Objects for ServerObjects<'_> {
         let wanted = proto::ListTombstonesRequest { namespace, page_size, ..Default::default() };
         paged(|page_token| {
             let page = self.server.ask(proto::ListTombstonesRequest { page_token, ..wanted.clone() })?;
-            let stones = page.tombstones.into_iter().map(|stone| Ok(convert::tombstone(stone)?));
-            Ok((stones.collect::<Result<_, Failure>>()?, page.next_page_token))
+            Ok((each(page.tombstones, |stone| Ok(convert::tombstone(stone)?)), page.next_page_token))
         })
+        .whole()
     }
 
     fn release_name(&self, name: &str) -> Result<(), Failure> {
@@ -552,13 +541,12 @@ impl Objects for ServerObjects<'_> {
         self.server.ask(request)?.keys.into_iter().map(|key| self.object(Some(key))).collect()
     }
 
-    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Result<Vec<DueRotation>, Failure> {
+    fn rotate_due(&self, only: Option<&str>, dry_run: bool) -> Seen<DueRotation> {
         let (namespace, name) = (self.place(), only.unwrap_or_default().to_owned());
         let wanted = proto::RotateDueKeysRequest { namespace, name, dry_run, page_size: PAGE, ..Default::default() };
         paged(|page_token| {
             let page = self.server.ask(proto::RotateDueKeysRequest { page_token, ..wanted.clone() })?;
-            let keys = page.keys.into_iter().map(|key| Ok(convert::due_rotation(key)?));
-            Ok((keys.collect::<Result<_, Failure>>()?, page.next_page_token))
+            Ok((each(page.keys, |key| Ok(convert::due_rotation(key)?)), page.next_page_token))
         })
     }
 

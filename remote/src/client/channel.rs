@@ -71,8 +71,7 @@ impl Error for Cut {}
 impl From<h2::Error> for Cut {
     fn from(error: h2::Error) -> Self {
         match Farewell::of(&error) {
-            Some(Farewell::TurnedAway(why)) => Self { why: format!("it turns us away: {why}"), turned_away: true },
-            Some(Farewell::Enough(said)) => Self::new(format!("the server had enough of it: {said}")),
+            Some(said) => Self { why: said.to_string(), turned_away: matches!(said, Farewell::TurnedAway(_)) },
             None => Self::new(chain(&error)),
         }
     }

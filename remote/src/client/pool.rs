@@ -308,15 +308,14 @@ impl Drop for Connecting<'_> {
         if is_last {
             open.connecting = None;
         }
-        match &self.made {
-            Ok(connection) => {
-                let shared = Shared { connection: Arc::clone(connection), calls: 1 };
-                // Who did not want to wait for this one may have made another.
-                let of = if open.fit.len() < self.pool.most { &mut open.fit } else { &mut open.done };
-                of.push(shared);
-            }
-            Err(_) => open.sweep(),
+        if let Ok(connection) = &self.made {
+            let shared = Shared { connection: Arc::clone(connection), calls: 1 };
+            // Who did not want to wait for this one may have made another.
+            let of = if open.fit.len() < self.pool.most { &mut open.fit } else { &mut open.done };
+            of.push(shared);
         }
+        // Also where it went well: other addresses of the same name may have been tried before.
+        open.sweep();
         // What became of an attempt that somebody else did not wait for says nothing of theirs.
         if !is_last && self.made.is_err() {
             return;
@@ -389,6 +388,19 @@ mod tests {
         drop(listener);
         pool.leave(connection);
         assert_eq!((sockets(&pool), pool.open.lock().fit.len()), (1, 1), "one that is fit stays");
+    }
+
+    #[test]
+    fn of_the_addresses_that_were_tried_before_one_that_answers_no_socket_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let pool = pool(&format!("unix:{}", path.display()));
+        drop(pool.socket(Domain::IPV4).unwrap());
+        assert_eq!(sockets(&pool), 1, "of the address that failed");
+        let connection = pool.connection(later(60), later(60)).unwrap();
+        assert_eq!(sockets(&pool), 1, "of the connection alone");
+        pool.leave(connection);
     }
 
     #[test]

@@ -102,8 +102,8 @@ impl Door {
                 let shaken = tokio::time::timeout(place.handshake(), acceptor.accept(stream)).await;
                 let stream = match shaken {
                     Ok(Ok(stream)) => stream,
-                    Ok(Err(e)) => return door.refused(&address, &e.to_string()),
-                    Err(_) => return door.refused(&address, "the handshake took too long"),
+                    Ok(Err(e)) => return door.broken_off(&place, &address, &e.to_string()),
+                    Err(_) => return door.broken_off(&place, &address, "the handshake took too long"),
                 };
                 let shown = stream.get_ref().1.peer_certificates().and_then(|all| all.first());
                 match shown.ok_or_else(|| Error::new(ErrorKind::Denied, "no certificate")).and_then(names) {
@@ -111,7 +111,7 @@ impl Door {
                         let peer = Peer::Certificate { names, source: address.ip().to_canonical().to_string() };
                         door.serve(stream, peer, place).await;
                     }
-                    Err(e) => door.refused(&address, e.message()),
+                    Err(e) => door.broken_off(&place, &address, e.message()),
                 }
             });
         }
@@ -134,7 +134,7 @@ impl Door {
                         let peer = Peer::Process(ProcessIdentity::of_peer(peer.uid(), peer.gid(), pid));
                         door.serve(stream, peer, place).await;
                     }
-                    Err(e) => door.refused(&"the socket", &e.to_string()),
+                    Err(e) => door.broken_off(&place, &"the socket", &e.to_string()),
                 }
             });
         }
@@ -162,6 +162,14 @@ impl Door {
     fn refused(&self, who: &dyn std::fmt::Display, why: &str) {
         self.server.metrics.refused.inc();
         tracing::info!(peer = %who, reason = why, "a connection was refused");
+    }
+
+    /// Refuses whoever did not get as far as HTTP/2. One without a place was refused before, which counts once.
+    fn broken_off(&self, place: &Place, who: &dyn std::fmt::Display, why: &str) {
+        match place {
+            Place::Taken(_) => self.refused(who, why),
+            Place::Full(_) => tracing::debug!(peer = %who, reason = why, "a connection without a place broke off"),
+        }
     }
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(self, stream: S, peer: Peer, place: Place) {

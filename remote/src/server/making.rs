@@ -77,20 +77,34 @@ impl Call for proto::GenerateKeysRequest {
         if self.drafts.len() > Kms::BATCH_ITEMS {
             return Err(argument("at most 256 keys are made by one call"));
         }
+        // The lane of the call is the backend's.
+        if self.drafts.iter().any(|draft| self.drafts.first().is_some_and(|first| first.backend != draft.backend)) {
+            return Err(argument(
+                "the keys of one call are made by one backend: all drafts name the same one, or none",
+            ));
+        }
+        let failed = |e: &Error| End::Error(super::batch::error(e, Vec::new()));
         let mut operations = Vec::with_capacity(self.drafts.len());
         let mut ends: Vec<Option<End>> = Vec::with_capacity(self.drafts.len());
         for (index, draft) in (0..=u8::MAX).zip(self.drafts) {
-            let made = asked.made_before(index)?;
-            if made.is_none() {
-                let draft = convert::key_draft(asked.stored(index)?, draft, spec.key_type(), KeyClass::Secret)?;
-                operations.push(GenerateSecret { spec: spec.clone(), draft });
-            }
-            ends.push(made.map(End::Key));
+            // One that cannot be made is in nobody's way.
+            let drafted = |empty| convert::key_draft(empty, draft, spec.key_type(), KeyClass::Secret);
+            ends.push(match asked.made_before(index) {
+                Ok(Some(made)) => Some(End::Key(made)),
+                Ok(None) => match asked.stored(index).and_then(drafted) {
+                    Ok(draft) => {
+                        operations.push(GenerateSecret { spec: spec.clone(), draft });
+                        None
+                    }
+                    Err(e) => Some(failed(&e)),
+                },
+                Err(e) => Some(failed(&e)),
+            });
         }
         let made = asked.host.kms.make_each(&asked.caller, operations)?;
         let mut made = made.into_iter().map(|one| match one {
             Ok(key) => End::Key(key.as_ref().into()),
-            Err(e) => End::Error(super::batch::error(&e, Vec::new())),
+            Err(e) => failed(&e),
         });
         let keys = ends.into_iter().map(|end| proto::GeneratedKey { result: end.or_else(|| made.next()) });
         Ok(proto::GenerateKeysResponse { keys: keys.collect() })

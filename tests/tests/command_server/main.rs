@@ -5,6 +5,7 @@
 #[path = "../server/kit.rs"]
 mod kit;
 
+mod again;
 mod approvals;
 mod audit;
 mod imports;

@@ -1,5 +1,9 @@
 //! Who is let in, and as whom.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use kmss_tests::built;
 use kmss_tests::home::{PIN, SO_PIN};
 use remote::proto;
@@ -7,6 +11,7 @@ use remote::status;
 use tonic::Code;
 
 use crate::kit::{Authority, Client, Kmssd, key, named, replace, sign};
+use crate::shares::until;
 
 const RULES: &str = r#"
 [[principal]]
@@ -53,6 +58,35 @@ fn whoever_shows_no_certificate_or_a_wrong_one_is_not_let_in() {
     }
     assert!(server.metrics().contains("kmssd_connections_refused_total"));
     assert!(who(&server.tls_client(Some(&authority.issue(&["DNS:order.example"], 0)))).is_ok());
+}
+
+#[test]
+fn a_connection_without_a_place_is_counted_once_also_where_its_handshake_fails() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::with_tls("max_connections = 1\n", RULES);
+    let client = server.client();
+    // Whoever looked whether the server is there may have the place for a moment.
+    until("it is connected", &mut || {
+        client.wait(client.admin().get_server_info(proto::GetServerInfoRequest {})).is_ok()
+    });
+    let refused = || -> u64 {
+        let all = server.metrics();
+        let line = all.lines().find_map(|line| line.strip_prefix("kmssd_connections_refused_total "));
+        line.expect("the metric").trim().parse().expect("a number")
+    };
+    let before = refused();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
+        // It ends, with an alert or a reset.
+        if let Err(e) = stream.read_to_end(&mut Vec::new()) {
+            assert_eq!(e.kind(), std::io::ErrorKind::ConnectionReset, "{e}");
+        }
+    }
+    assert_eq!(refused() - before, 8);
 }
 
 #[test]

@@ -83,6 +83,42 @@ fn many_keys_are_made_once_however_often_their_request_comes() {
 }
 
 #[test]
+fn one_draft_that_cannot_be_understood_is_in_nobodys_way_and_all_name_one_backend() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let server = Kmssd::start("", "");
+    let client = server.client();
+    let kind = proto::key_spec::Kind::Secret(proto::SecretSpec { key_type: proto::KeyType::Aes.into(), len: 32 });
+    let spec = Some(proto::KeySpec { kind: Some(kind) });
+    let make = |id: u8, drafts| {
+        let (namespace, spec, request_id) = ("web".into(), spec.clone(), vec![id; 16]);
+        client.wait(client.keys().generate_keys(proto::GenerateKeysRequest { namespace, spec, drafts, request_id }))
+    };
+    let no_date = proto::Draft { end: "20261399".to_owned(), ..named("b") };
+    let no_id = proto::Draft { id: vec![1, 2, 3], ..named("c") };
+    let long = proto::Draft { label: vec![b'x'; 70_000], ..named("d") };
+    let answer = make(1, vec![named("a"), no_date, no_id, long, named("e")]).unwrap().into_inner();
+    let labels: Vec<_> = answer
+        .keys
+        .into_iter()
+        .map(|one| match one.result {
+            Some(proto::generated_key::Result::Key(key)) => String::from_utf8(key.label).ok(),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(labels, [Some("a".to_owned()), None, None, None, Some("e".to_owned())]);
+
+    let at = |name, backend: &str| proto::Draft { backend: backend.to_owned(), ..named(name) };
+    let refused = make(2, vec![named("f"), at("g", "vault")]).err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let refused = make(3, vec![at("f", "soft"), named("g")]).err().unwrap();
+    assert_eq!(refused.code(), Code::InvalidArgument, "{refused:?}");
+    let made = make(4, vec![at("f", "soft"), at("g", "soft")]).unwrap().into_inner();
+    assert!(made.keys.iter().all(|one| matches!(one.result, Some(proto::generated_key::Result::Key(_)))));
+}
+
+#[test]
 fn a_signature_that_is_asked_for_again_is_the_same_one_and_spends_no_quota() {
     if built::only_kmss("a server") {
         return;

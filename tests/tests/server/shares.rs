@@ -19,7 +19,7 @@ fn client(server: &Kmssd, identity: &(String, String)) -> Client {
 }
 
 /// Tries until `done`, which it is in time.
-fn until(what: &str, done: &mut dyn FnMut() -> bool) {
+pub(crate) fn until(what: &str, done: &mut dyn FnMut() -> bool) {
     let began = Instant::now();
     while !done() {
         assert!(began.elapsed() < LONG, "never: {what}");
