@@ -4,7 +4,6 @@
 use std::borrow::Cow;
 use std::ffi::c_char;
 
-use libkmss::envelope::WrappingKey;
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{KeyClass, KeySpec};
 use libkmss::mechanism::{Hash, HdDerivation, KeyType};

@@ -1,5 +1,6 @@
 //! One connection to the database file: how it is opened, which schema it must find, and its statements.
 
+use std::cell::Cell;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,11 @@ const POSITION_BITS: u32 = 6;
 const KEPT: i64 = if cfg!(test) { 256 } else { 4096 };
 /// A log of more bytes than that is not left to who opens the store next.
 const LONG_LOG: u64 = 512 << 10;
+/// Pages of the log from which on a commit brings it into the database: SQLite's own number, and the one for many batches at once.
+/// Of those, nearly every page is another one, and a log of 4 MiB would be full every hundred keys.
+const LOG_PAGES: (u32, u32) = (1000, 16_384);
+/// So many batches in one commit are many.
+const MANY: usize = 16;
 /// The feed is pruned in commits whose revision is a multiple of this.
 const PRUNE_EVERY: i64 = 64;
 
@@ -45,6 +51,8 @@ pub(super) struct Open {
     // INVARIANT: declared before the mark, so that it is closed first.
     connection: Connection,
     mark: Option<ProcessMark>,
+    /// Pages that the log may have before a commit brings it into the database.
+    log_pages: Cell<u32>,
     /// Device and inode of the file.
     pub(super) identity: (u64, u64),
     pub(super) read_only: bool,
@@ -80,7 +88,7 @@ impl Open {
             other => other?,
         };
         let read_only = connection.is_readonly(MAIN_DB).map_err(explain)?;
-        Ok(Self { connection, mark, identity, read_only })
+        Ok(Self { connection, mark, log_pages: Cell::new(LOG_PAGES.0), identity, read_only })
     }
 
     /// Starts a transaction that reads one state of the store.
@@ -91,6 +99,16 @@ impl Open {
     /// Starts a transaction that holds the write lock.
     pub(super) fn begin_write(&self) -> Result<Transaction<'_>> {
         self.begin("BEGIN IMMEDIATE")
+    }
+
+    /// Lets the log grow as is worth its while for a commit of so many batches.
+    pub(super) fn expect(&self, batches: usize) -> Result<()> {
+        let pages = if batches < MANY { LOG_PAGES.0 } else { LOG_PAGES.1 };
+        if self.log_pages.get() != pages {
+            pragma::<u32>(&self.connection, &format!("PRAGMA wal_autocheckpoint = {pages}"))?;
+            self.log_pages.set(pages);
+        }
+        Ok(())
     }
 
     fn begin(&self, sql: &str) -> Result<Transaction<'_>> {
