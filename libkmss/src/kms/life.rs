@@ -316,7 +316,7 @@ fn all_pages(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
     use super::*;
 
     fn id(number: u8) -> ObjectId {
