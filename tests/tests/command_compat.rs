@@ -143,7 +143,7 @@ fn openssl_and_we_read_what_the_other_encrypted() {
 }
 
 #[test]
-fn a_ciphertext_that_does_not_say_which_key_it_is_under_is_decrypted_by_none_of_several() {
+fn a_ciphertext_is_decrypted_by_none_of_several_keys_that_have_its_id() {
     if built::only_kmss("compat") {
         return;
     }
@@ -153,11 +153,12 @@ fn a_ciphertext_that_does_not_say_which_key_it_is_under_is_decrypted_by_none_of_
     let second = format!("key generate c --token {TOKEN} --type sm4 --id 00000000000001c5");
     home.kmss(&second).succeed();
     let opened = |text: &str| compat(&home, "decrypt").input(text.to_owned()).run();
-    assert_eq!(opened(&made[0]).text(), "attack at dawn", "the long form says which it is");
-    let refused = opened(&made[1]);
-    assert!(!refused.success() && refused.all().contains("different keys have this id"), "{refused}");
+    for text in &made {
+        let refused = opened(text);
+        assert!(!refused.success() && refused.all().contains("different keys have this id"), "{refused}");
+    }
     let told = home.audit(5);
     assert!(told.iter().any(|r| r["reason"].as_str().is_some_and(|why| why.contains("different keys"))), "{told:?}");
     home.kmss(&format!("key destroy c --token {TOKEN} --yes")).succeed();
-    assert_eq!(opened(&made[1]).text(), "attack at dawn");
+    assert!(made.iter().all(|text| opened(text).text() == "attack at dawn"));
 }

@@ -12,9 +12,6 @@ use crate::key::{DeviceObject, Object, Storage};
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::ObjectId;
 
-/// How many of several that come together are made durable at once: others write in between.
-const TOGETHER: usize = 64;
-
 /// New objects that come to exist together or not at all, and what they stand on in devices.
 #[derive(Debug)]
 pub(crate) struct Newcomers {
@@ -34,58 +31,29 @@ struct Coming<'a> {
 }
 
 impl Catalog {
-    /// Stores new objects, all or none; as [`Self::create_on`] where no device holds them.
-    ///
-    /// # Errors
-    /// As [`Self::create_on`].
-    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
-        self.create_on(caller, objects, &[])
-    }
-
-    /// Stores new objects, all or none. Keys get names that are unique in the namespace (the wanted one, or with a number
-    /// behind it; both halves of a pair get the same); names and editions are filled into `objects`, too.
+    /// Stores new objects that no device holds, all or none. Keys get names that are unique in the namespace (the wanted one, or
+    /// with a number behind it; both halves of a pair get the same); names and editions are filled into `objects`, too.
     ///
     /// # Errors
     /// [`ErrorKind::NotLoggedIn`] for private objects without their key; [`ErrorKind::NotFound`] when the namespace was
     /// made anew; [`ErrorKind::Arguments`] for objects too large to store; [`ErrorKind::AlreadyExists`] where one of the
-    /// identities is taken, or a key of this home has one of the objects of devices that these stand on (`held`); those of
-    /// the store.
-    pub fn create_on(
-        &self,
-        caller: &Caller,
-        objects: &mut [Object],
-        held: &[(ObjectId, DeviceObject)],
-    ) -> Result<Vec<Arc<Object>>> {
-        self.create_called(caller, objects, held, &[])
+    /// identities is taken; those of the store.
+    pub fn create(&self, caller: &Caller, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+        self.create_with(caller, objects, &Batch::default())
     }
 
-    /// As [`Self::create_on`]; those of `exact` get the name that they want or are not made.
-    ///
-    /// # Errors
-    /// As [`Self::create_on`]; [`ErrorKind::AlreadyExists`] also where such a name is taken.
-    pub fn create_called(
-        &self,
-        caller: &Caller,
-        objects: &mut [Object],
-        held: &[(ObjectId, DeviceObject)],
-        exact: &[ObjectId],
-    ) -> Result<Vec<Arc<Object>>> {
-        self.create_with(caller, objects, (held, exact), &Batch::default())
-    }
-
-    /// As [`Self::create_called`], with `with` in the same commit.
+    /// As [`Self::create`], with `with` in the same commit.
     pub(super) fn create_with(
         &self,
         caller: &Caller,
         objects: &mut [Object],
-        (held, exact): (&[(ObjectId, DeviceObject)], &[ObjectId]),
         with: &Batch,
     ) -> Result<Vec<Arc<Object>>> {
         let paths = Paths::of(&caller.namespace);
         let wanted = wanted(objects);
         for _ in 0..attempts(with) {
             let taken = &mut BTreeSet::new();
-            let batch = self.creation(caller, &paths, objects, (held, with), (&wanted, exact, taken))?;
+            let batch = self.creation(caller, &paths, objects, (&[], with), (&wanted, &[], taken))?;
             match self.store.commit(&batch)? {
                 Commit::Committed(revision) => return Ok(self.created(caller, objects, revision)),
                 Commit::Conflict => self.require_room(&paths, objects)?,
@@ -97,13 +65,12 @@ impl Catalog {
         Err(crowded())
     }
 
-    /// As [`Self::create_on`], for many newcomers that have nothing to do with each other: each has an end of its own, and many
-    /// are made durable at once.
+    /// As [`Self::create`], for newcomers that have nothing to do with each other and may stand in devices: each has an end of its
+    /// own, and all are made durable at once. Others do not write in between: at most some tens are for one call.
+    ///
+    /// The ends are those of [`Self::create`]; [`ErrorKind::AlreadyExists`] also where a key of this home has one of the objects of
+    /// devices, or another one the very name that one is to have.
     pub(crate) fn create_each(&self, caller: &Caller, newcomers: &mut [Newcomers]) -> Vec<Result<Vec<Arc<Object>>>> {
-        newcomers.chunks_mut(TOGETHER).flat_map(|some| self.create_some(caller, some)).collect()
-    }
-
-    fn create_some(&self, caller: &Caller, newcomers: &mut [Newcomers]) -> Vec<Result<Vec<Arc<Object>>>> {
         let paths = Paths::of(&caller.namespace);
         let coming = newcomers.iter_mut();
         let mut coming: Vec<_> =
@@ -121,29 +88,30 @@ impl Catalog {
             if batches.is_empty() {
                 break;
             }
-            let committed = self.store.commit_each(&batches);
-            let mut commits = committed.as_deref().unwrap_or_default().iter();
+            let (mut commits, mut failure) = match self.store.commit_each(&batches) {
+                Ok(commits) => (commits.into_iter(), None),
+                Err(e) => (Vec::new().into_iter(), Some(e)),
+            };
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
                 let objects = &one.newcomers.objects;
-                one.end = match (&committed, commits.next()) {
-                    (_, Some(Commit::Committed(revision))) => Some(Ok(self.created(caller, objects, *revision))),
-                    (_, Some(Commit::Conflict)) => self.require_room(&paths, objects).err().map(Err),
-                    (Err(e), None) => Some(Err(Error::new(e.kind(), e.message().to_owned()))),
-                    (Ok(_), None) => Some(Err(Error::new(ErrorKind::Internal, "a commit has no end"))),
+                one.end = match commits.next() {
+                    Some(Commit::Committed(revision)) => Some(Ok(self.created(caller, objects, revision))),
+                    Some(Commit::Conflict) => self.require_room(&paths, objects).err().map(Err),
+                    None => Some(Err(next_of(&mut failure))),
                 };
             }
         }
         coming.into_iter().map(|one| one.end.unwrap_or_else(|| Err(crowded()))).collect()
     }
 
-    /// What creates `objects`, which get free names as [`name::choose`] says.
+    /// What creates `objects`, which get free names as [`name::choose`] says; where they can be stored, `taken` learns of them.
     fn creation(
         &self,
         caller: &Caller,
         paths: &Paths,
         objects: &mut [Object],
         (held, with): (&[(ObjectId, DeviceObject)], &Batch),
-        names: (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
+        (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
     ) -> Result<Batch> {
         let public = &caller.keyring.public;
         for object in objects.iter_mut() {
@@ -152,7 +120,7 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        name::choose(&*self.store, (public, paths), names, objects)?;
+        let mut chosen = name::choose(&*self.store, (public, paths), (wanted, exact, taken), objects)?;
         let mut batch = open_batch(paths, with)?;
         self.give(&caller.namespace, held, &mut batch)?;
         for object in objects.iter_mut() {
@@ -167,6 +135,9 @@ impl Catalog {
                 batch.ops.push(Op::Put(guard, content));
             }
         }
+        // Here, where it is in nobody's way.
+        batch.admit()?;
+        taken.append(&mut chosen);
         Ok(batch)
     }
 
@@ -188,6 +159,13 @@ impl Catalog {
 /// The names that new objects are to have; empty ones where they are no keys.
 fn wanted(objects: &[Object]) -> Vec<String> {
     objects.iter().map(|object| object.key().map_or_else(String::new, |key| key.name.clone())).collect()
+}
+
+/// What all of them are told: the first one with its cause.
+fn next_of(failure: &mut Option<Error>) -> Error {
+    let told = failure.take().unwrap_or_else(|| Error::new(ErrorKind::Internal, "a commit has no end"));
+    *failure = Some(Error::new(told.kind(), told.message().to_owned()));
+    told
 }
 
 fn crowded() -> Error {

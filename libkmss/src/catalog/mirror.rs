@@ -86,7 +86,7 @@ impl Catalog {
         let Some(current) = current else {
             let object = without_aliases(object);
             let with = self.moved(caller, bookmark)?;
-            let mut made = self.create_with(caller, &mut [object], (&[], &[]), &with)?;
+            let mut made = self.create_with(caller, &mut [object], &with)?;
             self.advance(caller, bookmark)?;
             return made.pop().map(Taken::Made).ok_or_else(|| Error::new(ErrorKind::Internal, "nothing was made"));
         };

@@ -76,15 +76,16 @@ pub(super) fn read(key: &DomainKey, path: &StoreKey, guard: &[u8]) -> Result<Obj
     if genuine { Ok(ObjectId(*id)) } else { Err(damaged()) }
 }
 
-/// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken, or among `taken`, to
-/// which the places of the chosen ones are added). A private and a public key that come together get the same; those of `exact`
-/// get what they want, or there is an error.
+/// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken, or among `taken`). A private
+/// and a public key that come together get the same; those of `exact` get what they want, or there is an error. The places of the
+/// names.
 pub(super) fn choose(
     store: &dyn Store,
     (key, paths): (&DomainKey, &Paths),
-    (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
+    (wanted, exact, taken): (&[String], &[ObjectId], &BTreeSet<StoreKey>),
     objects: &mut [Object],
-) -> Result<()> {
+) -> Result<BTreeSet<StoreKey>> {
+    let mut chosen = BTreeSet::new();
     for group in groups(wanted, objects) {
         let classes: Vec<KeyClass> = group.iter().filter_map(|i| objects.get(*i)?.key()).map(|k| k.class).collect();
         let base = group.iter().filter_map(|i| wanted.get(*i)).find(|n| !n.is_empty()).map_or("key", String::as_str);
@@ -95,21 +96,23 @@ pub(super) fn choose(
         };
         let free = |number: u64| -> Result<bool> {
             let needed = needed(number)?;
-            Ok(!needed.iter().any(|g| taken.contains(g)) && store.get_many(&needed)?.iter().all(Option::is_none))
+            let is_taken = needed.iter().any(|guard| taken.contains(guard) || chosen.contains(guard));
+            Ok(!is_taken && store.get_many(&needed)?.iter().all(Option::is_none))
         };
         let number = match group.iter().filter_map(|i| objects.get(*i)).any(|object| exact.contains(&object.id)) {
             true if !free(1)? => return Err(Error::new(ErrorKind::AlreadyExists, TAKEN)),
             true => 1,
             false => first_free(free)?,
         };
-        taken.extend(needed(number)?);
+        let places = needed(number)?;
+        chosen.extend(places);
         for i in group {
             if let Some(key) = objects.get_mut(i).and_then(key_mut) {
                 key.name = numbered(base, number);
             }
         }
     }
-    Ok(())
+    Ok(chosen)
 }
 
 pub(super) fn key_mut(object: &mut Object) -> Option<&mut Key> {

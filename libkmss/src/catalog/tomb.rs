@@ -96,16 +96,29 @@ impl Catalog {
         Err(conflict())
     }
 
-    /// What devices may still have of keys that were destroyed: those that the caller may see.
+    /// What devices may still have of keys that were destroyed: at most `limit` that the caller may see, in the order of their
+    /// identities, behind `after`.
     ///
     /// # Errors
     /// Those of the store; [`ErrorKind::Damaged`].
-    pub fn left(&self, caller: &Caller) -> Result<Vec<Object>> {
-        let found = self.store.scan_all(&left_places(&caller.namespace))?;
-        let all = found.into_iter().map(|(path, entry)| sealed::open_value(&self.home, &path, &entry.value));
-        let mut all: Vec<Object> = all.collect::<Result<_>>()?;
-        all.retain(|object| !object.private || caller.keyring.private.is_some());
-        Ok(all)
+    pub fn left(&self, caller: &Caller, after: Option<ObjectId>, limit: usize) -> Result<Vec<Object>> {
+        let mut after = after.map(|id| left_place(&caller.namespace, id)).transpose()?;
+        let mut all: Vec<Object> = Vec::new();
+        loop {
+            let page = self.store.scan(&left_places(&caller.namespace), after.as_ref(), limit)?;
+            let is_last = page.len() < limit;
+            for (path, entry) in page {
+                let object: Object = sealed::open_value(&self.home, &path, &entry.value)?;
+                after = Some(path);
+                if !object.private || caller.keyring.private.is_some() {
+                    all.push(object);
+                }
+            }
+            if is_last || all.len() >= limit {
+                all.truncate(limit);
+                return Ok(all);
+            }
+        }
     }
 
     /// Takes note that no device has anything of a destroyed key (`held`) any more.

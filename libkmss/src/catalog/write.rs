@@ -77,7 +77,7 @@ impl Catalog {
     /// Changes `changed` and stores `made` in one commit. Names may move between them: each key ends with the name that it has here.
     ///
     /// # Errors
-    /// As [`Self::update`] and [`Self::create_on`]; [`ErrorKind::AlreadyExists`] where another key has one of the names.
+    /// As [`Self::update`] and [`Self::create`]; [`ErrorKind::AlreadyExists`] where another key has one of the names.
     pub fn reshape(
         &self,
         caller: &Caller,

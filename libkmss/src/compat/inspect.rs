@@ -24,7 +24,7 @@ pub struct Inspection {
     /// The version of the key, where it is said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_version: Option<u32>,
-    /// What tells another key of the same id apart, in hex.
+    /// By what people tell another key of the same id apart, in hex: too short to decide anything by.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_check: Option<String>,
     /// Whose it is.

@@ -42,7 +42,7 @@ pub struct Business {
     pub sealed: Sealed,
     /// The id of the key: its CKA_ID.
     pub key: [u8; 8],
-    /// What tells another key of the same id apart.
+    /// By what people tell another key of the same id apart: too short to decide anything by.
     pub check: [u8; 4],
     /// Whose it is.
     pub application: Application,

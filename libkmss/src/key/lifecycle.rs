@@ -58,6 +58,9 @@ pub struct Lifecycle {
     /// For a copy: the key with whose uses its own are counted, and the rule that bounded that one when it was copied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts_with: Option<Box<(ObjectId, Rotation)>>,
+    /// For a copy: the stored key that first had its material.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub material_of: Option<ObjectId>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]

@@ -20,8 +20,9 @@ use crate::mechanism::{BlockCipher, CipherMode, Hash, KeyType, MacMechanism, Mec
 use crate::operation::{
     Chosen, Decrypt, Destroy, Draft, Encrypt, GenerateSecret, ObjectRef, Operation, Sign, Unwrap, Wrap,
 };
+use crate::tenant::ObjectId;
 
-/// Keys of one id that are looked at.
+/// Of so many keys with one id none is taken.
 const SAME_ID: usize = 16;
 
 /// What a user key is for.
@@ -179,11 +180,11 @@ impl Kms {
     /// What is to be decrypted, and with what.
     fn found(&self, caller: &Caller, text: &[u8], user: Option<&UserKey>) -> Result<(Sealed, Sealing)> {
         let (sealed, key) = match Message::parse(text)? {
-            Message::Business(Business { sealed, key, check, .. }) => {
-                (sealed, Sealing::Business(self.business_key(caller, key, Some(check))?))
+            Message::Business(Business { sealed, key, .. }) => {
+                (sealed, Sealing::Business(self.business_key(caller, key)?))
             }
             Message::Short { key, version: of, iv, ciphertext } => {
-                let object = self.business_key(caller, key.to_be_bytes(), None)?;
+                let object = self.business_key(caller, key.to_be_bytes())?;
                 if version(&object)? != of {
                     return Err(refused());
                 }
@@ -208,36 +209,35 @@ impl Kms {
         if sealed.algorithm == SM4_CBC { Ok((sealed, key)) } else { Err(refused()) }
     }
 
-    /// The business key with this id; of several the one that `check` fits. Nothing is asked of it, and nothing recorded.
+    /// The business key with this id. Nothing is asked of it, and nothing recorded.
     ///
     /// # Errors
-    /// That of [`refused`] where there is none; [`ErrorKind::Arguments`] where different keys have the id and `check` chooses none of
-    /// them: whoever may import keys would choose by the order of their identities; those of the store.
-    pub fn business_key(&self, caller: &Caller, id: [u8; 8], check: Option<[u8; 4]>) -> Result<Arc<Object>> {
+    /// That of [`refused`] where there is none; [`ErrorKind::Arguments`] where several keys have the id that are not copies of one
+    /// by their records, or more than are looked at: whoever may import keys would choose by the order of their identities, and a
+    /// check of four bytes is soon found for another key; those of the store.
+    pub fn business_key(&self, caller: &Caller, id: [u8; 8]) -> Result<Arc<Object>> {
         self.pipeline.follow(caller)?;
         let kind = Some(ObjectKind::Key(KeyClass::Secret));
         let query = Query { identifier: Some(id.to_vec()), kind, ..Query::default() };
-        let mut first: Option<(Arc<Object>, [u8; 4])> = None;
-        let mut is_one = true;
-        for found in self.catalog().find(caller, &query, None, SAME_ID)? {
+        let found = self.catalog().find(caller, &query, None, SAME_ID)?;
+        if found.len() >= SAME_ID {
+            let why = format!("{SAME_ID} keys or more have this id: give all but one of them another CKA_ID");
+            return Err(Error::new(ErrorKind::Arguments, why));
+        }
+        let mut first: Option<Arc<Object>> = None;
+        for found in found {
             let object = self.catalog().get(caller, found.id)?;
             if business_id(&object).is_err() {
                 continue;
             }
-            let own = check_of(&object, id)?;
-            if check == Some(own) {
-                return Ok(object);
+            if first.as_ref().is_some_and(|first| first_of(first) != first_of(&object)) {
+                let why = "different keys have this id, and nothing proves which the ciphertext is under: give all but one of \
+                           them another CKA_ID";
+                return Err(Error::new(ErrorKind::Arguments, why));
             }
-            // A copy of a key is the same key.
-            is_one &= first.as_ref().is_none_or(|(_, known)| *known == own);
-            first.get_or_insert((object, own));
+            first.get_or_insert(object);
         }
-        if !is_one {
-            let why = "different keys have this id, and the ciphertext does not say which it is under: give all but one of them \
-                       another CKA_ID";
-            return Err(Error::new(ErrorKind::Arguments, why));
-        }
-        first.map(|(object, _)| object).ok_or_else(refused)
+        first.ok_or_else(refused)
     }
 
     /// Does something with an unwrapped user key, which then is forgotten.
@@ -249,7 +249,7 @@ impl Kms {
         f: impl FnOnce(&Arc<Object>) -> Result<T>,
     ) -> Result<T> {
         let Sealed { algorithm, padded, ciphertext, iv } = &wrapped.sealed;
-        let business = self.business_key(caller, wrapped.key, Some(wrapped.check));
+        let business = self.business_key(caller, wrapped.key);
         let business = business.and_then(|key| if *algorithm == SM4_CBC { Ok(key) } else { Err(refused()) });
         let business = match business {
             Ok(business) => business,
@@ -331,6 +331,11 @@ enum Sealing {
 fn cbc(iv: [u8; BLOCK], padded: bool) -> Chosen {
     let mode = if padded { CipherMode::CbcPad { iv } } else { CipherMode::Cbc { iv } };
     Mechanism::Cipher(BlockCipher::Sm4, mode).into()
+}
+
+/// The key that first had this one's material: itself, where it is no copy.
+fn first_of(object: &Object) -> ObjectId {
+    object.key().and_then(|key| key.lifecycle.material_of).unwrap_or(object.id)
 }
 
 /// The id of a business key.

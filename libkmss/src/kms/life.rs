@@ -53,8 +53,8 @@ impl Kms {
         self.destroy_all(caller, (dry_run, false))
     }
 
-    /// As [`Self::destroy_due`] of at most `limit` keys that wait, in the order of their identities, behind `after`; and behind
-    /// which it goes on, where there may be more.
+    /// As [`Self::destroy_due`] of at most `limit` keys that wait, or that devices did not give up, in the order of their
+    /// identities, behind `after`; and behind which it goes on, where there may be more.
     ///
     /// # Errors
     /// As [`Self::destroy_due`].
@@ -64,7 +64,14 @@ impl Kms {
         dry_run: bool,
         (after, limit): (Option<ObjectId>, usize),
     ) -> Result<(Vec<Doomed>, Option<ObjectId>)> {
-        self.destroy_each(caller, (dry_run, false), (after, limit))
+        let mut next = None;
+        let look = |_| {
+            let (seen, last) = self.destroy_each(caller, (dry_run, false), (after, limit))?;
+            next = last;
+            Ok((seen, None))
+        };
+        let seen = all_pages(look, |destroyed| self.scrub_after(dry_run, destroyed))?;
+        Ok((seen, next))
     }
 
     /// As [`Self::destroy_due`], for those who look again and again: what waits is not told of, nor for a while what failed, which is
@@ -77,15 +84,8 @@ impl Kms {
     }
 
     fn destroy_all(&self, caller: &Caller, how: (bool, bool)) -> Result<Vec<Doomed>> {
-        let (mut all, mut after) = (Vec::new(), None);
-        loop {
-            let (seen, next) = self.destroy_each(caller, how, (after, PAGE))?;
-            all.extend(seen);
-            after = next;
-            if after.is_none() {
-                return Ok(all);
-            }
-        }
+        let look = |after| self.destroy_each(caller, how, (after, PAGE));
+        all_pages(look, |destroyed| self.scrub_after(how.0, destroyed))
     }
 
     fn destroy_each(
@@ -95,38 +95,47 @@ impl Kms {
         (after, limit): (Option<ObjectId>, usize),
     ) -> Result<(Vec<Doomed>, Option<ObjectId>)> {
         let (query, now) = (Query { facets: vec![(Facet::Deletion, Vec::new())], ..Query::default() }, self.now());
-        // What devices did not give up when its time came.
-        let left = if dry_run || after.is_some() { Vec::new() } else { self.catalog().left(caller)? };
-        let mut all: Vec<Doomed> =
-            left.into_iter().filter_map(|object| self.destroy_left(caller, Arc::new(object), patient)).collect();
         let page = self.perform(caller, Find { query: &query, after, limit })?;
-        for found in &page {
-            match self.object(caller, found.id) {
+        // What devices did not give up when its time came.
+        let left = if dry_run { Vec::new() } else { self.catalog().left(caller, after, limit)? };
+        let left = left.into_iter().map(|object| (object.id, Some(object)));
+        let (page, next) = first_of(left.chain(page.into_iter().map(|found| (found.id, None))).collect(), limit);
+        let mut all = Vec::new();
+        for (id, left) in page {
+            if let Some(object) = left {
+                all.extend(self.destroy_left(caller, Arc::new(object), patient));
+                continue;
+            }
+            match self.object(caller, id) {
                 Ok(object) => all.extend(self.doomed(caller, &object, (now, dry_run, patient))),
                 // Somebody was faster.
                 Err(e) if e.kind() == ErrorKind::NotFound => {}
                 // One that cannot be read keeps no other one from its end.
                 Err(e) => {
-                    let (id, fate) = (found.id, Fate::Failed(e.sentence()));
+                    let fate = Fate::Failed(e.sentence());
                     all.push(Doomed { id, name: id.to_string(), due: now, fate });
                 }
             }
         }
-        let next = page.last().map(|found| found.id).filter(|_| page.len() >= limit);
-        let destroyed = all.iter().any(|one| one.fate == Fate::Destroyed);
-        if destroyed {
+        if any_destroyed(&all) {
             self.unscrubbed.store(true, Ordering::SeqCst);
         }
-        if !dry_run && self.unscrubbed.load(Ordering::SeqCst) {
-            match self.scrub() {
-                // Where others read just now, the next look tries it again.
-                Ok(whole) => self.unscrubbed.store(!whole, Ordering::SeqCst),
-                Err(e) if !destroyed => return Err(e),
-                // What was destroyed is told of first.
-                Err(_) => {}
-            }
-        }
         Ok((all, next))
+    }
+
+    /// Scrubs where that is to be done, now or still.
+    fn scrub_after(&self, dry_run: bool, destroyed: bool) -> Result<()> {
+        if dry_run || !self.unscrubbed.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        match self.scrub() {
+            // Where others read just now, the next look tries it again.
+            Ok(whole) => self.unscrubbed.store(!whole, Ordering::SeqCst),
+            Err(e) if !destroyed => return Err(e),
+            // What was destroyed is told of first.
+            Err(_) => {}
+        }
+        Ok(())
     }
 
     fn doomed(
@@ -261,5 +270,119 @@ impl Kms {
     /// Those of the store.
     pub fn scrub(&self) -> Result<bool> {
         self.store.scrub()
+    }
+}
+
+fn any_destroyed(all: &[Doomed]) -> bool {
+    all.iter().any(|one| one.fate == Fate::Destroyed)
+}
+
+/// The first `limit` of what comes from several lists, each of which ends only where it has fewer; and behind which it goes on, where
+/// there may be more.
+fn first_of<T>(mut all: Vec<(ObjectId, T)>, limit: usize) -> (Vec<(ObjectId, T)>, Option<ObjectId>) {
+    let is_more = all.len() >= limit;
+    all.sort_unstable_by_key(|(id, _)| *id);
+    all.truncate(limit);
+    let next = all.last().map(|(id, _)| *id).filter(|_| is_more);
+    (all, next)
+}
+
+/// What is said on all pages, after which `scrub` is told whether anything was destroyed on any of them. Where something was, it is
+/// told of whatever fails later; a page that cannot be looked at is an entry then, under the identity of the last key before it.
+fn all_pages(
+    mut look: impl FnMut(Option<ObjectId>) -> Result<(Vec<Doomed>, Option<ObjectId>)>,
+    scrub: impl FnOnce(bool) -> Result<()>,
+) -> Result<Vec<Doomed>> {
+    let (mut all, mut after) = (Vec::new(), None);
+    loop {
+        match (look(after), after) {
+            (Ok((seen, next)), _) => {
+                all.extend(seen);
+                after = next;
+            }
+            (Err(e), Some(id)) if any_destroyed(&all) => {
+                let (name, fate) = (format!("(all behind {id})"), Fate::Failed(e.sentence()));
+                all.push(Doomed { id, name, due: Timestamp(0), fate });
+                after = None;
+            }
+            (Err(e), _) => return Err(e),
+        }
+        if after.is_none() {
+            scrub(any_destroyed(&all))?;
+            return Ok(all);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn id(number: u8) -> ObjectId {
+        ObjectId([number; 16])
+    }
+
+    fn one(number: u8, fate: Fate) -> Doomed {
+        Doomed { id: id(number), name: number.to_string(), due: Timestamp(0), fate }
+    }
+
+    fn broken<T>() -> Result<T> {
+        Err(Error::new(ErrorKind::Storage, "the disk is gone"))
+    }
+
+    #[test]
+    fn what_was_destroyed_on_an_early_page_is_told_of_whatever_fails_later() {
+        let pages = |after: Option<ObjectId>| match after {
+            None => Ok((vec![one(1, Fate::Destroyed)], Some(id(1)))),
+            Some(_) => Ok((vec![one(2, Fate::Waits)], None)),
+        };
+        let mut told = Vec::new();
+        let scrub = |destroyed| {
+            told.push(destroyed);
+            Ok(())
+        };
+        let both = [one(1, Fate::Destroyed), one(2, Fate::Waits)];
+        assert_eq!(all_pages(pages, scrub).unwrap(), both);
+        assert_eq!(told, [true], "once, and over all pages");
+        let second_fails = |after: Option<ObjectId>| if after.is_none() { pages(None) } else { broken() };
+        let all = all_pages(second_fails, |destroyed| if destroyed { Ok(()) } else { broken() }).unwrap();
+        assert_eq!(all[0], both[0]);
+        assert!(matches!(&all[1].fate, Fate::Failed(why) if why.contains("the disk is gone")), "{all:?}");
+        assert_eq!((all.len(), all[1].id), (2, id(1)));
+    }
+
+    #[test]
+    fn where_nothing_was_destroyed_the_error_is_the_answer() {
+        let pages = |after: Option<ObjectId>| match after {
+            None => Ok((vec![one(1, Fate::Waits)], Some(id(1)))),
+            Some(_) => broken(),
+        };
+        assert_eq!(all_pages(pages, |_| Ok(())).unwrap_err().kind(), ErrorKind::Storage);
+        let waits = |_| Ok((vec![one(1, Fate::Waits)], None));
+        assert_eq!(all_pages(waits, |_| broken()).unwrap_err().kind(), ErrorKind::Storage);
+    }
+
+    #[test]
+    fn pages_of_several_lists_leave_nothing_out_and_end() {
+        let lists = [vec![1, 4, 5, 6, 9], vec![2, 3, 7, 8]];
+        for limit in 1..=11 {
+            let (mut seen, mut after, mut looks) = (Vec::new(), None, 0);
+            loop {
+                let behind = |list: &Vec<u8>| {
+                    let all = list.iter().map(|n| (id(*n), *n)).filter(|(id, _)| after.is_none_or(|after| *id > after));
+                    all.take(limit).collect::<Vec<_>>()
+                };
+                let (page, next) = first_of(lists.iter().flat_map(behind).collect(), limit);
+                assert!(page.len() <= limit);
+                seen.extend(page.into_iter().map(|(_, n)| n));
+                (after, looks) = (next, looks + 1);
+                if after.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(seen, [1, 2, 3, 4, 5, 6, 7, 8, 9], "{limit}");
+            assert_eq!(looks, 9 / limit + 1);
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Draft, Hall, ObjectRef, Operation, Request, Target, now};
 use crate::caller::Login;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Body, Object};
+use crate::key::{Action, Body, Object, Storage};
 use crate::permit::{Permit, Subject};
 
 /// Copies an object into a new one, key material included.
@@ -64,6 +64,9 @@ impl Operation for Copy {
             copied.key_type = key.key_type;
             copied.state = key.state;
             copied.lifecycle = key.lifecycle.of_copy_of(source.id);
+            if source.storage == Storage::Stored {
+                copied.lifecycle.material_of.get_or_insert(source.id);
+            }
             copied.metadata = key.metadata.without_aliases();
             key.policy_name().clone_into(&mut copied.origin);
             copied.tags.clone_from(&key.tags);

@@ -149,7 +149,7 @@ impl Draft {
             identifier: self.identifier.clone(),
             attributes: self.attributes.clone(),
             allowed_mechanisms: self.allowed_mechanisms.clone(),
-            exact: self.exact,
+            exact: self.exact && !self.name.is_empty(),
             pre_active: self.pre_active,
             start: self.start,
             end: self.end,

@@ -110,8 +110,11 @@ impl GeneratePair {
     /// The public half's attributes; it carries the name of the private one, where that has a name.
     fn public_draft(&self) -> Draft {
         let name = self.private.subject().name.clone();
-        let name = if name.is_empty() { self.public.name.clone() } else { name };
-        Draft { name, ..self.public.clone() }
+        if name.is_empty() {
+            return self.public.clone();
+        }
+        // Nobody asked for a name that was made of the label.
+        Draft { name, exact: self.public.exact && !self.private.name.is_empty(), ..self.public.clone() }
     }
 }
 

@@ -395,19 +395,19 @@ impl Hall {
         }
     }
 
-    /// Stores new objects, of which a keeper knows already where they are keys. Somebody else may have been faster to take them
-    /// over from there.
-    fn create(&self, permit: &Permit, objects: &mut [Object]) -> Result<Vec<Arc<Object>>> {
+    /// Stores new objects. Of keys that a keeper has it knows already; somebody else may have been faster to take them over from
+    /// there.
+    fn create(&self, permit: &Permit, newcomers: Newcomers) -> Result<Vec<Arc<Object>>> {
         let caller = permit.caller();
-        self.check_homes(caller, objects)?;
         let Some(keeper) = self.keeper(caller)? else {
-            let held = self.held_by(objects)?;
-            return self.catalog.create_called(caller, objects, &held, &exact(permit));
+            let kept = self.catalog.create_each(caller, &mut [newcomers]).pop();
+            return kept.unwrap_or_else(|| Err(too_little()));
         };
+        let Newcomers { mut objects, .. } = newcomers;
         for document in objects.iter().filter(|object| object.key().is_none()) {
             keeper.keep(permit, document)?;
         }
-        match self.catalog.create(caller, objects) {
+        match self.catalog.create(caller, &mut objects) {
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
                 objects.iter().map(|object| self.catalog.get(caller, object.id)).collect()
             }
@@ -495,8 +495,20 @@ impl Hall {
         Ok(held)
     }
 
+    /// Holds what is about to exist against everything that can refuse it: the one way into a namespace. What is to be stored, and
+    /// the session objects beside it.
+    fn admit(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<(Newcomers, Vec<Object>)> {
+        let caller = permit.caller();
+        self.govern(caller, &mut objects)?;
+        self.check_made(permit, &objects)?;
+        let (objects, session): (Vec<_>, Vec<_>) = objects.into_iter().partition(|o| o.storage == Storage::Stored);
+        self.check_homes(caller, &objects)?;
+        let held = if self.keeper(caller)?.is_some() { Vec::new() } else { self.held_by(&objects)? };
+        Ok((Newcomers { objects, held, exact: exact(permit) }, session))
+    }
+
     /// As [`Self::keep_all`] for what many operations of one caller made, each by itself; where nothing but this home keeps it,
-    /// many are made durable at once.
+    /// all are made durable at once.
     pub(crate) fn keep_each(
         &self,
         caller: &Caller,
@@ -507,37 +519,27 @@ impl Hall {
         if !is_kept_here || !are_stored {
             return made.into_iter().map(|(permit, objects)| self.keep_all(permit, objects)).collect();
         }
-        let admit = |(permit, mut objects): (&Permit, Vec<Object>)| {
-            self.govern(caller, &mut objects)?;
-            self.check_made(permit, &objects)?;
-            self.check_homes(caller, &objects)?;
-            let held = self.held_by(&objects)?;
-            Ok(Newcomers { objects, held, exact: exact(permit) })
-        };
         let mut newcomers = Vec::with_capacity(made.len());
-        let refusals: Vec<_> =
-            made.into_iter().map(|one| admit(one).map(|admitted| newcomers.push(admitted))).collect();
+        let admit = |(permit, objects)| self.admit(permit, objects).map(|(admitted, _)| newcomers.push(admitted));
+        let refusals: Vec<_> = made.into_iter().map(admit).collect();
         let mut kept = self.catalog.create_each(caller, &mut newcomers).into_iter();
-        let missing = || Err(Error::new(ErrorKind::Internal, "the catalogue returned too little"));
+        let missing = || Err(too_little());
         refusals.into_iter().map(|admitted| admitted.and_then(|()| kept.next().unwrap_or_else(missing))).collect()
     }
 
-    /// As [`Self::keep`] for objects that come to exist together.
-    fn keep_all(&self, permit: &Permit, mut objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
-        self.govern(permit.caller(), &mut objects)?;
-        self.check_made(permit, &objects)?;
-        let stored = |o: &Object| o.storage == Storage::Stored;
-        if objects.iter().all(stored) {
-            return self.create(permit, &mut objects);
-        }
-        let order: Vec<bool> = objects.iter().map(stored).collect();
-        let (mut kept, session): (Vec<_>, Vec<_>) = objects.into_iter().partition(stored);
-        let kept = if kept.is_empty() { Vec::new() } else { self.create(permit, &mut kept)? };
+    /// As [`Self::keep`] for objects that come to exist together, in their order.
+    fn keep_all(&self, permit: &Permit, objects: Vec<Object>) -> Result<Vec<Arc<Object>>> {
+        let order: Vec<bool> = objects.iter().map(|o| o.storage == Storage::Stored).collect();
+        let (newcomers, session) = self.admit(permit, objects)?;
+        let kept = if newcomers.objects.is_empty() { Vec::new() } else { self.create(permit, newcomers)? };
         let (mut kept, mut session) = (kept.into_iter(), session.into_iter().map(Arc::new));
         let in_order = order.into_iter().map(|stored| if stored { kept.next() } else { session.next() });
-        let missing = || Error::new(ErrorKind::Internal, "the catalogue returned too little");
-        in_order.collect::<Option<_>>().ok_or_else(missing)
+        in_order.collect::<Option<_>>().ok_or_else(too_little)
     }
+}
+
+fn too_little() -> Error {
+    Error::new(ErrorKind::Internal, "the catalogue returned too little")
 }
 
 /// The new keys that are to be called what they want, or not to be made.

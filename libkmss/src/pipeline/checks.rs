@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::trace::APPROVED_BY;
 use super::{Pipeline, Resolved};
 use crate::audit::Outcome;
 use crate::caller::{Caller, Login};
@@ -233,7 +234,7 @@ impl Pipeline {
             })
             .collect();
         let approvers = self.policy.approve(&quorums, data)?;
-        tags.extend(approvers.into_iter().map(|approver| format!("approved-by:{approver}")));
+        tags.extend(approvers.into_iter().map(|approver| format!("{APPROVED_BY}{approver}")));
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! The one sentence every key operation follows: resolve, decide, reserve, check the state, permit, compute, record,
 //! release.
 
+mod anew;
 mod awaited;
 mod checks;
 mod keeper;
@@ -17,7 +18,7 @@ pub use precedent::Precedent;
 pub use unfinished::Unfinished;
 
 use self::awaited::Awaited;
-use self::checks::{Asked, Prospects, Verdict, counted, refused, unconfirmed};
+use self::checks::{Asked, Demanded, Prospects, Verdict, counted, refused, unconfirmed};
 use self::trace::Trace;
 use crate::audit::{AuditEvent, AuditSink, Outcome};
 use crate::caller::Caller;
@@ -57,6 +58,8 @@ struct Admission {
     maximum: Option<u64>,
     /// The rates that hold it.
     limits: Vec<Limit>,
+    /// The approvals that were spent on it.
+    approved: Vec<Demanded>,
     /// Whether the decision has to wait for the length of the data.
     awaits_length: bool,
     /// Whether a policy asks the user to authenticate for this one operation.
@@ -79,6 +82,7 @@ impl Admission {
             holds: Some(ALWAYS),
             maximum: None,
             limits: Vec::new(),
+            approved: Vec::new(),
             awaits_length: false,
             step_up: false,
             may_step_up: false,
@@ -342,17 +346,27 @@ impl Pipeline {
         prospects.of_data.extend(verdict.of_data(request.action));
         let awaited = Awaited::of(std::mem::take(&mut prospects.of_data));
         if at_once && awaited.is_some() {
-            let why = "the policy wants this very data approved, which is not known here";
-            return Err(Error::new(ErrorKind::Denied, why));
+            return Err(unknown_data());
         }
         let holds = if verdict.is_plain() && !awaits_length { self.policy.holds(caller) } else { None };
         // Last: what is used up here is not given back.
         self.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut trace.tags)?;
         let subjects = std::mem::replace(subjects, Subjects::NAMESPACE);
         let permit = Permit::issue(request.action, caller.clone(), subjects, generation, moment.wall);
-        let Verdict { maximum, limits, step_up, .. } = verdict;
+        let Verdict { maximum, limits, step_up, quorums: approved, .. } = verdict;
         let may_step_up = step_up || prospects.step_up;
-        Ok(Admission { permit, reservation, holds, maximum, limits, awaits_length, step_up, may_step_up, awaited })
+        Ok(Admission {
+            permit,
+            reservation,
+            holds,
+            maximum,
+            limits,
+            approved,
+            awaits_length,
+            step_up,
+            may_step_up,
+            awaited,
+        })
     }
 
     /// Refuses what an operator has blocked.
@@ -521,6 +535,10 @@ fn settle(reservation: Option<Box<dyn Reservation>>, bytes: u64) {
     if let Some(reservation) = reservation {
         reservation.settle(bytes);
     }
+}
+
+fn unknown_data() -> Error {
+    Error::new(ErrorKind::Denied, "the policy wants this very data approved, which is not known here")
 }
 
 fn not_found(id: ObjectId) -> Error {

@@ -13,6 +13,9 @@ use crate::operation::Request;
 use crate::quota::{NEAR, Refusal, Reservation};
 use crate::seen::Seen;
 
+/// How the tags begin that name approvers.
+pub(super) const APPROVED_BY: &str = "approved-by:";
+
 /// What the records of one operation say, beside what it is about.
 pub(super) struct Trace {
     pub(super) action: Action,
@@ -80,9 +83,9 @@ impl Trace {
         Ok(reserved)
     }
 
-    /// The tags of a new decision, beside what the audit has to hear of budgets.
-    pub(super) fn retag(&mut self, tags: Vec<String>) {
-        self.tags.retain(|tag| tag.starts_with(NEAR));
+    /// The tags of a new decision, beside what the audit has to hear of budgets, and of who approved what stays approved.
+    pub(super) fn retag(&mut self, tags: Vec<String>, stays_approved: bool) {
+        self.tags.retain(|tag| tag.starts_with(NEAR) || (stays_approved && tag.starts_with(APPROVED_BY)));
         self.tags.extend(tags);
     }
 

@@ -4,8 +4,9 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::anew::{Anew, Granted, is_old, is_settled};
 use super::awaited::Awaited;
-use super::checks::{Asked, Verdict, check_length, refused, unconfirmed};
+use super::checks::{Asked, check_length, refused, unconfirmed};
 use super::{Admission, Pipeline, Precedent, Resolved, Trace, settle};
 use crate::audit::Outcome;
 use crate::clock::{Moment, Timestamp};
@@ -13,9 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::operation::Request;
 use crate::permit::{Confirmation, Permit};
 use crate::quota::{Limit, Reservation};
-
-/// A decision older than this is made anew before output leaves, in milliseconds.
-const DECISION_LIFE: u64 = 60_000;
 
 /// An admitted operation that has not ended. Its result leaves only through [`Unfinished::finish`], after the record is
 /// in the kernel; dropped before that, it is recorded as abandoned.
@@ -276,42 +274,17 @@ impl Standing {
         if !self.awaits_length && self.is_settled(generation) && !self.is_old(rough) {
             return Ok(());
         }
-        let moment = self.pipeline.moment();
-        let caller = self.permit.caller();
-        let subjects = self.pipeline.resolve(caller, &self.request)?;
-        let resolved = Resolved { request: &self.request, subjects: &subjects };
-        let free = self.pipeline.quota.is_silent(caller, generation);
-        if !free {
-            let unblocked = self.pipeline.unblocked(caller, resolved, moment);
-            unblocked.map_err(|refusal| self.trace.told(refusal))?;
-        }
-        let mut verdict = Verdict::default();
         let asked = Asked { data_len: Some(self.trace.bytes), confirmed: self.confirmed, again: true };
-        let decided = self.pipeline.decide(caller, resolved, asked, moment, &mut verdict);
-        self.trace.rule = verdict.rule.take();
-        self.trace.retag(std::mem::take(&mut verdict.tags));
-        (self.trace.seen, self.trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
-        decided?;
-        self.pipeline.check(caller, resolved, moment.wall)?;
-        if !self.confirmed && (verdict.step_up || subjects.ask_confirmation(self.request.action)) {
-            return Err(unconfirmed());
-        }
-        let new = verdict.limits.extract_if(.., |limit| !self.limits.contains(limit)).collect::<Vec<_>>();
-        if !new.is_empty() {
-            // Budgets were asked when it began.
-            let reservation = self.pipeline.reserve(true, caller, resolved, asked, moment, &new);
-            self.later.extend(reservation.map_err(|refusal| self.trace.told(refusal))?);
-            self.limits.extend(new);
-        }
-        let demanded = verdict.of_data(self.request.action);
-        self.pipeline.approve(caller, resolved, (asked, moment), &verdict.quorums, None, &mut self.trace.tags)?;
-        if self.awaited.is_some() || !demanded.is_empty() {
+        let granted = Granted { limits: &mut self.limits, later: &mut self.later, approved: &[] };
+        let (caller, pipeline) = (self.permit.caller(), &self.pipeline);
+        let anew = pipeline.decide_anew(caller, &self.request, asked, granted, &mut self.trace)?;
+        let Anew { permit, verdict, of_data, decided } = anew;
+        if self.awaited.is_some() || !of_data.is_empty() {
             let untouched = self.trace.bytes == bytes as u64 && !self.resumed;
-            self.awaited = Awaited::renewed(self.awaited.take(), demanded, untouched);
+            self.awaited = Awaited::renewed(self.awaited.take(), of_data, untouched);
         }
         (self.maximum, self.step_up, self.holds) = (verdict.maximum, verdict.step_up, None);
-        self.decided = moment.monotonic;
-        self.permit = Permit::issue(self.request.action, caller.clone(), subjects, generation, moment.wall);
+        (self.permit, self.decided) = (permit, decided);
         Ok(())
     }
 
@@ -400,7 +373,7 @@ impl Standing {
     }
 
     pub(super) const fn is_settled(&self, generation: u64) -> bool {
-        generation.is_multiple_of(2) && generation == self.permit.generation()
+        is_settled(&self.permit, generation)
     }
 
     /// Whether what was decided is what would be decided now.
@@ -408,11 +381,8 @@ impl Standing {
         self.holds.as_ref().is_some_and(|when| when.contains(&now.wall)) && !self.is_old(now)
     }
 
-    /// By either clock: one may be set, the other may stand still while the machine sleeps.
     fn is_old(&self, now: Moment) -> bool {
-        let slept = now.wall.0.abs_diff(self.permit.issued().0);
-        let waited = now.monotonic.saturating_sub(self.decided);
-        slept >= DECISION_LIFE || waited.as_millis() >= u128::from(DECISION_LIFE)
+        is_old(&self.permit, self.decided, now)
     }
 
     fn record(&mut self, outcome: Outcome, reason: &str) -> Result<()> {

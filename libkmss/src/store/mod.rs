@@ -99,7 +99,7 @@ impl Batch {
     /// # Errors
     /// [`ErrorKind::Arguments`] for too many bytes (a user's object is too large), [`ErrorKind::Internal`] for too many
     /// changes.
-    fn admit(&self) -> Result<()> {
+    pub(crate) fn admit(&self) -> Result<()> {
         if self.conditions.len() > Self::MAX_OPS || self.ops.len() > Self::MAX_OPS {
             return Err(Error::new(ErrorKind::Internal, "a batch has too many changes"));
         }
@@ -186,7 +186,8 @@ pub trait Store: Send + Sync {
     fn commit(&self, batch: &Batch) -> Result<Commit>;
 
     /// Applies several batches in their order, each if its own conditions hold then, and each as a commit of its own; what comes
-    /// of them is made durable together. Where this fails it is not said which of them were applied.
+    /// of them is made durable together. Where this fails it is not said which of them were applied; one that is too large for any
+    /// engine fails all.
     ///
     /// # Errors
     /// See the trait.

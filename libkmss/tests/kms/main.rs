@@ -3,6 +3,7 @@
 
 mod backup;
 mod batch;
+mod compat;
 mod messages;
 mod namespaces;
 mod objects;

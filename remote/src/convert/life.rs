@@ -91,6 +91,7 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
         since: life.since_ms.map(Timestamp),
         rotation: rule(life.rotation_days, (life.rotation_uses, life.rotation_bytes), life.rotation_strict),
         counts_with: None,
+        material_of: None,
         activation: life.activation_ms.map(Timestamp),
         deactivation: life.deactivation_ms.map(Timestamp),
         retirement,

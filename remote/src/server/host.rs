@@ -274,7 +274,7 @@ impl Host {
                 return self.kms.sealing_device(base).map_or_else(elsewhere, |device| BackendId(device.into()));
             }
             Named::Object(id) => self.kms.object(base, *id).ok(),
-            Named::Business(id) => self.kms.business_key(base, *id, None).ok(),
+            Named::Business(id) => self.kms.business_key(base, *id).ok(),
             Named::Name(name) => [KeyClass::Secret, KeyClass::Private, KeyClass::Public]
                 .into_iter()
                 .find_map(|class| self.kms.key(base, name, class).ok().flatten()),

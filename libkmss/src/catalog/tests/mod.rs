@@ -19,7 +19,7 @@ use super::*;
 use crate::caller::{CallerParts, Login, Principal};
 use crate::clock::Timestamp;
 use crate::key::{
-    AuditMode, BackendId, Body, CachedKey, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage,
+    AuditMode, BackendId, Body, CachedKey, DeviceObject, Key, KeyState, KeyVersion, Protection, PublicComponents, Usage,
 };
 use crate::mechanism::KeyType;
 use crate::settings::Settings;
@@ -92,6 +92,16 @@ impl Bench {
     pub(super) fn wipe(&self, namespace: &Namespace) -> Result<Namespace> {
         let next = Namespace { incarnation: namespace.incarnation + 1, ..namespace.clone() };
         self.catalog.renew(namespace, &next, Batch::default()).map(|()| next)
+    }
+
+    /// Makes what stands in devices, or is to have a certain name.
+    pub(super) fn made(
+        &self,
+        objects: Vec<Object>,
+        held: Vec<(ObjectId, DeviceObject)>,
+        exact: Vec<ObjectId>,
+    ) -> Result<Vec<Arc<Object>>> {
+        self.catalog.create_each(&self.user, &mut [Newcomers { objects, held, exact }]).remove(0)
     }
 
     pub(super) fn make(&self, object: Object) -> Arc<Object> {

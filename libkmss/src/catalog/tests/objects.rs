@@ -284,3 +284,36 @@ fn nobody_reads_a_state_older_than_one_that_was_acknowledged() {
         });
     }
 }
+
+#[test]
+fn one_that_cannot_be_stored_is_in_nobodys_way_and_its_name_is_free() {
+    for bench in both() {
+        let newcomer = |name: &str, exact: bool, large: bool| {
+            let mut object = key(&bench.user, name, KeyClass::Secret);
+            if large {
+                object.label = vec![0; crate::store::Batch::MAX_BYTES + 1];
+            }
+            let exact = if exact { vec![object.id] } else { Vec::new() };
+            Newcomers { objects: vec![object], held: Vec::new(), exact }
+        };
+        let mut pair = newcomer("pair", false, false);
+        let taken = bench.make(key(&bench.user, "taken", KeyClass::Secret));
+        // Its first key has a free name, and its second one has not.
+        let second = key(&bench.user, name_of(&taken), KeyClass::Secret);
+        pair.exact.push(second.id);
+        pair.objects.push(second);
+        let mut all = [
+            newcomer("same", false, true),
+            newcomer("same", true, false),
+            pair,
+            newcomer("pair", true, false),
+            newcomer("other", false, false),
+        ];
+        let made = bench.catalog.create_each(&bench.user, &mut all);
+        let ends: Vec<_> =
+            made.iter().map(|one| one.as_ref().map(|made| name_of(&made[0])).map_err(|e| e.kind())).collect();
+        let (large, taken) = (Err(ErrorKind::Arguments), Err(ErrorKind::AlreadyExists));
+        assert_eq!(ends, [large, Ok("same"), taken, Ok("pair"), Ok("other")]);
+        assert_eq!(bench.another().count(&bench.user).unwrap(), 4);
+    }
+}

@@ -48,17 +48,17 @@ fn the_halves_of_a_key_move_together_or_stay_together() {
 #[test]
 fn what_a_key_left_is_its_own_until_it_is_gone() {
     let bench = Bench::sqlite();
-    let mut first = [key(&bench.user, "k", KeyClass::Secret)];
+    let first = vec![key(&bench.user, "k", KeyClass::Secret)];
     let id = first[0].id;
-    let made = bench.catalog.create_on(&bench.user, &mut first, &[(id, place(1))]).unwrap().remove(0);
+    let made = bench.made(first, vec![(id, place(1))], Vec::new()).unwrap().remove(0);
     let left = vec![Left { backend: BackendId("vault".into()), locator: vec![1] }];
     let moved = elsewhere(&made, "other", left.clone());
     let moved = bench.catalog.rehome(&bench.user, &[moved], (&[(id, place(2))], &[])).unwrap().remove(0);
     assert_eq!(bench.another().get(&bench.user, id).unwrap().key().unwrap().left, left);
-    let mut thief = [key(&bench.user, "thief", KeyClass::Secret)];
+    let thief = vec![key(&bench.user, "thief", KeyClass::Secret)];
     let his = thief[0].id;
     for at in [place(1), place(2)] {
-        let refused = bench.catalog.create_on(&bench.user, &mut thief, &[(his, at)]).unwrap_err();
+        let refused = bench.made(thief.clone(), vec![(his, at)], Vec::new()).unwrap_err();
         assert_eq!(refused.kind(), ErrorKind::AlreadyExists);
     }
     let gone = elsewhere(&moved, "other", Vec::new());

@@ -113,8 +113,8 @@ fn what_wants_a_name_and_no_other_gets_it_or_is_not_made() {
         bench.catalog.bury(&bench.user, &buried, &[], NOW).unwrap();
         let make = |name: &str, class| {
             let object = key(&bench.user, name, class);
-            let exact = [object.id];
-            let made = bench.catalog.create_called(&bench.user, &mut [object], &[], &exact);
+            let exact = vec![object.id];
+            let made = bench.made(vec![object], Vec::new(), exact);
             made.map(|mut made| name_of(&made.remove(0)).to_owned())
         };
         let refused = |name: &str, class| {
@@ -149,5 +149,35 @@ fn tombstones_are_read_in_pages() {
         }
         assert_eq!(all, whole);
         assert_eq!(whole.len(), 5);
+    }
+}
+
+#[test]
+fn what_devices_have_of_destroyed_keys_is_told_in_pages_of_what_one_sees() {
+    for bench in both() {
+        let mut ids = Vec::new();
+        for number in 0..5 {
+            let key = doomed(&bench, &format!("k{number}"), KeyClass::Secret);
+            let seen = Object { private: number % 2 == 0, ..Object::clone(&key) };
+            bench.catalog.bury_leaving(&bench.user, &key, (&[], Some(&seen)), NOW).unwrap();
+            ids.push((key.id, seen.private));
+        }
+        ids.sort_unstable();
+        for (caller, sees_all) in [(&bench.user, true), (&bench.public, false)] {
+            let expected: Vec<_> = ids.iter().filter(|(_, private)| sees_all || !private).map(|(id, _)| *id).collect();
+            for limit in 1..=6 {
+                let (mut seen, mut after) = (Vec::new(), None);
+                loop {
+                    let page = bench.catalog.left(caller, after, limit).unwrap();
+                    assert!(page.len() <= limit);
+                    after = page.last().map(|object| object.id);
+                    seen.extend(page.iter().map(|object| object.id));
+                    if page.len() < limit {
+                        break;
+                    }
+                }
+                assert_eq!(seen, expected, "{limit}");
+            }
+        }
     }
 }

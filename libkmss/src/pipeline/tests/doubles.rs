@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -260,6 +260,8 @@ pub(super) struct Log {
     summaries: Mutex<Vec<String>>,
     /// Whether each use of a session key is to be an event.
     pub(super) each: AtomicBool,
+    /// Of how many of several records it does not say what became of them.
+    pub(super) silent_on: AtomicUsize,
 }
 
 impl Log {
@@ -270,6 +272,7 @@ impl Log {
             fails: Mutex::default(),
             summaries: Mutex::default(),
             each: AtomicBool::new(false),
+            silent_on: AtomicUsize::new(0),
         }
     }
 
@@ -325,6 +328,11 @@ impl AuditSink for Log {
             also: event.also.map(name_of),
         });
         Ok(())
+    }
+
+    fn record_each(&self, events: &[AuditEvent<'_>]) -> Vec<Result<()>> {
+        let told = events.len().saturating_sub(self.silent_on.load(Ordering::SeqCst));
+        events.iter().take(told).map(|event| self.record(event)).collect()
     }
 
     fn summarizes(&self) -> bool {
@@ -405,6 +413,19 @@ impl Store for Shelf {
         self.inner.commit(batch)
     }
 
+    fn commit_each(&self, batches: &[Batch]) -> Result<Vec<Commit>> {
+        match batches {
+            [batch] => Ok(vec![self.commit(batch)?]),
+            _ => {
+                self.journal.note(format!("commit {}", batches.len()));
+                if self.full.load(Ordering::SeqCst) {
+                    return Err(Error::new(ErrorKind::Storage, "no space left"));
+                }
+                self.inner.commit_each(batches)
+            }
+        }
+    }
+
     fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
         self.inner.changes(since, limit)
     }
@@ -425,7 +446,11 @@ pub(super) struct Engine {
     pub(super) broken: AtomicBool,
     /// Whether what it holds stands in a device.
     pub(super) is_device: AtomicBool,
+    /// What happens while it generates the next key.
+    pub(super) meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl Engine {
     pub(super) fn new(journal: Arc<Journal>) -> Self {
@@ -434,6 +459,7 @@ impl Engine {
             inner: SoftBackend::new().unwrap(),
             broken: AtomicBool::new(false),
             is_device: AtomicBool::new(false),
+            meanwhile: Mutex::default(),
         }
     }
 
@@ -476,6 +502,9 @@ impl Backend for Engine {
     }
 
     fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
+        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
+            meanwhile();
+        }
         self.asked("generate")?.generate(permit, spec)
     }
 

@@ -120,8 +120,8 @@ fn what_a_device_did_not_give_up_is_remembered_until_it_does() {
     assert_eq!(kind(destroy(&house, &key)), ErrorKind::BackendUnavailable);
     assert_eq!(kind(destroy(&house, &key)), ErrorKind::NotFound);
     assert_eq!(catalog.tombstones(&house.user, None, 100).unwrap().len(), 1);
-    let left = || catalog.left(&house.user).unwrap();
-    assert!(catalog.left(&house.public).unwrap().is_empty(), "the key is private");
+    let left = || catalog.left(&house.user, None, 100).unwrap();
+    assert!(catalog.left(&house.public, None, 1).unwrap().is_empty(), "the key is private");
     let again = || house.pipeline.perform(&house.user, DestroyLeft { object: Arc::new(left().remove(0)) });
     assert_eq!(kind(again()), ErrorKind::BackendUnavailable);
     house.policy.deny(crate::key::Action::Destroy);

@@ -16,6 +16,7 @@ mod rules;
 mod running;
 mod services;
 mod sessions;
+mod together;
 mod tokens;
 
 use std::sync::Arc;
