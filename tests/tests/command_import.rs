@@ -183,7 +183,7 @@ fn a_key_comes_in_where_it_is_wanted_or_not_at_all() {
     }
     let vault = Vault::new("main");
     let home = &vault.home;
-    kmss(home, "import begin w --token main --out wrap.pem").succeed();
+    kmss(home, "import begin w --token main --out wrap.pem").succeed().mentions("--name NAME --backend soft");
     fs::write(home.file("value"), [7_u8; 32]).unwrap();
     wrap(home, "value", "sha256", 256);
     let finish = |more: &str| kmss(home, &format!("import finish wrapped --token main --with w --name new {more}"));

@@ -76,7 +76,10 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
         "Made the wrapping key `{name}`, good until the end of {last} (UTC); its public half is in"
     ))?;
     output::line(&format!("`{}`. Wrap a key under it, and bring it in:", args.out.display()))?;
-    output::line(&format!("  kmss import finish FILE --token {} --with {name} --name NAME", args.token.token))
+    // What is unwrapped is where the wrapping key is, which has to be said where the token's keys are made elsewhere.
+    let elsewhere = WrappingKey::require_place(&made, &objects.namespace().backend).is_err();
+    let place = if elsewhere && kind != WrappingKey::Sm2 { " --backend soft" } else { "" };
+    output::line(&format!("  kmss import finish FILE --token {} --with {name} --name NAME{place}", args.token.token))
 }
 
 fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
