@@ -33,7 +33,7 @@ pub(crate) struct ImportArgs {
     /// Its label (CKA_LABEL) [default: the name]
     #[arg(long)]
     pub label: Option<String>,
-    /// CKA_ID in hex [default: taken from the key's unique id]
+    /// CKA_ID in hex [default: 8 random bytes]
     #[arg(long, value_name = "HEX")]
     pub id: Option<String>,
     /// For secret keys that do not tell it: aes, sm4, chacha20, hmac[:sha384], generic, hd-seed (`key derive` makes pairs from it)

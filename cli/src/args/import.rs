@@ -92,7 +92,7 @@ pub(crate) struct ImportFinishArgs {
     /// Its label (CKA_LABEL) [default: the name]
     #[arg(long)]
     pub label: Option<String>,
-    /// CKA_ID in hex [default: taken from the key's unique id]
+    /// CKA_ID in hex [default: 8 random bytes]
     #[arg(long, value_name = "HEX")]
     pub id: Option<String>,
     /// Allow the key to be wrapped by other keys (it stays sensitive)

@@ -63,7 +63,7 @@ pub(crate) struct DeriveArgs {
     /// The curve: secp256k1 (BIP-32), p256 or ed25519 (SLIP-10; all steps hardened)
     #[arg(long, value_enum, default_value_t = HdCurve::Secp256k1)]
     pub curve: HdCurve,
-    /// CKA_ID in hex [default: taken from the key's unique id]
+    /// CKA_ID in hex [default: 8 random bytes]
     #[arg(long, value_name = "HEX")]
     pub id: Option<String>,
 }
