@@ -9,6 +9,7 @@ use remote::{convert, proto};
 
 use super::home::HomeObjects;
 use super::server::ServerObjects;
+use super::wire::asked;
 use crate::output::Failure;
 
 /// Making secret keys of keys. Every error is the home's or the server's own.
@@ -118,12 +119,11 @@ impl ServerObjects<'_> {
     }
 }
 
-/// The key that the server is to keep. Its identity follows from the request, so that a server that is asked again finds it.
+/// The key that the server is to keep.
 fn wanted((expected, draft): (Expected, Draft)) -> Result<proto::NewKey, Failure> {
-    let draft = proto::Draft { id: Vec::new(), ..(&draft).into() };
     Ok(proto::NewKey {
         key_type: convert::key_type_number(expected.key_type),
         len: expected.len.map(u32::try_from).transpose()?,
-        outcome: Some(proto::new_key::Outcome::Kept(draft)),
+        outcome: Some(proto::new_key::Outcome::Kept(asked(&draft))),
     })
 }

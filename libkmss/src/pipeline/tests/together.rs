@@ -35,17 +35,17 @@ fn runs(house: &House) -> Vec<String> {
 #[test]
 fn some_are_ended_before_the_next_ones_are_admitted() {
     let (house, _) = House::with_key();
-    house.quota.left.store(100, Ordering::SeqCst);
-    let ends = house.pipeline.make_each(&house.user, many(&house, 66));
+    house.quota.left.store(300, Ordering::SeqCst);
+    let ends = house.pipeline.make_each(&house.user, many(&house, 258));
     assert!(ends.iter().all(Result::is_ok));
     let order = house.happened();
     let at = |wanted: &str| {
         order.iter().enumerate().filter(|(_, line)| *line == wanted).map(|(at, _)| at).collect::<Vec<_>>()
     };
     let (intents, ended) = (at("audit generate intent"), at("audit generate success"));
-    assert_eq!((at("commit 64").len(), at("commit 2").len(), intents.len(), ended.len()), (1, 1, 66, 66));
-    assert!(intents[63] < at("commit 64")[0] && at("commit 64")[0] < ended[0]);
-    assert!(ended[63] < at("policy generate k64")[0] && intents[65] < at("commit 2")[0]);
+    assert_eq!((at("commit 256").len(), at("commit 2").len(), intents.len(), ended.len()), (1, 1, 258, 258));
+    assert!(intents[255] < at("commit 256")[0] && at("commit 256")[0] < ended[0]);
+    assert!(ended[255] < at("policy generate k256")[0] && intents[257] < at("commit 2")[0]);
 }
 
 #[test]
