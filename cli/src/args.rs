@@ -40,7 +40,8 @@ pub(crate) use self::global::{Global, ServerArgs};
 pub(crate) use self::hsm::{AdoptArgs, CloneArgs, HsmCommand};
 pub(crate) use self::hsm_probe::{HsmProbeArgs, ProbeGroup};
 pub(crate) use self::import::{
-    ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WrappingType,
+    ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WishesArgs,
+    WrappingType,
 };
 pub(crate) use self::jwt::{JwsArgs, JwtCommand, JwtSignArgs, JwtVerifyArgs};
 pub(crate) use self::key::{AuditModeArg, DeriveArgs, HdCurve, MoveArgs, NamedKey};

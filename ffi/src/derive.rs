@@ -16,7 +16,6 @@ use crate::mac::{KMSS_SHA256, hash_of, kmss_hash_algorithm};
 use crate::out::Out;
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
-use crate::wallet::restrict;
 use crate::wrap::secret;
 
 /// A key-derivation function. Plain numbers in C, so that any other value is an error and not undefined behaviour.
@@ -133,7 +132,7 @@ fn drafted(
 ) -> Result<(Expected, Draft), Failure> {
     let mut draft = wishes.draft(session, name, (expected.key_type, KeyClass::Secret))?;
     if is_seed {
-        restrict(&mut draft);
+        draft.restrict_to_seed();
     }
     Ok((expected, draft))
 }

@@ -22,7 +22,7 @@ use crate::out::Out;
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
 use crate::wallet::new_type;
-use crate::wrap::{expected, restricted};
+use crate::wrap::expected;
 
 /// The wrapping key stays, for other keys that were wrapped under it.
 pub const KMSS_IMPORT_KEEP: u32 = 1;
@@ -238,7 +238,7 @@ impl Incoming<'_> {
         let (expected, class) = expected(&self.spec, self.is_seed);
         let (mut draft, public) = (self.draft(class)?, self.draft(KeyClass::Public)?);
         if self.is_seed {
-            restricted(&mut draft);
+            draft.restrict_to_seed();
         }
         let wanted = draft.backend.clone().map_or_else(|| self.maker(), Ok)?;
         WrappingKey::require_place(with, &wanted)?;

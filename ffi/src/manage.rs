@@ -19,7 +19,7 @@ use crate::key::{KEYS, class, give, kmss_key, kmss_key_class};
 use crate::out::{Out, put_text};
 use crate::session::{LoggedIn, SESSIONS, kmss_session};
 use crate::status::kmss_status;
-use crate::wallet::{new_type, restrict};
+use crate::wallet::new_type;
 
 /// State of a key (NIST SP 800-57 part 1, section 7). Plain numbers in C: a newer KMSS may know more.
 pub type kmss_key_state = u32;
@@ -112,7 +112,7 @@ fn generated(
     if !key_type.is_asymmetric() {
         let mut draft = wishes.draft(session, name, (key_type, KeyClass::Secret))?;
         if is_seed {
-            restrict(&mut draft);
+            draft.restrict_to_seed();
         }
         return Ok(session.kms.perform(&session.caller, GenerateSecret { spec, draft })?);
     }

@@ -5,7 +5,7 @@ use std::ffi::c_char;
 
 use libkmss::key::{KeyClass, KeySpec, Usage};
 use libkmss::mechanism::{Curve, HdDerivation, HdPath, KeyType};
-use libkmss::operation::{DeriveChild, Draft, ObjectRef};
+use libkmss::operation::{DeriveChild, ObjectRef};
 
 use crate::boundary::{enter, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -24,12 +24,6 @@ pub(crate) fn new_type(text: &str) -> Result<(KeySpec, bool), Failure> {
         return Ok((KeySpec::Secret { key_type: KeyType::GenericSecret, len: HdDerivation::SEED }, true));
     }
     Ok((text.parse()?, false))
-}
-
-/// Makes of the draft of a generic secret that of a seed: pairs are derived from it, and it does nothing else.
-pub(crate) fn restrict(draft: &mut Draft) {
-    draft.usage = Usage { derive: true, ..Usage::default() };
-    draft.allowed_mechanisms = vec![HdDerivation::NUMBER];
 }
 
 /// Derives the key pair at `path` from `seed`: a key that `kmss_key_generate` made of the type `hd-seed`, or that was brought in as

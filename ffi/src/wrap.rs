@@ -6,8 +6,8 @@ use std::ffi::c_char;
 
 use libkmss::error::{Error, ErrorKind};
 use libkmss::key::{KeyClass, KeySpec};
-use libkmss::mechanism::{Hash, HdDerivation, KeyType};
-use libkmss::operation::{Chosen, Claims, Draft, Expected, ObjectRef, Unwrap, Wrap, Wrapping};
+use libkmss::mechanism::{Hash, KeyType};
+use libkmss::operation::{Chosen, Expected, ObjectRef, Unwrap, Wrap, Wrapping};
 
 use crate::boundary::{bytes, enter, text, word};
 use crate::draft::{Wishes, kmss_key_options};
@@ -17,7 +17,7 @@ use crate::key::{KEYS, give, kmss_key};
 use crate::out::Out;
 use crate::session::{SESSIONS, kmss_session};
 use crate::status::kmss_status;
-use crate::wallet::{new_type, restrict};
+use crate::wallet::new_type;
 
 /// How keys are wrapped. Plain numbers in C, so that any other value is an error and not undefined behaviour.
 pub type kmss_wrapping = u32;
@@ -37,7 +37,7 @@ fn chosen(wrapping: kmss_wrapping, key_type: KeyType) -> Result<Chosen, Failure>
         KMSS_WRAP_KW => Wrapping::Kw,
         KMSS_WRAP_KWP => Wrapping::Kwp,
         KMSS_WRAP_RSA_OAEP_SHA256 => Wrapping::RsaOaep(Hash::Sha256),
-        KMSS_WRAP_RSA_AES_SHA256 => Wrapping::RsaAes(Hash::Sha256),
+        KMSS_WRAP_RSA_AES_SHA256 => Wrapping::RsaAes { hash: Hash::Sha256, aes_len: 32 },
         _ => return Err(Failure::argument("wrapping is none of KMSS_WRAP_…")),
     };
     Ok(wrapping.chosen(key_type))
@@ -111,7 +111,7 @@ pub unsafe extern "C" fn kmss_unwrap(
         }
         let mut draft = wishes.draft(&session, name, (spec.key_type(), class))?;
         if is_seed {
-            restricted(&mut draft);
+            draft.restrict_to_seed();
         }
         let how = chosen(wrapping, under.key_type)?;
         let unwrapping = ObjectRef::clone(&under.object);
@@ -132,15 +132,6 @@ pub(crate) fn expected(spec: &KeySpec, is_seed: bool) -> (Expected, KeyClass) {
         KeySpec::Secret { len, .. } => (Expected { key_type, len: Some(*len) }, KeyClass::Secret),
         _ => (Expected { key_type, len: None }, KeyClass::Private),
     }
-}
-
-/// Makes of the draft of a generic secret that of a seed which others made.
-pub(crate) fn restricted(draft: &mut Draft) {
-    restrict(draft);
-    draft.claims = Claims::new(|object| {
-        let bits = object.key().and_then(|key| key.primary().ok()).map(|version| version.bits as usize);
-        bits.is_some_and(|bits| HdDerivation::SEEDS.contains(&(bits / 8)))
-    });
 }
 
 /// What derivation and encapsulation are to yield: a secret key, and whether that is a seed.

@@ -190,6 +190,12 @@ fn a_key_comes_in_where_it_is_wanted_or_not_at_all() {
     finish("").fail().mentions("name the backend `soft`");
     finish("--backend vault").fail().mentions("name the backend `soft`");
     kmss(home, "key show new --token main").fail();
+    // What is no seed is refused, and uses nothing up.
+    fs::write(home.file("short"), [7_u8; 8]).unwrap();
+    wrap(home, "short", "sha256", 256);
+    finish("--backend soft --type hd-seed").fail();
+    kmss(home, "key show new --token main").fail();
+    wrap(home, "value", "sha256", 256);
     finish("--backend soft --type hd-seed").succeed();
     let shown = json_items(&kmss(home, "key show new --token main --json").succeed());
     assert_eq!(shown[0]["uses"], serde_json::json!(["derive"]), "{shown:?}");

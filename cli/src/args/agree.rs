@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::TokenArg;
+use super::{TokenArg, WishesArgs};
 
 /// The secret key that is made.
 #[derive(Debug, Args)]
@@ -16,15 +16,8 @@ pub(crate) struct NewSecretArgs {
     /// What it is: aes:128, aes:192, aes:256, sm4, chacha20 or hmac:BITS
     #[arg(long = "type", value_name = "TYPE", default_value = "aes:256")]
     pub key_type: String,
-    /// CKA_ID in hex [default: taken from the key's unique id]
-    #[arg(long, value_name = "HEX")]
-    pub id: Option<String>,
-    /// Allow the key to be wrapped by other keys (it stays sensitive)
-    #[arg(long)]
-    pub extractable: bool,
-    /// What it may be used for, as of `kmss key import` [default: all that its type can do]
-    #[arg(long, value_name = "USE", value_delimiter = ',')]
-    pub usage: Vec<String>,
+    #[command(flatten)]
+    pub wishes: WishesArgs,
 }
 
 /// Key-derivation functions.

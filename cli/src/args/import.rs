@@ -55,6 +55,20 @@ pub(crate) enum HowWrapped {
     RsaAes,
 }
 
+/// What a key that comes in, or follows from another, is to have beside name and type.
+#[derive(Args, Debug)]
+pub(crate) struct WishesArgs {
+    /// CKA_ID in hex [default: 8 random bytes]
+    #[arg(long, value_name = "HEX")]
+    pub id: Option<String>,
+    /// Allow the key to be wrapped by other keys (it stays sensitive)
+    #[arg(long)]
+    pub extractable: bool,
+    /// What it may be used for, as of `kmss key import` [default: all that its type can do]
+    #[arg(long, value_name = "USE", value_delimiter = ',')]
+    pub usage: Vec<String>,
+}
+
 /// `kmss import begin`
 #[derive(Args, Debug)]
 pub(crate) struct ImportBeginArgs {
@@ -87,24 +101,18 @@ pub(crate) struct ImportFinishArgs {
     #[arg(long)]
     pub name: String,
     /// What it is: aes, sm4, chacha20, generic, hmac[:sha384]; of private keys (PKCS #8) rsa, ec, ed25519, sm2 and so on
-    #[arg(long = "type", value_name = "TYPE", default_value = "aes")]
-    pub key_type: String,
+    /// [default: aes; under an SM2 key sm2]
+    #[arg(long = "type", value_name = "TYPE")]
+    pub key_type: Option<String>,
     /// Its label (CKA_LABEL) [default: the name]
     #[arg(long)]
     pub label: Option<String>,
-    /// CKA_ID in hex [default: 8 random bytes]
-    #[arg(long, value_name = "HEX")]
-    pub id: Option<String>,
-    /// Allow the key to be wrapped by other keys (it stays sensitive)
-    #[arg(long)]
-    pub extractable: bool,
+    #[command(flatten)]
+    pub wishes: WishesArgs,
     /// Where it is kept: `soft`, or the name of an HSM of the configuration [default: where the token's keys are made]; under RSA
     /// that is where the wrapping key is, and nowhere else
     #[arg(long, value_name = "NAME")]
     pub backend: Option<String>,
-    /// What it may be used for, as of `kmss key import` [default: all that its type can do]
-    #[arg(long, value_name = "USE", value_delimiter = ',')]
-    pub usage: Vec<String>,
     /// The hash of OAEP
     #[arg(long, value_enum, default_value_t = OaepHash::Sha256)]
     pub oaep: OaepHash,
@@ -160,13 +168,6 @@ pub(crate) struct UnwrapArgs {
     /// What it is: aes, sm4, chacha20, generic, hmac[:sha384]; of private keys (PKCS #8) rsa, ec, ed25519, sm2 and so on
     #[arg(long = "type", value_name = "TYPE", default_value = "aes")]
     pub key_type: String,
-    /// CKA_ID in hex [default: taken from the key's unique id]
-    #[arg(long, value_name = "HEX")]
-    pub id: Option<String>,
-    /// Allow the key to be wrapped by other keys (it stays sensitive)
-    #[arg(long)]
-    pub extractable: bool,
-    /// What it may be used for, as of `kmss key import` [default: all that its type can do]
-    #[arg(long, value_name = "USE", value_delimiter = ',')]
-    pub usage: Vec<String>,
+    #[command(flatten)]
+    pub wishes: WishesArgs,
 }

@@ -45,7 +45,13 @@ pub(super) fn encapsulate(context: &Context, args: &EncapsulateArgs) -> Result<(
     import::require_absent(&args.out)?;
     let (made, ciphertext) = objects.encapsulate(&with, how, wanted(&*objects, &args.new)?)?;
     if let Err(e) = import::write(&args.out, &ciphertext) {
-        objects.destroy(&made)?;
+        // Nobody else can make this key any more.
+        objects.destroy(&made).map_err(|left| {
+            format!(
+                "{e}; the key `{}` is there without its ciphertext, and could not be destroyed: {left}",
+                args.new.name
+            )
+        })?;
         return Err(e);
     }
     objects.close()?;
@@ -86,16 +92,7 @@ fn wanted(objects: &dyn Objects, new: &NewSecretArgs) -> Result<(Expected, Draft
     let KeySpec::Secret { key_type, len } = key_type::parse(&new.key_type)? else {
         return Err(format!("`{}` is no type of secret keys", new.key_type).into());
     };
-    let wanted = Wanted {
-        name: new.name.clone(),
-        label: new.name.clone().into_bytes(),
-        identifier: new.id.as_deref().map(parse_hex).transpose()?,
-        sensitive: true,
-        extractable: new.extractable,
-        backend: None,
-        uses: key_import::uses(&new.usage)?,
-        is_seed: new.key_type.eq_ignore_ascii_case(key_type::SEED),
-    };
+    let wanted = Wanted::named(&new.name, &new.wishes, &new.key_type)?;
     let draft = key_import::draft(objects, (key_type, KeyClass::Secret), &wanted, None)?;
     Ok((Expected { key_type, len: Some(len) }, draft))
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use libkmss::clock::Timestamp;
 use libkmss::envelope::{Sm2Envelope, WrappingKey};
 use libkmss::key::{BackendId, Date, KeyClass, Object};
-use libkmss::mechanism::{Hash, KeyType, Mechanism, Oaep, RsaMechanism, Sm2Mechanism};
-use libkmss::operation::{Chosen, Wrapping};
+use libkmss::mechanism::{Hash, KeyType, Mechanism, Sm2Mechanism};
+use libkmss::operation::Wrapping;
 use serde_json::json;
 use x509_cert::der::pem::{LineEnding, encode_string};
 
+use super::key;
 use super::key_import::{self, Wanted};
-use super::{key, key_type};
 use crate::args::{
     ExportKeyArgs, HowWrapped, ImportBeginArgs, ImportCommand, ImportFinishArgs, OaepHash, UnwrapArgs, WrappingType,
 };
@@ -51,7 +51,7 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
     let end = Date::of(Timestamp(objects.now()?.0.saturating_add(u64::from(args.days) * DAY)));
     let mut private = objects.draft()?;
     private.identifier = private.id.0.iter().take(8).copied().collect();
-    private.backend = Some(BackendId::soft()).filter(|_| context.server().is_none());
+    private.backend = Some(BackendId::soft());
     let mut public = objects.draft()?;
     public.identifier.clone_from(&private.identifier);
     public.backend.clone_from(&private.backend);
@@ -91,29 +91,29 @@ fn finish(context: &Context, args: &ImportFinishArgs) -> Result<(), Failure> {
     if !key::parts(&*objects, &args.name)?.is_empty() {
         return Err(format!("a key named `{}` exists already in token `{token}`", args.name).into());
     }
+    // A key that does more than this is not used up.
+    let wrapping = WrappingKey::of(&with);
+    let usual = if wrapping == Some(WrappingKey::Sm2) { "sm2" } else { "aes" };
+    let said = args.key_type.as_deref().unwrap_or(usual);
     let wanted = Wanted {
-        name: args.name.clone(),
         label: args.label.clone().unwrap_or_else(|| args.name.clone()).into_bytes(),
-        identifier: args.id.as_deref().map(key::parse_hex).transpose()?,
-        sensitive: true,
-        extractable: args.extractable,
-        backend: key::chosen(context, args.backend.clone())?,
-        uses: key_import::uses(&args.usage)?,
-        is_seed: args.key_type.eq_ignore_ascii_case(key_type::SEED),
+        backend: args.backend.as_deref().map(|name| BackendId(name.to_owned().into())),
+        ..Wanted::named(&args.name, &args.wishes, said)?
     };
     let wrapped = material::read(&args.file)?;
-    // A key that does more than this is not used up.
-    let made = match WrappingKey::of(&with) {
+    let made = match wrapping {
         Some(WrappingKey::Rsa(_)) => {
-            let (key_type, class) = self::key_type(&args.key_type)?;
-            let number = Some(WrappingKey::RSA_AES_KEY_WRAP);
-            let how = Chosen { mechanism: rsa_aes(args.oaep, args.aes), number };
+            let (key_type, class) = self::key_type(said)?;
+            let aes_len = usize::from(args.aes / 8);
+            let how = Wrapping::RsaAes { hash: hash_of(args.oaep), aes_len }.chosen(KeyType::Rsa);
             WrappingKey::require_place(&with, wanted.backend.as_ref().unwrap_or(&objects.namespace().backend))?;
             let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
             let made = objects.unwrap(&with, &how, &wrapped, key_type, draft)?;
+            key_import::require_seed(&*objects, &made, &wanted)?;
             key_import::with_public(&*objects, made, &wanted)?
         }
-        Some(WrappingKey::Sm2) => enveloped(&*objects, &with, &wrapped, &wanted)?,
+        Some(WrappingKey::Sm2) if said.eq_ignore_ascii_case("sm2") => enveloped(&*objects, &with, &wrapped, &wanted)?,
+        Some(WrappingKey::Sm2) => return Err(format!("under SM2 keys come SM2 keys alone, not `{said}`").into()),
         None => return Err(format!("`{}` is no wrapping key: make one with `kmss import begin`", args.with).into()),
     };
     if !args.keep {
@@ -155,7 +155,7 @@ fn enveloped(
 /// Runs `kmss export`.
 ///
 /// # Errors
-/// The key may not leave, or is in a device; what it was to be written to is gone then.
+/// The key may not leave, or is in a device.
 pub(super) fn export(context: &Context, args: &ExportKeyArgs) -> Result<(), Failure> {
     let token = &args.key.token.token;
     let objects = context.objects(token)?;
@@ -201,16 +201,15 @@ fn wrapped(objects: &dyn Objects, key: &Arc<Object>, under: &str, args: &ExportK
 /// How keys are wrapped under one of this type: as was said, or as is usual.
 fn wrapping(how: Option<HowWrapped>, oaep: OaepHash, under: KeyType) -> Result<Wrapping, Failure> {
     let wrapping = match how {
-        None if under == KeyType::Rsa => Wrapping::RsaAes(hash_of(oaep)),
-        None => Wrapping::usual(under),
+        None if under != KeyType::Rsa => Wrapping::usual(under),
         Some(HowWrapped::Kw) => Wrapping::Kw,
         Some(HowWrapped::Kwp) => Wrapping::Kwp,
         Some(HowWrapped::RsaOaep) => Wrapping::RsaOaep(hash_of(oaep)),
-        Some(HowWrapped::RsaAes) => Wrapping::RsaAes(hash_of(oaep)),
+        None | Some(HowWrapped::RsaAes) => Wrapping::RsaAes { hash: hash_of(oaep), aes_len: 32 },
     };
     let fits = match wrapping {
         Wrapping::Kw | Wrapping::Kwp => matches!(under, KeyType::Aes | KeyType::Sm4),
-        Wrapping::RsaOaep(_) | Wrapping::RsaAes(_) => under == KeyType::Rsa,
+        Wrapping::RsaOaep(_) | Wrapping::RsaAes { .. } => under == KeyType::Rsa,
     };
     match fits {
         true => Ok(wrapping),
@@ -238,19 +237,11 @@ pub(super) fn unwrap(context: &Context, args: &UnwrapArgs) -> Result<(), Failure
     let under = with.key().ok_or("it is no key")?.key_type;
     let how = wrapping(args.how, args.oaep, under)?.chosen(under);
     key::require_new(&*objects, &args.name, token)?;
-    let wanted = Wanted {
-        name: args.name.clone(),
-        label: args.name.clone().into_bytes(),
-        identifier: args.id.as_deref().map(key::parse_hex).transpose()?,
-        sensitive: true,
-        extractable: args.extractable,
-        backend: None,
-        uses: key_import::uses(&args.usage)?,
-        is_seed: args.key_type.eq_ignore_ascii_case(key_type::SEED),
-    };
+    let wanted = Wanted::named(&args.name, &args.wishes, &args.key_type)?;
     let (key_type, class) = self::key_type(&args.key_type)?;
     let draft = key_import::draft(&*objects, (key_type, class), &wanted, None)?;
     let made = objects.unwrap(&with, &how, &material::read(&args.file)?, key_type, draft)?;
+    key_import::require_seed(&*objects, &made, &wanted)?;
     let made = key_import::with_public(&*objects, made, &wanted)?;
     objects.close()?;
     if context.global.json {
@@ -267,12 +258,6 @@ const fn hash_of(hash: OaepHash) -> Hash {
         OaepHash::Sha384 => Hash::Sha384,
         OaepHash::Sha512 => Hash::Sha512,
     }
-}
-
-fn rsa_aes(hash: OaepHash, bits: u16) -> Mechanism {
-    let hash = hash_of(hash);
-    let oaep = Oaep { hash, mgf: hash, label: Vec::new() };
-    Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep, aes_len: usize::from(bits / 8) })
 }
 
 /// The type of a key as people write it, and what part of a key it is.
@@ -300,9 +285,13 @@ pub(super) fn require_absent(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Writes a file that was not there, for its owner alone.
+/// Writes a file that was not there, for its owner alone; where that fails it is not there again.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let cannot = |e| format!("`{}` cannot be made: {e}", path.display());
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(cannot)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| cannot(e).into())
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(|e| {
+        // What is half there helps nobody, and is in the way of the next try.
+        let _ = std::fs::remove_file(path);
+        cannot(e).into()
+    })
 }

@@ -103,7 +103,7 @@ impl How {
         draft.protection = Protection { sensitive: true, extractable: self.extractable, ..Protection::default() };
         draft.private = true;
         if self.is_seed {
-            key_derive::restrict(&mut draft);
+            draft.restrict_to_seed();
         }
         draft.pre_active = self.pre_active;
         draft.backend.clone_from(&self.backend);

@@ -2,18 +2,11 @@
 
 use libkmss::key::{KeyClass, KeySpec, Protection, Usage};
 use libkmss::mechanism::{Curve, HdDerivation};
-use libkmss::operation::Draft;
 
 use super::key::{self, parse_hex};
 use crate::args::{DeriveArgs, HdCurve};
 use crate::context::Context;
 use crate::output::{self, Failure};
-
-/// Makes of the draft of a generic secret that of a seed: pairs are derived from it, and it does nothing else.
-pub(super) fn restrict(draft: &mut Draft) {
-    draft.usage = Usage { derive: true, ..Usage::default() };
-    draft.allowed_mechanisms = vec![HdDerivation::NUMBER];
-}
 
 /// Runs `kmss key derive`.
 ///

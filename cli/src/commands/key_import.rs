@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use x509_cert::Certificate;
 use x509_cert::der::{Decode as _, Encode as _};
 
-use super::{key, key_derive, key_type};
-use crate::args::ImportArgs;
+use super::{key, key_type};
+use crate::args::{ImportArgs, WishesArgs};
 use crate::context::Context;
 use crate::material::{self, Incoming, Item};
 use crate::objects::Objects;
@@ -90,6 +90,25 @@ pub(super) struct Wanted {
     pub(super) is_seed: bool,
 }
 
+impl Wanted {
+    /// A sensitive key called `name`, with these wishes.
+    ///
+    /// # Errors
+    /// A CKA_ID that is none, a use that is none.
+    pub(super) fn named(name: &str, wishes: &WishesArgs, key_type: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            name: name.to_owned(),
+            label: name.as_bytes().to_vec(),
+            identifier: wishes.id.as_deref().map(key::parse_hex).transpose()?,
+            sensitive: true,
+            extractable: wishes.extractable,
+            backend: None,
+            uses: uses(&wishes.usage)?,
+            is_seed: key_type.eq_ignore_ascii_case(key_type::SEED),
+        })
+    }
+}
+
 /// Keys on one side, certificates on the other.
 fn sort(incoming: Vec<Incoming>, secret_type: Option<KeyType>) -> Result<(Vec<Found>, Vec<Vec<u8>>), Failure> {
     let (mut keys, mut certificates) = (Vec::new(), Vec::new());
@@ -163,6 +182,18 @@ pub(super) fn with_public(objects: &dyn Objects, made: Arc<Object>, wanted: &Wan
     }
 }
 
+/// Refuses a secret that is to be a seed and is not as long as one. A home has refused it before; what a server took goes again.
+pub(super) fn require_seed(objects: &dyn Objects, made: &Arc<Object>, wanted: &Wanted) -> Result<(), Failure> {
+    if !wanted.is_seed || Draft::has_length_of_seed(made) {
+        return Ok(());
+    }
+    let why = "seeds have 16 to 64 bytes (BIP-32), and this secret has not";
+    match objects.destroy(made) {
+        Ok(()) => Err(why.into()),
+        Err(left) => Err(format!("{why}; it came in as `{}`, and could not be destroyed: {left}", wanted.name).into()),
+    }
+}
+
 /// The draft of a key as it is wanted.
 ///
 /// # Errors
@@ -191,7 +222,7 @@ pub(super) fn draft(
         draft.protection = Protection { sensitive, extractable, ..Protection::default() };
     }
     if wanted.is_seed {
-        key_derive::restrict(&mut draft);
+        draft.restrict_to_seed();
     }
     Ok(draft)
 }

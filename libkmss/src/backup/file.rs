@@ -57,6 +57,12 @@ impl ArchiveFile {
         }
         rename_new(&self.partial, &self.path).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => taken(&self.path),
+            io::ErrorKind::Unsupported | io::ErrorKind::PermissionDenied => {
+                let why =
+                    "its file system has no names that nobody else can take meanwhile: write it elsewhere, and copy it";
+                Error::new(ErrorKind::Storage, format!("`{}` cannot get its name: {why}", self.path.display()))
+                    .with_source(e)
+            }
             _ => unwritten(&self.path, e),
         })?;
         self.named = true;

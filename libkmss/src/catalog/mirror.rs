@@ -14,7 +14,7 @@ use super::{Catalog, key_for};
 use crate::caller::Caller;
 use crate::domain::Rewrapped;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Metadata, Object, Storage};
+use crate::key::{Body, DomainKey, DomainVersion, Key, KeyVersion, Lifecycle, Metadata, Object, Storage};
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::{BackendId, ObjectId};
 
@@ -243,6 +243,11 @@ fn followed(current: &Object, object: Object) -> Result<Object> {
                 ..new.metadata.clone()
             },
             audit: old.audit,
+            lifecycle: Lifecycle {
+                // Older servers do not say it.
+                material_of: new.lifecycle.material_of.or(old.lifecycle.material_of),
+                ..new.lifecycle.clone()
+            },
             ..Key { versions: new.versions.into_iter().map(|version| dated(version, old)).collect(), ..*new }
         })),
         (body, _) => body,

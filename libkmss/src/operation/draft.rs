@@ -13,6 +13,7 @@ use crate::key::{
     Attachment, AuditMode, BackendId, Body, CachedKey, Date, Key, KeyClass, KeyState, KeyVersion, Lifecycle, Material,
     Metadata, Object, Protection, Storage, Usage,
 };
+use crate::mechanism::HdDerivation;
 use crate::permit::{NewObject, Permit, Wishes};
 use crate::tenant::{NamespaceId, ObjectId};
 
@@ -92,6 +93,21 @@ impl std::fmt::Debug for Claims {
 }
 
 impl Draft {
+    /// Makes of the draft of a generic secret that of a seed ([`HdDerivation`]): pairs are derived from it, and it does nothing else. A
+    /// secret that is not as long as seeds are is refused.
+    pub fn restrict_to_seed(&mut self) {
+        self.usage = Usage { derive: true, ..Usage::default() };
+        self.allowed_mechanisms = vec![HdDerivation::NUMBER];
+        self.claims = Claims::new(Self::has_length_of_seed);
+    }
+
+    /// Whether an object is a key as long as seeds are.
+    #[must_use]
+    pub fn has_length_of_seed(object: &Object) -> bool {
+        let bits = object.key().and_then(|key| key.primary().ok()).map(|version| version.bits as usize);
+        bits.is_some_and(|bits| HdDerivation::SEEDS.contains(&(bits / 8)))
+    }
+
     /// A draft with the defaults of a public, modifiable, copyable, destroyable object without uses.
     #[must_use]
     pub fn new(id: ObjectId, storage: Storage) -> Self {

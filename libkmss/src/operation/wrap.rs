@@ -53,8 +53,13 @@ pub enum Wrapping {
     Kwp,
     /// RSAES-OAEP, with this hash and MGF1 with it: secret keys.
     RsaOaep(Hash),
-    /// A fresh AES-256 key under RSAES-OAEP with this hash, followed by the key under that one by KWP (PKCS#11 3.2, 6.1.21).
-    RsaAes(Hash),
+    /// A fresh AES key under RSAES-OAEP, followed by the key under that one by KWP (PKCS#11 3.2, 6.1.21).
+    RsaAes {
+        /// The hash of OAEP and of MGF1.
+        hash: Hash,
+        /// Length of the AES key in bytes.
+        aes_len: usize,
+    },
 }
 
 impl Wrapping {
@@ -65,7 +70,7 @@ impl Wrapping {
     #[must_use]
     pub const fn usual(key_type: KeyType) -> Self {
         match key_type {
-            KeyType::Rsa => Self::RsaAes(Hash::Sha256),
+            KeyType::Rsa => Self::RsaAes { hash: Hash::Sha256, aes_len: 32 },
             _ => Self::Kwp,
         }
     }
@@ -82,8 +87,8 @@ impl Wrapping {
             Self::Kw => (Mechanism::Cipher(cipher, CipherMode::KeyWrap { iv: [0xA6; 8] }), 0x2109),
             Self::Kwp => (Mechanism::Cipher(cipher, CipherMode::KeyWrapPad), 0x210B),
             Self::RsaOaep(hash) => (Mechanism::Rsa(RsaMechanism::Oaep(oaep(hash))), 0x0009),
-            Self::RsaAes(hash) => {
-                (Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: oaep(hash), aes_len: 32 }), Self::RSA_AES)
+            Self::RsaAes { hash, aes_len } => {
+                (Mechanism::Rsa(RsaMechanism::AesKeyWrap { oaep: oaep(hash), aes_len }), Self::RSA_AES)
             }
         };
         // The numbers of SM4 are their vendors'.

@@ -68,7 +68,7 @@ impl Pipeline {
         if !new.is_empty() {
             // Budgets were asked when it began.
             let reservation = self.reserve(true, caller, resolved, asked, moment, &new);
-            granted.later.extend(reservation.map_err(|refusal| trace.told(refusal))?);
+            granted.later.extend(trace.reserved(reservation)?);
             granted.limits.extend(new);
         }
         let of_data = verdict.of_data(request.action);

@@ -44,6 +44,7 @@ impl From<&Lifecycle> for proto::Lifecycle {
             rotation_uses: life.rotation.as_ref().and_then(|rule| rule.uses),
             rotation_bytes: life.rotation.as_ref().and_then(|rule| rule.bytes),
             rotation_strict: life.rotation.as_ref().is_some_and(|rule| rule.strict),
+            material_of: life.material_of.map(|id| id.0.to_vec()),
         }
     }
 }
@@ -91,7 +92,7 @@ pub(super) fn lifecycle(life: proto::Lifecycle) -> Result<Lifecycle> {
         since: life.since_ms.map(Timestamp),
         rotation: rule(life.rotation_days, (life.rotation_uses, life.rotation_bytes), life.rotation_strict),
         counts_with: None,
-        material_of: None,
+        material_of: life.material_of.as_deref().map(object_id).transpose()?,
         activation: life.activation_ms.map(Timestamp),
         deactivation: life.deactivation_ms.map(Timestamp),
         retirement,

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use libkmss::error::ErrorKind;
-use libkmss::key::{KeyComponents, KeySpec, PublicComponents};
+use libkmss::key::{KeyComponents, KeySpec, Lifecycle, PublicComponents};
 use libkmss::mechanism::{
     BlockCipher, Ccm, ChaCha20Poly1305, CipherMode, Ctr, Curve, DhGroup, DhMechanism, EcMechanism, EcdhKdf, Gcm, Hash,
     HdDerivation, Hedge, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, KeyType, LedgerDigest,
@@ -10,6 +10,7 @@ use libkmss::mechanism::{
     PqcMechanism, PqcSet, PqcSignature, Pss, Randoms, RsaMechanism, Segment, SlhDsaSet, Sm2Mechanism, TlsMechanism,
 };
 use libkmss::secret::Secret;
+use libkmss::tenant::ObjectId;
 use prost::Message;
 
 use super::Numbered;
@@ -280,4 +281,12 @@ fn identities_have_their_length() {
     assert_eq!(super::object_id(&[1; 16]).unwrap().0, [1; 16]);
     assert!(super::object_id(&[1; 15]).is_err() && super::request_id(&[1; 17]).is_err());
     assert_eq!(super::request_id(&[]).unwrap(), None);
+}
+
+#[test]
+fn whose_material_a_copy_has_crosses_the_wire() {
+    let copy = Lifecycle { material_of: Some(ObjectId([7; 16])), version: 3, ..Lifecycle::default() };
+    assert_eq!(super::life::lifecycle((&copy).into()).unwrap(), copy);
+    let short = proto::Lifecycle { material_of: Some(vec![7; 15]), ..(&copy).into() };
+    assert!(super::life::lifecycle(short).is_err());
 }

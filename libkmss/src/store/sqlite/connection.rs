@@ -30,7 +30,8 @@ const KEPT: i64 = if cfg!(test) { 256 } else { 4096 };
 /// A log of more bytes than that is not left to who opens the store next.
 const LONG_LOG: u64 = 512 << 10;
 /// Pages of the log from which on a commit brings it into the database: SQLite's own number, and the one for many batches at once.
-/// Of those, nearly every page is another one, and a log of 4 MiB would be full every hundred keys.
+/// Of those, nearly every page is another one, and a log of 4 MiB would be full every hundred keys. The next commit of few brings in
+/// what is longer.
 const LOG_PAGES: (u32, u32) = (1000, 16_384);
 /// So many batches in one commit are many.
 const MANY: usize = 16;
