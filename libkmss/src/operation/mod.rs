@@ -408,10 +408,22 @@ impl Hall {
             keeper.keep(permit, document)?;
         }
         match self.catalog.create(caller, &mut objects) {
+            // One after the other, as it takes over the halves of a pair: the second may not be here yet.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                objects.iter().map(|object| self.catalog.get(caller, object.id)).collect()
+                objects.iter_mut().map(|object| self.known_or_created(caller, object)).collect()
             }
             created => created,
+        }
+    }
+
+    fn known_or_created(&self, caller: &Caller, object: &mut Object) -> Result<Arc<Object>> {
+        match self.catalog.get(caller, object.id) {
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            known => return known,
+        }
+        match self.catalog.create(caller, std::slice::from_mut(object)) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.catalog.get(caller, object.id),
+            created => created?.pop().ok_or_else(too_little),
         }
     }
 
