@@ -6,7 +6,6 @@ use libkmss::key::{Expected, KeyClass, KeyComponents, KeySpec, Object, PublicCom
 use libkmss::mechanism::{EcMechanism, EcdhKdf, Hkdf, HkdfSalt, Kbkdf, KdfMechanism, Mechanism};
 use libkmss::operation::{Draft, Encapsulate};
 use libkmss::secret::Secret;
-use serde_json::json;
 
 use super::key::parse_hex;
 use super::key_import::{self, Wanted};
@@ -144,7 +143,7 @@ fn told(
     then: Option<&str>,
 ) -> Result<(), Failure> {
     if context.global.json {
-        return output::json(&json!(key::describe(made)));
+        return output::json(&key::describe(made));
     }
     let key = made.key().ok_or("the new object is no key")?;
     output::line(&format!(

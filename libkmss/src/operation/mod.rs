@@ -407,22 +407,25 @@ impl Hall {
         for document in objects.iter().filter(|object| object.key().is_none()) {
             keeper.keep(permit, document)?;
         }
+        let wanted = objects.clone();
         match self.catalog.create(caller, &mut objects) {
-            // One after the other, as it takes over the halves of a pair: the second may not be here yet.
+            // Whoever follows takes over the halves of a pair one by one, and without a PIN the public one alone. They keep the names
+            // that the keeper gave them, whatever the attempt made of these.
             Err(e) if e.kind() == ErrorKind::AlreadyExists => {
-                objects.iter_mut().map(|object| self.known_or_created(caller, object)).collect()
+                wanted.into_iter().map(|object| self.known_or_created(caller, object)).collect()
             }
             created => created,
         }
     }
 
-    fn known_or_created(&self, caller: &Caller, object: &mut Object) -> Result<Arc<Object>> {
+    fn known_or_created(&self, caller: &Caller, object: Object) -> Result<Arc<Object>> {
         match self.catalog.get(caller, object.id) {
             Err(e) if e.kind() == ErrorKind::NotFound => {}
             known => return known,
         }
-        match self.catalog.create(caller, std::slice::from_mut(object)) {
-            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.catalog.get(caller, object.id),
+        let (id, mut object) = (object.id, [object]);
+        match self.catalog.create(caller, &mut object) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => self.catalog.get(caller, id),
             created => created?.pop().ok_or_else(too_little),
         }
     }

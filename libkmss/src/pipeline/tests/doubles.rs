@@ -7,18 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use crate::audit::{AuditEvent, AuditSink, AuditSummary, Outcome};
-use crate::backend::soft::SoftBackend;
-use crate::backend::{Backend, Ciphering, Digesting, Signing, Verifying};
 use crate::caller::Caller;
 use crate::clock::{Clock, Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Alteration, BackendId, Derivation, DeviceObject, Expected, KeyComponents, KeySpec, Material};
-use crate::mechanism::{Hash, KeyType, Mechanism};
-use crate::permit::{Permit, Subject};
+use crate::key::{Action, Alteration};
+use crate::permit::Subject;
 use crate::policy::{Decision, Obligation, PolicyEngine, PolicyRequest, QuorumRequest, RuleRate};
 use crate::quota::{Demand, Limit, QuotaLedger, Refusal, Reservation};
-use crate::random::Random;
-use crate::secret::Secret;
 use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, StoreKey};
 
 /// What happened, in order.
@@ -26,7 +21,7 @@ use crate::store::{Batch, Change, Commit, Entry, MemoryStore, Revision, Store, S
 pub(super) struct Journal(Mutex<Vec<String>>);
 
 impl Journal {
-    fn note(&self, line: String) {
+    pub(super) fn note(&self, line: String) {
         self.0.lock().unwrap().push(line);
     }
 
@@ -436,165 +431,5 @@ impl Store for Shelf {
 
     fn generation(&self) -> u64 {
         self.inner.generation() + u64::from(self.odd.load(Ordering::SeqCst))
-    }
-}
-
-/// The software engine, which tells what it is asked to do and can be out of order.
-pub(super) struct Engine {
-    journal: Arc<Journal>,
-    inner: SoftBackend,
-    pub(super) broken: AtomicBool,
-    /// Whether what it holds stands in a device.
-    pub(super) is_device: AtomicBool,
-    /// What happens while it generates the next key.
-    pub(super) meanwhile: Mutex<Option<Meanwhile>>,
-}
-
-type Meanwhile = Box<dyn FnOnce() + Send>;
-
-impl Engine {
-    pub(super) fn new(journal: Arc<Journal>) -> Self {
-        Self {
-            journal,
-            inner: SoftBackend::new().unwrap(),
-            broken: AtomicBool::new(false),
-            is_device: AtomicBool::new(false),
-            meanwhile: Mutex::default(),
-        }
-    }
-
-    fn asked(&self, what: &str) -> Result<&SoftBackend> {
-        self.journal.note(format!("backend {what}"));
-        if self.broken.load(Ordering::SeqCst) {
-            return Err(Error::new(ErrorKind::BackendUnavailable, "the device does not answer"));
-        }
-        Ok(&self.inner)
-    }
-}
-
-impl Backend for Engine {
-    fn id(&self) -> &BackendId {
-        self.inner.id()
-    }
-
-    fn sign(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Signing>> {
-        self.asked("sign")?.sign(permit, mechanism)
-    }
-
-    fn verify(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Verifying>> {
-        self.asked("verify")?.verify(permit, mechanism)
-    }
-
-    fn recover(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
-        self.asked("recover")?.recover(permit, mechanism)
-    }
-
-    fn encrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
-        self.asked("encrypt")?.encrypt(permit, mechanism)
-    }
-
-    fn decrypt(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Box<dyn Ciphering>> {
-        self.asked("decrypt")?.decrypt(permit, mechanism)
-    }
-
-    fn digest(&self, permit: &Permit, hash: Hash) -> Result<Box<dyn Digesting>> {
-        self.asked("digest")?.digest(permit, hash)
-    }
-
-    fn generate(&self, permit: &Permit, spec: &KeySpec) -> Result<Material> {
-        if let Some(meanwhile) = self.meanwhile.lock().unwrap().take() {
-            meanwhile();
-        }
-        self.asked("generate")?.generate(permit, spec)
-    }
-
-    fn generate_pair(&self, permit: &Permit, spec: &KeySpec) -> Result<(Material, Material)> {
-        self.asked("generate pair")?.generate_pair(permit, spec)
-    }
-
-    fn import(&self, permit: &Permit, components: &KeyComponents) -> Result<Material> {
-        self.asked("import")?.import(permit, components)
-    }
-
-    fn export(&self, permit: &Permit) -> Result<KeyComponents> {
-        self.asked("export")?.export(permit)
-    }
-
-    fn wrap(&self, permit: &Permit, mechanism: &Mechanism) -> Result<Vec<u8>> {
-        self.asked("wrap")?.wrap(permit, mechanism)
-    }
-
-    fn unwrap(
-        &self,
-        permit: &Permit,
-        mechanism: &Mechanism,
-        wrapped: &[u8],
-        key_type: KeyType,
-        len: Option<usize>,
-    ) -> Result<Material> {
-        self.asked("unwrap")?.unwrap(permit, mechanism, wrapped, key_type, len)
-    }
-
-    fn make(&self, permit: &Permit, mechanism: &Mechanism, expected: Expected) -> Result<Material> {
-        self.asked("make")?.make(permit, mechanism, expected)
-    }
-
-    fn derive(&self, permit: &Permit, mechanism: &Mechanism, wanted: &[Expected]) -> Result<Derivation> {
-        self.asked("derive")?.derive(permit, mechanism, wanted)
-    }
-
-    fn derive_data(&self, permit: &Permit, mechanism: &Mechanism, len: Option<usize>) -> Result<Secret> {
-        self.asked("derive-data")?.derive_data(permit, mechanism, len)
-    }
-
-    fn encapsulate(
-        &self,
-        permit: &Permit,
-        mechanism: &Mechanism,
-        kind: KeyType,
-        len: Option<usize>,
-    ) -> Result<(Material, Vec<u8>)> {
-        self.asked("encapsulate")?.encapsulate(permit, mechanism, kind, len)
-    }
-
-    fn decapsulate(
-        &self,
-        permit: &Permit,
-        mechanism: &Mechanism,
-        ciphertext: &[u8],
-        kind: KeyType,
-        len: Option<usize>,
-    ) -> Result<Material> {
-        self.asked("decapsulate")?.decapsulate(permit, mechanism, ciphertext, kind, len)
-    }
-
-    fn destroy(&self, permit: &Permit) -> Result<()> {
-        self.asked("destroy")?.destroy(permit)
-    }
-
-    fn device_objects(&self, _: &[u8]) -> Result<Vec<DeviceObject>> {
-        let object = DeviceObject { place: b"slot 1".to_vec(), label: None };
-        Ok(if self.is_device.load(Ordering::SeqCst) { vec![object] } else { Vec::new() })
-    }
-
-    fn seed_random(&self, permit: &Permit, seed: &[u8]) -> Result<()> {
-        self.asked("seed")?.seed_random(permit, seed)
-    }
-
-    fn random(&self, permit: &Permit, out: &mut [u8]) -> Result<()> {
-        self.asked("random")?.random(permit, out)
-    }
-
-    fn entropy(&self) -> &dyn Random {
-        self.inner.entropy()
-    }
-}
-
-/// The engine's generator for the catalogue.
-pub(super) struct Dice(pub(super) Arc<Engine>);
-
-impl Random for Dice {
-    fn fill(&self, out: &mut [u8]) -> Result<()> {
-        self.0.entropy().fill(out)
     }
 }

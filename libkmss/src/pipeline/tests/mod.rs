@@ -7,6 +7,8 @@ mod blocks;
 mod doubles;
 mod effects;
 mod encapsulation;
+mod engine;
+mod followed;
 mod life;
 mod precedents;
 mod quotas;
@@ -21,7 +23,8 @@ mod tokens;
 
 use std::sync::Arc;
 
-use self::doubles::{Budget, Engine, Journal, Judge, Log, Noted, Shelf, Watch};
+use self::doubles::{Budget, Journal, Judge, Log, Noted, Shelf, Watch};
+use self::engine::{Dice, Engine};
 use super::*;
 use crate::backend::Backend;
 use crate::caller::{CallerParts, Login, Principal};
@@ -58,7 +61,7 @@ impl House {
         let engine = Arc::new(Engine::new(Arc::clone(&journal)));
         let store = Arc::new(Shelf::new(Arc::clone(&journal)));
         let fresh = || Arc::new(DomainKey::ephemeral(Suite::Nist, engine.entropy()).unwrap());
-        let random = Arc::new(doubles::Dice(Arc::clone(&engine)));
+        let random = Arc::new(Dice(Arc::clone(&engine)));
         let vault = Vault::new(Arc::clone(&store) as _, Arc::clone(&random) as _, fresh());
         let rules = Arc::new(RuleBook::new(Arc::clone(&store) as _, Arc::clone(&random) as _, fresh()));
         let catalog = Arc::new(Catalog::new(Arc::clone(&store) as _, random, fresh()));

@@ -150,7 +150,7 @@ impl SqliteStore {
         let (true, Some(page)) = (!open.read_only, &self.page) else {
             return Err(Error::new(ErrorKind::ReadOnly, "the home is read-only"));
         };
-        open.expect(batches.len())?;
+        open.let_log_grow(batches.len())?;
         let transaction = open.begin_write()?;
         if open.has_moved()? {
             return Err(Error::new(ErrorKind::HomeUnsafe, REPLACED));
