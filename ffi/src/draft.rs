@@ -96,7 +96,7 @@ impl<'a> Wishes<'a> {
         draft.pre_active = self.has(KMSS_KEY_PRE_ACTIVE);
         draft.backend = self.backend.map(|name| BackendId(name.to_owned().into()));
         draft.identifier = match self.id {
-            [] => draft.id.0.iter().take(8).copied().collect(),
+            [] => draft.id.usual_identifier(),
             id => id.to_vec(),
         };
         if class != KeyClass::Public {

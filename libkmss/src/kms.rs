@@ -344,7 +344,7 @@ impl Kms {
     /// The random source fails.
     pub fn draft(&self, storage: Storage) -> Result<Draft> {
         let id = match storage {
-            Storage::Stored => ObjectId(self.fresh_id()?),
+            Storage::Stored => self.fresh_object()?,
             Storage::Ephemeral => self.identities.next(self.random.as_ref())?,
         };
         Ok(Draft::new(id, storage))
@@ -437,6 +437,10 @@ impl Kms {
 
     fn catalog(&self) -> &Catalog {
         &self.pipeline.hall.catalog
+    }
+
+    fn fresh_object(&self) -> Result<ObjectId> {
+        ObjectId::fresh(self.now(), self.random.as_ref())
     }
 
     fn fresh_id(&self) -> Result<[u8; 16]> {

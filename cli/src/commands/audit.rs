@@ -145,7 +145,7 @@ fn described(record: &Record) -> String {
     let mut line = format!("{}  ", output::time(record.time.0));
     let object = record.object.as_ref().map(|o| {
         let name = [&o.name, &o.origin, &o.label].into_iter().map(text).find(|n| !n.is_empty());
-        let name = name.unwrap_or_else(|| o.id.chars().take(8).collect());
+        let name = name.unwrap_or_else(|| o.id.to_string());
         format!("{} {}{name}", o.class, if o.storage.is_some() { "session key of " } else { "" })
     });
     match record.kind.as_str() {

@@ -50,7 +50,7 @@ fn begin(context: &Context, args: &ImportBeginArgs) -> Result<(), Failure> {
     };
     let end = Date::of(Timestamp(objects.now()?.0.saturating_add(u64::from(args.days) * DAY)));
     let mut private = objects.draft()?;
-    private.identifier = private.id.0.iter().take(8).copied().collect();
+    private.identifier = private.id.usual_identifier();
     private.backend = Some(BackendId::soft());
     let mut public = objects.draft()?;
     public.identifier.clone_from(&private.identifier);

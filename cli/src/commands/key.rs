@@ -107,7 +107,7 @@ impl How {
         }
         draft.pre_active = self.pre_active;
         draft.backend.clone_from(&self.backend);
-        draft.identifier = self.identifier.clone().unwrap_or_else(|| draft.id.0.iter().take(8).copied().collect());
+        draft.identifier = self.identifier.clone().unwrap_or_else(|| draft.id.usual_identifier());
         if !is_pair {
             return Ok((draft, None));
         }

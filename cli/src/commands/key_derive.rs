@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: &DeriveArgs) -> Result<(), Failure> {
     private.usage = Usage { sign: true, ..Usage::default() };
     private.protection = Protection { sensitive: true, ..Protection::default() };
     private.private = true;
-    private.identifier = identifier.unwrap_or_else(|| private.id.0.iter().take(8).copied().collect());
+    private.identifier = identifier.unwrap_or_else(|| private.id.usual_identifier());
     let mut public = key::draft(&*objects, name, &spec, KeyClass::Public)?;
     public.usage = Usage { verify: true, ..Usage::default() };
     public.identifier.clone_from(&private.identifier);

@@ -212,7 +212,7 @@ pub(super) fn draft(
     draft.identifier = match (&wanted.identifier, partner) {
         (Some(identifier), _) => identifier.clone(),
         (None, Some(partner)) => partner.identifier.clone(),
-        (None, None) => draft.id.0.iter().take(8).copied().collect(),
+        (None, None) => draft.id.usual_identifier(),
     };
     let possible = Usage::all_for(key_type, class);
     draft.usage = wanted.uses.map_or(possible, |wanted| both(possible, wanted));
@@ -249,7 +249,7 @@ fn store_certificates(
             }
             None => {
                 draft.label = tbs.subject().to_string().into_bytes();
-                draft.identifier = draft.id.0.iter().take(8).copied().collect();
+                draft.identifier = draft.id.usual_identifier();
             }
         }
         let stored = objects.import_certificate(der, draft)?;

@@ -11,8 +11,8 @@ use crate::tenant::ObjectId;
 
 /// Identities that are never used twice: a random beginning, drawn once for each process, from which it counts on.
 ///
-/// Nobody is admitted because he knows an identity, so they may be told from each other; what is stored is numbered by chance
-/// alone. A forked child draws a beginning of its own.
+/// Nobody is admitted because he knows an identity, so they may be told from each other; what is stored is numbered by time
+/// and chance ([`ObjectId::fresh`]). A forked child draws a beginning of its own.
 #[derive(Default)]
 pub(super) struct Identities(OnceBox<Series>);
 

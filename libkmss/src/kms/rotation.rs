@@ -330,7 +330,7 @@ impl Kms {
     }
 
     fn rotate_known(&self, caller: &Caller, known: Known, turn: Turn) -> Result<Rotated> {
-        let ids = known.halves.iter().map(|_| Ok(ObjectId(self.fresh_id()?))).collect::<Result<_>>()?;
+        let ids = known.halves.iter().map(|_| self.fresh_object()).collect::<Result<_>>()?;
         self.perform(caller, Rotate { halves: known.halves, ids, turn })
     }
 

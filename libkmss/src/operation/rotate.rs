@@ -299,7 +299,7 @@ fn draft(half: &Object, id: ObjectId, ids: &[ObjectId]) -> Option<Draft> {
         copyable: half.copyable,
         destroyable: half.destroyable,
         label: half.label.clone(),
-        identifier: first.0.iter().take(8).copied().collect(),
+        identifier: first.usual_identifier(),
         attributes: half.attributes.clone(),
         name: key.name.clone(),
         usage: key.usage,

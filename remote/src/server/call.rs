@@ -142,9 +142,12 @@ impl Asked<'_> {
 
     fn identity(&self, call: &[u8; convert::REQUEST_ID], index: u8) -> ObjectId {
         let (namespace, principal) = (&self.caller.namespace.id.0, self.caller.principal.name.as_bytes());
-        let hash = self.host.kms.suite().hash(&[b"kmss/1 request ", namespace, call, &[index], principal]);
+        let hash = |of: &[u8]| self.host.kms.suite().hash(&[b"kmss/1 request ", namespace, call, of, principal]);
         let mut id = [0; 16];
-        id.iter_mut().zip(hash).for_each(|(to, from)| *to = from);
+        // What a call makes begins alike: it stands side by side in the store.
+        let (beginning, end) = id.split_at_mut(8);
+        beginning.iter_mut().zip(hash(&[])).for_each(|(to, from)| *to = from);
+        end.iter_mut().zip(hash(&[index])).for_each(|(to, from)| *to = from);
         ObjectId(id)
     }
 

@@ -15,14 +15,26 @@ use crate::store::{Change, Condition, Entry, Op, Revision, StoreKey};
 
 /// `KMSS` in the header of the file (PRAGMA application_id).
 const APPLICATION: i64 = 0x4B4D_5353;
-/// Version of the schema (PRAGMA user_version).
-const SCHEMA_VERSION: i64 = 1;
+/// Version of the schema that is made (PRAGMA user_version).
+const SCHEMA_VERSION: i64 = 2;
+/// The version before, which is used as it is: every statement means the same in both.
+const TREE_VERSION: i64 = 1;
 /// The schema, one statement per table. Revisions count commits: `changes.seq` is the revision times 64 plus the
 /// position in its batch, the newest row is the newest revision, and the newest is never pruned.
-const SCHEMA: [(&str, &str); 2] = [
-    ("changes", "CREATE TABLE changes (seq INTEGER PRIMARY KEY, key TEXT NOT NULL)"),
-    ("kv", "CREATE TABLE kv (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID"),
+///
+/// The rows of `kv` stand in the order in which they came, and only their keys in that of the keys (docs/adr/0067): most keys
+/// stand where a MAC puts them, and a tree that holds the values as well is written nearly whole for every few new ones.
+const SCHEMA: [(&str, Option<&str>); 3] = [
+    ("changes", Some(CHANGES)),
+    ("kv", Some("CREATE TABLE kv (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL)")),
+    ("sqlite_autoindex_kv_1", None),
 ];
+/// The schema of [`TREE_VERSION`]: one tree of keys and values.
+const TREE: [(&str, Option<&str>); 2] = [
+    ("changes", Some(CHANGES)),
+    ("kv", Some("CREATE TABLE kv (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID")),
+];
+const CHANGES: &str = "CREATE TABLE changes (seq INTEGER PRIMARY KEY, key TEXT NOT NULL)";
 /// See [`SCHEMA`].
 const POSITION_BITS: u32 = 6;
 /// Commits that the change feed keeps, at least.
@@ -102,8 +114,8 @@ impl Open {
         self.begin("BEGIN IMMEDIATE")
     }
 
-    /// Lets the log grow as is worth its while for a commit of so many batches.
-    pub(super) fn expect(&self, batches: usize) -> Result<()> {
+    /// Lets the log grow as far as is worth its while for a commit of so many batches.
+    pub(super) fn let_log_grow(&self, batches: usize) -> Result<()> {
         let pages = if batches < MANY { LOG_PAGES.0 } else { LOG_PAGES.1 };
         if self.log_pages.get() != pages {
             pragma::<u32>(&self.connection, &format!("PRAGMA wal_autocheckpoint = {pages}"))?;
@@ -209,7 +221,8 @@ impl Open {
         for (seq, op) in (number << POSITION_BITS..).zip(ops) {
             let key = match op {
                 Op::Put(key, value) => {
-                    const PUT: &str = "REPLACE INTO kv (key, value, version) VALUES (?1, ?2, ?3)";
+                    const PUT: &str = "INSERT INTO kv (key, value, version) VALUES (?1, ?2, ?3) \
+                                       ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version";
                     let mut put = self.connection.prepare_cached(PUT).map_err(explain)?;
                     put.execute(params![key.as_str(), value, number]).map_err(explain)?;
                     key
@@ -352,8 +365,9 @@ fn require_schema(connection: &Connection) -> Result<()> {
         set_wal(connection)?;
         create_schema(connection, &header)?;
     }
-    match header()? {
-        (APPLICATION, SCHEMA_VERSION) => {}
+    let expected = match header()? {
+        (APPLICATION, SCHEMA_VERSION) => SCHEMA.as_slice(),
+        (APPLICATION, TREE_VERSION) => TREE.as_slice(),
         (APPLICATION, version) if version > SCHEMA_VERSION => {
             let what = format!(
                 "the store has schema {version}, this kmss knows up to {SCHEMA_VERSION}: install the newer kmss that wrote it"
@@ -366,9 +380,9 @@ fn require_schema(connection: &Connection) -> Result<()> {
                 "the store file was not made by kmss, or its header is damaged",
             ));
         }
-    }
-    let expected = SCHEMA.map(|(name, sql)| (name.to_owned(), Some(sql.to_owned())));
-    if tables(connection)? != expected {
+    };
+    let found = tables(connection)?;
+    if !found.iter().map(|(name, sql)| (name.as_str(), sql.as_deref())).eq(expected.iter().copied()) {
         return Err(Error::new(
             ErrorKind::Damaged,
             "the store holds other tables than kmss makes: restore it from a backup",
@@ -395,7 +409,7 @@ fn create_schema(connection: &Connection, header: &dyn Fn() -> Result<(i64, i64)
     connection.execute_batch("BEGIN IMMEDIATE").map_err(explain)?;
     let made = header().and_then(|found| {
         if found == (0, 0) {
-            for (_, sql) in SCHEMA {
+            for sql in SCHEMA.iter().filter_map(|(_, sql)| *sql) {
                 connection.execute_batch(sql).map_err(explain)?;
             }
             let stamp = format!("PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {SCHEMA_VERSION};");
@@ -409,7 +423,7 @@ fn create_schema(connection: &Connection, header: &dyn Fn() -> Result<(i64, i64)
     made
 }
 
-/// Name and text of everything in the schema but what SQLite makes itself.
+/// Name and text of everything in the schema. What SQLite makes itself has no text.
 fn tables(connection: &Connection) -> Result<Vec<(String, Option<String>)>> {
     let sql = "SELECT name, sql FROM sqlite_schema ORDER BY name";
     let mut select = connection.prepare(sql).map_err(explain)?;

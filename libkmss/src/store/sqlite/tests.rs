@@ -48,6 +48,38 @@ mod contract_of_sqlite {
         let (dir, store) = scratch();
         Arc::new(Scratch(store, dir))
     });
+
+    /// The schema before this one is used as it is.
+    mod of_one_tree {
+        use super::*;
+
+        contract!(|| {
+            let dir = tempfile::tempdir().unwrap();
+            one_tree(dir.path());
+            Arc::new(Scratch(open(dir.path()).unwrap(), dir))
+        });
+    }
+}
+
+/// Makes a store of schema 1.
+fn one_tree(home: &Path) {
+    let raw = rusqlite::Connection::open(home.join("store.db")).unwrap();
+    raw.execute_batch(
+        "CREATE TABLE changes (seq INTEGER PRIMARY KEY, key TEXT NOT NULL); \
+         CREATE TABLE kv (key TEXT PRIMARY KEY, version INTEGER NOT NULL, value BLOB NOT NULL) WITHOUT ROWID; \
+         PRAGMA application_id = 0x4B4D5353; PRAGMA user_version = 1",
+    )
+    .unwrap();
+}
+
+#[test]
+fn a_schema_is_held_against_its_own_version() {
+    let dir = tempfile::tempdir().unwrap();
+    one_tree(dir.path());
+    let raw = rusqlite::Connection::open(dir.path().join("store.db")).unwrap();
+    raw.execute_batch("PRAGMA user_version = 2").unwrap();
+    drop(raw);
+    assert_eq!(open(dir.path()).unwrap_err().kind(), ErrorKind::Damaged);
 }
 
 #[test]
