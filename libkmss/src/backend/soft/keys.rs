@@ -55,10 +55,10 @@ pub(super) struct SecretKey {
     pub(super) key_type: KeyType,
     pub(super) value: Secret,
     aead: OnceBox<Aead>,
-    cmac: OnceBox<Cmac>,
     hmac: OnceBox<(Hash, Hmac)>,
     wrapping: OnceBox<WrapKey>,
     unwrapping: OnceBox<UnwrapKey>,
+    spare_cmac: Spare<Cmac>,
     spare_hmac: Spare<Hmac>,
     encrypting: Spare<AesBlocks>,
     decrypting: Spare<AesBlocks>,
@@ -70,10 +70,10 @@ impl SecretKey {
             key_type,
             value,
             aead: OnceBox::new(),
-            cmac: OnceBox::new(),
             hmac: OnceBox::new(),
             wrapping: OnceBox::new(),
             unwrapping: OnceBox::new(),
+            spare_cmac: Spare::new(),
             spare_hmac: Spare::new(),
             encrypting: Spare::new(),
             decrypting: Spare::new(),
@@ -121,10 +121,14 @@ impl SecretKey {
         Ok(Lent::new(blocks, Arc::clone(self), home))
     }
 
-    /// A fresh AES-CMAC.
-    pub(super) fn cmac(&self) -> Result<Cmac> {
-        let template = self.cmac.get_or_try_init(|| in_vault(|| Cmac::new(self.value.expose())).map(Box::new))?;
-        Ok(template.copy()?)
+    /// AES-CMAC, ready for a message.
+    pub(super) fn cmac(self: &Arc<Self>) -> Result<Lent<Cmac>> {
+        let ready = self.spare_cmac.take();
+        let cmac = match ready.and_then(|mut cmac| cmac.restart().is_ok().then_some(cmac)) {
+            Some(cmac) => cmac,
+            None => in_vault(|| Cmac::new(self.value.expose()))?,
+        };
+        Ok(Lent::new(cmac, Arc::clone(self), |key| &key.spare_cmac))
     }
 
     const fn spare_encrypting(&self) -> &Spare<AesBlocks> {

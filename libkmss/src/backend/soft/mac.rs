@@ -23,7 +23,7 @@ const MAX: usize = 64;
 enum State {
     Hmac(Lent<Hmac>),
     HmacSm3(Box<HmacReset<Sm3>>),
-    Cmac(Cmac),
+    Cmac(Lent<Cmac>),
     CmacSm4(Box<CmacOf<Sm4>>),
     Gmac(AeadEncrypt),
 }
@@ -90,7 +90,7 @@ impl MacOperation {
         match &mut self.state {
             State::Hmac(hmac) => hmac.get()?.update(data)?,
             State::HmacSm3(hmac) => hmac.update(data),
-            State::Cmac(cmac) => cmac.update(data)?,
+            State::Cmac(cmac) => cmac.get()?.update(data)?,
             State::CmacSm4(cmac) => cmac.update(data),
             State::Gmac(gmac) => gmac.authenticate(data)?,
         }
@@ -108,7 +108,7 @@ impl MacOperation {
                 let bytes = hmac.finalize_reset().into_bytes();
                 front(&mut mac, bytes.len())?.copy_from_slice(&bytes);
             }
-            State::Cmac(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finish()?),
+            State::Cmac(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.get()?.finish()?),
             State::CmacSm4(cmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&cmac.finalize_reset().into_bytes()),
             State::Gmac(gmac) => front(&mut mac, Cmac::LEN)?.copy_from_slice(&gmac.finish()?),
         }

@@ -232,6 +232,23 @@ fn the_write_ahead_log_stays_bounded() {
 }
 
 #[test]
+fn the_log_of_many_batches_is_cut_off_when_few_come_again() {
+    let (dir, store) = scratch();
+    let log = || std::fs::metadata(dir.path().join("store.db-wal")).unwrap().len();
+    for round in 0..16_u32 {
+        let batch = |i| Batch { ops: vec![put(&format!("k/{round:02}/{i:02}"), &[1; 20_000])], ..Batch::default() };
+        let batches: Vec<_> = (0..64_u32).map(batch).collect();
+        assert!(store.commit_each(&batches).unwrap().iter().all(|one| matches!(one, Commit::Committed(_))));
+    }
+    assert!(log() > 20 << 20, "the log has {} bytes", log());
+    for _ in 0..4 {
+        write(&store, vec![put("k", b"1")]);
+    }
+    assert!(log() < 9 << 20, "the log has {} bytes", log());
+    assert_eq!(store.scan("k/", None, 2000).unwrap().len(), 1024);
+}
+
+#[test]
 fn who_closes_the_store_leaves_no_long_log_to_the_next() {
     let (dir, store) = scratch();
     let other = open(dir.path()).unwrap();

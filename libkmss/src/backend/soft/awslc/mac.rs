@@ -1,4 +1,4 @@
-//! HMAC and CMAC. A context that was keyed and never updated serves as a template: operations copy it.
+//! HMAC and CMAC. An HMAC that was keyed and never updated serves as a template: operations copy it.
 
 use aws_lc_sys as sys;
 
@@ -69,9 +69,6 @@ impl Hmac {
 /// AES-CMAC (SP 800-38B).
 pub(in super::super) struct Cmac(Owned<sys::CMAC_CTX>);
 
-// SAFETY: a shared reference only permits `copy`, which reads the context.
-unsafe impl Sync for Cmac {}
-
 impl Cmac {
     /// Length of a whole MAC in bytes.
     pub(in super::super) const LEN: usize = 16;
@@ -94,13 +91,10 @@ impl Cmac {
         Ok(Self(ctx))
     }
 
-    /// A context that goes on from here.
-    pub(in super::super) fn copy(&self) -> Result<Self, Failed> {
-        // SAFETY: a constructor.
-        let ctx = unsafe { Owned::new(sys::CMAC_CTX_new()) }?;
-        // SAFETY: both contexts are alive.
-        check(unsafe { sys::CMAC_CTX_copy(ctx.as_ptr(), self.0.as_ptr()) })?;
-        Ok(Self(ctx))
+    /// Begins a new message under the same key.
+    pub(in super::super) fn restart(&mut self) -> Result<(), Failed> {
+        // SAFETY: the context is alive and keyed.
+        check(unsafe { sys::CMAC_Reset(self.0.as_ptr()) })
     }
 
     pub(in super::super) fn update(&mut self, data: &[u8]) -> Result<(), Failed> {
