@@ -1,4 +1,5 @@
-/* fork MODULE TOKEN KEY inherit|reinit|threads|nested: what a child may do with its parent's module. */
+/* fork MODULE TOKEN KEY inherit|reinit|threads|nested|connecting|connecting-reinit: what a child may do with its parent's
+ * module. */
 #include "p11.h"
 #include <errno.h>
 #include <pthread.h>
@@ -154,6 +155,48 @@ static void nested(void) {
     p11_round(session, key);
 }
 
+static void *sign_once(void *unused) {
+    (void)unused;
+    p11_round(p11_open(slot), key);
+    return NULL;
+}
+
+/* Says that something has come to pass, by a file in this folder; and waits until the test says so of something else. */
+static void say(const char *what) {
+    FILE *file = fopen(what, "w");
+    CHECK(file != NULL && fclose(file) == 0);
+}
+
+static void await(const char *what) {
+    while (access(what, F_OK)) nanosleep(&(struct timespec){0, 5000000}, NULL);
+}
+
+/* Forks while a thread connects to a server that does not answer yet: the test sees to that, and lets both in at the end. */
+static void connecting(int anew) {
+    pthread_t worker;
+    p11_round(session, key);
+    say("warm");
+    await("shut");
+    CHECK(pthread_create(&worker, NULL, sign_once, NULL) == 0);
+    await("waits");
+    pid_t child = spawn();
+    if (!child) {
+        printf("child %d\n", (int)getpid());
+        CHECK(fflush(stdout) == 0);
+        if (anew) {
+            OK(p11_initialize());
+            session = p11_open(slot);
+            OK(p11_login(session));
+        }
+        p11_round(session, key);
+        _exit(0);
+    }
+    CHECK(pthread_join(worker, NULL) == 0);
+    p11_round(session, key);
+    reap(child, "connecting");
+    p11_round(session, key);
+}
+
 int main(int argc, char **argv) {
     CHECK(argc == 5);
     key = argv[3];
@@ -166,6 +209,8 @@ int main(int argc, char **argv) {
     else if (!strcmp(argv[4], "reinit")) reinit();
     else if (!strcmp(argv[4], "threads")) threads();
     else if (!strcmp(argv[4], "nested")) nested();
+    else if (!strcmp(argv[4], "connecting")) connecting(0);
+    else if (!strcmp(argv[4], "connecting-reinit")) connecting(1);
     else FAIL("unknown scene `%s`", argv[4]);
     OK(p11->C_Finalize(NULL));
     puts("forked");

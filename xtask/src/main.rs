@@ -14,6 +14,7 @@ mod packages;
 mod process;
 mod progress;
 mod project;
+mod suite;
 mod test;
 
 use clap::{Parser, Subcommand};

@@ -2,7 +2,7 @@
 
 use crate::error::Error;
 use crate::project::{Products, Project};
-use crate::{bench, clients, dist, guests, header, packages};
+use crate::{bench, clients, dist, guests, header, packages, suite};
 use std::path::Path;
 use std::time::Instant;
 
@@ -12,9 +12,12 @@ const MEMORY_TEST: &str = "no_key_that_was_used_would_be_in_a_core_dump";
 /// What to test.
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Passed on to `cargo test` (a filter, or `-- --nocapture`)
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    rest: Vec<String>,
+    /// What to test, passed on to `cargo test`: a filter, or `--test many_keys -- --nocapture`
+    #[arg(allow_hyphen_values = true)]
+    selection: Vec<String>,
+    /// Passed on to every test executable where all are run: `-- --test-threads=4`
+    #[arg(last = true)]
+    arguments: Vec<String>,
 }
 
 /// Installs, builds, checks the products, runs the tests.
@@ -28,9 +31,12 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     let rebuilt = guests::check(project)?;
     let exports = dist::check_shared_object(project, &products.module)?;
     bench::test_tool(project)?;
-    cargo_test(project, &products, &rebuilt, &options.rest)?;
-    if options.rest.is_empty() {
-        memory_of_the_delivered(project, &products)?;
+    if options.selection.is_empty() && options.arguments.is_empty() {
+        // The optimiser of the whole needs one processor for long, and the tests leave some of it.
+        let module = tests(project, &products, &rebuilt, options, || project.build_module())?;
+        memory_of_the_delivered(project, &products, &module)?;
+    } else {
+        tests(project, &products, &rebuilt, options, || Ok(()))?;
     }
     eprintln!(
         "\nall tests passed in {:.0} s; include/kmss.h is up to date; libkmss.so exports {exports} functions, all of \
@@ -40,22 +46,35 @@ pub(crate) fn run(project: &Project, options: &Options) -> Result<(), Error> {
     Ok(())
 }
 
-fn cargo_test(project: &Project, products: &Products, guests: &Path, rest: &[String]) -> Result<(), Error> {
+/// The tests that the options select; all of them where they select none, with `meanwhile` beside them.
+fn tests<T: Send>(
+    project: &Project,
+    products: &Products,
+    guests: &Path,
+    options: &Options,
+    meanwhile: impl FnOnce() -> Result<T, Error> + Send,
+) -> Result<T, Error> {
     // The paths are those of the build above: cargo makes cdylibs for tests under other names.
-    let job = project.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(rest);
-    job.env("KMSS_MODULE", &products.module)
-        .env("KMSS_COMMAND", &products.command)
-        .env("KMSS_GUESTS", guests)
-        .env("KMSS_INCLUDE", project.root.join("include"))
-        .show()
+    let include = project.root.join("include");
+    let variables = [
+        ("KMSS_MODULE", products.module.as_path()),
+        ("KMSS_COMMAND", products.command.as_path()),
+        ("KMSS_GUESTS", guests),
+        ("KMSS_INCLUDE", include.as_path()),
+    ];
+    if options.selection.is_empty() {
+        return suite::run(project, &variables, &options.arguments, meanwhile);
+    }
+    let job = project.cargo().args(["test", "--workspace", "--no-fail-fast"]).args(&options.selection);
+    variables.iter().fold(job, |job, (name, value)| job.env(name, value)).show()?;
+    meanwhile()
 }
 
 /// What lies in memory is the optimiser's affair as much as ours: the module that is delivered is searched for keys as well.
-fn memory_of_the_delivered(project: &Project, products: &Products) -> Result<(), Error> {
-    let module = project.build_module()?;
+fn memory_of_the_delivered(project: &Project, products: &Products, module: &Path) -> Result<(), Error> {
     // All tests, of which one has this name: another selection would compile many dependencies anew.
     let job = project.cargo().args(["test", "--workspace", "--tests", MEMORY_TEST]);
-    let said = job.env("KMSS_MODULE", &module).env("KMSS_COMMAND", &products.command).run()?;
+    let said = job.env("KMSS_MODULE", module).env("KMSS_COMMAND", &products.command).run()?;
     eprintln!("{}", said.stderr);
     passed(&said.stdout, MEMORY_TEST)
 }
@@ -72,6 +91,25 @@ fn passed(said: &str, test: &str) -> Result<(), Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser as _;
+
+    #[test]
+    fn what_is_selected_goes_to_cargo_and_what_stands_alone_behind_dashes_to_each_executable() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: Options,
+        }
+        let read = |line: &str| {
+            let Line { options } = Line::parse_from(line.split(' '));
+            (options.selection.join(" "), options.arguments.join(" "))
+        };
+        let is = |line, selection: &str, arguments: &str| assert_eq!(read(line), (selection.into(), arguments.into()));
+        is("test", "", "");
+        is("test name", "name", "");
+        is("test -- --test-threads=2", "", "--test-threads=2");
+        is("test --test hsm name -- --nocapture", "--test hsm name -- --nocapture", "");
+    }
 
     #[test]
     fn a_test_that_did_not_run_did_not_pass() {

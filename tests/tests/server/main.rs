@@ -4,6 +4,7 @@
 mod access;
 mod calls;
 mod deeds;
+mod forks;
 mod hostile;
 mod hsm;
 mod kit;
