@@ -278,6 +278,58 @@ fn policies_come_along_and_a_token_without_its_policies_denies() {
 }
 
 #[test]
+fn rules_on_what_is_made_come_along_and_hold_from_the_first_moment() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "rule set --tenant default --types aes,ec,rsa").succeed();
+    kmss(&home, "rule set --token main --types aes:256,ec --rotate 90d").succeed();
+    kmss(&home, "rule set --token main --service order --types aes:256 --owner user:anna").succeed();
+    create(&home, "one").succeed();
+    let said = kmss(&home, &format!("backup verify one {}", shares(&home, "one"))).succeed();
+    said.mentions("service order in token main").mentions("tenant default");
+    let other = Home::new();
+    let said = restore(&other, &home, "one", "").succeed();
+    said.mentions("rotate 90d): in force").mentions("Rule for tenant default");
+    kmss(&other, "key generate weak --token main --type aes:128").fail().mentions("aes:256");
+    kmss(&other, "key generate odd --token main --type sm4").fail();
+    let text = kmss(&other, "rule list --json").succeed().text();
+    assert!(text.contains("user:anna") && text.matches("\"scope\"").count() == 3, "{text}");
+    works(&other, &home);
+    // The same once more changes nothing, and what was removed since stays so.
+    kmss(&other, "rule remove --token main --service order").succeed();
+    restore(&other, &home, "one", "").succeed().mentions("not taken");
+    assert!(!kmss(&other, "rule list --json").succeed().text().contains("user:anna"));
+    kmss(&other, "store check").succeed();
+}
+
+#[test]
+fn a_rule_that_stands_stays_and_is_told_of_where_it_says_otherwise() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "rule set --tenant default --types aes:256,ec").succeed();
+    kmss(&home, "rule set --token main --types aes:256").succeed();
+    create(&home, "one").succeed();
+    let other = Home::with_token("else");
+    kmss(&other, "rule set --tenant default --types aes,rsa").succeed();
+    for (more, word) in [("--dry-run", "would be in force"), ("", "in force")] {
+        let said = restore(&other, &home, "one", more).run();
+        assert_eq!(said.code(), Some(4), "{said}");
+        said.mentions("another one is here, and stays (types aes,rsa)").mentions(word);
+        let rules = kmss(&other, "rule list --json").succeed().text();
+        assert!(rules.contains("rsa") && !rules.contains("\"ec\""), "{rules}");
+    }
+    // What stands and what came hold together.
+    kmss(&other, "key generate a --token main --type rsa:3072").fail();
+    kmss(&other, "key generate a --token main --type aes:128").fail();
+    kmss(&other, "key generate a --token main --type aes:256").succeed();
+    kmss(&other, "key generate a --token else --type aes:128").succeed();
+}
+
+#[test]
 fn keys_in_an_hsm_are_references_that_work_again_where_the_hsm_is() {
     if skip() {
         return;

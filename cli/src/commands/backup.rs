@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use libkmss::backup::{ArchiveFile, ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
 use libkmss::error::{Error, ErrorKind};
-use libkmss::kms::{BackupPlan, Kms, NamespaceFate, RestorePlan, RestoreReport};
+use libkmss::kms::{BackupPlan, Kms, NamespaceFate, RestorePlan, RestoreReport, RuleOutcome};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -226,6 +226,9 @@ pub(super) fn verify(json: bool, args: &OpenArchiveArgs) -> Result<ExitCode, Fai
     for policy in &summary.policies {
         output::line(&format!("Policy {}", output::plain(policy)))?;
     }
+    for rule in &summary.rules {
+        output::line(&format!("Rule on what is made, for {}", output::plain(rule)))?;
+    }
     elsewhere(summary.manifest.in_devices, &summary.manifest.elsewhere)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -280,6 +283,22 @@ fn shown(report: &RestoreReport) -> Result<(), Failure> {
         [output::plain(&of.name), of.objects.to_string(), fate]
     });
     output::table(["TOKEN", "OBJECTS", "WHAT BECAME OF IT"], rows.collect(), "The archive holds no tokens.")?;
+    for rule in &report.rules {
+        let became = match &rule.outcome {
+            RuleOutcome::Restored if report.dry_run => "would be in force".to_owned(),
+            RuleOutcome::Restored => "in force".to_owned(),
+            RuleOutcome::There => "is here".to_owned(),
+            RuleOutcome::Stands { here } => {
+                format!(
+                    "NOT in force: another one is here, and stays ({}); look which it shall be",
+                    output::plain(here)
+                )
+            }
+            RuleOutcome::Away => "not taken: what it is for stays as it is here".to_owned(),
+        };
+        let (scope, says) = (output::plain(&rule.scope), output::plain(&rule.says));
+        output::line(&format!("Rule for {scope} ({says}): {became}"))?;
+    }
     for policy in &report.policies {
         let name = output::plain(&policy.name);
         match &policy.refused {

@@ -45,6 +45,21 @@ pub struct Policy {
     pub bundle: ByteBuf,
 }
 
+/// A rule on what is made, as far as it is looked at here: what it is for.
+#[derive(Clone, Debug, Deserialize)]
+struct Rule {
+    scope: RuleScope,
+}
+
+/// What a rule is for: the tenant or a namespace, and a service in it.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct RuleScope {
+    pub(super) tenant: Option<String>,
+    pub(super) namespace: Option<NamespaceId>,
+    pub(super) service: Option<String>,
+}
+
 /// The last item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -82,6 +97,8 @@ pub struct Summary {
     pub namespaces: Vec<NamespaceSummary>,
     /// The policies that were in force.
     pub policies: Vec<String>,
+    /// What there were rules for on what is made.
+    pub rules: Vec<String>,
     /// All items.
     pub items: u64,
 }
@@ -91,6 +108,7 @@ pub struct Summary {
 struct Counting {
     namespaces: BTreeMap<NamespaceId, NamespaceSummary>,
     policies: Vec<String>,
+    rules: Vec<String>,
     /// How often each place of an object or the like came, less how often it went: what is changed meanwhile comes twice.
     places: BTreeMap<String, (NamespaceId, ItemKind)>,
 }
@@ -125,7 +143,7 @@ impl Summary {
         if said != Some(count) {
             return Err(damaged("it does not hold as many items as it says"));
         }
-        let Counting { mut namespaces, policies, places } = counting;
+        let Counting { mut namespaces, policies, rules, places } = counting;
         if namespaces.len() as u64 != manifest.namespaces {
             return Err(damaged("it does not hold as many namespaces as it says"));
         }
@@ -139,7 +157,7 @@ impl Summary {
                 _ => {}
             }
         }
-        Ok(Self { manifest, namespaces: namespaces.into_values().collect(), policies, items: count })
+        Ok(Self { manifest, namespaces: namespaces.into_values().collect(), policies, rules, items: count })
     }
 }
 
@@ -170,6 +188,17 @@ impl Counting {
                 let of = namespace.and_then(|id| self.namespaces.get(&id)).map(|of| of.name.clone());
                 let scope = of.into_iter().chain(key).collect::<Vec<_>>().join("/");
                 self.policies.push(if scope.is_empty() { name } else { format!("{scope}: {name}") });
+            }
+            ItemKind::Rule => {
+                let Rule { scope } = item.value()?;
+                let place = match (&scope.tenant, scope.namespace) {
+                    (Some(tenant), None) if *tenant == header.tenant => Some(format!("tenant {tenant}")),
+                    (None, Some(id)) => self.namespaces.get(&id).map(|of| format!("token {}", of.name)),
+                    _ => None,
+                };
+                let place = place.ok_or_else(|| damaged("a rule is for nothing that is in it"))?;
+                let service = scope.service.map(|service| format!("service {service} in "));
+                self.rules.push(format!("{}{place}", service.unwrap_or_default()));
             }
             _ => {
                 let id = owner(&item.place).ok_or_else(|| damaged("an item has an impossible place"))?;
