@@ -305,6 +305,37 @@ fn rules_on_what_is_made_come_along_and_hold_from_the_first_moment() {
 }
 
 #[test]
+fn what_was_counted_of_a_key_counts_in_the_other_home() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "key rotation pen --token main --uses 3 --strict").succeed();
+    kmss(&home, "key rotation box --token main --bytes 100 --strict").succeed();
+    let sign = |home: &Home| kmss(home, "sign pen --token main plain --out again");
+    let used = |home: &Home| {
+        let due = json_items(&kmss(home, "rotate due --token main --dry-run --json").succeed());
+        let of = |name: &str, what: &str| due.iter().find(|key| key["name"] == name).unwrap()[what]["used"].clone();
+        (of("pen", "uses").as_u64().unwrap(), of("box", "bytes").as_u64().unwrap())
+    };
+    sign(&home).succeed();
+    sign(&home).succeed();
+    kmss(&home, "encrypt box --token main plain --out sealed").succeed();
+    create(&home, "one").succeed();
+    let said = kmss(&home, &format!("backup verify one {} --json", shares(&home, "one"))).succeed();
+    assert_eq!(json_items(&said)[0]["holds"]["namespaces"][0]["counters"], 2, "{said}");
+    let other = Home::new();
+    restore(&other, &home, "one", "").succeed();
+    fs::copy(home.file("plain"), other.file("plain")).unwrap();
+    assert_eq!(used(&other), used(&home));
+    assert_eq!(used(&other), (2, 20));
+    sign(&other).succeed();
+    sign(&other).fail().mentions("rotate it");
+    sign(&home).succeed();
+    kmss(&other, "store check --token main").succeed();
+}
+
+#[test]
 fn a_rule_that_stands_stays_and_is_told_of_where_it_says_otherwise() {
     if skip() {
         return;

@@ -217,11 +217,11 @@ pub(super) fn verify(json: bool, args: &OpenArchiveArgs) -> Result<ExitCode, Fai
     let (epoch, items) = (header.epoch, summary.items);
     output::line(&format!("The archive {} is whole: epoch {epoch}, {items} records.", header.archive))?;
     let rows = summary.namespaces.iter().map(|of| {
-        let counts = [of.objects, of.credentials, of.tombstones, of.tokens].map(|count| count.to_string());
-        let [objects, credentials, tombstones, tokens] = counts;
-        [output::plain(&of.name), of.id.to_string(), objects, credentials, tombstones, tokens]
+        let counts = [of.objects, of.credentials, of.tombstones, of.tokens, of.counters].map(|n| n.to_string());
+        let [objects, credentials, tombstones, tokens, counters] = counts;
+        [output::plain(&of.name), of.id.to_string(), objects, credentials, tombstones, tokens, counters]
     });
-    let header = ["TOKEN", "ID", "OBJECTS", "CREDENTIALS", "TOMBSTONES", "VAULT"];
+    let header = ["TOKEN", "ID", "OBJECTS", "CREDENTIALS", "TOMBSTONES", "VAULT", "COUNTERS"];
     output::table(header, rows.collect(), "It holds no tokens.")?;
     for policy in &summary.policies {
         output::line(&format!("Policy {}", output::plain(policy)))?;

@@ -39,12 +39,14 @@ pub enum ItemKind {
     Removed,
     /// A rule on what is made (CBOR).
     Rule,
+    /// How many uses or bytes of a key are counted (8 bytes, big-endian).
+    Counted,
     /// The last item (CBOR).
     End,
 }
 
 impl ItemKind {
-    const ALL: [(u8, Self); 12] = [
+    const ALL: [(u8, Self); 13] = [
         (1, Self::Manifest),
         (2, Self::Namespace),
         (3, Self::Domain),
@@ -56,6 +58,7 @@ impl ItemKind {
         (9, Self::Policy),
         (10, Self::Removed),
         (11, Self::Rule),
+        (12, Self::Counted),
         (255, Self::End),
     ];
 

@@ -86,6 +86,8 @@ pub struct NamespaceSummary {
     pub tombstones: u64,
     /// Random tokens that stand for values.
     pub tokens: u64,
+    /// Counters of the uses and bytes of keys that are rotated by them.
+    pub counters: u64,
 }
 
 /// What is in an archive.
@@ -154,6 +156,7 @@ impl Summary {
                 ItemKind::Credential => of.credentials += 1,
                 ItemKind::Home => of.tombstones += 1,
                 ItemKind::Vaulted => of.tokens += 1,
+                ItemKind::Counted => of.counters += 1,
                 _ => {}
             }
         }
@@ -170,7 +173,7 @@ impl Counting {
                     return Err(damaged("a namespace is of another tenant, or in another place"));
                 }
                 let Namespace { id, name, incarnation, backend, .. } = namespace;
-                let (objects, credentials, tombstones, tokens) = (0, 0, 0, 0);
+                let (objects, credentials, tombstones, tokens, counters) = (0, 0, 0, 0, 0);
                 let summary = NamespaceSummary {
                     name,
                     id,
@@ -180,6 +183,7 @@ impl Counting {
                     credentials,
                     tombstones,
                     tokens,
+                    counters,
                 };
                 self.namespaces.insert(id, summary);
             }
@@ -207,7 +211,8 @@ impl Counting {
                 }
                 let counts = match item.kind {
                     ItemKind::Entry => item.place.contains("/obj/"),
-                    kind => matches!(kind, ItemKind::Credential | ItemKind::Home | ItemKind::Vaulted),
+                    ItemKind::Credential | ItemKind::Home | ItemKind::Vaulted | ItemKind::Counted => true,
+                    _ => false,
                 };
                 if item.kind == ItemKind::Removed {
                     self.places.remove(&item.place);
@@ -222,7 +227,7 @@ impl Counting {
 
 /// The namespace that a place of the store belongs to.
 pub(crate) fn owner(place: &str) -> Option<NamespaceId> {
-    let mut parts = place.split('/');
-    matches!(parts.next(), Some("ns" | "auth" | "tomb" | "vault")).then_some(())?;
-    parts.next()?.parse().ok()
+    let of = |kind: &str| place.strip_prefix(kind);
+    let rest = ["ns/", "auth/", "tomb/", "vault/", "quota/used/key/"].into_iter().find_map(of)?;
+    rest.split('/').next()?.parse().ok()
 }

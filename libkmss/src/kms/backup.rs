@@ -20,6 +20,7 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::policy::registry::{LOCAL, Place, PolicyRole};
+use crate::quota::Book;
 use crate::rules::{KeyRule, RuleScope, RuleSet};
 use crate::sealed;
 use crate::store::{Revision, StoreKey};
@@ -197,13 +198,16 @@ impl Packing<'_> {
                 }
                 _ => e,
             })?;
-            let Some(last) = changes.last() else {
+            let more = changes.len() >= CHANGES;
+            seen = changes.last().map_or(seen, |last| last.revision);
+            let changed = changes.into_iter().map(|change| change.key);
+            let mut keys: Vec<StoreKey> = changed.filter(|key| self.carries(key)).collect();
+            if keys.is_empty() && !more {
+                self.counts()?;
                 self.rules()?;
                 self.policies(policies)?;
                 return self.settled(policies);
-            };
-            seen = last.revision;
-            let mut keys: Vec<StoreKey> = changes.into_iter().map(|change| change.key).collect();
+            }
             keys.sort_unstable();
             keys.dedup();
             for namespace in namespaces {
@@ -211,6 +215,12 @@ impl Packing<'_> {
             }
         }
         Err(Error::new(ErrorKind::Busy, "others change keys of the tenant all the time: try again when it is calmer"))
+    }
+
+    /// Whether what is at `key` is read again when it changes. What is counted changes with every use, and is read at the end.
+    fn carries(&self, key: &StoreKey) -> bool {
+        let of = owner(key.as_str()).filter(|id| self.namespaces.iter().any(|namespace| namespace.id == *id));
+        of.is_some_and(|id| !key.as_str().starts_with(&Book::belongings(id)))
     }
 
     /// That namespaces, policies and rules are what they were in the beginning.
@@ -305,6 +315,16 @@ impl Packing<'_> {
         }
         let carried = Catalog::admits(namespace, place);
         Ok(carried.then(|| Item::bytes(ItemKind::Entry, key, Zeroizing::new(value.to_vec()))))
+    }
+
+    /// What is counted of keys. Last, for it grows with every use: so it is no less than it was at the moment of the archive.
+    fn counts(&mut self) -> Result<()> {
+        for namespace in self.namespaces {
+            for (key, entry) in self.kms.store.scan_all(&Book::belongings(namespace.id))? {
+                self.put(&self.kms.book.pack(&key, &entry.value)?)?;
+            }
+        }
+        Ok(())
     }
 
     /// The rules on what is made in the tenant.

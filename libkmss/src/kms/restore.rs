@@ -20,6 +20,7 @@ use crate::key::Action;
 use crate::policy::Scope;
 use crate::policy::bundle::{Bundle, Content, Terms};
 use crate::policy::registry::{PolicyRole, Site};
+use crate::quota::Book;
 use crate::rules::KeyRule;
 use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
@@ -289,7 +290,8 @@ impl Kms {
         };
         let Commit::Committed(claimed) = self.store.commit(&batch)? else { return Err(overtaken()) };
         let (records, _) = Catalog::belongings(namespace);
-        for prefix in [records, PinAuthenticator::belongings(namespace), Vault::belongings(namespace)] {
+        let (credentials, counts) = (PinAuthenticator::belongings(namespace), Book::belongings(namespace.id));
+        for prefix in [records, credentials, Vault::belongings(namespace), counts] {
             loop {
                 let page = self.store.scan(&prefix, None, PAGE)?;
                 if page.is_empty() {
@@ -329,6 +331,7 @@ impl Kms {
                 let sealed = sealed::seal(&self.home_key, self.random.as_ref(), &key, &item.content)?;
                 Ok(vec![Op::Put(key, sealed)])
             }
+            ItemKind::Counted => Ok(vec![self.book.unpack(namespace.id, item)?]),
             ItemKind::Vaulted => self.pipeline.hall.vault.unpack(namespace, item),
             // What is cleared away of the vault has expired.
             ItemKind::Removed if place.starts_with(&Vault::belongings(namespace)) => Ok(Vec::new()),
