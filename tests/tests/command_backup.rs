@@ -305,6 +305,40 @@ fn rules_on_what_is_made_come_along_and_hold_from_the_first_moment() {
 }
 
 #[test]
+fn a_value_has_the_token_in_the_other_home_that_it_had() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "key generate old --token main --type sm4").succeed();
+    let vault = |home: &Home, verb: &str, key: &str, text: &str| {
+        let words = format!("{verb} {key} --token main --format card-bin-last4 --vault");
+        kmss(home, &words).input(text).succeed().text()
+    };
+    let values = ["4111111111111111\n", "5500005555555559\n"];
+    let tokens = values.map(|value| vault(&home, "tokenize", "box", value));
+    let other_key = vault(&home, "tokenize", "old", values[0]);
+    // Versions share a vault, here as there.
+    kmss(&home, "key rotate box --token main").succeed();
+    create(&home, "one").succeed();
+    let other = Home::new();
+    restore(&other, &home, "one", "").succeed();
+    for (value, token) in values.iter().zip(&tokens) {
+        assert_eq!(vault(&other, "tokenize", "box", value), *token);
+        assert_eq!(vault(&other, "detokenize", "box", token), *value);
+    }
+    assert_eq!(vault(&other, "tokenize", "old", values[0]), other_key);
+    // A new value gets a token here, which goes on to the next home with the others.
+    let new = vault(&other, "tokenize", "box", "340000000000009\n");
+    create(&other, "two").succeed();
+    let third = Home::new();
+    restore(&third, &other, "two", "").succeed();
+    assert_eq!(vault(&third, "tokenize", "box", "340000000000009\n"), new);
+    assert_eq!(vault(&third, "tokenize", "box", values[0]), tokens[0]);
+    kmss(&third, "store check --token main").succeed();
+}
+
+#[test]
 fn what_was_counted_of_a_key_counts_in_the_other_home() {
     if skip() {
         return;

@@ -307,7 +307,8 @@ impl Packing<'_> {
             return departure.pack(key, value);
         }
         if place.starts_with(&Vault::belongings(namespace)) {
-            return self.kms.pipeline.hall.vault.pack(key, value);
+            let (store, vault) = (&self.kms.store, &self.kms.pipeline.hall.vault);
+            return vault.pack(key, value, |object| Ok(store.get(&Catalog::place_of(namespace, object)?)?.is_some()));
         }
         if place.starts_with(&tombs) {
             let opened = sealed::open(&self.kms.home_key, key, value)?;
