@@ -32,8 +32,8 @@ pub const KMSS_RESTORE_DRY_RUN: u32 = 1;
 /// `in_devices` and `elsewhere`, and `kmss_free` frees it.
 ///
 /// Errors: KMSS_DENIED, KMSS_NOT_FOUND for a tenant without tokens, KMSS_ALREADY_EXISTS for a file that is there, and for an archive
-/// that was left unfinished, with `.partial` behind its name, and may be removed; KMSS_CONFLICT where tokens or policies were changed
-/// meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
+/// that was left unfinished, with `.partial` behind its name, and may be removed; KMSS_CONFLICT where tokens, policies or
+/// rules were changed meanwhile, KMSS_BUSY where keys were all the time: begin anew then; KMSS_INVALID_ARGUMENT,
 /// KMSS_STORAGE, KMSS_AUDIT_UNAVAILABLE. There is no archive then, and no share.
 ///
 /// # Safety
@@ -207,6 +207,8 @@ unsafe impl Versioned for kmss_restore_options {}
 ///
 /// `restore_options` may be NULL. `json` may be NULL; else `*json` says what became of it, which `kmss_free` frees: `archive`, `tenant`,
 /// `epoch`, `dry_run`, `namespaces` (each with its `name`, `id`, `objects` and `fate`: `restored`, `kept`, `over` or `name-taken`),
+/// `rules` on what is made (each with its `scope`, what it `says`, and its `fate`: `restored`, `there`, `stands` where another rule is
+/// `here` for the same and stays, or `away` where nothing of what it is for is restored),
 /// `policies` (with why each is `refused`, or null), `in_devices`, `elsewhere`, and `partial`: whether something that is not there now
 /// did not have to stay away.
 ///

@@ -278,6 +278,123 @@ fn policies_come_along_and_a_token_without_its_policies_denies() {
 }
 
 #[test]
+fn rules_on_what_is_made_come_along_and_hold_from_the_first_moment() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "rule set --tenant default --types aes,ec,rsa").succeed();
+    kmss(&home, "rule set --token main --types aes:256,ec --rotate 90d").succeed();
+    kmss(&home, "rule set --token main --service order --types aes:256 --owner user:anna").succeed();
+    create(&home, "one").succeed();
+    let said = kmss(&home, &format!("backup verify one {}", shares(&home, "one"))).succeed();
+    said.mentions("service order in token main").mentions("tenant default");
+    let other = Home::new();
+    let said = restore(&other, &home, "one", "").succeed();
+    said.mentions("rotate 90d): in force").mentions("Rule for tenant default");
+    kmss(&other, "key generate weak --token main --type aes:128").fail().mentions("aes:256");
+    kmss(&other, "key generate odd --token main --type sm4").fail();
+    let text = kmss(&other, "rule list --json").succeed().text();
+    assert!(text.contains("user:anna") && text.matches("\"scope\"").count() == 3, "{text}");
+    works(&other, &home);
+    // The same once more changes nothing, and what was removed since stays so.
+    kmss(&other, "rule remove --token main --service order").succeed();
+    restore(&other, &home, "one", "").succeed().mentions("not taken");
+    assert!(!kmss(&other, "rule list --json").succeed().text().contains("user:anna"));
+    kmss(&other, "store check").succeed();
+}
+
+#[test]
+fn a_value_has_the_token_in_the_other_home_that_it_had() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "key generate old --token main --type sm4").succeed();
+    let vault = |home: &Home, verb: &str, key: &str, text: &str| {
+        let words = format!("{verb} {key} --token main --format card-bin-last4 --vault");
+        kmss(home, &words).input(text).succeed().text()
+    };
+    let values = ["4111111111111111\n", "5500005555555559\n"];
+    let tokens = values.map(|value| vault(&home, "tokenize", "box", value));
+    let other_key = vault(&home, "tokenize", "old", values[0]);
+    // Versions share a vault, here as there.
+    kmss(&home, "key rotate box --token main").succeed();
+    create(&home, "one").succeed();
+    let other = Home::new();
+    restore(&other, &home, "one", "").succeed();
+    for (value, token) in values.iter().zip(&tokens) {
+        assert_eq!(vault(&other, "tokenize", "box", value), *token);
+        assert_eq!(vault(&other, "detokenize", "box", token), *value);
+    }
+    assert_eq!(vault(&other, "tokenize", "old", values[0]), other_key);
+    // A new value gets a token here, which goes on to the next home with the others.
+    let new = vault(&other, "tokenize", "box", "340000000000009\n");
+    create(&other, "two").succeed();
+    let third = Home::new();
+    restore(&third, &other, "two", "").succeed();
+    assert_eq!(vault(&third, "tokenize", "box", "340000000000009\n"), new);
+    assert_eq!(vault(&third, "tokenize", "box", values[0]), tokens[0]);
+    kmss(&third, "store check --token main").succeed();
+}
+
+#[test]
+fn what_was_counted_of_a_key_counts_in_the_other_home() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "key rotation pen --token main --uses 3 --strict").succeed();
+    kmss(&home, "key rotation box --token main --bytes 100 --strict").succeed();
+    let sign = |home: &Home| kmss(home, "sign pen --token main plain --out again");
+    let used = |home: &Home| {
+        let due = json_items(&kmss(home, "rotate due --token main --dry-run --json").succeed());
+        let of = |name: &str, what: &str| due.iter().find(|key| key["name"] == name).unwrap()[what]["used"].clone();
+        (of("pen", "uses").as_u64().unwrap(), of("box", "bytes").as_u64().unwrap())
+    };
+    sign(&home).succeed();
+    sign(&home).succeed();
+    kmss(&home, "encrypt box --token main plain --out sealed").succeed();
+    create(&home, "one").succeed();
+    let said = kmss(&home, &format!("backup verify one {} --json", shares(&home, "one"))).succeed();
+    assert_eq!(json_items(&said)[0]["holds"]["namespaces"][0]["counters"], 2, "{said}");
+    let other = Home::new();
+    restore(&other, &home, "one", "").succeed();
+    fs::copy(home.file("plain"), other.file("plain")).unwrap();
+    assert_eq!(used(&other), used(&home));
+    assert_eq!(used(&other), (2, 20));
+    sign(&other).succeed();
+    sign(&other).fail().mentions("rotate it");
+    sign(&home).succeed();
+    kmss(&other, "store check --token main").succeed();
+}
+
+#[test]
+fn a_rule_that_stands_stays_and_is_told_of_where_it_says_otherwise() {
+    if skip() {
+        return;
+    }
+    let home = scene();
+    kmss(&home, "rule set --tenant default --types aes:256,ec").succeed();
+    kmss(&home, "rule set --token main --types aes:256").succeed();
+    create(&home, "one").succeed();
+    let other = Home::with_token("else");
+    kmss(&other, "rule set --tenant default --types aes,rsa").succeed();
+    for (more, word) in [("--dry-run", "would be in force"), ("", "in force")] {
+        let said = restore(&other, &home, "one", more).run();
+        assert_eq!(said.code(), Some(4), "{said}");
+        said.mentions("another one is here, and stays (types aes,rsa)").mentions(word);
+        let rules = kmss(&other, "rule list --json").succeed().text();
+        assert!(rules.contains("rsa") && !rules.contains("\"ec\""), "{rules}");
+    }
+    // What stands and what came hold together.
+    kmss(&other, "key generate a --token main --type rsa:3072").fail();
+    kmss(&other, "key generate a --token main --type aes:128").fail();
+    kmss(&other, "key generate a --token main --type aes:256").succeed();
+    kmss(&other, "key generate a --token else --type aes:128").succeed();
+}
+
+#[test]
 fn keys_in_an_hsm_are_references_that_work_again_where_the_hsm_is() {
     if skip() {
         return;
@@ -286,18 +403,26 @@ fn keys_in_an_hsm_are_references_that_work_again_where_the_hsm_is() {
     let home = &vault.home;
     kmss(home, "key generate deep --token pay --type ec:p256").succeed();
     kmss(home, "key generate near --token pay --type aes:256 --backend soft").succeed();
+    // Nobody who has the archive and a PIN tries values without the device, so a value is not found there again.
+    kmss(home, "key generate cards --token pay --type aes:256").succeed();
+    let value = "123456789012345678901234567890\n";
+    let words = |verb: &str| format!("{verb} cards --token pay --format digits --vault");
+    let token = kmss(home, &words("tokenize")).input(value).succeed().text();
+    assert_eq!(kmss(home, &words("tokenize")).input(value).succeed().text(), token);
     create(home, "one").succeed().mentions("references only").mentions("Needed beside it: vault");
     let other = Home::new();
     let with_hsm = |words: &str| kmss(&other, words).env("SOFTHSM2_CONF", home.file("softhsm2.conf"));
     fs::write(other.file("plain"), "said").unwrap();
     let file = home.file("one");
-    let words = format!("restore {} {}", file.display(), shares(home, "one"));
-    kmss(&other, &words).succeed().mentions("references only");
+    let restoring = format!("restore {} {}", file.display(), shares(home, "one"));
+    kmss(&other, &restoring).succeed().mentions("references only");
     kmss(&other, "encrypt near --token pay plain --out sealed").succeed();
     kmss(&other, "sign deep --token pay plain --out signature").fail().mentions("vault");
     fs::copy(home.path().join("kmss.toml"), other.path().join("kmss.toml")).unwrap();
     with_hsm("sign deep --token pay plain --out signature").succeed();
     with_hsm("verify deep --token pay plain --signature signature").succeed();
+    assert_eq!(with_hsm(&words("detokenize")).input(&*token).succeed().text(), value);
+    assert_ne!(with_hsm(&words("tokenize")).input(value).succeed().text(), token);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use libkmss::backup::{ArchiveFile, ArchiveHeader, ArchiveKey, ArchiveReader, Items, Share, Summary, combine};
 use libkmss::error::{Error, ErrorKind};
-use libkmss::kms::{BackupPlan, Kms, NamespaceFate, RestorePlan, RestoreReport};
+use libkmss::kms::{BackupPlan, Kms, NamespaceFate, RestorePlan, RestoreReport, RuleOutcome};
 use serde_json::json;
 use zeroize::Zeroizing;
 
@@ -217,14 +217,17 @@ pub(super) fn verify(json: bool, args: &OpenArchiveArgs) -> Result<ExitCode, Fai
     let (epoch, items) = (header.epoch, summary.items);
     output::line(&format!("The archive {} is whole: epoch {epoch}, {items} records.", header.archive))?;
     let rows = summary.namespaces.iter().map(|of| {
-        let counts = [of.objects, of.credentials, of.tombstones, of.tokens].map(|count| count.to_string());
-        let [objects, credentials, tombstones, tokens] = counts;
-        [output::plain(&of.name), of.id.to_string(), objects, credentials, tombstones, tokens]
+        let counts = [of.objects, of.credentials, of.tombstones, of.tokens, of.counters].map(|n| n.to_string());
+        let [objects, credentials, tombstones, tokens, counters] = counts;
+        [output::plain(&of.name), of.id.to_string(), objects, credentials, tombstones, tokens, counters]
     });
-    let header = ["TOKEN", "ID", "OBJECTS", "CREDENTIALS", "TOMBSTONES", "VAULT"];
+    let header = ["TOKEN", "ID", "OBJECTS", "CREDENTIALS", "TOMBSTONES", "VAULT", "COUNTERS"];
     output::table(header, rows.collect(), "It holds no tokens.")?;
     for policy in &summary.policies {
         output::line(&format!("Policy {}", output::plain(policy)))?;
+    }
+    for rule in &summary.rules {
+        output::line(&format!("Rule on what is made, for {}", output::plain(rule)))?;
     }
     elsewhere(summary.manifest.in_devices, &summary.manifest.elsewhere)?;
     Ok(ExitCode::SUCCESS)
@@ -280,6 +283,22 @@ fn shown(report: &RestoreReport) -> Result<(), Failure> {
         [output::plain(&of.name), of.objects.to_string(), fate]
     });
     output::table(["TOKEN", "OBJECTS", "WHAT BECAME OF IT"], rows.collect(), "The archive holds no tokens.")?;
+    for rule in &report.rules {
+        let became = match &rule.outcome {
+            RuleOutcome::Restored if report.dry_run => "would be in force".to_owned(),
+            RuleOutcome::Restored => "in force".to_owned(),
+            RuleOutcome::There => "is here".to_owned(),
+            RuleOutcome::Stands { here } => {
+                format!(
+                    "NOT in force: another one is here, and stays ({}); look which it shall be",
+                    output::plain(here)
+                )
+            }
+            RuleOutcome::Away => "not taken: what it is for stays as it is here".to_owned(),
+        };
+        let (scope, says) = (output::plain(&rule.scope), output::plain(&rule.says));
+        output::line(&format!("Rule for {scope} ({says}): {became}"))?;
+    }
     for policy in &report.policies {
         let name = output::plain(&policy.name);
         match &policy.refused {

@@ -19,8 +19,8 @@ use crate::secret::Secret;
 use crate::suite::{HASH_LEN, Suite};
 use crate::tenant::push_hex;
 
-/// The format written today, and the only one there is.
-const FORMAT: u8 = 1;
+/// The format written today. Format 1 is the same without rules and counted uses, and is read, too.
+const FORMAT: u8 = 2;
 /// Length of what stands before the tenant.
 const FIXED: usize = 8 + 4 + 16 + 32 + 8 + 8 + 2;
 /// Longest name of a tenant in bytes.
@@ -49,6 +49,7 @@ impl fmt::Debug for ArchiveId {
 /// What an archive says of itself before anybody opens it. Genuine once [`Self::admit`] took a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArchiveHeader {
+    pub(super) format: u8,
     /// The suite of the home that it is of, and of the archive.
     pub suite: Suite,
     /// How many shares open it.
@@ -104,6 +105,7 @@ impl ArchiveHeader {
         random.fill(&mut archive)?;
         random.fill(&mut salt)?;
         Ok(Self {
+            format: FORMAT,
             suite,
             needed,
             shares,
@@ -138,7 +140,7 @@ impl ArchiveHeader {
             Suite::Nist => 1,
             Suite::Gm => 2,
         };
-        bytes.extend_from_slice(&[FORMAT, suite, self.needed, self.shares]);
+        bytes.extend_from_slice(&[self.format, suite, self.needed, self.shares]);
         bytes.extend_from_slice(&self.archive.0);
         bytes.extend_from_slice(&self.salt);
         bytes.extend_from_slice(&self.epoch.to_be_bytes());
@@ -174,8 +176,8 @@ impl ArchiveHeader {
             return Err(Error::new(ErrorKind::TooNew, why));
         }
         let suite = match (*format, *suite) {
-            (FORMAT, 1) => Suite::Nist,
-            (FORMAT, 2) => Suite::Gm,
+            (1..=FORMAT, 1) => Suite::Nist,
+            (1..=FORMAT, 2) => Suite::Gm,
             _ => return Err(none()),
         };
         let (archive_id, rest) = rest.split_first_chunk().ok_or_else(none)?;
@@ -197,6 +199,7 @@ impl ArchiveHeader {
         let mut mac = [0; HASH_LEN];
         exactly(&mut mac)?;
         Ok(Self {
+            format: *format,
             suite,
             needed: *needed,
             shares: *shares,

@@ -37,12 +37,16 @@ pub enum ItemKind {
     Policy,
     /// What is no longer at this place.
     Removed,
+    /// A rule on what is made (CBOR).
+    Rule,
+    /// How many uses or bytes of a key are counted (8 bytes, big-endian).
+    Counted,
     /// The last item (CBOR).
     End,
 }
 
 impl ItemKind {
-    const ALL: [(u8, Self); 11] = [
+    const ALL: [(u8, Self); 13] = [
         (1, Self::Manifest),
         (2, Self::Namespace),
         (3, Self::Domain),
@@ -53,6 +57,8 @@ impl ItemKind {
         (8, Self::Vaulted),
         (9, Self::Policy),
         (10, Self::Removed),
+        (11, Self::Rule),
+        (12, Self::Counted),
         (255, Self::End),
     ];
 
@@ -67,7 +73,7 @@ impl ItemKind {
 
     /// Whether its place is one of the store.
     const fn has_place(self) -> bool {
-        !matches!(self, Self::Manifest | Self::Policy | Self::End)
+        !matches!(self, Self::Manifest | Self::Policy | Self::Rule | Self::End)
     }
 }
 

@@ -45,6 +45,21 @@ pub struct Policy {
     pub bundle: ByteBuf,
 }
 
+/// A rule on what is made, as far as it is looked at here: what it is for.
+#[derive(Clone, Debug, Deserialize)]
+struct Rule {
+    scope: RuleScope,
+}
+
+/// What a rule is for: the tenant or a namespace, and a service in it.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(test, derive(Serialize))]
+pub(super) struct RuleScope {
+    pub(super) tenant: Option<String>,
+    pub(super) namespace: Option<NamespaceId>,
+    pub(super) service: Option<String>,
+}
+
 /// The last item.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
@@ -71,6 +86,8 @@ pub struct NamespaceSummary {
     pub tombstones: u64,
     /// Random tokens that stand for values.
     pub tokens: u64,
+    /// Counters of the uses and bytes of keys that are rotated by them.
+    pub counters: u64,
 }
 
 /// What is in an archive.
@@ -82,6 +99,8 @@ pub struct Summary {
     pub namespaces: Vec<NamespaceSummary>,
     /// The policies that were in force.
     pub policies: Vec<String>,
+    /// What there were rules for on what is made.
+    pub rules: Vec<String>,
     /// All items.
     pub items: u64,
 }
@@ -91,6 +110,7 @@ pub struct Summary {
 struct Counting {
     namespaces: BTreeMap<NamespaceId, NamespaceSummary>,
     policies: Vec<String>,
+    rules: Vec<String>,
     /// How often each place of an object or the like came, less how often it went: what is changed meanwhile comes twice.
     places: BTreeMap<String, (NamespaceId, ItemKind)>,
 }
@@ -125,7 +145,7 @@ impl Summary {
         if said != Some(count) {
             return Err(damaged("it does not hold as many items as it says"));
         }
-        let Counting { mut namespaces, policies, places } = counting;
+        let Counting { mut namespaces, policies, rules, places } = counting;
         if namespaces.len() as u64 != manifest.namespaces {
             return Err(damaged("it does not hold as many namespaces as it says"));
         }
@@ -136,10 +156,11 @@ impl Summary {
                 ItemKind::Credential => of.credentials += 1,
                 ItemKind::Home => of.tombstones += 1,
                 ItemKind::Vaulted => of.tokens += 1,
+                ItemKind::Counted => of.counters += 1,
                 _ => {}
             }
         }
-        Ok(Self { manifest, namespaces: namespaces.into_values().collect(), policies, items: count })
+        Ok(Self { manifest, namespaces: namespaces.into_values().collect(), policies, rules, items: count })
     }
 }
 
@@ -152,7 +173,7 @@ impl Counting {
                     return Err(damaged("a namespace is of another tenant, or in another place"));
                 }
                 let Namespace { id, name, incarnation, backend, .. } = namespace;
-                let (objects, credentials, tombstones, tokens) = (0, 0, 0, 0);
+                let (objects, credentials, tombstones, tokens, counters) = (0, 0, 0, 0, 0);
                 let summary = NamespaceSummary {
                     name,
                     id,
@@ -162,6 +183,7 @@ impl Counting {
                     credentials,
                     tombstones,
                     tokens,
+                    counters,
                 };
                 self.namespaces.insert(id, summary);
             }
@@ -171,6 +193,17 @@ impl Counting {
                 let scope = of.into_iter().chain(key).collect::<Vec<_>>().join("/");
                 self.policies.push(if scope.is_empty() { name } else { format!("{scope}: {name}") });
             }
+            ItemKind::Rule => {
+                let Rule { scope } = item.value()?;
+                let place = match (&scope.tenant, scope.namespace) {
+                    (Some(tenant), None) if *tenant == header.tenant => Some(format!("tenant {tenant}")),
+                    (None, Some(id)) => self.namespaces.get(&id).map(|of| format!("token {}", of.name)),
+                    _ => None,
+                };
+                let place = place.ok_or_else(|| damaged("a rule is for nothing that is in it"))?;
+                let service = scope.service.map(|service| format!("service {service} in "));
+                self.rules.push(format!("{}{place}", service.unwrap_or_default()));
+            }
             _ => {
                 let id = owner(&item.place).ok_or_else(|| damaged("an item has an impossible place"))?;
                 if !self.namespaces.contains_key(&id) {
@@ -178,7 +211,8 @@ impl Counting {
                 }
                 let counts = match item.kind {
                     ItemKind::Entry => item.place.contains("/obj/"),
-                    kind => matches!(kind, ItemKind::Credential | ItemKind::Home | ItemKind::Vaulted),
+                    ItemKind::Credential | ItemKind::Home | ItemKind::Vaulted | ItemKind::Counted => true,
+                    _ => false,
                 };
                 if item.kind == ItemKind::Removed {
                     self.places.remove(&item.place);
@@ -193,7 +227,7 @@ impl Counting {
 
 /// The namespace that a place of the store belongs to.
 pub(crate) fn owner(place: &str) -> Option<NamespaceId> {
-    let mut parts = place.split('/');
-    matches!(parts.next(), Some("ns" | "auth" | "tomb" | "vault")).then_some(())?;
-    parts.next()?.parse().ok()
+    let of = |kind: &str| place.strip_prefix(kind);
+    let rest = ["ns/", "auth/", "tomb/", "vault/", "quota/used/key/"].into_iter().find_map(of)?;
+    rest.split('/').next()?.parse().ok()
 }

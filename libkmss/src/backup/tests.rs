@@ -1,10 +1,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use super::chunk::CHUNK;
+use super::summary::RuleScope;
 use super::*;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::suite::Suite;
+use crate::tenant::NamespaceId;
 
 struct SystemRandom;
 
@@ -62,6 +64,27 @@ fn an_archive_of_any_length_is_read_as_it_was_written() {
             let plain: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
             assert_eq!(read(&written(&header, &key, &plain), &key, len).unwrap(), plain, "{len}");
         }
+    }
+}
+
+#[test]
+fn an_archive_of_the_first_format_is_read_and_one_of_the_next_is_too_new() {
+    for (format, read_as) in [(1, None), (2, None), (3, Some(ErrorKind::TooNew)), (0, Some(ErrorKind::Damaged))] {
+        let said = ArchiveTerms {
+            suite: Suite::Nist,
+            needed: 2,
+            shares: 2,
+            epoch: 1,
+            created: Timestamp(1),
+            tenant: "default",
+        };
+        let mut header = ArchiveHeader::new(said, &SystemRandom).unwrap();
+        let key = ArchiveKey::fresh(&SystemRandom).unwrap();
+        header.format = format;
+        let _ = split(&mut header, &key, &names(2), &SystemRandom).unwrap();
+        let archive = written(&header, &key, b"said");
+        assert_eq!(archive[8], format);
+        assert_eq!(read(&archive, &key, 4).map_err(|e| e.kind()).err(), read_as, "{format}");
     }
 }
 
@@ -215,4 +238,13 @@ fn an_archive_ends_with_its_end() {
     damaged(&[manifest(), manifest(), end(2)]);
     let stray = Item { kind: ItemKind::Entry, place: "ns/00/1/obj/11".into(), content: Vec::new().into() };
     damaged(&[manifest(), stray, end(2)]);
+    let rule = |tenant: Option<&str>, namespace: Option<NamespaceId>| {
+        let scope = RuleScope { tenant: tenant.map(str::to_owned), namespace, service: Some("order".into()) };
+        Item::of(ItemKind::Rule, "", &std::collections::BTreeMap::from([("scope", scope)])).unwrap()
+    };
+    let summary = summed(&[manifest(), rule(Some("bänk"), None), end(2)]).unwrap();
+    assert_eq!(summary.rules, ["service order in tenant bänk"]);
+    for (tenant, namespace) in [(Some("bank"), None), (None, None), (None, Some(NamespaceId([7; 16])))] {
+        damaged(&[manifest(), rule(tenant, namespace), end(2)]);
+    }
 }

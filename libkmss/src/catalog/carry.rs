@@ -7,12 +7,18 @@ use super::path::{OWNERS, Paths};
 use super::{Catalog, tomb};
 use crate::error::Result;
 use crate::sealed;
+use crate::store::StoreKey;
 use crate::tenant::{Namespace, ObjectId};
 
 impl Catalog {
     /// Where the records of `namespace` are that stay as they are in another home, and where its tombstones are.
     pub(crate) fn belongings(namespace: &Namespace) -> (String, String) {
         (Paths::of(namespace).everything(), tomb::places(namespace))
+    }
+
+    /// Where the record of an object of `namespace` is.
+    pub(crate) fn place_of(namespace: &Namespace, object: ObjectId) -> Result<StoreKey> {
+        Paths::of(namespace).object(object)
     }
 
     /// Whether what an archive has at `place` may be there in `namespace`.

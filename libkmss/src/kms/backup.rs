@@ -1,6 +1,7 @@
 //! Archives of a tenant: what goes in (docs/backup.md).
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -19,6 +20,8 @@ use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
 use crate::policy::registry::{LOCAL, Place, PolicyRole};
+use crate::quota::Book;
+use crate::rules::{KeyRule, RuleScope, RuleSet};
 use crate::sealed;
 use crate::store::{Revision, StoreKey};
 use crate::tenant::{BackendId, Namespace};
@@ -68,6 +71,7 @@ pub struct Backup {
 struct Packing<'a> {
     kms: &'a Kms,
     namespaces: &'a [Namespace],
+    rules: Arc<RuleSet>,
     writer: ArchiveWriter<'a>,
     items: u64,
     progress: &'a mut dyn FnMut(u64),
@@ -80,7 +84,7 @@ impl Kms {
     /// # Errors
     /// [`ErrorKind::Denied`] for whoever is neither root, nor the home's owner, nor an admin of the configuration;
     /// [`ErrorKind::NotFound`] for a tenant without namespaces; [`ErrorKind::Arguments`]; [`ErrorKind::Conflict`] where
-    /// namespaces or policies were changed meanwhile, and [`ErrorKind::Busy`] where keys were all the time: it is begun anew
+    /// namespaces, policies or rules were changed meanwhile, and [`ErrorKind::Busy`] where keys were all the time: it is begun anew
     /// then; those of the store and of writing.
     pub fn back_up(
         &self,
@@ -103,7 +107,7 @@ impl Kms {
                 let why = format!("the tenant `{}` has no tokens", tenant.escape_debug());
                 return Err(Error::new(ErrorKind::NotFound, why));
             }
-            let policies = self.policies()?;
+            let (policies, rules) = (self.policies()?, self.pipeline.hall.rules.current()?);
             for namespace in &mut namespaces {
                 // Where the policies cannot be put in force, everything is denied in place of nothing.
                 namespace.policy_required = policies.requires(namespace);
@@ -122,7 +126,7 @@ impl Kms {
                 elsewhere: elsewhere.clone(),
             };
             let writer = ArchiveWriter::begin(&header, &key, out)?;
-            let mut packing = Packing { kms: self, namespaces: &namespaces, writer, items: 0, progress };
+            let mut packing = Packing { kms: self, namespaces: &namespaces, rules, writer, items: 0, progress };
             packing.put(&Item::of(ItemKind::Manifest, "", &manifest)?)?;
             packing.everything(policies.edition)?;
             let items = packing.finish()?;
@@ -194,12 +198,16 @@ impl Packing<'_> {
                 }
                 _ => e,
             })?;
-            let Some(last) = changes.last() else {
+            let more = changes.len() >= CHANGES;
+            seen = changes.last().map_or(seen, |last| last.revision);
+            let changed = changes.into_iter().map(|change| change.key);
+            let mut keys: Vec<StoreKey> = changed.filter(|key| self.carries(key)).collect();
+            if keys.is_empty() && !more {
+                self.counts()?;
+                self.rules()?;
                 self.policies(policies)?;
                 return self.settled(policies);
-            };
-            seen = last.revision;
-            let mut keys: Vec<StoreKey> = changes.into_iter().map(|change| change.key).collect();
+            }
             keys.sort_unstable();
             keys.dedup();
             for namespace in namespaces {
@@ -209,7 +217,13 @@ impl Packing<'_> {
         Err(Error::new(ErrorKind::Busy, "others change keys of the tenant all the time: try again when it is calmer"))
     }
 
-    /// That namespaces and policies are what they were in the beginning.
+    /// Whether what is at `key` is read again when it changes. What is counted changes with every use, and is read at the end.
+    fn carries(&self, key: &StoreKey) -> bool {
+        let of = owner(key.as_str()).filter(|id| self.namespaces.iter().any(|namespace| namespace.id == *id));
+        of.is_some_and(|id| !key.as_str().starts_with(&Book::belongings(id)))
+    }
+
+    /// That namespaces, policies and rules are what they were in the beginning.
     fn settled(&self, policies: u64) -> Result<()> {
         let tenant = self.namespaces.first().map(|of| of.tenant.clone()).unwrap_or_default();
         let now = self.kms.of_tenant(&tenant)?;
@@ -219,10 +233,12 @@ impl Packing<'_> {
                 .iter()
                 .zip(self.namespaces)
                 .all(|(now, then)| *then == Namespace { policy_required: entries.requires(now), ..now.clone() });
-        if same && entries.edition == policies {
+        let rules = self.kms.pipeline.hall.rules.current()?.edition();
+        if same && entries.edition == policies && rules == self.rules.edition() {
             return Ok(());
         }
-        Err(Error::new(ErrorKind::Conflict, "tokens or policies were changed meanwhile: back the tenant up again"))
+        let why = "tokens, policies or rules on what is made were changed meanwhile: back the tenant up again";
+        Err(Error::new(ErrorKind::Conflict, why))
     }
 
     fn namespace(&mut self, namespace: &Namespace) -> Result<()> {
@@ -291,7 +307,8 @@ impl Packing<'_> {
             return departure.pack(key, value);
         }
         if place.starts_with(&Vault::belongings(namespace)) {
-            return self.kms.pipeline.hall.vault.pack(key, value);
+            let (store, vault) = (&self.kms.store, &self.kms.pipeline.hall.vault);
+            return vault.pack(key, value, |object| Ok(store.get(&Catalog::place_of(namespace, object)?)?.is_some()));
         }
         if place.starts_with(&tombs) {
             let opened = sealed::open(&self.kms.home_key, key, value)?;
@@ -299,6 +316,27 @@ impl Packing<'_> {
         }
         let carried = Catalog::admits(namespace, place);
         Ok(carried.then(|| Item::bytes(ItemKind::Entry, key, Zeroizing::new(value.to_vec()))))
+    }
+
+    /// What is counted of keys. Last, for it grows with every use: so it is no less than it was at the moment of the archive.
+    fn counts(&mut self) -> Result<()> {
+        for namespace in self.namespaces {
+            for (key, entry) in self.kms.store.scan_all(&Book::belongings(namespace.id))? {
+                self.put(&self.kms.book.pack(&key, &entry.value)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rules on what is made in the tenant.
+    fn rules(&mut self) -> Result<()> {
+        let rules = Arc::clone(&self.rules);
+        let ours = |scope: &RuleScope| match scope.namespace {
+            Some(id) => self.namespaces.iter().any(|of| of.id == id),
+            None => self.namespaces.first().is_some_and(|of| scope.tenant.as_ref() == Some(&of.tenant)),
+        };
+        let ours: Vec<&KeyRule> = rules.rules().iter().filter(|rule| ours(&rule.scope)).collect();
+        ours.into_iter().try_for_each(|rule| self.put(&Item::of(ItemKind::Rule, "", rule)?))
     }
 
     /// The policies that are in force in the tenant.

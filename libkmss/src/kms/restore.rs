@@ -9,6 +9,7 @@ use std::io::Read;
 
 use serde::Serialize;
 
+use super::restore_rules::RuleFate;
 use super::{ATTEMPTS, Kms};
 use crate::auth::{Arrival, PinAuthenticator};
 use crate::backup::{ArchiveHeader, ArchiveKey, ArchiveReader, Item, ItemKind, Items, Policy, Summary, owner};
@@ -19,6 +20,8 @@ use crate::key::Action;
 use crate::policy::Scope;
 use crate::policy::bundle::{Bundle, Content, Terms};
 use crate::policy::registry::{PolicyRole, Site};
+use crate::quota::Book;
+use crate::rules::KeyRule;
 use crate::sealed;
 use crate::store::{Batch, Commit, Condition, Op, Revision, StoreKey};
 use crate::tenant::{Namespace, NamespaceId};
@@ -100,6 +103,8 @@ pub struct RestoreReport {
     pub dry_run: bool,
     /// Its namespaces.
     pub namespaces: Vec<RestoredNamespace>,
+    /// Its rules on what is made.
+    pub rules: Vec<RuleFate>,
     /// Its policies; empty in a dry run.
     pub policies: Vec<PolicyFate>,
     /// Keys whose material is in an HSM, and not in the archive.
@@ -113,15 +118,17 @@ impl RestoreReport {
     #[must_use]
     pub fn is_partial(&self) -> bool {
         self.namespaces.iter().any(|of| of.fate == NamespaceFate::NameTaken)
+            || self.rules.iter().any(RuleFate::is_outvoted)
             || self.policies.iter().any(|policy| policy.refused.is_some())
     }
 }
 
 /// What the first reading finds.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// The last record of each namespace, and what is to become of it.
-    namespaces: BTreeMap<NamespaceId, (Namespace, NamespaceFate)>,
+    pub(super) namespaces: BTreeMap<NamespaceId, (Namespace, NamespaceFate)>,
+    pub(super) rules: Vec<KeyRule>,
     policies: Vec<Policy>,
 }
 
@@ -136,7 +143,8 @@ struct Landing<'a> {
 }
 
 impl Kms {
-    /// Restores what `key` opens: namespaces that this home does not have, with everything in them, and policies that it does not know.
+    /// Restores what `key` opens: namespaces that this home does not have, with everything in them and the rules on what is made
+    /// there, and policies that it does not know.
     /// `reopen` gives the archive from its beginning, as often as it is asked. `progress` is told how many items have been
     /// written.
     ///
@@ -174,12 +182,14 @@ impl Kms {
                     Some(RestoredNamespace { name: of.name.clone(), id: of.id, fate, objects: of.objects })
                 })
                 .collect();
+            let (rules, fates_of_rules) = self.plan_rules(&found)?;
             let mut report = RestoreReport {
                 archive: id.clone(),
                 tenant: header.tenant.clone(),
                 epoch: header.epoch,
                 dry_run: plan.dry_run,
                 namespaces: fates,
+                rules: fates_of_rules,
                 policies: Vec::new(),
                 in_devices: summary.manifest.in_devices,
                 elsewhere: summary.manifest.elsewhere,
@@ -192,7 +202,7 @@ impl Kms {
                 return Err(Error::new(ErrorKind::Conflict, "the archive was replaced while it was read"));
             }
             let mut items = Items::of(ArchiveReader::begin(&header, key, again.as_mut())?);
-            self.land(&found, &mut items, progress)?;
+            self.land((&found, &mut items), (caller, &rules), progress)?;
             report.policies = self.restore_policies(caller, &found)?;
             self.reach_epoch(&header.tenant, header.epoch)?;
             let restored = report.namespaces.iter().filter(|of| of.fate == NamespaceFate::Restored).count();
@@ -234,8 +244,13 @@ impl Kms {
         Ok(if all.iter().any(named) { NamespaceFate::NameTaken } else { NamespaceFate::Restored })
     }
 
-    /// Writes the namespaces that are to be restored.
-    fn land(&self, found: &Found, items: &mut Items<'_>, progress: &mut dyn FnMut(u64)) -> Result<()> {
+    /// Writes the namespaces that are to be restored, and `rules`.
+    fn land(
+        &self,
+        (found, items): (&Found, &mut Items<'_>),
+        (caller, rules): (&Caller, &[KeyRule]),
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<()> {
         let mut landings: BTreeMap<NamespaceId, Landing<'_>> = BTreeMap::new();
         for (id, (namespace, fate)) in &found.namespaces {
             if *fate == NamespaceFate::Restored {
@@ -254,6 +269,8 @@ impl Kms {
             }
         }
         progress(count);
+        // Before the first namespace shows: none is ever there without its rules.
+        self.restore_rules(caller, rules, found)?;
         for landing in landings.into_values() {
             self.settle_landing(landing)?;
         }
@@ -273,7 +290,8 @@ impl Kms {
         };
         let Commit::Committed(claimed) = self.store.commit(&batch)? else { return Err(overtaken()) };
         let (records, _) = Catalog::belongings(namespace);
-        for prefix in [records, PinAuthenticator::belongings(namespace), Vault::belongings(namespace)] {
+        let (credentials, counts) = (PinAuthenticator::belongings(namespace), Book::belongings(namespace.id));
+        for prefix in [records, credentials, Vault::belongings(namespace), counts] {
             loop {
                 let page = self.store.scan(&prefix, None, PAGE)?;
                 if page.is_empty() {
@@ -313,6 +331,7 @@ impl Kms {
                 let sealed = sealed::seal(&self.home_key, self.random.as_ref(), &key, &item.content)?;
                 Ok(vec![Op::Put(key, sealed)])
             }
+            ItemKind::Counted => Ok(vec![self.book.unpack(namespace.id, item)?]),
             ItemKind::Vaulted => self.pipeline.hall.vault.unpack(namespace, item),
             // What is cleared away of the vault has expired.
             ItemKind::Removed if place.starts_with(&Vault::belongings(namespace)) => Ok(Vec::new()),
@@ -433,6 +452,7 @@ impl Found {
                 let fate = kms.fate(&namespace)?;
                 self.namespaces.insert(namespace.id, (namespace, fate));
             }
+            ItemKind::Rule => self.rules.push(item.value::<KeyRule>()?.validated()?),
             ItemKind::Policy => self.policies.push(item.value()?),
             ItemKind::Entry if item.place.contains("/obj/") => {
                 let of = owner(&item.place).and_then(|id| self.namespaces.get_mut(&id));

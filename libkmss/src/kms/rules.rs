@@ -88,13 +88,16 @@ impl Kms {
         self.perform(caller, Grant { halves, service: service.to_owned(), granted })
     }
 
-    /// What the records of a change say: what is changed, and old and new.
     fn rule_tags(&self, verb: &str, scope: &RuleScope, old: Option<&KeyRule>, new: Option<&KeyRule>) -> Vec<String> {
-        let shown = |rule: Option<&KeyRule>| rule.map_or_else(|| "none".to_owned(), KeyRule::shown);
         let namespace = scope.namespace.map_or_else(String::new, |id| self.namespace_shown(id));
-        let for_what = format!("rule:{}", scope.shown(&namespace));
-        vec![verb.to_owned(), for_what, format!("from {}", shown(old)), format!("to {}", shown(new))]
+        tags(verb, &scope.shown(&namespace), old, new)
     }
+}
+
+/// What the records of a change say of the rule for `what`: that, and old and new.
+pub(super) fn tags(verb: &str, what: &str, old: Option<&KeyRule>, new: Option<&KeyRule>) -> Vec<String> {
+    let shown = |rule: Option<&KeyRule>| rule.map_or_else(|| "none".to_owned(), KeyRule::shown);
+    vec![verb.to_owned(), format!("rule:{what}"), format!("from {}", shown(old)), format!("to {}", shown(new))]
 }
 
 fn owns(caller: &Caller, rule: Option<&KeyRule>) -> bool {

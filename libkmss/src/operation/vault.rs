@@ -13,12 +13,12 @@ use crate::backend::Ciphering;
 use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
-use crate::key::{Action, Object};
+use crate::key::{Action, BackendId, Object, Opener, Storage};
 use crate::mechanism::{BlockCipher, CipherMode, Format, Gcm, Mechanism, Template};
-use crate::permit::Permit;
+use crate::permit::{Granted, Permit};
 use crate::random::Random;
 use crate::tenant::ObjectId;
-use crate::vault::{Held, Shelf, Vault};
+use crate::vault::{Held, Shelf, Sought, Vault};
 
 /// How many tokens are tried before the vault is called full.
 const TRIES: u32 = 64;
@@ -79,9 +79,14 @@ impl Operation for Tokenize {
         let (shelf, now) = (shelf_of(permit)?, permit.issued());
         let end = |life: u64| Timestamp(now.0.saturating_add(life.saturating_mul(1000)));
         let entropy = hall.software()?.entropy();
+        let mark = mark_of(permit, &shelf, &format, value.as_bytes())?;
+        let sought = Sought { value: value.as_bytes(), mark: &mark };
         for _ in 0..TRIES {
-            if let Some(held) = vault.by_value(&shelf, &format, value.as_bytes(), now)? {
+            if let Some(held) = vault.by_value(&shelf, &format, sought, now)? {
                 if is_there(hall, permit.caller(), held.by)? {
+                    if held.by == permit.key()?.object.id {
+                        vault.remark(&shelf, &held, &mark)?;
+                    }
                     return Ok(template.dressed(&held.token));
                 }
                 vault.forget(&shelf, &held)?;
@@ -94,7 +99,7 @@ impl Operation for Tokenize {
             let sealed = sealed(hall, permit, self.cipher, &bare, value.as_bytes())?;
             let sealed = (sealed, permit.key()?.object.id);
             let held = Held::new(format.clone(), bare.to_string(), sealed, self.life.map(end));
-            if vault.put(&shelf, held, value.as_bytes(), now)? {
+            if vault.put(&shelf, held, sought, now)? {
                 return Ok(token);
             }
         }
@@ -172,6 +177,19 @@ fn vault_of<'a>(hall: &'a Hall, permit: &Permit) -> Result<&'a Vault> {
 
 fn shelf_of(permit: &Permit) -> Result<Shelf> {
     Ok(Shelf::of(&permit.caller().namespace, permit.key()?.object))
+}
+
+/// What finds the token of a value in another home; empty of a key that no archive carries whole. Whoever has the mark and what the
+/// key lies under could try values, and has the key itself then; of a key that a device keeps, or seals, they would not have it.
+fn mark_of(permit: &Permit, shelf: &Shelf, format: &str, value: &[u8]) -> Result<String> {
+    let Granted { object, version, .. } = permit.key()?;
+    let ring = &permit.caller().keyring;
+    let domain = if object.private { ring.private.as_ref() } else { Some(&ring.public) };
+    let carried = object.storage == Storage::Stored && version.backend == BackendId::soft();
+    match domain.filter(|domain| carried && domain.opener(&version.locator) == Some(Opener::Memory)) {
+        Some(domain) => Vault::mark(domain, shelf, format, value),
+        None => Ok(String::new()),
+    }
 }
 
 /// A random text in the place of the value's.

@@ -57,7 +57,7 @@ impl Pipeline {
         let mut verdict = Verdict::default();
         let decided = self.decide(caller, resolved, asked, moment, &mut verdict);
         trace.rule = verdict.rule.take();
-        trace.retag(std::mem::take(&mut verdict.tags), !granted.approved.is_empty());
+        trace.retag(request.part_of, std::mem::take(&mut verdict.tags), !granted.approved.is_empty());
         (trace.seen, trace.duties) = (std::mem::take(&mut verdict.seen), std::mem::take(&mut verdict.duties));
         decided?;
         self.check(caller, resolved, moment.wall)?;

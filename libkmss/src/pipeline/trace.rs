@@ -83,9 +83,11 @@ impl Trace {
         Ok(reserved)
     }
 
-    /// The tags of a new decision, beside what the audit has to hear of budgets, and of who approved what stays approved.
-    pub(super) fn retag(&mut self, tags: Vec<String>, stays_approved: bool) {
+    /// The tags of a new decision, beside what the operation is a part of, what the audit has to hear of budgets, and who approved
+    /// what stays approved.
+    pub(super) fn retag(&mut self, part_of: Option<&str>, tags: Vec<String>, stays_approved: bool) {
         self.tags.retain(|tag| tag.starts_with(NEAR) || (stays_approved && tag.starts_with(APPROVED_BY)));
+        self.tags.splice(0..0, part_of.map(str::to_owned));
         self.tags.extend(tags);
     }
 

@@ -291,9 +291,17 @@ impl Book {
         let read = |kind| -> Result<u64> {
             let path = StoreKey::new(key_path(namespace, key, kind))?;
             let Some(entry) = self.store.get(&path)? else { return Ok(0) };
-            Ok(sealed::open_value::<Counter>(&self.home, &path, &entry.value)?.used)
+            Ok(self.open_counter(&path, &entry.value)?.used)
         };
         Ok((read(Kind::Total)?, read(Kind::BytesTotal)?))
+    }
+
+    pub(super) fn open_counter(&self, path: &StoreKey, value: &[u8]) -> Result<Counter> {
+        sealed::open_value(&self.home, path, value)
+    }
+
+    pub(super) fn seal_counter(&self, path: &StoreKey, counter: &Counter) -> Result<Vec<u8>> {
+        sealed::seal_value(&self.home, &*self.random, path, counter)
     }
 
     /// Forgets what is counted of the keys of a namespace, all of which are gone. Until then it stays, for copies of a key may

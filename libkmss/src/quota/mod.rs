@@ -3,6 +3,7 @@
 
 mod block;
 mod book;
+mod carry;
 mod held;
 mod host;
 mod in_force;

@@ -45,6 +45,11 @@ impl RuleSet {
         &self.rules
     }
 
+    /// A number that every change moves.
+    pub(crate) const fn edition(&self) -> u64 {
+        self.edition
+    }
+
     /// Those about what `service`, or nobody in particular, has in `namespace`.
     pub fn concerning<'a>(
         &'a self,
@@ -176,14 +181,26 @@ impl RuleBook {
     /// [`ErrorKind::Arguments`] for what cannot be meant; [`ErrorKind::Conflict`] where somebody was faster; those of the store.
     pub fn set(&self, rule: KeyRule, before: Option<&KeyRule>) -> Result<()> {
         let rule = rule.validated()?;
-        let set = self.current()?;
-        if before.is_none() && set.rules().len() >= MOST {
-            return Err(Error::new(ErrorKind::Arguments, format!("there are {MOST} rules already")));
+        if before.is_none() {
+            self.has_room(1)?;
         }
         let path = self.path(&rule.scope)?;
         let condition = self.is_still(&path, before)?;
         let value = sealed::seal_value(&self.home, &*self.random, &path, &rule)?;
         self.change(condition, Op::Put(path, value))
+    }
+
+    /// Whether so many rules more may be set.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] where not; as [`Self::current`].
+    pub fn has_room(&self, more: usize) -> Result<()> {
+        let there = self.current()?.rules().len();
+        if there.saturating_add(more) <= MOST {
+            return Ok(());
+        }
+        let why = format!("there are {there} rules already, and {MOST} is the most: remove what nobody needs");
+        Err(Error::new(ErrorKind::Arguments, why))
     }
 
     /// Removes a rule.

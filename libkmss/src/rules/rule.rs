@@ -256,6 +256,14 @@ impl KeyRule {
         Err(Error::new(ErrorKind::Denied, why).with_rule(format!("keys of {shown}")))
     }
 
+    /// Whether it says the same as `other`, whoever set it.
+    #[must_use]
+    pub(crate) fn says_as(&self, other: &Self) -> bool {
+        let Self { scope, types, preferred, rotation_days, apart, owner, by: _, set: _ } = self;
+        (scope, types, preferred) == (&other.scope, &other.types, &other.preferred)
+            && (rotation_days, apart, owner) == (&other.rotation_days, &other.apart, &other.owner)
+    }
+
     /// It in words, for the audit.
     #[must_use]
     pub fn shown(&self) -> String {

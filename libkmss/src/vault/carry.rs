@@ -1,13 +1,14 @@
-//! Random tokens on their way to another home. Terms are MACs of the home, so that they are made anew there; which token a value
-//! has cannot be, since nobody has the values: a value that is tokenized again in the other home gets another token, and both
-//! stand for it.
+//! Random tokens on their way to another home. Terms are MACs of the home, so that those of tokens are made anew there. Nobody has
+//! the values: what finds the token of a value there is its mark, which a key of the namespace makes in every home. A token without
+//! one stands for its value, and the value gets another.
 
 use super::{Held, Shelf, VAULT, Vault};
 use crate::backup::{Item, ItemKind};
 use crate::error::{Error, ErrorKind, Result};
 use crate::sealed;
 use crate::store::{Op, StoreKey};
-use crate::tenant::Namespace;
+use crate::suite::HASH_LEN;
+use crate::tenant::{Namespace, ObjectId};
 
 impl Vault {
     /// Where the tokens of `namespace` are.
@@ -15,15 +16,26 @@ impl Vault {
         format!("{VAULT}{}/{}/", namespace.id, namespace.incarnation)
     }
 
-    /// What to carry of the record `value` at `key`; `None` of what is made anew.
+    /// What to carry of the record `value` at `key`; `None` of what is made anew. `is_there` says whether a version of a key was not
+    /// destroyed.
     ///
     /// # Errors
-    /// [`ErrorKind::Damaged`].
-    pub(crate) fn pack(&self, key: &StoreKey, value: &[u8]) -> Result<Option<Item>> {
+    /// [`ErrorKind::Damaged`]; those of `is_there`.
+    pub(crate) fn pack(
+        &self,
+        key: &StoreKey,
+        value: &[u8],
+        is_there: impl FnOnce(ObjectId) -> Result<bool>,
+    ) -> Result<Option<Item>> {
         if !key.as_str().contains("/token/") {
             return Ok(None);
         }
-        let held: Held = sealed::open_value(&self.home, key, value)?;
+        let mut held: Held = sealed::open_value(&self.home, key, value)?;
+        held.back = String::new();
+        if !is_there(held.by)? {
+            // With the key went the value: nobody shall try which it was.
+            held.mark = String::new();
+        }
         Item::of(ItemKind::Vaulted, key.as_str(), &held).map(Some)
     }
 
@@ -40,6 +52,11 @@ impl Vault {
         held.back = String::new();
         let term = self.term(&shelf, "token", &held.format, held.token.as_bytes())?;
         let mut ops = vec![self.sealed(shelf.path("token", &term)?, &held)?];
+        if !held.mark.is_empty() {
+            let is_term = held.mark.len() == 2 * HASH_LEN && held.mark.bytes().all(|digit| digit.is_ascii_hexdigit());
+            is_term.then_some(()).ok_or_else(foreign)?;
+            ops.push(self.sealed(shelf.path("mark", &held.mark)?, &term)?);
+        }
         if let Some(end) = held.expires {
             ops.push(self.sealed(shelf.path("end", &format!("{end:016x}/{term}"))?, &term)?);
         }

@@ -3,12 +3,14 @@
 //! ```text
 //! vault/<namespace>/<incarnation>/<key>/token/<term>   a token, its value as ciphertext, under which version, and when it expires
 //! vault/<namespace>/<incarnation>/<key>/value/<term>   the term of the token that a value has
+//! vault/<namespace>/<incarnation>/<key>/mark/<mark>     the same of a token that came from another home, by its mark
 //! vault/<namespace>/<incarnation>/<key>/end/<time>/<term>   tokens in the order in which they expire
 //! ```
 //! Terms are MACs under the home's domain key, and records are sealed under it to their places: whoever has the store learns
-//! neither tokens nor values, and cannot move one to the other. The value is ciphertext under the key of the tokens besides:
-//! with the key go all values. `<key>` is the first version of a key: the tokens of all versions are on one shelf, so that no
-//! token stands for two values and no value has two tokens whichever of them made it.
+//! neither tokens nor values, and cannot move one to the other. Marks are MACs of values under the domain key that the key of the
+//! tokens lies under: that goes along to another home, where the home's is another one. The value is ciphertext under the key of
+//! the tokens besides: with the key go all values. `<key>` is the first version of a key: the tokens of all versions are on one
+//! shelf, so that no token stands for two values and no value has two tokens whichever of them made it.
 
 mod carry;
 #[cfg(test)]
@@ -75,8 +77,20 @@ pub struct Held {
     pub by: ObjectId,
     /// When it stands for nothing any more, in milliseconds since the epoch; `None` for never.
     pub expires: Option<u64>,
-    /// Where the value leads here.
+    /// Where the value leads here; empty where it leads by its mark.
     back: String,
+    /// What finds the token of the value in another home; empty where nothing may.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    mark: String,
+}
+
+/// A value that is looked for.
+#[derive(Clone, Copy)]
+pub struct Sought<'a> {
+    /// The value.
+    pub value: &'a [u8],
+    /// Its mark ([`Vault::mark`]); empty where it has none.
+    pub mark: &'a str,
 }
 
 impl Held {
@@ -84,11 +98,16 @@ impl Held {
     #[must_use]
     pub fn new(format: String, token: String, (value, by): (Vec<u8>, ObjectId), expires: Option<Timestamp>) -> Self {
         let (value, expires) = (ByteBuf::from(value), expires.map(|time| time.0));
-        Self { format, token, value, by, expires, back: String::new() }
+        Self { format, token, value, by, expires, back: String::new(), mark: String::new() }
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now.0)
+    }
+
+    /// Whether both are one token for one value.
+    fn is_as(&self, other: &Self) -> bool {
+        (self.by, &self.value) == (other.by, &other.value)
     }
 }
 
@@ -114,24 +133,64 @@ impl Vault {
         Ok(self.held(&path)?.map(|(held, _)| held).filter(|held| !held.is_over(now)))
     }
 
-    /// The token that `value` has in `format`.
+    /// The mark of `value` in `format` under `domain`, the domain key that the key of the tokens lies under: whoever has that may
+    /// compare values with it, and nobody else.
+    ///
+    /// # Errors
+    /// Those of the MAC.
+    pub fn mark(domain: &DomainKey, shelf: &Shelf, format: &str, value: &[u8]) -> Result<String> {
+        term_under(domain, shelf, "mark", format, value)
+    }
+
+    /// The token that a value has in `format`.
     ///
     /// # Errors
     /// As [`Self::by_token`].
-    pub fn by_value(&self, shelf: &Shelf, format: &str, value: &[u8], now: Timestamp) -> Result<Option<Held>> {
-        let path = shelf.path("value", &self.term(shelf, "value", format, value)?)?;
-        let Some(entry) = self.store.get(&path)? else { return Ok(None) };
-        let term: String = sealed::open_value(&self.home, &path, &entry.value)?;
-        Ok(self.held(&shelf.path("token", &term)?)?.map(|(held, _)| held).filter(|held| !held.is_over(now)))
+    pub fn by_value(&self, shelf: &Shelf, format: &str, sought: Sought<'_>, now: Timestamp) -> Result<Option<Held>> {
+        let back = self.term(shelf, "value", format, sought.value)?;
+        let led = self.led(shelf, &shelf.path("value", &back)?)?;
+        // The token may have been given to another value by now.
+        let led = led.filter(|held| held.back == back && !held.is_over(now));
+        if led.is_some() || sought.mark.is_empty() {
+            return Ok(led);
+        }
+        let led = self.led(shelf, &shelf.path("mark", sought.mark)?)?;
+        Ok(led.filter(|held| held.mark == sought.mark && !held.is_over(now)))
+    }
+
+    /// The token to which what is at `path` leads.
+    fn led(&self, shelf: &Shelf, path: &StoreKey) -> Result<Option<Held>> {
+        let Some(entry) = self.store.get(path)? else { return Ok(None) };
+        let term: String = sealed::open_value(&self.home, path, &entry.value)?;
+        Ok(self.held(&shelf.path("token", &term)?)?.map(|(held, _)| held))
+    }
+
+    /// Gives a token that is there the mark of its value, where it has none yet: it was made before there were marks.
+    ///
+    /// # Errors
+    /// As [`Self::by_token`].
+    pub fn remark(&self, shelf: &Shelf, held: &Held, mark: &str) -> Result<()> {
+        if mark.is_empty() || !held.mark.is_empty() {
+            return Ok(());
+        }
+        let path = shelf.path("token", &self.term(shelf, "token", &held.format, held.token.as_bytes())?)?;
+        let Some((there, entry)) = self.held(&path)?.filter(|(there, _)| there.is_as(held)) else { return Ok(()) };
+        let mut marked = there;
+        marked.mark = mark.to_owned();
+        let conditions = vec![Condition::Version(path.clone(), entry.version)];
+        let batch = Batch { conditions, ops: vec![self.sealed(path, &marked)?], invalidates: false };
+        // Who was faster has seen to it.
+        let (Commit::Committed(_) | Commit::Conflict) = self.store.commit(&batch)?;
+        Ok(())
     }
 
     /// Keeps a token for `value`, unless the token stands for something already, or the value got one meanwhile: `false` then.
     ///
     /// # Errors
     /// As [`Self::by_token`].
-    pub fn put(&self, shelf: &Shelf, mut held: Held, value: &[u8], now: Timestamp) -> Result<bool> {
+    pub fn put(&self, shelf: &Shelf, mut held: Held, sought: Sought<'_>, now: Timestamp) -> Result<bool> {
         let term = self.term(shelf, "token", &held.format, held.token.as_bytes())?;
-        let back = self.term(shelf, "value", &held.format, value)?;
+        let back = self.term(shelf, "value", &held.format, sought.value)?;
         let (token, value) = (shelf.path("token", &term)?, shelf.path("value", &back)?);
         let there = self.held(&token)?;
         if there.as_ref().is_some_and(|(held, _)| !held.is_over(now)) {
@@ -146,12 +205,12 @@ impl Vault {
         let conditions = vec![seen(&token, there.as_ref().map(|(_, entry)| entry)), seen(&value, former.as_ref())];
         if let Some(entry) = &former {
             let term: String = sealed::open_value(&self.home, &value, &entry.value)?;
-            let living = self.held(&shelf.path("token", &term)?)?.is_some_and(|(held, _)| !held.is_over(now));
-            if living {
+            let former = self.held(&shelf.path("token", &term)?)?;
+            if former.is_some_and(|(held, _)| held.back == back && !held.is_over(now)) {
                 return Ok(false);
             }
         }
-        held.back = back;
+        (held.back, held.mark) = (back, sought.mark.to_owned());
         let mut own = Batch { conditions, ops: vec![self.sealed(token, &held)?], invalidates: false };
         own.ops.push(self.sealed(value, &term)?);
         if let Some(end) = held.expires {
@@ -175,17 +234,12 @@ impl Vault {
     /// As [`Self::by_token`].
     pub fn forget(&self, shelf: &Shelf, lost: &Held) -> Result<()> {
         let term = self.term(shelf, "token", &lost.format, lost.token.as_bytes())?;
-        let (token, value) = (shelf.path("token", &term)?, shelf.path("value", &lost.back)?);
-        let Some((_, there)) = self.held(&token)?.filter(|(held, _)| held.by == lost.by && held.value == lost.value)
-        else {
-            return Ok(());
-        };
+        let token = shelf.path("token", &term)?;
+        let Some((held, there)) = self.held(&token)?.filter(|(held, _)| held.is_as(lost)) else { return Ok(()) };
         let mut batch = Batch::default();
-        if let Some(led) = self.store.get(&value)?
-            && sealed::open_value::<String>(&self.home, &value, &led.value)? == term
-        {
-            batch.conditions.push(Condition::Version(value.clone(), led.version));
-            batch.ops.push(Op::Delete(value));
+        for (path, version) in self.leading(shelf, &held, &term)? {
+            batch.conditions.push(Condition::Version(path.clone(), version));
+            batch.ops.push(Op::Delete(path));
         }
         batch.conditions.push(Condition::Version(token.clone(), there.version));
         batch.ops.push(Op::Delete(token));
@@ -212,18 +266,29 @@ impl Vault {
             if let Some((held, there)) = self.held(&token)?
                 && held.is_over(now)
             {
-                let value = shelf.path("value", &held.back)?;
-                if let Some(led) = self.store.get(&value)? {
-                    let leads: String = sealed::open_value(&self.home, &value, &led.value)?;
-                    if leads == term {
-                        clear(value, led.version);
-                    }
-                }
+                self.leading(shelf, &held, &term)?.into_iter().for_each(|(path, version)| clear(path, version));
                 clear(token, there.version);
             }
             clear(path, entry.version);
         }
         Ok(batch)
+    }
+
+    /// What leads from the value of a token, which is at `term`, to it.
+    fn leading(&self, shelf: &Shelf, held: &Held, term: &str) -> Result<Vec<(StoreKey, Revision)>> {
+        let mut leading = Vec::new();
+        for (kind, from) in [("value", &held.back), ("mark", &held.mark)] {
+            if from.is_empty() {
+                continue;
+            }
+            let path = shelf.path(kind, from)?;
+            if let Some(entry) = self.store.get(&path)?
+                && sealed::open_value::<String>(&self.home, &path, &entry.value)? == term
+            {
+                leading.push((path, entry.version));
+            }
+        }
+        Ok(leading)
     }
 
     fn held(&self, path: &StoreKey) -> Result<Option<(Held, Entry)>> {
@@ -239,10 +304,14 @@ impl Vault {
 
     /// What stands for `text` of `format` in a path.
     fn term(&self, shelf: &Shelf, index: &str, format: &str, text: &[u8]) -> Result<String> {
-        let what = Zeroizing::new([shelf.root.as_bytes(), &[0], format.as_bytes(), &[0], text].concat());
-        let mac = self.home.index_term(&format!("vault {index}"), &what)?;
-        let mut term = String::with_capacity(2 * mac.len());
-        push_hex(&mut term, &mac);
-        Ok(term)
+        term_under(&self.home, shelf, index, format, text)
     }
+}
+
+fn term_under(key: &DomainKey, shelf: &Shelf, index: &str, format: &str, text: &[u8]) -> Result<String> {
+    let what = Zeroizing::new([shelf.root.as_bytes(), &[0], format.as_bytes(), &[0], text].concat());
+    let mac = key.index_term(&format!("vault {index}"), &what)?;
+    let mut term = String::with_capacity(2 * mac.len());
+    push_hex(&mut term, &mac);
+    Ok(term)
 }

@@ -4,8 +4,11 @@ use std::io::{self, Read, Write};
 
 use super::*;
 use libkmss::backup::{ArchiveHeader, ArchiveKey, combine};
-use libkmss::kms::{Backup, BackupPlan, NamespaceFate, RestorePlan, RestoreReport};
+use libkmss::clock::Timestamp;
+use libkmss::kms::{Backup, BackupPlan, NamespaceFate, RestorePlan, RestoreReport, RuleOutcome};
 use libkmss::operation::{Destroy, Rename};
+use libkmss::rules::{KeyRule, RuleScope};
+use libkmss::tenant::NamespaceId;
 
 /// Keys that make an archive longer than a chunk.
 const MANY: usize = 70;
@@ -172,6 +175,64 @@ fn a_restore_that_breaks_off_shows_nothing_and_what_it_left_is_not_in_the_next()
     is_whole(&other, &user);
     // Nothing older from here on.
     assert_eq!(kind(restore(&other, &first, &one)), ErrorKind::Denied);
+}
+
+fn rule(namespace: Option<NamespaceId>, types: &str) -> KeyRule {
+    let tenant = namespace.is_none().then(|| "default".to_owned());
+    KeyRule {
+        scope: RuleScope { tenant, namespace, service: None },
+        types: vec![types.parse().unwrap()],
+        preferred: None,
+        rotation_days: 0,
+        apart: false,
+        owner: String::new(),
+        by: String::new(),
+        set: Timestamp(0),
+    }
+}
+
+#[test]
+fn an_archive_during_which_a_rule_changes_is_refused() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    (0..MANY).for_each(|n| drop(flat.aes(&user, Storage::Stored, &format!("k{n}"))));
+    let admin = flat.kms.administrator(None).unwrap();
+    let mut out = Disturbed::by(|| drop(flat.kms.set_key_rule(&admin, rule(None, "aes")).unwrap()));
+    assert_eq!(kind(back_up(&flat.kms, &mut out)), ErrorKind::Conflict);
+}
+
+#[test]
+fn a_restore_that_breaks_off_leaves_no_rule_and_the_next_brings_all() {
+    let flat = Flat::new(Suite::Nist);
+    let user = flat.user();
+    (0..MANY).for_each(|n| drop(flat.aes(&user, Storage::Stored, &format!("k{n}"))));
+    let admin = flat.kms.administrator(None).unwrap();
+    flat.kms.set_key_rule(&admin, rule(None, "aes")).unwrap();
+    flat.kms.set_key_rule(&flat.officer(), rule(Some(flat.namespace.id), "aes:256")).unwrap();
+    let before = flat.kms.key_rules().unwrap();
+    let mut archive = Vec::new();
+    let backup = back_up(&flat.kms, &mut archive).unwrap();
+    let (_dir, other) = empty(Suite::Nist);
+    let mut readings = 0;
+    let mut reopen = || {
+        readings += 1;
+        let part = if readings == 1 { archive.clone() } else { archive[..archive.len() * 2 / 3].to_vec() };
+        Ok(match readings {
+            1 => Box::new(io::Cursor::new(part)) as Box<dyn Read>,
+            _ => Box::new(Broken(io::Cursor::new(part))),
+        })
+    };
+    let (caller, key) = (other.administrator(None).unwrap(), key_of(&archive, &backup));
+    let broken = other.restore(&caller, &key, &mut reopen, RestorePlan::default(), &mut |_| ());
+    assert_eq!(kind(broken), ErrorKind::Storage);
+    assert!(other.key_rules().unwrap().is_empty());
+    let report = restore(&other, &archive, &backup).unwrap();
+    assert!(report.rules.iter().all(|rule| rule.outcome == RuleOutcome::Restored));
+    let after = other.key_rules().unwrap();
+    let said = |rules: &[KeyRule]| rules.iter().map(|rule| (rule.scope.clone(), rule.shown())).collect::<Vec<_>>();
+    assert_eq!(said(&after), said(&before));
+    let again = restore(&other, &archive, &backup).unwrap();
+    assert!(again.rules.iter().all(|rule| rule.outcome == RuleOutcome::Away) && !again.is_partial());
 }
 
 #[test]

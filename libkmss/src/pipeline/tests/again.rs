@@ -105,3 +105,41 @@ fn the_new_decision_bounds_what_was_taken_in_already() {
     disturb(&house);
     assert_eq!(kind(signed(&mut signing, b"")), ErrorKind::Denied);
 }
+
+/// A signature that is a part of something.
+struct PartOfToken(Sign);
+
+impl Operation for PartOfToken {
+    type Running = <Sign as Operation>::Running;
+
+    fn request(&self) -> Request {
+        Request { part_of: Some("jws"), ..self.0.request() }
+    }
+
+    fn start(self, hall: &Hall, permit: &Permit) -> Result<Self::Running> {
+        self.0.start(hall, permit)
+    }
+}
+
+#[test]
+fn what_an_operation_is_a_part_of_is_in_its_record_once_however_often_it_is_decided() {
+    let (house, key) = House::with_key();
+    let part = || PartOfToken(Sign { key: ObjectRef::from(&key), how: cmac() });
+    let mut signing = house.pipeline.begin(&house.user, part()).unwrap();
+    signed(&mut signing, b"abc").unwrap();
+    assert_eq!(house.last().tags, ["jws"]);
+    let mut signing = house.pipeline.begin(&house.user, part()).unwrap();
+    for _ in 0..2 {
+        disturb(&house);
+        signing.produce(&[0; 1], |_| Ok(())).unwrap();
+    }
+    disturb(&house);
+    signed(&mut signing, b"abc").unwrap();
+    assert_eq!(house.last().tags, ["jws"]);
+    // Nor does a refusal forget it.
+    let mut signing = house.pipeline.begin(&house.user, part()).unwrap();
+    house.policy.deny(Action::Sign);
+    disturb(&house);
+    assert_eq!(kind(signed(&mut signing, b"abc")), ErrorKind::Denied);
+    assert_eq!(house.last().tags, ["jws"]);
+}

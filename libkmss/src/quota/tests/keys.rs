@@ -2,6 +2,7 @@
 
 use super::super::*;
 use super::house::{House, NOW, demand, key};
+use crate::backup::{Item, ItemKind};
 use crate::error::ErrorKind;
 use crate::key::{Action, Rotation};
 use crate::os::testing::{ended_well, fork};
@@ -145,4 +146,38 @@ fn what_is_counted_goes_with_its_namespace_alone() {
     assert_eq!(house.counted(), (1, 0));
     house.book.forget_keys(TOKEN).unwrap();
     assert_eq!(house.counted(), (0, 0));
+}
+
+#[test]
+fn what_is_carried_is_no_less_than_what_was_used_and_goes_to_its_place_alone() {
+    let (house, other) = (House::new(), House::new());
+    let rule = Rotation { days: 0, uses: Some(10_000), bytes: Some(1_000_000), strict: false };
+    let (alice, subjects) = (house.alice(), key("pay", &[]));
+    let counted = counted(&rule);
+    let demand = Demand { bytes: Some(10), counted: &counted, ..demand(&alice, Action::Encrypt, &subjects) };
+    for _ in 0..200 {
+        house.ledger.reserve(&demand).unwrap().unwrap().settle(10);
+    }
+    // A lease that is held counts as used.
+    let (uses, bytes) = house.counted();
+    assert!(uses >= 200 && bytes >= 2_000);
+    let all = house.store.scan_all(&Book::belongings(TOKEN)).unwrap();
+    let items: Vec<_> = all.iter().map(|(path, entry)| house.book.pack(path, &entry.value).unwrap()).collect();
+    let ops = items.iter().map(|item| other.book.unpack(TOKEN, item).unwrap()).collect();
+    let batch = Batch { conditions: Vec::new(), ops, invalidates: false };
+    assert!(matches!(other.store.commit(&batch).unwrap(), Commit::Committed(_)));
+    assert_eq!((items.len(), other.counted()), (2, (uses, bytes)));
+    other.ledger.reserve(&demand).unwrap().unwrap().settle(10);
+    assert!(other.counted().0 > uses);
+    // What says that it belongs elsewhere, or is no number, has no place.
+    let stranger = |place: String, content: &[u8]| {
+        let item = Item { kind: ItemKind::Counted, place, content: content.to_vec().into() };
+        assert_eq!(other.book.unpack(TOKEN, &item).unwrap_err().kind(), ErrorKind::Damaged, "{}", item.place);
+    };
+    let folder = Book::belongings(TOKEN);
+    stranger(format!("{}{KEY}/total", Book::belongings(NamespaceId([8; 16]))), &[0; 8]);
+    stranger(format!("{folder}{KEY}/per-day"), &[0; 8]);
+    stranger(format!("{folder}{KEY}/total/more"), &[0; 8]);
+    stranger(format!("{folder}pay/total"), &[0; 8]);
+    stranger(format!("{folder}{KEY}/total"), &[0; 7]);
 }
