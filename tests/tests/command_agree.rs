@@ -76,6 +76,8 @@ fn what_is_derived_is_what_openssl_derives() {
     kmss(&home, "derive base two --token main").fail().mentions("a key named `two` exists already");
     kmss(&home, "derive base x --token main --peer msg").fail().mentions("--peer is for ecdh");
     kmss(&home, "derive base x --token main --type rsa:2048").fail().mentions("no type of secret keys");
+    kmss(&home, "key generate cipher --token main --type aes:256").succeed();
+    kmss(&home, "derive cipher x --token main").fail().mentions("a secret of type hmac:BITS");
     known(&home, "shut", "generic");
     kmss(&home, "key disable shut --token main").succeed();
     kmss(&home, "derive shut x --token main").fail();

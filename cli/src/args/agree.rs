@@ -34,7 +34,7 @@ pub(crate) enum DerivationFunction {
 /// `kmss derive`
 #[derive(Debug, Args)]
 pub(crate) struct DeriveSecretArgs {
-    /// Name of the key to derive from: a secret key, or with `--kdf ecdh` a pair
+    /// Name of the key to derive from: a secret of type hmac:BITS, or with `--kdf ecdh` a pair
     pub key: String,
     #[command(flatten)]
     pub new: NewSecretArgs,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use libkmss::key::{Expected, KeyClass, KeyComponents, KeySpec, Object, PublicComponents};
-use libkmss::mechanism::{EcMechanism, EcdhKdf, Hkdf, HkdfSalt, Kbkdf, KdfMechanism, Mechanism};
+use libkmss::mechanism::{EcMechanism, EcdhKdf, Hkdf, HkdfSalt, Kbkdf, KdfMechanism, KeyType, Mechanism};
 use libkmss::operation::{Draft, Encapsulate};
 use libkmss::secret::Secret;
 
@@ -27,6 +27,7 @@ pub(super) fn derive(context: &Context, args: &DeriveSecretArgs) -> Result<(), F
         DerivationFunction::Hkdf | DerivationFunction::Kbkdf => KeyClass::Secret,
     };
     let base = source(&*objects, &args.key, class, &args.new)?;
+    require_base(&base, &args.key)?;
     let made = objects.derive(&base, function(args)?, wanted(&*objects, &args.new)?)?;
     objects.close()?;
     told(context, "Derived", &made, &args.new, None)
@@ -84,6 +85,19 @@ fn source(objects: &dyn Objects, name: &str, class: KeyClass, new: &NewSecretArg
     let found = objects.key(name, class)?.ok_or_else(|| format!("no {half} named `{name}` in token `{token}`"))?;
     key::require_new(objects, &new.name, token)?;
     Ok(found)
+}
+
+/// Refuses keys of ciphers, and says what keys are derived from instead.
+fn require_base(base: &Object, name: &str) -> Result<(), Failure> {
+    match base.key().map(|key| key.key_type) {
+        Some(of @ (KeyType::Aes | KeyType::Sm4 | KeyType::ChaCha20)) => Err(format!(
+            "`{name}` is a key of type {}, which encrypts: keys are derived from a secret of type hmac:BITS (kmss key generate NAME \
+             --type hmac:256)",
+            of.name()
+        )
+        .into()),
+        _ => Ok(()),
+    }
 }
 
 /// What the new key is to be.
