@@ -144,8 +144,9 @@ impl Asked<'_> {
         let (namespace, principal) = (&self.caller.namespace.id.0, self.caller.principal.name.as_bytes());
         let hash = |of: &[u8]| self.host.kms.suite().hash(&[b"kmss/1 request ", namespace, call, of, principal]);
         let mut id = [0; 16];
-        // What a call makes begins alike: it stands side by side in the store.
-        let (beginning, end) = id.split_at_mut(8);
+        // What a call makes begins alike: it stands side by side in the store. No more than that is alike, for devices know keys by the
+        // first bytes (`ObjectId::KNOWN`).
+        let (beginning, end) = id.split_at_mut(4);
         beginning.iter_mut().zip(hash(&[])).for_each(|(to, from)| *to = from);
         end.iter_mut().zip(hash(&[index])).for_each(|(to, from)| *to = from);
         ObjectId(id)
