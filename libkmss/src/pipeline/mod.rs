@@ -129,7 +129,9 @@ impl Pipeline {
         operation: O,
     ) -> Result<Unfinished<O::Running>> {
         let request = operation.request();
-        let (admission, trace, running) = self.start(moment, caller, operation, &request, false)?;
+        let mut trace = Trace::of(&request, moment);
+        let admission = self.admitted(caller, &request, false, &mut trace)?;
+        let running = self.start(caller, operation, &request, &admission, &mut trace)?;
         Ok(Unfinished::new(self, request, admission, trace, running))
     }
 
@@ -153,8 +155,10 @@ impl Pipeline {
     /// As [`Self::perform`].
     pub fn perform_at<O: Operation>(&self, moment: Moment, caller: &Caller, operation: O) -> Result<O::Running> {
         let request = operation.request();
-        let (admission, trace, result) = self.start(moment, caller, operation, &request, true)?;
-        self.conclude::<O>(caller, &request, (admission, trace), result)
+        let mut trace = Trace::of(&request, moment);
+        let admission = self.admitted(caller, &request, true, &mut trace)?;
+        let result = self.start(caller, operation, &request, &admission, &mut trace)?;
+        self.conclude::<O>(caller, &request, admission, &mut trace, result)
     }
 
     /// Records what was done, and releases its result.
@@ -162,15 +166,16 @@ impl Pipeline {
         &self,
         caller: &Caller,
         request: &Request,
-        (admission, mut trace): (Admission, Trace),
+        admission: Admission,
+        trace: &mut Trace,
         result: O::Running,
     ) -> Result<O::Running> {
         let moment = trace.started;
         let subjects = admission.permit.into_subjects().made(O::made(&result));
         trace.changes.extend(O::altered(&result));
-        let recorded = match tally::ended(&trace, &subjects) {
-            Some(tally) => tally.end(caller, &trace),
-            None => self.record(caller, &mut trace, &subjects, Outcome::Success, ""),
+        let recorded = match tally::ended(trace, &subjects) {
+            Some(tally) => tally.end(caller, trace),
+            None => self.record(caller, trace, &subjects, Outcome::Success, ""),
         };
         if recorded.is_ok() || request.has_effect() {
             settle(admission.reservation, trace.bytes);
@@ -232,63 +237,46 @@ impl Pipeline {
         Err(refusal)
     }
 
-    #[expect(clippy::inline_always, reason = "most operations have one caller of this, and what it returns is large")]
+    /// Carries out what was admitted, after its intent is recorded where it changes something.
+    ///
+    /// Operations, admissions and traces are large: what is passed on is their place.
+    #[expect(clippy::inline_always, reason = "most operations have one caller of this, and are moved into their start")]
     #[inline(always)]
     fn start<O: Operation>(
         &self,
-        moment: Moment,
         caller: &Caller,
         operation: O,
         request: &Request,
-        at_once: bool,
-    ) -> Result<(Admission, Trace, O::Running)> {
-        let (admission, mut trace) = self.admitted(moment, caller, request, at_once)?;
+        admission: &Admission,
+        trace: &mut Trace,
+    ) -> Result<O::Running> {
         if request.has_effect() {
             trace.changes = operation.alterations(admission.permit.subject());
-            self.record(caller, &mut trace, admission.permit.subjects(), Outcome::Intent, "")?;
+            self.record(caller, trace, admission.permit.subjects(), Outcome::Intent, "")?;
         }
-        self.started(caller, operation, (admission, trace))
+        let started = operation.start(&self.hall, &admission.permit);
+        if let Err(error) = &started {
+            self.failed(caller, admission, trace, error)?;
+        }
+        started
     }
 
-    #[expect(clippy::inline_always, reason = "part of `start`")]
-    #[inline(always)]
-    fn admitted(
-        &self,
-        moment: Moment,
-        caller: &Caller,
-        request: &Request,
-        at_once: bool,
-    ) -> Result<(Admission, Trace)> {
-        let mut trace = Trace::of(request, moment);
+    /// Records that what was admitted failed.
+    #[cold]
+    fn failed(&self, caller: &Caller, admission: &Admission, trace: &mut Trace, error: &Error) -> Result<()> {
+        self.record(caller, trace, admission.permit.subjects(), Outcome::Failed(error.kind()), error.message())
+    }
+
+    /// Admits a request, or records its refusal.
+    fn admitted(&self, caller: &Caller, request: &Request, at_once: bool, trace: &mut Trace) -> Result<Admission> {
         if !request.context.pairs().is_empty() {
             trace.context = self.policy.marks(caller, request.context.pairs());
         }
         let mut subjects = Subjects::NAMESPACE;
-        match self.admit(caller, request, at_once, &mut trace, &mut subjects) {
-            Ok(admission) => Ok((admission, trace)),
-            Err(refusal) => {
-                self.record(caller, &mut trace, &subjects, refused(refusal.kind()), refusal.message())?;
-                Err(self.shown(caller, request, refusal))
-            }
-        }
-    }
-
-    #[expect(clippy::inline_always, reason = "part of `start`")]
-    #[inline(always)]
-    fn started<O: Operation>(
-        &self,
-        caller: &Caller,
-        operation: O,
-        (admission, mut trace): (Admission, Trace),
-    ) -> Result<(Admission, Trace, O::Running)> {
-        match operation.start(&self.hall, &admission.permit) {
-            Ok(running) => Ok((admission, trace, running)),
-            Err(error) => {
-                let failed = Outcome::Failed(error.kind());
-                self.record(caller, &mut trace, admission.permit.subjects(), failed, error.message())?;
-                Err(error)
-            }
-        }
+        self.admit(caller, request, at_once, trace, &mut subjects).or_else(|refusal| {
+            self.record(caller, trace, &subjects, refused(refusal.kind()), refusal.message())?;
+            Err(self.shown(caller, request, refusal))
+        })
     }
 
     /// Everything that can say no without computing. Fails closed; `trace` and `subjects` learn what is known by then. What

@@ -10,29 +10,13 @@ use crate::audit::Outcome;
 use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Object;
-use crate::operation::{Hall, Making, Operation, Request};
-use crate::permit::Permit;
+use crate::operation::{Making, Request};
 use crate::quota::Reservation;
 
 /// How many are announced together, and kept together at most: others write in between.
 const TOGETHER: usize = 256;
 /// After so long what was made is kept, however little it is.
 const PIECE: Duration = Duration::from_secs(1);
-
-/// The first step of such an operation, as an operation.
-struct Preparing<O>(O);
-
-impl<O: Making> Operation for Preparing<O> {
-    type Running = Vec<Object>;
-
-    fn request(&self) -> Request {
-        self.0.request()
-    }
-
-    fn start(self, hall: &Hall, permit: &Permit) -> Result<Vec<Object>> {
-        self.0.prepare(hall, permit)
-    }
-}
 
 /// One that was admitted.
 struct Admitted<O> {
@@ -76,7 +60,8 @@ impl Pipeline {
 
     fn admit_one<O: Making>(&self, caller: &Caller, operation: O) -> Result<Admitted<O>> {
         let request = operation.request();
-        let (admission, mut trace) = self.admitted(self.moment(), caller, &request, true)?;
+        let mut trace = Trace::of(&request, self.moment());
+        let admission = self.admitted(caller, &request, true, &mut trace)?;
         if request.has_effect() {
             trace.changes = operation.alterations(admission.permit.subject());
             trace.number();
@@ -127,8 +112,12 @@ impl Pipeline {
             self.record(caller, &mut trace, subjects, refused(refusal.kind()), refusal.message())?;
             return Err(refusal);
         }
-        let Admitted { operation, request, admission, trace, later } = admitted;
-        let (admission, trace, objects) = self.started(caller, Preparing(operation), (admission, trace))?;
+        let Admitted { operation, request, admission, mut trace, later } = admitted;
+        let objects = operation.prepare(&self.hall, &admission.permit);
+        if let Err(error) = &objects {
+            self.failed(caller, &admission, &mut trace, error)?;
+        }
+        let objects = objects?;
         Ok(Prepared { request, admission, trace, later, objects })
     }
 
@@ -174,7 +163,7 @@ impl Pipeline {
         match kept.and_then(O::running) {
             Ok(result) => {
                 let bytes = trace.bytes;
-                let ended = self.conclude::<O>(caller, &request, (admission, trace), result);
+                let ended = self.conclude::<O>(caller, &request, admission, &mut trace, result);
                 if ended.is_ok() || request.has_effect() {
                     later.into_iter().for_each(|reservation| reservation.settle(bytes));
                 }
