@@ -1,6 +1,6 @@
 //! Making objects. Each is one batch: the record, its index entries and its names together.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::path::Paths;
@@ -52,8 +52,8 @@ impl Catalog {
         let paths = Paths::of(&caller.namespace);
         let wanted = wanted(objects);
         for _ in 0..attempts(with) {
-            let taken = &mut BTreeSet::new();
-            let batch = self.creation(caller, &paths, objects, (&[], with), (&wanted, &[], taken))?;
+            let names = (&*wanted, &[][..], &mut HashSet::new(), true);
+            let batch = self.creation(caller, &paths, objects, (&[], with), names)?;
             match self.store.commit(&batch)? {
                 Commit::Committed(revision) => return Ok(self.created(caller, objects, revision)),
                 Commit::Conflict => self.require_room(&paths, objects)?,
@@ -75,11 +75,13 @@ impl Catalog {
         let coming = newcomers.iter_mut();
         let mut coming: Vec<_> =
             coming.map(|newcomers| Coming { wanted: wanted(&newcomers.objects), newcomers, end: None }).collect();
-        for _ in 0..ATTEMPTS {
-            let (mut taken, mut batches) = (BTreeSet::new(), Vec::new());
+        // Of many, hardly any finds its name taken: whether it is, the commit says as well.
+        let looks_from = usize::from(coming.len() > 1);
+        for attempt in 0..ATTEMPTS {
+            let (mut taken, mut batches) = (HashSet::new(), Vec::new());
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
                 let Newcomers { objects, held, exact } = &mut *one.newcomers;
-                let names = (&*one.wanted, &**exact, &mut taken);
+                let names = (&*one.wanted, &**exact, &mut taken, attempt >= looks_from);
                 match self.creation(caller, &paths, objects, (held, &Batch::default()), names) {
                     Ok(batch) => batches.push(batch),
                     Err(e) => one.end = Some(Err(e)),
@@ -104,14 +106,15 @@ impl Catalog {
         coming.into_iter().map(|one| one.end.unwrap_or_else(|| Err(crowded()))).collect()
     }
 
-    /// What creates `objects`, which get free names as [`name::choose`] says; where they can be stored, `taken` learns of them.
+    /// What creates `objects`, which get free names as [`name::choose`] says, in the store only where it `looks` there; where they can be
+    /// stored, `taken` learns of them.
     fn creation(
         &self,
         caller: &Caller,
         paths: &Paths,
         objects: &mut [Object],
         (held, with): (&[(ObjectId, DeviceObject)], &Batch),
-        (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
+        (wanted, exact, taken, looks): (&[String], &[ObjectId], &mut HashSet<StoreKey>, bool),
     ) -> Result<Batch> {
         let public = &caller.keyring.public;
         for object in objects.iter_mut() {
@@ -120,7 +123,8 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        let mut chosen = name::choose(&*self.store, (public, paths), (wanted, exact, taken), objects)?;
+        let store = looks.then_some(&*self.store);
+        let chosen = name::choose(store, (public, paths), (wanted, exact, taken), objects)?;
         let mut batch = open_batch(paths, with)?;
         self.give(&caller.namespace, held, &mut batch)?;
         for object in objects.iter_mut() {
@@ -137,7 +141,7 @@ impl Catalog {
         }
         // Here, where it is in nobody's way.
         batch.admit()?;
-        taken.append(&mut chosen);
+        taken.extend(chosen);
         Ok(batch)
     }
 
