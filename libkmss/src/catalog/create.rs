@@ -1,6 +1,6 @@
 //! Making objects. Each is one batch: the record, its index entries and its names together.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::path::Paths;
@@ -27,6 +27,8 @@ pub(crate) struct Newcomers {
 struct Coming<'a> {
     newcomers: &'a mut Newcomers,
     wanted: Vec<String>,
+    /// Whether the store is asked for its names before anything is tried.
+    looks: bool,
     end: Option<Result<Vec<Arc<Object>>>>,
 }
 
@@ -72,16 +74,16 @@ impl Catalog {
     /// devices, or another one the very name that one is to have.
     pub(crate) fn create_each(&self, caller: &Caller, newcomers: &mut [Newcomers]) -> Vec<Result<Vec<Arc<Object>>>> {
         let paths = Paths::of(&caller.namespace);
-        let coming = newcomers.iter_mut();
-        let mut coming: Vec<_> =
-            coming.map(|newcomers| Coming { wanted: wanted(&newcomers.objects), newcomers, end: None }).collect();
-        // Of many, hardly any finds its name taken: whether it is, the commit says as well.
-        let looks_from = usize::from(coming.len() > 1);
-        for attempt in 0..ATTEMPTS {
+        let names: Vec<_> = newcomers.iter().map(|newcomers| wanted(&newcomers.objects)).collect();
+        let looks = look_first(&names);
+        let coming = newcomers.iter_mut().zip(names).zip(looks);
+        let coming = coming.map(|((newcomers, wanted), looks)| Coming { newcomers, wanted, looks, end: None });
+        let mut coming: Vec<_> = coming.collect();
+        for _ in 0..ATTEMPTS {
             let (mut taken, mut batches) = (HashSet::new(), Vec::new());
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
                 let Newcomers { objects, held, exact } = &mut *one.newcomers;
-                let names = (&*one.wanted, &**exact, &mut taken, attempt >= looks_from);
+                let names = (&*one.wanted, &**exact, &mut taken, std::mem::replace(&mut one.looks, true));
                 match self.creation(caller, &paths, objects, (held, &Batch::default()), names) {
                     Ok(batch) => batches.push(batch),
                     Err(e) => one.end = Some(Err(e)),
@@ -163,6 +165,21 @@ impl Catalog {
 /// The names that new objects are to have; empty ones where they are no keys.
 fn wanted(objects: &[Object]) -> Vec<String> {
     objects.iter().map(|object| object.key().map_or_else(String::new, |key| key.name.clone())).collect()
+}
+
+/// Which newcomers ask the store first whether their names are taken. Of many, hardly any finds that they are, and the commit says so
+/// as well. Those of which several want one name get it, or numbers behind it, in their order, so what is there is known first.
+fn look_first(wanted: &[Vec<String>]) -> Vec<bool> {
+    let mut wanting: HashMap<&str, usize> = HashMap::new();
+    for names in wanted {
+        for (at, name) in names.iter().enumerate() {
+            if !names.iter().take(at).any(|other| other == name) {
+                *wanting.entry(name).or_default() += 1;
+            }
+        }
+    }
+    let is_shared = |name: &String| wanting.get(name.as_str()).is_some_and(|count| *count > 1);
+    wanted.iter().map(|names| wanted.len() == 1 || names.iter().any(is_shared)).collect()
 }
 
 /// What all of them are told: the first one with its cause.
