@@ -68,7 +68,7 @@ impl Catalog {
     }
 
     /// As [`Self::create`], for newcomers that have nothing to do with each other and may stand in devices: each has an end of its
-    /// own, and all are made durable at once. Others do not write in between: a few hundred at most are for one call.
+    /// own, and all are made durable at once. Others do not write in between: a thousand at most are for one call.
     ///
     /// The ends are those of [`Self::create`]; [`ErrorKind::AlreadyExists`] also where a key of this home has one of the objects of
     /// devices, or another one the very name that one is to have.
