@@ -1,7 +1,7 @@
 //! Handles: numbers in the form of pointers. They are looked up, never dereferenced, so that a stale, doubled or invented
 //! handle is an error and not undefined behaviour.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use libkmss::os::{Lock, Rank};
@@ -17,7 +17,7 @@ pub(crate) struct Registry<T: Send + Sync> {
 
 struct Table<T> {
     next: usize,
-    live: HashMap<usize, Arc<T>>,
+    live: BTreeMap<usize, Arc<T>>,
 }
 
 impl<T: Send + Sync> Registry<T> {
@@ -26,7 +26,7 @@ impl<T: Send + Sync> Registry<T> {
     }
 
     fn table(&self) -> &Lock<Table<T>> {
-        self.table.get_or_init(|| Box::new(Lock::new(Rank::Door, Table { next: 1, live: HashMap::new() })))
+        self.table.get_or_init(|| Box::new(Lock::new(Rank::Door, Table { next: 1, live: BTreeMap::new() })))
     }
 
     /// A new handle for `value`.
@@ -51,6 +51,10 @@ impl<T: Send + Sync> Registry<T> {
 
     /// Frees a handle; what it stood for lives until its last call returns.
     pub(crate) fn remove<H>(&self, handle: *const H) -> Option<Arc<T>> {
+        // Programs free what may be NULL after every call.
+        if handle.is_null() {
+            return None;
+        }
         self.table().lock().live.remove(&handle.addr())
     }
 }

@@ -82,7 +82,7 @@ fn measured(kms: &Kms, caller: &Caller, count: usize) -> Result<Value> {
 fn made(kms: &Kms, caller: &Caller, numbers: std::ops::Range<usize>) -> Result<f64> {
     let (begun, len) = (Instant::now(), numbers.len());
     let numbers: Vec<usize> = numbers.collect();
-    for some in numbers.chunks(Kms::BATCH_ITEMS) {
+    for some in numbers.chunks(Kms::MAKE_ITEMS) {
         let drafts = some.iter().map(|number| Ok(GenerateSecret { spec: SPEC, draft: draft(kms, *number)? }));
         let ends = kms.make_each(caller, drafts.collect::<Result<Vec<_>>>()?)?;
         ends.into_iter().try_for_each(|end| end.map(drop))?;

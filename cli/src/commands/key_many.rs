@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use libkmss::key::{KeySpec, Object};
-use libkmss::kms::Kms;
 use serde::Serialize;
 
 use super::key::{How, wanted};
@@ -139,9 +138,10 @@ fn make(
     made: &mut Made,
     bar: &ProgressBar,
 ) -> Result<(), Why> {
+    let most = u32::try_from(objects.most_at_once()).unwrap_or(1);
     let mut from = 0;
     while from < names.count {
-        let to = names.count.min(from.saturating_add(u32::try_from(Kms::BATCH_ITEMS).unwrap_or(1)));
+        let to = names.count.min(from.saturating_add(most));
         let drafts = (from..to).map(|place| how.drafts(objects, &names.at(place), spec)).collect::<Result<_, _>>();
         let drafts = drafts.map_err(|why| Why::Before(from, why))?;
         let ends = objects.generate_each(spec, drafts).map_err(|why| match doubt(&why) {

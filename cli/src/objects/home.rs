@@ -78,6 +78,10 @@ impl Objects for HomeObjects {
         Ok(self.kms.perform(&self.caller, GenerateSecret { spec, draft })?)
     }
 
+    fn most_at_once(&self) -> usize {
+        Kms::MAKE_ITEMS
+    }
+
     fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {
         let (mut secrets, mut pairs) = (Vec::new(), Vec::new());
         for (private, public) in drafts {

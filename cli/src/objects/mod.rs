@@ -80,6 +80,9 @@ pub(crate) trait Objects: Agree {
     /// Makes a secret key.
     fn generate_secret(&self, spec: KeySpec, draft: Draft) -> Result<Arc<Object>, Failure>;
 
+    /// How many keys [`Self::generate_each`] makes at once at most.
+    fn most_at_once(&self) -> usize;
+
     /// Makes many keys of one type, each of one draft or, where it is a pair, of two; each with a result of its own: the secret key or
     /// the private half.
     fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure>;

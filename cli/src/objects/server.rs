@@ -9,7 +9,7 @@ use libkmss::clock::Timestamp;
 use libkmss::error::ErrorKind;
 use libkmss::jose::{Content, Jws, JwsAlgorithm, Life, Wanted};
 use libkmss::key::{KeyClass, KeyComponents, KeySpec, Object, Purpose, Storage, Transition};
-use libkmss::kms::{Doomed, DueRotation, SignedJws, VerifiedJws};
+use libkmss::kms::{Doomed, DueRotation, Kms, SignedJws, VerifiedJws};
 use libkmss::mechanism::{EncryptionContext, HdDerivation, KeyType, Mechanism, Native};
 use libkmss::operation::{Chosen, Draft, Turn};
 use libkmss::secret::Secret;
@@ -156,6 +156,10 @@ impl Objects for ServerObjects<'_> {
         let (spec, draft) = (Some((&spec).into()), Some(asked(&draft)));
         let request = proto::GenerateKeyRequest { namespace: self.place(), spec, draft, request_id: Vec::new() };
         self.object(self.server.ask(request)?.key)
+    }
+
+    fn most_at_once(&self) -> usize {
+        Kms::BATCH_ITEMS
     }
 
     fn generate_each(&self, spec: &KeySpec, drafts: Vec<(Draft, Option<Draft>)>) -> Result<Vec<Made>, Failure> {

@@ -34,8 +34,39 @@ struct Last {
     also: Also,
     mechanism: Option<Box<str>>,
     rule: Box<str>,
+    context: ContextText,
     /// The line of the buffer that tells of it.
     line: u64,
+}
+
+/// An encryption context as a record tells it, in memory that is used again and again: other values come with most records.
+#[derive(Default)]
+struct ContextText {
+    /// All names one after the other.
+    names: String,
+    /// Where each name ends, and the mark of its value.
+    ends: Vec<(usize, [u8; 16])>,
+}
+
+impl ContextText {
+    fn of(mut self, context: &[(String, [u8; 16])]) -> Self {
+        self.names.clear();
+        self.ends.clear();
+        for (name, mark) in context {
+            self.names.push_str(name);
+            self.ends.push((self.names.len(), *mark));
+        }
+        self
+    }
+
+    fn is(&self, context: &[(String, [u8; 16])]) -> bool {
+        let mut from = 0;
+        self.ends.len() == context.len()
+            && self.ends.iter().zip(context).all(|((end, mark), (name, now))| {
+                let known = self.names.get(std::mem::replace(&mut from, *end)..*end);
+                known == Some(name.as_str()) && mark == now
+            })
+    }
 }
 
 /// The second object of a use.
@@ -85,7 +116,7 @@ fn is_same(known: &Weak<Object>, subject: &Subject) -> bool {
 
 impl Last {
     /// `None` for an event that is seldom followed by one like it.
-    fn of(event: &AuditEvent<'_>, line: u64) -> Option<Self> {
+    fn of(event: &AuditEvent<'_>, line: u64, context: ContextText) -> Option<Self> {
         let Subject::Object(object) = event.subject else { return None };
         let plain = event.outcome == Outcome::Success && is_plain(event);
         let caller = event.caller.filter(|_| plain)?;
@@ -97,6 +128,7 @@ impl Last {
             also: Also::of(event)?,
             mechanism: event.mechanism.map(Into::into),
             rule: event.rule.into(),
+            context: context.of(event.context),
             line,
         })
     }
@@ -110,6 +142,7 @@ impl Last {
             && self.also.is_like(event.also)
             && self.mechanism.as_deref() == event.mechanism
             && *self.rule == *event.rule
+            && self.context.is(event.context)
             && is_plain(event)
     }
 }
@@ -119,7 +152,6 @@ const fn is_plain(event: &AuditEvent<'_>) -> bool {
     event.reason.is_empty()
         && event.tags.is_empty()
         && event.duties.is_empty()
-        && event.context.is_empty()
         && event.changes.is_empty()
         && event.policy.is_empty()
 }
@@ -197,7 +229,8 @@ impl Known {
             return repeated;
         }
         let repeated = encode::event(buffer.begin(encode::kind::EVENT), self, event);
-        self.last = if repeated > 0 { Last::of(event, buffer.number()) } else { None };
+        let context = self.last.take().map(|last| last.context).unwrap_or_default();
+        self.last = if repeated > 0 { Last::of(event, buffer.number(), context) } else { None };
         repeated
     }
 

@@ -1,6 +1,6 @@
 //! Making objects. Each is one batch: the record, its index entries and its names together.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::path::Paths;
@@ -27,6 +27,8 @@ pub(crate) struct Newcomers {
 struct Coming<'a> {
     newcomers: &'a mut Newcomers,
     wanted: Vec<String>,
+    /// Whether the store is asked for its names before anything is tried.
+    looks: bool,
     end: Option<Result<Vec<Arc<Object>>>>,
 }
 
@@ -52,8 +54,8 @@ impl Catalog {
         let paths = Paths::of(&caller.namespace);
         let wanted = wanted(objects);
         for _ in 0..attempts(with) {
-            let taken = &mut BTreeSet::new();
-            let batch = self.creation(caller, &paths, objects, (&[], with), (&wanted, &[], taken))?;
+            let names = (&*wanted, &[][..], &mut HashSet::new(), true);
+            let batch = self.creation(caller, &paths, objects, (&[], with), names)?;
             match self.store.commit(&batch)? {
                 Commit::Committed(revision) => return Ok(self.created(caller, objects, revision)),
                 Commit::Conflict => self.require_room(&paths, objects)?,
@@ -66,20 +68,22 @@ impl Catalog {
     }
 
     /// As [`Self::create`], for newcomers that have nothing to do with each other and may stand in devices: each has an end of its
-    /// own, and all are made durable at once. Others do not write in between: a few hundred at most are for one call.
+    /// own, and all are made durable at once. Others do not write in between: a thousand at most are for one call.
     ///
     /// The ends are those of [`Self::create`]; [`ErrorKind::AlreadyExists`] also where a key of this home has one of the objects of
     /// devices, or another one the very name that one is to have.
     pub(crate) fn create_each(&self, caller: &Caller, newcomers: &mut [Newcomers]) -> Vec<Result<Vec<Arc<Object>>>> {
         let paths = Paths::of(&caller.namespace);
-        let coming = newcomers.iter_mut();
-        let mut coming: Vec<_> =
-            coming.map(|newcomers| Coming { wanted: wanted(&newcomers.objects), newcomers, end: None }).collect();
+        let names: Vec<_> = newcomers.iter().map(|newcomers| wanted(&newcomers.objects)).collect();
+        let looks = look_first(&names);
+        let coming = newcomers.iter_mut().zip(names).zip(looks);
+        let coming = coming.map(|((newcomers, wanted), looks)| Coming { newcomers, wanted, looks, end: None });
+        let mut coming: Vec<_> = coming.collect();
         for _ in 0..ATTEMPTS {
-            let (mut taken, mut batches) = (BTreeSet::new(), Vec::new());
+            let (mut taken, mut batches) = (HashSet::new(), Vec::new());
             for one in coming.iter_mut().filter(|one| one.end.is_none()) {
                 let Newcomers { objects, held, exact } = &mut *one.newcomers;
-                let names = (&*one.wanted, &**exact, &mut taken);
+                let names = (&*one.wanted, &**exact, &mut taken, std::mem::replace(&mut one.looks, true));
                 match self.creation(caller, &paths, objects, (held, &Batch::default()), names) {
                     Ok(batch) => batches.push(batch),
                     Err(e) => one.end = Some(Err(e)),
@@ -104,14 +108,15 @@ impl Catalog {
         coming.into_iter().map(|one| one.end.unwrap_or_else(|| Err(crowded()))).collect()
     }
 
-    /// What creates `objects`, which get free names as [`name::choose`] says; where they can be stored, `taken` learns of them.
+    /// What creates `objects`, which get free names as [`name::choose`] says, in the store only where it `looks` there; where they can be
+    /// stored, `taken` learns of them.
     fn creation(
         &self,
         caller: &Caller,
         paths: &Paths,
         objects: &mut [Object],
         (held, with): (&[(ObjectId, DeviceObject)], &Batch),
-        (wanted, exact, taken): (&[String], &[ObjectId], &mut BTreeSet<StoreKey>),
+        (wanted, exact, taken, looks): (&[String], &[ObjectId], &mut HashSet<StoreKey>, bool),
     ) -> Result<Batch> {
         let public = &caller.keyring.public;
         for object in objects.iter_mut() {
@@ -120,7 +125,8 @@ impl Catalog {
             }
             object.edition = 1;
         }
-        let mut chosen = name::choose(&*self.store, (public, paths), (wanted, exact, taken), objects)?;
+        let store = looks.then_some(&*self.store);
+        let chosen = name::choose(store, (public, paths), (wanted, exact, taken), objects)?;
         let mut batch = open_batch(paths, with)?;
         self.give(&caller.namespace, held, &mut batch)?;
         for object in objects.iter_mut() {
@@ -137,7 +143,7 @@ impl Catalog {
         }
         // Here, where it is in nobody's way.
         batch.admit()?;
-        taken.append(&mut chosen);
+        taken.extend(chosen);
         Ok(batch)
     }
 
@@ -159,6 +165,21 @@ impl Catalog {
 /// The names that new objects are to have; empty ones where they are no keys.
 fn wanted(objects: &[Object]) -> Vec<String> {
     objects.iter().map(|object| object.key().map_or_else(String::new, |key| key.name.clone())).collect()
+}
+
+/// Which newcomers ask the store first whether their names are taken. Of many, hardly any finds that they are, and the commit says so
+/// as well. Those of which several want one name get it, or numbers behind it, in their order, so what is there is known first.
+fn look_first(wanted: &[Vec<String>]) -> Vec<bool> {
+    let mut wanting: HashMap<&str, usize> = HashMap::new();
+    for names in wanted {
+        for (at, name) in names.iter().enumerate() {
+            if !names.iter().take(at).any(|other| other == name) {
+                *wanting.entry(name).or_default() += 1;
+            }
+        }
+    }
+    let is_shared = |name: &String| wanting.get(name.as_str()).is_some_and(|count| *count > 1);
+    wanted.iter().map(|names| wanted.len() == 1 || names.iter().any(is_shared)).collect()
 }
 
 /// What all of them are told: the first one with its cause.

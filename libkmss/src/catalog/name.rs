@@ -5,7 +5,7 @@
 //! name must be unique among public and private objects: whoever holds the root key but no PIN can test guesses of names,
 //! and reads none.
 
-use std::collections::BTreeSet;
+use std::collections::HashSet;
 
 use subtle::ConstantTimeEq;
 
@@ -78,14 +78,14 @@ pub(super) fn read(key: &DomainKey, path: &StoreKey, guard: &[u8]) -> Result<Obj
 
 /// Gives every key of `objects` a free name near the one in `wanted` (`-2`, `-3`, … where it is taken, or among `taken`). A private
 /// and a public key that come together get the same; those of `exact` get what they want, or there is an error. The places of the
-/// names.
+/// names. Where no store is given, only `taken` says which names are.
 pub(super) fn choose(
-    store: &dyn Store,
+    store: Option<&dyn Store>,
     (key, paths): (&DomainKey, &Paths),
-    (wanted, exact, taken): (&[String], &[ObjectId], &BTreeSet<StoreKey>),
+    (wanted, exact, taken): (&[String], &[ObjectId], &HashSet<StoreKey>),
     objects: &mut [Object],
-) -> Result<BTreeSet<StoreKey>> {
-    let mut chosen = BTreeSet::new();
+) -> Result<Vec<StoreKey>> {
+    let mut chosen: Vec<StoreKey> = Vec::new();
     for group in groups(wanted, objects) {
         let classes: Vec<KeyClass> = group.iter().filter_map(|i| objects.get(*i)?.key()).map(|k| k.class).collect();
         let base = group.iter().filter_map(|i| wanted.get(*i)).find(|n| !n.is_empty()).map_or("key", String::as_str);
@@ -94,17 +94,23 @@ pub(super) fn choose(
             let guards = classes.iter().map(|class| guards(key, paths, *class, &name));
             Ok(guards.collect::<Result<Vec<_>>>()?.concat())
         };
-        let free = |number: u64| -> Result<bool> {
-            let needed = needed(number)?;
-            let is_taken = needed.iter().any(|guard| taken.contains(guard) || chosen.contains(guard));
-            Ok(!is_taken && store.get_many(&needed)?.iter().all(Option::is_none))
+        let are_free = |needed: &[StoreKey]| -> Result<bool> {
+            if needed.iter().any(|guard| taken.contains(guard) || chosen.contains(guard)) {
+                return Ok(false);
+            }
+            store.map_or(Ok(true), |store| Ok(store.get_many(needed)?.iter().all(Option::is_none)))
         };
-        let number = match group.iter().filter_map(|i| objects.get(*i)).any(|object| exact.contains(&object.id)) {
-            true if !free(1)? => return Err(Error::new(ErrorKind::AlreadyExists, TAKEN)),
-            true => 1,
-            false => first_free(free)?,
+        let first = needed(1)?;
+        let (number, places) = match are_free(&first)? {
+            true => (1, first),
+            false if group.iter().filter_map(|i| objects.get(*i)).any(|object| exact.contains(&object.id)) => {
+                return Err(Error::new(ErrorKind::AlreadyExists, TAKEN));
+            }
+            false => {
+                let number = first_free(|number| are_free(&needed(number)?))?;
+                (number, needed(number)?)
+            }
         };
-        let places = needed(number)?;
         chosen.extend(places);
         for i in group {
             if let Some(key) = objects.get_mut(i).and_then(key_mut) {
@@ -126,10 +132,10 @@ fn numbered(base: &str, number: u64) -> String {
     if number == 1 { base.to_owned() } else { format!("{base}-{number}") }
 }
 
-/// A free number whose predecessor is taken, or 1. Few looks even where thousands of keys want one name: doubles until
-/// one is free, then halves the distance.
+/// A free number behind 1, which is taken, whose predecessor is taken. Few looks even where thousands of keys want one name:
+/// doubles until one is free, then halves the distance.
 fn first_free(free: impl Fn(u64) -> Result<bool>) -> Result<u64> {
-    let (mut taken, mut candidate) = (0, 1);
+    let (mut taken, mut candidate) = (1, 2);
     while !free(candidate)? {
         taken = candidate;
         candidate *= 2;
@@ -170,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_first_free_number_is_found_with_few_looks() {
-        for used in [0_u64, 1, 2, 3, 7, 8, 9, 1000, 10_000] {
+        for used in [1_u64, 2, 3, 7, 8, 9, 1000, 10_000] {
             let looks = std::cell::Cell::new(0);
             let found = first_free(|n| {
                 looks.set(looks.get() + 1);

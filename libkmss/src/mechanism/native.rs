@@ -194,7 +194,13 @@ impl NativeHeader {
             &self.commitment,
         ];
         let mut bytes = [0; Self::LEN];
-        bytes.iter_mut().zip(parts.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        let mut rest = bytes.as_mut_slice();
+        for part in parts {
+            // They are as long together as all of it.
+            let Some((to, behind)) = rest.split_at_mut_checked(part.len()) else { break };
+            to.copy_from_slice(part);
+            rest = behind;
+        }
         bytes
     }
 

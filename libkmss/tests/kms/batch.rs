@@ -91,10 +91,10 @@ fn many_keys_are_made_at_once_each_with_an_end_of_its_own() {
 }
 
 #[test]
-fn more_keys_than_a_batch_has_are_not_made() {
+fn more_keys_than_are_made_at_once_are_not_made() {
     let flat = Flat::new(Suite::Nist);
     let user = flat.user();
-    let too_many = (0..=Kms::BATCH_ITEMS).map(|number| asked(&flat, &format!("k-{number}"))).collect();
+    let too_many = (0..=Kms::MAKE_ITEMS).map(|number| asked(&flat, &format!("k-{number}"))).collect();
     assert_eq!(flat.kms.make_each(&user, too_many).unwrap_err().kind(), ErrorKind::Arguments);
     assert!(flat.kms.key(&user, "k-0", KeyClass::Secret).unwrap().is_none());
     assert!(flat.kms.make_each::<GenerateSecret>(&user, Vec::new()).unwrap().is_empty());

@@ -21,6 +21,7 @@ use crate::mechanism::{
 use crate::permit::Granted;
 use crate::random::Random;
 use crate::secret::Secret;
+use crate::suite::KeyedMac;
 use crate::tenant::ObjectId;
 use std::sync::Arc;
 
@@ -133,7 +134,15 @@ impl Message {
             NativeAlgorithm::DeterministicAesSiv => (Hash::Sha256, 2 * AES_256),
             _ => (Hash::Sha256, AES_256),
         };
-        Ok(Derived { bytes: run_expand(hash, &root, INFO, len + ROOT)? })
+        let bytes = match hash {
+            // Nothing is allocated for it, and nothing looked up.
+            Hash::Sha256 => {
+                let key = KeyedMac::new(root.expose());
+                Secret::of_len(len + ROOT, |out| key.expand(INFO, out))
+            }
+            _ => run_expand(hash, &root, INFO, len + ROOT)?,
+        };
+        Ok(Derived { bytes })
     }
 
     /// What is authenticated beside the text.

@@ -35,17 +35,17 @@ fn runs(house: &House) -> Vec<String> {
 #[test]
 fn some_are_ended_before_the_next_ones_are_admitted() {
     let (house, _) = House::with_key();
-    house.quota.left.store(300, Ordering::SeqCst);
-    let ends = house.pipeline.make_each(&house.user, many(&house, 258));
+    house.quota.left.store(1100, Ordering::SeqCst);
+    let ends = house.pipeline.make_each(&house.user, many(&house, 1026));
     assert!(ends.iter().all(Result::is_ok));
     let order = house.happened();
     let at = |wanted: &str| {
         order.iter().enumerate().filter(|(_, line)| *line == wanted).map(|(at, _)| at).collect::<Vec<_>>()
     };
     let (intents, ended) = (at("audit generate intent"), at("audit generate success"));
-    assert_eq!((at("commit 256").len(), at("commit 2").len(), intents.len(), ended.len()), (1, 1, 258, 258));
-    assert!(intents[255] < at("commit 256")[0] && at("commit 256")[0] < ended[0]);
-    assert!(ended[255] < at("policy generate k256")[0] && intents[257] < at("commit 2")[0]);
+    assert_eq!((at("commit 1024").len(), at("commit 2").len(), intents.len(), ended.len()), (1, 1, 1026, 1026));
+    assert!(intents[1023] < at("commit 1024")[0] && at("commit 1024")[0] < ended[0]);
+    assert!(ended[1023] < at("policy generate k1024")[0] && intents[1025] < at("commit 2")[0]);
 }
 
 #[test]

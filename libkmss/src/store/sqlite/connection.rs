@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, FileControl, MAIN_DB, OpenFlags, OptionalExtension, params};
+use rusqlite::{CachedStatement, Connection, FileControl, MAIN_DB, OpenFlags, OptionalExtension, params};
 
 use super::failure::explain;
 use crate::error::{Error, ErrorKind, Result};
@@ -172,14 +172,17 @@ impl Open {
         Ok(found)
     }
 
-    pub(super) fn holds(&self, condition: &Condition) -> Result<bool> {
-        let (key, wanted) = match condition {
-            Condition::Absent(key) => (key, None),
-            Condition::Version(key, version) => (key, Some(*version)),
-        };
-        let mut select = self.connection.prepare_cached("SELECT version FROM kv WHERE key = ?1").map_err(explain)?;
-        let found = select.query_row([key.as_str()], |row| row.get(0)).optional().map_err(explain)?;
-        Ok(found.map(revision) == wanted)
+    /// What many changes are made with; inside a write transaction.
+    pub(super) fn writing(&self) -> Result<Writing<'_>> {
+        const PUT: &str = "INSERT INTO kv (key, value, version) VALUES (?1, ?2, ?3) \
+                           ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version";
+        let prepared = |sql| self.connection.prepare_cached(sql).map_err(explain);
+        Ok(Writing {
+            open: self,
+            version: prepared("SELECT version FROM kv WHERE key = ?1")?,
+            put: prepared(PUT)?,
+            feed: prepared("INSERT INTO changes (seq, key) VALUES (?1, ?2)")?,
+        })
     }
 
     /// Closes it, with the log brought into the database and cut off where that is worth its while: who opens the store next, and
@@ -219,36 +222,6 @@ impl Open {
         Ok(seq.map(|seq| revision(seq >> POSITION_BITS)))
     }
 
-    /// Writes `ops` as revision `number`; inside a write transaction.
-    pub(super) fn apply(&self, number: Revision, ops: &[Op]) -> Result<()> {
-        let number = i64::try_from(number.0).unwrap_or(i64::MAX >> POSITION_BITS);
-        for (seq, op) in (number << POSITION_BITS..).zip(ops) {
-            let key = match op {
-                Op::Put(key, value) => {
-                    const PUT: &str = "INSERT INTO kv (key, value, version) VALUES (?1, ?2, ?3) \
-                                       ON CONFLICT (key) DO UPDATE SET value = excluded.value, version = excluded.version";
-                    let mut put = self.connection.prepare_cached(PUT).map_err(explain)?;
-                    put.execute(params![key.as_str(), value, number]).map_err(explain)?;
-                    key
-                }
-                Op::Delete(key) => {
-                    let mut delete =
-                        self.connection.prepare_cached("DELETE FROM kv WHERE key = ?1").map_err(explain)?;
-                    delete.execute([key.as_str()]).map_err(explain)?;
-                    key
-                }
-            };
-            const FEED: &str = "INSERT INTO changes (seq, key) VALUES (?1, ?2)";
-            let mut feed = self.connection.prepare_cached(FEED).map_err(explain)?;
-            feed.execute(params![seq, key.as_str()]).map_err(explain)?;
-        }
-        if number % PRUNE_EVERY == 0 {
-            let mut prune = self.connection.prepare_cached("DELETE FROM changes WHERE seq < ?1").map_err(explain)?;
-            prune.execute([(number - KEPT) << POSITION_BITS]).map_err(explain)?;
-        }
-        Ok(())
-    }
-
     /// Whole commits after `since`, about `limit` changes; inside a read transaction.
     pub(super) fn changes(&self, since: Revision, limit: usize) -> Result<Vec<Change>> {
         let oldest = self.end_of_feed("SELECT seq FROM changes ORDER BY seq LIMIT 1")?.unwrap_or_default();
@@ -278,6 +251,50 @@ impl Open {
             changes.push(Change { revision, key: stored_key(row.get(1).map_err(explain)?)? });
         }
         Ok(changes)
+    }
+}
+
+/// The statements of a write transaction, looked up once for all of its changes.
+pub(super) struct Writing<'a> {
+    open: &'a Open,
+    version: CachedStatement<'a>,
+    put: CachedStatement<'a>,
+    feed: CachedStatement<'a>,
+}
+
+impl Writing<'_> {
+    pub(super) fn holds(&mut self, condition: &Condition) -> Result<bool> {
+        let (key, wanted) = match condition {
+            Condition::Absent(key) => (key, None),
+            Condition::Version(key, version) => (key, Some(*version)),
+        };
+        let found = self.version.query_row([key.as_str()], |row| row.get(0)).optional().map_err(explain)?;
+        Ok(found.map(revision) == wanted)
+    }
+
+    /// Writes `ops` as revision `number`.
+    pub(super) fn apply(&mut self, number: Revision, ops: &[Op]) -> Result<()> {
+        let number = i64::try_from(number.0).unwrap_or(i64::MAX >> POSITION_BITS);
+        let connection = &self.open.connection;
+        for (seq, op) in (number << POSITION_BITS..).zip(ops) {
+            let key = match op {
+                Op::Put(key, value) => {
+                    self.put.execute(params![key.as_str(), value, number]).map_err(explain)?;
+                    key
+                }
+                Op::Delete(key) => {
+                    let mut delete = connection.prepare_cached("DELETE FROM kv WHERE key = ?1").map_err(explain)?;
+                    delete.execute([key.as_str()]).map_err(explain)?;
+                    key
+                }
+            };
+            self.feed.execute(params![seq, key.as_str()]).map_err(explain)?;
+        }
+        if number % PRUNE_EVERY == 0 {
+            let mut prune = connection.prepare_cached("DELETE FROM changes WHERE seq < ?1").map_err(explain)?;
+            prune.execute([(number - KEPT) << POSITION_BITS]).map_err(explain)?;
+        }
+        Ok(())
     }
 }
 

@@ -160,10 +160,11 @@ impl SqliteStore {
         let (mut newest, mut invalidation) = (found, None);
         // Dropped before the invalidation: a rollback comes before the page is even.
         let transaction = transaction;
+        let mut writing = open.writing()?;
         let mut commits = Vec::with_capacity(batches.len());
         for (batch, fences) in batches {
             let mut conditions = batch.conditions.iter().chain(fences);
-            if !conditions.try_fold(true, |all, condition| Ok::<_, Error>(all && open.holds(condition)?))? {
+            if !conditions.try_fold(true, |all, condition| Ok::<_, Error>(all && writing.holds(condition)?))? {
                 commits.push(Commit::Conflict);
                 continue;
             }
@@ -173,10 +174,11 @@ impl SqliteStore {
                     invalidation = Some(page.invalidate()?);
                 }
                 newest = Revision(newest.0 + 1);
-                open.apply(newest, &batch.ops)?;
+                writing.apply(newest, &batch.ops)?;
             }
             commits.push(Commit::Committed(newest));
         }
+        drop(writing);
         if newest != found {
             transaction.commit()?;
             page.acknowledge(newest.0);
