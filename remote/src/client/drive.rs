@@ -442,3 +442,137 @@ impl Driver {
         self.desk.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::{HashMap, HashSet};
+    use std::future::poll_fn;
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixListener;
+
+    use libkmss::clock::SystemClock;
+    use socket2::Domain;
+    use tokio::io::{AsyncRead as _, AsyncWrite as _, ReadBuf};
+
+    use super::super::wire::Wire;
+    use super::*;
+
+    /// What calls and the task have between them, under a lock that both take: bytes, each a call's.
+    #[derive(Default)]
+    struct Post {
+        out: Vec<u8>,
+        came: HashSet<u8>,
+        waiting: HashMap<u8, Waker>,
+        task: Option<Waker>,
+        writes: usize,
+    }
+
+    fn task(mut wire: Wire, post: Arc<Mutex<Post>>) -> Task {
+        Box::pin(poll_fn(move |context| {
+            let mut post = post.lock().unwrap();
+            post.task = Some(context.waker().clone());
+            let mut room = [0; 64];
+            loop {
+                let mut into = ReadBuf::new(&mut room);
+                match Pin::new(&mut wire).poll_read(context, &mut into) {
+                    Poll::Ready(Ok(())) if !into.filled().is_empty() => {
+                        for byte in into.filled() {
+                            post.came.insert(*byte);
+                            post.waiting.remove(byte).into_iter().for_each(Waker::wake);
+                        }
+                    }
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => break,
+                }
+            }
+            let out = std::mem::take(&mut post.out);
+            if !out.is_empty() {
+                post.writes += 1;
+                let Poll::Ready(Ok(sent)) = Pin::new(&mut wire).poll_write(context, &out) else {
+                    return Poll::Ready(());
+                };
+                assert_eq!(sent, out.len());
+            }
+            Poll::Pending
+        }))
+    }
+
+    async fn ask(post: &Mutex<Post>, byte: u8) {
+        let mut asked = false;
+        poll_fn(|context| {
+            let mut post = post.lock().unwrap();
+            if post.came.remove(&byte) {
+                return Poll::Ready(());
+            }
+            if !std::mem::replace(&mut asked, true) {
+                post.out.push(byte);
+                post.task.iter().for_each(Waker::wake_by_ref);
+            }
+            post.waiting.insert(byte, context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// A driver that believes in so many processors, over a connection to somebody who sends everything back.
+    fn driver(processors: usize) -> (Driver, Arc<Mutex<Post>>) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        let (clock, socket) = (Arc::new(SystemClock::default()), Arc::new(Socket::new(Domain::UNIX).unwrap()));
+        socket.connect_to_path(&path, Duration::MAX, &*clock).unwrap();
+        let (mut far, _) = listener.accept().unwrap();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 64];
+            while let Ok(read @ 1..) = far.read(&mut bytes) {
+                far.write_all(bytes.get(..read).unwrap()).unwrap();
+            }
+        });
+        let post = Arc::<Mutex<Post>>::default();
+        let task = task(Wire(Arc::clone(&socket)), Arc::clone(&post));
+        let mut driver = Driver::new(task, socket, clock);
+        driver.processors = processors;
+        (driver, post)
+    }
+
+    fn soon(driver: &Driver) -> Cell<Duration> {
+        Cell::new(driver.clock.monotonic() + Duration::from_secs(120))
+    }
+
+    #[test]
+    fn every_caller_gets_its_answer_whether_they_share_a_processor_or_have_one_each() {
+        for processors in [1, 2, 64] {
+            let (driver, post) = driver(processors);
+            std::thread::scope(|s| {
+                for caller in 0..16 {
+                    let (driver, post) = (&driver, &post);
+                    s.spawn(move || {
+                        (0..200).for_each(|_| driver.run(ask(post, caller), &soon(driver)).unwrap());
+                    });
+                }
+            });
+            let desk = driver.desk();
+            assert_eq!((desk.awake, desk.led, desk.parked.len()), (0, false, 0));
+        }
+    }
+
+    #[test]
+    fn what_was_left_to_others_who_do_not_come_is_sent_all_the_same() {
+        let (driver, post) = driver(0);
+        driver.run(ask(&post, 1), &soon(&driver)).unwrap();
+        assert_eq!(post.lock().unwrap().writes, 1);
+    }
+
+    #[test]
+    fn a_call_that_panics_or_is_given_up_leaves_the_others_their_answers() {
+        let (driver, post) = driver(1);
+        std::thread::scope(|s| {
+            let broken = s.spawn(|| driver.run(poll_fn(|_| -> Poll<()> { unreachable!("it breaks") }), &soon(&driver)));
+            let late = s.spawn(|| driver.run(std::future::pending::<()>(), &Cell::new(driver.clock.monotonic())));
+            (2..10).for_each(|caller| driver.run(ask(&post, caller), &soon(&driver)).unwrap());
+            assert!(broken.join().is_err() && late.join().unwrap().is_err());
+        });
+        assert_eq!(driver.desk().awake, 0);
+    }
+}
