@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build_client(on("CARGO_FEATURE_CLIENT"))
         .build_server(on("CARGO_FEATURE_SERVER"))
         .build_transport(false)
+        .codec_path("crate::codec::Buffers")
         // Equal messages have equal bytes.
         .btree_map(".")
         // Messages hold keys, PINs and plaintext: none can print itself.

@@ -5,6 +5,8 @@
 
 #[cfg(feature = "client")]
 pub mod client;
+#[cfg(feature = "client")]
+mod codec;
 pub mod convert;
 #[cfg(feature = "client")]
 mod farewell;

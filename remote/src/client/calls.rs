@@ -172,6 +172,11 @@ impl Server {
 /// A request with the time that is left for it, which the server keeps to, too.
 fn timed<R: Clone>(request: &R, left: Duration) -> Request<R> {
     let mut request = Request::new(request.clone());
-    request.set_timeout(left);
+    request.set_timeout(whole(left));
     request
+}
+
+/// In whole milliseconds, rounded up: of most calls the same words, which HTTP/2 says in one byte from the second time on.
+pub(super) fn whole(left: Duration) -> Duration {
+    Duration::from_millis(left.as_micros().div_ceil(1000).try_into().unwrap_or(u64::MAX))
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tonic::{Request, Response, Status, Streaming};
 
+use super::calls::whole;
 use super::channel::Channel;
 use crate::proto;
 
@@ -43,7 +44,7 @@ pub(super) fn send<Q: Question>(
 
 fn timed<T>(message: T, left: Duration) -> Request<T> {
     let mut request = Request::new(message);
-    request.set_timeout(left);
+    request.set_timeout(whole(left));
     request
 }
 

@@ -200,7 +200,11 @@ impl Server {
     pub(super) async fn answer<C: Call>(self: &Arc<Self>, context: &Context, call: C) -> Result<C::Answer> {
         let began = self.clock.monotonic();
         let span = self.span(C::METHOD, context, call.namespace(), call.request_id());
-        let answer = self.do_once(&context.connection, context.deadline, &span, call).await;
+        let answer = match self.at_once(&context.connection, &span, call) {
+            Ok(answer) => answer,
+            // In memory of its own: what is over at once does not carry what waiting takes.
+            Err(call) => Box::pin(self.do_once(&context.connection, context.deadline, &span, call)).await,
+        };
         span.end(answer.as_ref().err());
         self.metrics.answered(
             C::METHOD,
@@ -264,6 +268,32 @@ impl Server {
         Ok(answer)
     }
 
+    /// Answers a call that is over in microseconds, here and now; any other is given back, and one that somebody does already.
+    fn at_once<C: Call>(
+        self: &Arc<Self>,
+        connection: &Connection,
+        span: &Span,
+        call: C,
+    ) -> std::result::Result<Result<C::Answer>, C> {
+        let can_be = !C::PIN && C::WAY == Way::Keys && call.is_quick();
+        if !can_be || !self.host.is_near(connection, call.namespace(), call.key()) {
+            return Err(call);
+        }
+        let id = match convert::request_id(call.request_id()) {
+            Ok(id) => id,
+            Err(e) => return Ok(Err(e)),
+        };
+        let waits = span.part("wait");
+        let work = |call: C| {
+            self.room(connection)?;
+            drop(waits);
+            self.bridge.here(|| self.work(connection, span, id, call))
+        };
+        let Some(id) = id else { return Ok(work(call)) };
+        let request = Zeroizing::new(call.encode_to_vec());
+        self.requests.at_once((&connection.name_for_requests(), id), (C::METHOD, &request), call, work)
+    }
+
     async fn do_once<C: Call>(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
@@ -272,14 +302,13 @@ impl Server {
         call: C,
     ) -> Result<C::Answer> {
         let id = convert::request_id(call.request_id())?;
-        let quick = call.is_quick() && self.host.is_near(connection, call.namespace(), call.key());
-        let Some(id) = id else { return self.run(connection, deadline, span, call, (None, quick)).await };
+        let Some(id) = id else { return self.run(connection, deadline, span, call, None).await };
         // What began goes on though its caller may be gone, so that it is known what became of it.
         let request = Zeroizing::new(call.encode_to_vec());
         let (server, of, span) = (Arc::clone(self), Arc::clone(connection), span.clone());
         let name = connection.name_for_requests();
-        let work = || async move { server.run(&of, deadline, &span, call, (Some(id), quick)).await };
-        self.requests.once((&name, id), (C::METHOD, &request), !quick, work).await
+        let work = || async move { server.run(&of, deadline, &span, call, Some(id)).await };
+        self.requests.once((&name, id), (C::METHOD, &request), work).await
     }
 
     async fn run<C: Call>(
@@ -288,33 +317,38 @@ impl Server {
         deadline: Duration,
         span: &Span,
         call: C,
-        (id, quick): (Option<[u8; convert::REQUEST_ID]>, bool),
+        id: Option<[u8; convert::REQUEST_ID]>,
     ) -> Result<C::Answer> {
         let (server, connection) = (Arc::clone(self), Arc::clone(connection));
-        let share = match quick {
-            true => self.room(&connection).map(|()| None)?,
-            false => Some(self.share(C::WAY, &connection)?),
-        };
-        // What runs here needs no lane.
-        let backend = (!quick).then(|| self.host.backend(&call));
+        let share = self.share(C::WAY, &connection)?;
+        let backend = self.host.backend(&call);
         let (waits, span) = (span.part("wait"), span.clone());
         let turn = if C::PIN { Some(self.attempts.turn(connection.owner(), deadline).await?) } else { None };
         let work = move || {
             let _held = (share, turn);
             drop(waits);
-            let _works = span.part("work");
-            let host = &*server.host;
-            let caller = match C::WIDE {
-                true => host.beyond(&connection, id, C::METHOD)?,
-                false => host.caller(&connection, call.namespace(), id, C::METHOD)?,
-            };
-            let method = C::METHOD;
-            call.run(&Asked { method, server: &server, host, connection: &connection, caller, call: id })
+            server.work(&connection, &span, id, call)
         };
-        match (C::WAY, backend) {
-            (Way::Keys, None) => self.bridge.here(work),
-            (Way::Keys, Some(backend)) => self.bridge.cross(&backend, deadline, work).await,
-            (way, _) => self.bridge.cross_beside(way, deadline, work).await,
+        match C::WAY {
+            Way::Keys => self.bridge.cross(&backend, deadline, work).await,
+            way => self.bridge.cross_beside(way, deadline, work).await,
         }
+    }
+
+    /// Does what `call` asks for, on this thread.
+    fn work<C: Call>(
+        &self,
+        connection: &Connection,
+        span: &Span,
+        id: Option<[u8; convert::REQUEST_ID]>,
+        call: C,
+    ) -> Result<C::Answer> {
+        let _works = span.part("work");
+        let (host, method) = (&*self.host, C::METHOD);
+        let caller = match C::WIDE {
+            true => host.beyond(connection, id, method)?,
+            false => host.caller(connection, call.namespace(), id, method)?,
+        };
+        call.run(&Asked { method, server: self, host, connection, caller, call: id })
     }
 }

@@ -23,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Server;
 use super::answer::Calls;
 use super::config::ServerConfig;
+use super::gathered::{Fresh, Gathered};
 use super::peer::{Connection, Peer};
 use super::route::Router;
 use super::shares::Share;
@@ -185,7 +186,8 @@ impl Door {
         };
         tracing::debug!(connection = connection.number, peer = ?connection.peer, "a connection was opened");
         self.server.metrics.connections.inc();
-        let (service, calls) = self.router.for_connection(Arc::clone(&connection));
+        let fresh = Fresh::default();
+        let (service, calls) = self.router.for_connection(Arc::clone(&connection), Arc::clone(&fresh));
         let (interval, patience) = KEEPALIVE;
         let mut http = http2::Builder::new(TokioExecutor::new());
         http.timer(TokioTimer::new())
@@ -197,10 +199,10 @@ impl Door {
             .initial_connection_window_size(4 << 20);
         let heard = Heard::default();
         let serving = http.serve_connection(TokioIo::new(Listened { stream, heard: heard.clone() }), service);
-        tokio::pin!(serving);
+        let mut serving = Gathered::new(serving, fresh);
         let mut stopping = self.stopping.clone();
         let ended = tokio::select! {
-            ended = serving.as_mut() => ended,
+            ended = &mut serving => ended,
             // From then on pings tell whether anybody is there.
             () = heard.nothing() => {
                 return self.ends(&connection, "nobody spoke over it from its beginning", (place, share));
@@ -210,10 +212,10 @@ impl Door {
             }
             () = stopped(&mut stopping) => {
                 // What came in is answered; nothing more is taken.
-                serving.as_mut().graceful_shutdown();
+                serving.serving.as_mut().graceful_shutdown();
                 // A peer that only listens while it calls does not hear of it: nobody waits for that.
                 tokio::select! {
-                    ended = serving.as_mut() => ended,
+                    ended = &mut serving => ended,
                     () = self.idle(&calls) => Ok(()),
                 }
             }

@@ -14,6 +14,7 @@ mod crypto;
 mod dev;
 mod devices;
 mod domains;
+mod gathered;
 mod host;
 mod jws;
 mod key_rules;

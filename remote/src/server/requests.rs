@@ -1,5 +1,6 @@
 //! Requests that were seen before: a call that comes again gets the answer that it got, and is not done again.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::hash::{BuildHasher as _, RandomState};
@@ -21,10 +22,9 @@ const MOST_BYTES: usize = 64 << 20;
 type Name = (Arc<str>, [u8; 16]);
 
 /// What is known of a request.
-#[derive(Clone)]
 enum State {
-    /// It is being done.
-    Running(watch::Receiver<bool>),
+    /// It is being done. Whoever waits for that holds the other end: it hears when this one goes.
+    Running(Option<watch::Sender<()>>),
     /// Its answer, or what went wrong.
     Done(Arc<Outcome>),
 }
@@ -94,9 +94,11 @@ pub(super) struct Requests {
 
 /// What is to be done with a request.
 enum Found {
-    /// It is new: whoever does it tells the others by this.
-    New(watch::Sender<bool>),
-    Known(State),
+    /// It is new.
+    New,
+    /// Somebody does it, until this is closed.
+    Running(watch::Receiver<()>),
+    Done(Arc<Outcome>),
 }
 
 impl Requests {
@@ -105,8 +107,34 @@ impl Requests {
         Self { clock, window, most, hasher: RandomState::new(), table: Mutex::default() }
     }
 
-    /// Does `work`, unless it was done for `principal` under this id before. With `apart` it goes on where its caller is
-    /// gone; whoever waits for it never does.
+    /// Does `work` with `call`, which is over at once, unless that was done for `principal` under this id before. Where somebody
+    /// does it just now, `call` is given back.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Arguments`] where the id was that of another request; those of `work`.
+    pub(super) fn at_once<T: Message + Default, C>(
+        self: &Arc<Self>,
+        (principal, id): (&Arc<str>, [u8; 16]),
+        (method, request): (&str, &[u8]),
+        call: C,
+        work: impl FnOnce(C) -> Result<T>,
+    ) -> std::result::Result<Result<T>, C> {
+        let name: Name = (Arc::clone(principal), id);
+        match self.look(&name, self.hasher.hash_one((method, request))) {
+            Ok(Found::New) => {
+                let unfinished = Unfinished { requests: Arc::clone(self), name, finished: false };
+                let answer = work(call);
+                unfinished.finish(&answer);
+                Ok(answer)
+            }
+            Ok(Found::Running(_)) => Err(call),
+            Ok(Found::Done(outcome)) => Ok(outcome.again()),
+            Err(e) => Ok(Err(e)),
+        }
+    }
+
+    /// Does `work`, unless it was done for `principal` under this id before. It goes on where its caller is gone; whoever waits
+    /// for it never does.
     ///
     /// # Errors
     /// [`ErrorKind::Arguments`] where the id was that of another request; those of `work`.
@@ -114,7 +142,6 @@ impl Requests {
         self: &Arc<Self>,
         (principal, id): (&Arc<str>, [u8; 16]),
         (method, request): (&str, &[u8]),
-        apart: bool,
         work: impl FnOnce() -> F,
     ) -> Result<T>
     where
@@ -126,8 +153,8 @@ impl Requests {
         let mut work = Some(work);
         loop {
             match self.look(&name, digest)? {
-                Found::New(done) => {
-                    let unfinished = Unfinished { requests: Arc::clone(self), name, done };
+                Found::New => {
+                    let unfinished = Unfinished { requests: Arc::clone(self), name, finished: false };
                     let Some(work) = work.take() else {
                         return Err(Error::new(ErrorKind::Internal, "a request was to be done twice"));
                     };
@@ -137,17 +164,12 @@ impl Requests {
                         unfinished.finish(&answer);
                         answer
                     };
-                    if !apart {
-                        return doing.await;
-                    }
                     let broken = || Error::new(ErrorKind::Internal, "the call broke off: this is a bug of the server");
                     return tokio::spawn(doing).await.unwrap_or_else(|_| Err(broken()));
                 }
-                Found::Known(State::Done(outcome)) => return outcome.again(),
-                Found::Known(State::Running(mut done)) => {
-                    // Whoever did it has gone where this fails: the next round finds out.
-                    let _ = done.wait_for(|done| *done).await;
-                }
+                Found::Done(outcome) => return outcome.again(),
+                // What became of it the next round finds out.
+                Found::Running(mut done) => while done.changed().await.is_ok() {},
             }
         }
     }
@@ -155,15 +177,24 @@ impl Requests {
     fn look(&self, name: &Name, digest: u64) -> Result<Found> {
         let mut table = self.locked();
         self.forget_old(&mut table, &name.0);
-        if let Some(seen) = table.seen.get(name) {
-            if seen.digest != digest {
-                return Err(Error::new(ErrorKind::Arguments, "the request id was that of another request"));
+        match table.seen.entry(name.clone()) {
+            Entry::Occupied(mut known) => {
+                let seen = known.get_mut();
+                if seen.digest != digest {
+                    return Err(Error::new(ErrorKind::Arguments, "the request id was that of another request"));
+                }
+                Ok(match &mut seen.state {
+                    State::Running(done) => {
+                        Found::Running(done.get_or_insert_with(|| watch::channel(()).0).subscribe())
+                    }
+                    State::Done(outcome) => Found::Done(Arc::clone(outcome)),
+                })
             }
-            return Ok(Found::Known(seen.state.clone()));
+            Entry::Vacant(new) => {
+                new.insert(Seen { digest, state: State::Running(None), size: 0 });
+                Ok(Found::New)
+            }
         }
-        let (sender, receiver) = watch::channel(false);
-        table.seen.insert(name.clone(), Seen { digest, state: State::Running(receiver), size: 0 });
-        Ok(Found::New(sender))
     }
 
     /// Forgets what of this peer is older than the window.
@@ -203,11 +234,11 @@ impl Requests {
 struct Unfinished {
     requests: Arc<Requests>,
     name: Name,
-    done: watch::Sender<bool>,
+    finished: bool,
 }
 
 impl Unfinished {
-    fn finish<T: Message>(self, answer: &Result<T>) {
+    fn finish<T: Message>(mut self, answer: &Result<T>) {
         let outcome = match answer {
             Ok(answer) if answer.encoded_len() > LONGEST => return,
             Ok(answer) => Outcome::Answer(Zeroizing::new(answer.encode_to_vec())),
@@ -230,18 +261,20 @@ impl Unfinished {
             let peer = table.peers.entry(Arc::clone(&self.name.0)).or_default();
             peer.bytes = peer.bytes.saturating_add(size);
             peer.order.push_back((now, self.name.1));
+            self.finished = true;
         }
     }
 }
 
 impl Drop for Unfinished {
     fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
         let mut table = self.requests.locked();
         if table.seen.get(&self.name).is_some_and(|seen| matches!(seen.state, State::Running(_))) {
             table.seen.remove(&self.name);
         }
-        drop(table);
-        let _ = self.done.send(true);
     }
 }
 
@@ -310,7 +343,7 @@ mod tests {
         let a: Arc<str> = "a".into();
         let ask = || {
             let done = Arc::clone(&done);
-            requests.once((&a, [1; 16]), ("Sign", b"request"), false, || async move {
+            requests.once((&a, [1; 16]), ("Sign", b"request"), || async move {
                 let number = done.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 answer(number)
@@ -322,10 +355,28 @@ mod tests {
     }
 
     #[test]
+    fn what_is_over_at_once_is_remembered_like_any_other_and_never_done_beside_it() {
+        let (requests, a): (_, Arc<str>) = (requests(100), "a".into());
+        let at_once =
+            |id: u8, text: &'static [u8], number: u32| requests.at_once((&a, [id; 16]), ("Sign", text), number, answer);
+        assert_eq!(at_once(1, b"x", 1).unwrap().unwrap().key_version, 1);
+        assert_eq!(at_once(1, b"x", 2).unwrap().unwrap().key_version, 1);
+        assert_eq!(at_once(1, b"y", 3).unwrap().map(drop).unwrap_err().kind(), ErrorKind::Arguments);
+        run(async {
+            let other = requests.once((&a, [2; 16]), ("Sign", b"x"), || async { answer(4) });
+            tokio::pin!(other);
+            assert!(futures_poll(other.as_mut()).await);
+            assert_eq!(at_once(2, b"x", 5).map(drop), Err(5), "it is given back");
+            assert_eq!(other.await.unwrap().key_version, 4);
+        });
+        assert_eq!(at_once(2, b"x", 6).unwrap().unwrap().key_version, 4);
+    }
+
+    #[test]
     fn another_principal_and_another_request_are_others() {
         let requests = requests(100);
         let ask = |who: &'static str, text: &'static [u8], number| {
-            run(requests.once((&who.into(), [1; 16]), ("Sign", text), false, || async move { answer(number) }))
+            run(requests.once((&who.into(), [1; 16]), ("Sign", text), || async move { answer(number) }))
         };
         assert_eq!(ask("a", b"x", 1).unwrap().key_version, 1);
         assert_eq!(ask("b", b"x", 2).unwrap().key_version, 2);
@@ -337,7 +388,7 @@ mod tests {
     fn a_refusal_is_remembered_and_a_failure_of_the_server_is_not() {
         let requests = requests(100);
         let ask = |id: u8, outcome: Result<SignResponse>| {
-            run(requests.once((&"a".into(), [id; 16]), ("Sign", b"x"), false, || async move { outcome }))
+            run(requests.once((&"a".into(), [id; 16]), ("Sign", b"x"), || async move { outcome }))
         };
         let denied = Error::new(ErrorKind::Denied, "no").with_rule("r");
         assert!(ask(1, Err(denied)).is_err());
@@ -351,12 +402,9 @@ mod tests {
     fn what_is_given_up_is_done_again_and_the_oldest_go_first() {
         let requests = requests(2);
         let a: Arc<str> = "a".into();
-        let ask = |id: u8, number| {
-            run(requests.once((&a, [id; 16]), ("Sign", b"x"), false, || async move { answer(number) }))
-        };
+        let ask = |id: u8, number| run(requests.once((&a, [id; 16]), ("Sign", b"x"), || async move { answer(number) }));
         let given_up = async {
-            let never =
-                requests.once((&a, [1; 16]), ("Sign", b"x"), false, std::future::pending::<Result<SignResponse>>);
+            let never = requests.once((&a, [1; 16]), ("Sign", b"x"), std::future::pending::<Result<SignResponse>>);
             tokio::select! {
                 _ = never => panic!("it never ends"),
                 () = tokio::task::yield_now() => {}
@@ -374,7 +422,7 @@ mod tests {
     fn a_peer_with_many_requests_has_its_own_forgotten_and_no_others() {
         let requests = requests(100);
         let ask = |who: &str, id: [u8; 16], number| {
-            run(requests.once((&who.into(), id), ("Sign", b"x"), false, || async move { answer(number) }))
+            run(requests.once((&who.into(), id), ("Sign", b"x"), || async move { answer(number) }))
         };
         assert_eq!(ask("modest", [1; 16], 1).unwrap().key_version, 1);
         for number in 0..1000_u32 {
@@ -391,9 +439,7 @@ mod tests {
         let clock = Arc::new(SystemClock::default());
         for (window, left) in [(Duration::from_secs(3600), 1), (Duration::ZERO, 0)] {
             let requests = Arc::new(Requests::new(window, 100, Arc::clone(&clock) as _));
-            assert!(
-                run(requests.once((&"gone".into(), [1; 16]), ("Decrypt", b"x"), false, || async { answer(1) })).is_ok()
-            );
+            assert!(run(requests.once((&"gone".into(), [1; 16]), ("Decrypt", b"x"), || async { answer(1) })).is_ok());
             std::thread::sleep(Duration::from_millis(2));
             requests.forget();
             let table = requests.locked();
@@ -411,7 +457,7 @@ mod tests {
         let (a, b): (Arc<str>, Arc<str>) = ("a".into(), "b".into());
         let (release, mut released) = watch::channel(false);
         run(async {
-            let first = requests.once((&a, [1; 16]), ("RotateKey", b"one"), false, || async move {
+            let first = requests.once((&a, [1; 16]), ("RotateKey", b"one"), || async move {
                 let _ = released.wait_for(|go| *go).await;
                 answer(1)
             });
@@ -420,11 +466,11 @@ mod tests {
             later();
             requests.forget();
             for id in 2..10 {
-                assert!(requests.once((&b, [id; 16]), ("Sign", b"x"), false, || async { answer(9) }).await.is_ok());
+                assert!(requests.once((&b, [id; 16]), ("Sign", b"x"), || async { answer(9) }).await.is_ok());
             }
-            let other = requests.once((&a, [1; 16]), ("RotateKey", b"two"), false, || async { answer(2) }).await;
+            let other = requests.once((&a, [1; 16]), ("RotateKey", b"two"), || async { answer(2) }).await;
             assert_eq!(other.map(drop).unwrap_err().kind(), ErrorKind::Arguments);
-            let again = requests.once((&a, [1; 16]), ("RotateKey", b"one"), false, || async { answer(3) });
+            let again = requests.once((&a, [1; 16]), ("RotateKey", b"one"), || async { answer(3) });
             tokio::pin!(again);
             assert!(futures_poll(again.as_mut()).await, "it waits for the first");
             release.send_replace(true);
@@ -444,7 +490,7 @@ mod tests {
         let a: Arc<str> = "a".into();
         run(async {
             let (release, mut released) = watch::channel(false);
-            let first = requests.once((&a, [1; 16]), ("Sign", b"x"), true, || async move {
+            let first = requests.once((&a, [1; 16]), ("Sign", b"x"), || async move {
                 let _ = released.wait_for(|go| *go).await;
                 answer(1)
             });
@@ -452,7 +498,7 @@ mod tests {
             assert!(futures_poll(first.as_mut()).await);
             let before = Arc::strong_count(&requests);
             for _ in 0..100 {
-                let waits = requests.once((&a, [1; 16]), ("Sign", b"x"), true, || async { answer(2) });
+                let waits = requests.once((&a, [1; 16]), ("Sign", b"x"), || async { answer(2) });
                 tokio::pin!(waits);
                 assert!(futures_poll(waits.as_mut()).await);
             }

@@ -16,6 +16,7 @@ use tonic::body::Body;
 use tower::util::BoxCloneSyncService;
 
 use super::answer::{Answer, Calls};
+use super::gathered::{Fresh, Unbegun};
 use super::peer::Connection;
 use super::shares::Kept;
 use super::traces;
@@ -60,10 +61,11 @@ impl Router {
         Self { services: services.into(), max_deadline, clock, traced }
     }
 
-    /// The services for one connection, and what tells whether calls of it are under way.
-    pub(super) fn for_connection(&self, connection: Arc<Connection>) -> (ConnectionService, Calls) {
+    /// The services for one connection, and what tells whether calls of it are under way. Those that came in and have not begun
+    /// are counted by `fresh`.
+    pub(super) fn for_connection(&self, connection: Arc<Connection>, fresh: Fresh) -> (ConnectionService, Calls) {
         let calls = Calls::default();
-        (ConnectionService { router: self.clone(), connection, calls: calls.clone() }, calls)
+        (ConnectionService { router: self.clone(), connection, calls: calls.clone(), fresh }, calls)
     }
 }
 
@@ -73,6 +75,7 @@ pub(super) struct ConnectionService {
     router: Router,
     connection: Arc<Connection>,
     calls: Calls,
+    fresh: Fresh,
 }
 
 impl ConnectionService {
@@ -108,8 +111,9 @@ impl Service<Request<Incoming>> for ConnectionService {
     type Future = Pin<Box<dyn Future<Output = Result<Response<Answer>, Infallible>> + Send>>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let service = self.clone();
+        let (service, unbegun) = (self.clone(), Unbegun::of(&self.fresh));
         Box::pin(async move {
+            drop(unbegun);
             let (calls, clock, kept) = (service.calls.clone(), Arc::clone(&service.router.clock), Kept::default());
             Ok(service.answer(request, kept.clone()).await.map(|body| Answer::new(body, calls, kept, clock)))
         })
