@@ -2,8 +2,6 @@
 //!
 //! `nist` is AES-256-GCM, HMAC-SHA-256 and SHA-256; `gm` is SM4-GCM, HMAC-SM3 and SM3. The seal header names it.
 
-mod keyed;
-
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::aead::consts::U12;
 use aes_gcm::{Aes256Gcm, AesGcm, KeyInit};
@@ -15,8 +13,6 @@ use sm4::Sm4;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::secret::Secret;
-
-pub(crate) use keyed::KeyedMac;
 
 type Sm4Gcm = AesGcm<Sm4, U12>;
 

@@ -20,8 +20,8 @@ use crate::mechanism::{
 };
 use crate::permit::Granted;
 use crate::random::Random;
-use crate::secret::Secret;
-use crate::suite::KeyedMac;
+use crate::secret::{Secret, wipe_stack};
+use crate::suite::Suite;
 use crate::tenant::ObjectId;
 use std::sync::Arc;
 
@@ -33,6 +33,8 @@ const ROOT: usize = 32;
 const LABEL: &[u8; 15] = b"kmss/1 message\0";
 /// The info of the expansion.
 const INFO: &[u8] = b"kmss/1 key and commitment";
+/// What an expansion leaves on the stack, at most.
+const LEFT: usize = 1 << 10;
 /// The nonce: a key encrypts one message, or derives it from that.
 const NONCE: [u8; 12] = [0; 12];
 
@@ -136,12 +138,11 @@ impl Message {
         };
         let bytes = match hash {
             // Nothing is allocated for it, and nothing looked up.
-            Hash::Sha256 => {
-                let key = KeyedMac::new(root.expose());
-                Secret::of_len(len + ROOT, |out| key.expand(INFO, out))
-            }
-            _ => run_expand(hash, &root, INFO, len + ROOT)?,
+            Hash::Sha256 => Suite::Nist.expand(&root, INFO, len + ROOT),
+            _ => run_expand(hash, &root, INFO, len + ROOT),
         };
+        wipe_stack::<LEFT>();
+        let bytes = bytes?;
         Ok(Derived { bytes })
     }
 
