@@ -224,6 +224,8 @@ impl Pipeline {
         if demanded.is_empty() {
             return Ok(());
         }
+        // An approval says exactly when it was given: by a clock that is late it might not have been yet.
+        let moment = Moment { wall: self.clock.now(), ..moment };
         let quorums: Vec<QuorumRequest<'_>> = demanded
             .iter()
             .filter_map(|Demanded { place, quorum }| {

@@ -144,3 +144,12 @@ fn what_a_length_may_ask_for_is_prepared_for_and_asked_for_only_then() {
     signed(&mut signing, b"c").unwrap();
     assert_eq!(house.happened()[1], format!("approve sign of {ABC}"));
 }
+
+#[test]
+fn an_approval_that_was_just_given_counts_though_the_rough_clock_is_late() {
+    let (house, key) = of_data();
+    house.clock.late.store(40, Ordering::SeqCst);
+    let mut signing = house.sign(&house.user, &key).unwrap();
+    signed(&mut signing, b"abc").unwrap();
+    assert_eq!(house.policy.asked_at.load(Ordering::SeqCst), house.clock.now().0);
+}

@@ -47,6 +47,8 @@ pub(super) struct Judge {
     pub(super) silent: AtomicBool,
     /// Whether approvals are there.
     pub(super) approves: AtomicBool,
+    /// The time for which approvals were asked last.
+    pub(super) asked_at: AtomicU64,
     /// The least data that it allows.
     pub(super) least: AtomicU64,
     /// For which time what it says holds.
@@ -64,6 +66,7 @@ impl Judge {
             lengths,
             silent: AtomicBool::default(),
             approves: AtomicBool::default(),
+            asked_at: AtomicU64::default(),
             least: AtomicU64::default(),
             holds: Mutex::default(),
         }
@@ -131,6 +134,7 @@ impl PolicyEngine for Judge {
         let data =
             data.map_or("nothing".to_owned(), |digest| digest.iter().take(4).map(|b| format!("{b:02x}")).collect());
         let actions: Vec<&str> = quorums.iter().map(|quorum| quorum.request.action.name()).collect();
+        quorums.iter().for_each(|quorum| self.asked_at.store(quorum.request.time.0, Ordering::SeqCst));
         self.journal.note(format!("approve {} of {data}", actions.join(" and ")));
         if self.approves.load(Ordering::SeqCst) {
             return Ok(vec!["user:alice".to_owned()]);
@@ -354,11 +358,13 @@ impl AuditSink for Log {
 pub(super) struct Watch {
     pub(super) wall: AtomicU64,
     pub(super) ticks: AtomicU64,
+    /// How late the rough clock is.
+    pub(super) late: AtomicU64,
 }
 
 impl Default for Watch {
     fn default() -> Self {
-        Self { wall: AtomicU64::new(1_709_208_000_000), ticks: AtomicU64::new(0) }
+        Self { wall: AtomicU64::new(1_709_208_000_000), ticks: AtomicU64::new(0), late: AtomicU64::new(0) }
     }
 }
 
@@ -373,6 +379,11 @@ impl Clock for Watch {
 
     fn rough(&self) -> Moment {
         self.begun()
+    }
+
+    fn begun(&self) -> Moment {
+        let late = self.late.load(Ordering::SeqCst);
+        Moment { wall: Timestamp(self.now().0 - late), monotonic: self.monotonic() }
     }
 }
 
