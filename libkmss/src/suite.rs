@@ -2,8 +2,10 @@
 //!
 //! `nist` is AES-256-GCM, HMAC-SHA-256 and SHA-256; `gm` is SM4-GCM, HMAC-SM3 and SM3. The seal header names it.
 
+use std::fmt;
+
 use aes_gcm::aead::AeadInOut;
-use aes_gcm::aead::consts::U12;
+use aes_gcm::aead::consts::{U12, U32};
 use aes_gcm::{Aes256Gcm, AesGcm, KeyInit};
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac};
@@ -12,7 +14,8 @@ use sm3::Sm3;
 use sm4::Sm4;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::secret::Secret;
+use crate::os::Kept;
+use crate::secret::{Secret, wipe_stack};
 
 type Sm4Gcm = AesGcm<Sm4, U12>;
 
@@ -74,21 +77,7 @@ impl Suite {
     /// # Errors
     /// None in practice: HMAC takes keys of any length.
     pub fn mac(self, key: &Secret, parts: &[&[u8]]) -> Result<[u8; HASH_LEN]> {
-        fn run<M>(key: &[u8], parts: &[&[u8]]) -> Result<[u8; HASH_LEN]>
-        where
-            M: Mac<OutputSize = aes_gcm::aead::consts::U32> + KeyInit,
-        {
-            let mut mac = <M as KeyInit>::new_from_slice(key)
-                .map_err(|e| Error::new(ErrorKind::Internal, "hmac refused its key").with_source(e))?;
-            for part in parts {
-                mac.update(part);
-            }
-            Ok(mac.finalize().into_bytes().into())
-        }
-        match self {
-            Self::Nist => run::<Hmac<Sha256>>(key.expose(), parts),
-            Self::Gm => run::<Hmac<Sm3>>(key.expose(), parts),
-        }
+        Ok(Keyed::new(self, key)?.mac(parts))
     }
 
     /// HKDF-Expand (RFC 5869, 2.3) of the uniformly random `key`; `info` separates uses.
@@ -103,6 +92,61 @@ impl Suite {
             }
             Self::Gm => Hkdf::<Sm3>::from_prk(key.expose()).map_err(|_| bad())?.expand(info, out).map_err(|_| bad()),
         })
+    }
+}
+
+/// HMAC with its key taken in.
+#[derive(Clone)]
+enum Keyed {
+    Nist(Hmac<Sha256>),
+    Gm(Hmac<Sm3>),
+}
+
+impl Keyed {
+    fn new(suite: Suite, key: &Secret) -> Result<Self> {
+        let refused = |e| Error::new(ErrorKind::Internal, "hmac refused its key").with_source(e);
+        Ok(match suite {
+            Suite::Nist => Self::Nist(Hmac::new_from_slice(key.expose()).map_err(refused)?),
+            Suite::Gm => Self::Gm(Hmac::new_from_slice(key.expose()).map_err(refused)?),
+        })
+    }
+
+    fn mac(self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+        fn run(mut mac: impl Mac<OutputSize = U32>, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+            parts.iter().for_each(|part| mac.update(part));
+            mac.finalize().into_bytes().into()
+        }
+        match self {
+            Self::Nist(mac) => run(mac, parts),
+            Self::Gm(mac) => run(mac, parts),
+        }
+    }
+}
+
+/// A key of a suite's HMAC for many messages: it is taken in once.
+pub struct MacKey(Kept<Keyed>);
+
+impl MacKey {
+    /// Takes `key` in.
+    ///
+    /// # Errors
+    /// None in practice: HMAC takes keys of any length.
+    pub fn new(suite: Suite, key: &Secret) -> Result<Self> {
+        let keyed = Kept::new(Keyed::new(suite, key)?);
+        wipe_stack::<{ 2 * size_of::<Keyed>() }>();
+        Ok(Self(keyed))
+    }
+
+    /// HMAC of the concatenation of `parts`.
+    #[must_use]
+    pub fn mac(&self, parts: &[&[u8]]) -> [u8; HASH_LEN] {
+        self.0.clone().mac(parts)
+    }
+}
+
+impl fmt::Debug for MacKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MacKey(..)")
     }
 }
 
@@ -208,6 +252,20 @@ mod tests {
             assert_eq!(aead.open(&[1; NONCE_LEN], b"path", &sealed).unwrap().expose(), b"record");
             assert_eq!(aead.open(&[1; NONCE_LEN], b"other", &sealed).unwrap_err().kind(), ErrorKind::Damaged);
         }
+    }
+
+    #[test]
+    fn a_key_taken_in_once_makes_the_macs_of_one_taken_in_each_time() {
+        let key = Secret::copy_of(b"Jefe");
+        for suite in [Suite::Nist, Suite::Gm] {
+            let once = MacKey::new(suite, &key).unwrap();
+            for parts in [&[b"what do ya want ".as_slice(), b"for nothing?"].as_slice(), &[], &[&[1; 200]]] {
+                assert_eq!(once.mac(parts), suite.mac(&key, parts).unwrap());
+            }
+        }
+        // RFC 4231, 4.3.
+        let mac = Suite::Nist.mac(&key, &[b"what do ya want for nothing?"]).unwrap();
+        assert_eq!(mac[..4], [0x5b, 0xdc, 0xc1, 0x46]);
     }
 
     #[test]

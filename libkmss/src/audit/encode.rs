@@ -12,7 +12,7 @@ use super::{AuditEvent, AuditSummary, MAX_USES, Outcome, SummaryUse};
 use crate::caller::{Caller, Login};
 use crate::error::ErrorKind;
 use crate::key::{Action, Alteration, Body, KeyClass, Object, Storage};
-use crate::mechanism::KeyType;
+use crate::mechanism::{KeyType, MarkedContext};
 use crate::permit::{NewObject, Subject};
 use crate::suite::Suite;
 use crate::tenant::ObjectId;
@@ -380,15 +380,16 @@ pub(super) fn push_list(out: &mut Vec<u8>, (name, cut): (&str, &str), texts: &[S
 }
 
 /// The names of an encryption context; of their values the marks.
-fn push_context(out: &mut Vec<u8>, context: &[(String, [u8; 16])]) {
-    let kept = push_each(out, context.iter(), |out, at, (name, mark)| {
+fn push_context(out: &mut Vec<u8>, context: Option<&MarkedContext>) {
+    let Some(context) = context else { return };
+    let kept = push_each(out, context.each(), |out, at, (name, mark)| {
         out.extend_from_slice(if at == 0 { b",\"context\":{".as_slice() } else { b"," });
         push_text(out, name.as_bytes(), CONTEXT_LIMIT);
         out.extend_from_slice(b":\"");
         mark.iter().for_each(|byte| out.extend_from_slice(&hex_pair(*byte)));
         out.push(b'"');
     });
-    end_list(out, b'}', "context_cut", (kept, context.len()));
+    end_list(out, b'}', "context_cut", (kept, context.each().len()));
 }
 
 /// What is to be otherwise: as it was and as it is to be.

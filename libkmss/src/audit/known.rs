@@ -7,6 +7,7 @@ use super::buffer::LineBuffer;
 use super::{AuditEvent, AuditSummary, Outcome, SummaryKey, SummaryUse, encode};
 use crate::caller::{Caller, CallerName, Login, Principal};
 use crate::key::{Action, Key, Object, Storage};
+use crate::mechanism::MarkedContext;
 use crate::permit::Subject;
 use crate::tenant::{Namespace, ObjectId};
 
@@ -49,22 +50,23 @@ struct ContextText {
 }
 
 impl ContextText {
-    fn of(mut self, context: &[(String, [u8; 16])]) -> Self {
+    fn of(mut self, context: Option<&MarkedContext>) -> Self {
         self.names.clear();
         self.ends.clear();
-        for (name, mark) in context {
+        for (name, mark) in context.into_iter().flat_map(MarkedContext::each) {
             self.names.push_str(name);
             self.ends.push((self.names.len(), *mark));
         }
         self
     }
 
-    fn is(&self, context: &[(String, [u8; 16])]) -> bool {
+    fn is(&self, context: Option<&MarkedContext>) -> bool {
+        let Some(context) = context else { return self.ends.is_empty() };
         let mut from = 0;
-        self.ends.len() == context.len()
-            && self.ends.iter().zip(context).all(|((end, mark), (name, now))| {
+        self.ends.len() == context.each().len()
+            && self.ends.iter().zip(context.each()).all(|((end, mark), (name, now))| {
                 let known = self.names.get(std::mem::replace(&mut from, *end)..*end);
-                known == Some(name.as_str()) && mark == now
+                known == Some(name) && mark == now
             })
     }
 }

@@ -53,6 +53,7 @@ use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
 use crate::key::{Action, Alteration};
+use crate::mechanism::MarkedContext;
 use crate::permit::Subject;
 use crate::seen::Seen;
 
@@ -101,7 +102,7 @@ pub struct AuditEvent<'a> {
     /// Duties that policies impose, in the words of their language.
     pub duties: &'a [String],
     /// The encryption context: names, each with a mark of its value.
-    pub context: &'a [(String, [u8; 16])],
+    pub context: Option<&'a MarkedContext>,
     /// What is to be otherwise.
     pub changes: &'a [Alteration],
     /// Ties the records of one operation together, where it has several.

@@ -10,6 +10,7 @@ use crate::caller::Caller;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mechanism::{EncryptionContext, Native};
 use crate::operation::{Chosen, Decrypt, DecryptMessage, Encrypt, EncryptMessage, Making, ObjectRef, Sign, Verify};
+use crate::pipeline::Pipeline;
 
 /// One of several uses.
 #[derive(Clone)]
@@ -112,7 +113,7 @@ impl Kms {
     /// Most items of a batch.
     pub const BATCH_ITEMS: usize = 256;
     /// Most operations that [`Self::make_each`] takes at once. More at once are quicker: of what they write, more stands together.
-    pub const MAKE_ITEMS: usize = 1024;
+    pub const MAKE_ITEMS: usize = Pipeline::TOGETHER;
     /// Most bytes of all items of a batch together.
     pub const BATCH_BYTES: usize = 64 << 20;
 
@@ -138,7 +139,8 @@ impl Kms {
     /// [`ErrorKind::Arguments`] for more than [`Self::MAKE_ITEMS`], of which none is made then.
     pub fn make_each<O: Making>(&self, caller: &Caller, operations: Vec<O>) -> Result<Vec<Result<O::Running>>> {
         if operations.len() > Self::MAKE_ITEMS {
-            return Err(Error::new(ErrorKind::Arguments, "at most 1024 keys are made at once"));
+            let most = format!("at most {} keys are made at once", Self::MAKE_ITEMS);
+            return Err(Error::new(ErrorKind::Arguments, most));
         }
         Ok(self.pipeline.make_each(&*self.as_now(self.pipeline.moment(), caller)?, operations))
     }

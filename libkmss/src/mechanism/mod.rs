@@ -26,7 +26,7 @@ pub use hash::Hash;
 pub use hd::{HdDerivation, HdPath};
 pub use kdf::{Heritage, Hkdf, HkdfSalt, Kbkdf, KbkdfInput, KbkdfMode, KdfMechanism, NumberFormat, Pbkdf2};
 pub use mac::MacMechanism;
-pub use native::{EncryptionContext, MAGIC, Native, NativeAlgorithm, NativeHeader, undecipherable};
+pub use native::{EncryptionContext, MAGIC, MarkedContext, Native, NativeAlgorithm, NativeHeader, undecipherable};
 pub use nonce::Nonce;
 pub use pqc::{Hedge, MlDsaSet, MlKemSet, PqcHash, PqcInput, PqcMechanism, PqcSet, PqcSignature, SlhDsaSet};
 pub use rsa::{Oaep, Pss, RsaMechanism};

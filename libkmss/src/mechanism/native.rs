@@ -282,6 +282,28 @@ impl EncryptionContext {
     }
 }
 
+/// What records tell of an encryption context: its names, and of each value a mark that tells whether two are equal.
+#[derive(Clone, Debug)]
+pub struct MarkedContext {
+    context: EncryptionContext,
+    /// In the order of the pairs.
+    marks: Vec<[u8; 16]>,
+}
+
+impl MarkedContext {
+    /// Marks each value of `context` by `mark`, which is given its name too.
+    #[must_use]
+    pub fn new(context: &EncryptionContext, mark: impl Fn(&str, &str) -> [u8; 16]) -> Self {
+        let marks = context.pairs().iter().map(|(name, value)| mark(name, value)).collect();
+        Self { context: context.clone(), marks }
+    }
+
+    /// Names with the marks of their values, sorted by the bytes of the names.
+    pub fn each(&self) -> impl ExactSizeIterator<Item = (&str, &[u8; 16])> {
+        self.context.pairs().iter().map(|(name, _)| name.as_str()).zip(&self.marks)
+    }
+}
+
 /// The one error of ciphertexts that do not decrypt, whatever is wrong with them.
 #[must_use]
 pub fn undecipherable() -> Error {

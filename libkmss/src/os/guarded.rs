@@ -1,10 +1,14 @@
-//! Bytes in the vault, as a safe type.
+//! Bytes and values in the vault, as safe types.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
 
 use super::vault;
+
+/// The alignment of all guarded bytes; blocks of the vault have a larger one.
+const ALIGN: usize = 16;
 
 /// Bytes of a fixed length: out of core dumps, locked into RAM where the system allows it, wiped on drop.
 ///
@@ -28,7 +32,7 @@ impl Guarded {
         if let Some(at) = vault::take(len) {
             return Self { at, len, heap: false };
         }
-        let Ok(layout) = Layout::array::<u8>(len) else {
+        let Ok(layout) = Layout::from_size_align(len, ALIGN) else {
             handle_alloc_error(Layout::new::<u8>());
         };
         if len == 0 {
@@ -81,7 +85,7 @@ impl Drop for Guarded {
         if !self.heap {
             // SAFETY: by the invariant the block is this value's alone.
             unsafe { vault::give_back(self.at) };
-        } else if let (true, Ok(layout)) = (self.len > 0, Layout::array::<u8>(self.len)) {
+        } else if let (true, Ok(layout)) = (self.len > 0, Layout::from_size_align(self.len, ALIGN)) {
             // SAFETY: allocated with this layout by `zeroed`, `len` bytes long.
             unsafe {
                 libc::explicit_bzero(self.at.as_ptr().cast(), self.len);
@@ -91,9 +95,56 @@ impl Drop for Guarded {
     }
 }
 
+/// A value in guarded memory. What it owns elsewhere is where it is.
+pub struct Kept<T> {
+    // INVARIANT: holds a `T`, from `new` to `drop`.
+    at: Guarded,
+    value: PhantomData<T>,
+}
+
+impl<T> Kept<T> {
+    const FITS: () = assert!(align_of::<T>() <= ALIGN, "guarded memory is not aligned for it");
+
+    /// Moves a value there. Where it was made, its bytes stay until something else is put there.
+    #[must_use]
+    pub fn new(value: T) -> Self {
+        const { Self::FITS };
+        let mut at = Guarded::zeroed(size_of::<T>());
+        // SAFETY: as many bytes as it has, aligned for it, of this value alone.
+        unsafe { at.as_mut_ptr().cast::<T>().write(value) };
+        Self { at, value: PhantomData }
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        // SAFETY: by the invariant.
+        unsafe { &*self.at.as_ptr().cast::<T>() }
+    }
+}
+
+impl<T> Drop for Kept<T> {
+    fn drop(&mut self) {
+        // SAFETY: by the invariant, and nobody looks at it afterwards.
+        unsafe { self.at.as_mut_ptr().cast::<T>().drop_in_place() };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_value_is_what_it_was_and_is_dropped_once() {
+        let counted = std::sync::Arc::new(());
+        let kept = Kept::new((7_u64, std::sync::Arc::clone(&counted), [9_u8; 70_000]));
+        assert_eq!((kept.0, kept.2), (7, [9; 70_000]));
+        assert_eq!(std::sync::Arc::strong_count(&counted), 2);
+        drop(kept);
+        assert_eq!(std::sync::Arc::strong_count(&counted), 1);
+    }
 
     #[test]
     fn bytes_of_every_length_can_be_written_and_read() {

@@ -35,7 +35,7 @@ pub use files::{FileMode, create_file, never_block, rename_new, require_local};
 pub use fork::epoch;
 pub use gate::Gate;
 pub use generation::{GenerationPage, Invalidation};
-pub use guarded::Guarded;
+pub use guarded::{Guarded, Kept};
 pub use leaving::{is_leaving, may_enter};
 pub use lock::{Guard, Hooks, Lock, Rank};
 pub use mark::ProcessMark;

@@ -270,7 +270,7 @@ impl Pipeline {
     /// Admits a request, or records its refusal.
     fn admitted(&self, caller: &Caller, request: &Request, at_once: bool, trace: &mut Trace) -> Result<Admission> {
         if !request.context.pairs().is_empty() {
-            trace.context = self.policy.marks(caller, request.context.pairs());
+            trace.context = Some(self.policy.marks(caller, &request.context));
         }
         let mut subjects = Subjects::NAMESPACE;
         self.admit(caller, request, at_once, trace, &mut subjects).or_else(|refusal| {
@@ -509,7 +509,7 @@ impl Pipeline {
             rule: trace.rule.as_deref().unwrap_or_default(),
             tags: &trace.tags,
             duties: &trace.duties,
-            context: &trace.context,
+            context: trace.context.as_ref(),
             changes: &trace.changes,
             request: trace.request,
             policy,

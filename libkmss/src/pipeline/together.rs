@@ -13,8 +13,6 @@ use crate::key::Object;
 use crate::operation::{Making, Request};
 use crate::quota::Reservation;
 
-/// How many are announced together, and kept together at most: others write in between.
-const TOGETHER: usize = 1024;
 /// After so long what was made is kept, however little it is.
 const PIECE: Duration = Duration::from_secs(1);
 
@@ -38,16 +36,19 @@ struct Prepared {
 }
 
 impl Pipeline {
+    /// How many are announced together, and kept together at most: others write in between.
+    pub const TOGETHER: usize = 1024;
+
     /// Does operations as [`Self::perform`] does each, but in steps that some of them take together, so that they wait together for
     /// the disk: they are admitted, their intents recorded, what they make is kept, and recorded, before the next ones are admitted.
     ///
-    /// A process that dies in between leaves intents without ends, as one that dies in a single operation does: of the last 1024
-    /// at most. What those made in the last second may have been kept all the same.
+    /// A process that dies in between leaves intents without ends, as one that dies in a single operation does: of the last
+    /// [`Self::TOGETHER`] at most. What those made in the last second may have been kept all the same.
     pub fn make_each<O: Making>(&self, caller: &Caller, operations: Vec<O>) -> Vec<Result<O::Running>> {
         let mut ends = Vec::with_capacity(operations.len());
         let mut operations = operations.into_iter();
         while operations.len() > 0 {
-            let some = operations.by_ref().take(TOGETHER);
+            let some = operations.by_ref().take(Self::TOGETHER);
             let admitted = some.map(|operation| self.admit_one(caller, operation)).collect();
             let mut announced = self.announced(caller, admitted).into_iter();
             while announced.len() > 0 {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::clock::Moment;
 use crate::error::{Error, Result};
 use crate::key::{Action, Alteration};
-use crate::mechanism::Mechanism;
+use crate::mechanism::{MarkedContext, Mechanism};
 use crate::operation::Request;
 use crate::quota::{NEAR, Refusal, Reservation};
 use crate::seen::Seen;
@@ -25,7 +25,7 @@ pub(super) struct Trace {
     /// What the policies ask for, in the words of their language.
     pub(super) duties: Vec<String>,
     /// The encryption context, its values marked.
-    pub(super) context: Vec<(String, [u8; 16])>,
+    pub(super) context: Option<MarkedContext>,
     /// What is to be otherwise.
     pub(super) changes: Vec<Alteration>,
     /// Ties several records together.
@@ -46,7 +46,7 @@ impl Trace {
             rule: None,
             tags: Vec::new(),
             duties: Vec::new(),
-            context: Vec::new(),
+            context: None,
             changes: Vec::new(),
             request: None,
             seen: Vec::new(),

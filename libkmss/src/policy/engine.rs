@@ -13,11 +13,14 @@ use super::abi::{Encoded, Reads};
 use super::approval::Approvals;
 use super::compose::Composition;
 use super::facts::Facts;
-use super::{Applied, AttributePolicy, Decision, PolicyEngine, PolicyRequest, PolicySet, PolicySource, QuorumRequest};
+use super::{
+    Applied, AttributePolicy, Decision, NO_MARK, PolicyEngine, PolicyRequest, PolicySet, PolicySource, QuorumRequest,
+};
 use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{ErrorKind, Result};
 use crate::key::Action;
+use crate::mechanism::{EncryptionContext, MarkedContext};
 use crate::os::{Lock, Rank};
 use crate::permit::Subject;
 use crate::rates::{RateName, Rates};
@@ -185,10 +188,10 @@ impl<'a> Round<'a> {
 }
 
 impl PolicyEngine for GuestEngine {
-    fn marks(&self, caller: &Caller, context: &[(String, String)]) -> Vec<(String, [u8; 16])> {
+    fn marks(&self, caller: &Caller, context: &EncryptionContext) -> MarkedContext {
         match self.set(&caller.namespace) {
             Ok(set) => set.marks(context),
-            Err(_) => context.iter().map(|(name, _)| (name.clone(), [0; 16])).collect(),
+            Err(_) => MarkedContext::new(context, |_, _| NO_MARK),
         }
     }
 

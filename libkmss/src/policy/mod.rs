@@ -37,7 +37,7 @@ use crate::caller::Caller;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::key::Action;
-use crate::mechanism::Mechanism;
+use crate::mechanism::{EncryptionContext, MarkedContext, Mechanism};
 use crate::permit::Subject;
 use crate::seen::Seen;
 
@@ -146,6 +146,9 @@ pub struct RuleRate {
     pub seconds: u32,
 }
 
+/// Stands for the mark of a value where the key for marks is not to be had.
+const NO_MARK: [u8; 16] = [0; 16];
+
 /// Decides. Deterministic for equal requests and policies; must not block on a network.
 pub trait PolicyEngine: Send + Sync {
     /// The decision; fails closed.
@@ -156,11 +159,11 @@ pub trait PolicyEngine: Send + Sync {
         (self.decide(request), None)
     }
 
-    /// The names of an encryption context with marks that tell which values are equal, for the audit; zeros where the key for
-    /// that is not to be had.
-    fn marks(&self, caller: &Caller, context: &[(String, String)]) -> Vec<(String, [u8; 16])> {
+    /// An encryption context with marks that tell which values are equal, for the audit; zeros where the key for that is not to
+    /// be had.
+    fn marks(&self, caller: &Caller, context: &EncryptionContext) -> MarkedContext {
         let _ = caller;
-        context.iter().map(|(name, _)| (name.clone(), [0; 16])).collect()
+        MarkedContext::new(context, |_, _| NO_MARK)
     }
 
     /// Whether it leaves every decision on `caller` to the keys' attributes, and wants to hear of none, as long as the store

@@ -10,6 +10,7 @@ use super::registry::PolicyRole;
 use super::{Answer, ContextKey, Input, PolicyRequest, Verdict, host};
 use crate::clock::Timestamp;
 use crate::error::Result;
+use crate::mechanism::{EncryptionContext, MarkedContext};
 use crate::os::{Lock, Rank};
 use crate::seen::Seen;
 use crate::tenant::Namespace;
@@ -130,8 +131,8 @@ impl PolicySet {
     }
 
     /// The names of an encryption context with the marks of their values.
-    pub(super) fn marks(&self, context: &[(String, String)]) -> Vec<(String, [u8; 16])> {
-        context.iter().map(|(name, value)| (name.clone(), self.context.mark(name, value))).collect()
+    pub(super) fn marks(&self, context: &EncryptionContext) -> MarkedContext {
+        MarkedContext::new(context, |name, value| self.context.mark(name, value))
     }
 
     /// Whether no policy ever decided here: then the keys' own attributes do.

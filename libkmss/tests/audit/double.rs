@@ -381,7 +381,7 @@ impl Example {
             rule: &self.rule,
             tags: &self.tags,
             duties: &[],
-            context: &[],
+            context: None,
             changes: &[],
             request: None,
             policy: &[],

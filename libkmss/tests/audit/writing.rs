@@ -14,7 +14,7 @@ use libkmss::caller::{Caller, CallerParts, Login, Principal};
 use libkmss::clock::{SystemClock, Timestamp};
 use libkmss::error::ErrorKind;
 use libkmss::key::{Action, Alteration, AuditMode, Body, Key, KeyClass, KeyState, Object, Protection, Storage, Usage};
-use libkmss::mechanism::KeyType;
+use libkmss::mechanism::{EncryptionContext, KeyType, MarkedContext};
 use libkmss::permit::{NewObject, Subject};
 use libkmss::suite::Suite;
 use libkmss::tenant::ObjectId;
@@ -177,6 +177,12 @@ fn a_record_names_the_key_its_version_and_what_is_made_of_it() {
     assert_eq!((new.id, new.class.as_str(), new.storage), ("cd".repeat(16), "new", text("session")));
 }
 
+/// A context with these names, and one mark for all values.
+fn marked(names: Vec<String>, mark: [u8; 16]) -> MarkedContext {
+    let pairs = names.into_iter().map(|name| (name, String::new())).collect();
+    MarkedContext::new(&EncryptionContext::new(pairs).unwrap(), |_, _| mark)
+}
+
 #[test]
 fn fields_without_bound_still_make_a_record_that_can_be_verified() {
     let home = Home::new(Suite::Nist);
@@ -193,12 +199,14 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
     example.caller = example.caller.with(|parts| parts.principal = principal);
     let sink = home.sink();
     sink.record(&example.event()).unwrap();
-    let (duties, context) = (vec![long.clone(); 100], vec![(long.clone(), [7; 16]); 100]);
+    let duties = vec![long.clone(); 100];
+    let names = (0..EncryptionContext::MOST).map(|n| format!("{n}{}", "\u{7}".repeat(100)));
+    let context = marked(names.collect(), [7; 16]);
     let change = Alteration { what: "label", old: long.clone(), new: long.clone() };
     let changes = vec![change; 100];
     sink.record(&AuditEvent {
         duties: &duties,
-        context: &context,
+        context: Some(&context),
         changes: &changes,
         also: Some(&example.subject),
         ..example.event()
@@ -210,7 +218,6 @@ fn fields_without_bound_still_make_a_record_that_can_be_verified() {
     assert_eq!(decode_text(found[0].record.reason.as_ref().unwrap()).1, 100_000 - 512);
     let (full, cut) = (&found[1].record, |kept: usize| Some(100 - kept as u64).filter(|_| kept < 100));
     assert_eq!(full.duties_cut, cut(full.duties.len()));
-    // Equal names stand under one.
     assert!(full.context_cut.is_some() && full.changes_cut == cut(full.changes.len()));
 }
 
@@ -222,10 +229,10 @@ fn a_record_says_who_asked_under_which_duties_and_what_a_change_changes() {
     let principal = Principal { source: "10.1.2.3".to_owned(), ..Principal::new("service:order", roles) };
     example.caller = example.caller.with(|parts| parts.principal = Arc::new(principal));
     let duties = ["at most 5 per 60 s".to_owned(), "require mfa".to_owned()];
-    let context = [("purpose".to_owned(), [0xab; 16])];
+    let context = marked(vec!["purpose".to_owned()], [0xab; 16]);
     let changes = [Alteration { what: "usage", old: "sign".to_owned(), new: String::new() }];
     let event =
-        AuditEvent { duties: &duties, context: &context, changes: &changes, request: Some(7), ..example.event() };
+        AuditEvent { duties: &duties, context: Some(&context), changes: &changes, request: Some(7), ..example.event() };
     home.sink().record(&event).unwrap();
     let found = AuditTail::new(home.dir(), Filter { events_only: true, ..Filter::default() }).last(1).unwrap();
     let record = &found[0].record;

@@ -51,6 +51,42 @@ pub(super) struct Ratio {
     max: f64,
 }
 
+/// The marks of a section.
+#[derive(Default)]
+pub(super) struct Verdicts {
+    lines: String,
+    /// Why those that are missed are.
+    missed: String,
+}
+
+/// Says that a mark is reached.
+pub(super) const REACHED: &str = "reached";
+/// Says that it is not.
+pub(super) const MISSED: &str = "**not reached**";
+
+impl Verdicts {
+    /// A mark, whether it is reached, what was measured, and why it is missed where it is.
+    pub(super) fn add(&mut self, words: &str, reached: bool, measured: &str, why: &str) {
+        self.tell(words, if reached { REACHED } else { MISSED }, measured, why);
+    }
+
+    fn tell(&mut self, words: &str, verdict: &str, measured: &str, why: &str) {
+        let _ = writeln!(self.lines, "| {words} | {verdict} | {measured} |");
+        if verdict == MISSED {
+            let _ = writeln!(self.missed, "- {words}: {why}.");
+        }
+    }
+
+    /// The table, and the reasons below it.
+    pub(super) fn markdown(&self) -> String {
+        let mut text = format!("| mark | | measured |\n|---|---|---|\n{}", self.lines);
+        if !self.missed.is_empty() {
+            let _ = write!(text, "\n### What is not reached, and why\n\n{}", self.missed);
+        }
+        text
+    }
+}
+
 /// Where it was measured.
 pub(super) struct Machine {
     cpu: String,
@@ -89,18 +125,13 @@ impl Results {
              trail on, every record in the\nkernel before the result is released.\n\n",
         );
         text += &self.circumstances(machine);
-        text +=
-            "\n## Marks\n\nToken keys; one thread where no number is said.\n\n| mark | | measured |\n|---|---|---|\n";
-        let mut missed = String::new();
+        text += "\n## Marks\n\nToken keys; one thread where no number is said.\n\n";
+        let mut verdicts = Verdicts::default();
         for mark in MARKS {
             let (verdict, measured) = judge(self, mark);
-            let _ = writeln!(text, "| {} | {verdict} | {measured} |", mark.words);
-            if verdict.contains("not reached") {
-                let _ = writeln!(missed, "- {}: {}.", mark.words, mark.why);
-            }
+            verdicts.tell(mark.words, verdict, &measured, &mark.why(self));
         }
-        text += "\n### What is not reached, and why\n\n";
-        text += if missed.is_empty() { "Nothing of the above.\n" } else { &missed };
+        text += &verdicts.markdown();
         text += "\n### Session keys\n\nTheir uses are counted and summarised in the audit. Slower than another module's are:\n\n";
         let slower = slower_with_session_keys(session);
         if slower.is_empty() {
@@ -150,6 +181,13 @@ impl Results {
         self.rows.iter().find(|row| row.workload == workload && row.threads == threads)
     }
 
+    /// How many times the rate of one thread the calls of aws-lc without any module reach with two.
+    pub(super) fn bare_threads(&self, workload: &str) -> Option<f64> {
+        let bare = self.modules.iter().position(|module| module.name == "bare")?;
+        let of = |threads| self.row(workload, threads)?.figure_of(bare);
+        Some(of(2)? / of(1)?)
+    }
+
     /// What kept the token from being filled for this workload: `find-by-id-10000` says nothing then.
     pub(super) fn unfilled(&self, workload: &str) -> Option<String> {
         let size = workload.strip_prefix("find-by-id-").or_else(|| workload.strip_prefix("find-by-label-"))?;
@@ -197,6 +235,11 @@ impl Row {
     /// The first module's figure.
     pub(super) fn figure(&self) -> Option<f64> {
         self.modules.first()?.median
+    }
+
+    /// The figure of the module at `index`.
+    fn figure_of(&self, index: usize) -> Option<f64> {
+        self.modules.get(index)?.median
     }
 
     /// The first module's voluntary context switches for each operation.

@@ -51,7 +51,7 @@ fn run_extract(hash: Hash, salt: &HkdfSalt, others: &[&Secret], input: &Secret) 
 }
 
 /// HKDF-Expand.
-pub(super) fn run_expand(hash: Hash, prk: &Secret, info: &[u8], len: usize) -> Result<Secret> {
+fn run_expand(hash: Hash, prk: &Secret, info: &[u8], len: usize) -> Result<Secret> {
     if hash != Hash::Sm3 {
         return Ok(hkdf_expand(hash, prk.expose(), info, len)?);
     }

@@ -8,7 +8,6 @@ use zeroize::Zeroize;
 
 use super::awslc::{Aead, AeadKind, Hmac, in_vault};
 use super::buffer::{Transform, Whole, front};
-use super::kdf::run_expand;
 use super::keys::SecretKey;
 use super::mac::MacOperation;
 use super::rng::Generator;
@@ -131,16 +130,12 @@ impl Message {
                 (self.prf)(&input, part)
             })
         })?;
-        let (hash, len) = match self.algorithm {
-            NativeAlgorithm::Sm4Gcm => (Hash::Sm3, 16),
-            NativeAlgorithm::DeterministicAesSiv => (Hash::Sha256, 2 * AES_256),
-            _ => (Hash::Sha256, AES_256),
+        let (suite, len) = match self.algorithm {
+            NativeAlgorithm::Sm4Gcm => (Suite::Gm, 16),
+            NativeAlgorithm::DeterministicAesSiv => (Suite::Nist, 2 * AES_256),
+            _ => (Suite::Nist, AES_256),
         };
-        let bytes = match hash {
-            // Nothing is allocated for it, and nothing looked up.
-            Hash::Sha256 => Suite::Nist.expand(&root, INFO, len + ROOT),
-            _ => run_expand(hash, &root, INFO, len + ROOT),
-        };
+        let bytes = suite.expand(&root, INFO, len + ROOT);
         wipe_stack::<LEFT>();
         let bytes = bytes?;
         Ok(Derived { bytes })
