@@ -82,7 +82,10 @@ fn a_tenant_is_restored_onto_an_empty_machine_and_works_as_before() {
     kmss(&home, "key enable pen --token main").succeed();
     create(&home, "one").succeed().mentions("epoch 1");
     let other = Home::new();
-    restore(&other, &home, "one", "--dry-run").fail().mentions("no home yet");
+    let said = restore(&other, &home, "one", "--dry-run").succeed();
+    said.mentions("would be restored").mentions("There is no home at");
+    assert!(!other.path().exists());
+    restore(&other, &home, "one", "--dry-run --least-epoch 9").fail().mentions("epoch 1");
     restore(&other, &home, "one", "").succeed().mentions("restored");
     works(&other, &home);
     // Users, officers and settings came along, and the state of attempts.

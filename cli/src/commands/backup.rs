@@ -240,16 +240,17 @@ pub(super) fn verify(json: bool, args: &OpenArchiveArgs) -> Result<ExitCode, Fai
 pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let header = ArchiveHeader::read(&mut opened(&args.open.archive)?)?;
     let key = key(&header, &args.open.shares)?;
+    // Where there is no home, a dry run is one into a home that is thrown away.
+    let mut scratch = None;
     let kms = match context.home()? {
         Some(kms) => kms,
-        None if args.dry_run => {
-            return Err(
-                "there is no home yet: everything in the archive would be restored (`kmss backup verify`)".into()
-            );
-        }
         None => {
             let mut config = context.config()?.clone();
             config.suite = header.suite;
+            if args.dry_run {
+                let cannot = |error| format!("a folder for the dry run could not be made: {error}");
+                config.home = scratch.insert(tempfile::tempdir().map_err(cannot)?).path().join("home");
+            }
             Kms::create_with(&config, None, remote::client::backends(&config)?)?
         }
     };
@@ -265,6 +266,13 @@ pub(super) fn restore(context: &Context, args: &RestoreArgs) -> Result<ExitCode,
         return Ok(code);
     }
     shown(&report)?;
+    if scratch.is_some() {
+        let home = &context.config()?.home;
+        output::line(&format!(
+            "There is no home at {} yet: a restore makes it.",
+            output::plain(&home.display().to_string())
+        ))?;
+    }
     Ok(code)
 }
 
