@@ -111,10 +111,22 @@ impl AsFd for Socket {
 pub(super) struct Wire(pub(super) Arc<Socket>);
 
 impl Wire {
-    fn written(&self, result: io::Result<usize>) -> Poll<io::Result<usize>> {
-        let full = matches!(&result, Err(e) if e.kind() == io::ErrorKind::WouldBlock);
+    /// What became of writing `len` bytes.
+    ///
+    /// Where the other side reads no more, they count as written: what it said before it went, why a call was cut off above all, is
+    /// still to be read, and whoever speaks HTTP/2 gives up reading with the first write that fails. The end comes when all was read.
+    fn written(&self, result: io::Result<usize>, len: usize) -> Poll<io::Result<usize>> {
+        let kind = result.as_ref().err().map(io::Error::kind);
+        let full = kind == Some(io::ErrorKind::WouldBlock);
         self.0.write.store(full, Ordering::Relaxed);
-        if full { Poll::Pending } else { Poll::Ready(result) }
+        match kind {
+            Some(io::ErrorKind::WouldBlock) => Poll::Pending,
+            Some(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => {
+                self.0.may_be_read();
+                Poll::Ready(Ok(len))
+            }
+            _ => Poll::Ready(result),
+        }
     }
 }
 
@@ -156,7 +168,7 @@ impl AsyncWrite for Wire {
             // Without a signal to the host where the other side is gone.
             match self.0.inner.send_with_flags(from, libc::MSG_NOSIGNAL) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return self.written(result),
+                result => return self.written(result, from.len()),
             }
         }
     }
@@ -165,7 +177,7 @@ impl AsyncWrite for Wire {
         loop {
             match self.0.inner.send_vectored_with_flags(from, libc::MSG_NOSIGNAL) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                result => return self.written(result),
+                result => return self.written(result, from.iter().map(|part| part.len()).sum()),
             }
         }
     }
@@ -186,10 +198,42 @@ impl AsyncWrite for Wire {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use std::io::Write as _;
+    use std::task::Waker;
+
     use libkmss::clock::SystemClock;
 
     use super::*;
+
+    /// Everything that comes until the end, by a side that goes on writing.
+    fn heard_to_the_end(socket: Socket) -> Vec<u8> {
+        let mut wire = Wire(Arc::new(socket));
+        let (mut context, mut heard) = (Context::from_waker(Waker::noop()), Vec::new());
+        loop {
+            assert!(matches!(Pin::new(&mut wire).poll_write(&mut context, b"more"), Poll::Ready(Ok(4))));
+            let (mut room, parts) = ([0; 2], [IoSlice::new(b"and"), IoSlice::new(b"more")]);
+            assert!(matches!(Pin::new(&mut wire).poll_write_vectored(&mut context, &parts), Poll::Ready(Ok(7))));
+            let mut into = ReadBuf::new(&mut room);
+            match Pin::new(&mut wire).poll_read(&mut context, &mut into) {
+                Poll::Ready(Ok(())) if into.filled().is_empty() => return heard,
+                Poll::Ready(Ok(())) => heard.extend_from_slice(into.filled()),
+                other => panic!("{other:?} before the end, after {heard:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_other_side_said_before_it_went_is_heard() {
+        let (clock, folder) = (SystemClock::default(), tempfile::tempdir().unwrap());
+        let until = clock.monotonic().saturating_add(Duration::from_secs(60));
+        let path = folder.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let socket = Socket::new(Domain::UNIX).unwrap();
+        socket.connect_to_path(&path, until, &clock).unwrap();
+        listener.accept().unwrap().0.write_all(b"farewell").unwrap();
+        assert_eq!(heard_to_the_end(socket), b"farewell");
+    }
 
     #[test]
     fn the_kernel_asks_whether_a_silent_host_is_there() {
