@@ -259,7 +259,8 @@ mod tests {
         let key = Secret::copy_of(b"Jefe");
         for suite in [Suite::Nist, Suite::Gm] {
             let once = MacKey::new(suite, &key).unwrap();
-            for parts in [&[b"what do ya want ".as_slice(), b"for nothing?"].as_slice(), &[], &[&[1; 200]]] {
+            let all: [&[&[u8]]; 3] = [&[b"what do ya want ", b"for nothing?"], &[], &[&[1; 200]]];
+            for parts in all {
                 assert_eq!(once.mac(parts), suite.mac(&key, parts).unwrap());
             }
         }
