@@ -799,6 +799,12 @@ typedef struct {
      * Random tokens: for how many seconds the token stands for the value; 0 for ever.
      */
     uint64_t expires_s;
+    /**
+     * Computed tokens: the version that the key is to be, which is the one that its handle stands for; 0: not said. A key that was
+     * rotated is refused without it, except by a handle of a former version: tokens do not say which version made them, and any
+     * other gives a value that is wrong and looks right.
+     */
+    uint32_t key_version;
 } kmss_token_options;
 
 /**
@@ -2441,8 +2447,9 @@ kmss_status kmss_verify(kmss_session *session,
  * The token goes to `token` by the two-call pattern; the size that is asked for is the largest that a token of such a value has,
  * and the same length for all formats of ASCII.
  *
- * Errors: KMSS_INVALID_DATA for a value that the format does not have, KMSS_INVALID_ARGUMENT for an unknown format or too small a
- * domain, KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_QUOTA_EXCEEDED, KMSS_CONFLICT where the vault is full,
+ * Errors: KMSS_INVALID_DATA for a value that the format does not have, KMSS_INVALID_ARGUMENT for an unknown format, too small a
+ * domain, another `key_version` than the handle's, or none where the key was rotated, KMSS_KEY_MISMATCH, KMSS_KEY_STATE also for
+ * computed tokens by a former version, KMSS_DENIED, KMSS_QUOTA_EXCEEDED, KMSS_CONFLICT where the vault is full,
  * KMSS_AUDIT_UNAVAILABLE.
  *
  * # Safety

@@ -37,6 +37,10 @@ pub struct kmss_token_options {
     pub tweak_len: usize,
     /// Random tokens: for how many seconds the token stands for the value; 0 for ever.
     pub expires_s: u64,
+    /// Computed tokens: the version that the key is to be, which is the one that its handle stands for; 0: not said. A key that was
+    /// rotated is refused without it, except by a handle of a former version: tokens do not say which version made them, and any
+    /// other gives a value that is wrong and looks right.
+    pub key_version: u32,
 }
 
 // SAFETY: `repr(C)`, begins with its size, and zeros are NULL and nothing.
@@ -49,6 +53,7 @@ struct How {
     format: Format,
     tweak: Vec<u8>,
     life: Option<u64>,
+    version: Option<u32>,
 }
 
 impl How {
@@ -69,10 +74,13 @@ impl How {
             _ => return Err(Error::new(ErrorKind::KeyType, "tokens are made with keys of AES or SM4").into()),
         };
         let life = (given.expires_s != 0).then_some(given.expires_s);
-        let how = Self { flags: given.flags, cipher, format: format.parse()?, tweak, life };
-        let unused = if how.has(KMSS_TOKEN_VAULT) { !how.tweak.is_empty() } else { how.life.is_some() };
+        let version = (given.key_version != 0).then_some(given.key_version);
+        let how = Self { flags: given.flags, cipher, format: format.parse()?, tweak, life, version };
+        let computed = !how.tweak.is_empty() || how.version.is_some();
+        let unused = if how.has(KMSS_TOKEN_VAULT) { computed } else { how.life.is_some() };
         if unused {
-            return Err(Failure::argument("a tweak is for computed tokens, and expires_s for those of the vault"));
+            let why = "a tweak and key_version are for computed tokens, and expires_s for those of the vault";
+            return Err(Failure::argument(why));
         }
         Ok(how)
     }
@@ -84,6 +92,10 @@ impl How {
     fn ff1(self) -> Result<Mechanism, Failure> {
         let masked = self.has(KMSS_TOKEN_MASKED);
         let how = Ff1::new(self.cipher, self.format, self.tweak)?;
+        let how = match self.version {
+            Some(version) => how.by_version(version),
+            None => how,
+        };
         Ok(Mechanism::Ff1(if masked { how.masked() } else { how }))
     }
 }
@@ -93,8 +105,9 @@ impl How {
 /// The token goes to `token` by the two-call pattern; the size that is asked for is the largest that a token of such a value has,
 /// and the same length for all formats of ASCII.
 ///
-/// Errors: KMSS_INVALID_DATA for a value that the format does not have, KMSS_INVALID_ARGUMENT for an unknown format or too small a
-/// domain, KMSS_KEY_MISMATCH, KMSS_KEY_STATE, KMSS_DENIED, KMSS_QUOTA_EXCEEDED, KMSS_CONFLICT where the vault is full,
+/// Errors: KMSS_INVALID_DATA for a value that the format does not have, KMSS_INVALID_ARGUMENT for an unknown format, too small a
+/// domain, another `key_version` than the handle's, or none where the key was rotated, KMSS_KEY_MISMATCH, KMSS_KEY_STATE also for
+/// computed tokens by a former version, KMSS_DENIED, KMSS_QUOTA_EXCEEDED, KMSS_CONFLICT where the vault is full,
 /// KMSS_AUDIT_UNAVAILABLE.
 ///
 /// # Safety

@@ -5,12 +5,16 @@
 #![allow(clippy::expect_used, clippy::panic, missing_docs)]
 
 use std::hint::black_box;
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use libkmss::auth::Credential;
 use libkmss::caller::Caller;
 use libkmss::config::Config;
+use libkmss::envelope::file::{FileAlgorithm, FileHeader};
+use libkmss::envelope::stream;
 use libkmss::error::Result;
 use libkmss::key::KeyClass;
 use libkmss::kms::Kms;
@@ -18,6 +22,9 @@ use libkmss::mechanism::{BlockCipher, EncryptionContext, Ff1, Mechanism, NativeA
 use libkmss::operation::{DecryptMessage, Encrypt, EncryptMessage, GenerateDataKey, ObjectRef, Sign, Verify};
 use libkmss::secret::Secret;
 use serde_json::{Map, Value};
+
+/// Length of the file that is sealed in bytes.
+const FILE: usize = 16 << 20;
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -72,6 +79,22 @@ fn measured(kms: &Kms, caller: &Caller, time: Duration) -> Result<Map<String, Va
             let mut token = vec![0; cipher.finish_len(value.len())];
             cipher.finish(value, &mut token).map(|len| drop(black_box((token, len))))
         })
+    })?;
+    let mut file = vec![7; FILE];
+    let random = libkmss::kms::software()?;
+    figure("file_seal", &mut || {
+        let recipients = [(aes.clone(), NativeAlgorithm::Aes256Gcm)];
+        let (source, target) = (&mut file.as_slice(), &mut io::sink());
+        let to = (recipients.as_slice(), &context);
+        stream::seal((kms, caller), to, FileAlgorithm::Aes256Gcm, (source, target), random.entropy())
+    })?;
+    let bare = LessSafeKey::new(UnboundKey::new(&AES_256_GCM, &[7; 32]).expect("a key"));
+    figure("file_aead", &mut || {
+        for chunk in file.chunks_mut(1 << FileHeader::USUAL) {
+            let nonce = Nonce::assume_unique_for_key([0; 12]);
+            drop(black_box(bare.seal_in_place_separate_tag(nonce, Aad::empty(), chunk).expect("a chunk")));
+        }
+        Ok(())
     })?;
     let how = Mechanism::Sm2(Sm2Mechanism::SignSm3 { id: Sm2Mechanism::DEFAULT_ID.to_vec() });
     let sign = || {

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use cryptoki_sys::{
-    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_ULONG, CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE,
-    CKR_KEY_SIZE_RANGE, CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCONSISTENT,
-    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
-    CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+    self as c, CK_ATTRIBUTE_TYPE, CK_OBJECT_HANDLE, CK_ULONG, CKR_KEY_HANDLE_INVALID, CKR_KEY_SIZE_RANGE,
+    CKR_KEY_TYPE_INCONSISTENT, CKR_MECHANISM_INVALID, CKR_TEMPLATE_INCONSISTENT, CKR_UNWRAPPING_KEY_HANDLE_INVALID,
+    CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_HANDLE_INVALID,
+    CKR_WRAPPING_KEY_SIZE_RANGE, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
 };
 use libkmss::key::{KeySpec, Object};
 use libkmss::mechanism::{KdfMechanism, KeyType, Mechanism, TlsMechanism};
@@ -115,7 +115,7 @@ pub(crate) fn wrap(
         let attributes = Attributes::of(&key, view.profile());
         let matches = |(kind, value): (_, &[u8])| attributes.answer(kind) == Answer::bytes(value);
         if !demanded.iter().all(matches) {
-            return Err(Rv(CKR_KEY_NOT_WRAPPABLE));
+            return Err(Rv(CKR_KEY_HANDLE_INVALID));
         }
     }
     if let Some(len) = measure(&wrapping, &key, &how, room) {

@@ -7,6 +7,8 @@
 pub mod client;
 #[cfg(feature = "client")]
 mod codec;
+#[cfg(all(test, feature = "server"))]
+mod contract;
 pub mod convert;
 #[cfg(feature = "client")]
 mod farewell;

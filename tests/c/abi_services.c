@@ -54,6 +54,82 @@ static void tokens(void) {
     kmss_key_free(key);
 }
 
+static kmss_status tokenize(kmss_key *key, const kmss_token_options *how, const uint8_t *value, uint8_t *into) {
+    size_t len = 16;
+    kmss_status got = kmss_tokenize(user, key, how, value, 16, into, &len, NULL);
+    CHECK(got != KMSS_OK || len == 16);
+    return got;
+}
+
+static kmss_status detokenize(kmss_key *key, const kmss_token_options *how, const uint8_t *from, uint8_t *value) {
+    size_t len = 16;
+    kmss_status got = kmss_detokenize(user, key, how, from, 16, value, &len, NULL);
+    CHECK(got != KMSS_OK || len == 16);
+    return got;
+}
+
+/* Computed tokens of a key that was rotated are for whoever says which version. */
+static void tokens_of_versions(void) {
+    static const uint8_t card[] = "4111111111111111";
+    uint8_t old[16], new[16], value[16];
+    uint32_t version = 0;
+    kmss_token_options how;
+    kmss_key *first = made("turned", "aes:256", NULL), *second = NULL, *former = NULL;
+    memset(&how, 0, sizeof how);
+    how.size = sizeof how;
+    how.format = "card";
+    CHECK(tokenize(first, &how, card, old) == KMSS_OK);
+    how.key_version = 1;
+    CHECK(tokenize(first, &how, card, new) == KMSS_OK && memcmp(new, old, 16) == 0);
+    how.key_version = 2;
+    CHECK(tokenize(first, &how, card, new) == KMSS_INVALID_ARGUMENT);
+
+    STATUS(KMSS_OK, kmss_key_rotate(user, "turned", 0, &version, &error));
+    CHECK(version == 2);
+    STATUS(KMSS_OK, kmss_find_key(user, "turned", KMSS_KEY_SECRET, &second, &error));
+    STATUS(KMSS_OK, kmss_find_key(user, "turned@1", KMSS_KEY_SECRET, &former, &error));
+    how.key_version = 0;
+    size_t len = sizeof new;
+    kmss_error *error = NULL;
+    CHECK(kmss_tokenize(user, second, &how, card, 16, new, &len, &error) == KMSS_INVALID_ARGUMENT);
+    CHECK(strstr(kmss_error_message(error), "was rotated") && strstr(kmss_error_message(error), "version 2"));
+    kmss_error_free(error);
+    CHECK(detokenize(second, &how, old, value) == KMSS_INVALID_ARGUMENT);
+    how.flags = KMSS_TOKEN_MASKED;
+    CHECK(detokenize(second, &how, old, value) == KMSS_INVALID_ARGUMENT);
+    how.flags = 0;
+    /* A handle of a former version says it already. */
+    CHECK(detokenize(former, &how, old, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+    CHECK(detokenize(first, &how, old, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+
+    how.key_version = 2;
+    CHECK(tokenize(second, &how, card, new) == KMSS_OK && memcmp(new, old, 16) != 0);
+    CHECK(detokenize(second, &how, new, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+    how.flags = KMSS_TOKEN_MASKED;
+    CHECK(detokenize(second, &how, new, value) == KMSS_OK && memcmp(value, "************1111", 16) == 0);
+    how.flags = 0;
+    CHECK(detokenize(former, &how, old, value) == KMSS_INVALID_ARGUMENT);
+    /* A program made for a KMSS whose struct ended before: what stands behind its struct is not looked at. */
+    how.size = offsetof(kmss_token_options, key_version);
+    CHECK(tokenize(second, &how, card, new) == KMSS_INVALID_ARGUMENT);
+    CHECK(detokenize(former, &how, old, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+    how.size = sizeof how;
+
+    how.key_version = 1;
+    CHECK(detokenize(former, &how, old, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+    CHECK(detokenize(second, &how, old, value) == KMSS_INVALID_ARGUMENT);
+    CHECK(tokenize(former, &how, card, new) == KMSS_KEY_STATE);
+    /* All versions have one vault. */
+    how.flags = KMSS_TOKEN_VAULT;
+    CHECK(tokenize(second, &how, card, new) == KMSS_INVALID_ARGUMENT);
+    how.key_version = 0;
+    CHECK(tokenize(second, &how, card, new) == KMSS_OK);
+    CHECK(detokenize(second, &how, new, value) == KMSS_OK && memcmp(value, card, 16) == 0);
+    kmss_key_free(first);
+    kmss_key_free(second);
+    kmss_key_free(former);
+}
+
 static void compatible(void) {
     static const uint8_t id[8] = {0x3f, 0xc5, 0x54, 0x54, 1, 2, 3, 4}, secret[] = "sixteen bytes...";
     kmss_key_options how;
@@ -212,6 +288,7 @@ int main(int argc, char **argv) {
     STATUS(KMSS_OK, kmss_login(home, argv[2], (const uint8_t *)pin, strlen(pin), &user, &error));
     STATUS(KMSS_OK, kmss_login_officer(home, argv[2], (const uint8_t *)so_pin, strlen(so_pin), &officer, &error));
     tokens();
+    tokens_of_versions();
     compatible();
     files(argv[3]);
     policies();

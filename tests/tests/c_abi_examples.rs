@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use kmss_tests::built;
 use kmss_tests::home::Home;
-use kmss_tests::program::Program;
+use kmss_tests::program::{PATIENCE, Program};
 use kmss_tests::remote::{Kmssd, client};
 
-const EXAMPLES: [&str; 4] = ["encrypt_file", "sign", "tokenize", "policy_explain"];
+/// What C programs are compiled with, so that memory they may not touch and what C leaves undefined end them.
+const SANITIZERS: &str = "-std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all";
 
 fn examples() -> PathBuf {
     built::workspace().join("ffi/examples")
@@ -36,6 +37,17 @@ fn on(home: &Home, program: &Path) -> Program {
     Program::new(program).envs(&home.variables()).env("LD_LIBRARY_PATH", folder).within(home.folder())
 }
 
+/// As [`on`], compiled with [`SANITIZERS`]: what they find ends it with a code that no example has.
+fn sanitized(home: &Home, program: &Path) -> Program {
+    on(home, program).env("ASAN_OPTIONS", "detect_leaks=0:exitcode=9").env("UBSAN_OPTIONS", "exitcode=9")
+}
+
+/// As [`on`], under valgrind: what it finds ends it with a code that no example has.
+fn in_valgrind(home: &Home, program: &Path) -> Program {
+    let valgrind = on(home, Path::new("valgrind")).words("--quiet --error-exitcode=9 --exit-on-first-error=yes");
+    valgrind.arg(program).patience(PATIENCE * 5)
+}
+
 fn home() -> Home {
     let home = Home::with_token("demo");
     home.generate("demo", "files", "aes:256", "01");
@@ -43,8 +55,8 @@ fn home() -> Home {
     home
 }
 
-/// Runs all examples, compiled by `compiler`, and looks at what they say.
-fn run_examples(compiler: &str) {
+/// Compiles all examples by `compiler`, runs them by `run`, and looks at what they say.
+fn run_examples(compiler: &str, run: fn(&Home, &Path) -> Program) {
     let home = home();
     let program = |name: &str| {
         let out = home.file(name);
@@ -52,18 +64,19 @@ fn run_examples(compiler: &str) {
         out
     };
     std::fs::write(home.file("letter"), vec![7; 150_000]).unwrap();
-    let seal = on(&home, &program("encrypt_file")).args(["demo", "files", "letter", "letter.kmss", "letter.again"]);
+    let seal = run(&home, &program("encrypt_file")).args(["demo", "files", "letter", "letter.kmss", "letter.again"]);
     seal.succeed().mentions("sealed-file");
     assert_eq!(std::fs::read(home.file("letter.again")).unwrap(), vec![7; 150_000]);
-    on(&home, &program("sign")).args(["demo", "signer", "hello"]).succeed().mentions("the signature is right");
-    let tokens = on(&home, &program("tokenize")).args(["demo", "files", "4111-1111-1111-1111"]).succeed();
+    run(&home, &program("sign")).args(["demo", "signer", "hello"]).succeed().mentions("the signature is right");
+    let tokens = run(&home, &program("tokenize")).args(["demo", "files", "4111-1111-1111-1111"]).succeed();
     tokens.mentions("value  4111-1111-1111-1111").mentions("masked ****-****-****-1111");
     std::fs::write(home.file("strict.policy"), "deny anyone to sign key:signer\nallow anyone to use any key\n")
         .unwrap();
     home.kmss("policy apply").arg(home.file("strict.policy")).words("--token demo").succeed();
-    let refused = on(&home, &home.file("sign")).args(["demo", "signer", "hello"]).fail();
+    let refused = run(&home, &home.file("sign")).args(["demo", "signer", "hello"]).fail();
+    assert_eq!(refused.code(), Some(1), "{refused}");
     refused.mentions("status 104").mentions("deny anyone to sign");
-    let explained = on(&home, &program("policy_explain")).arg("sign").succeed();
+    let explained = run(&home, &program("policy_explain")).arg("sign").succeed();
     explained.mentions("\"decision\":\"deny\"").mentions("strict");
     home.audit_is_whole();
 }
@@ -73,18 +86,31 @@ fn the_examples_are_c99_and_do_what_they_say() {
     if built::only_kmss("C interface") {
         return;
     }
-    run_examples("-std=c99");
+    run_examples("-std=c99", on);
 }
 
 #[test]
-fn the_examples_are_cpp17_too() {
+fn the_examples_are_cpp17_too_and_do_the_same() {
     if built::only_kmss("C interface") {
         return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    for name in EXAMPLES {
-        compile("-std=c++17 -x c++", &examples().join(name).with_extension("c"), &scratch.path().join(name));
+    run_examples("-std=c++17 -x c++", on);
+}
+
+#[test]
+fn sanitizers_find_nothing_in_the_examples() {
+    if built::only_kmss("C interface") {
+        return;
     }
+    run_examples(SANITIZERS, sanitized);
+}
+
+#[test]
+fn valgrind_finds_nothing_in_the_examples() {
+    if built::only_kmss("C interface") {
+        return;
+    }
+    run_examples("-std=c99", in_valgrind);
 }
 
 #[test]
@@ -131,26 +157,12 @@ fn sanitizers_find_nothing_in_what_crosses_the_interface() {
     home.kmss("key import seed --raw --type hd-seed --name vector --token abi").within(home.folder()).succeed();
     for name in ["abi_messages", "abi_web", "abi_keys", "abi_services"] {
         let (source, out) = (built::workspace().join("tests/c").join(name).with_extension("c"), home.file(name));
-        compile("-std=c99 -fsanitize=address,undefined -fno-sanitize-recover=all", &source, &out);
-        let run = on(&home, &out).env("ASAN_OPTIONS", "detect_leaks=0").arg(home.path());
+        compile(SANITIZERS, &source, &out);
+        let run = sanitized(&home, &out).arg(home.path());
         let token = if ["abi_messages", "abi_keys"].contains(&name) { "demo" } else { "abi" };
         let takes_folder = ["abi_services", "abi_web"].contains(&name);
         run.arg(token).args(takes_folder.then(|| home.folder())).succeed().mentions("hold");
     }
-}
-
-#[test]
-fn valgrind_finds_nothing_in_what_crosses_the_interface() {
-    if built::only_kmss("C interface") {
-        return;
-    }
-    let home = home();
-    let out = home.file("sign");
-    compile("-std=c99", &examples().join("sign.c"), &out);
-    let folder = built::module();
-    let run = Program::new("valgrind").words("--quiet --error-exitcode=9 --exit-on-first-error=yes").arg(&out);
-    let run = run.envs(&home.variables()).env("LD_LIBRARY_PATH", folder.parent().expect("a file lies in a folder"));
-    run.args(["demo", "signer", "hello"]).succeed().mentions("the signature is right");
 }
 
 #[test]

@@ -230,7 +230,18 @@ fn the_snippets_it_prints_work_as_they_stand() {
     fs::write(home.file("java.cfg"), print("java")).unwrap();
     let keytool = home.program("keytool").words("-list -keystore NONE -storetype PKCS11 -storepass").arg(PIN);
     keytool.words("-addprovider SunPKCS11 -providerArg java.cfg").succeed().mentions("r, PrivateKeyEntry");
-    assert!(print("nginx").contains("ssl_engine pkcs11;"));
+    let (openssl, nginx) = (print("openssl"), print("nginx"));
+    let module = format!("#   pkcs11-module-path = {}", built::module().display());
+    for printed in [&openssl, &nginx] {
+        for wanted in ["#   pkcs11 = pkcs11_provider", "#   [pkcs11_provider]", module.as_str()] {
+            assert!(printed.lines().any(|line| line == wanted), "`{wanted}` is not in:\n{printed}");
+        }
+    }
+    let key = key_uri(TOKEN, "r");
+    let (engine, store) = (format!("\"engine:pkcs11:{key}\";"), format!("\"store:{key}\";"));
+    for wanted in ["ssl_engine pkcs11;", engine.as_str(), store.as_str(), "nginx 1.29.0"] {
+        assert!(nginx.contains(wanted), "`{wanted}` is not in:\n{nginx}");
+    }
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use kmss_tests::built;
 use kmss_tests::home::Home;
 use kmss_tests::program::Program;
+use serde_json::{Value, json};
 
 const TOKEN: &str = "main";
 const REFUSED: &str = "the ciphertext cannot be decrypted";
@@ -55,6 +56,70 @@ fn every_form_comes_back_and_has_the_length_that_others_count_on() {
     assert!(compat(&home, "encrypt b --short").input("x").succeed().text().starts_with("453.0.1."));
     let other = compat(&home, "encrypt b --short --iv-number 2").input("x").succeed().text();
     assert!(other.starts_with("453.0.2.") && compat(&home, "decrypt").input(other).succeed().text() == "x");
+}
+
+/// What a ciphertext says of itself.
+fn told(home: &Home, ciphertext: impl Into<Vec<u8>>) -> Value {
+    serde_json::from_str(&home.kmss("inspect --json").input(ciphertext).succeed().text()).unwrap()
+}
+
+#[test]
+fn every_form_says_what_it_is_without_a_key() {
+    if built::only_kmss("compat") {
+        return;
+    }
+    let home = home();
+    let user = compat(&home, "user-key b --application 11015000").succeed().text();
+    fs::write(home.file("user.json"), &user).unwrap();
+    let user: Value = serde_json::from_str(&user).unwrap();
+    let encrypt = |words: &str| compat(&home, &format!("encrypt {words}")).input(vec![b'p'; 16]).succeed().text();
+    let long = encrypt("b --application 11015000");
+    let (short, second) = (encrypt("b --short"), encrypt("b --short --iv-number 2"));
+    let user_long = encrypt("--user-key user.json --application 11015000");
+    let user_short = encrypt("--user-key user.json --short");
+    // Nothing is asked that has a key.
+    let home = Home::new();
+    let said = told(&home, long.clone());
+    let (iv, check) = (&said["iv"], &said["key_check"]);
+    assert!(iv.as_str().unwrap().len() == 32 && check.as_str().unwrap().len() == 8, "{said}");
+    let expected = json!({
+        "format": "business-long", "kind": "business", "algorithm": "SM4-CBC", "padded": true, "ciphertext_len": 32,
+        "key": "00000000000001C5", "key_check": check, "application": "11015000", "iv": iv,
+    });
+    assert_eq!(said, expected);
+    // DER, and Base64 in lines.
+    assert_eq!(told(&home, base64(&home, &long)), said);
+    assert_eq!(told(&home, format!("{}\n{}", &long[..64], &long[64..])), said);
+    let mut expected = json!({
+        "format": "business-short", "kind": "business", "algorithm": "SM4-CBC", "padded": true, "ciphertext_len": 32,
+        "key": "453", "key_version": 0, "iv_number": 1,
+    });
+    assert_eq!(told(&home, short), expected);
+    expected["iv_number"] = 2.into();
+    assert_eq!(told(&home, second), expected);
+    let (said, shorter) = (told(&home, user_long.clone()), told(&home, user_short));
+    let id = user["id"].as_str().unwrap().to_uppercase();
+    for (said, format) in [(&said, "user-long"), (&shorter, "user-short")] {
+        assert_eq!((&said["format"], &said["kind"], &said["key"]), (&json!(format), &json!("user"), &json!(id)));
+    }
+    assert_eq!(said["user_key"], told(&home, user["ciphertext"].as_str().unwrap()));
+    assert!(shorter.get("user_key").is_none() && shorter.get("application").is_none(), "{shorter}");
+    for wrong in ["", "no ciphertext", "453.0.1.AAAA", &long[4..]] {
+        home.kmss("inspect").input(wrong).fail().mentions("no ciphertext of ours");
+    }
+}
+
+#[test]
+fn the_example_of_the_document_says_what_is_shown_there() {
+    if built::only_kmss("compat") {
+        return;
+    }
+    let page = fs::read_to_string(built::workspace().join("docs/compat-formats.md")).unwrap();
+    let (_, example) = page.split_once("$ echo MGwC").unwrap();
+    let (text, rest) = example.split_once(" | kmss inspect --json\n").unwrap();
+    let (shown, _) = rest.split_once("```").unwrap();
+    let said = Home::new().kmss("inspect --json").input(format!("MGwC{text}\n")).succeed();
+    assert_eq!(said.text(), shown);
 }
 
 #[test]

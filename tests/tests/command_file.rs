@@ -7,6 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use kmss_tests::built;
 use kmss_tests::home::Home;
 use kmss_tests::program::Program;
+use serde_json::{Value, json};
 
 const CHUNK: usize = 64 << 10;
 
@@ -60,6 +61,31 @@ fn a_file_opens_by_either_of_its_keys_whole_and_in_ranges() {
     assert_eq!(read(&home, "opened"), data);
     kmss(&home, "key destroy b --token main --yes").succeed();
     open(&home, "").fail().mentions("none of the keys");
+}
+
+#[test]
+fn a_sealed_file_says_for_whom_it_is_by_its_beginning_alone() {
+    if skip() {
+        return;
+    }
+    // Longer than what is read of other ciphertexts.
+    let (home, _) = scene(20 * CHUNK);
+    seal(&home);
+    let told = || -> Value { serde_json::from_str(&kmss(&home, "inspect sealed --json").succeed().text()).unwrap() };
+    let said = told();
+    assert_eq!((&said["format"], &said["format_version"]), (&json!("sealed-file"), &json!(1)));
+    assert_eq!((&said["algorithm"], &said["chunk_bytes"]), (&json!("aes-256-gcm"), &json!(CHUNK)));
+    let recipients = said["recipients"].as_array().unwrap();
+    let algorithms: Vec<&str> = recipients.iter().map(|one| one["algorithm"].as_str().unwrap()).collect();
+    assert_eq!(algorithms, ["aes-256-gcm", "sm4-gcm"]);
+    assert!(recipients.iter().all(|one| one["format"] == "native" && one["plaintext_bytes"] == 32), "{said}");
+    // 40 bytes, two recipients of 4 + 90 + 32, and the code of 32.
+    let sealed = read(&home, "sealed");
+    let header = 40 + 2 * (4 + 90 + 32) + 32;
+    fs::write(home.file("sealed"), &sealed[..header]).unwrap();
+    assert_eq!(told(), said);
+    fs::write(home.file("sealed"), &sealed[..header - 1]).unwrap();
+    kmss(&home, "inspect sealed").fail().mentions("only the beginning of one");
 }
 
 #[test]

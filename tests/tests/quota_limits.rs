@@ -11,7 +11,7 @@ use serde_json::Value;
 use kmss_tests::built;
 use kmss_tests::home::{Home, json_items};
 use kmss_tests::p11::keys::MESSAGE;
-use kmss_tests::p11::{Mech, Session, Token, refused};
+use kmss_tests::p11::{Mech, Session, Token, flag, refused, ulong};
 use kmss_tests::rules::{self, aes, ec_pair, finish_sign, kmss, last_denial, records};
 
 const CONFIG: &str = r#"
@@ -223,6 +223,39 @@ fn bytes_are_refused_before_they_are_released() {
     let (rv, len) = session.into_buffer(kmss_tests::p11::Whole::Decrypt, &sealed, Some(2048));
     assert_eq!((rv.0, len), (CKR_OK, 1024));
     assert_eq!(used("volume --token bytes")[0]["used"], 2040);
+}
+
+#[test]
+fn what_a_key_finds_wrong_counts_so_that_nobody_tries_without_end() {
+    if built::only_kmss("quotas") {
+        return;
+    }
+    let token = token("tried");
+    let session = token.user();
+    let key = aes(&session, "k");
+    // The last block is padding alone; what is changed before it makes that 17.
+    let mut wrong = session.encrypt(iv(), key, &[1; 16]).unwrap();
+    wrong[15] ^= 1;
+    kmss("quota set tries --token tried --actions decrypt,unwrap --total 3").succeed();
+    for _ in 0..3 {
+        refused(session.decrypt(iv(), key, &wrong), CKR_ENCRYPTED_DATA_INVALID);
+    }
+    exceeded(session.decrypt(iv(), key, &wrong));
+    assert_eq!(last_denial("tried")["rule"], "quota:tries");
+    kmss("quota set tries --token tried --actions decrypt,unwrap --total 5").succeed().mentions("in place of");
+    let unwrap = || {
+        let template = [ulong(CKA_CLASS, CKO_SECRET_KEY), ulong(CKA_KEY_TYPE, CKK_AES), flag(CKA_TOKEN, false)];
+        session.unwrap(CKM_AES_KEY_WRAP_KWP, key, &[7; 40], &template)
+    };
+    for _ in 0..2 {
+        refused(unwrap(), CKR_WRAPPED_KEY_INVALID);
+    }
+    exceeded(unwrap());
+    // What was refused took nothing, and what is right counts as ever.
+    kmss("quota set tries --token tried --actions decrypt,unwrap --total 6").succeed();
+    wrong[15] ^= 1;
+    assert_eq!(session.decrypt(iv(), key, &wrong).unwrap(), [1; 16]);
+    exceeded(session.decrypt(iv(), key, &wrong));
 }
 
 #[test]

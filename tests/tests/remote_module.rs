@@ -17,6 +17,12 @@ fn keys(home: &Home) -> String {
     home.kmss("key list --token web").succeed().text()
 }
 
+/// The subjects of the certificates.
+fn certificates(home: &Home) -> Vec<String> {
+    let listed = json_items(&home.kmss("cert list --token web --json").succeed());
+    listed.iter().map(|certificate| certificate["subject"].as_str().unwrap().to_owned()).collect()
+}
+
 /// Signs with the private key that has this CKA_ID: OpenSC's tool signs with the first one it finds, whatever `--label` says.
 fn sign(home: &Home, id: &str) -> kmss_tests::program::Said {
     let data = home.file("data");
@@ -36,14 +42,24 @@ fn keys_and_certificates_are_made_found_used_and_destroyed_through_the_module() 
     }
     assert!(sign(&home, "0a").success());
     assert!(sign(&server.home, "0a").success(), "it is the same key");
-    home.kmss("cert self-sign tls --token web --subject /CN=web").run();
-    home.pkcs11_tool("web", "--set-id 0c --type privkey --label tls").run();
+    home.kmss("cert self-sign tls --token web --subject CN=web --out").arg(home.file("web.pem")).succeed();
+    Program::new("openssl").words("verify -CAfile web.pem web.pem").within(home.folder()).succeed();
+    for at in [&home, &server.home] {
+        assert_eq!(certificates(at), ["CN=web"]);
+    }
+    home.pkcs11_tool("web", "--set-id 0c --type privkey --id 0a").succeed();
+    assert!(sign(&home, "0c").success() && !sign(&home, "0a").success());
+    assert!(sign(&server.home, "0c").success(), "it has its new name there as well");
     // The material is the server's alone.
-    let records = server.home.audit(40);
+    let records = server.home.audit(1000);
     assert!(records.iter().any(|r| r["action"] == "generate" && r["object"]["name"] == "tls"), "{records:?}");
     assert!(records.iter().any(|r| r["action"] == "sign"), "{records:?}");
     home.pkcs11_tool("web", "--delete-object --type privkey --label tls").succeed();
     home.pkcs11_tool("web", "--delete-object --type pubkey --label tls").succeed();
+    home.pkcs11_tool("web", "--delete-object --type cert --label tls").succeed();
+    for at in [&home, &server.home] {
+        assert!(certificates(at).is_empty());
+    }
     for (whose, listed) in [("here", keys(&home)), ("there", keys(&server.home))] {
         assert!(!listed.contains("tls") && listed.contains("seal"), "{whose}: {listed}");
     }

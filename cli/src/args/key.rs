@@ -18,7 +18,7 @@ pub(crate) struct NamedKey {
 /// `kmss key move`
 #[derive(Args, Debug)]
 pub(crate) struct MoveArgs {
-    /// Name of the key
+    /// Name of the key, of which all versions move; or of one version (`NAME@N`), which moves alone
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     pub name: Option<String>,
     /// The token

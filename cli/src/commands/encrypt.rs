@@ -1,22 +1,21 @@
-//! `kmss encrypt`, `decrypt`, `reencrypt`, `datakey`, `inspect`: messages in our own format.
+//! `kmss encrypt`, `decrypt`, `reencrypt`, `datakey`: messages in our own format.
 
 use std::sync::Arc;
 
 use libkmss::key::{KeyClass, Object};
-use libkmss::mechanism::{EncryptionContext, KeyType, Native, NativeAlgorithm, NativeHeader};
+use libkmss::mechanism::{EncryptionContext, KeyType, Native, NativeAlgorithm};
 use serde_json::json;
 
 use super::key_type;
 use super::stream::{base64, read, read_ciphertext, write};
-use crate::args::{
-    DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, InputArgs, MessageAlgorithm, ReencryptArgs,
-};
+use crate::args::{DataKeyArgs, DecryptArgs, EncryptArgs, EncryptionContextArgs, MessageAlgorithm, ReencryptArgs};
 use crate::context::Context;
 use crate::objects::Objects;
 use crate::output::{self, Failure};
 
 /// What is too long for one message.
-const TOO_LONG: &str = "a message has at most 64 KiB: encrypt what is longer under a data key (`kmss datakey`)";
+const TOO_LONG: &str = "a message has at most 64 KiB: seal what is longer as a file (`kmss file seal`), or encrypt it under a data key \
+                        (`kmss datakey`)";
 
 /// Runs `kmss encrypt`.
 ///
@@ -112,27 +111,6 @@ pub(super) fn data_key(context: &Context, args: &DataKeyArgs) -> Result<(), Fail
         return output::json(&made);
     }
     made.into_iter().try_for_each(|(name, value)| output::line(&format!("{name}: {value}")))
-}
-
-/// Runs `kmss inspect`.
-///
-/// # Errors
-/// It is nothing that we know.
-pub(super) fn inspect(input: &InputArgs) -> Result<(), Failure> {
-    let ciphertext = read_ciphertext(input)?;
-    let unknown = || "this is no ciphertext of ours: it does not say what it is";
-    let (header, body) = NativeHeader::parse(&ciphertext).map_err(|_| unknown())?;
-    output::json(&json!({
-        "format": "native",
-        "format_version": 1,
-        "algorithm": header.algorithm.label(),
-        "deterministic": header.algorithm.is_deterministic(),
-        "key_id": header.key.to_string(),
-        "key_version": header.version,
-        "salt": output::hex(&header.salt),
-        "commitment": output::hex(&header.commitment),
-        "plaintext_bytes": body.len() - NativeHeader::TAG,
-    }))
 }
 
 /// The secret key of this name.

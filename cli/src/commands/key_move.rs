@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 use super::{hsm, key};
 use crate::args::{MoveArgs, NamedKey};
 use crate::context::Context;
-use crate::objects::{all_in, parts_in};
+use crate::objects::{all_in, versions_in};
 use crate::output::{self, Failure};
 
 /// Exit code where something could not be moved.
 const IN_PART: u8 = 4;
 
-/// A key that is asked for: the secret part first, the public half behind it.
+/// A version of a key that is asked for: the secret part first, the public half behind it.
 struct Asked {
     halves: Vec<Arc<Object>>,
 }
@@ -47,7 +47,7 @@ struct Row {
     remaining: Vec<String>,
 }
 
-/// Moves one key, or all of a token.
+/// Moves all versions of one key, one version, or all keys of a token.
 ///
 /// # Errors
 /// There is no such key or backend, or the token does not let the officer in.
@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &MoveArgs) -> Result<ExitCode, Failur
     let asked = match &args.name {
         Some(name) => {
             let named = NamedKey { name: name.clone(), token: args.token.clone() };
-            pairs(key::some(parts_in(&kms, &officer, name)?, &named)?)
+            pairs(key::some(versions_in(&kms, &officer, name)?, &named)?)
         }
         None => pairs(everything(&kms, &officer)?),
     };
@@ -88,7 +88,7 @@ fn everything(kms: &Kms, officer: &Caller) -> Result<Vec<Arc<Object>>, Failure> 
     Ok(all)
 }
 
-/// Keys by their names, public halves behind their private ones.
+/// Keys by their names, the version that has the name before the others, public halves behind their private ones.
 fn pairs(all: Vec<Arc<Object>>) -> Vec<Asked> {
     let mut asked: Vec<Asked> = Vec::new();
     for object in all {
@@ -99,7 +99,9 @@ fn pairs(all: Vec<Arc<Object>>) -> Vec<Asked> {
             None => asked.push(Asked { halves: vec![object] }),
         }
     }
-    asked.sort_by_cached_key(|one| one.key().map(|key| key.name.clone()));
+    // In the order of their numbers: of a key that is rotated meanwhile, the new version is made where that with the name went.
+    let version = |key: &Key| key.lifecycle.role.map(|_| key.version_number());
+    asked.sort_by_cached_key(|one| one.key().map(|key| (key.base_name().to_owned(), version(key))));
     asked
 }
 

@@ -25,6 +25,7 @@ mod hsm;
 mod hsm_clone;
 mod hsm_probe;
 mod import;
+mod inspect;
 mod jwt;
 mod key;
 mod key_derive;
@@ -85,7 +86,7 @@ pub(crate) fn run(cli: Cli) -> Result<ExitCode, Failure> {
                 return backup::inspect(global.json, &archive).map(|()| ExitCode::SUCCESS);
             }
             Command::Backup(BackupCommand::Verify(args)) => return backup::verify(global.json, &args),
-            Command::Inspect(input) => return encrypt::inspect(&input).map(|()| ExitCode::SUCCESS),
+            Command::Inspect(input) => return inspect::run(&input).map(|()| ExitCode::SUCCESS),
             _ => Context::new(global)?,
         },
     };

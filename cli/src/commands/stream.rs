@@ -28,11 +28,7 @@ pub(super) fn read(input: &InputArgs, most: usize, why: &str) -> Result<Zeroizin
 /// # Errors
 /// As [`read`].
 pub(super) fn read_from(file: Option<&Path>, most: usize, why: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let named = file.filter(|file| file.as_os_str() != "-");
-    let mut source: Box<dyn Read> = match named {
-        Some(file) => Box::new(File::open(file).map_err(|e| format!("cannot read `{}`: {e}", file.display()))?),
-        None => Box::new(std::io::stdin().lock()),
-    };
+    let mut source = source(file)?;
     let mut part = Zeroizing::new([0_u8; 1 << 14]);
     let mut whole = Zeroizing::new(Vec::new());
     loop {
@@ -49,6 +45,19 @@ pub(super) fn read_from(file: Option<&Path>, most: usize, why: &str) -> Result<Z
         }
         whole.extend_from_slice(read);
     }
+}
+
+/// Where it comes from: this file, or standard input where it is none, or `-`.
+///
+/// # Errors
+/// It cannot be opened.
+pub(super) fn source(file: Option<&Path>) -> Result<Box<dyn Read>, Failure> {
+    let named = file.filter(|file| file.as_os_str() != "-");
+    let source: Box<dyn Read> = match named {
+        Some(file) => Box::new(File::open(file).map_err(|e| format!("cannot read `{}`: {e}", file.display()))?),
+        None => Box::new(std::io::stdin().lock()),
+    };
+    Ok(source)
 }
 
 /// A ciphertext that comes in, as bytes or as Base64.

@@ -432,6 +432,25 @@ pub(crate) fn parts_in(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc
     Ok(found)
 }
 
+/// All parts of every version of a key of a home: the version that has the name first. The name of a version, `name@n`, has that
+/// version alone, and so has a key that is not rotated.
+///
+/// # Errors
+/// The store cannot be read.
+pub(crate) fn versions_in(kms: &Kms, caller: &Caller, name: &str) -> Result<Vec<Arc<Object>>, Failure> {
+    let mut found = parts_in(kms, caller, name)?;
+    // What was asked for may be an alias: versions have the name.
+    let primary = found.first().and_then(|first| first.key()).filter(|key| key.lifecycle.role.is_none());
+    let Some((own, newest)) = primary.map(|key| (key.name.clone(), key.newest_number())) else { return Ok(found) };
+    for number in 1..=newest {
+        let mut parts = parts_in(kms, caller, &format!("{own}@{number}"))?;
+        // A name of an older home may look like that of a version.
+        parts.retain(|part| part.key().is_some_and(|key| key.lifecycle.role.is_some() && key.base_name() == own));
+        found.extend(parts);
+    }
+    Ok(found)
+}
+
 /// Every stored object of a kind in a home.
 ///
 /// # Errors

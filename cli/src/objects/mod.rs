@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 pub(crate) use self::agree::Agree;
 use self::home::HomeObjects;
-pub(crate) use self::home::{all_in, parts_in};
+pub(crate) use self::home::{all_in, parts_in, versions_in};
 pub(crate) use self::names::{Names, Taken};
 use self::server::ServerObjects;
 pub(crate) use self::server::{namespaces, text};

@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write};
 
-use zeroize::Zeroize as _;
+use zeroize::Zeroizing;
 
 use super::file::{Chunks, FileAlgorithm, FileHeader, KEY, ReadHeader, TAG};
 use crate::caller::Caller;
@@ -40,10 +40,12 @@ pub fn seal(
     let header = FileHeader::new(algorithm, FileHeader::USUAL, wrapped, random)?;
     let (bytes, chunks) = header.seal(&made.plaintext)?;
     write(target, &bytes)?;
-    let mut ahead = fill(source, chunks.size())?;
+    let (mut ahead, mut next) = (room(&chunks), room(&chunks));
+    fill(source, chunks.size(), &mut ahead)?;
     for number in 0.. {
         // A chunk that is full may be the last one.
-        let mut next = if ahead.len() == chunks.size() { fill(source, chunks.size())? } else { Vec::new() };
+        let more = if ahead.len() == chunks.size() { chunks.size() } else { 0 };
+        fill(source, more, &mut next)?;
         let last = next.is_empty();
         chunks.seal(number, last, &mut ahead)?;
         write(target, &ahead)?;
@@ -70,15 +72,15 @@ pub fn open(
     let header = FileHeader::read(source)?;
     let chunks = opener((kms, caller), &header, context)?;
     let whole = chunks.size() + TAG;
-    let mut ahead = fill(source, whole)?;
+    let (mut ahead, mut next) = (room(&chunks), room(&chunks));
+    fill(source, whole, &mut ahead)?;
     for number in 0.. {
-        let next = if ahead.len() == whole { fill(source, whole)? } else { Vec::new() };
+        let more = if ahead.len() == whole { whole } else { 0 };
+        fill(source, more, &mut next)?;
         let last = next.is_empty();
         chunks.open(number, last, &mut ahead)?;
-        let written = write(target, &ahead);
-        ahead.zeroize();
-        written?;
-        ahead = next;
+        write(target, &ahead)?;
+        std::mem::swap(&mut ahead, &mut next);
         if last {
             break;
         }
@@ -99,10 +101,13 @@ fn opener((kms, caller): (&Kms, &Caller), header: &ReadHeader, context: &Encrypt
     Err(refusal)
 }
 
-/// As many bytes as there are, at most `most`.
-fn fill(source: &mut dyn Read, most: usize) -> Result<Vec<u8>> {
-    // Room for the tag, so that nothing moves where it cannot be wiped.
-    let mut data = Vec::with_capacity(most + TAG);
+/// Room for a chunk and its tag, so that nothing moves where it cannot be wiped.
+fn room(chunks: &Chunks) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(chunks.size() + TAG))
+}
+
+/// Puts as many bytes as there are in the place of `data`, at most `most`.
+fn fill(source: &mut dyn Read, most: usize, data: &mut Vec<u8>) -> Result<()> {
     data.resize(most, 0);
     let mut filled = 0;
     while let Some(room) = data.get_mut(filled..).filter(|room| !room.is_empty()) {
@@ -114,7 +119,7 @@ fn fill(source: &mut dyn Read, most: usize) -> Result<Vec<u8>> {
         }
     }
     data.truncate(filled);
-    Ok(data)
+    Ok(())
 }
 
 fn write(target: &mut dyn Write, data: &[u8]) -> Result<()> {

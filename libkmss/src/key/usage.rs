@@ -116,6 +116,15 @@ impl Action {
         matches!(self, Self::Sign | Self::Encrypt | Self::Wrap | Self::Derive | Self::Encapsulate | Self::Tokenize)
     }
 
+    /// Whether its failure tells who tries something of what they gave: a padding, a tag, a signature, a token. Budgets count that.
+    #[must_use]
+    pub const fn is_attempt(self) -> bool {
+        matches!(
+            self,
+            Self::Verify | Self::Decrypt | Self::Unwrap | Self::Decapsulate | Self::Detokenize | Self::ReadMasked
+        )
+    }
+
     /// Whether the data comes after the operation has begun.
     #[must_use]
     pub const fn streams(self) -> bool {

@@ -157,8 +157,15 @@ impl Pipeline {
         let request = operation.request();
         let mut trace = Trace::of(&request, moment);
         let admission = self.admitted(caller, &request, true, &mut trace)?;
-        let result = self.start(caller, operation, &request, &admission, &mut trace)?;
-        self.conclude::<O>(caller, &request, admission, &mut trace, result)
+        match self.start(caller, operation, &request, &admission, &mut trace) {
+            Ok(result) => self.conclude::<O>(caller, &request, admission, &mut trace, result),
+            Err(error) => {
+                if is_tried(request.action, error.kind()) {
+                    settle(admission.reservation, trace.bytes);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Records what was done, and releases its result.
@@ -516,6 +523,11 @@ impl Pipeline {
             duration: self.clock.monotonic().saturating_sub(trace.started.monotonic),
         })
     }
+}
+
+/// Whether budgets count what failed: a key was asked, and said that what it was given is wrong.
+fn is_tried(action: Action, why: ErrorKind) -> bool {
+    action.is_attempt() && (why.class() == ErrorClass::Request || why == ErrorKind::NotFound)
 }
 
 /// Books what was reserved.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::anew::{Anew, Granted, is_old, is_settled};
 use super::awaited::Awaited;
 use super::checks::{Asked, check_length, refused, unconfirmed};
-use super::{Admission, Pipeline, Precedent, Resolved, Trace, settle};
+use super::{Admission, Pipeline, Precedent, Resolved, Trace, is_tried, settle};
 use crate::audit::Outcome;
 use crate::clock::{Moment, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
@@ -389,13 +389,14 @@ impl Standing {
         self.pipeline.record(self.permit.caller(), &mut self.trace, self.permit.subjects(), outcome, reason)
     }
 
-    /// Records the end. The quota is booked for results that leave now, or left before.
+    /// Records the end. The quota is booked for results that leave now, or left before, and for attempts that failed.
     pub(super) fn end(&mut self, outcome: Outcome, reason: &str) -> Result<()> {
         self.ended = true;
         let recorded = self.record(outcome, reason);
         self.succeeded = outcome == Outcome::Success && recorded.is_ok();
         let (reserved, later) = (self.reservation.take(), std::mem::take(&mut self.later));
-        if self.begun || self.succeeded {
+        let tried = matches!(outcome, Outcome::Failed(why) if is_tried(self.request.action, why));
+        if self.begun || self.succeeded || tried {
             settle(reserved, self.trace.bytes);
             later.into_iter().for_each(|reservation| reservation.settle(self.trace.bytes));
         }

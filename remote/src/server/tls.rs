@@ -96,7 +96,12 @@ impl Files {
         let mut lists = Vec::new();
         for file in &self.client_crl {
             let read = CertificateRevocationListDer::pem_file_iter(file).map_err(|e| unusable(file, e))?;
-            lists.extend(read.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unusable(file, e))?);
+            let read = read.collect::<std::result::Result<Vec<_>, _>>().map_err(|e| unusable(file, e))?;
+            // Without any, nobody would be held against a list.
+            if read.is_empty() {
+                return Err(unusable(file, "it holds no revocation list"));
+            }
+            lists.extend(read);
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let bad = |e: Box<dyn std::error::Error + Send + Sync>| {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod trouble;
+mod versions;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

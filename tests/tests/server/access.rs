@@ -5,7 +5,9 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use kmss_tests::built;
-use kmss_tests::home::{PIN, SO_PIN};
+use kmss_tests::home::{Home, PIN, SO_PIN};
+use kmss_tests::openssl::Judge;
+use kmss_tests::program::needs;
 use remote::proto;
 use remote::status;
 use tonic::Code;
@@ -115,6 +117,120 @@ fn new_certificates_are_used_without_a_restart_and_bad_ones_are_not() {
     let said = || server.running.as_ref().unwrap().said().contains("the old ones stay");
     wait("the bad file is refused", &said);
     assert!(who(&server.tls_client(Some(&new))).is_ok());
+}
+
+/// Whether somebody with this certificate, who trusts the server's authority, is let in.
+fn comes(server: &Kmssd, identity: &(String, String)) -> bool {
+    who(&server.tls_client(Some(identity))).is_ok()
+}
+
+/// Whether the server said `words`.
+fn says(server: &Kmssd, words: &str) -> bool {
+    server.running.as_ref().unwrap().said().contains(words)
+}
+
+#[test]
+fn the_servers_own_new_certificate_and_key_are_shown_to_the_next_connection() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    let mut server = Kmssd::with_tls("", "");
+    let app = server.authority.as_ref().unwrap().issue(&["DNS:app.example"], 0);
+    let before = server.tls_client(Some(&app));
+    who(&before).unwrap();
+    let mut other = Some(Authority::new());
+    let (certificate, key) = other.as_ref().unwrap().issue(&["DNS:localhost"], 0);
+    // A certificate without its key changes nothing.
+    replace(&server, "server.pem", &certificate);
+    until("half of a change is refused", &mut || says(&server, "the old ones stay"));
+    assert!(comes(&server, &app));
+    // From here on the new authority is what clients trust.
+    std::mem::swap(&mut server.authority, &mut other);
+    assert!(!comes(&server, &app));
+    replace(&server, "server.key", &key);
+    until("the new certificate is shown", &mut || comes(&server, &app));
+    // Whoever trusts the old one alone gets no new connection, and has the one from before.
+    std::mem::swap(&mut server.authority, &mut other);
+    assert!(!comes(&server, &app));
+    who(&before).unwrap();
+}
+
+/// An authority of clients that takes back what it gave, by another's hand.
+struct Revoker(Judge);
+
+impl Revoker {
+    /// A new one, which has issued nothing.
+    fn new() -> Self {
+        let judge = Judge::new();
+        let settings = "[ca]\ndefault_ca = clients\n[clients]\ndatabase = issued\ncrlnumber = number\ndefault_md = sha256\n\
+                        default_crl_days = 2\ncrl_extensions = list\n[list]\nauthorityKeyIdentifier = keyid:always\n";
+        judge.file("ca.cnf", settings.as_bytes());
+        judge.file("issued", b"");
+        judge.file("number", b"01\n");
+        let may = "-addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign \
+                   -addext subjectKeyIdentifier=hash";
+        judge.succeed(&format!("req -x509 {NEW_KEY} {may} -days 2 -subj /CN=clients -keyout ca.key -out ca.pem"));
+        Self(judge)
+    }
+
+    /// A file that there is.
+    fn text(&self, name: &str) -> String {
+        String::from_utf8(self.0.read(name)).unwrap()
+    }
+
+    /// A certificate for `NAME.example` and its key, both PEM.
+    fn issue(&self, name: &str) -> (String, String) {
+        self.0.file("names", format!("subjectAltName=DNS:{name}.example\n").as_bytes());
+        self.0.succeed(&format!("req {NEW_KEY} -subj /CN={name} -keyout {name}.key -out {name}.csr"));
+        let ca = "-CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names";
+        self.0.succeed(&format!("x509 -req -in {name}.csr {ca} -out {name}.pem"));
+        (self.text(&format!("{name}.pem")), self.text(&format!("{name}.key")))
+    }
+
+    /// Takes a certificate back: the next list says so.
+    fn revoke(&self, name: &str) {
+        self.0.succeed(&format!("ca -config ca.cnf -cert ca.pem -keyfile ca.key -revoke {name}.pem"));
+    }
+
+    /// The list of what was taken back, PEM.
+    fn list(&self) -> String {
+        self.0.succeed("ca -config ca.cnf -cert ca.pem -keyfile ca.key -gencrl -out list.pem");
+        self.text("list.pem")
+    }
+}
+
+/// How `openssl req` makes a key.
+const NEW_KEY: &str = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+
+#[test]
+fn a_certificate_that_a_new_list_takes_back_is_refused_without_a_restart() {
+    if built::only_kmss("a server") {
+        return;
+    }
+    needs(&["openssl"]);
+    let issuer = Revoker::new();
+    let [revoked, other] = ["revoked", "other"].map(|name| issuer.issue(name));
+    let home = Home::with_token("web");
+    std::fs::write(home.file("list.pem"), issuer.list()).unwrap();
+    let file = home.file("list.pem").display().to_string();
+    let server = Kmssd::over(home, &format!("client_crl = [{file:?}]\n"), "");
+    replace(&server, "ca.pem", &issuer.text("ca.pem"));
+    until("the authority is trusted", &mut || comes(&server, &revoked));
+    assert!(comes(&server, &other));
+    issuer.revoke("revoked");
+    replace(&server, "list.pem", &issuer.list());
+    until("it is refused", &mut || !comes(&server, &revoked) && says(&server, "Revoked"));
+    assert!(comes(&server, &other));
+    // Half of a list is none: what the last one took back stays so.
+    replace(&server, "list.pem", "-----BEGIN X509 CRL-----\nMIIB\n");
+    until("the bad list is refused", &mut || says(&server, "the old ones stay"));
+    assert!(!comes(&server, &revoked));
+    assert!(comes(&server, &other));
+    // Nor is a file without any.
+    replace(&server, "list.pem", "");
+    until("the empty list is refused", &mut || says(&server, "it holds no revocation list"));
+    assert!(!comes(&server, &revoked));
+    assert!(comes(&server, &other));
 }
 
 #[test]

@@ -93,6 +93,27 @@ ssl_certificate_key \"engine:pkcs11:{uri}\";
 
 Environment=OPENSSL_CONF=/etc/nginx/openssl-kmss.cnf
 Environment=KMSS_HOME={home}
+
+# With OpenSSL 3's pkcs11-provider instead of the engine: nginx 1.29.0 or newer only. Older ones cannot load a key by
+# `store:` and use the engine, as above. In openssl-kmss.cnf the sections are:
+#
+#   openssl_conf = openssl_init
+#   [openssl_init]
+#   providers = providers
+#   [providers]
+#   default = default_provider
+#   pkcs11 = pkcs11_provider
+#   [default_provider]
+#   activate = 1
+#   [pkcs11_provider]
+#   module = pkcs11.so
+#   pkcs11-module-path = {module}
+#   pkcs11-module-token-pin = THE-USER-PIN
+#   activate = 1
+#
+# In nginx.conf the line `ssl_engine pkcs11;` goes, both `env` lines and the variables of 4. stay, and the key is:
+#
+#   ssl_certificate_key \"store:{uri}\";
 "
         )
     }

@@ -71,3 +71,16 @@ fn what_is_near_is_on_the_record_of_that_operation_alone() {
         last = signing.precedent();
     }
 }
+
+#[test]
+fn a_wrong_ciphertext_counts_and_neither_a_device_that_is_away_nor_what_makes_something_does() {
+    let (house, key) = House::with_key();
+    for (why, end) in [(ErrorKind::EncryptedDataInvalid, "settle 16"), (ErrorKind::BackendUnavailable, "return")] {
+        let mut decrypting = house.decrypt(&key);
+        let failed = decrypting.finish(&[0; 16], |_| Err::<(), _>(Error::new(why, "no")));
+        assert_eq!((kind(failed), house.happened().last().map(String::as_str)), (why, Some(end)));
+    }
+    let mut signing = house.sign(&house.user, &key).unwrap();
+    let failed = signing.finish(&[0; 16], |_| Err::<(), _>(Error::new(ErrorKind::DataLength, "no")));
+    assert_eq!((kind(failed), house.happened().last().map(String::as_str)), (ErrorKind::DataLength, Some("return")));
+}

